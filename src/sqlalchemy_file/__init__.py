@@ -1,0 +1,12 @@
+"""Files attached to SQLAlchemy models, true to the transaction."""
+
+from sqlalchemy_file.file import File
+from sqlalchemy_file.storage import StorageManager
+from sqlalchemy_file.tracking import install
+from sqlalchemy_file.types import FileField, ImageField
+
+__all__ = ["File", "FileField", "ImageField", "StorageManager"]
+__version__ = "1.0.0.dev0"
+
+install()
+del install

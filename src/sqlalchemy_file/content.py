@@ -1,0 +1,271 @@
+"""The bytes of a file that is still to be stored, whatever they were handed over as.
+
+Every source becomes a seekable binary stream that stands at its start. Nothing is read before
+that stream is asked for, and a handle that the caller opened is never closed.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import io
+import os
+import tempfile
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Any, BinaryIO, Protocol, cast
+
+from sqlalchemy_file.exceptions import ContentSpentError
+
+SPOOL_SIZE = 1024 * 1024
+"""Streams that cannot seek are kept in memory up to this many bytes, beyond it on disk."""
+
+CHUNK_SIZE = 256 * 1024
+
+
+class Content(Protocol):
+    """A source of bytes that can be read from its start, again and again."""
+
+    def open(self) -> BinaryIO:
+        """Return a seekable stream at its start; raise `ContentSpentError` if there is none."""
+        ...
+
+    def size(self) -> int | None:
+        """Return how many bytes there seem to be, or None where only reading can tell."""
+        ...
+
+    def identity(self) -> int:
+        """Return a number that only contents which read the same handle share."""
+        ...
+
+    def release(self) -> None:
+        """Close what was opened here; `open` may be called again."""
+        ...
+
+
+class BytesContent:
+    """Bytes in memory."""
+
+    def __init__(self, data: bytes) -> None:
+        self._data = data
+        self._stream: io.BytesIO | None = None
+
+    def open(self) -> BinaryIO:
+        self._stream = self._stream or io.BytesIO(self._data)
+        self._stream.seek(0)
+        return self._stream
+
+    def size(self) -> int:
+        return len(self._data)
+
+    def identity(self) -> int:
+        return id(self)
+
+    def release(self) -> None:
+        self._stream = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"_data": self._data, "_stream": None}
+
+
+class PathContent:
+    """A file on disk, opened when it is read."""
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self._path = Path(path)
+        self._stream: BinaryIO | None = None
+        if self._path.is_dir():
+            raise IsADirectoryError(errno.EISDIR, "a file is expected, this is a folder", str(path))
+        self._size = self._path.stat().st_size
+
+    def open(self) -> BinaryIO:
+        if self._stream is None:
+            self._stream = self._path.open("rb")
+        self._stream.seek(0)
+        return self._stream
+
+    def size(self) -> int:
+        return self._size
+
+    def identity(self) -> int:
+        return id(self)
+
+    def release(self) -> None:
+        if self._stream is not None:
+            self._stream.close()
+        self._stream = None
+
+
+class HandleContent:
+    """Somebody else's open file that can seek: read from its start, never closed."""
+
+    def __init__(self, handle: BinaryIO) -> None:
+        self._handle = handle
+
+    def open(self) -> BinaryIO:
+        if getattr(self._handle, "closed", False):
+            raise ContentSpentError(
+                "the content was closed before it could be read: give the File an open handle, "
+                "its bytes or its path"
+            )
+        self._handle.seek(0)
+        return self._handle
+
+    def size(self) -> int | None:
+        if getattr(self._handle, "closed", False):
+            return None
+        position = self._handle.tell()
+        size = self._handle.seek(0, os.SEEK_END)
+        self._handle.seek(position)
+        # SpooledTemporaryFile.seek returned None before Python 3.11, some wrappers still do.
+        return size if isinstance(size, int) else None
+
+    def identity(self) -> int:
+        return id(self._handle)
+
+    def release(self) -> None:
+        """Leave the handle open: it is the caller's."""
+
+
+class StreamContent:
+    """A stream that cannot seek, from where it stands: copied once to a spooled file."""
+
+    def __init__(self, chunks: Callable[[], Iterator[bytes]]) -> None:
+        self._chunks: Callable[[], Iterator[bytes]] | None = chunks
+        self._spool: BinaryIO | None = None
+
+    def open(self) -> BinaryIO:
+        if self._spool is None:
+            self._spool = self._copy()
+        self._spool.seek(0)
+        return self._spool
+
+    def _copy(self) -> BinaryIO:
+        if self._chunks is None:
+            raise ContentSpentError(
+                "the stream failed while it was read and cannot be read again: "
+                "give the File a new one"
+            )
+        chunks, self._chunks = self._chunks, None
+        spool = tempfile.SpooledTemporaryFile(max_size=SPOOL_SIZE)  # noqa: SIM115 (kept open)
+        try:
+            for chunk in chunks():
+                spool.write(_binary(chunk))
+        except BaseException:
+            spool.close()
+            raise
+        return cast("BinaryIO", spool)
+
+    def size(self) -> int | None:
+        return None if self._spool is None else self._spool.seek(0, os.SEEK_END)
+
+    def identity(self) -> int:
+        return id(self)
+
+    def release(self) -> None:
+        """Keep the spool: it is the only copy of the bytes."""
+
+
+class Measured(io.RawIOBase):
+    """Reads a stream through, counting its bytes and hashing them on the way."""
+
+    def __init__(self, stream: BinaryIO) -> None:
+        super().__init__()
+        self._stream = stream
+        self._hash = hashlib.sha256()
+        self.size = 0
+        self.error: BaseException | None = None
+        """What the stream itself raised, so that it is not taken for a fault of the storage."""
+
+    @property
+    def checksum(self) -> str:
+        return f"sha256:{self._hash.hexdigest()}"
+
+    def readable(self) -> bool:
+        return True
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        try:
+            chunk = self._stream.read(-1 if size is None else size)
+        except BaseException as error:
+            self.error = error
+            raise
+        self._hash.update(chunk)
+        self.size += len(chunk)
+        return chunk
+
+    def readall(self) -> bytes:
+        return self.read(-1)
+
+    def readinto(self, buffer: Any, /) -> int:
+        chunk = self.read(len(buffer))
+        buffer[: len(chunk)] = chunk
+        return len(chunk)
+
+
+def content_of(source: Any) -> Content:
+    """Return the content that ``source`` stands for.
+
+    Takes bytes, text, a path object, a binary file, an upload object (its ``.file`` or
+    ``.stream`` is read), or an iterator of bytes. Raises `TypeError` for anything else, and
+    `FileNotFoundError` or `IsADirectoryError` for such a path.
+    """
+    if isinstance(source, str):
+        return BytesContent(source.encode())
+    if isinstance(source, bytes | bytearray | memoryview):
+        return BytesContent(bytes(source))
+    if isinstance(source, os.PathLike):
+        return PathContent(cast("os.PathLike[str]", source))
+    if isinstance(source, io.TextIOBase):
+        raise TypeError("a file must be opened in binary mode ('rb'), not as text")
+    handle = uploaded_file(source)
+    if callable(getattr(handle, "read", None)):
+        return HandleContent(handle) if _can_seek(handle) else StreamContent(_reads(handle))
+    if isinstance(source, Iterable) and not isinstance(source, dict | list | tuple | set):
+        return StreamContent(lambda: iter(source))
+    raise TypeError(
+        "the content of a file is bytes, str, a path, a binary file object, an upload or an "
+        f"iterator of bytes, not {type(source).__name__}"
+    )
+
+
+def is_content(source: Any) -> bool:
+    """Tell whether `content_of` would take ``source``."""
+    return (
+        isinstance(source, str | bytes | bytearray | memoryview | os.PathLike | Iterator)
+        or callable(getattr(uploaded_file(source), "read", None))
+    )
+
+
+def uploaded_file(source: Any) -> Any:
+    """Return the binary file inside a framework's upload object, else ``source`` itself."""
+    # Starlette, FastAPI, Litestar and Django keep it as `.file`, Werkzeug as `.stream`.
+    # Werkzeug passes unknown attributes on to its stream, so `.stream` is asked for first.
+    for name in ("stream", "file"):
+        inner = getattr(source, name, None)
+        if callable(getattr(inner, "read", None)):
+            return inner
+    return source
+
+
+def upload_attribute(source: Any, *names: str) -> str | None:
+    """Return the first of several attributes that is a non-empty string."""
+    values = (getattr(source, name, None) for name in names)
+    return next((value for value in values if isinstance(value, str) and value), None)
+
+
+def _can_seek(handle: Any) -> bool:
+    seekable = getattr(handle, "seekable", None)
+    if callable(seekable):
+        return bool(seekable())
+    return callable(getattr(handle, "seek", None)) and callable(getattr(handle, "tell", None))
+
+
+def _reads(handle: Any) -> Callable[[], Iterator[bytes]]:
+    return lambda: iter(lambda: handle.read(CHUNK_SIZE), b"")
+
+
+def _binary(chunk: Any) -> bytes:
+    if not isinstance(chunk, bytes | bytearray | memoryview):
+        raise TypeError(f"a stream must yield bytes, not {type(chunk).__name__}")
+    return bytes(chunk)

@@ -1,0 +1,71 @@
+"""HTML, SVG and XML, by their first element."""
+
+from __future__ import annotations
+
+import codecs
+import re
+
+_BLANK = b" \t\r\n\x0c"
+_NAME = re.compile(rb"<(?:[\w.-]+:)?([A-Za-z][\w.-]*)(?=[\s/>]|$)")
+_PROLOG = {
+    b"<!--": re.compile(rb"<!--.*?-->", re.DOTALL),
+    b"<?": re.compile(rb"<\?.*?\?>", re.DOTALL),
+    b"<!": re.compile(rb"<![^\[>]*(?:\[.*?\]\s*)?>", re.DOTALL),
+}
+_DOCTYPE = re.compile(rb"<!doctype\s+([\w:.-]+)", re.IGNORECASE)
+
+# The standard's list, and the others with which fragments, mails and attacks tend to begin.
+_HTML = frozenset(
+    b"a b base blockquote body br button center details div embed font form frameset h1 h2 h3 h4 "
+    b"h5 h6 head hr html i iframe img input isindex link math meta noscript object ol p pre script "
+    b"select span style table template textarea title ul video audio marquee".split()
+)
+
+
+def markup_type(head: bytes) -> str | None:
+    """Return the type of markup by its first element; None for what does not begin as markup.
+
+    Elements outside HTML and SVG count as XML only where an XML declaration says so.
+    """
+    text = _as_bytes(head).lstrip(_BLANK)
+    if not text.startswith(b"<"):
+        return None
+    is_xml = text.startswith(b"<?xml")
+    element = _first_element(text).lower()
+    if element == b"svg":
+        return "image/svg+xml"
+    if is_xml:
+        return "application/xhtml+xml" if element == b"html" else "text/xml"
+    return "text/html" if element in _HTML or _says_html(text) else None
+
+
+def _as_bytes(head: bytes) -> bytes:
+    """Return markup one byte a character, whatever Unicode encoding its byte order mark names."""
+    if head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        return head.decode("utf-16", "ignore").encode("utf-8", "ignore")
+    return head.removeprefix(codecs.BOM_UTF8)
+
+
+def _says_html(text: bytes) -> bool:
+    match = _DOCTYPE.match(text)
+    return text.startswith(b"<!--") or (match is not None and match.group(1).lower() == b"html")
+
+
+def _first_element(text: bytes) -> bytes:
+    """Return the local name of the first element behind comments, declarations and DOCTYPE."""
+    while True:
+        text = text.lstrip(_BLANK)
+        match = _NAME.match(text)
+        if match is not None:
+            return match.group(1)
+        end = _prolog_end(text)
+        if end == 0:
+            return b""
+        text = text[end:]
+
+
+def _prolog_end(text: bytes) -> int:
+    """Return where the comment, declaration or DOCTYPE at the start ends; 0 if none does."""
+    pattern = next((p for opening, p in _PROLOG.items() if text.startswith(opening)), None)
+    match = pattern.match(text) if pattern else None
+    return match.end() if match else 0

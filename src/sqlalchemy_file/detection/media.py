@@ -1,0 +1,144 @@
+"""Sound and film: containers that say what is in them a few bytes further in."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+_RIFF_TYPES = {b"WEBP": "image/webp", b"WAVE": "audio/wav", b"AVI ": "video/x-msvideo"}
+_IFF_TYPES = {b"AIFF": "audio/aiff", b"AIFC": "audio/aiff"}
+
+_AUDIO_IN_OGG = (b"\x01vorbis", b"OpusHead", b"Speex   ", b"\x7fFLAC")
+_VIDEO_IN_OGG = (b"\x80theora", b"BBCD\0")
+
+# Brands of ISO base media files, https://mp4ra.org/registered-types/brands
+_BRANDS = {
+    b"avif": "image/avif",
+    b"avis": "image/avif",
+    b"heic": "image/heic",
+    b"heix": "image/heic",
+    b"heim": "image/heic",
+    b"heis": "image/heic",
+    b"hevc": "image/heic-sequence",
+    b"hevx": "image/heic-sequence",
+    b"qt  ": "video/quicktime",
+    b"M4A ": "audio/mp4",
+    b"M4B ": "audio/mp4",
+    b"M4P ": "audio/mp4",
+    b"F4A ": "audio/mp4",
+    b"M4V ": "video/x-m4v",
+    b"M4VH": "video/x-m4v",
+    b"M4VP": "video/x-m4v",
+    b"crx ": "image/x-canon-cr3",
+    b"jp2 ": "image/jp2",
+    b"jpx ": "image/jpx",
+    b"jpm ": "image/jpm",
+    b"mjp2": "video/mj2",
+}
+_GENERAL_IMAGE_BRANDS = (b"mif1", b"msf1", b"miaf")
+
+_SAMPLE_RATES = {3: (44100, 48000, 32000), 2: (22050, 24000, 16000), 0: (11025, 12000, 8000)}
+_BIT_RATES = {  # kbit/s by (MPEG-1?, layer), ISO 11172-3 and 13818-3
+    (True, 1): (32, 64, 96, 128, 160, 192, 224, 256, 288, 320, 352, 384, 416, 448),
+    (True, 2): (32, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320, 384),
+    (True, 3): (32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320),
+    (False, 1): (32, 48, 56, 64, 80, 96, 112, 128, 144, 160, 176, 192, 224, 256),
+    (False, 2): (8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160),
+    (False, 3): (8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160),
+}
+_PACKET = 188
+
+
+def riff_type(head: bytes) -> str | None:
+    """Return the type of a RIFF file by its form."""
+    return _RIFF_TYPES.get(head[8:12])
+
+
+def iff_type(head: bytes) -> str | None:
+    """Return the type of an IFF file by its form."""
+    return _IFF_TYPES.get(head[8:12])
+
+
+def jpeg2000_type(head: bytes) -> str | None:
+    """Return the type of a JPEG 2000 file by the brand behind its signature box."""
+    return _BRANDS.get(head[20:24], "image/jp2")
+
+
+def ogg_type(head: bytes) -> str:
+    """Return whether an Ogg file shows something or only sounds, by the codecs of its streams."""
+    if any(codec in head for codec in _VIDEO_IN_OGG):
+        return "video/ogg"
+    return "audio/ogg"
+
+
+def matroska_type(head: bytes) -> str | None:
+    """Return the type of an EBML file by its document type (element 0x4282)."""
+    element = head.find(b"\x42\x82", 4, 64)
+    if element < 0:
+        return None
+    doctype = head[element + 3 : element + 3 + (head[element + 2] & 0x7F)]
+    return {b"webm": "video/webm", b"matroska": "video/matroska"}.get(doctype.rstrip(b"\0"))
+
+
+def iso_media_type(head: bytes) -> str:
+    """Return the type of an ISO base media file by its brands; MP4 where they are general."""
+    major, *others = _brands(head)
+    if major.startswith((b"3gp", b"3gr", b"3gs", b"3ge", b"3gg")):
+        return "video/3gpp"
+    if major.startswith(b"3g2"):
+        return "video/3gpp2"
+    if major not in _GENERAL_IMAGE_BRANDS:
+        return _BRANDS.get(major, "video/mp4")
+    named = (_BRANDS[brand] for brand in others if brand in _BRANDS)
+    return next(named, "image/heif")
+
+
+def transport_stream_type(head: bytes) -> str | None:
+    """Tell an MPEG transport stream by the sync byte at the start of its first packets."""
+    starts = head[0 : _PACKET * 4 : _PACKET]
+    return "video/mp2t" if starts == b"\x47" * 4 and b"\0" in head[:_PACKET] else None
+
+
+def mpeg_audio_type(head: bytes) -> str | None:
+    """Tell MPEG audio that has no ID3 tag by two frames of the same kind, one after the other."""
+    for content_type, length, mask in (
+        ("audio/mpeg", _mpeg_frame_length(head), b"\xff\xfe\0\x0c"),
+        ("audio/aac", _adts_frame_length(head), b"\xff\xff\xfc\0"),
+    ):
+        following = head[length : length + 4]
+        if length and len(following) == 4 and _masked(following, mask) == _masked(head, mask):
+            return content_type
+    return None
+
+
+def _brands(head: bytes) -> Iterator[bytes]:
+    end = min(int.from_bytes(head[:4], "big"), len(head), 512)
+    yield head[8:12]
+    yield from (head[start : start + 4] for start in range(16, end, 4))
+
+
+def _mpeg_frame_length(head: bytes) -> int:
+    """Return the length in bytes of the MPEG audio frame at the start, 0 if there is none."""
+    header = int.from_bytes(head[:4], "big")
+    version, layer = header >> 19 & 3, 4 - (header >> 17 & 3)
+    rate, sampling, padding = header >> 12 & 15, header >> 10 & 3, header >> 9 & 1
+    if len(head) < 4 or header >> 21 != 0x7FF or version == 1 or layer == 4:
+        return 0
+    if rate in (0, 15) or sampling == 3:
+        return 0
+    bits = _BIT_RATES[version == 3, layer][rate - 1] * 1000
+    hertz = _SAMPLE_RATES[version][sampling]
+    if layer == 1:
+        return (12 * bits // hertz + padding) * 4
+    samples = 72 if layer == 3 and version != 3 else 144
+    return samples * bits // hertz + padding
+
+
+def _adts_frame_length(head: bytes) -> int:
+    """Return the length in bytes of the AAC frame at the start, 0 if there is none."""
+    if len(head) < 7 or head[0] != 0xFF or head[1] & 0xF6 != 0xF0:
+        return 0
+    return (head[3] & 3) << 11 | head[4] << 3 | head[5] >> 5
+
+
+def _masked(header: bytes, mask: bytes) -> bytes:
+    return bytes(byte & bits for byte, bits in zip(header, mask, strict=False))

@@ -1,0 +1,176 @@
+"""Every error of this package.
+
+    SQLAlchemyFileError
+    ├── ValidationError                 .key, .msg: a file was refused before a byte was stored
+    │   ├── SizeValidationError
+    │   ├── ContentTypeValidationError
+    │   ├── InvalidImageError
+    │   ├── DimensionValidationError
+    │   └── AspectRatioValidationError
+    ├── StorageError                    .storage, .key: a storage did not do what it was asked
+    │   ├── ObjectNotFoundError         also libcloud's ObjectDoesNotExistError and FileNotFoundError
+    │   ├── ObjectExistsError           also FileExistsError
+    │   ├── InvalidKeyError             also ValueError
+    │   └── DeletionError               .failures: which keys stayed, and why
+    ├── UnknownStorageError             also RuntimeError: no storage of that name was added
+    ├── ContentSpentError               also RuntimeError: the content was read and cannot be read again
+    ├── UnsupportedStatementError       also TypeError: a statement whose files cannot be known
+    └── MissingExtraError               also ImportError: an optional dependency is not installed
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from libcloud.storage.types import ObjectDoesNotExistError
+
+__all__ = [
+    "AspectRatioValidationError",
+    "ContentSpentError",
+    "ContentTypeValidationError",
+    "DeletionError",
+    "DimensionValidationError",
+    "InvalidImageError",
+    "InvalidKeyError",
+    "MissingExtraError",
+    "ObjectExistsError",
+    "ObjectNotFoundError",
+    "SQLAlchemyFileError",
+    "SizeValidationError",
+    "StorageError",
+    "UnknownStorageError",
+    "UnsupportedStatementError",
+    "ValidationError",
+]
+
+
+class SQLAlchemyFileError(Exception):
+    """The base of every error that this package raises by itself."""
+
+
+class ValidationError(SQLAlchemyFileError):
+    """A validator refused a file. ``key`` is the attribute, ``msg`` says why."""
+
+    def __init__(self, key: str, msg: str) -> None:
+        super().__init__(f"{key}: {msg}")
+        self.key = key
+        self.msg = msg
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.key, self.msg), _extra_state(self, "key", "msg")
+
+
+class SizeValidationError(ValidationError):
+    """The file is too large or too small."""
+
+
+class ContentTypeValidationError(ValidationError):
+    """The content type is not among those allowed."""
+
+
+class InvalidImageError(ValidationError):
+    """The bytes are not an image that can be decoded within the limits."""
+
+
+class DimensionValidationError(ValidationError):
+    """The image is too wide, too high, too narrow or too low."""
+
+
+class AspectRatioValidationError(ValidationError):
+    """Width divided by height is out of the accepted range."""
+
+
+class StorageError(SQLAlchemyFileError):
+    """A storage failed. ``storage`` is its name where known; the cause is kept as ``__cause__``."""
+
+    def __init__(self, reason: str, *, storage: str | None = None, key: str | None = None) -> None:
+        # Not super(): behind this class may come libcloud's, whose arguments are others.
+        Exception.__init__(self, reason)
+        self.reason = reason
+        self.storage = storage
+        self.key = key
+
+    def __str__(self) -> str:
+        place = [f"storage {self.storage!r}"] if self.storage is not None else []
+        place += [f"key {self.key!r}"] if self.key is not None else []
+        return f"{', '.join(place)}: {self.reason}" if place else self.reason
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _rebuild_storage_error, (type(self), dict(vars(self)))
+
+
+class ObjectNotFoundError(StorageError, ObjectDoesNotExistError, FileNotFoundError):
+    """There is no object under this key."""
+
+    def __init__(
+        self,
+        reason: str = "there is no such object",
+        *,
+        storage: str | None = None,
+        key: str | None = None,
+    ) -> None:
+        StorageError.__init__(self, reason, storage=storage, key=key)
+        self.value = reason
+        self.object_name = key
+        self.driver = None
+
+    __str__ = StorageError.__str__
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self}>"
+
+
+class ObjectExistsError(StorageError, FileExistsError):
+    """An object is stored under this key already, and would have been overwritten."""
+
+    __str__ = StorageError.__str__
+
+
+class InvalidKeyError(StorageError, ValueError):
+    """The key is empty, too long, or leaves its container."""
+
+
+class DeletionError(StorageError):
+    """Some of several objects could not be deleted; ``failures`` maps their keys to the causes."""
+
+    def __init__(self, failures: Mapping[str, Exception], *, storage: str | None = None) -> None:
+        keys = ", ".join(sorted(failures)[:3]) + (", ..." if len(failures) > 3 else "")
+        first = next(iter(failures.values()), None)
+        super().__init__(f"{len(failures)} not deleted ({keys}): {first}", storage=storage)
+        self.failures = dict(failures)
+
+
+class UnknownStorageError(SQLAlchemyFileError, RuntimeError):
+    """No storage of that name was added, or none at all."""
+
+
+class ContentSpentError(SQLAlchemyFileError, RuntimeError):
+    """The content of this file was read once and cannot be read again."""
+
+
+class UnsupportedStatementError(SQLAlchemyFileError, TypeError):
+    """A statement would write a file column in a way whose objects cannot be known."""
+
+
+class MissingExtraError(SQLAlchemyFileError, ImportError):
+    """An optional dependency is not installed; the message names the extra that brings it."""
+
+    def __init__(self, what: str, extra: str) -> None:
+        super().__init__(f"{what} needs an extra: pip install 'sqlalchemy-file[{extra}]'")
+        self.what = what
+        self.extra = extra
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.what, self.extra)
+
+
+def _extra_state(error: Exception, *known: str) -> dict[str, Any]:
+    return {name: value for name, value in vars(error).items() if name not in known}
+
+
+def _rebuild_storage_error(cls: type[StorageError], state: dict[str, Any]) -> StorageError:
+    error = cls.__new__(cls)
+    StorageError.__init__(error, state["reason"])
+    vars(error).update(state)
+    return error

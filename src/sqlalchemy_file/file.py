@@ -1,0 +1,387 @@
+"""The value of a file column: content still to be stored, or the record of what was stored."""
+
+from __future__ import annotations
+
+import re
+import warnings
+from collections.abc import Mapping, Sequence
+from copy import deepcopy
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO, Self, TypeVar, cast
+
+from uuid_utils import uuid7
+
+from sqlalchemy_file import records
+from sqlalchemy_file.base import BaseFile
+from sqlalchemy_file.content import (
+    Content,
+    Measured,
+    PathContent,
+    content_of,
+    upload_attribute,
+)
+from sqlalchemy_file.detection import HEAD_SIZE, UNKNOWN, decide, detect
+from sqlalchemy_file.exceptions import ContentSpentError, StorageError
+from sqlalchemy_file.naming import clean_filename, guess_type
+from sqlalchemy_file.storage import StorageManager, StoredFile
+from sqlalchemy_file.storage.base import Attributes, HasPublicURL
+from sqlalchemy_file.storage.attributes import attributes_of
+
+if TYPE_CHECKING:
+    from sqlalchemy_file.processors import Processor
+    from sqlalchemy_file.validators import Validator
+
+_ESSENCE = re.compile(r"\s*([a-z0-9!#$&^_.+-]{1,127}/[a-z0-9!#$&^_.+-]{1,127})\s*(?:;|$)", re.I)
+
+
+class File(BaseFile):
+    """A file: a dict, with attribute access, of what is known about it.
+
+    Content is bytes, text, a `pathlib.Path`, a binary file object (stored from its start where
+    it can seek, else from where it stands), an upload object, or an iterator of bytes.
+    ``storage`` names the storage for this one file; further keywords become keys of the record.
+    Until the flush the keys may be changed; afterwards any change raises `TypeError`.
+    """
+
+    _content: Content | None = None
+    _storage: str | None = None
+    _undo: tuple[dict[str, Any], bool] | None = None
+    _begun: list[str] = []  # noqa: RUF012 (never changed here: saving sets a list of its own)
+    _folder: str = ""
+
+    def __init__(
+        self,
+        content: Any = None,
+        filename: str | None = None,
+        content_type: str | None = None,
+        content_path: str | Path | None = None,
+        *,
+        storage: str | None = None,
+        **extra_keys: Any,
+    ) -> None:
+        super().__init__()
+        self._thaw()
+        self._storage = storage
+        self._content = _source(content, content_path)
+        name = filename or _name_of(content, content_path)
+        declared = _essence(content_type or upload_attribute(content, "content_type"))
+        self.update(extra_keys)
+        self["content_path"] = None if content_path is None else str(content_path)
+        self["filename"] = clean_filename(name)
+        self["declared_content_type"] = declared
+        self["content_type"] = declared or guess_type(self["filename"]) or UNKNOWN
+        self["size"] = self._content.size()
+        self["files"] = []
+
+    @property
+    def saved(self) -> bool:
+        """Whether the content is stored."""
+        return bool(self.get("saved"))
+
+    @property
+    def original_content(self) -> BinaryIO:
+        """The content still to be stored, as a seekable stream, for validators and processors."""
+        return self._unspent().open()
+
+    @property
+    def file(self) -> StoredFile:
+        """Open the stored object; nothing is requested before it is read."""
+        if not self.saved:
+            raise RuntimeError("Only available for saved file")
+        storage_name, key = StorageManager.resolve(self["path"])
+        return StoredFile(
+            StorageManager.storage(storage_name),
+            key,
+            storage_name=storage_name,
+            filename=self.get("filename"),
+            content_type=self.get("content_type"),
+        )
+
+    def __missing__(self, key: str) -> Any:
+        if key == "original_content" and self._content is not None:
+            return self.original_content
+        raise KeyError(key)
+
+    def __eq__(self, other: object) -> bool:
+        # Two files still to be stored are never the same, however alike their names are.
+        if self is other:
+            return True
+        return self.saved and dict.__eq__(self, other) is True
+
+    def __ne__(self, other: object) -> bool:
+        return not self == other
+
+    __hash__ = None  # type: ignore[assignment]  # a dict, as ever
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        state = {"_frozen": self._frozen, "_content": self._content, "_storage": self._storage}
+        state = {} if self.saved else state
+        return _restore, (type(self), dict(self), state)
+
+    def __copy__(self) -> Self:
+        return _restore(type(self), dict(self), dict(vars(self)))
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
+        return _restore(type(self), deepcopy(dict(self), memo), dict(vars(self)))
+
+    # --- the steps of being stored, in order
+
+    def prepare(self) -> None:
+        """Look at the content: its size and, where the bytes tell it, its content type."""
+        content = self._unspent()
+        head = content.open().read(HEAD_SIZE)
+        detected = detect(head, self["filename"])
+        self["content_type"] = decide(detected, self["declared_content_type"], self["filename"])
+        self["size"] = content.size()
+
+    @property
+    def source(self) -> int:
+        """What tells apart the sources of two files: they may not be read at the same time."""
+        return id(self) if self._content is None else self._content.identity()
+
+    def apply_defaults(
+        self, extra: Mapping[str, Any] | None, headers: Mapping[str, str] | None
+    ) -> None:
+        """Take a field's options for the storage, where this file has none of its own."""
+        self._undo = self._undo or (_snapshot(self), False)
+        for name, default in (("extra", extra), ("headers", headers)):
+            if self.get(name) is None and default is not None:
+                self[name] = dict(default)
+
+    def apply_validators(self, validators: Sequence[Validator], key: str = "") -> None:
+        """Let each validator look at the file, in order; the first refusal is raised."""
+        for validator in validators:
+            validator.process(self, key)
+        if self._content is not None:
+            self._content.release()
+
+    def save_to_storage(
+        self, upload_storage: str | None = None, *, key: str | None = None, folder: str = ""
+    ) -> None:
+        """Store the content, from its start, and turn this file into the record of it.
+
+        The key is a new UUIDv7, behind ``folder`` (which ends with a slash) where one is given.
+        ``key`` is a whole key instead; one that is taken is refused with `ObjectExistsError`.
+        """
+        storage_name = upload_storage or self._storage or StorageManager.get_default()
+        self._undo = self._undo or (_snapshot(self), False)
+        self._folder = folder
+        self._begun = []
+        attributes = attributes_of(
+            self["filename"], self["content_type"], self.get("extra"), self.get("headers")
+        )
+        stored = self._put(self._unspent(), storage_name, key, attributes)
+        self.update(
+            files=[stored.path],
+            size=stored.size,
+            checksum=stored.checksum,
+            extra=self._described_extra(),
+            headers=self.get("headers"),
+            file_id=stored.key,
+            upload_storage=storage_name,
+            uploaded_at=datetime.now(UTC).isoformat(),
+            path=stored.path,
+            url=_public_url(stored.path),
+        )
+
+    def apply_processors(
+        self, processors: Sequence[Processor], upload_storage: str | None = None
+    ) -> None:
+        """Let each processor derive its objects, in order."""
+        for processor in processors:
+            processor.process(self, upload_storage or self.get("upload_storage"))
+
+    def finish_saving(self) -> None:
+        """Close the record to change."""
+        self["saved"] = True
+        self._freeze()
+        if self._content is not None:
+            self._content.release()
+
+    def store_content(
+        self,
+        content: Any,
+        upload_storage: str | None = None,
+        name: str | None = None,
+        metadata: dict[str, Any] | None = None,
+        extra: dict[str, Any] | None = None,
+        headers: dict[str, str] | None = None,
+        content_path: str | None = None,
+    ) -> StoredFile:
+        """Store a further object that belongs to this file; ``name`` is its key.
+
+        Its path is appended to ``files``, so that it is deleted with the file.
+        """
+        self._refuse_if_frozen()
+        if metadata is not None:
+            warnings.warn(
+                'metadata attribute is deprecated. Use extra={"meta_data": ...} instead',
+                DeprecationWarning,
+                stacklevel=2,
+            )
+            extra = {**(extra or {}), "meta_data": metadata}
+        source = _source(content, content_path)
+        described = (extra or {}).get("meta_data") or {}
+        attributes = attributes_of(
+            described.get("filename"), described.get("content_type"), extra, headers
+        )
+        storage_name = upload_storage or self.get("upload_storage") or StorageManager.get_default()
+        stored = self._put(source, storage_name, name, attributes)
+        self["files"] = [*self["files"], stored.path]
+        source.release()
+        return StoredFile(
+            StorageManager.storage(storage_name), stored.key, storage_name=storage_name
+        )
+
+    def encode(self) -> dict[str, Any]:
+        """Return the record as it is kept in the column."""
+        return dict(self)
+
+    @classmethod
+    def decode(cls, data: Any) -> Self:
+        """Return the saved file that a record describes, without checking or copying it."""
+        file = cls.__new__(cls)
+        dict.update(file, data)
+        return file
+
+    # --- what the unit of work needs
+
+    @property
+    def chosen_storage(self) -> str | None:
+        """The storage asked for when the file was made."""
+        return self._storage
+
+    @property
+    def begun(self) -> list[str]:
+        """The paths of all objects that saving began to write, whether or not it got to the end."""
+        return list(self._begun)
+
+    @property
+    def undoable(self) -> bool:
+        """Whether the transaction that stored this file is still open."""
+        return self._undo is not None
+
+    def copied(self, new_paths: Mapping[str, str]) -> Self:
+        """Return this file as the record of copies of its objects, found at ``new_paths``."""
+        copy = type(self).decode(records.relocated(self, new_paths, _public_url))
+        if self._undo is None:
+            copy._undo = (_snapshot(self), True)
+        else:
+            copy._undo = (deepcopy(self._undo[0]), self._undo[1])
+        copy._content = self._content
+        copy._storage = self._storage
+        copy._begun = list(new_paths.values())
+        return copy
+
+    def revert(self) -> None:
+        """Go back to what this file was before the transaction stored it."""
+        if self._undo is None:
+            return
+        record, frozen = self._undo
+        self._undo = None
+        self._begun = []
+        dict.clear(self)
+        dict.update(self, record)
+        object.__setattr__(self, "_frozen", frozen)
+
+    def settle(self) -> None:
+        """Keep what the transaction stored, and let go of the content."""
+        self._undo = None
+        self._content = None
+
+    def _unspent(self) -> Content:
+        if self._content is None:
+            raise ContentSpentError(
+                f"the content of {self.get('filename')!r} is stored and no longer at hand: "
+                "read it through .file, or make a new File"
+            )
+        return self._content
+
+    def _described_extra(self) -> dict[str, Any]:
+        """Return ``extra`` as rows keep it: with the name and type that went out with the object."""
+        described = {"filename": self["filename"], "content_type": self["content_type"]}
+        extra = dict(self.get("extra") or {})
+        extra.setdefault("content_type", self["content_type"])
+        return {**extra, "meta_data": {**described, **(extra.get("meta_data") or {})}}
+
+    def _put(
+        self,
+        content: Content,
+        storage_name: str,
+        key: str | None,
+        attributes: Attributes,
+    ) -> _Stored:
+        storage = StorageManager.storage(storage_name)
+        path = StorageManager.path(storage_name, key or self._fresh_key())
+        full_key = path[len(storage_name) + 1 :]
+        measured = Measured(content.open())
+        # A key of our own is noted before its first byte leaves, so that it is accounted for
+        # whatever happens. One that a program chose may be somebody else's until it is ours.
+        if key is None:
+            self._begun.append(path)
+        try:
+            storage.put(full_key, cast("BinaryIO", measured), attributes, exclusive=key is not None)
+        except StorageError as error:
+            error.storage = error.storage or storage_name
+            raise
+        except Exception as error:
+            if measured.error is not None:
+                raise
+            raise StorageError(str(error), storage=storage_name, key=full_key) from error
+        if key is not None:
+            self._begun.append(path)
+        return _Stored(full_key, path, measured.size, measured.checksum)
+
+    def _fresh_key(self) -> str:
+        folder, slash, _ = str(self.get("file_id") or self._folder).rpartition("/")
+        return f"{folder}{slash}{uuid7()}"
+
+
+F = TypeVar("F", bound=File)
+
+
+@dataclass(frozen=True, slots=True)
+class _Stored:
+    key: str
+    path: str
+    size: int
+    checksum: str
+
+
+def _restore(cls: type[F], record: dict[str, Any], state: dict[str, Any]) -> F:
+    file = cls.decode(record)
+    vars(file).update(state)
+    return file
+
+
+def _snapshot(file: File) -> dict[str, Any]:
+    """Return the record with lists and dicts of its own, one level deep."""
+    return {
+        key: value.copy() if type(value) in (dict, list) else value for key, value in file.items()
+    }
+
+
+def _source(content: Any, content_path: str | Path | None) -> Content:
+    if content is None and content_path is None:
+        raise ValueError("Either content or content_path must be specified")
+    return content_of(content) if content is not None else PathContent(str(content_path))
+
+
+def _name_of(content: Any, content_path: str | Path | None) -> str | None:
+    if content_path is not None and content is None:
+        return Path(content_path).name
+    return upload_attribute(content, "filename", "name")
+
+
+def _essence(content_type: str | None) -> str | None:
+    """Return ``type/subtype`` without parameters; None for what is no content type at all."""
+    match = _ESSENCE.match(content_type or "")
+    return match.group(1).lower() if match else None
+
+
+def _public_url(path: str) -> str | None:
+    storage_name, key = StorageManager.resolve(path)
+    storage = StorageManager.storage(storage_name)
+    return storage.public_url(key) if isinstance(storage, HasPublicURL) else None

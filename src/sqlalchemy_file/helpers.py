@@ -1,0 +1,52 @@
+"""Small functions that existing programs import from here."""
+
+from __future__ import annotations
+
+import io
+import re
+from typing import Any
+
+from sqlalchemy_file.content import uploaded_file
+
+__all__ = ["convert_size", "get_content_from_file_obj"]
+
+_UNITS = {
+    "": 1,
+    "k": 1000,
+    "M": 1000**2,
+    "G": 1000**3,
+    "T": 1000**4,
+    "Ki": 1024,
+    "Mi": 1024**2,
+    "Gi": 1024**3,
+    "Ti": 1024**4,
+}
+_SIZE = re.compile(r"\s*(\d+)\s*([kMGT]|[KMGT]i|)\s*", re.ASCII)
+
+
+def convert_size(size: int | str) -> int:
+    """Return a number of bytes: ``2000``, ``"2k"`` (1000s) or ``"2Ki"`` (1024s), up to T and Ti.
+
+    Raises `ValueError` for what is no size, and `TypeError` for another type.
+    """
+    if isinstance(size, str):
+        match = _SIZE.fullmatch(size)
+        if match is not None:
+            return int(match.group(1)) * _UNITS[match.group(2)]
+    elif not isinstance(size, int) or isinstance(size, bool):
+        raise TypeError(f"a size is an int or a str such as '2M', not {size!r}")
+    elif size >= 0:
+        return size
+    raise ValueError(
+        f"Invalid size {size}: expected a number of bytes, or a number with one of "
+        "k, M, G, T, Ki, Mi, Gi, Ti behind it, as in '2M'"
+    )
+
+
+def get_content_from_file_obj(obj: Any) -> Any:
+    """Return a binary file of text or bytes, the file inside an upload object, or ``obj``."""
+    if isinstance(obj, str):
+        obj = obj.encode()
+    if isinstance(obj, bytes | bytearray | memoryview):
+        return io.BytesIO(obj)
+    return uploaded_file(obj)

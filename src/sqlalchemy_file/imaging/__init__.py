@@ -1,0 +1,19 @@
+"""Pictures: decoded within limits, and scaled. Pillow is loaded only where it is needed."""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+
+from sqlalchemy_file.exceptions import MissingExtraError
+
+DEFAULT_FORMATS = ("JPEG", "PNG", "GIF", "WEBP", "AVIF")
+"""Pillow's decoders for what browsers show: small, fast, and tested by everybody every day."""
+
+MAX_PIXELS = 64_000_000
+"""How many pixels a picture may have: as four bytes each, they take 256 MB of memory."""
+
+
+def require_pillow(what: str) -> None:
+    """Raise `MissingExtraError` in the name of ``what`` if Pillow is not installed."""
+    if find_spec("PIL") is None:
+        raise MissingExtraError(what, "image")

@@ -1,0 +1,191 @@
+"""Opening and decoding of pictures that anybody may have sent.
+
+Only the named decoders see the bytes, the header is judged before anything is decoded, and
+whatever a decoder raises becomes an `InvalidImageError`.
+"""
+
+from __future__ import annotations
+
+import threading
+import warnings
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager, nullcontext
+from itertools import count
+from typing import BinaryIO, cast
+
+from PIL import Image
+
+from sqlalchemy_file.detection import canonical
+from sqlalchemy_file.exceptions import InvalidImageError, ValidationError
+
+JPEG = ("JPEG", "MPO")
+_ALIASES = {"JPG": "JPEG", "TIF": "TIFF"}
+_ANIMATED = ("GIF", "PNG", "WEBP", "AVIF")
+
+# The frames of an animation are decoded one by one: they cost time, not memory. Opening one
+# costs as much as decoding 64 x 64 pixels, so a frame counts as no less.
+_ANIMATION_FACTOR = 4
+_LEAST_FRAME = 64 * 64
+
+# A file of a few kilobytes may decode to hundreds of megabytes. However many threads there are,
+# one picture of this many pixels is decoded at a time.
+_LARGE = 16_000_000
+_large_picture = threading.Lock()
+
+_quiet_lock = threading.Lock()
+
+
+class _RefusedError(ValueError):
+    """A picture is beyond the limits."""
+
+
+@contextmanager
+def decoding(
+    content: BinaryIO, key: str, *, formats: Collection[str], max_pixels: int
+) -> Iterator[Image.Image]:
+    """Open a picture for a block that decodes it; nothing but the header is read before.
+
+    What goes wrong in the block is raised as `InvalidImageError` for ``key``, except an error
+    of ``content`` itself. Afterwards the stream stands at its start, as before.
+    """
+    source = _Source(content)
+    source.seek(0)
+    try:
+        with _opened(source, formats) as image:
+            _require_size(image.size, max_pixels)
+            with _large_picture if _is_large(image) else nullcontext():
+                yield image
+    except ValidationError:
+        raise
+    except _RefusedError as refused:
+        raise InvalidImageError(key, str(refused)) from None
+    except Exception as error:
+        if source.error is not None:
+            raise source.error from None
+        raise InvalidImageError(key, "Provide valid image file") from error
+    finally:
+        content.seek(0)
+
+
+def read_through(image: Image.Image, max_pixels: int) -> None:
+    """Decode a picture to its end, every frame of it, as cheaply as that can be done."""
+    if image.format in JPEG:
+        # Every byte is read, but one brightness a block of 8 x 8 pixels is all that is made of it.
+        image.draft("L", (1, 1))
+    budget = max_pixels * _ANIMATION_FACTOR
+    _require_frames(image.size, vars(image).get("n_frames", 1), budget)
+    for number in count(1):
+        _require_size(image.size, max_pixels)
+        image.load()
+        _require_frames(image.size, number, budget)
+        if image.format not in _ANIMATED or not _next_frame(image, number):
+            return
+
+
+def formats_of(content_types: Collection[str]) -> tuple[str, ...]:
+    """Return Pillow's names of the formats with these content types; `ValueError` if there is none.
+
+    A type that Pillow has no decoder for is passed over: a plugin may bring it later.
+    """
+    Image.init()
+    wanted = {canonical(content_type) for content_type in content_types}
+    names = [name for name, mime in Image.MIME.items() if canonical(mime) in wanted]
+    return known_formats([name for name in names if name in Image.OPEN] or content_types)
+
+
+def known_formats(formats: Collection[str]) -> tuple[str, ...]:
+    """Return names of formats as Pillow spells them; `ValueError` for those it cannot decode."""
+    Image.init()
+    names = tuple(map(format_name, formats))
+    missing = [name for name in names if name not in Image.OPEN]
+    if missing or not names:
+        raise ValueError(f"Pillow has no decoder for {missing}; it has {sorted(Image.OPEN)}")
+    return names
+
+
+def format_name(name: str) -> str:
+    """Return the name of a format as Pillow spells it."""
+    return _ALIASES.get(name.upper(), name.upper())
+
+
+def content_type_of(name: str) -> str:
+    """Return the content type of a format of Pillow's."""
+    Image.init()
+    return canonical(Image.MIME.get(name)) or f"image/{name.lower()}"
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Silence Pillow's remarks on odd but readable files: they are for programmers, not for users.
+
+    Only Pillow's, and only while a header is read: warning filters belong to all threads.
+    """
+    with _quiet_lock, warnings.catch_warnings():
+        warnings.filterwarnings("ignore", module=r"PIL\.")
+        yield
+
+
+def _opened(source: _Source, formats: Collection[str]) -> Image.Image:
+    Image.init()
+    known = [name for name in formats if name in Image.OPEN]
+    with quiet():
+        try:
+            return Image.open(cast("BinaryIO", source), formats=known)
+        except Image.DecompressionBombError as error:
+            # Beyond Pillow's own limit, which programs may have set lower than ours.
+            raise _RefusedError(f"The image is too large: {error}") from None
+
+
+def _require_size(size: tuple[int, int], max_pixels: int) -> None:
+    width, height = size
+    if width * height > max_pixels:
+        raise _RefusedError(
+            f"The image is too large ({width} x {height} pixels). "
+            f"Allowed maximum is {max_pixels} pixels."
+        )
+
+
+def _require_frames(size: tuple[int, int], frames: int, budget: int) -> None:
+    if frames > 1 and max(size[0] * size[1], _LEAST_FRAME) * frames > budget:
+        raise _RefusedError(
+            f"The animation is too long ({frames} frames of {size[0]} x {size[1]} pixels). "
+            f"Allowed maximum is {budget} pixels in all."
+        )
+
+
+def _is_large(image: Image.Image) -> bool:
+    # A baseline JPEG is decoded line by line, to a reduced size.
+    small_steps = image.format in JPEG and not image.info.get("progressive")
+    return image.width * image.height > _LARGE and not small_steps
+
+
+def _next_frame(image: Image.Image, number: int) -> bool:
+    try:
+        image.seek(number)
+    except EOFError:
+        return False
+    return True
+
+
+class _Source:
+    """The stream that decoders read; it keeps the error with which a read of it failed."""
+
+    def __init__(self, stream: BinaryIO) -> None:
+        self._stream = stream
+        self.error: BaseException | None = None
+        self.seek = stream.seek
+        self.tell = stream.tell
+
+    def read(self, size: int = -1) -> bytes:
+        try:
+            return self._stream.read(size)
+        except BaseException as error:
+            self.error = error
+            raise
+
+    def readline(self, size: int = -1) -> bytes:
+        try:
+            return self._stream.readline(size)
+        except BaseException as error:
+            self.error = error
+            raise

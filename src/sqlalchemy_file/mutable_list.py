@@ -1,0 +1,136 @@
+"""The value of a ``multiple`` file column: a list that tells its row when it changes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any, Self, SupportsIndex, TypeVar, cast
+
+from sqlalchemy.ext.mutable import Mutable
+from sqlalchemy.orm.attributes import flag_modified
+
+from sqlalchemy_file.content import is_content
+from sqlalchemy_file.file import File
+
+T = TypeVar("T")
+
+
+def as_file(value: Any, make: Callable[[Any], Any] = File) -> Any:
+    """Return ``value`` as a file: a `File` as it is, content made into one by ``make``.
+
+    Raises `TypeError` for anything else; for a plain dict above all, with which a client
+    could name somebody else's object.
+    """
+    if isinstance(value, File):
+        return value
+    if isinstance(value, dict | list | tuple | set) or not is_content(value):
+        raise TypeError(
+            f"expected a File, or content to make one from, not {type(value).__name__}: "
+            "assign File(content, filename=...)"
+        )
+    return make(value)
+
+
+class MutableList(Mutable, list[T]):
+    """A list of files. What was taken out of it is kept in ``_removed``, in order of removal."""
+
+    _removed: list[T]
+
+    def __init__(self, *args: Iterable[Any], make: Callable[[Any], Any] = File) -> None:
+        self._removed = []
+        self._make = make
+        super().__init__(self._file(item) for item in (args[0] if args else ()))
+
+    @classmethod
+    def coerce(cls, key: str, value: Any) -> Any:
+        """Return ``value`` as a list of this class; `TypeError` for a value that is no list."""
+        if value is None or isinstance(value, cls):
+            return value
+        if isinstance(value, list | tuple):
+            return cls(value)
+        raise TypeError(
+            f"{key}: expected a list of File, not {type(value).__name__}: "
+            "the field is multiple, assign [File(...), ...]"
+        )
+
+    def changed(self) -> None:
+        """Mark the rows that still hold this very list."""
+        for parent, key in list(self._parents.items()):
+            if parent.dict.get(key) is self:
+                flag_modified(cast("Any", parent.obj()), key)
+
+    def is_held_by_another(self, parent: Any, key: str) -> bool:
+        """Tell whether a row, or a column, other than the one given holds this list."""
+        return any(
+            (other is not parent or name != key) and other.dict.get(name) is self
+            for other, name in self._parents.items()
+        )
+
+    def _file(self, value: Any) -> T:
+        return cast("T", as_file(value, self._make))
+
+    def _take_out(self, items: Iterable[T]) -> None:
+        self._removed.extend(items)
+        self.changed()
+
+    def __setitem__(self, index: Any, value: Any) -> None:
+        taken = self[index] if isinstance(index, slice) else [self[index]]
+        given = [self._file(item) for item in value] if isinstance(index, slice) else value
+        super().__setitem__(index, given if isinstance(index, slice) else self._file(value))
+        self._take_out(taken)
+
+    def __delitem__(self, index: SupportsIndex | slice) -> None:
+        taken = self[index] if isinstance(index, slice) else [self[index]]
+        super().__delitem__(index)
+        self._take_out(taken)
+
+    def pop(self, index: SupportsIndex = -1, /) -> T:
+        item = super().pop(index)
+        self._take_out([item])
+        return item
+
+    def remove(self, value: T, /) -> None:
+        del self[self.index(value)]
+
+    def clear(self) -> None:
+        del self[:]
+
+    def append(self, value: Any, /) -> None:
+        super().append(self._file(value))
+        self.changed()
+
+    def insert(self, index: SupportsIndex, value: Any, /) -> None:
+        super().insert(index, self._file(value))
+        self.changed()
+
+    def extend(self, values: Iterable[Any], /) -> None:
+        super().extend([self._file(value) for value in values])
+        self.changed()
+
+    def __iadd__(self, values: Iterable[Any]) -> Self:  # type: ignore[misc,override]  # as list's
+        self.extend(values)
+        return self
+
+    def __imul__(self, times: SupportsIndex) -> Self:
+        taken = list(self) if times.__index__() <= 0 else []
+        super().__imul__(times)
+        self._take_out(taken)
+        return self
+
+    def sort(self, **kwargs: Any) -> None:
+        super().sort(**kwargs)
+        self.changed()
+
+    def reverse(self) -> None:
+        super().reverse()
+        self.changed()
+
+    def __reduce_ex__(self, protocol: Any) -> tuple[Any, ...]:
+        return _restore, (type(self), list(self), list(self._removed), self._make)
+
+
+def _restore(
+    cls: type[MutableList[Any]], items: list[Any], removed: list[Any], make: Any
+) -> MutableList[Any]:
+    restored = cls(items, make=make)
+    restored._removed = removed
+    return restored

@@ -1,0 +1,80 @@
+"""Scaled copies of a file's picture, stored as objects that belong to the file."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Collection, Mapping
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy_file.file import File
+from sqlalchemy_file.imaging import MAX_PIXELS, require_pillow
+from sqlalchemy_file.imaging.variant import Variant
+from sqlalchemy_file.naming import clean_filename
+from sqlalchemy_file.storage import StorageManager
+from sqlalchemy_file.storage.base import HasPublicURL
+
+if TYPE_CHECKING:
+    from sqlalchemy_file.imaging.rendering import Rendition
+
+# What browsers show and scanners make. Nothing here starts another program, as Pillow's
+# PostScript decoder does.
+_FORMATS = (
+    *("JPEG", "PNG", "GIF", "WEBP", "AVIF", "HEIF"),
+    *("BMP", "ICO", "JPEG2000", "PPM", "TIFF"),
+)
+
+
+def rendered(
+    file: File, variants: Mapping[str, Variant], key: str, max_pixels: int = MAX_PIXELS
+) -> dict[str, Rendition]:
+    """Return scaled copies of a file's picture, by name.
+
+    Raises `InvalidImageError` for ``key`` where the file is no picture, or beyond ``max_pixels``.
+    """
+    from sqlalchemy_file.imaging import decoding, rendering  # noqa: PLC0415  Pillow is optional
+
+    content = file.original_content
+    with decoding.decoding(content, key, formats=_FORMATS, max_pixels=max_pixels) as image:
+        return rendering.render(image, variants)
+
+
+def store(
+    file: File, rendition: Rendition, label: str, upload_storage: str | None
+) -> dict[str, Any]:
+    """Store a copy and return its record."""
+    size = f"{rendition.width}x{rendition.height}"
+    described = {
+        "filename": clean_filename(f"{file['filename']}.{label}{size}.{rendition.suffix}"),
+        "content_type": rendition.content_type,
+        "width": rendition.width,
+        "height": rendition.height,
+    }
+    options = dict(file.get("extra") or {})
+    options["content_type"] = rendition.content_type
+    options["meta_data"] = {**(options.get("meta_data") or {}), **described}
+    stored = file.store_content(
+        io.BytesIO(rendition.content), upload_storage, extra=options, headers=file.get("headers")
+    )
+    return _record(file["files"][-1], stored.name, rendition)
+
+
+def require_writable(formats: Collection[str], what: str) -> None:
+    """Raise `MissingExtraError` without Pillow, `ValueError` for formats it cannot write."""
+    require_pillow(what)
+    from sqlalchemy_file.imaging import rendering  # noqa: PLC0415  Pillow is optional
+
+    rendering.require_encoders(formats)
+
+
+def _record(path: str, key: str, rendition: Rendition) -> dict[str, Any]:
+    storage_name = path.removesuffix(key).rstrip("/")
+    storage = StorageManager.storage(storage_name)
+    return {
+        "file_id": key,
+        "width": rendition.width,
+        "height": rendition.height,
+        "content_type": rendition.content_type,
+        "upload_storage": storage_name,
+        "path": path,
+        "url": storage.public_url(key) if isinstance(storage, HasPublicURL) else None,
+    }

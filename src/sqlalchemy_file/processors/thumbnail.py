@@ -1,0 +1,38 @@
+"""One small picture of a file."""
+
+from __future__ import annotations
+
+from sqlalchemy_file.file import File
+from sqlalchemy_file.imaging import MAX_PIXELS
+from sqlalchemy_file.imaging.variant import Variant
+from sqlalchemy_file.processors.base import Processor
+from sqlalchemy_file.processors.derived import rendered, require_writable, store
+
+
+class ThumbnailGenerator(Processor):
+    """Stores a small, upright picture of an image file and describes it as ``thumbnail``.
+
+    It fits into ``thumbnail_size`` (width, height) and is never larger than the original. The
+    first frame stands for an animation. A file that is no picture of at most ``max_pixels``
+    pixels raises `InvalidImageError`.
+    """
+
+    def __init__(
+        self,
+        thumbnail_size: tuple[int, int] = (128, 128),
+        thumbnail_format: str = "PNG",
+        *,
+        max_pixels: int = MAX_PIXELS,
+    ) -> None:
+        require_writable([thumbnail_format], type(self).__name__)
+        self.thumbnail_size = thumbnail_size
+        self.thumbnail_format = thumbnail_format
+        self.max_pixels = max_pixels
+        width, height = thumbnail_size
+        self._variant = Variant((width, height), thumbnail_format)
+
+    def process(self, file: File, upload_storage: str | None = None) -> None:
+        copies = rendered(file, {"thumbnail": self._variant}, "thumbnail", self.max_pixels)
+        record = store(file, copies["thumbnail"], "thumbnail", upload_storage)
+        del record["content_type"]  # existing programs know the six other keys
+        file["thumbnail"] = record

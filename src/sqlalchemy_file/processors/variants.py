@@ -1,0 +1,42 @@
+"""A named set of scaled pictures of a file."""
+
+from __future__ import annotations
+
+from sqlalchemy_file.file import File
+from sqlalchemy_file.imaging import MAX_PIXELS
+from sqlalchemy_file.imaging.variant import Variant
+from sqlalchemy_file.processors.base import Processor
+from sqlalchemy_file.processors.derived import rendered, require_writable, store
+
+
+class Variants(Processor):
+    """Stores scaled, upright pictures of an image file and describes each in ``variants``.
+
+    ``Variants(small=(128, 128), large=Variant((1024, 1024), "AVIF"))`` adds
+    ``file["variants"]["small"]`` and ``["large"]``; a plain size makes a WEBP. The original is
+    decoded once. A file that is no picture of at most ``max_pixels`` pixels raises
+    `InvalidImageError`.
+    """
+
+    def __init__(
+        self, *, max_pixels: int = MAX_PIXELS, **variants: Variant | tuple[int, int]
+    ) -> None:
+        if not variants:
+            raise ValueError("name at least one variant, as in Variants(small=(128, 128))")
+        self.max_pixels = max_pixels
+        self.variants = {name: _variant(wanted) for name, wanted in variants.items()}
+        formats = [variant.format for variant in self.variants.values()]
+        require_writable(formats, type(self).__name__)
+
+    def process(self, file: File, upload_storage: str | None = None) -> None:
+        copies = rendered(file, self.variants, "variants", self.max_pixels)
+        file["variants"] = {
+            name: store(file, copy, name, upload_storage) for name, copy in copies.items()
+        }
+
+
+def _variant(wanted: Variant | tuple[int, int]) -> Variant:
+    if isinstance(wanted, Variant):
+        return wanted
+    width, height = wanted
+    return Variant((width, height))

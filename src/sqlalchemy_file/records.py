@@ -1,0 +1,50 @@
+"""What the record of a file says, as plain data: which objects it owns, and where they lie."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from copy import deepcopy
+from typing import Any
+
+
+def paths_of(record: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return the paths of every object that belongs to a record, its own first.
+
+    Rows of older releases may lack ``files``, or ``path``; what they do have is believed.
+    """
+    return tuple(dict.fromkeys(_paths(record)))
+
+
+def _paths(record: Mapping[str, Any]) -> Iterator[str]:
+    if isinstance(record.get("path"), str):
+        yield record["path"]
+    files = record.get("files")
+    if isinstance(files, list | tuple):
+        yield from (path for path in files if isinstance(path, str))
+    for derived in _derived(record):
+        if isinstance(derived.get("path"), str):
+            yield derived["path"]
+
+
+def _derived(record: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+    if isinstance(record.get("thumbnail"), Mapping):
+        yield record["thumbnail"]
+    variants = record.get("variants")
+    if isinstance(variants, Mapping):
+        yield from (variant for variant in variants.values() if isinstance(variant, Mapping))
+
+
+def relocated(
+    record: Mapping[str, Any],
+    new_paths: Mapping[str, str],
+    url_of: Callable[[str], str | None],
+) -> dict[str, Any]:
+    """Return a record whose objects lie at ``new_paths``, wherever it or its variants name one."""
+    moved = deepcopy(dict(record))
+    moved["files"] = [new_paths[path] for path in paths_of(record)]
+    for part in (moved, *_derived(moved)):
+        if part.get("path") in new_paths and isinstance(part, dict):
+            part["path"] = new_paths[part["path"]]
+            part["file_id"] = part["path"].removeprefix(f"{part.get('upload_storage')}/")
+            part["url"] = url_of(part["path"])
+    return moved

@@ -1,0 +1,36 @@
+"""Storages: the protocol, those that ship with this package, and their names.
+
+`StorageManager` keeps them by name; `StoredFile` is one of their objects, open for reading.
+"""
+
+from sqlalchemy_file.storage.adapters import adapt
+from sqlalchemy_file.storage.base import (
+    AsyncStorage,
+    Attributes,
+    HasDriverObject,
+    HasPath,
+    HasPublicURL,
+    ObjectInfo,
+    Storage,
+)
+from sqlalchemy_file.storage.libcloud import LibcloudStorage
+from sqlalchemy_file.storage.local import LocalStorage
+from sqlalchemy_file.storage.manager import StorageManager
+from sqlalchemy_file.storage.memory import MemoryStorage
+from sqlalchemy_file.storage.stored_file import StoredFile
+
+__all__ = [
+    "AsyncStorage",
+    "Attributes",
+    "HasDriverObject",
+    "HasPath",
+    "HasPublicURL",
+    "LibcloudStorage",
+    "LocalStorage",
+    "MemoryStorage",
+    "ObjectInfo",
+    "Storage",
+    "StorageManager",
+    "StoredFile",
+    "adapt",
+]

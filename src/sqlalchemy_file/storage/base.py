@@ -1,0 +1,171 @@
+"""What a storage is: a place that keeps bytes and attributes under a key.
+
+Every storage has the six verbs of `Storage`. What only some can do stands apart, as a protocol each;
+whoever needs it asks ``isinstance`` and does without where the answer is no.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Any, BinaryIO, Protocol, runtime_checkable
+
+from sqlalchemy_file.exceptions import InvalidKeyError, StorageError
+
+CHUNK_SIZE = 256 * 1024
+"""How many bytes are moved at a time, where nothing else decides it."""
+
+MAX_KEY_BYTES = 1024
+"""The longest key that S3, GCS and Azure all take."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attributes:
+    """What is kept beside the bytes, as far as a storage can.
+
+    ``metadata`` are the user's own names and values; ``extra`` are options of one driver
+    (``acl``, ...), ``headers`` go out with the request as they are.
+    """
+
+    filename: str | None = None
+    content_type: str | None = None
+    metadata: Mapping[str, str] = field(default_factory=dict)
+    extra: Mapping[str, Any] = field(default_factory=dict)
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ObjectInfo:
+    """One stored object: its key, its size in bytes, and what the storage says about it."""
+
+    key: str
+    size: int
+    last_modified: datetime | None = None
+    etag: str | None = None
+    attributes: Attributes = field(default_factory=Attributes)
+
+
+@runtime_checkable
+class Storage(Protocol):
+    """A place that keeps bytes and attributes under a key.
+
+    Any error that leaves a storage is a `StorageError` with the original as its cause; a missing
+    object is `ObjectNotFoundError`. Every verb may be called from several threads at once.
+    """
+
+    def put(
+        self, key: str, content: BinaryIO, attributes: Attributes, *, exclusive: bool = False
+    ) -> ObjectInfo:
+        """Store all that ``content`` yields from where it stands, until it is empty.
+
+        The object appears under its key complete or not at all. With ``exclusive``, a key
+        that is taken raises `ObjectExistsError` and nothing is written.
+        An error raised by ``content`` itself passes through unchanged.
+        """
+        ...
+
+    def stat(self, key: str) -> ObjectInfo:
+        """Return what is known of one object without reading it."""
+        ...
+
+    def stream(self, key: str, start: int = 0, end: int | None = None) -> Iterator[bytes]:
+        """Yield the bytes from ``start`` up to, not including, ``end``; never an empty chunk.
+
+        A range at or beyond the end of the object yields nothing. A missing object raises
+        at the first ``next`` at the latest.
+        """
+        ...
+
+    def delete(self, keys: Sequence[str]) -> None:
+        """Delete several objects. A missing one is no error; what failed is in `DeletionError`."""
+        ...
+
+    def copy(self, key: str, new_key: str) -> ObjectInfo:
+        """Copy an object with its attributes, inside the storage where that is possible."""
+        ...
+
+    def list(self, prefix: str = "", start_after: str | None = None) -> Iterator[ObjectInfo]:
+        """Yield the objects whose key starts with ``prefix`` (any characters), in key order."""
+        ...
+
+
+@runtime_checkable
+class AsyncStorage(Protocol):
+    """A storage whose requests are native coroutines: the six verbs with an ``a`` in front."""
+
+    async def aput(
+        self, key: str, content: BinaryIO, attributes: Attributes, *, exclusive: bool = False
+    ) -> ObjectInfo: ...
+
+    async def astat(self, key: str) -> ObjectInfo: ...
+
+    def astream(self, key: str, start: int = 0, end: int | None = None) -> AsyncIterator[bytes]: ...
+
+    async def adelete(self, keys: Sequence[str]) -> None: ...
+
+    async def acopy(self, key: str, new_key: str) -> ObjectInfo: ...
+
+    def alist(
+        self, prefix: str = "", start_after: str | None = None
+    ) -> AsyncIterator[ObjectInfo]: ...
+
+
+@runtime_checkable
+class HasPath(Protocol):
+    """A storage whose objects are files on this machine's disk."""
+
+    def path(self, key: str) -> Path:
+        """Return where the object lies; it need not exist."""
+        ...
+
+
+@runtime_checkable
+class HasPublicURL(Protocol):
+    """A storage that may have a permanent public address for its objects."""
+
+    def public_url(self, key: str) -> str | None:
+        """Return the address, or None where objects are private; never one that expires."""
+        ...
+
+
+@runtime_checkable
+class HasDriverObject(Protocol):
+    """A storage that can show an object as its own library does (libcloud's ``Object``)."""
+
+    def driver_object(self, key: str) -> Any: ...
+
+
+@contextmanager
+def named(storage_name: str) -> Iterator[None]:
+    """Let the errors raised inside say which storage they come from."""
+    try:
+        yield
+    except StorageError as error:
+        error.storage = error.storage or storage_name
+        raise
+
+
+def check_key(key: str) -> str:
+    """Return ``key`` if it stays inside its container, else raise `InvalidKeyError`."""
+    reason = _key_fault(key)
+    if reason is not None:
+        raise InvalidKeyError(reason, key=key if isinstance(key, str) else repr(key))
+    return key
+
+
+def _key_fault(key: str) -> str | None:
+    if not isinstance(key, str) or not key:
+        return f"a key is a non-empty string, not {key!r}"
+    if len(key.encode("utf-8", "surrogatepass")) > MAX_KEY_BYTES:
+        return f"a key has at most {MAX_KEY_BYTES} bytes"
+    if any(unicodedata.category(character) in ("Cc", "Cs") for character in key):
+        return "a key holds no control characters and no lone surrogates"
+    if "\\" in key:
+        return "a key holds no backslash; its parts are separated by '/'"
+    if any(part in ("", ".", "..") for part in key.split("/")):
+        return "a key is relative and stays in its container: no leading '/', '//', '.' or '..'"
+    return None

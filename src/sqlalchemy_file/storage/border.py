@@ -1,0 +1,77 @@
+"""Where a library's or the system's errors become ours, and the content's own pass unchanged."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from types import TracebackType
+from typing import BinaryIO, Self
+
+from sqlalchemy_file.exceptions import SQLAlchemyFileError, StorageError
+
+Translation = Callable[[Exception, str | None], StorageError | None]
+"""Turns a foreign error into ours, with the key it is about; None lets it through as it is."""
+
+
+class Border:
+    """A block of an adapter's code that no foreign error leaves.
+
+    The content of a `put` is foreign too, but its errors belong to whoever handed it over:
+    read it by `Border.read`, and they pass through unchanged.
+    """
+
+    __slots__ = ("_key", "_spared", "_translation")
+
+    def __init__(self, translation: Translation, key: str | None = None) -> None:
+        self._translation = translation
+        self._key = key
+        self._spared: BaseException | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if not isinstance(error, Exception) or error is self._spared:
+            return
+        ours = translated(error, self._translation, self._key)
+        if ours is not error:
+            raise ours from error
+
+    def read(self, content: BinaryIO, size: int) -> bytes:
+        """Return the next bytes of ``content``, at most ``size`` of them; empty at its end."""
+        try:
+            chunk = content.read(size)
+            return chunk if type(chunk) is bytes else _as_bytes(chunk)
+        except BaseException as error:
+            self._spared = error
+            raise
+
+    def read_full(self, content: BinaryIO, size: int) -> bytes:
+        """Return exactly ``size`` bytes of ``content``, fewer only at its end."""
+        chunk = self.read(content, size)
+        if len(chunk) == size or not chunk:
+            return chunk
+        chunks, missing = [chunk], size - len(chunk)
+        while missing and (chunk := self.read(content, missing)):
+            chunks.append(chunk)
+            missing -= len(chunk)
+        return b"".join(chunks)
+
+
+def translated(error: Exception, translation: Translation, key: str | None) -> Exception:
+    """Return our own error for a foreign one, its cause kept; ours, and unknown ones, as they are."""
+    ours = None if isinstance(error, SQLAlchemyFileError) else translation(error, key)
+    if ours is None:
+        return error
+    ours.__cause__ = error
+    return ours
+
+
+def _as_bytes(chunk: object) -> bytes:
+    if isinstance(chunk, bytes | bytearray | memoryview):
+        return bytes(chunk)
+    raise TypeError(f"the content must yield bytes when it is read, not {type(chunk).__name__}")

@@ -1,0 +1,51 @@
+"""An iterator of bytes as a binary file."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterable
+from typing import BinaryIO, Self, cast
+
+
+class ChunkReader(io.RawIOBase):
+    """Reads what an iterable of bytes yields, once, from its beginning to its end."""
+
+    def __init__(self, chunks: Iterable[bytes]) -> None:
+        super().__init__()
+        self._chunks = iter(chunks)
+        self._rest = memoryview(b"")
+
+    def readable(self) -> bool:
+        return True
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        """Return up to ``size`` bytes, empty only at the end."""
+        if size is None or size < 0:
+            return b"".join([self._rest, *self._chunks])
+        while not self._rest:
+            chunk = next(self._chunks, None)
+            if chunk is None:
+                return b""
+            self._rest = memoryview(chunk)
+        taken, self._rest = self._rest[:size], self._rest[size:]
+        return bytes(taken)
+
+    def readinto(self, buffer: memoryview, /) -> int:  # type: ignore[override]
+        chunk = self.read(len(buffer))
+        buffer[: len(chunk)] = chunk
+        return len(chunk)
+
+    def close(self) -> None:
+        """Close a generator that was not read to its end, with what it holds open."""
+        close = getattr(self._chunks, "close", None)
+        if not self.closed and close is not None:
+            close()
+        super().close()
+
+    def __enter__(self) -> Self:
+        return self
+
+
+def reader_of(chunks: Iterable[bytes]) -> BinaryIO:
+    """Return a binary file of what an iterable of bytes yields."""
+    return cast("BinaryIO", ChunkReader(chunks))

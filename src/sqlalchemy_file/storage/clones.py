@@ -1,0 +1,108 @@
+"""A libcloud driver of its own for each thread: drivers and their connections are not thread-safe.
+
+Threads that share an S3 driver can be given another object's bytes.
+"""
+
+from __future__ import annotations
+
+import copy
+import os
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from typing import Any, Protocol
+from weakref import WeakKeyDictionary
+
+from libcloud.storage.base import Container, StorageDriver
+
+
+class Drivers(Protocol):
+    """Gives out a container whose driver this thread has for itself meanwhile."""
+
+    def container(self) -> Any:
+        """Return a context manager of the `Container`."""
+        ...
+
+
+class Clones:
+    """A clone of the driver for each thread and process, made at its first use."""
+
+    def __init__(
+        self, container: Container, prepare: Callable[[StorageDriver], None] | None = None
+    ) -> None:
+        # Cloned at once, since another driver's constructor may write its host on the class.
+        self._template = Container(container.name, container.extra, clone(container.driver))
+        self._prepare = prepare
+        self._local = threading.local()
+
+    @contextmanager
+    def container(self) -> Iterator[Container]:
+        yield self.get()
+
+    def get(self) -> Container:
+        """Return this thread's container; a forked child gets connections of its own."""
+        if getattr(self._local, "process", None) != os.getpid():
+            driver = clone(self._template.driver)
+            if self._prepare:
+                self._prepare(driver)
+            self._local.container = Container(self._template.name, self._template.extra, driver)
+            self._local.process = os.getpid()
+        return self._local.container  # type: ignore[no-any-return]
+
+
+class Shared:
+    """The driver itself, for one thread at a time.
+
+    For drivers that cannot be cloned: those without a connection, such as libcloud's Dummy, may
+    keep their objects in themselves.
+    """
+
+    _locks: WeakKeyDictionary[StorageDriver, threading.RLock] = WeakKeyDictionary()  # type: ignore[valid-type]  # RLock is a function, not a class, before Python 3.13
+    _guard = threading.Lock()
+
+    def __init__(self, container: Container) -> None:
+        self._container = container
+        with self._guard:
+            self._lock = self._locks.setdefault(container.driver, threading.RLock())
+
+    @contextmanager
+    def container(self) -> Iterator[Container]:
+        with self._lock:
+            yield self._container
+
+
+def drivers_for(container: Container) -> Clones | Shared:
+    """Return clones where the driver can be cloned, else the driver behind a lock."""
+    connection = getattr(container.driver, "connection", None)
+    if getattr(connection, "connection", None) is None:
+        return Shared(container)
+    return Clones(container)
+
+
+def clone(driver: StorageDriver) -> Any:
+    """Return a copy of a driver with a connection of its own, not yet connected to anything."""
+    original: Any = driver
+    twin: Any = copy.copy(driver)
+    connection = twin.connection = copy.copy(original.connection)
+    connection.driver = twin
+    connection.host = original.connection.host  # else it may be the class's, which changes
+    connection.context = {}
+    if hasattr(connection, "signer"):
+        connection.signer = copy.copy(connection.signer)
+        connection.signer.connection = connection
+    # Drivers that cannot ask for a prefix warn of it, and filter; whoever lists here filters too.
+    twin._filter_listed_container_objects = lambda objects, prefix: objects  # noqa: SLF001
+    connection.connect()
+    _carry_over(original.connection.connection, connection.connection)
+    return twin
+
+
+def _carry_over(original: Any, twin: Any) -> None:
+    for name in ("ca_cert", "verify"):
+        if hasattr(original, name):
+            setattr(twin, name, getattr(original, name))
+    # libcloud forgets the timeout for streamed and raw requests: they would wait for ever.
+    session = getattr(twin, "session", None)
+    if session is not None and getattr(session, "timeout", None):
+        session.send = partial(session.send, timeout=session.timeout)

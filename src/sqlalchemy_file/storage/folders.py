@@ -1,0 +1,244 @@
+"""Folders below a root, entered one by one, so that no symbolic link leads out of it."""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from types import TracebackType
+from typing import Self
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]
+
+BINARY = getattr(os, "O_BINARY", 0)
+NO_FOLLOW = getattr(os, "O_NOFOLLOW", 0)
+# A named pipe would otherwise keep `open` waiting for a writer.
+NO_WAITING = getattr(os, "O_NONBLOCK", 0)
+_ENTER = os.O_RDONLY | getattr(os, "O_DIRECTORY", 0) | NO_FOLLOW
+
+CAN_HOLD = bool(NO_FOLLOW) and {os.open, os.mkdir, os.rename, os.unlink, os.link, os.rmdir} <= (
+    os.supports_dir_fd
+)
+"""Whether this platform opens names relative to an open folder (not on Windows)."""
+
+_lock_without_flock = threading.RLock()
+
+
+class Folder:
+    """One folder: held open where the platform can, else known by its path.
+
+    An open folder stays the same folder when somebody swaps its name for a symbolic link. By path
+    alone, links are looked for before each step, which a fast attacker on the same disk can outrun.
+    """
+
+    __slots__ = ("_descriptor", "_path")
+
+    def __init__(self, path: str, descriptor: int | None = None) -> None:
+        self._path = path
+        self._descriptor = descriptor
+
+    @classmethod
+    def root(cls, path: str, *, hold: bool = CAN_HOLD) -> Self:
+        """Return the root; it may be a symbolic link itself, it is whoever runs this who set it."""
+        if hold:
+            return cls(path, os.open(path, _ENTER & ~NO_FOLLOW))
+        if not os.path.isdir(path):
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), path)
+        return cls(path)
+
+    def close(self) -> None:
+        descriptor, self._descriptor = self._descriptor, None
+        if descriptor is not None:
+            os.close(descriptor)
+
+    def child(self, name: str, *, create: bool) -> Folder:
+        """Return a folder in this one, made if need be; `NotADirectoryError` for a link."""
+        try:
+            return self._child(name)
+        except FileNotFoundError:
+            if not create:
+                raise
+        with suppress(FileExistsError):
+            os.mkdir(self._at(name), dir_fd=self._descriptor)
+        return self._child(name)
+
+    def _child(self, name: str) -> Folder:
+        path = os.path.join(self._path, name)
+        if self._descriptor is not None:
+            return Folder(path, os.open(name, _ENTER, dir_fd=self._descriptor))
+        if not stat.S_ISDIR(os.lstat(path).st_mode):
+            raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), path)
+        return Folder(path)
+
+    def open(self, name: str, flags: int) -> int:
+        """Return the descriptor of a file; a symbolic link is refused with ``ELOOP``."""
+        if not NO_FOLLOW and self.has_link(name):
+            raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), name)
+        return os.open(self._at(name), flags | NO_FOLLOW | BINARY, 0o666, dir_fd=self._descriptor)
+
+    def open_unnamed(self) -> int:
+        """Return the descriptor of a new file that has no name yet; Linux only."""
+        flags = os.O_TMPFILE | os.O_WRONLY
+        return os.open(self._at("."), flags, 0o666, dir_fd=self._descriptor)
+
+    def name_descriptor(self, descriptor: int, name: str) -> None:
+        """Give a name to a file that has none; `FileExistsError` where it is taken."""
+        # Without src_dir_fd Python calls link(2), which would link the symbolic link in /proc.
+        os.link(
+            f"/proc/self/fd/{descriptor}",
+            self._at(name),
+            src_dir_fd=self._descriptor,
+            dst_dir_fd=self._descriptor,
+        )
+
+    def link(self, name: str, new_name: str) -> None:
+        here = self._descriptor
+        os.link(self._at(name), self._at(new_name), src_dir_fd=here, dst_dir_fd=here)
+
+    def replace(self, name: str, new_name: str) -> None:
+        here = self._descriptor
+        os.replace(self._at(name), self._at(new_name), src_dir_fd=here, dst_dir_fd=here)
+
+    def unlink(self, name: str) -> None:
+        os.unlink(self._at(name), dir_fd=self._descriptor)
+
+    def discard(self, name: str) -> None:
+        """Delete a file that may be missing; a folder of that name is left alone."""
+        try:
+            self.unlink(name)
+        except FileNotFoundError:
+            pass
+        except OSError:
+            if not stat.S_ISDIR(self.stat(name).st_mode):
+                raise
+
+    def remove_folder(self, name: str) -> None:
+        os.rmdir(self._at(name), dir_fd=self._descriptor)
+
+    def stat(self, name: str) -> os.stat_result:
+        """Return what is known of a name; of a symbolic link itself, not of its target."""
+        return os.stat(self._at(name), dir_fd=self._descriptor, follow_symlinks=False)
+
+    def exists(self, name: str) -> bool:
+        try:
+            self.stat(name)
+        except FileNotFoundError:
+            return False
+        return True
+
+    def has_file(self, name: str) -> bool:
+        return self.exists(name) and stat.S_ISREG(self.stat(name).st_mode)
+
+    def has_link(self, name: str) -> bool:
+        return self.exists(name) and stat.S_ISLNK(self.stat(name).st_mode)
+
+    def names(self) -> list[str]:
+        """Return its files and folders, in order; the names of folders end with a slash.
+
+        With that slash they stand where the keys below them belong: ``a!`` before ``a/x``.
+        """
+        found = []
+        with os.scandir(self._path if self._descriptor is None else self._descriptor) as entries:
+            for entry in entries:
+                if entry.is_dir(follow_symlinks=False):
+                    found.append(f"{entry.name}/")
+                elif entry.is_file(follow_symlinks=False):
+                    found.append(entry.name)
+        found.sort()
+        return found
+
+    def sync(self) -> None:
+        """Have the names in this folder on disk, where the platform can."""
+        if self._descriptor is not None:
+            os.fsync(self._descriptor)
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Keep others, other processes too, from doing the same; leaves no lock file."""
+        if self._descriptor is None or fcntl is None:
+            with _lock_without_flock:
+                yield
+            return
+        # Some network file systems know no locks: two names are then not changed as one.
+        with suppress(OSError):
+            fcntl.flock(self._descriptor, fcntl.LOCK_EX)
+        try:
+            yield
+        finally:
+            with suppress(OSError):
+                fcntl.flock(self._descriptor, fcntl.LOCK_UN)
+
+    def _at(self, name: str) -> str:
+        return os.path.join(self._path, name) if self._descriptor is None else name
+
+
+class Route:
+    """The folders from the root to where a key lies, all held open until it is left."""
+
+    __slots__ = ("_create", "_hold", "_names", "_root", "folders")
+
+    def __init__(
+        self, root: str, names: Sequence[str], *, create: bool, hold: bool = CAN_HOLD
+    ) -> None:
+        self._root = root
+        self._names = names
+        self._create = create
+        self._hold = hold
+        self.folders: list[Folder] = []
+        self._walk()
+
+    @property
+    def last(self) -> Folder:
+        return self.folders[-1]
+
+    def again(self) -> None:
+        """Walk it once more, after somebody removed a folder that had become empty."""
+        self.close()
+        self._walk()
+
+    def sync(self) -> None:
+        """Have a new name in the last folder on disk, with the folders that lead to it."""
+        for folder in reversed(self.folders):
+            folder.sync()
+
+    def remove_empty(self) -> Folder:
+        """Remove folders that hold nothing, the last first, never the root.
+
+        Return the folder in which the last change was made.
+        """
+        for depth in range(len(self._names), 0, -1):
+            try:
+                self.folders[depth - 1].remove_folder(self._names[depth - 1])
+            except OSError:
+                return self.folders[depth]
+        return self.folders[0]
+
+    def close(self) -> None:
+        while self.folders:
+            self.folders.pop().close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def _walk(self) -> None:
+        try:
+            self.folders.append(Folder.root(self._root, hold=self._hold))
+            for name in self._names:
+                self.folders.append(self.last.child(name, create=self._create))
+        except BaseException:
+            self.close()
+            raise

@@ -1,0 +1,194 @@
+"""Objects in a container of Apache Libcloud, by any of its drivers."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from typing import Any, BinaryIO, Protocol
+
+from libcloud.common.types import InvalidCredsError, LibcloudError
+from libcloud.storage.base import Container, Object
+from libcloud.storage.drivers.local import LocalStorageDriver
+from libcloud.storage.types import ContainerDoesNotExistError, ObjectDoesNotExistError
+
+from sqlalchemy_file.exceptions import (
+    DeletionError,
+    InvalidKeyError,
+    ObjectNotFoundError,
+    StorageError,
+)
+from sqlalchemy_file.storage import s3
+from sqlalchemy_file.storage.attributes import meta_data_of
+from sqlalchemy_file.storage.base import Attributes, ObjectInfo, Storage, check_key
+from sqlalchemy_file.storage.border import Border, translated
+from sqlalchemy_file.storage.chunks import reader_of
+from sqlalchemy_file.storage.drivers import verbs_for
+from sqlalchemy_file.storage.local import LocalStorage
+
+_TRANSFERS = (
+    "upload_object",
+    "upload_object_via_stream",
+    "download_object_as_stream",
+    "get_object",
+    "delete_object",
+)
+
+
+class _Verbs(Protocol):
+    """What one kind of driver does; the border and the keys are `LibcloudStorage`'s business."""
+
+    def put(
+        self, key: str, content: BinaryIO, attributes: Attributes, border: Border, exclusive: bool
+    ) -> ObjectInfo: ...
+
+    def stat(self, key: str) -> ObjectInfo: ...
+
+    def stream(self, key: str, start: int, end: int | None) -> Iterator[bytes]: ...
+
+    def delete(self, keys: Sequence[str], failures: dict[str, Exception]) -> None: ...
+
+    def copy(self, key: str, new_key: str) -> ObjectInfo | None: ...
+
+    def list(self, prefix: str, start_after: str | None) -> Iterator[ObjectInfo]: ...
+
+    def driver_object(self, key: str) -> Object: ...
+
+
+class LibcloudStorage:
+    """A container of any libcloud driver, safe to use from several threads.
+
+    S3 and what speaks like it gets by with few requests; other drivers are used by libcloud's own
+    methods, which keep the whole list of keys in memory for `list`. Metadata travels in headers,
+    percent-encoded where it is not ASCII; storages may fold the letters of its names to lower
+    case. ``exclusive`` looks first whether the key is taken; S3 servers that know
+    ``If-None-Match`` also decide races between two writers.
+    """
+
+    def __init__(self, container: Container) -> None:
+        self._container = container
+        self._verbs: _Verbs = (
+            s3.S3Verbs(container) if s3.speaks_s3(container.driver) else verbs_for(container)
+        )
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self._container!r})"
+
+    def put(
+        self, key: str, content: BinaryIO, attributes: Attributes, *, exclusive: bool = False
+    ) -> ObjectInfo:
+        with Border(_our_error, check_key(key)) as border:
+            return self._verbs.put(key, content, attributes, border, exclusive)
+
+    def stat(self, key: str) -> ObjectInfo:
+        with Border(_our_error, check_key(key)):
+            return self._verbs.stat(key)
+
+    def stream(self, key: str, start: int = 0, end: int | None = None) -> Iterator[bytes]:
+        with Border(_our_error, check_key(key)):
+            yield from self._verbs.stream(key, start, end)
+
+    def delete(self, keys: Sequence[str]) -> None:
+        failures: dict[str, Exception] = {}
+        valid = []
+        for key in keys:
+            try:
+                valid.append(check_key(key))
+            except InvalidKeyError as error:
+                failures[str(key)] = error
+        with Border(_our_error):
+            self._verbs.delete(valid, failures)
+        if failures:
+            raise DeletionError(
+                {key: translated(error, _our_error, key) for key, error in failures.items()}
+            )
+
+    def copy(self, key: str, new_key: str) -> ObjectInfo:
+        check_key(new_key)
+        if new_key == key:
+            return self.stat(key)
+        with Border(_our_error, check_key(key)):
+            copied = self._verbs.copy(key, new_key)
+        return copied or self._copy_through_here(key, new_key)
+
+    def list(self, prefix: str = "", start_after: str | None = None) -> Iterator[ObjectInfo]:
+        with Border(_our_error):
+            yield from self._verbs.list(prefix, start_after)
+
+    def driver_object(self, key: str) -> Object:
+        """Return libcloud's own object; its driver is this thread's."""
+        with Border(_our_error, check_key(key)):
+            return self._verbs.driver_object(key)
+
+    def _copy_through_here(self, key: str, new_key: str) -> ObjectInfo:
+        attributes = self.stat(key).attributes
+        with reader_of(self.stream(key)) as content:
+            return self.put(new_key, content, attributes)
+
+
+class LocalContainerStorage(LocalStorage):
+    """A container of libcloud's Local driver, with the same files on disk as it has.
+
+    The driver itself writes in place, without a word to the disk, and leaves a lock file in the
+    temporary folder for each object.
+    """
+
+    def __init__(self, container: Container) -> None:
+        self._container = container
+        driver: Any = container.driver
+        super().__init__(
+            os.path.join(driver.base_path, container.name), sidecars=True, create=False
+        )
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self._container!r})"
+
+    def driver_object(self, key: str) -> Object:
+        """Return libcloud's own object, with the metadata that the driver itself cannot keep."""
+        attributes = self.stat(key).attributes
+        with Border(_our_error, key):
+            found = self._container.get_object(key)
+        found.meta_data = meta_data_of(attributes)
+        return found
+
+
+def storage_of(container: Container) -> Storage:
+    """Return the storage for a container: local folders are written by our own safe code."""
+    driver = container.driver
+    # Whoever changed how the driver moves bytes, to encrypt them, say, wants that to happen.
+    plain_local = isinstance(driver, LocalStorageDriver) and all(
+        getattr(type(driver), name) is getattr(LocalStorageDriver, name) for name in _TRANSFERS
+    )
+    return LocalContainerStorage(container) if plain_local else LibcloudStorage(container)
+
+
+def _our_error(error: Exception, key: str | None) -> StorageError | None:
+    if isinstance(error, ObjectDoesNotExistError):
+        return ObjectNotFoundError(key=key)
+    if isinstance(error, ContainerDoesNotExistError):
+        return StorageError(f"there is no container {error.container_name!r}", key=key)
+    if isinstance(error, InvalidCredsError):
+        return StorageError("the storage refused access: check the keys and rights", key=key)
+    if isinstance(error, LibcloudError) and isinstance(error.value, str):
+        return StorageError(error.value[:200], key=key)
+    return StorageError(_told_safely(error), key=key)
+
+
+def _told_safely(error: BaseException) -> str:
+    """Name an error by its class and the system's words for its first cause.
+
+    Messages of HTTP libraries repeat addresses, which may hold keys and signatures.
+    """
+    first, seen = error, {id(error)}
+    while (cause := _cause(first)) is not None and id(cause) not in seen:
+        seen.add(id(cause))
+        first = cause
+    words = getattr(first, "strerror", None) or type(first).__name__
+    return f"the request failed: {words} ({type(error).__name__})"
+
+
+def _cause(error: BaseException) -> BaseException | None:
+    # requests and urllib3 keep it in different places.
+    inner = getattr(error, "reason", None) or next(iter(error.args), None)
+    if isinstance(inner, BaseException):
+        return inner
+    return error.__cause__

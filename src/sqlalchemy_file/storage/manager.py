@@ -1,0 +1,211 @@
+"""Names of storages, and the default among them."""
+
+from __future__ import annotations
+
+import threading
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from io import BytesIO, TextIOBase
+from os import PathLike
+from typing import Any, BinaryIO, cast
+
+from sqlalchemy_file.exceptions import InvalidKeyError, UnknownStorageError
+from sqlalchemy_file.storage.adapters import adapt
+from sqlalchemy_file.storage.attributes import attributes_of
+from sqlalchemy_file.storage.base import Storage, check_key, named
+from sqlalchemy_file.storage.chunks import reader_of
+from sqlalchemy_file.storage.stored_file import StoredFile
+
+__all__ = ["StorageManager", "attributes_of"]
+
+
+@dataclass(frozen=True, slots=True)
+class _Registered:
+    given: Any
+    storage: Storage
+
+
+class StorageManager:
+    """The storages of this process, by their names.
+
+    The path of an object is the name of its storage, a slash, and its key.
+    """
+
+    # Replaced as a whole and never changed, so that reading needs no lock.
+    _registered: Mapping[str, _Registered] = {}
+    _default: str | None = None
+    _lock = threading.Lock()
+
+    @classmethod
+    def add_storage(cls, name: str, container: Any) -> None:
+        """Add a storage under a name, which may hold slashes; the first is the default.
+
+        Takes what `adapt` takes: a libcloud ``Container``, an address such as
+        ``file:///srv/uploads``, or any `Storage`. Raises `RuntimeError` if the name is taken.
+        """
+        _check_name(name)
+        registered = _Registered(container, adapt(container))
+        with cls._lock:
+            if name in cls._registered:
+                raise RuntimeError(f"Storage {name} has already been added")
+            cls._registered = {**cls._registered, name: registered}
+            cls._default = cls._default or name
+
+    @classmethod
+    def get(cls, name: str | None = None) -> Any:
+        """Return what was added under a name, or as the default: a libcloud ``Container``, say."""
+        return cls._found(name).given
+
+    @classmethod
+    def storage(cls, name: str | None = None) -> Storage:
+        """Return the storage of a name, or the default one."""
+        return cls._found(name).storage
+
+    @classmethod
+    def set_default(cls, name: str) -> None:
+        """Let another storage be the default."""
+        with cls._lock:
+            cls._found(name)
+            cls._default = name
+
+    @classmethod
+    def get_default(cls) -> str:
+        """Return the name of the default storage."""
+        default = cls._default
+        if default is None:
+            raise UnknownStorageError(
+                "No default storage has been added: call StorageManager.add_storage(name, ...)"
+            )
+        return default
+
+    @classmethod
+    def clear(cls) -> None:
+        """Forget all storages; their objects stay."""
+        with cls._lock:
+            cls._registered = {}
+            cls._default = None
+
+    @classmethod
+    def path(cls, storage_name: str, key: str) -> str:
+        """Return the path of an object.
+
+        Raises `InvalidKeyError` if the path would be understood as an object of another storage:
+        of storage ``a/b`` rather than of key ``b/c`` in storage ``a``.
+        """
+        cls._found(storage_name)
+        path = f"{storage_name}/{check_key(key)}"
+        resolved = cls.resolve(path)
+        if resolved != (storage_name, key):
+            raise InvalidKeyError(
+                f"the path {path!r} means the key {resolved[1]!r} in storage {resolved[0]!r}: "
+                "choose a key that does not begin like the name of another storage",
+                storage=storage_name,
+                key=key,
+            )
+        return path
+
+    @classmethod
+    def resolve(cls, path: str) -> tuple[str, str]:
+        """Return the storage name and the key of a path.
+
+        It is split behind the longest storage name that was added, else at its last slash.
+        """
+        end = path.rfind("/")
+        last = end
+        while end > 0:
+            if path[:end] in cls._registered:
+                return path[:end], path[end + 1 :]
+            end = path.rfind("/", 0, end)
+        return path[: max(last, 0)], path[last + 1 :]
+
+    @classmethod
+    def save_file(
+        cls,
+        name: str,
+        content: Any = None,
+        upload_storage: str | None = None,
+        metadata: dict[str, Any] | None = None,
+        extra: dict[str, Any] | None = None,
+        headers: dict[str, str] | None = None,
+        content_path: str | PathLike[str] | None = None,
+    ) -> StoredFile:
+        """Store a binary file, an iterator of bytes, bytes or text under the key ``name``.
+
+        A file is stored from where it stands. ``content_path`` names a file on disk instead.
+        """
+        if metadata is not None:
+            warnings.warn(
+                'metadata attribute is deprecated. Use extra={"meta_data": ...} instead',
+                DeprecationWarning,
+                stacklevel=2,
+            )
+            extra = {"meta_data": metadata, **(extra or {})}
+        storage_name = upload_storage or cls.get_default()
+        storage = cls.storage(storage_name)
+        cls.path(storage_name, name)
+        attributes = attributes_of(None, None, extra, headers)
+        with _opened(content, content_path) as stream, named(storage_name):
+            info = storage.put(name, stream, attributes)
+        return StoredFile(storage, name, storage_name=storage_name, info=info)
+
+    @classmethod
+    def get_file(cls, path: str) -> StoredFile:
+        """Open the object of a path; a missing one raises `ObjectNotFoundError` at once."""
+        storage_name, key = cls.resolve(path)
+        storage = cls.storage(storage_name)
+        return StoredFile(storage, key, storage_name=storage_name).require()
+
+    @classmethod
+    def delete_file(cls, path: str) -> bool:
+        """Delete the object of a path, and what lies beside it; a missing one is no error."""
+        storage_name, key = cls.resolve(path)
+        storage = cls.storage(storage_name)
+        with named(storage_name):
+            storage.delete([key])
+        return True
+
+    @classmethod
+    def _found(cls, name: str | None) -> _Registered:
+        registered = cls._registered
+        chosen = cls.get_default() if name is None else name
+        if chosen not in registered:
+            known = ", ".join(map(repr, registered)) or "none"
+            raise UnknownStorageError(f"{chosen} storage has not been added (added: {known})")
+        return registered[chosen]
+
+    # Names that programs written for older releases call.
+
+    @classmethod
+    def _clear(cls) -> None:
+        cls.clear()
+
+    @classmethod
+    def _get_storage_and_file_id(cls, path: str) -> tuple[str, str]:
+        return cls.resolve(path)
+
+
+def _check_name(name: str) -> None:
+    if not isinstance(name, str):
+        raise TypeError(f"the name of a storage is a string, not {type(name).__name__}")
+    if not name or name.startswith("/") or name.endswith("/"):
+        raise ValueError(f"the name of a storage neither begins nor ends with a slash: {name!r}")
+
+
+@contextmanager
+def _opened(content: Any, content_path: str | PathLike[str] | None) -> Iterator[BinaryIO]:
+    """Yield the content as a binary file; only one that was opened here is closed."""
+    if content is None and content_path is None:
+        raise ValueError("Either content or content_path must be specified")
+    if content is None:
+        with open(cast("str", content_path), "rb") as file:
+            yield file
+        return
+    if isinstance(content, TextIOBase):
+        raise TypeError("a file must be opened in binary mode ('rb'), not as text")
+    if isinstance(content, str):
+        content = content.encode()
+    if isinstance(content, bytes | bytearray | memoryview):
+        content = BytesIO(content)
+    yield content if callable(getattr(content, "read", None)) else reader_of(content)

@@ -1,0 +1,106 @@
+"""Objects in this process's memory, for tests and for trying things out."""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import BinaryIO
+
+from sqlalchemy_file.exceptions import (
+    DeletionError,
+    InvalidKeyError,
+    ObjectExistsError,
+    ObjectNotFoundError,
+)
+from sqlalchemy_file.storage.base import CHUNK_SIZE, Attributes, ObjectInfo, check_key
+from sqlalchemy_file.storage.border import Border
+
+
+class MemoryStorage:
+    """A dict of objects with their attributes; they are gone when it is."""
+
+    def __init__(self) -> None:
+        self._objects: dict[str, tuple[bytes, ObjectInfo]] = {}
+        self._lock = threading.Lock()
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} of {len(self._objects)} objects>"
+
+    def put(
+        self, key: str, content: BinaryIO, attributes: Attributes, *, exclusive: bool = False
+    ) -> ObjectInfo:
+        check_key(key)
+        if exclusive:
+            self._refuse_taken(key)
+        data = _read_all(content)
+        info = ObjectInfo(
+            key=key,
+            size=len(data),
+            last_modified=datetime.now(UTC),
+            etag=hashlib.sha256(data).hexdigest()[:32],
+            attributes=attributes,
+        )
+        with self._lock:
+            if exclusive:
+                self._refuse_taken(key)
+            self._objects[key] = data, info
+        return info
+
+    def stat(self, key: str) -> ObjectInfo:
+        return self._found(key)[1]
+
+    def stream(self, key: str, start: int = 0, end: int | None = None) -> Iterator[bytes]:
+        data, info = self._found(key)
+        end = info.size if end is None else min(end, info.size)
+        while start < end:
+            stop = min(start + CHUNK_SIZE, end)
+            yield data[start:stop]
+            start = stop
+
+    def delete(self, keys: Sequence[str]) -> None:
+        failures: dict[str, Exception] = {}
+        with self._lock:
+            for key in keys:
+                try:
+                    self._objects.pop(check_key(key), None)
+                except InvalidKeyError as error:
+                    failures[str(key)] = error
+        if failures:
+            raise DeletionError(failures)
+
+    def copy(self, key: str, new_key: str) -> ObjectInfo:
+        check_key(new_key)
+        data, info = self._found(key)
+        copied = replace(info, key=new_key, last_modified=datetime.now(UTC))
+        with self._lock:
+            self._objects[new_key] = data, copied
+        return copied
+
+    def list(self, prefix: str = "", start_after: str | None = None) -> Iterator[ObjectInfo]:
+        with self._lock:
+            keys = [key for key in self._objects if key.startswith(prefix)]
+        for key in sorted(keys):
+            found = self._objects.get(key)
+            if key > (start_after or "") and found:
+                yield replace(found[1], attributes=Attributes())
+
+    def _found(self, key: str) -> tuple[bytes, ObjectInfo]:
+        try:
+            return self._objects[check_key(key)]
+        except KeyError:
+            raise ObjectNotFoundError(key=key) from None
+
+    def _refuse_taken(self, key: str) -> None:
+        if key in self._objects:
+            raise ObjectExistsError("an object is stored there already", key=key)
+
+
+def _read_all(content: BinaryIO) -> bytes:
+    border = Border(lambda error, key: None)
+    chunks = []
+    while chunk := border.read(content, CHUNK_SIZE):
+        chunks.append(chunk)
+    return b"".join(chunks)

@@ -1,0 +1,197 @@
+"""How the bytes of one object are fetched: raw streams, for a buffer to be put before them."""
+
+from __future__ import annotations
+
+import io
+import os
+from collections.abc import Iterator
+from contextlib import suppress
+from typing import Protocol, runtime_checkable
+
+from sqlalchemy_file.storage.base import Storage, named
+
+READ_AHEAD = 64 * 1024
+"""The least that is asked for after a seek."""
+
+_GROWTH = 4
+_LARGEST_RANGE = 4 * 1024 * 1024
+
+
+@runtime_checkable
+class OpensFiles(Protocol):
+    """A storage whose objects are real files, which can be opened as such."""
+
+    def open_file(self, key: str) -> io.FileIO:
+        """Return the object's file, open for reading and unbuffered."""
+        ...
+
+
+class ObjectReader(io.RawIOBase):
+    """What the two kinds of readers share: the object they read, and that they only read."""
+
+    mode = "rb"
+
+    def __init__(self, storage: Storage, key: str, storage_name: str | None) -> None:
+        super().__init__()
+        self.name = key
+        self._storage = storage
+        self._storage_name = storage_name or ""
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def size(self) -> int:
+        """Return how many bytes the object has."""
+        raise NotImplementedError
+
+
+class FileReader(ObjectReader):
+    """Reads an object that is a file on this machine's disk."""
+
+    _file: io.FileIO | None = None
+
+    def open(self) -> io.FileIO:
+        """Open the file if it is not open yet; raise `ObjectNotFoundError` if it is gone."""
+        if self._file is None:
+            self._checkClosed()  # type: ignore[attr-defined]  # io's own, typed nowhere
+            with named(self._storage_name):
+                self._file = _opened(self._storage, self.name)
+        return self._file
+
+    def size(self) -> int:
+        return os.fstat(self.open().fileno()).st_size
+
+    def fileno(self) -> int:
+        return self.open().fileno()
+
+    def readinto(self, buffer: memoryview, /) -> int:  # type: ignore[override]
+        return self.open().readinto(buffer)
+
+    def readall(self) -> bytes:
+        return self.open().readall()
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET, /) -> int:
+        return self.open().seek(offset, whence)
+
+    def tell(self) -> int:
+        return 0 if self._file is None else self._file.tell()
+
+    def close(self) -> None:
+        if self._file is not None:
+            self._file.close()
+        super().close()
+
+
+class RangeReader(ObjectReader):
+    """Reads an object by ranges: in order by one request, after a seek by those it needs.
+
+    After a seek the ranges begin small and grow while reading goes on in order, up to one request
+    for all the rest.
+    """
+
+    def __init__(
+        self, storage: Storage, key: str, storage_name: str | None, size: int | None
+    ) -> None:
+        super().__init__(storage, key, storage_name)
+        self._size = size
+        self._position = 0
+        self._window: int | None = None  # None: all the rest
+        self._chunks: Iterator[bytes] | None = None
+        self._end: int | None = None  # of the range being read
+        self._rest = memoryview(b"")
+
+    def size(self) -> int:
+        if self._size is None:
+            with named(self._storage_name):
+                self._size = self._storage.stat(self.name).size
+        return self._size
+
+    def readinto(self, buffer: memoryview, /) -> int:  # type: ignore[override]
+        if not len(buffer) or not self._fill(len(buffer)):
+            return 0
+        count = min(len(buffer), len(self._rest))
+        buffer[:count] = self._rest[:count]
+        self._rest = self._rest[count:]
+        self._position += count
+        return count
+
+    def readall(self) -> bytes:
+        self._window = None
+        parts = []
+        while self._fill(0):
+            parts.append(self._rest)
+            self._position += len(self._rest)
+            self._rest = memoryview(b"")
+        return b"".join(parts)
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET, /) -> int:
+        origins = {io.SEEK_SET: lambda: 0, io.SEEK_CUR: self.tell, io.SEEK_END: self.size}
+        if whence not in origins:
+            raise ValueError(f"whence is 0, 1 or 2, not {whence}")
+        target = origins[whence]() + offset
+        if target < 0:
+            raise ValueError(f"a position is not negative, {target} was asked for")
+        if target != self._position:
+            self._drop()
+            self._window = READ_AHEAD
+            self._position = target
+        return target
+
+    def tell(self) -> int:
+        return self._position
+
+    def close(self) -> None:
+        self._drop()
+        super().close()
+
+    def _fill(self, wanted: int) -> bool:
+        """Have some bytes at hand; return False at the end of the object."""
+        with named(self._storage_name):
+            while not self._rest:
+                if self._chunks is None:
+                    if self._size is not None and self._position >= self._size:
+                        return False
+                    self._request(wanted)
+                chunk = next(self._chunks, None) if self._chunks else None
+                if chunk is None:
+                    self._drop()
+                    if self._end is None or self._position < self._end:
+                        return False
+                else:
+                    self._rest = memoryview(chunk)
+        return True
+
+    def _request(self, wanted: int) -> None:
+        """Ask for the next range, and let the one after it be larger."""
+        window = self._window
+        self._end = None if window is None else self._position + max(window, wanted)
+        self._chunks = self._storage.stream(self.name, self._position, self._end)
+        if window is not None:
+            larger = window * _GROWTH
+            self._window = larger if larger <= _LARGEST_RANGE else None
+
+    def _drop(self) -> None:
+        chunks, self._chunks = self._chunks, None
+        self._rest = memoryview(b"")
+        close = getattr(chunks, "close", None)
+        if close is not None:
+            with suppress(OSError):
+                close()
+
+
+def reader_for(
+    storage: Storage, key: str, storage_name: str | None, size: int | None
+) -> ObjectReader:
+    """Return the reader that suits a storage; nothing is opened or requested yet."""
+    if isinstance(storage, OpensFiles):
+        return FileReader(storage, key, storage_name)
+    return RangeReader(storage, key, storage_name, size)
+
+
+def _opened(storage: Storage, key: str) -> io.FileIO:
+    if not isinstance(storage, OpensFiles):  # pragma: no cover  # `reader_for` asked
+        raise TypeError(f"{type(storage).__name__} opens no files")
+    return storage.open_file(key)

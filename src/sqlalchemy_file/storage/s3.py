@@ -1,0 +1,409 @@
+"""The verbs for libcloud's S3 drivers, each in as few requests as the protocol allows.
+
+libcloud would take three requests to store a small object or to read one, and knows neither
+server-side copies, deleting many at once, listing from a key, nor creating only what is new. Its
+drivers sign and send the requests here; what is asked and answered is S3's REST API.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import logging
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from datetime import datetime
+from email.utils import parsedate_to_datetime
+from typing import Any, BinaryIO
+from urllib.parse import quote, unquote_plus
+from xml.etree import ElementTree as ET
+from xml.sax.saxutils import escape
+
+from libcloud.common.aws import SignedAWSConnection
+from libcloud.common.base import RawResponse
+from libcloud.storage.base import Container, Object, StorageDriver
+from libcloud.storage.drivers.s3 import BaseS3StorageDriver
+
+from sqlalchemy_file.exceptions import ObjectExistsError, ObjectNotFoundError, StorageError
+from sqlalchemy_file.storage.attributes import (
+    attributes_from,
+    checked_headers,
+    from_headers,
+    header_value,
+    meta_data_of,
+    to_headers,
+)
+from sqlalchemy_file.storage.base import CHUNK_SIZE, Attributes, ObjectInfo
+from sqlalchemy_file.storage.border import Border
+from sqlalchemy_file.storage.clones import Clones
+
+PART_SIZE = 5 * 1024 * 1024
+"""Smaller contents are stored in one request; larger ones in parts of this size, S3's least."""
+
+_LATER_PART_SIZE = 64 * 1024 * 1024
+_SMALL_PARTS = 5_000  # of 10,000 that S3 allows; the others reach 340 GB
+_MANY = 1_000  # objects in one DeleteObjects
+_META = "x-amz-meta-"
+UNKNOWN_TYPE = "application/octet-stream"
+
+_log = logging.getLogger("sqlalchemy_file.storage")
+
+
+def speaks_s3(driver: StorageDriver) -> bool:
+    """Tell whether a driver signs its requests as S3 does today (version 4)."""
+    return (
+        isinstance(driver, BaseS3StorageDriver)
+        and driver.http_vendor_prefix == "x-amz"
+        and isinstance(driver.connection, SignedAWSConnection)
+    )
+
+
+class S3Verbs:
+    """The verbs of a storage over one bucket; errors of the connection are left as they are."""
+
+    def __init__(self, container: Container) -> None:
+        self._clones = Clones(container, _prepare)
+        self._bucket = container.name
+
+    def put(
+        self, key: str, content: BinaryIO, attributes: Attributes, border: Border, exclusive: bool
+    ) -> ObjectInfo:
+        headers = _attribute_headers(attributes, key)
+        first = border.read_full(content, PART_SIZE)
+        second = border.read_full(content, PART_SIZE) if len(first) == PART_SIZE else b""
+        if exclusive:
+            # Asked first, because some servers do not heed the condition below.
+            self._refuse_taken(key)
+            condition = {"If-None-Match": "*"}
+        else:
+            condition = {}
+        if second:
+            parts = _parts([second, first], content, border)
+            del first, second  # each part is let go once it is sent
+            size, etag = self._put_in_parts(key, parts, headers, condition)
+        else:
+            size, etag = len(first), self._put_at_once(key, first, headers | condition)
+        return ObjectInfo(key=key, size=size, etag=etag, attributes=attributes)
+
+    def stat(self, key: str) -> ObjectInfo:
+        answer = self._request("HEAD", key)
+        if answer.status_code == 404:
+            # HEAD cannot say what is missing: an object that is gone, or all of them.
+            self._expect(self._request("HEAD"), None, 200)
+            raise ObjectNotFoundError(key=key)
+        self._expect(answer, key, 200)
+        return _info_from_headers(key, answer.headers)
+
+    def stream(self, key: str, start: int, end: int | None) -> Iterator[bytes]:
+        if end is not None and end <= start:
+            return
+        ranged = start > 0 or end is not None
+        last = "" if end is None else end - 1
+        headers = {"Range": f"bytes={start}-{last}"} if ranged else {}
+        answer = self._request("GET", key, headers=headers, stream=True)
+        try:
+            if answer.status_code == 416 and ranged:
+                return  # the object ends before the range begins
+            self._expect(answer, key, 200, *([206] if ranged else []))
+            chunks = answer.raw.stream(CHUNK_SIZE, decode_content=False)
+            # A server may answer a range with the whole object.
+            whole = ranged and answer.status_code == 200
+            yield from _cut(chunks, start, end) if whole else filter(None, chunks)
+        finally:
+            answer.close()
+
+    def delete(self, keys: Sequence[str], failures: dict[str, Exception]) -> None:
+        for begin in range(0, len(keys), _MANY):
+            batch = keys[begin : begin + _MANY]
+            try:
+                if len(batch) == 1 or not self._delete_many(batch, failures):
+                    self._delete_each(batch, failures)
+            except Exception as error:  # noqa: BLE001  kept for each key
+                failures.update(dict.fromkeys(batch, error))
+
+    def copy(self, key: str, new_key: str) -> ObjectInfo | None:
+        """Copy inside the storage; None where the server cannot, as beyond 5 GB."""
+        source = quote(f"/{self._bucket}/{key}", safe="/~")
+        answer = self._request("PUT", new_key, headers={"x-amz-copy-source": source})
+        if answer.status_code in (400, 405, 501):
+            return None
+        self._expect(answer, key, 200)
+        _refuse_late_error(answer, new_key)
+        return self.stat(new_key)
+
+    def list(self, prefix: str, start_after: str | None) -> Iterator[ObjectInfo]:
+        # Without "url" a key that XML cannot hold would spoil its whole page.
+        query = {"list-type": "2", "encoding-type": "url", "prefix": prefix}
+        query |= {"start-after": start_after} if start_after else {}
+        while True:
+            answer = self._expect(self._request("GET", query=query), None, 200)
+            page = _parsed(answer.content)
+            for entry in _all(page, "Contents"):
+                yield _info_from_entry(entry)
+            if _text(page, "IsTruncated") != "true":
+                return
+            query["continuation-token"] = _text(page, "NextContinuationToken")
+
+    def driver_object(self, key: str) -> Object:
+        container = self._clones.get()
+        answer = self._expect(self._request("HEAD", key), key, 200)
+        driver: Any = container.driver
+        found: Object = driver._headers_to_object(  # noqa: SLF001  nothing public does it
+            key, container, {name.lower(): value for name, value in answer.headers.items()}
+        )
+        info = _info_from_headers(key, answer.headers)
+        found.meta_data = meta_data_of(info.attributes)
+        return found
+
+    # --- storing
+
+    def _put_at_once(self, key: str, data: bytes, headers: Mapping[str, str]) -> str | None:
+        answer = self._request("PUT", key, headers=headers, data=data)
+        if answer.status_code == 412:
+            raise ObjectExistsError("an object is stored there already", key=key)
+        return _etag(self._expect(answer, key, 200).headers.get("ETag"))
+
+    def _put_in_parts(
+        self,
+        key: str,
+        parts: Iterator[bytes],
+        headers: Mapping[str, str],
+        condition: Mapping[str, str],
+    ) -> tuple[int, str | None]:
+        begun = self._request("POST", key, query={"uploads": ""}, headers=headers)
+        upload = {"uploadId": _text(_parsed(self._expect(begun, key, 200).content), "UploadId")}
+        try:
+            sizes, etags = zip(
+                *(
+                    (len(data), self._put_part(key, number, data, upload))
+                    for number, data in enumerate(parts, 1)
+                ),
+                strict=True,
+            )
+            return sum(sizes), self._complete(key, etags, upload, condition)
+        except BaseException:
+            self._abort(key, upload)
+            raise
+
+    def _put_part(self, key: str, number: int, data: bytes, upload: Mapping[str, str]) -> str:
+        query = {**upload, "partNumber": str(number)}
+        answer = self._request("PUT", key, query=query, data=data)
+        return str(self._expect(answer, key, 200).headers["ETag"])
+
+    def _complete(
+        self,
+        key: str,
+        etags: Sequence[str],
+        upload: Mapping[str, str],
+        condition: Mapping[str, str],
+    ) -> str | None:
+        parts = "".join(
+            f"<Part><PartNumber>{number}</PartNumber><ETag>{escape(etag)}</ETag></Part>"
+            for number, etag in enumerate(etags, 1)
+        )
+        body = f"<CompleteMultipartUpload>{parts}</CompleteMultipartUpload>".encode()
+        answer = self._request("POST", key, query=upload, headers=condition, data=body)
+        if answer.status_code == 412:
+            raise ObjectExistsError("an object is stored there already", key=key)
+        self._expect(answer, key, 200)
+        _refuse_late_error(answer, key)
+        return _etag(_text(_parsed(answer.content), "ETag"))
+
+    def _abort(self, key: str, upload: Mapping[str, str]) -> None:
+        # The first cause is what the caller is to see, not that clearing up failed too.
+        try:
+            answer = self._request("DELETE", key, query=upload)
+            self._expect(answer, key, 200, 204, 404)
+        except Exception:
+            _log.warning("the parts of %r stay in bucket %r", key, self._bucket, exc_info=True)
+
+    def _refuse_taken(self, key: str) -> None:
+        with suppress(ObjectNotFoundError):
+            self.stat(key)
+            raise ObjectExistsError("an object is stored there already", key=key)
+
+    # --- deleting
+
+    def _delete_many(self, keys: Sequence[str], failures: dict[str, Exception]) -> bool:
+        """Delete up to 1,000 objects in one request; return False where the server refuses."""
+        objects = "".join(f"<Object><Key>{escape(key)}</Key></Object>" for key in keys)
+        body = f"<Delete><Quiet>true</Quiet>{objects}</Delete>".encode()
+        digest = hashlib.md5(body, usedforsecurity=False).digest()
+        headers = {"Content-MD5": base64.b64encode(digest).decode(), "Content-Type": "text/xml"}
+        answer = self._request("POST", query={"delete": ""}, headers=headers, data=body)
+        if answer.status_code != 200:
+            return False
+        for error in _all(_parsed(answer.content), "Error"):
+            code = _text(error, "Code")
+            if code != "NoSuchKey":
+                key = _text(error, "Key")
+                failures[key] = StorageError(f"the storage answered {code}", key=key)
+        return True
+
+    def _delete_each(self, keys: Sequence[str], failures: dict[str, Exception]) -> None:
+        for key in keys:
+            try:
+                self._expect(self._request("DELETE", key), key, 200, 204)
+            except ObjectNotFoundError:
+                pass
+            except Exception as error:  # noqa: BLE001  one failure must not spare the others
+                failures[key] = error
+
+    # --- requests
+
+    def _request(
+        self,
+        method: str,
+        key: str | None = None,
+        *,
+        query: Mapping[str, str] | None = None,
+        headers: Mapping[str, str] | None = None,
+        data: bytes | None = None,
+        stream: bool = False,
+    ) -> Any:
+        """Send one request and return requests' own response, whatever its status."""
+        container = self._clones.get()
+        driver: Any = container.driver
+        path = (
+            driver._get_container_path(container)  # noqa: SLF001  drivers differ in it
+            if key is None
+            else driver._get_object_path(container, key)  # noqa: SLF001
+        )
+        driver.connection.request(
+            path,
+            method=method,
+            params=dict(query or {}),
+            headers=dict(headers or {}),
+            data=data,
+            raw=True,
+            stream=stream,
+        )
+        return driver.connection.connection.getresponse()
+
+    def _expect(self, answer: Any, key: str | None, *statuses: int) -> Any:
+        if answer.status_code in statuses:
+            return answer
+        code = _error_code(answer)
+        if code == "NoSuchBucket" or (key is None and answer.status_code == 404):
+            raise StorageError(f"there is no bucket {self._bucket!r}", key=key)
+        if answer.status_code == 404:
+            raise ObjectNotFoundError(key=key)
+        said = f"{answer.status_code} {code}".strip()
+        raise StorageError(f"the storage answered {said}", key=key)
+
+
+class _Answer(RawResponse):
+    """An answer that is judged here, since libcloud takes some errors for success."""
+
+    def success(self) -> bool:
+        return True
+
+
+def _prepare(driver: Any) -> None:
+    connection = driver.connection
+    connection.rawResponseCls = _Answer
+    sign = connection.pre_connect_hook
+
+    def sign_for_bytes(params: Any, headers: Any) -> Any:
+        # libcloud asks for compression, after which ranges and sizes would not fit.
+        return sign(params, {**headers, "Accept-Encoding": "identity"})
+
+    connection.pre_connect_hook = sign_for_bytes
+
+
+def _attribute_headers(attributes: Attributes, key: str) -> dict[str, str]:
+    own = checked_headers(attributes.headers, key)
+    declared = next((own[name] for name in own if name.lower() == "content-type"), None)
+    content_type = header_value(attributes.content_type or declared or UNKNOWN_TYPE)
+    kept = {f"{_META}{name}": value for name, value in to_headers(meta_data_of(attributes)).items()}
+    acl = attributes.extra.get("acl")
+    if acl:
+        kept["x-amz-acl"] = header_value(str(acl))
+    names = {name.lower() for name in kept} | {"content-type"}
+    return {
+        "Content-Type": content_type,
+        **kept,
+        **{name: value for name, value in own.items() if name.lower() not in names},
+    }
+
+
+def _parts(read_last_first: list[bytes], content: BinaryIO, border: Border) -> Iterator[bytes]:
+    number = len(read_last_first)
+    while read_last_first:
+        yield read_last_first.pop()
+    while data := border.read_full(
+        content, PART_SIZE if number < _SMALL_PARTS else _LATER_PART_SIZE
+    ):
+        number += 1
+        yield data
+
+
+def _cut(chunks: Iterator[bytes], start: int, end: int | None) -> Iterator[bytes]:
+    position = 0
+    for chunk in chunks:
+        wanted = chunk[max(start - position, 0) : None if end is None else end - position]
+        position += len(chunk)
+        if wanted:
+            yield wanted
+        if end is not None and position >= end:
+            return
+
+
+def _info_from_headers(key: str, headers: Mapping[str, str]) -> ObjectInfo:
+    lowered = {name.lower(): value for name, value in headers.items()}
+    meta_data = {
+        name.removeprefix(_META): value
+        for name, value in lowered.items()
+        if name.startswith(_META)
+    }
+    return ObjectInfo(
+        key=key,
+        size=int(lowered["content-length"]),
+        last_modified=_http_date(lowered.get("last-modified")),
+        etag=_etag(lowered.get("etag")),
+        attributes=attributes_from(from_headers(meta_data), lowered.get("content-type")),
+    )
+
+
+def _info_from_entry(entry: ET.Element) -> ObjectInfo:
+    return ObjectInfo(
+        key=unquote_plus(_text(entry, "Key")),
+        size=int(_text(entry, "Size")),
+        last_modified=datetime.fromisoformat(_text(entry, "LastModified")),
+        etag=_etag(_text(entry, "ETag")),
+    )
+
+
+def _http_date(value: str | None) -> datetime | None:
+    return parsedate_to_datetime(value) if value else None
+
+
+def _etag(value: str | None) -> str | None:
+    return value.strip('"') or None if value else None
+
+
+def _parsed(body: bytes) -> ET.Element:
+    return ET.fromstring(body)  # noqa: S314  the answer of a server we are signed in to
+
+
+def _all(parent: ET.Element, name: str) -> Iterator[ET.Element]:
+    return (child for child in parent if child.tag.rpartition("}")[2] == name)
+
+
+def _text(parent: ET.Element, name: str) -> str:
+    return next((child.text or "" for child in _all(parent, name)), "")
+
+
+def _error_code(answer: Any) -> str:
+    # Only the code: the rest of an answer may repeat what was signed, and with which key.
+    with suppress(ET.ParseError):
+        return _text(_parsed(answer.content), "Code")
+    return ""
+
+
+def _refuse_late_error(answer: Any, key: str) -> None:
+    """Raise what a server says after it began to answer 200, to keep the connection alive."""
+    with suppress(ET.ParseError):
+        body = _parsed(answer.content)
+        if body.tag.rpartition("}")[2] == "Error":
+            raise StorageError(f"the storage answered {_text(body, 'Code')}", key=key)

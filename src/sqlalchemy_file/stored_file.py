@@ -1,0 +1,5 @@
+"""The old way to import `StoredFile`."""
+
+from sqlalchemy_file.storage.stored_file import StoredFile
+
+__all__ = ["StoredFile"]

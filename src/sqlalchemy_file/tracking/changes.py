@@ -1,0 +1,70 @@
+"""Old value and new value in, what is kept, acquired and released out. Nothing is done here."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Column
+
+from sqlalchemy_file.file import File
+from sqlalchemy_file.records import paths_of
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What one column of one row lets go of, and which of its new files it did not have before."""
+
+    released: tuple[str, ...]
+    acquired: tuple[tuple[int, File], ...]
+    """With the position in the new value."""
+
+
+@dataclass(frozen=True, slots=True)
+class RowChange:
+    """One file column of one row: what it held, as the database has it, and what it will hold.
+
+    ``place`` is where the statement keeps the new value.
+    """
+
+    column: Column[Any]
+    old: Any
+    files: Sequence[File]
+    place: Any = None
+
+
+def change(old: Sequence[Mapping[str, Any]], new: Sequence[File]) -> Change:
+    """Compare by path, and count: a file that stands twice in a value has two references."""
+    left = Counter(path for record in old for path in paths_of(record))
+    acquired = []
+    for position, file in enumerate(new):
+        own, *_ = paths_of(file)
+        if left[own] > 0:
+            left.subtract(path for path in paths_of(file) if left[path] > 0)
+        else:
+            acquired.append((position, file))
+    return Change(tuple(left.elements()), tuple(acquired))
+
+
+def files_in(value: Any) -> tuple[File, ...]:
+    """Return the files of a column's value as Python has it: a file, a list of files, or None."""
+    if isinstance(value, File):
+        return (value,)
+    return tuple(value) if isinstance(value, Iterable) else ()
+
+
+def records_in(raw: Any) -> tuple[Mapping[str, Any], ...]:
+    """Return the records of a column's value as the database has it, decoded or not.
+
+    What another program left there and is no record names no object.
+    """
+    if isinstance(raw, str | bytes):
+        try:
+            raw = json.loads(raw)
+        except ValueError:
+            return ()
+    items = raw if isinstance(raw, list) else [raw]
+    return tuple(item for item in items if isinstance(item, Mapping))

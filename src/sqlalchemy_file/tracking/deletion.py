@@ -1,0 +1,52 @@
+"""Deletes objects that no row names. What fails is logged, and never raised."""
+
+from __future__ import annotations
+
+import logging
+from collections import defaultdict
+from collections.abc import Iterable
+from functools import partial
+
+from sqlalchemy_file.exceptions import DeletionError
+from sqlalchemy_file.storage import StorageManager
+from sqlalchemy_file.transfer import Operation, carry_out
+
+logger = logging.getLogger("sqlalchemy_file")
+
+BATCH_SIZE = 1000
+"""The most keys that S3 takes in one request."""
+
+
+def discard(paths: Iterable[str]) -> None:
+    """Delete objects by path, each storage's in batches, several batches at a time."""
+    batches = [
+        (storage_name, keys[start : start + BATCH_SIZE])
+        for storage_name, keys in _by_storage(paths).items()
+        for start in range(0, len(keys), BATCH_SIZE)
+    ]
+    operations = [Operation(partial(_delete, name, keys)) for name, keys in batches]
+    for (storage_name, keys), outcome in zip(
+        batches, carry_out(operations, go_on=True), strict=True
+    ):
+        if outcome.error is not None:
+            _log(storage_name, keys, outcome.error)
+
+
+def _by_storage(paths: Iterable[str]) -> dict[str, list[str]]:
+    keys: dict[str, list[str]] = defaultdict(list)
+    for path in sorted(paths):
+        storage_name, key = StorageManager.resolve(path)
+        keys[storage_name].append(key)
+    return keys
+
+
+def _delete(storage_name: str, keys: list[str]) -> None:
+    StorageManager.storage(storage_name).delete(keys)
+
+
+def _log(storage_name: str, keys: list[str], error: BaseException) -> None:
+    failures = error.failures if isinstance(error, DeletionError) else dict.fromkeys(keys, error)
+    for key, cause in failures.items():
+        logger.error(
+            "could not delete %s/%s, which no row names any more: %s", storage_name, key, cause
+        )

@@ -1,0 +1,205 @@
+"""What a flush does about files before it sends a statement.
+
+In this order: every pending file is validated; all are stored, before any row is locked; the old
+values are read and locked; and each saved file that a row takes over from elsewhere either moves,
+because its owner lets go of it in the same flush, or is replaced by a copy. The references
+themselves are counted by the statements.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from sqlalchemy import Connection, inspect
+from sqlalchemy.orm import InstanceState, Mapper, Session
+
+from sqlalchemy_file.exceptions import StorageError
+from sqlalchemy_file.file import File
+from sqlalchemy_file.mutable_list import MutableList
+from sqlalchemy_file.records import paths_of
+from sqlalchemy_file.tracking.changes import Change, change, files_in, records_in
+from sqlalchemy_file.tracking.reading import rows_by_key
+from sqlalchemy_file.tracking.storing import Attempt, Unsaved
+from sqlalchemy_file.tracking.tables import (
+    FileAttribute,
+    FileTable,
+    Key,
+    file_attributes,
+    file_table,
+    file_tables,
+    row_key,
+)
+from sqlalchemy_file.tracking.units import Unit, unit_of
+
+
+@dataclass(frozen=True, slots=True)
+class Assigned:
+    """A file attribute of one object, with a value that this flush will write."""
+
+    state: InstanceState[Any]
+    attribute: FileAttribute
+
+    @property
+    def files(self) -> tuple[File, ...]:
+        value = self.state.dict.get(self.attribute.name)
+        return tuple(file for file in files_in(value) if isinstance(file, File))
+
+    def unsaved(self) -> Iterator[Unsaved]:
+        for file in self.files:
+            if not file.saved:
+                yield Unsaved(file, self.attribute.field, self.attribute.name)
+
+    def put(self, position: int, copy: File) -> None:
+        """Let a copy take the place of a file that belongs to somebody else."""
+        value = self.state.dict[self.attribute.name]
+        if isinstance(value, MutableList):
+            list.__setitem__(value, position, copy)
+        else:
+            self.state.dict[self.attribute.name] = copy
+
+
+@dataclass(slots=True)
+class Work:
+    """What a flush will do to files on one connection."""
+
+    writes: list[Assigned] = field(default_factory=list)
+    deletes: list[InstanceState[Any]] = field(default_factory=list)
+
+
+def store_pending(session: Session, instances: Iterable[object] | None) -> None:
+    """Store the files of all objects about to be flushed, and prepare the change of their rows."""
+    work = _collect(session, instances)
+    if not work.writes and not work.deletes:
+        return
+    attempt = Attempt()
+    try:
+        attempt.store([item for assigned in work.writes for item in assigned.unsaved()])
+        by_connection = _by_connection(session, work)
+        for connection, part in by_connection.items():
+            _prepare(connection, part, attempt)
+    except BaseException:
+        attempt.undo()
+        raise
+    for connection, part in by_connection.items():
+        files = [file for assigned in part.writes for file in assigned.files]
+        attempt.hand_over(unit_of(connection).frames.top, files)
+
+
+def check_moves(unit: Unit) -> None:
+    """Refuse a flush in which a file moved to another row although its owner did not let go."""
+    shared = [path for path in unit.moved if unit.frames.count(path) > 1]
+    if shared:
+        raise StorageError(
+            f"two rows would name {shared[0]}: a listener kept a row from letting go of its file "
+            "after another row had taken it over; assign the file to one row only"
+        )
+
+
+def _collect(session: Session, instances: Iterable[object] | None) -> Work:
+    chosen = None if instances is None else {id(instance) for instance in instances}
+    work = Work()
+    for instance in (*session.new, *session.dirty):
+        if chosen is None or id(instance) in chosen:
+            work.writes += _assigned(inspect(instance))
+    for instance in session.deleted:
+        state = inspect(instance)
+        if (chosen is None or id(instance) in chosen) and file_attributes(state.mapper):
+            work.deletes.append(state)
+    return work
+
+
+def _assigned(state: InstanceState[Any]) -> Iterator[Assigned]:
+    for attribute in file_attributes(state.mapper):
+        is_new = state.key is None and state.dict.get(attribute.name) is not None
+        if is_new or attribute.name in state.committed_state:
+            yield Assigned(state, attribute)
+
+
+def _by_connection(session: Session, work: Work) -> dict[Connection, Work]:
+    connections: dict[Mapper[Any], Connection] = {}
+    parts: dict[Connection, Work] = defaultdict(Work)
+
+    def part(state: InstanceState[Any]) -> Work:
+        mapper = state.mapper
+        if mapper not in connections:
+            connections[mapper] = session.connection(bind_arguments={"mapper": mapper})
+        return parts[connections[mapper]]
+
+    for assigned in work.writes:
+        part(assigned.state).writes.append(assigned)
+    for state in work.deletes:
+        part(state).deletes.append(state)
+    return parts
+
+
+def _prepare(connection: Connection, work: Work, attempt: Attempt) -> None:
+    unit = unit_of(connection)
+    unit.forget_flush()
+    _read_old_rows(connection, unit, work)
+    released = Counter(_released(unit, work))
+    written = attempt.written
+    taken: Counter[str] = Counter()
+    foreign: list[tuple[Assigned, int, File]] = []
+    for assigned in work.writes:
+        for position, file in _change(unit, assigned).acquired:
+            paths = paths_of(file)
+            if all(
+                (0 if path in written else unit.frames.count(path)) - released[path] + taken[path]
+                < 1
+                for path in paths
+            ):
+                taken.update(paths)
+                unit.moved.update(path for path in paths if path not in written)
+            else:
+                foreign.append((assigned, position, file))
+    copies = attempt.copy([file for *_, file in foreign])
+    for (assigned, position, _), copy in zip(foreign, copies, strict=True):
+        assigned.put(position, copy)
+        taken.update(paths_of(copy))
+    unit.claims.update(taken)
+
+
+def _read_old_rows(connection: Connection, unit: Unit, work: Work) -> None:
+    updated: dict[FileTable, set[Key]] = defaultdict(set)
+    deleted: dict[FileTable, set[Key]] = defaultdict(set)
+    for assigned in work.writes:
+        target = file_table(assigned.attribute.column.table)
+        key = row_key(target, assigned.state) if target else None
+        if target and key:
+            updated[target].add(key)
+    for state in work.deletes:
+        for target in file_tables(state.mapper):
+            if key := row_key(target, state):
+                deleted[target].add(key)
+    for targets, deleting in ((updated, False), (deleted, True)):
+        for target in sorted(targets, key=str):
+            rows = rows_by_key(connection, target, _ordered(targets[target]), deleting=deleting)
+            unit.known.update({(target.table, key): row for key, row in rows.items()})
+
+
+def _ordered(keys: set[Key]) -> list[Key]:
+    try:
+        return sorted(keys)
+    except TypeError:  # a key without an order: batches then lock in any order
+        return list(keys)
+
+
+def _released(unit: Unit, work: Work) -> Iterator[str]:
+    for assigned in work.writes:
+        yield from _change(unit, assigned).released
+    for state in work.deletes:
+        for target in file_tables(state.mapper):
+            row = unit.known.get((target.table, row_key(target, state) or ()))
+            for raw in row.values.values() if row else ():
+                yield from (path for record in records_in(raw) for path in paths_of(record))
+
+
+def _change(unit: Unit, assigned: Assigned) -> Change:
+    column = assigned.attribute.column
+    target = file_table(column.table)
+    key = row_key(target, assigned.state) if target else None
+    row = unit.known.get((column.table, key)) if key else None
+    return change(records_in(row.values[column]) if row else (), assigned.files)

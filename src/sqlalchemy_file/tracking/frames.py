@@ -1,0 +1,142 @@
+"""One frame a transaction or savepoint: what it stored, and which references it changed.
+
+References are counted, not flagged: an object that was stored before the transaction starts at
+one, a new one at zero, and whatever stands at zero in the end has no row that names it. Counts
+add up in any order, so that a file may move, be put back and swapped within one transaction.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from sqlalchemy_file.file import File
+from sqlalchemy_file.records import paths_of
+
+
+@dataclass(slots=True)
+class Effects:
+    """What one statement does to the references, once it has succeeded."""
+
+    acquired: list[str] = field(default_factory=list)
+    released: list[str] = field(default_factory=list)
+    archived: list[str] = field(default_factory=list)
+    """Released by a field with ``on_release="keep"``."""
+
+    def paths(self) -> set[str]:
+        return {*self.acquired, *self.released, *self.archived}
+
+
+@dataclass(slots=True)
+class Frame:
+    """What happened between one BEGIN or SAVEPOINT and its end."""
+
+    name: str | None = None
+    files: list[File] = field(default_factory=list)
+    stored: set[str] = field(default_factory=set)
+    references: Counter[str] = field(default_factory=Counter)
+    archived: set[str] = field(default_factory=set)
+    unsure: set[str] = field(default_factory=set)
+    has_error: bool = False
+
+    def apply(self, effects: Effects) -> None:
+        """Count the references that a statement changed."""
+        self.references.update(effects.acquired)
+        self.references.subtract(effects.released)
+        self.references.subtract(effects.archived)
+        self.archived.update(effects.archived)
+
+    def absorb(self, child: Frame) -> None:
+        """Take over what a released savepoint did."""
+        self.files += child.files
+        self.stored |= child.stored
+        self.references.update(child.references)
+        self.archived |= child.archived
+        self.unsure |= child.unsure
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """What a frame leaves to be done: files to revert, newest first, and files to settle."""
+
+    doomed: frozenset[str] = frozenset()
+    reverted: tuple[File, ...] = ()
+    settled: tuple[File, ...] = ()
+
+
+class Frames:
+    """The frames of one connection: its transaction, and the savepoints open within."""
+
+    def __init__(self) -> None:
+        self._stack = [Frame()]
+
+    @property
+    def top(self) -> Frame:
+        return self._stack[-1]
+
+    def __bool__(self) -> bool:
+        return len(self._stack) > 1 or any(
+            frame.stored or frame.references or frame.files for frame in self._stack
+        )
+
+    def count(self, path: str) -> int:
+        """Return how many rows name an object, as far as this transaction knows."""
+        is_new = any(path in frame.stored for frame in self._stack)
+        return (0 if is_new else 1) + sum(frame.references[path] for frame in self._stack)
+
+    def savepoint(self, name: str) -> None:
+        self._stack.append(Frame(name))
+
+    def release(self, name: str) -> None:
+        """Merge a savepoint, and those within it, into the frame around it."""
+        for frame in self._pop_through(name):
+            self.top.absorb(frame)
+
+    def roll_back_to(self, name: str) -> Ending:
+        """Undo a savepoint and those within it; the frame around it is untouched."""
+        return _rolled_back(self._pop_through(name))
+
+    def roll_back(self) -> Ending:
+        """Undo everything."""
+        frames, self._stack = self._stack[::-1], [Frame()]
+        return _rolled_back(frames)
+
+    def commit(self) -> Ending:
+        """End the transaction: what no row names any more is doomed, new or old."""
+        root = self._stack[0]
+        for frame in self._stack[1:]:
+            root.absorb(frame)
+        self._stack = [root]
+        named = {path for path in {*root.stored, *root.references} if self.count(path) > 0}
+        unnamed = {*root.stored, *root.references} - named
+        doomed = unnamed - root.unsure - (root.archived - root.stored)
+        self._stack = [Frame()]
+        return Ending(
+            frozenset(doomed),
+            tuple(file for file in reversed(root.files) if doomed.intersection(paths_of(file))),
+            tuple(file for file in root.files if not doomed.intersection(paths_of(file))),
+        )
+
+    def forget(self) -> Ending:
+        """End without knowing how: nothing is doomed, and what was stored stays."""
+        files = tuple(file for frame in self._stack for file in frame.files)
+        self._stack = [Frame()]
+        return Ending(settled=files)
+
+    def _pop_through(self, name: str) -> list[Frame]:
+        """Take the frames off the top, down to the one of that name; innermost first."""
+        names = [frame.name for frame in self._stack]
+        if name not in names:
+            return []
+        index = names.index(name)
+        taken, self._stack = self._stack[index:], self._stack[:index]
+        return taken[::-1]
+
+
+def _rolled_back(frames: Iterable[Frame]) -> Ending:
+    frames = list(frames)
+    return Ending(
+        frozenset(path for frame in frames for path in frame.stored),
+        tuple(file for frame in frames for file in reversed(frame.files)),
+    )

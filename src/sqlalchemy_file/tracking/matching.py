@@ -1,0 +1,102 @@
+"""Which rows an UPDATE or DELETE matches: from what the flush has read, else read now."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from sqlalchemy import Column, Connection
+from sqlalchemy.sql import operators
+from sqlalchemy.sql.dml import Delete
+from sqlalchemy.sql.elements import BinaryExpression, BindParameter, BooleanClauseList
+
+from sqlalchemy_file.tracking.plans import Plan
+from sqlalchemy_file.tracking.reading import OldRow, entity_of, pinned, rows_by_key, rows_matching
+from sqlalchemy_file.tracking.tables import FileTable, Key
+from sqlalchemy_file.tracking.units import Unit
+
+
+def matched_rows(connection: Connection, unit: Unit, plan: Plan) -> list[list[OldRow]]:
+    """Return the rows that each parameter set matches, and pin a statement not bound to keys."""
+    # Of an entity's rows only some may be meant: single-table classes add criteria of their own.
+    equal = _equalities(plan.statement) if entity_of(plan.statement) is None else {}
+    keys = [_key(plan.target, equal, parameters) for parameters in plan.parameters]
+    if all(key is None for key in keys):
+        found = _read(connection, plan)
+        if len(found) == 1 and plan.target.keys:
+            keys_found = [row.key for row in found[0]]
+            plan.statement = pinned(plan.statement, plan.target, keys_found)
+    else:
+        found = _by_key(connection, unit, plan, keys, exact=len(equal) == len(plan.target.keys))
+    reports = not plan.statement._returning and connection.dialect.supports_sane_rowcount
+    plan.matched = len(found[0]) if len(found) == 1 and reports else None
+    return found
+
+
+def _read(connection: Connection, plan: Plan) -> list[list[OldRow]]:
+    return [
+        rows_matching(connection, plan.target, plan.statement, parameters)
+        for parameters in plan.parameters
+    ]
+
+
+def _by_key(
+    connection: Connection, unit: Unit, plan: Plan, keys: list[Key | None], *, exact: bool
+) -> list[list[OldRow]]:
+    table = plan.target.table
+    known = {key: unit.known.pop((table, key), None) for key in keys if key is not None}
+    unknown = [key for key, row in known.items() if row is None]
+    if unknown and exact:
+        deleting = isinstance(plan.statement, Delete)
+        known.update(rows_by_key(connection, plan.target, unknown, deleting=deleting))
+    found = []
+    for key, parameters in zip(keys, plan.parameters, strict=True):
+        row = None if key is None else known.get(key)
+        # What is not found by its key may be found by the database all the same: it compares
+        # '1' with 1, and text without regard to case.
+        found.append(
+            rows_matching(connection, plan.target, plan.statement, parameters)
+            if row is None
+            else [row]
+        )
+    return found
+
+
+def _key(
+    target: FileTable,
+    equal: Mapping[Column[Any], BindParameter[Any]] | None,
+    parameters: Mapping[str, Any],
+) -> Key | None:
+    """Return the primary key that a parameter set names, or None if the criteria are others."""
+    if not equal or not target.keys or not all(column in equal for column in target.keys):
+        return None
+    return tuple(
+        parameters.get(equal[column].key, equal[column].value) for column in target.keys
+    )
+
+
+def _equalities(statement: Any) -> dict[Column[Any], BindParameter[Any]]:
+    """Return the columns that the criteria compare with a value each; nothing if there is more."""
+    found: dict[Column[Any], BindParameter[Any]] = {}
+    for criterion in _flat(statement._where_criteria):
+        if not (
+            isinstance(criterion, BinaryExpression)
+            and criterion.operator is operators.eq
+            and isinstance(criterion.left, Column)
+            and isinstance(criterion.right, BindParameter)
+            and not criterion.right.expanding
+        ):
+            return {}
+        column = statement.table.c.get(criterion.left.key)
+        if column is None or column in found:
+            return {}
+        found[column] = criterion.right
+    return found
+
+
+def _flat(criteria: Any) -> Any:
+    for criterion in criteria:
+        if isinstance(criterion, BooleanClauseList) and criterion.operator is operators.and_:
+            yield from _flat(criterion.clauses)
+        else:
+            yield criterion

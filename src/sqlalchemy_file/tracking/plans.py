@@ -1,0 +1,129 @@
+"""A statement about to run: what it gives to file columns, in Python, and the rows it changes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from sqlalchemy import Column
+from sqlalchemy.sql.dml import Delete, Insert
+from sqlalchemy.sql.selectable import Join
+
+from sqlalchemy_file.exceptions import UnsupportedStatementError
+from sqlalchemy_file.file import File
+from sqlalchemy_file.tracking.changes import RowChange, files_in
+from sqlalchemy_file.tracking.reading import OldRow
+from sqlalchemy_file.tracking.tables import FileTable, file_table
+from sqlalchemy_file.tracking.upserts import Conflict, conflict_of
+from sqlalchemy_file.tracking.values import Parameters, Place, RowValues, literal, rows_given
+
+
+@dataclass(slots=True)
+class Plan:
+    """What is known of a statement, and what is to be changed in it."""
+
+    target: FileTable
+    statement: Any
+    parameters: Parameters
+    rows: list[RowValues]
+    conflict: Conflict | None = None
+    values: dict[Place, Any] = field(default_factory=dict)
+    substitutes: dict[Place, Any] = field(default_factory=dict)
+    changes: list[RowChange] = field(default_factory=list)
+    matched: int | None = None
+    """How many rows were read, where the statement must report the same number."""
+
+    def inserted(self, row: RowValues) -> Iterator[RowChange]:
+        """Yield what a new row holds."""
+        for given in row.given:
+            files = files_in(self.values[given.place])
+            if files and given.place.kind == "inline" and len(self.parameters) > 1:
+                raise _one_content(given.column, len(self.parameters))
+            yield RowChange(given.column, None, files, given.place)
+
+    def updated(self, row: RowValues, olds: Sequence[OldRow]) -> Iterator[RowChange]:
+        """Yield what changes in the rows that one parameter set matches."""
+        for given in row.given:
+            files = files_in(self.values[given.place])
+            shared = given.place.kind == "inline" and len(self.parameters) > 1
+            if files and (len(olds) > 1 or shared):
+                raise _one_content(given.column, max(len(olds), len(self.parameters)))
+            for old in olds:
+                yield RowChange(given.column, old.values[given.column], files, given.place)
+
+    def deleted(self, olds: Sequence[OldRow]) -> Iterator[RowChange]:
+        """Yield what deleted rows held."""
+        for old in olds:
+            for column, raw in old.values.items():
+                yield RowChange(column, raw, ())
+
+    def substitute(self, row: RowChange, position: int, copy: File) -> None:
+        """Put a copy in the place of a file that the row may not own."""
+        assert row.place is not None
+        value = self.substitutes.get(row.place, self.values[row.place])
+        if isinstance(value, list):
+            copy = [*value[:position], copy, *value[position + 1 :]]  # type: ignore[assignment]
+        self.substitutes[row.place] = copy
+
+
+def plan_of(statement: Any, target: FileTable, parameters: Parameters) -> Plan | None:
+    """Read a statement; return None if it touches no file column.
+
+    Raises `UnsupportedStatementError` where its files cannot be known.
+    """
+    if isinstance(statement, Delete):
+        return Plan(target, statement, parameters, [])
+    rows = rows_given(statement, target, parameters)
+    plan = Plan(target, statement, parameters, rows)
+    for row in rows:
+        for given in row.given:
+            _read_value(plan, given.column, given.place, given.value)
+    if isinstance(statement, Insert):
+        gives_files = any(map(files_in, plan.values.values()))
+        _refuse_unknown_insert(statement, target, gives_files=gives_files)
+        plan.conflict = conflict_of(statement, target, gives_files=gives_files)
+    return plan if plan.values or plan.conflict else None
+
+
+def refuse_join(statement: Any) -> None:
+    """Refuse a MySQL multi-table statement on a join in which a table has file columns."""
+    if isinstance(statement.table, Join):
+        for table in statement.table._from_objects:
+            if file_table(table) is not None:
+                raise UnsupportedStatementError(
+                    f"an UPDATE or DELETE of a join cannot be followed, and {table} has file "
+                    "columns; address that table alone, with the join in a subquery"
+                )
+
+
+def _read_value(plan: Plan, column: Column[Any], place: Place, value: Any) -> None:
+    """Turn a value into files, as assigning it to an attribute would."""
+    given = literal(value, column)
+    meant = plan.target.field(column).coerce(given, str(column))
+    plan.values[place] = meant
+    if meant is not given:
+        plan.substitutes[place] = meant
+
+
+def _refuse_unknown_insert(statement: Insert, target: FileTable, *, gives_files: bool) -> None:
+    names = {getattr(name, "key", name) for name in statement._select_names or ()}
+    for column in target.columns:
+        if {column.key, column.name} & names:
+            raise UnsupportedStatementError(
+                f"{column}: INSERT ... SELECT copies references to objects that cannot be known; "
+                "select the rows first, and insert them with their files"
+            )
+    prefixes = " ".join(str(prefix) for prefix, _ in statement._prefixes).upper()
+    if "REPLACE" in prefixes or ("IGNORE" in prefixes and gives_files):
+        raise UnsupportedStatementError(
+            f"{target}: which rows INSERT {prefixes} changes cannot be known; use "
+            "on_conflict_do_update(index_elements=...), or read the row first"
+        )
+
+
+def _one_content(column: Column[Any], rows: int) -> UnsupportedStatementError:
+    return UnsupportedStatementError(
+        f"{column}: one content for {rows} rows, but a file belongs to one row; "
+        "give each row its own File"
+    )

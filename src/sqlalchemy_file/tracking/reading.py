@@ -1,0 +1,129 @@
+"""Reads the file columns of rows about to change, where the transaction is, and locks the rows.
+
+Values are read as text and left undecoded: most of them are only compared by the paths in them,
+and many never looked at.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import (
+    BindParameter,
+    Column,
+    Connection,
+    Select,
+    Text,
+    bindparam,
+    cast,
+    select,
+    tuple_,
+)
+from sqlalchemy.sql.dml import Delete, Update
+
+from sqlalchemy_file.tracking.tables import FileTable, Key
+
+BATCH_SIZE = 500
+"""How many rows are asked for at a time; every database takes that many parameters."""
+
+
+@dataclass(frozen=True, slots=True)
+class OldRow:
+    """The primary key of a row, and its file columns as text."""
+
+    key: Key
+    values: Mapping[Column[Any], Any]
+
+
+def rows_by_key(
+    connection: Connection, target: FileTable, keys: Iterable[Key], *, deleting: bool
+) -> dict[Key, OldRow]:
+    """Read and lock rows by primary key, in key order so that two writers do not deadlock."""
+    wanted = list(dict.fromkeys(keys))
+    statement = _locking(select(*target.keys, *_as_text(target)), target, deleting=deleting)
+    found: dict[Key, OldRow] = {}
+    for start in range(0, len(wanted), BATCH_SIZE):
+        batch = wanted[start : start + BATCH_SIZE]
+        for row in connection.execute(statement.where(_among(target, batch))):
+            old = _old_row(target, row)
+            found[old.key] = old
+    return found
+
+
+def rows_matching(
+    connection: Connection,
+    target: FileTable,
+    statement: Update | Delete,
+    parameters: Mapping[str, Any],
+) -> list[OldRow]:
+    """Read and lock the rows that an UPDATE or DELETE would match with these parameters."""
+    matching = _same_rows(target, statement).where(*statement._where_criteria)
+    options = getattr(statement, "_with_options", ())
+    query = _locking(matching, target, deleting=isinstance(statement, Delete)).options(*options)
+    found = (_old_row(target, row) for row in connection.execute(query, dict(parameters)))
+    return list({row.key: row for row in found}.values()) if target.keys else list(found)
+
+
+def rows_where(
+    connection: Connection, target: FileTable, criteria: Sequence[Any]
+) -> list[OldRow]:
+    """Read and lock the rows of a table that meet all criteria."""
+    statement = select(*target.keys, *_as_text(target)).where(*criteria)
+    found = connection.execute(_locking(statement, target, deleting=True))
+    return [_old_row(target, row) for row in found]
+
+
+def pinned(statement: Any, target: FileTable, keys: Sequence[Key]) -> Any:
+    """Return the statement, restricted to rows that were read: none may slip in between."""
+    if len(keys) <= BATCH_SIZE:
+        return statement.where(_among(target, keys))
+    # More parameters than some databases take: the keys are written into the statement.
+    subject, values = _subject(target, keys)
+    written: BindParameter[Any] = bindparam(None, values, expanding=True, literal_execute=True)
+    return statement.where(subject.in_(written))
+
+
+def _same_rows(target: FileTable, statement: Update | Delete) -> Select[Any]:
+    # From the entity where there is one: only that knows its single-table criteria and joins.
+    mapper = entity_of(statement)
+    if mapper is None:
+        return select(*target.keys, *_as_text(target)).select_from(target.table)
+    keys = [mapper.get_property_by_column(key).class_attribute for key in target.keys]
+    return select(*keys, *_as_text(target))
+
+
+def entity_of(statement: Any) -> Any:
+    """Return the mapper of an ORM-enabled statement, or None for one on a plain table."""
+    subject = statement._propagate_attrs.get("plugin_subject")
+    return getattr(subject, "mapper", None)
+
+
+def _as_text(target: FileTable) -> list[Any]:
+    return [
+        cast(column, Text).label(f"file_{index}") for index, column in enumerate(target.columns)
+    ]
+
+
+def _locking(statement: Select[Any], target: FileTable, *, deleting: bool) -> Select[Any]:
+    # An UPDATE of other columns than the key lets rows that refer to this one be inserted.
+    return statement.order_by(*target.keys).with_for_update(
+        of=target.table, key_share=not deleting
+    )
+
+
+def _among(target: FileTable, keys: Sequence[Key]) -> Any:
+    subject, values = _subject(target, keys)
+    return subject.in_(values)
+
+
+def _subject(target: FileTable, keys: Sequence[Key]) -> tuple[Any, list[Any]]:
+    if len(target.keys) == 1:
+        return target.keys[0], [key[0] for key in keys]
+    return tuple_(*target.keys), list(keys)
+
+
+def _old_row(target: FileTable, row: Any) -> OldRow:
+    width = len(target.keys)
+    return OldRow(tuple(row[:width]), dict(zip(target.columns, row[width:], strict=True)))

@@ -1,0 +1,107 @@
+"""INSERT, UPDATE and DELETE on tables with file columns, whoever sends them.
+
+The flush's own statements pass here too: what it has read and decided stands in the unit, and
+only what its listeners changed since is left to do.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from typing import Any
+
+from sqlalchemy import Connection
+from sqlalchemy.sql.dml import Delete, Insert, Update
+
+from sqlalchemy_file.records import paths_of
+from sqlalchemy_file.tracking.changes import change, files_in, records_in
+from sqlalchemy_file.tracking.frames import Effects
+from sqlalchemy_file.tracking.plans import Plan, plan_of, refuse_join
+from sqlalchemy_file.tracking.matching import matched_rows
+from sqlalchemy_file.tracking.storing import Attempt, Unsaved
+from sqlalchemy_file.tracking.tables import file_table
+from sqlalchemy_file.tracking.units import Unit, unit_of
+from sqlalchemy_file.tracking.values import Parameters, replaced
+
+
+def before(
+    connection: Connection, statement: Any, parameters: Parameters
+) -> tuple[Any, Parameters] | None:
+    """Store and count the files of a statement; return it as it is to run, or None if as it was."""
+    if not isinstance(statement, Insert | Update | Delete):
+        return None
+    target = file_table(statement.table)
+    if target is None:
+        refuse_join(statement)
+        return None
+    plan = plan_of(statement, target, parameters)
+    if plan is None:
+        return None
+    attempt = Attempt()
+    try:
+        attempt.store(list(_unsaved(plan)))
+        unit = unit_of(connection)
+        _find_changes(connection, unit, plan)
+        effects = _effects(unit, plan, attempt)
+    except BaseException:
+        attempt.undo()
+        raise
+    attempt.hand_over(unit.frames.top)
+    prepared = replaced(plan.statement, parameters, plan.substitutes)
+    unit.expect(prepared[0], effects, plan.matched, many=len(parameters) > 1)
+    return prepared
+
+
+def _unsaved(plan: Plan) -> Iterator[Unsaved]:
+    for row in plan.rows:
+        for given in row.given:
+            for file in files_in(plan.values[given.place]):
+                if not file.saved:
+                    yield Unsaved(file, plan.target.field(given.column), given.column.key)
+
+
+def _find_changes(connection: Connection, unit: Unit, plan: Plan) -> None:
+    if isinstance(plan.statement, Insert):
+        for row in plan.rows:
+            olds = plan.conflict.rows(connection, plan.target, row) if plan.conflict else []
+            if plan.conflict and olds:
+                plan.changes += plan.conflict.changes(row, plan.values, olds)
+            else:
+                plan.changes += plan.inserted(row)
+        return
+    matched = matched_rows(connection, unit, plan)
+    for index, olds in enumerate(matched):
+        plan.changes += plan.updated(plan.rows[index], olds) if plan.rows else plan.deleted(olds)
+
+
+def _effects(unit: Unit, plan: Plan, attempt: Attempt) -> Effects:
+    """Decide what the statement releases and acquires; give it copies of what it may not own."""
+    effects, acquired = Effects(), []
+    for row in plan.changes:
+        found = change(records_in(row.old), row.files)
+        keeps = plan.target.field(row.column).on_release == "keep"
+        (effects.archived if keeps else effects.released).extend(found.released)
+        acquired += [(row, position, file) for position, file in found.acquired]
+    balance = Counter(dict.fromkeys(attempt.written, -1))  # a new object starts at none
+    balance.subtract([*effects.released, *effects.archived])
+    foreign = []
+    for row, position, file in acquired:
+        paths = paths_of(file)
+        if all([_may_own(unit, balance, path) for path in paths]):
+            balance.update(paths)
+            effects.acquired += paths
+        else:
+            foreign.append((row, position, file))
+    copies = attempt.copy([file for *_, file in foreign])
+    for (row, position, _), copy in zip(foreign, copies, strict=True):
+        plan.substitute(row, position, copy)
+        effects.acquired += paths_of(copy)
+    return effects
+
+
+def _may_own(unit: Unit, balance: Counter[str], path: str) -> bool:
+    """Tell whether a row may own an object as it is: the flush said so, or nobody else does."""
+    if unit.claims[path] > 0:
+        unit.claims[path] -= 1
+        return True
+    return unit.frames.count(path) + balance[path] < 1

@@ -1,0 +1,98 @@
+"""Which tables and mapped attributes hold files."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+from weakref import WeakKeyDictionary
+
+from sqlalchemy import Column, Table
+from sqlalchemy.orm import InstanceState, Mapper
+
+from sqlalchemy_file.types import FileField
+
+Key = tuple[Any, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class FileTable:
+    """A table with at least one file column."""
+
+    table: Table
+    keys: tuple[Column[Any], ...]
+    columns: tuple[Column[Any], ...]
+
+    def field(self, column: Column[Any]) -> FileField:
+        """Return the type of one of its file columns."""
+        assert isinstance(column.type, FileField)
+        return column.type
+
+    def __str__(self) -> str:
+        return str(self.table.fullname)
+
+
+@dataclass(frozen=True, slots=True)
+class FileAttribute:
+    """A mapped attribute whose column holds files."""
+
+    name: str
+    column: Column[Any]
+    field: FileField
+    label: str
+    """``Class.attribute``, for messages."""
+
+
+def file_table(table: Any) -> FileTable | None:
+    """Return what is known of a table's file columns, or None if it has none."""
+    if not isinstance(table, Table):
+        return None
+    known = _tables.get(table)
+    if known is None or known[0] != len(table.columns):
+        known = _tables[table] = (len(table.columns), _look_at(table))
+    return known[1]
+
+
+def file_attributes(mapper: Mapper[Any]) -> tuple[FileAttribute, ...]:
+    """Return the attributes of a mapped class that hold files, inherited ones included."""
+    known = _attributes.get(mapper)
+    if known is None:
+        known = _attributes[mapper] = tuple(_attributes_of(mapper))
+    return known
+
+
+def file_tables(mapper: Mapper[Any]) -> Iterator[FileTable]:
+    """Yield those tables of a mapped class that have file columns."""
+    for table in mapper.tables:
+        found = file_table(table)
+        if found is not None:
+            yield found
+
+
+def row_key(target: FileTable, state: InstanceState[Any]) -> Key | None:
+    """Return the primary key under which an object's row stands in one of its tables."""
+    if state.key is None:
+        return None
+    mapper = state.mapper
+    names = [mapper.get_property_by_column(column).key for column in mapper.primary_key]
+    values = dict(zip(names, state.key[1], strict=True))
+    own = [mapper.get_property_by_column(column).key for column in target.keys]
+    return tuple(values[name] for name in own) if all(name in values for name in own) else None
+
+
+def _look_at(table: Table) -> FileTable | None:
+    columns = tuple(column for column in table.columns if isinstance(column.type, FileField))
+    return FileTable(table, tuple(table.primary_key.columns), columns) if columns else None
+
+
+def _attributes_of(mapper: Mapper[Any]) -> Iterator[FileAttribute]:
+    for attribute in mapper.column_attrs:
+        for column in attribute.columns:
+            if isinstance(column, Column) and isinstance(column.type, FileField):
+                label = f"{mapper.class_.__name__}.{attribute.key}"
+                yield FileAttribute(attribute.key, column, column.type, label)
+                break
+
+
+_tables: WeakKeyDictionary[Table, tuple[int, FileTable | None]] = WeakKeyDictionary()
+_attributes: WeakKeyDictionary[Mapper[Any], tuple[FileAttribute, ...]] = WeakKeyDictionary()

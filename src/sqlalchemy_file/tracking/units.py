@@ -1,0 +1,215 @@
+"""The unit of work of one connection: its frames, and what is still to be done about them."""
+
+from __future__ import annotations
+
+import enum
+import os
+import weakref
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from sqlalchemy import Connection, Table
+
+from sqlalchemy_file.tracking.databases import is_autocommit
+from sqlalchemy_file.tracking.deletion import discard
+from sqlalchemy_file.tracking.frames import Effects, Ending, Frames
+from sqlalchemy_file.tracking.reading import OldRow
+from sqlalchemy_file.tracking.tables import Key
+from sqlalchemy_file.transfer import later
+
+
+class Phase(enum.Enum):
+    """Where the transaction stands, as far as it matters to files."""
+
+    OPEN = enum.auto()
+    PREPARED = enum.auto()
+    COMMITTING = enum.auto()
+    """COMMIT is being sent; unless an error follows, it was confirmed."""
+    RELEASING = enum.auto()
+    """The same of a savepoint that is the whole transaction, as SQLite has them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """A statement under way, and what it does to the references if it succeeds."""
+
+    statement: Any
+    effects: Effects
+    rows: int | None
+    many: bool
+    """It has several parameter sets: if it fails, some may have been carried out."""
+
+
+class Unit:
+    """What the transaction of one connection has stored, released, and still has to delete.
+
+    Its deletions wait until the transaction has ended: `end` decides, `settle` deletes.
+    """
+
+    def __init__(self, connection: Connection) -> None:
+        self.frames = Frames()
+        self.phase = Phase.OPEN
+        self.was_prepared = False
+        self.needs_reset = False
+        self.autocommit = False
+        self.known: dict[tuple[Table, Key], OldRow] = {}
+        self.claims: Counter[str] = Counter()
+        self.moved: set[str] = set()
+        self._running: Running | None = None
+        self._doomed: set[str] = set()
+        self._savepoints = 0
+        self._outermost: str | None = None
+        self._process = os.getpid()
+        self._connection = weakref.ref(connection)
+        weakref.finalize(connection, self._abandoned).atexit = False
+
+    # --- savepoints
+
+    def savepoint(self, *, is_transaction: bool) -> None:
+        self.confirm_release()
+        # SQLAlchemy names its savepoints only after it has told us of them.
+        self._savepoints += 1
+        name = f"sa_savepoint_{self._savepoints}"
+        self.frames.savepoint(name)
+        if is_transaction:
+            self._outermost = name
+
+    def release(self, name: str) -> None:
+        self.frames.release(name)
+        if name == self._outermost:
+            self._outermost = None
+            self.phase = Phase.RELEASING
+
+    def confirm_release(self) -> None:
+        """Take note that the RELEASE of a savepoint has committed everything."""
+        if self.phase is Phase.RELEASING:
+            self.commit()
+
+    def roll_back_to(self, name: str) -> None:
+        self.forget_flush()
+        self._take(self.frames.roll_back_to(name))
+
+    # --- statements
+
+    def expect(self, statement: Any, effects: Effects, rows: int | None, *, many: bool) -> None:
+        """Note what a statement will do to the references, if it succeeds and matches ``rows``."""
+        self._running = Running(statement, effects, rows, many)
+
+    def succeeded(self, statement: Any, rowcount: Callable[[], int]) -> bool:
+        """Count what the statement did; where it matched other rows than were read, be unsure.
+
+        Returns whether this was the statement that was expected.
+        """
+        running, self._running = self._running, None
+        if running is None or running.statement is not statement:
+            return False
+        if running.rows is None or rowcount() in (-1, running.rows):
+            self.frames.top.apply(running.effects)
+        else:
+            self.frames.top.unsure |= running.effects.paths()
+        return True
+
+    def failed(self, *, is_unsure: bool) -> None:
+        """Forget what the statement would have done, unless a part of it may have been done."""
+        running, self._running = self._running, None
+        self.frames.top.has_error = True
+        if running is not None and (running.many or is_unsure):
+            self.frames.top.unsure |= running.effects.paths()
+
+    def takes(self, path: str) -> bool:
+        """Tell whether a row may own an object as it is; if not, it needs a copy."""
+        if self.claims[path] > 0:
+            self.claims[path] -= 1
+            return True
+        return self.frames.count(path) < 1
+
+    def forget_flush(self) -> None:
+        """Drop what was read and decided for one flush."""
+        self.known.clear()
+        self.claims.clear()
+        self.moved.clear()
+
+    # --- endings
+
+    def commit(self) -> None:
+        """The database has confirmed: what no row names any more is doomed."""
+        self._take(self.frames.commit())
+
+    def roll_back(self) -> None:
+        """The transaction is undone, and what it stored is doomed."""
+        self._take(self.frames.roll_back())
+
+    def lose_track(self) -> None:
+        """Nobody knows how the transaction ended: nothing is deleted."""
+        self._take(self.frames.forget())
+
+    def end(self) -> None:
+        """End a transaction of which no event tells how it ended."""
+        if self.phase in (Phase.COMMITTING, Phase.RELEASING) or self.autocommit:
+            self.commit()
+        elif self.phase is Phase.PREPARED:
+            self.lose_track()
+        else:
+            self.roll_back()
+
+    def settle(self) -> None:
+        """Delete what is doomed, now that the transaction is over."""
+        doomed, self._doomed = self._doomed, set()
+        if doomed and self._process == os.getpid():
+            discard(doomed)
+
+    def settle_later(self) -> None:
+        """The same from a finalizer, which may run anywhere and must not wait."""
+        doomed, self._doomed = self._doomed, set()
+        if doomed and self._process == os.getpid():
+            later(partial(discard, doomed))
+
+    @property
+    def connection(self) -> Connection | None:
+        """The connection, or None if it is gone already."""
+        return self._connection()
+
+    def _take(self, ending: Ending) -> None:
+        self.phase = Phase.OPEN
+        self._running = None
+        self._doomed |= ending.doomed
+        if self._process != os.getpid():
+            return  # a forked child: the files are its parent's business
+        for file in ending.reverted:
+            file.revert()
+        for file in ending.settled:
+            file.settle()
+
+    def _abandoned(self) -> None:
+        self.end()
+        self.settle_later()
+
+
+def unit_of(connection: Connection) -> Unit:
+    """Return the unit of a connection; there is one from its first file or savepoint on."""
+    unit = _units.get(connection)
+    if unit is None:
+        unit = _units[connection] = Unit(connection)
+        # The pool tells of the end of a connection by its record, not by the object we know.
+        connection.info[_IN_INFO] = unit
+        unit.autocommit = is_autocommit(connection)
+    unit.confirm_release()
+    return unit
+
+
+def known_unit(connection: Connection | None) -> Unit | None:
+    """Return the unit of a connection, or None if it has had nothing to do with files."""
+    return None if connection is None else _units.get(connection)
+
+
+def unit_returning(record_info: dict[Any, Any]) -> Unit | None:
+    """Return, and forget, the unit of a connection that goes back to its pool."""
+    unit: Unit | None = record_info.pop(_IN_INFO, None)
+    return unit
+
+
+_IN_INFO = "sqlalchemy_file.unit"
+_units: weakref.WeakKeyDictionary[Connection, Unit] = weakref.WeakKeyDictionary()

@@ -1,0 +1,112 @@
+"""INSERT ... ON CONFLICT: which rows stand in the way, and what becomes of their files."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Column, Connection
+from sqlalchemy.sql.elements import ColumnClause
+
+from sqlalchemy_file.exceptions import UnsupportedStatementError
+from sqlalchemy_file.tracking.changes import RowChange, files_in
+from sqlalchemy_file.tracking.reading import OldRow, rows_where
+from sqlalchemy_file.tracking.tables import FileTable
+from sqlalchemy_file.tracking.values import Place, RowValues, attribute_names, literal
+
+
+@dataclass(frozen=True, slots=True)
+class Conflict:
+    """``on_conflict_do_update(index_elements=..., set_=...)``."""
+
+    elements: Mapping[Column[Any], frozenset[str]]
+    """The columns of the unique index, each with the names under which a statement gives it."""
+    condition: Any
+    sets: Mapping[Column[Any], Column[Any] | None]
+    """What each file column becomes: the value of a column that was to be inserted, or None."""
+
+    def rows(self, connection: Connection, target: FileTable, row: RowValues) -> list[OldRow]:
+        """Read and lock the row that stands in the way of one to be inserted."""
+        criteria = [] if self.condition is None else [self.condition]
+        for column, names in self.elements.items():
+            value = literal(row.value_named(names), column)
+            if value is None:  # NULLs, and keys that the database makes, never conflict
+                return []
+            criteria.append(column == value)
+        return rows_where(connection, target, criteria)
+
+    def changes(
+        self, row: RowValues, values: Mapping[Place, Any], olds: Sequence[OldRow]
+    ) -> Iterator[RowChange]:
+        """Yield what changes in the rows in the way; what is not set stays."""
+        given = {item.column: item for item in row.given}
+        for old in olds:
+            for column, source in self.sets.items():
+                item = None if source is None else given.get(source)
+                files = files_in(values[item.place]) if item else ()
+                yield RowChange(column, old.values[column], files, item and item.place)
+
+
+def conflict_of(statement: Any, target: FileTable, *, gives_files: bool) -> Conflict | None:
+    """Return what an upsert does on conflict, or None where no file is concerned.
+
+    Raises `UnsupportedStatementError` for an upsert of which that cannot be known.
+    """
+    clause = getattr(statement, "_post_values_clause", None)
+    if clause is None:
+        return None
+    sets = dict(_file_columns_set(clause, target))
+    if not gives_files and not sets:
+        return None
+    elements = getattr(clause, "inferred_target_elements", None)
+    if not elements or not hasattr(clause, "update_values_to_set"):
+        raise _unknown(target, "only on_conflict_do_update(index_elements=...) can be followed")
+    if getattr(clause, "update_whereclause", None) is not None:
+        raise _unknown(target, "on_conflict_do_update(where=...) may or may not change the row")
+    return Conflict(
+        {
+            column: frozenset({column.key, *attribute_names(statement, column)})
+            for column in (_column(target, element) for element in elements)
+        },
+        clause.inferred_target_whereclause,
+        sets,
+    )
+
+
+def _file_columns_set(
+    clause: Any, target: FileTable
+) -> Iterator[tuple[Column[Any], Column[Any] | None]]:
+    """Yield the file columns that ON CONFLICT or ON DUPLICATE KEY sets, and to what."""
+    values = getattr(clause, "update_values_to_set", None) or getattr(clause, "update", None) or {}
+    columns = {name: column for column in target.columns for name in (column.key, column.name)}
+    for key, value in values.items() if isinstance(values, Mapping) else values:
+        column = columns.get(key if isinstance(key, str) else getattr(key, "key", ""))
+        if column is not None and value is not target.table.c[column.key]:
+            yield column, _source_of(column, value, target)
+
+
+def _source_of(column: Column[Any], value: Any, target: FileTable) -> Column[Any] | None:
+    if isinstance(value, ColumnClause) and getattr(value.table, "name", None) == "excluded":
+        return target.table.c[value.key]
+    if literal(value, column) is not None:
+        raise UnsupportedStatementError(
+            f"{column}: a file in set_ would belong to every row in the way; "
+            "put it into values(), and set the column to excluded"
+        )
+    return None
+
+
+def _column(target: FileTable, element: Any) -> Column[Any]:
+    name = element if isinstance(element, str) else element.name
+    for column in target.table.columns:
+        if name in (column.name, column.key):
+            return column
+    raise _unknown(target, f"index element {name!r} is no column")
+
+
+def _unknown(target: FileTable, why: str) -> UnsupportedStatementError:
+    return UnsupportedStatementError(
+        f"{target}: which objects this upsert releases cannot be known: {why}; "
+        "or read the row first, and insert or update it"
+    )

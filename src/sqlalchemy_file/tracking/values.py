@@ -1,0 +1,181 @@
+"""Where an INSERT or UPDATE keeps the values of its file columns, and how to replace one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from sqlalchemy import Column, Table
+from sqlalchemy.sql.elements import BindParameter, ClauseElement, Null
+
+from sqlalchemy_file.exceptions import UnsupportedStatementError
+from sqlalchemy_file.tracking.reading import entity_of
+from sqlalchemy_file.tracking.tables import FileTable, file_table
+
+Parameters = list[dict[str, Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where one value stands: in a parameter set, in ``values(...)``, or in one of its rows."""
+
+    kind: Literal["parameter", "inline", "multi"]
+    row: int
+    key: Any
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """A value for one file column of one row."""
+
+    column: Column[Any]
+    place: Place
+    value: Any
+
+
+@dataclass(slots=True)
+class RowValues:
+    """The values that a statement gives to one row, or to all rows that it matches.
+
+    ``index`` is the parameter set, or the row of a multi-row ``values([...])``.
+    """
+
+    index: int
+    given: list[Given]
+    sources: tuple[Mapping[Any, Any], ...] = ()
+
+    def value_named(self, names: frozenset[str]) -> Any:
+        """Return what the statement gives to a column that goes by one of these names."""
+        for source in self.sources:
+            for key, value in source.items():
+                if (key if isinstance(key, str) else getattr(key, "key", None)) in names:
+                    return value
+        return None
+
+
+def rows_given(statement: Any, target: FileTable, parameters: Parameters) -> list[RowValues]:
+    """Return the values of file columns, row by row; a row that gives none is empty.
+
+    Raises `UnsupportedStatementError` for a SQL expression, whose files cannot be known.
+    """
+    multi = getattr(statement, "_multi_values", ())
+    if multi:
+        names = _names(statement, target)
+        return [
+            RowValues(index, list(_given("multi", index, names, row)), (row,))
+            for index, row in enumerate(_multi_rows(target.table, multi))
+        ]
+    inline = _inline(statement)
+    fixed = list(_given("inline", 0, _names(statement, target), inline)) if inline else []
+    keys = _keys(target)
+    rows = []
+    for index, parameter_set in enumerate(parameters):
+        given = list(_given("parameter", index, keys, parameter_set))
+        given += [_from_parameters(item, index, parameter_set) for item in fixed]
+        rows.append(RowValues(index, given, (parameter_set, inline)))
+    return rows
+
+
+def literal(value: Any, column: Column[Any]) -> Any:
+    """Return the Python value of an expression, or raise if only the database knows it."""
+    if isinstance(value, BindParameter):
+        return value.effective_value
+    if value is None or isinstance(value, Null):
+        return None
+    if isinstance(value, ClauseElement) or hasattr(value, "__clause_element__"):
+        raise UnsupportedStatementError(
+            f"{column}: a SQL expression into a file column names objects that cannot be known; "
+            "give it a File, content, or None"
+        )
+    return value
+
+
+def coerced(statement: Any) -> Any:
+    """Return an UPDATE whose content in ``values()`` has become files.
+
+    SQLAlchemy hands those very values to the objects of the session that the statement matches.
+    """
+    target = file_table(getattr(statement, "table", None))
+    if target is None:
+        return statement
+    meant = {
+        item.place.key: target.field(item.column).coerce(item.value.value, str(item.column))
+        for item in _given("inline", 0, _names(statement, target), _inline(statement))
+        if isinstance(item.value, BindParameter) and not item.value.required
+    }
+    return statement.values(meant) if meant else statement
+
+
+def replaced(statement: Any, parameters: Parameters, new: Mapping[Place, Any]) -> tuple[Any, Any]:
+    """Return the statement and its parameters with other values in some places."""
+    inline = {place.key: value for place, value in new.items() if place.kind == "inline"}
+    if inline:
+        statement = statement.values(inline)
+    multi = {place: value for place, value in new.items() if place.kind == "multi"}
+    if multi:
+        statement = _with_multi_values(statement, multi)
+    sets = [dict(parameter_set) for parameter_set in parameters] if new else parameters
+    for place, value in new.items():
+        if place.kind == "parameter":
+            sets[place.row][place.key] = value
+    return statement, sets
+
+
+def _given(
+    kind: Literal["parameter", "inline", "multi"],
+    row: int,
+    names: Mapping[str, Column[Any]],
+    values: Mapping[Any, Any],
+) -> Iterator[Given]:
+    for key, value in values.items():
+        column = names.get(key if isinstance(key, str) else getattr(key, "key", ""))
+        if column is not None:
+            yield Given(column, Place(kind, row, key), value)
+
+
+def _from_parameters(item: Given, index: int, parameter_set: Mapping[str, Any]) -> Given:
+    """Follow ``values(column=bindparam("name"))`` to the parameter that it names."""
+    if isinstance(item.value, BindParameter) and item.value.key in parameter_set:
+        key = item.value.key
+        return Given(item.column, Place("parameter", index, key), parameter_set[key])
+    return item
+
+
+def _keys(target: FileTable) -> dict[str, Column[Any]]:
+    return {column.key: column for column in target.columns}
+
+
+def _names(statement: Any, target: FileTable) -> dict[str, Column[Any]]:
+    """Return the file columns by the names that ``values()`` takes: attributes, else keys."""
+    names = _keys(target)
+    for column in target.columns:
+        names.update(dict.fromkeys(attribute_names(statement, column), column))
+    return names
+
+
+def attribute_names(statement: Any, column: Column[Any]) -> list[str]:
+    """Return the name of the mapped attribute of a column, if the statement is on an entity."""
+    mapper = entity_of(statement)
+    return [] if mapper is None else [mapper.get_property_by_column(column).key]
+
+
+def _inline(statement: Any) -> dict[Any, Any]:
+    ordered = getattr(statement, "_ordered_values", None)
+    return dict(ordered) if ordered else dict(getattr(statement, "_values", None) or {})
+
+
+def _multi_rows(table: Table, multi: Sequence[Any]) -> Iterator[Mapping[Any, Any]]:
+    keys = [column.key for column in table.columns]
+    for rows in multi:
+        for row in rows:
+            yield row if isinstance(row, Mapping) else dict(zip(keys, row, strict=False))
+
+
+def _with_multi_values(statement: Any, new: Mapping[Place, Any]) -> Any:
+    rows = [dict(row) for row in _multi_rows(statement.table, statement._multi_values)]
+    for place, value in new.items():
+        rows[place.row][place.key] = value
+    changed = statement._generate()
+    changed._multi_values = (rows,)
+    return changed

@@ -1,0 +1,205 @@
+"""Carries out a batch of storage operations: in worker threads, or awaited together.
+
+This is the only code that knows threads and greenlets. Whatever happens, cancellation and
+Ctrl-C included, no operation is left running behind the caller's back.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import threading
+from collections.abc import Awaitable, Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+from sqlalchemy.util.concurrency import await_only
+
+T = TypeVar("T")
+
+DEFAULT_LIMIT = 8
+"""How many operations run at the same time."""
+
+
+@dataclass(frozen=True, slots=True)
+class Operation(Generic[T]):
+    """One thing to do: a function for a worker thread, or a coroutine function to be awaited."""
+
+    run: Callable[[], T]
+    arun: Callable[[], Awaitable[T]] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome(Generic[T]):
+    """How an operation ended. One that was never begun has neither a value nor an error."""
+
+    value: T | None = None
+    error: BaseException | None = None
+
+
+class _Batch(Generic[T]):
+    """Operations that are begun in order, until one fails where that matters."""
+
+    def __init__(self, operations: Sequence[Operation[T]], *, go_on: bool) -> None:
+        self.operations = operations
+        self.outcomes: list[Outcome[T]] = [Outcome()] * len(operations)
+        self.go_on = go_on
+        self.stopped = False
+        self._next = 0
+        self._lock = threading.Lock()
+
+    def take(self) -> int | None:
+        """Return the next operation to begin, or None when there is nothing more to do."""
+        with self._lock:
+            if self.stopped or self._next == len(self.operations):
+                return None
+            self._next += 1
+            return self._next - 1
+
+    def work(self) -> None:
+        """Carry out one operation after the other, in this thread."""
+        while (index := self.take()) is not None:
+            try:
+                self.outcomes[index] = Outcome(value=self.operations[index].run())
+            except BaseException as error:  # noqa: BLE001 (kept as the outcome)
+                self._failed(index, error)
+
+    async def awork(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Carry out one operation after the other, awaiting each."""
+        while (index := self.take()) is not None:
+            operation = self.operations[index]
+            try:
+                if operation.arun is not None:
+                    value = await operation.arun()
+                else:
+                    value = await loop.run_in_executor(_threads(), _in_worker, operation.run)
+                self.outcomes[index] = Outcome(value=value)
+            except BaseException as error:  # noqa: BLE001 (kept as the outcome)
+                self._failed(index, error)
+
+    def _failed(self, index: int, error: BaseException) -> None:
+        self.outcomes[index] = Outcome(error=error)
+        if not self.go_on or not isinstance(error, Exception):
+            self.stopped = True
+
+
+def carry_out(
+    operations: Sequence[Operation[T]], *, limit: int = DEFAULT_LIMIT, go_on: bool = False
+) -> list[Outcome[T]]:
+    """Carry out operations at the same time, and return how each ended, in their order.
+
+    Without ``go_on``, nothing more is begun once one has failed. Cancellation is raised after
+    all that were begun have ended; with ``go_on`` the batch is finished first.
+    """
+    batch = _Batch(operations, go_on=go_on)
+    if operations:
+        if _can_await():
+            await_only(_run_awaited(batch, limit))
+        else:
+            _run_in_threads(batch, limit)
+    return batch.outcomes
+
+
+def results(outcomes: Sequence[Outcome[T]]) -> list[T]:
+    """Return the values, or raise the first error."""
+    for outcome in outcomes:
+        if outcome.error is not None:
+            raise outcome.error
+    return [outcome.value for outcome in outcomes]  # type: ignore[misc]
+
+
+def later(job: Callable[[], None]) -> None:
+    """Run ``job`` in a worker thread, soon; for callers that may not wait, such as finalizers."""
+    with _lock:
+        _background.append(_threads().submit(_in_worker, job))
+
+
+def wait_for_background() -> None:
+    """Wait for all that was handed to `later`."""
+    with _lock:
+        jobs = _background[:]
+        _background.clear()
+    wait(jobs)
+
+
+def _can_await() -> bool:
+    """Tell whether this is SQLAlchemy's greenlet, in which a coroutine can be awaited."""
+    try:
+        from sqlalchemy.util.concurrency import in_greenlet
+    except ImportError:  # SQLAlchemy 2.0 without greenlet
+        return False
+    return bool(in_greenlet())
+
+
+def _run_in_threads(batch: _Batch[Any], limit: int) -> None:
+    helpers = min(limit, len(batch.operations)) - 1
+    if helpers < 1 or getattr(_here, "is_worker", False):
+        _work_alone(batch)
+        return
+    futures = [_threads().submit(_in_worker, batch.work) for _ in range(helpers)]
+    try:
+        _work_alone(batch)
+    finally:
+        batch.stopped = batch.stopped or not batch.go_on
+        wait([future for future in futures if not future.cancel()])
+
+
+def _work_alone(batch: _Batch[Any]) -> None:
+    batch.work()
+    for outcome in batch.outcomes:
+        if outcome.error is not None and not isinstance(outcome.error, Exception):
+            raise outcome.error  # Ctrl-C, SystemExit: at once, once the batch has come to rest
+
+
+async def _run_awaited(batch: _Batch[Any], limit: int) -> None:
+    loop = asyncio.get_running_loop()
+    workers = {
+        loop.create_task(batch.awork(loop)) for _ in range(min(limit, len(batch.operations)))
+    }
+    cancelled: asyncio.CancelledError | None = None
+    while workers:
+        try:
+            _, workers = await asyncio.wait(workers)
+        except asyncio.CancelledError as error:  # threads can't be cancelled: wait for them
+            cancelled = error
+            batch.stopped = batch.stopped or not batch.go_on
+    if cancelled is not None and batch.go_on:
+        _cancel_again()
+    elif cancelled is not None:
+        raise cancelled
+
+
+def _cancel_again() -> None:
+    """Let the cancellation strike at the next await, where it hurts nothing that is finished."""
+    task = asyncio.current_task()
+    if task is not None:
+        task.uncancel()
+        task.cancel()
+
+
+def _in_worker(function: Callable[[], T]) -> T:
+    _here.is_worker = True
+    return function()
+
+
+def _threads() -> ThreadPoolExecutor:
+    global _pool
+    if _pool is None:
+        _pool = ThreadPoolExecutor(max_workers=64, thread_name_prefix="sqlalchemy-file")
+    return _pool
+
+
+def _forget_threads() -> None:
+    global _pool, _lock
+    _pool, _lock = None, threading.Lock()
+    _background.clear()
+
+
+_here = threading.local()
+_lock = threading.Lock()
+_pool: ThreadPoolExecutor | None = None
+_background: list[Future[None]] = []
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget_threads)  # threads do not survive a fork

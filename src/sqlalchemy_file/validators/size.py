@@ -1,0 +1,40 @@
+"""How large a file may be, and how small."""
+
+from __future__ import annotations
+
+import os
+
+from sqlalchemy_file.exceptions import SizeValidationError
+from sqlalchemy_file.file import File
+from sqlalchemy_file.helpers import convert_size
+from sqlalchemy_file.validators.base import Validator
+
+
+class SizeValidator(Validator):
+    """Refuses files above ``max_size`` or below ``min_size``: bytes, or ``"2M"``, ``"500Ki"``, ...
+
+    Zero means no limit; ``min_size=1`` refuses empty files.
+    """
+
+    def __init__(self, max_size: int | str = 0, min_size: int | str = 0) -> None:
+        self.max_size = max_size
+        self.min_size = min_size
+        self._most = convert_size(max_size)
+        self._least = convert_size(min_size)
+        if 0 < self._most < self._least:
+            raise ValueError(f"min_size {min_size} is above max_size {max_size}: no file would fit")
+
+    def process(self, file: File, attr_key: str) -> None:
+        size = _size_of(file)
+        if self._most and size > self._most:
+            message = f"The file is too large ({size} bytes). Allowed maximum size is"
+            raise SizeValidationError(attr_key, f"{message} {self.max_size}.")
+        if size < self._least:
+            message = f"The file is too small ({size} bytes). Allowed minimum size is"
+            raise SizeValidationError(attr_key, f"{message} {self.min_size}.")
+
+
+def _size_of(file: File) -> int:
+    if file.get("size") is None:
+        return file.original_content.seek(0, os.SEEK_END)
+    return int(file["size"])

@@ -1,0 +1,66 @@
+"""What every test may ask for: real servers, started at first use, one set a test process."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Iterator
+from types import FrameType, ModuleType
+
+import pytest
+
+from tests.services import ceph, mariadb, postgresql
+
+pytest_plugins = ["tests.completeness"]
+
+
+def pytest_configure() -> None:
+    signal.signal(signal.SIGTERM, _interrupt)
+
+
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    """End as Ctrl-C does, so that a terminated run stops its servers and removes their folders."""
+    raise KeyboardInterrupt
+
+
+@pytest.fixture(autouse=True)
+def no_storages_left() -> Iterator[None]:
+    """Forget after each test which storages it added."""
+    yield
+    from sqlalchemy_file.storage import StorageManager  # the services work without it
+
+    StorageManager.clear()
+
+
+@pytest.fixture(scope="session")
+def postgresql_server() -> Iterator[str]:
+    """Return the URL of a PostgreSQL database, for psycopg."""
+    _require(postgresql)
+    with postgresql.running() as server:
+        yield server.url
+
+
+@pytest.fixture(scope="session")
+def mariadb_server() -> Iterator[str]:
+    """Return the URL of a MariaDB database, for PyMySQL."""
+    _require(mariadb)
+    with mariadb.running() as server:
+        yield server.url
+
+
+@pytest.fixture(scope="session")
+def s3_server() -> Iterator[ceph.S3Server]:
+    """Return the address and keys of an S3 server; each test makes a bucket of its own."""
+    _require(ceph)
+    with ceph.running() as server:
+        yield server
+
+
+def _require(service: ModuleType) -> None:
+    """Skip where a server is not installed; in CI, where nothing may be skipped, fail."""
+    reason = service.missing()
+    if reason is None:
+        return
+    if os.environ.get("CI") == "true":
+        pytest.fail(reason)
+    pytest.skip(reason)

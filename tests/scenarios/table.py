@@ -1,0 +1,123 @@
+"""The table of scenarios: what there is, and over which columns of the matrix each one runs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+from . import GROUPS
+
+if TYPE_CHECKING:
+    from .world import World
+
+Run = Callable[["World"], None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Column:
+    """One column of the matrix: a database, how it is reached, and a storage."""
+
+    database: str
+    storage: str
+    variant: str = ""
+
+    def __str__(self) -> str:
+        return "-".join(part for part in (self.database, self.variant, self.storage) if part)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scenario:
+    """One scenario; what it cannot run on is named together with the reason."""
+
+    group: str
+    name: str
+    run: Run
+    only: tuple[str, ...] = ()
+    without: tuple[str, ...] = ()
+    because: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.group}/{self.name}"
+
+    def runs_on(self, column: Column) -> bool:
+        """Tell whether it fits a column, by its database, its variant or its storage."""
+        traits = {column.database, column.variant, column.storage}
+        return not traits.intersection(self.without) and (
+            not self.only or bool(traits.intersection(self.only))
+        )
+
+
+MATRIX = tuple(
+    Column(database=database, storage=storage)
+    for database in ("sqlite", "postgresql", "mariadb")
+    for storage in ("memory", "local", "libcloud", "s3")
+)
+
+VARIANTS = (
+    Column(database="sqlite", variant="legacy", storage="memory"),
+    Column(database="sqlite", variant="static", storage="memory"),
+    Column(database="sqlite", storage="dummy"),
+    Column(database="sqlite", variant="async", storage="memory"),
+    Column(database="postgresql", variant="async", storage="local"),
+)
+"""Other ways to the same: pysqlite's own transaction mode, one shared connection, asyncio."""
+
+_table: dict[str, Scenario] = {}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Group:
+    """The scenarios of one module: ``scenario = Group(name=...)``, then ``@scenario``.
+
+    ``only`` and ``without`` take names of databases, variants and storages; ``because`` says why.
+    """
+
+    name: str
+    only: tuple[str, ...] = ()
+    without: tuple[str, ...] = ()
+    because: str = ""
+
+    def __call__(self, run: Run) -> Run:
+        self.add(run.__name__, run)
+        return run
+
+    def add(self, name: str, run: Run) -> None:
+        """Register ``run`` under a name of its own, as a loop over variations does."""
+        one = Scenario(
+            group=self.name,
+            name=name,
+            run=run,
+            only=self.only,
+            without=self.without,
+            because=self.because,
+        )
+        assert str(one) not in _table, f"two scenarios are called {one}"
+        _table[str(one)] = one
+
+    def where(
+        self, *, only: tuple[str, ...] = (), without: tuple[str, ...] = (), because: str
+    ) -> Group:
+        """Return the same group for scenarios that run on some columns only."""
+        return Group(
+            name=self.name,
+            only=only or self.only,
+            without=self.without + without,
+            because=" ".join(filter(None, (self.because, because))),
+        )
+
+
+def scenarios() -> Iterator[Scenario]:
+    """Yield all scenarios, group after group."""
+    for group in GROUPS:
+        import_module(f"{__package__}.{group}")
+    yield from _table.values()
+
+
+def cells() -> Iterator[tuple[Scenario, Column]]:
+    """Yield every scenario on every column that it runs on."""
+    for column in (*MATRIX, *VARIANTS):
+        for scenario in scenarios():
+            if scenario.runs_on(column):
+                yield scenario, column

@@ -1,0 +1,144 @@
+"""Every block of code in README.md and under docs/ does what its page says.
+
+The Python blocks of a page run in order, in one namespace, as one program would; in an empty
+folder of their own with the files of ``examples/files`` in it. A page with ``<!-- needs: s3 -->``
+runs against the tests' S3 server in place of the one that it names; see `_with_real_server`.
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+import sys
+import textwrap
+from collections.abc import Iterator, MutableMapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+from sqlalchemy.orm import Session
+
+from tests.services.ceph import S3Server
+
+ROOT = Path(__file__).parents[1]
+SAMPLES = ROOT / "examples" / "files"
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+NEEDS = re.compile(r"<!--\s*needs:\s*(.+?)\s*-->")
+
+RUN = "python"
+SHELL = {"bash", "console", "sh"}
+SHOWN = {"html", "http", "ini", "json", "mermaid", "sql", "text", "toml", "yaml"}
+"""Languages of blocks that are shown only. A block without a language could hide Python."""
+
+
+@dataclass(frozen=True)
+class Block:
+    """One fenced block; ``line`` is that of its first line of code, from 1."""
+
+    language: str
+    code: str
+    line: int
+
+
+def blocks_of(text: str) -> Iterator[Block]:
+    """Yield the fenced blocks of a Markdown text; those in lists are indented."""
+    lines = iter(enumerate(text.splitlines(), start=1))
+    for number, line in lines:
+        if fence := re.match(r"\s*(`{3,}|~{3,})\s*([^\s`{]*)", line):
+            yield Block(fence[2], _until(fence[1], lines), number + 1)
+
+
+def _until(fence: str, lines: Iterator[tuple[int, str]]) -> str:
+    code = []
+    for _, line in lines:
+        if line.strip().startswith(fence) and not line.strip().strip(fence[0]):
+            return textwrap.dedent("\n".join(code)) + "\n"
+        code.append(line)
+    raise ValueError(f"a block that {fence} opened is never closed; it ends with {code[-1:]}")
+
+
+def _id(page: Path) -> str:
+    return page.relative_to(ROOT).as_posix()
+
+
+@pytest.mark.parametrize("page", PAGES, ids=_id)
+def test_every_block_names_its_language_and_is_not_empty(page: Path) -> None:
+    for block in blocks_of(page.read_text(encoding="utf-8")):
+        place = f"{_id(page)}:{block.line}"
+        assert block.language in {RUN, *SHELL, *SHOWN}, f"{place}: language {block.language!r}"
+        assert block.code.strip(), f"{place}: an empty block"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=_id)
+def test_python_blocks_run(
+    page: Path,
+    request: pytest.FixtureRequest,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    text = page.read_text(encoding="utf-8")
+    if _needs_s3(text):
+        text = _with_real_server(text, request.getfixturevalue("s3_server"))
+    if SAMPLES.is_dir():
+        shutil.copytree(SAMPLES, tmp_path, dirs_exist_ok=True)
+    monkeypatch.chdir(tmp_path)
+    module = ModuleType(f"page_{page.stem.lower()}")
+    monkeypatch.setitem(sys.modules, module.__name__, module)  # where annotations look up names
+    try:
+        for block in blocks_of(text):
+            if block.language == RUN:
+                _run(block, page, vars(module))
+    finally:
+        _close(vars(module))
+
+
+@pytest.mark.parametrize("name", ["README.md", "docs/how-to/storages.md"])
+def test_pages_that_newcomers_follow_hold_python_blocks(name: str) -> None:
+    languages = [block.language for block in blocks_of((ROOT / name).read_text(encoding="utf-8"))]
+    assert RUN in languages
+
+
+def test_blocks_are_found_in_lists_and_between_other_fences() -> None:
+    text = "1. Do\n\n   ```python\n   if x:\n       y()\n   ```\n\n~~~~text\n```python\n~~~~\n"
+    assert list(blocks_of(text)) == [
+        Block("python", "if x:\n    y()\n", 4),
+        Block("text", "```python\n", 9),
+    ]
+
+
+def test_a_block_that_is_never_closed_is_an_error() -> None:
+    with pytest.raises(ValueError, match="never closed"):
+        list(blocks_of("```python\nx = 1\n"))
+
+
+def _run(block: Block, page: Path, namespace: MutableMapping[str, Any]) -> None:
+    """Run one block; blank lines before it make tracebacks name the line of the page."""
+    code = compile("\n" * (block.line - 1) + block.code, str(page), "exec", dont_inherit=True)
+    exec(code, namespace)
+
+
+def _close(namespace: MutableMapping[str, Any]) -> None:
+    """Close what a page, which is shorter for it, leaves open."""
+    values = list(namespace.values())
+    for session in (value for value in values if isinstance(value, Session)):
+        session.close()
+    for engine in (value for value in values if isinstance(value, sa.Engine)):
+        engine.dispose()
+
+
+def _needs_s3(text: str) -> bool:
+    needs = set(NEEDS.findall(text))
+    assert needs <= {"s3"}, f"a page can need s3, not {needs - {'s3'}}"
+    return bool(needs)
+
+
+def _with_real_server(text: str, server: S3Server) -> str:
+    """Put the tests' server where a page names MinIO's usual address, or AWS by naming none."""
+    address = f'"{server.host}", port={server.port}'
+    text = re.sub(r'(?<=host=)"127\.0\.0\.1",\s*port=9000', address, text)
+    text = text.replace('"api secret key")', f'"api secret key", secure=False, host={address})')
+    text = text.replace('"api key"', repr(server.access_key))
+    return text.replace('"api secret key"', repr(server.secret_key))
