@@ -159,6 +159,10 @@ class StreamContent:
     def size(self) -> int | None:
         return None if self._spool is None else self._spool.seek(0, os.SEEK_END)
 
+    def __del__(self) -> None:
+        if self._spool is not None:
+            self._spool.close()
+
     def identity(self) -> int:
         return id(self)
 

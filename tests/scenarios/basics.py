@@ -132,15 +132,6 @@ def set_to_none(world: World) -> None:
 
 
 @scenario
-def attribute_deleted(world: World) -> None:
-    key = world.save(Document(attachment=world.file("old")))
-    with world.session() as session:
-        del session.get_one(Document, key).attachment
-        session.commit()
-    assert world.label(Document.attachment) is None
-
-
-@scenario
 def set_to_none_and_back_to_a_new_one(world: World) -> None:
     key = world.save(Document(attachment=world.file("old")))
     with world.session() as session:

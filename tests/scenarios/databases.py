@@ -56,12 +56,12 @@ class Database:
     def __init__(self, name: str, url: URL) -> None:
         self.name = name
         self.url = url
-        self.tables = [
-            table
+        self.tables = {
+            table.name: table
             for metadata in METADATA
             for table in metadata.sorted_tables
             if name not in table.info.get("without", ())
-        ]
+        }
         self.looker = self._connect()
 
     # what a scenario uses
@@ -86,10 +86,10 @@ class Database:
         finally:
             cursor.close()
 
-    def named(self) -> Iterator[Named]:
-        """Yield what all committed rows say in their file columns; a JSON null is refused."""
-        for table in self.tables:
-            yield from self._named_by(table)
+    def named(self, table: str | None = None) -> Iterator[Named]:
+        """Yield what committed rows say in their file columns; a JSON null is refused."""
+        for name in self._tables_with_rows() if table is None else [table]:
+            yield from self._named_by(self.tables[name])
 
     def _named_by(self, table: Table) -> Iterator[Named]:
         keys = [column.name for column in table.primary_key]
@@ -105,16 +105,31 @@ class Database:
                 assert text is None or value, f"{table.name}.{column} of {key} holds {text!r}"
                 yield Named(table=table.name, column=column, primary_key=key, value=value)
 
+    def _tables_with_rows(self) -> list[str]:
+        """Return the names of all tables that are not empty, by one statement."""
+        checks = (
+            f"SELECT '{name}' WHERE EXISTS (SELECT 1 FROM {name})"  # noqa: S608
+            for name in self.tables
+        )
+        return [name for (name,) in self.look(" UNION ALL ".join(checks))]
+
     # the life of the tables
 
-    def create(self, *tables: Table) -> None:
-        """Create tables; those given in a scenario go when it ends."""
-        for table in tables:
-            self.look(str(CreateTable(table).compile(dialect=self.url.get_dialect()())))
+    def create_all(self) -> None:
+        for table in self.tables.values():
+            self._create(table)
 
-    def drop(self, *tables: Table) -> None:
-        for table in tables:
-            self.look(f"DROP TABLE {table.name}")
+    def add(self, table: Table) -> None:
+        """Create a table that only one scenario knows."""
+        self._create(table)
+        self.tables[table.name] = table
+
+    def remove(self, table: Table) -> None:
+        self.look(f"DROP TABLE {table.name}")
+        del self.tables[table.name]
+
+    def _create(self, table: Table) -> None:
+        self.look(str(CreateTable(table).compile(dialect=self.url.get_dialect()())))
 
     def empty(self) -> None:
         """Delete all rows, and end the connections that still hold them locked."""
@@ -125,8 +140,10 @@ class Database:
             self._delete_all()
 
     def _delete_all(self) -> None:
-        for table in reversed(self.tables):
-            self.look(f"DELETE FROM {table.name}")  # noqa: S608
+        with_rows = set(self._tables_with_rows())
+        for name in reversed(self.tables):
+            if name in with_rows:
+                self.look(f"DELETE FROM {name}")  # noqa: S608
 
     def end_others(self) -> None:
         """End every other connection to this database."""
@@ -147,7 +164,7 @@ class SQLite(Database):
         self.path = folder / f"{uuid.uuid4().hex}.db"
         super().__init__(name, URL.create("sqlite", database=str(self.path)))
         self.look("PRAGMA journal_mode = WAL")
-        self.create(*self.tables)
+        self.create_all()
 
     def engine(self, **options: Any) -> Engine:
         engine = super().engine(**{"connect_args": {"timeout": 20}, **options})
@@ -220,7 +237,7 @@ class Server(Database):
         url = make_url(server)
         self.server = url
         super().__init__(name, url.set(database=f"scenarios_{uuid.uuid4().hex[:12]}"))
-        self.create(*self.tables)
+        self.create_all()
 
     @contextlib.contextmanager
     def _administration(self) -> Iterator[Any]:

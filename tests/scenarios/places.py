@@ -138,9 +138,11 @@ class S3(Place):
         self._name = f"scenarios-{uuid.uuid4().hex[:12]}"
         self._bucket = Bucket(server, self._name)
         self._bucket.create()
+        self._read: dict[tuple[str, str], bytes] = {}
 
     def fresh(self) -> Any:
-        self._bucket.delete(self._bucket.keys())
+        self._read.clear()
+        self._bucket.delete(self._bucket.list())
         driver = self.driver_class(
             self._server.access_key,
             secret=self._server.secret_key,
@@ -151,7 +153,13 @@ class S3(Place):
         return driver.get_container(self._name)
 
     def objects(self) -> dict[str, bytes]:
-        return {key: self._bucket.read(key) for key in self._bucket.keys()}
+        return {key: self._content(key, etag) for key, etag in self._bucket.list().items()}
+
+    def _content(self, key: str, etag: str) -> bytes:
+        """Read each object once: its ETag says whether it is still the same."""
+        if (key, etag) not in self._read:
+            self._read[key, etag] = self._bucket.read(key)
+        return self._read[key, etag]
 
     def litter(self) -> list[str]:
         return self._bucket.pending_uploads()
@@ -160,5 +168,5 @@ class S3(Place):
         self._bucket.delete([key])
 
     def close(self) -> None:
-        self._bucket.delete(self._bucket.keys())
+        self._bucket.delete(self._bucket.list())
         self._bucket.close()

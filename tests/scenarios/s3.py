@@ -31,10 +31,13 @@ class Bucket:
     def create(self) -> None:
         self._request("PUT")
 
-    def keys(self) -> list[str]:
-        """Return the keys of all objects; a scenario never has more than the 1,000 of one page."""
+    def list(self) -> dict[str, str]:
+        """Return the ETags of all objects; a scenario never has more than fit on one page."""
         listing = ET.fromstring(self._request("GET", query={"list-type": "2"}))  # noqa: S314
-        return [element.text or "" for element in listing.iter(f"{_NAMESPACE}Key")]
+        return {
+            element.findtext(f"{_NAMESPACE}Key", ""): element.findtext(f"{_NAMESPACE}ETag", "")
+            for element in listing.iter(f"{_NAMESPACE}Contents")
+        }
 
     def read(self, key: str) -> bytes:
         return self._request("GET", key)

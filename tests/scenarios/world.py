@@ -83,7 +83,8 @@ class World:
         close_all_sessions()
         for engine in self._engines:
             engine.dispose()
-        self.database.drop(*self._tables)
+        for table in self._tables:
+            self.database.remove(table)
 
     # ways in
 
@@ -114,9 +115,8 @@ class World:
 
     def create(self, table: Table) -> None:
         """Create a table of this scenario's own."""
-        self.database.create(table)
-        self.database.tables.append(table)
         self._tables.append(table)
+        self.database.add(table)
 
     def add_archive(self) -> None:
         """Add the second storage."""
@@ -168,16 +168,13 @@ class World:
         return path
 
     def _named_by(self, column: Any) -> Iterator[Named]:
-        target = getattr(column, "property", None)
-        target = column if target is None else target.columns[0]
-        for named in self._named():
-            if (named.table, named.column) == (target.table.name, target.name):
-                yield named
-
-    def _named(self) -> Iterator[Named]:
-        """Yield what all rows say; the rows of a second database come after the first's."""
+        """Yield what the rows of one column say; those of a second database come last."""
+        mapped = getattr(column, "property", None)
+        target = column if mapped is None else mapped.columns[0]
         for database in self._databases:
-            yield from database.named()
+            for named in database.named(target.table.name):
+                if named.column == target.name:
+                    yield named
 
     def objects(self) -> dict[str, bytes]:
         """Return what all storages hold, by path."""
@@ -201,7 +198,7 @@ class World:
     def check(self) -> None:
         """Assert that the storages hold exactly what committed rows name, byte by byte."""
         objects = self.objects()
-        named = list(self._named())
+        named = [one for database in self._databases for one in database.named()]
         paths = [path for one in named for path in _paths(one)]
         twice = {path for path in paths if paths.count(path) > 1}
         assert not twice, f"named more than once: {sorted(twice)}"

@@ -10,7 +10,6 @@ import threading
 import warnings
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager, nullcontext
-from itertools import count
 from typing import BinaryIO, cast
 
 from PIL import Image
@@ -59,6 +58,10 @@ def decoding(
         raise
     except _RefusedError as refused:
         raise InvalidImageError(key, str(refused)) from None
+    except Image.DecompressionBombError as error:
+        # Far beyond Pillow's own limit, too, so that it does not say how large.
+        message = f"The image is too large. Allowed maximum is {max_pixels} pixels."
+        raise InvalidImageError(key, message) from error
     except Exception as error:
         if source.error is not None:
             raise source.error from None
@@ -72,14 +75,13 @@ def read_through(image: Image.Image, max_pixels: int) -> None:
     if image.format in JPEG:
         # Every byte is read, but one brightness a block of 8 x 8 pixels is all that is made of it.
         image.draft("L", (1, 1))
-    budget = max_pixels * _ANIMATION_FACTOR
-    _require_frames(image.size, vars(image).get("n_frames", 1), budget)
-    for number in count(1):
+    frames = getattr(image, "n_frames", 1) if image.format in _ANIMATED else 1
+    _require_frames(image.size, frames, max_pixels * _ANIMATION_FACTOR)
+    image.load()
+    for number in range(1, frames):
+        image.seek(number)
         _require_size(image.size, max_pixels)
         image.load()
-        _require_frames(image.size, number, budget)
-        if image.format not in _ANIMATED or not _next_frame(image, number):
-            return
 
 
 def formats_of(content_types: Collection[str]) -> tuple[str, ...]:
@@ -129,11 +131,7 @@ def _opened(source: _Source, formats: Collection[str]) -> Image.Image:
     Image.init()
     known = [name for name in formats if name in Image.OPEN]
     with quiet():
-        try:
-            return Image.open(cast("BinaryIO", source), formats=known)
-        except Image.DecompressionBombError as error:
-            # Beyond Pillow's own limit, which programs may have set lower than ours.
-            raise _RefusedError(f"The image is too large: {error}") from None
+        return Image.open(cast("BinaryIO", source), formats=known)
 
 
 def _require_size(size: tuple[int, int], max_pixels: int) -> None:
@@ -157,14 +155,6 @@ def _is_large(image: Image.Image) -> bool:
     # A baseline JPEG is decoded line by line, to a reduced size.
     small_steps = image.format in JPEG and not image.info.get("progressive")
     return image.width * image.height > _LARGE and not small_steps
-
-
-def _next_frame(image: Image.Image, number: int) -> bool:
-    try:
-        image.seek(number)
-    except EOFError:
-        return False
-    return True
 
 
 class _Source:

@@ -63,7 +63,7 @@ class Border:
 
 
 def translated(error: Exception, translation: Translation, key: str | None) -> Exception:
-    """Return our own error for a foreign one, its cause kept; ours, and unknown ones, as they are."""
+    """Return our own error for a foreign one, with its cause; ours and unknown ones stay."""
     ours = None if isinstance(error, SQLAlchemyFileError) else translation(error, key)
     if ours is None:
         return error

@@ -11,7 +11,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 from weakref import WeakKeyDictionary
 
 from libcloud.storage.base import Container, StorageDriver
@@ -58,8 +58,8 @@ class Shared:
     keep their objects in themselves.
     """
 
-    _locks: WeakKeyDictionary[StorageDriver, threading.RLock] = WeakKeyDictionary()  # type: ignore[valid-type]  # RLock is a function, not a class, before Python 3.13
-    _guard = threading.Lock()
+    _locks: ClassVar[WeakKeyDictionary[StorageDriver, Any]] = WeakKeyDictionary()
+    _guard: ClassVar = threading.Lock()
 
     def __init__(self, container: Container) -> None:
         self._container = container
@@ -92,7 +92,7 @@ def clone(driver: StorageDriver) -> Any:
         connection.signer = copy.copy(connection.signer)
         connection.signer.connection = connection
     # Drivers that cannot ask for a prefix warn of it, and filter; whoever lists here filters too.
-    twin._filter_listed_container_objects = lambda objects, prefix: objects  # noqa: SLF001
+    twin._filter_listed_container_objects = lambda objects, prefix: objects
     connection.connect()
     _carry_over(original.connection.connection, connection.connection)
     return twin

@@ -55,10 +55,12 @@ class Draft:
         """
         if self._name is None:
             try:
-                return folder.name_descriptor(self._descriptor, name)
+                folder.name_descriptor(self._descriptor, name)
             except FileExistsError:
                 if exclusive:
                     raise
+            else:
+                return
             # Naming cannot replace, renaming can.
             hidden = _hidden_name()
             folder.name_descriptor(self._descriptor, hidden)

@@ -114,7 +114,7 @@ class DriverVerbs:
             # Some storages know no metadata, or not these names: better stored without.
             try:
                 return _upload_stream(container, key, spool, extra, options)
-            except Exception:
+            except Exception:  # noqa: BLE001  the first refusal says more
                 raise error from None
 
     def _read(self, found: Object, start: int, end: int) -> Iterator[bytes]:

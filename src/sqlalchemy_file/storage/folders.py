@@ -1,3 +1,5 @@
+# ruff: noqa: PTH112, PTH118
+# pathlib knows no names relative to an open folder.
 """Folders below a root, entered one by one, so that no symbolic link leads out of it."""
 
 from __future__ import annotations

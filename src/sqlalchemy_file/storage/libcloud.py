@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any, BinaryIO, Protocol
 
 from libcloud.common.types import InvalidCredsError, LibcloudError
@@ -135,9 +135,7 @@ class LocalContainerStorage(LocalStorage):
     def __init__(self, container: Container) -> None:
         self._container = container
         driver: Any = container.driver
-        super().__init__(
-            os.path.join(driver.base_path, container.name), sidecars=True, create=False
-        )
+        super().__init__(Path(driver.base_path, container.name), sidecars=True, create=False)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self._container!r})"

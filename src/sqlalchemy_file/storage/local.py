@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import errno
-import json
 import os
 import re
-import stat
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, nullcontext, suppress
-from datetime import UTC, datetime
+from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
 from functools import partial
 from io import FileIO
 from itertools import groupby
@@ -23,16 +20,15 @@ from sqlalchemy_file.exceptions import (
     ObjectNotFoundError,
     StorageError,
 )
-from sqlalchemy_file.storage.attributes import attributes_from, meta_data_of
 from sqlalchemy_file.storage.base import CHUNK_SIZE, Attributes, ObjectInfo, check_key
 from sqlalchemy_file.storage.border import Border, translated
-from sqlalchemy_file.storage.drafts import TEMPORARY, Draft, can_be_unnamed
-from sqlalchemy_file.storage.folders import CAN_HOLD, NO_WAITING, Folder, Route
+from sqlalchemy_file.storage.drafts import TEMPORARY
+from sqlalchemy_file.storage.files import clone, info_of, open_object, pour, refuse_unless_file
+from sqlalchemy_file.storage.folders import CAN_HOLD, Folder, Route
+from sqlalchemy_file.storage.listing import Listing
+from sqlalchemy_file.storage.sidecars import SIDECAR, read_sidecar
+from sqlalchemy_file.storage.writing import Writer
 
-SIDECAR = ".metadata.json"
-"""What is appended to a key for the file that holds the attributes of its object."""
-
-_ATTEMPTS = 100  # how often a folder may be removed under a writer's hands before it gives up
 _UNFIT_FOR_WINDOWS = re.compile(r'[<>:"|?*]|[. ](/|$)')
 
 
@@ -56,14 +52,16 @@ class LocalStorage:
         fsync: bool = True,
         create: bool = True,
     ) -> None:
-        self._root = os.path.abspath(root)
+        self._root = os.path.abspath(root)  # noqa: PTH100  a root that is a link stays one
         self._sidecars = sidecars
         self._fsync = fsync
         self._create = create
         self._hold = CAN_HOLD
-        self._unnamed: bool | None = None
+        self._writer = Writer(
+            root=self._root, sidecars=sidecars, fsync=fsync, create=create, hold=self._hold
+        )
         with Border(self._about_root):
-            self._make_root()
+            self._writer.make_root()
             Folder.root(self._root, hold=self._hold).close()
 
     def __repr__(self) -> str:
@@ -72,18 +70,17 @@ class LocalStorage:
     def put(
         self, key: str, content: BinaryIO, attributes: Attributes, *, exclusive: bool = False
     ) -> ObjectInfo:
-        with Border(self._about_writing, key) as border:
-            size = self._store(
-                key, attributes, exclusive, lambda draft: _pour(partial(border.read, content), draft)
-            )
+        with Border(self._about_writing, self._check(key)) as border:
+            read = partial(border.read, content)
+            size = self._writer.write(key, attributes, partial(pour, read), exclusive=exclusive)
         kept = attributes if self._sidecars else Attributes()
         return ObjectInfo(key=key, size=size, attributes=kept)
 
     def stat(self, key: str) -> ObjectInfo:
         with Border(self._about_reading, key), self._folder_of(key) as (folder, name):
             found = folder.stat(name)
-            _refuse_unless_file(found)
-            return _info(key, found, self._read_sidecar(folder, name))
+            refuse_unless_file(found)
+            return info_of(key, found, read_sidecar(folder, name) if self._sidecars else None)
 
     def stream(self, key: str, start: int = 0, end: int | None = None) -> Iterator[bytes]:
         with Border(self._about_reading, key), self.open_file(key) as file:
@@ -117,8 +114,8 @@ class LocalStorage:
         info = self.stat(key)
         if new_key == key:
             return info
-        with Border(self._about_writing, new_key), self.open_file(key) as source:
-            size = self._store(new_key, info.attributes, False, partial(_clone, source))
+        with Border(self._about_writing, self._check(new_key)), self.open_file(key) as source:
+            size = self._writer.write(new_key, info.attributes, partial(clone, source))
         return ObjectInfo(key=new_key, size=size, attributes=info.attributes)
 
     def list(self, prefix: str = "", start_after: str | None = None) -> Iterator[ObjectInfo]:
@@ -132,8 +129,9 @@ class LocalStorage:
                 if self._root_is_lost():
                     raise
                 return
+            listing = Listing(prefix, start_after or "", self._is_object)
             with route:
-                yield from self._walk(route.last, above + slash, prefix, start_after)
+                yield from listing.below(route.last, above + slash)
 
     def path(self, key: str) -> Path:
         return Path(self._root, *self._check(key).split("/"))
@@ -141,79 +139,7 @@ class LocalStorage:
     def open_file(self, key: str) -> FileIO:
         """Return the object's file, open for reading and unbuffered."""
         with Border(self._about_reading, key), self._folder_of(key) as (folder, name):
-            descriptor = folder.open(name, os.O_RDONLY | NO_WAITING)
-            try:
-                _refuse_unless_file(os.fstat(descriptor))
-                return _ObjectFile(descriptor, "rb")
-            except BaseException:
-                os.close(descriptor)
-                raise
-
-    # --- writing
-
-    def _store(
-        self, key: str, attributes: Attributes, exclusive: bool, fill: Callable[[Draft], int]
-    ) -> int:
-        *folders, name = self._check(key).split("/")
-        with ExitStack() as stack:
-            route, draft = self._begin(stack, folders)
-            if exclusive:
-                _refuse_taken(route.last, name)
-            size = fill(draft)
-            note = self._write_sidecar(stack, route.last, attributes)
-            if self._fsync:
-                draft.sync()
-            self._publish(route, name, draft, note, exclusive)
-            if self._fsync:
-                route.sync()
-        return size
-
-    def _begin(self, stack: ExitStack, folders: Sequence[str]) -> tuple[Route, Draft]:
-        """Return the way to the object, and the draft of it there."""
-        for attempt in range(_ATTEMPTS):
-            try:
-                route = Route(self._root, folders, create=True, hold=self._hold)
-            except FileNotFoundError:
-                # The root is gone, or a folder, empty once more, was removed just now.
-                if attempt and not folders:
-                    raise
-                self._make_root()
-                continue
-            stack.enter_context(route)
-            try:
-                return route, stack.enter_context(Draft(route.last, unnamed=self._nameless(route)))
-            except FileNotFoundError:
-                route.close()
-        raise FileNotFoundError(errno.ENOENT, "the folder is removed again and again")
-
-    def _nameless(self, route: Route) -> bool:
-        if self._unnamed is None:
-            self._unnamed = self._hold and can_be_unnamed(route.folders[0])
-        return self._unnamed
-
-    def _publish(
-        self, route: Route, name: str, draft: Draft, note: Draft | None, exclusive: bool
-    ) -> None:
-        for _ in range(_ATTEMPTS):
-            try:
-                if not self._sidecars:
-                    return draft.publish(route.last, name, exclusive=exclusive)
-                return _publish_both(route.last, name, draft, note, exclusive)
-            except FileNotFoundError:
-                route.again()
-        raise FileNotFoundError(errno.ENOENT, "the folder is removed again and again")
-
-    def _write_sidecar(
-        self, stack: ExitStack, folder: Folder, attributes: Attributes
-    ) -> Draft | None:
-        meta_data = meta_data_of(attributes) if self._sidecars else {}
-        if not meta_data:
-            return None
-        note = stack.enter_context(Draft(folder, unnamed=bool(self._unnamed)))
-        note.write(json.dumps(meta_data).encode())
-        if self._fsync:
-            note.sync()
-        return note
+            return open_object(folder, name)
 
     # --- reading
 
@@ -224,40 +150,6 @@ class LocalStorage:
 
     def _route(self, folders: Sequence[str]) -> Route:
         return Route(self._root, folders, create=False, hold=self._hold)
-
-    def _read_sidecar(self, folder: Folder, name: str) -> Attributes:
-        if not self._sidecars:
-            return Attributes()
-        try:
-            with _ObjectFile(folder.open(f"{name}{SIDECAR}", os.O_RDONLY | NO_WAITING)) as file:
-                meta_data = json.loads(file.read())
-        except (OSError, ValueError):
-            return Attributes()  # an object of another program, or half a sidecar of one
-        return attributes_from(meta_data if isinstance(meta_data, dict) else {})
-
-    def _walk(
-        self, folder: Folder, path: str, prefix: str, start_after: str | None
-    ) -> Iterator[ObjectInfo]:
-        for name in folder.names():
-            key = f"{path}{name}"
-            if name.endswith("/"):
-                if _may_hold(key, prefix, start_after):
-                    yield from self._walk_into(folder, key, prefix, start_after)
-            elif key.startswith(prefix) and key > (start_after or "") and self._is_object(key):
-                with suppress(FileNotFoundError):
-                    yield _info(key, folder.stat(name), Attributes())
-
-    def _walk_into(
-        self, folder: Folder, path: str, prefix: str, start_after: str | None
-    ) -> Iterator[ObjectInfo]:
-        try:
-            child = folder.child(path[:-1].rpartition("/")[2], create=False)
-        except (FileNotFoundError, NotADirectoryError):
-            return  # removed since, or swapped for a link
-        try:
-            yield from self._walk(child, path, prefix, start_after)
-        finally:
-            child.close()
 
     def _is_object(self, key: str) -> bool:
         try:
@@ -285,9 +177,7 @@ class LocalStorage:
         except OSError as error:
             failures.update(dict.fromkeys(keys, error))
 
-    def _unlink(
-        self, folder: Folder, keys: Sequence[str], failures: dict[str, Exception]
-    ) -> None:
+    def _unlink(self, folder: Folder, keys: Sequence[str], failures: dict[str, Exception]) -> None:
         for key in keys:
             name = key.rpartition("/")[2]
             try:
@@ -309,13 +199,9 @@ class LocalStorage:
             raise InvalidKeyError("Windows has no such file names", key=key)
         return key
 
-    def _make_root(self) -> None:
-        if self._create:
-            os.makedirs(self._root, exist_ok=True)
-
     def _root_is_lost(self) -> bool:
         # A folder that we may make is merely empty; one that we may not is, say, not mounted.
-        return not self._create and not os.path.isdir(self._root)
+        return not self._create and not Path(self._root).is_dir()
 
     def _about_root(self, error: Exception, key: str | None) -> StorageError | None:
         if isinstance(error, FileNotFoundError | NotADirectoryError):
@@ -359,81 +245,6 @@ class _Place:
     def __exit__(self, *_: object) -> None:
         if self._route:
             self._route.close()
-
-
-class _ObjectFile(FileIO):
-    """A file that may be forgotten without a warning, as opened objects are."""
-
-    def __del__(self) -> None:
-        self.close()
-
-
-def _pour(read: Callable[[int], bytes], draft: Draft) -> int:
-    size = 0
-    while chunk := read(CHUNK_SIZE):
-        draft.write(chunk)
-        size += len(chunk)
-    return size
-
-
-def _clone(source: FileIO, draft: Draft) -> int:
-    """Let the system copy, which moves no byte on file systems that can share them."""
-    size = 0
-    try:
-        while moved := os.copy_file_range(source.fileno(), draft.descriptor, 1 << 30):
-            size += moved
-    except (AttributeError, OSError):
-        if size:
-            raise
-    return size or _pour(source.read, draft)
-
-
-def _publish_both(
-    folder: Folder, name: str, draft: Draft, note: Draft | None, exclusive: bool
-) -> None:
-    """Let the sidecar appear, then its object; nobody else writes either meanwhile."""
-    with folder.locked():
-        if exclusive:
-            _refuse_taken(folder, name)
-        if note is None:
-            folder.discard(f"{name}{SIDECAR}")
-        else:
-            note.publish(folder, f"{name}{SIDECAR}", exclusive=False)
-        try:
-            draft.publish(folder, name, exclusive=exclusive)
-        except BaseException:
-            if not folder.has_file(name):
-                folder.discard(f"{name}{SIDECAR}")
-            raise
-
-
-def _refuse_taken(folder: Folder, name: str) -> None:
-    if folder.exists(name):
-        raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), name)
-
-
-def _refuse_unless_file(found: os.stat_result) -> None:
-    if stat.S_ISLNK(found.st_mode):
-        raise OSError(errno.ELOOP, os.strerror(errno.ELOOP))
-    if not stat.S_ISREG(found.st_mode):
-        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
-
-
-def _info(key: str, found: os.stat_result, attributes: Attributes) -> ObjectInfo:
-    return ObjectInfo(
-        key=key,
-        size=found.st_size,
-        last_modified=datetime.fromtimestamp(found.st_mtime, UTC),
-        etag=f"{found.st_mtime_ns:x}-{found.st_size:x}",
-        attributes=attributes,
-    )
-
-
-def _may_hold(path: str, prefix: str, start_after: str | None) -> bool:
-    """Tell whether keys below a folder (with its slash) can be among those asked for."""
-    if not (path.startswith(prefix) or prefix.startswith(path)):
-        return False
-    return start_after is None or start_after < path or start_after.startswith(path)
 
 
 def _folder_name(key: str) -> str:

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from io import BytesIO, TextIOBase
 from os import PathLike
+from pathlib import Path
 from typing import Any, BinaryIO, cast
 
 from sqlalchemy_file.exceptions import InvalidKeyError, UnknownStorageError
@@ -199,7 +200,7 @@ def _opened(content: Any, content_path: str | PathLike[str] | None) -> Iterator[
     if content is None and content_path is None:
         raise ValueError("Either content or content_path must be specified")
     if content is None:
-        with open(cast("str", content_path), "rb") as file:
+        with Path(cast("str", content_path)).open("rb") as file:
             yield file
         return
     if isinstance(content, TextIOBase):

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import io
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
-from typing import Protocol, runtime_checkable
 
 from sqlalchemy_file.storage.base import Storage, named
 
@@ -17,24 +16,14 @@ _GROWTH = 4
 _LARGEST_RANGE = 4 * 1024 * 1024
 
 
-@runtime_checkable
-class OpensFiles(Protocol):
-    """A storage whose objects are real files, which can be opened as such."""
-
-    def open_file(self, key: str) -> io.FileIO:
-        """Return the object's file, open for reading and unbuffered."""
-        ...
-
-
 class ObjectReader(io.RawIOBase):
     """What the two kinds of readers share: the object they read, and that they only read."""
 
     mode = "rb"
 
-    def __init__(self, storage: Storage, key: str, storage_name: str | None) -> None:
+    def __init__(self, key: str, storage_name: str | None) -> None:
         super().__init__()
         self.name = key
-        self._storage = storage
         self._storage_name = storage_name or ""
 
     def readable(self) -> bool:
@@ -51,14 +40,18 @@ class ObjectReader(io.RawIOBase):
 class FileReader(ObjectReader):
     """Reads an object that is a file on this machine's disk."""
 
-    _file: io.FileIO | None = None
+    def __init__(
+        self, key: str, storage_name: str | None, open_file: Callable[[str], io.FileIO]
+    ) -> None:
+        super().__init__(key, storage_name)
+        self._open_file = open_file
+        self._file: io.FileIO | None = None
 
     def open(self) -> io.FileIO:
         """Open the file if it is not open yet; raise `ObjectNotFoundError` if it is gone."""
         if self._file is None:
-            self._checkClosed()  # type: ignore[attr-defined]  # io's own, typed nowhere
             with named(self._storage_name):
-                self._file = _opened(self._storage, self.name)
+                self._file = self._open_file(self.name)
         return self._file
 
     def size(self) -> int:
@@ -95,12 +88,14 @@ class RangeReader(ObjectReader):
     def __init__(
         self, storage: Storage, key: str, storage_name: str | None, size: int | None
     ) -> None:
-        super().__init__(storage, key, storage_name)
+        super().__init__(key, storage_name)
+        self._storage = storage
         self._size = size
         self._position = 0
         self._window: int | None = None  # None: all the rest
         self._chunks: Iterator[bytes] | None = None
-        self._end: int | None = None  # of the range being read
+        self._begin = 0  # of the range being read
+        self._end: int | None = None
         self._rest = memoryview(b"")
 
     def size(self) -> int:
@@ -149,29 +144,36 @@ class RangeReader(ObjectReader):
 
     def _fill(self, wanted: int) -> bool:
         """Have some bytes at hand; return False at the end of the object."""
-        with named(self._storage_name):
-            while not self._rest:
-                if self._chunks is None:
-                    if self._size is not None and self._position >= self._size:
-                        return False
-                    self._request(wanted)
-                chunk = next(self._chunks, None) if self._chunks else None
-                if chunk is None:
-                    self._drop()
-                    if self._end is None or self._position < self._end:
-                        return False
-                else:
-                    self._rest = memoryview(chunk)
+        while not self._rest:
+            if self._size is not None and self._position >= self._size:
+                return False
+            with named(self._storage_name):
+                chunk = next(self._chunks or self._request(wanted), None)
+            if chunk is not None:
+                self._rest = memoryview(chunk)
+            elif self._range_is_over():
+                return False
         return True
 
-    def _request(self, wanted: int) -> None:
+    def _range_is_over(self) -> bool:
+        """Let go of a range that was read through; tell whether the object ends with it."""
+        self._drop()
+        if self._end is not None and self._position == self._end:
+            return False
+        if self._position > self._begin or not self._position:
+            self._size = self._position  # else the range began beyond the end
+        return True
+
+    def _request(self, wanted: int) -> Iterator[bytes]:
         """Ask for the next range, and let the one after it be larger."""
         window = self._window
+        self._begin = self._position
         self._end = None if window is None else self._position + max(window, wanted)
-        self._chunks = self._storage.stream(self.name, self._position, self._end)
+        self._chunks = self._storage.stream(self.name, self._begin, self._end)
         if window is not None:
             larger = window * _GROWTH
             self._window = larger if larger <= _LARGEST_RANGE else None
+        return self._chunks
 
     def _drop(self) -> None:
         chunks, self._chunks = self._chunks, None
@@ -185,13 +187,12 @@ class RangeReader(ObjectReader):
 def reader_for(
     storage: Storage, key: str, storage_name: str | None, size: int | None
 ) -> ObjectReader:
-    """Return the reader that suits a storage; nothing is opened or requested yet."""
-    if isinstance(storage, OpensFiles):
-        return FileReader(storage, key, storage_name)
+    """Return the reader that suits a storage; nothing is opened or requested yet.
+
+    A storage whose objects are real files has ``open_file(key)``, which returns one, unbuffered.
+    """
+    # Asking isinstance of a protocol would cost more than opening the file.
+    open_file = getattr(storage, "open_file", None)
+    if callable(open_file):
+        return FileReader(key, storage_name, open_file)
     return RangeReader(storage, key, storage_name, size)
-
-
-def _opened(storage: Storage, key: str) -> io.FileIO:
-    if not isinstance(storage, OpensFiles):  # pragma: no cover  # `reader_for` asked
-        raise TypeError(f"{type(storage).__name__} opens no files")
-    return storage.open_file(key)

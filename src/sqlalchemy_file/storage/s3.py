@@ -148,7 +148,7 @@ class S3Verbs:
         container = self._clones.get()
         answer = self._expect(self._request("HEAD", key), key, 200)
         driver: Any = container.driver
-        found: Object = driver._headers_to_object(  # noqa: SLF001  nothing public does it
+        found: Object = driver._headers_to_object(  # nothing public does it
             key, container, {name.lower(): value for name, value in answer.headers.items()}
         )
         info = _info_from_headers(key, answer.headers)
@@ -214,7 +214,7 @@ class S3Verbs:
         try:
             answer = self._request("DELETE", key, query=upload)
             self._expect(answer, key, 200, 204, 404)
-        except Exception:
+        except Exception:  # noqa: BLE001
             _log.warning("the parts of %r stay in bucket %r", key, self._bucket, exc_info=True)
 
     def _refuse_taken(self, key: str) -> None:
@@ -265,9 +265,9 @@ class S3Verbs:
         container = self._clones.get()
         driver: Any = container.driver
         path = (
-            driver._get_container_path(container)  # noqa: SLF001  drivers differ in it
+            driver._get_container_path(container)  # drivers differ in it
             if key is None
-            else driver._get_object_path(container, key)  # noqa: SLF001
+            else driver._get_object_path(container, key)
         )
         driver.connection.request(
             path,
@@ -352,9 +352,7 @@ def _cut(chunks: Iterator[bytes], start: int, end: int | None) -> Iterator[bytes
 def _info_from_headers(key: str, headers: Mapping[str, str]) -> ObjectInfo:
     lowered = {name.lower(): value for name, value in headers.items()}
     meta_data = {
-        name.removeprefix(_META): value
-        for name, value in lowered.items()
-        if name.startswith(_META)
+        name.removeprefix(_META): value for name, value in lowered.items() if name.startswith(_META)
     }
     return ObjectInfo(
         key=key,

@@ -6,7 +6,7 @@ import io
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, NoReturn
+from typing import Any, NoReturn, SupportsIndex
 
 from sqlalchemy_file.storage.attributes import meta_data_of
 from sqlalchemy_file.storage.base import (
@@ -18,7 +18,7 @@ from sqlalchemy_file.storage.base import (
     Storage,
     named,
 )
-from sqlalchemy_file.storage.readers import READ_AHEAD, FileReader, ObjectReader, reader_for
+from sqlalchemy_file.storage.readers import READ_AHEAD, FileReader, reader_for
 
 UNNAMED = "unnamed"
 UNKNOWN_TYPE = "application/octet-stream"
@@ -113,7 +113,7 @@ class StoredFile(io.BufferedReader):
         return super().read(n)
 
     def stream(self, chunk_size: int = CHUNK_SIZE) -> Iterator[bytes]:
-        """Yield what is left to read, in chunks of ``chunk_size`` bytes; the last may be shorter."""
+        """Yield what is left to read, in chunks of ``chunk_size`` bytes but for the last."""
         while chunk := super().read(chunk_size):
             yield chunk
 
@@ -125,7 +125,7 @@ class StoredFile(io.BufferedReader):
             self.info  # noqa: B018  asks the storage
         return self
 
-    def __reduce_ex__(self, protocol: object) -> NoReturn:
+    def __reduce_ex__(self, protocol: SupportsIndex) -> NoReturn:
         raise TypeError(
             f"an open {type(self).__name__} can be neither pickled nor copied: "
             "keep the path, and open it again by StorageManager.get_file(path)"
@@ -154,12 +154,12 @@ class ObjectView:
     def of(cls, file: StoredFile) -> ObjectView:
         """Return the view of an open file's object."""
         info = file.info
-        local = isinstance(file._storage, HasPath)  # noqa: SLF001  of this module
+        local = isinstance(file._storage, HasPath)
         return cls(
             name=info.key,
             size=info.size,
             # By this name programs tell that `get_cdn_url` is a path on disk.
-            driver=_Named("Local Storage" if local else type(file._storage).__name__),  # noqa: SLF001
+            driver=_Named("Local Storage" if local else type(file._storage).__name__),
             container=_Named(file.storage_name or ""),
             meta_data=meta_data_of(info.attributes),
             extra={"content_type": info.attributes.content_type, "etag": info.etag},

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from typing import Any
 
 from sqlalchemy_file.file import File
 from sqlalchemy_file.records import paths_of
@@ -19,6 +20,8 @@ from sqlalchemy_file.records import paths_of
 class Effects:
     """What one statement does to the references, once it has succeeded."""
 
+    target: Any = None
+    """The table that the statement writes."""
     acquired: list[str] = field(default_factory=list)
     released: list[str] = field(default_factory=list)
     archived: list[str] = field(default_factory=list)
@@ -26,6 +29,15 @@ class Effects:
 
     def paths(self) -> set[str]:
         return {*self.acquired, *self.released, *self.archived}
+
+    def as_seen(self, named: set[str]) -> Effects:
+        """Return what was really done, judged by the paths that the table names now."""
+        return Effects(
+            self.target,
+            [path for path in self.acquired if path in named],
+            [path for path in self.released if path not in named],
+            [path for path in self.archived if path not in named],
+        )
 
 
 @dataclass(slots=True)
@@ -37,7 +49,8 @@ class Frame:
     stored: set[str] = field(default_factory=set)
     references: Counter[str] = field(default_factory=Counter)
     archived: set[str] = field(default_factory=set)
-    unsure: set[str] = field(default_factory=set)
+    unsure: list[Effects] = field(default_factory=list)
+    """Of statements that failed in part, or matched other rows than were read."""
     has_error: bool = False
 
     def apply(self, effects: Effects) -> None:
@@ -53,7 +66,7 @@ class Frame:
         self.stored |= child.stored
         self.references.update(child.references)
         self.archived |= child.archived
-        self.unsure |= child.unsure
+        self.unsure += child.unsure
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +98,13 @@ class Frames:
         is_new = any(path in frame.stored for frame in self._stack)
         return (0 if is_new else 1) + sum(frame.references[path] for frame in self._stack)
 
+    def take_unsure(self) -> list[Effects]:
+        """Return, and forget, the effects that only a look at the tables can tell."""
+        taken = [effects for frame in self._stack for effects in frame.unsure]
+        for frame in self._stack:
+            frame.unsure = []
+        return taken
+
     def savepoint(self, name: str) -> None:
         self._stack.append(Frame(name))
 
@@ -110,7 +130,8 @@ class Frames:
         self._stack = [root]
         named = {path for path in {*root.stored, *root.references} if self.count(path) > 0}
         unnamed = {*root.stored, *root.references} - named
-        doomed = unnamed - root.unsure - (root.archived - root.stored)
+        unsure = {path for effects in root.unsure for path in effects.paths()}
+        doomed = unnamed - unsure - (root.archived - root.stored)
         self._stack = [Frame()]
         return Ending(
             frozenset(doomed),

@@ -20,6 +20,7 @@ from sqlalchemy_file.tracking.databases import (
     is_outside_transaction,
     was_aborted,
 )
+from sqlalchemy_file.tracking.reading import named_paths
 from sqlalchemy_file.tracking.tables import FileAttribute, file_attributes
 from sqlalchemy_file.tracking.units import (
     Phase,
@@ -133,13 +134,24 @@ def _commit(conn: Connection, xid: Any = None, is_prepared: Any = None) -> None:
     if unit.frames.top.has_error and was_aborted(conn):
         unit.roll_back()
     else:
+        _make_sure(conn, unit)
         unit.was_prepared = unit.phase is Phase.PREPARED
         unit.phase = Phase.COMMITTING
+
+
+def _make_sure(conn: Connection, unit: Unit) -> None:
+    """Look what became of statements that failed in part, while the transaction can tell."""
+    if unit.phase is Phase.PREPARED:
+        return
+    for effects in unit.frames.take_unsure():
+        named = named_paths(conn, effects.target, effects.paths())
+        unit.frames.top.apply(effects.as_seen(named))
 
 
 def _prepare(conn: Connection, xid: Any) -> None:
     unit = known_unit(conn)
     if unit is not None:
+        _make_sure(conn, unit)
         unit.phase = Phase.PREPARED
 
 
@@ -149,6 +161,7 @@ def _roll_back(conn: Connection, xid: Any = None, is_prepared: Any = None) -> No
         return
     unit.confirm_release()
     if unit.autocommit:
+        _make_sure(conn, unit)
         unit.commit()
     else:
         unit.roll_back()
@@ -169,6 +182,7 @@ def _roll_back_savepoint(conn: Connection, name: str, context: Any) -> None:
     unit = known_unit(conn)
     if unit is not None:
         unit.roll_back_to(name)
+        unit.settle()
 
 
 def _checkin(dbapi_connection: Any, record: Any) -> None:

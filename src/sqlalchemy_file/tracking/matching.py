@@ -19,7 +19,9 @@ from sqlalchemy_file.tracking.units import Unit
 def matched_rows(connection: Connection, unit: Unit, plan: Plan) -> list[list[OldRow]]:
     """Return the rows that each parameter set matches, and pin a statement not bound to keys."""
     # Of an entity's rows only some may be meant: single-table classes add criteria of their own.
-    equal = _equalities(plan.statement) if entity_of(plan.statement) is None else {}
+    is_by_key = "_emit_update_table" in plan.statement._annotations
+    is_plain = is_by_key or entity_of(plan.statement) is None
+    equal = _equalities(plan.statement, plan.target) if is_plain else {}
     keys = [_key(plan.target, equal, parameters) for parameters in plan.parameters]
     if all(key is None for key in keys):
         found = _read(connection, plan)
@@ -75,7 +77,7 @@ def _key(
     )
 
 
-def _equalities(statement: Any) -> dict[Column[Any], BindParameter[Any]]:
+def _equalities(statement: Any, target: FileTable) -> dict[Column[Any], BindParameter[Any]]:
     """Return the columns that the criteria compare with a value each; nothing if there is more."""
     found: dict[Column[Any], BindParameter[Any]] = {}
     for criterion in _flat(statement._where_criteria):
@@ -87,7 +89,7 @@ def _equalities(statement: Any) -> dict[Column[Any], BindParameter[Any]]:
             and not criterion.right.expanding
         ):
             return {}
-        column = statement.table.c.get(criterion.left.key)
+        column = target.table.c.get(criterion.left.key)
         if column is None or column in found:
             return {}
         found[column] = criterion.right

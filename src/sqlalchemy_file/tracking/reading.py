@@ -6,6 +6,7 @@ and many never looked at.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -18,11 +19,14 @@ from sqlalchemy import (
     Text,
     bindparam,
     cast,
+    or_,
     select,
     tuple_,
 )
 from sqlalchemy.sql.dml import Delete, Update
 
+from sqlalchemy_file.records import paths_of
+from sqlalchemy_file.tracking.changes import records_in
 from sqlalchemy_file.tracking.tables import FileTable, Key
 
 BATCH_SIZE = 500
@@ -75,6 +79,25 @@ def rows_where(
     return [_old_row(target, row) for row in found]
 
 
+def named_paths(connection: Connection, target: FileTable, paths: Iterable[str]) -> set[str]:
+    """Return which of these paths the rows of a table name; reads the whole table."""
+    wanted = sorted(paths)
+    found: set[str] = set()
+    for start in range(0, len(wanted), BATCH_SIZE // 10):
+        hints = [_plainest_part(path) for path in wanted[start : start + BATCH_SIZE // 10]]
+        for column in target.columns:
+            text = cast(column, Text)
+            query = select(text).where(or_(*(text.contains(hint, autoescape=True) for hint in hints)))
+            for raw in connection.scalars(query):
+                found.update(path for record in records_in(raw) for path in paths_of(record))
+    return found.intersection(wanted)
+
+
+def _plainest_part(path: str) -> str:
+    """Return the longest part of a path that reads the same however JSON is escaped."""
+    return max(re.findall(r"[A-Za-z0-9._-]+", path), key=len, default="")
+
+
 def pinned(statement: Any, target: FileTable, keys: Sequence[Key]) -> Any:
     """Return the statement, restricted to rows that were read: none may slip in between."""
     if len(keys) <= BATCH_SIZE:
@@ -90,8 +113,9 @@ def _same_rows(target: FileTable, statement: Update | Delete) -> Select[Any]:
     mapper = entity_of(statement)
     if mapper is None:
         return select(*target.keys, *_as_text(target)).select_from(target.table)
-    keys = [mapper.get_property_by_column(key).class_attribute for key in target.keys]
-    return select(*keys, *_as_text(target))
+    names = [mapper.get_property_by_column(key).key for key in target.keys]
+    # From this class, not from the one that declares the attribute: its siblings are not meant.
+    return select(*(getattr(mapper.class_, name) for name in names), *_as_text(target))
 
 
 def entity_of(statement: Any) -> Any:

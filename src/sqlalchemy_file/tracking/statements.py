@@ -19,7 +19,7 @@ from sqlalchemy_file.tracking.frames import Effects
 from sqlalchemy_file.tracking.plans import Plan, plan_of, refuse_join
 from sqlalchemy_file.tracking.matching import matched_rows
 from sqlalchemy_file.tracking.storing import Attempt, Unsaved
-from sqlalchemy_file.tracking.tables import file_table
+from sqlalchemy_file.tracking.tables import file_table_of
 from sqlalchemy_file.tracking.units import Unit, unit_of
 from sqlalchemy_file.tracking.values import Parameters, replaced
 
@@ -30,7 +30,7 @@ def before(
     """Store and count the files of a statement; return it as it is to run, or None if as it was."""
     if not isinstance(statement, Insert | Update | Delete):
         return None
-    target = file_table(statement.table)
+    target = file_table_of(statement)
     if target is None:
         refuse_join(statement)
         return None
@@ -76,7 +76,7 @@ def _find_changes(connection: Connection, unit: Unit, plan: Plan) -> None:
 
 def _effects(unit: Unit, plan: Plan, attempt: Attempt) -> Effects:
     """Decide what the statement releases and acquires; give it copies of what it may not own."""
-    effects, acquired = Effects(), []
+    effects, acquired = Effects(plan.target), []
     for row in plan.changes:
         found = change(records_in(row.old), row.files)
         keeps = plan.target.field(row.column).on_release == "keep"

@@ -47,10 +47,21 @@ def file_table(table: Any) -> FileTable | None:
     """Return what is known of a table's file columns, or None if it has none."""
     if not isinstance(table, Table):
         return None
+    table = table._deannotate()  # ORM statements hold a copy of the table that knows its entity
     known = _tables.get(table)
     if known is None or known[0] != len(table.columns):
         known = _tables[table] = (len(table.columns), _look_at(table))
     return known[1]
+
+
+def file_table_of(statement: Any) -> FileTable | None:
+    """Return the table that an INSERT, UPDATE or DELETE writes, if it has file columns.
+
+    The ORM's bulk statements on joined-table classes name one table and write several in turn.
+    """
+    notes = statement._annotations
+    written = notes.get("_emit_insert_table", notes.get("_emit_update_table"))
+    return file_table(statement.table if written is None else written)
 
 
 def file_attributes(mapper: Mapper[Any]) -> tuple[FileAttribute, ...]:

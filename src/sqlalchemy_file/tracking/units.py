@@ -109,7 +109,7 @@ class Unit:
         if running.rows is None or rowcount() in (-1, running.rows):
             self.frames.top.apply(running.effects)
         else:
-            self.frames.top.unsure |= running.effects.paths()
+            self.frames.top.unsure.append(running.effects)
         return True
 
     def failed(self, *, is_unsure: bool) -> None:
@@ -117,7 +117,7 @@ class Unit:
         running, self._running = self._running, None
         self.frames.top.has_error = True
         if running is not None and (running.many or is_unsure):
-            self.frames.top.unsure |= running.effects.paths()
+            self.frames.top.unsure.append(running.effects)
 
     def takes(self, path: str) -> bool:
         """Tell whether a row may own an object as it is; if not, it needs a copy."""

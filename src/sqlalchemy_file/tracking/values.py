@@ -157,7 +157,8 @@ def _names(statement: Any, target: FileTable) -> dict[str, Column[Any]]:
 def attribute_names(statement: Any, column: Column[Any]) -> list[str]:
     """Return the name of the mapped attribute of a column, if the statement is on an entity."""
     mapper = entity_of(statement)
-    return [] if mapper is None else [mapper.get_property_by_column(column).key]
+    attributes = () if mapper is None else mapper.column_attrs
+    return [attribute.key for attribute in attributes if column in attribute.columns]
 
 
 def _inline(statement: Any) -> dict[Any, Any]:

@@ -1,0 +1,108 @@
+"""How an object gets into a folder: complete, on disk, and only then under its name."""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+
+from sqlalchemy_file.storage.base import Attributes
+from sqlalchemy_file.storage.drafts import Draft, can_be_unnamed
+from sqlalchemy_file.storage.files import refuse_taken
+from sqlalchemy_file.storage.folders import Route
+from sqlalchemy_file.storage.sidecars import draft_sidecar, publish_both
+
+_ATTEMPTS = 100  # how often a folder may be removed under a writer's hands before it gives up
+
+
+@dataclass(slots=True, kw_only=True)
+class Writer:
+    """Writes files below one root; its folders may be removed by others whenever they are empty."""
+
+    root: str
+    sidecars: bool
+    fsync: bool
+    create: bool
+    hold: bool
+    _unnamed: bool | None = None
+
+    def write(
+        self,
+        key: str,
+        attributes: Attributes,
+        fill: Callable[[Draft], int],
+        *,
+        exclusive: bool = False,
+    ) -> int:
+        """Return what ``fill`` does: how many bytes it wrote into the draft it was given."""
+        *folders, name = key.split("/")
+        with ExitStack() as stack:
+            route, draft = self._begin(stack, folders)
+            if exclusive:
+                refuse_taken(route.last, name)
+            size = fill(draft)
+            sidecar = self._draft_sidecar(stack, route, attributes)
+            if self.fsync:
+                draft.sync()
+            self._publish(route, name, draft, sidecar, exclusive=exclusive)
+            if self.fsync:
+                route.sync()
+        return size
+
+    def make_root(self) -> None:
+        if self.create:
+            os.makedirs(self.root, exist_ok=True)  # noqa: PTH103
+
+    def _begin(self, stack: ExitStack, folders: Sequence[str]) -> tuple[Route, Draft]:
+        """Return the way to the object, and an empty draft of it there."""
+        for attempt in range(_ATTEMPTS):
+            try:
+                route = Route(self.root, folders, create=True, hold=self.hold)
+            except FileNotFoundError:
+                # The root is gone, or a folder, empty once more, was removed just now.
+                if attempt and not folders:
+                    raise
+                self.make_root()
+                continue
+            stack.enter_context(route)
+            try:
+                return route, stack.enter_context(Draft(route.last, unnamed=self._nameless(route)))
+            except FileNotFoundError:
+                route.close()
+        raise _gave_up()
+
+    def _nameless(self, route: Route) -> bool:
+        if self._unnamed is None:
+            self._unnamed = self.hold and can_be_unnamed(route.folders[0])
+        return self._unnamed
+
+    def _draft_sidecar(
+        self, stack: ExitStack, route: Route, attributes: Attributes
+    ) -> Draft | None:
+        if not self.sidecars:
+            return None
+        sidecar = draft_sidecar(stack, route.last, attributes, unnamed=self._nameless(route))
+        if sidecar is not None and self.fsync:
+            sidecar.sync()
+        return sidecar
+
+    def _publish(
+        self, route: Route, name: str, draft: Draft, sidecar: Draft | None, *, exclusive: bool
+    ) -> None:
+        for _ in range(_ATTEMPTS):
+            try:
+                if self.sidecars:
+                    publish_both(route.last, name, draft, sidecar, exclusive=exclusive)
+                else:
+                    draft.publish(route.last, name, exclusive=exclusive)
+            except FileNotFoundError:
+                route.again()
+            else:
+                return
+        raise _gave_up()
+
+
+def _gave_up() -> FileNotFoundError:
+    return FileNotFoundError(errno.ENOENT, "the folder is removed again and again")
