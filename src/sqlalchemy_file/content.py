@@ -235,10 +235,9 @@ def content_of(source: Any) -> Content:
 
 def is_content(source: Any) -> bool:
     """Tell whether `content_of` would take ``source``."""
-    return (
-        isinstance(source, str | bytes | bytearray | memoryview | os.PathLike | Iterator)
-        or callable(getattr(uploaded_file(source), "read", None))
-    )
+    return isinstance(
+        source, str | bytes | bytearray | memoryview | os.PathLike | Iterator
+    ) or callable(getattr(uploaded_file(source), "read", None))
 
 
 def uploaded_file(source: Any) -> Any:

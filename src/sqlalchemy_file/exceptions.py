@@ -1,21 +1,21 @@
 """Every error of this package.
 
-    SQLAlchemyFileError
-    ├── ValidationError                 .key, .msg: a file was refused before a byte was stored
-    │   ├── SizeValidationError
-    │   ├── ContentTypeValidationError
-    │   ├── InvalidImageError
-    │   ├── DimensionValidationError
-    │   └── AspectRatioValidationError
-    ├── StorageError                    .storage, .key: a storage did not do what it was asked
-    │   ├── ObjectNotFoundError         also libcloud's ObjectDoesNotExistError and FileNotFoundError
-    │   ├── ObjectExistsError           also FileExistsError
-    │   ├── InvalidKeyError             also ValueError
-    │   └── DeletionError               .failures: which keys stayed, and why
-    ├── UnknownStorageError             also RuntimeError: no storage of that name was added
-    ├── ContentSpentError               also RuntimeError: the content was read and cannot be read again
-    ├── UnsupportedStatementError       also TypeError: a statement whose files cannot be known
-    └── MissingExtraError               also ImportError: an optional dependency is not installed
+SQLAlchemyFileError
+├── ValidationError                 .key, .msg: a file was refused before a byte was stored
+│   ├── SizeValidationError
+│   ├── ContentTypeValidationError
+│   ├── InvalidImageError
+│   ├── DimensionValidationError
+│   └── AspectRatioValidationError
+├── StorageError                    .storage, .key: a storage did not do what it was asked
+│   ├── ObjectNotFoundError         also libcloud's ObjectDoesNotExistError and FileNotFoundError
+│   ├── ObjectExistsError           also FileExistsError
+│   ├── InvalidKeyError             also ValueError
+│   └── DeletionError               .failures: which keys stayed, and why
+├── UnknownStorageError             also RuntimeError: no storage of that name was added
+├── ContentSpentError               also RuntimeError: the content was read and cannot be read again
+├── UnsupportedStatementError       also TypeError: a statement whose files cannot be known
+└── MissingExtraError               also ImportError: an optional dependency is not installed
 """
 
 from __future__ import annotations

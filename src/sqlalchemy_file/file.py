@@ -2,38 +2,26 @@
 
 from __future__ import annotations
 
-import re
 import warnings
 from collections.abc import Mapping, Sequence
 from copy import deepcopy
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO, Self, TypeVar, cast
+from typing import TYPE_CHECKING, Any, BinaryIO, Self, TypeVar
 
-from uuid_utils import uuid7
-
-from sqlalchemy_file import records
 from sqlalchemy_file.base import BaseFile
-from sqlalchemy_file.content import (
-    Content,
-    Measured,
-    PathContent,
-    content_of,
-    upload_attribute,
-)
-from sqlalchemy_file.detection import HEAD_SIZE, UNKNOWN, decide, detect
-from sqlalchemy_file.exceptions import ContentSpentError, StorageError
+from sqlalchemy_file.content import Content, PathContent, content_of, upload_attribute
+from sqlalchemy_file.detection import HEAD_SIZE, UNKNOWN, decide, detect, essence
+from sqlalchemy_file.exceptions import ContentSpentError
 from sqlalchemy_file.naming import clean_filename, guess_type
-from sqlalchemy_file.storage import StorageManager, StoredFile
-from sqlalchemy_file.storage.base import Attributes, HasPublicURL
+from sqlalchemy_file.objects import StoredObject, fresh_key, public_url, store_object
+from sqlalchemy_file.records import relocated
+from sqlalchemy_file.storage import Attributes, StorageManager, StoredFile
 from sqlalchemy_file.storage.attributes import attributes_of
 
 if TYPE_CHECKING:
     from sqlalchemy_file.processors import Processor
     from sqlalchemy_file.validators import Validator
-
-_ESSENCE = re.compile(r"\s*([a-z0-9!#$&^_.+-]{1,127}/[a-z0-9!#$&^_.+-]{1,127})\s*(?:;|$)", re.I)
 
 
 class File(BaseFile):
@@ -66,7 +54,7 @@ class File(BaseFile):
         self._storage = storage
         self._content = _source(content, content_path)
         name = filename or _name_of(content, content_path)
-        declared = _essence(content_type or upload_attribute(content, "content_type"))
+        declared = essence(content_type or upload_attribute(content, "content_type"))
         self.update(extra_keys)
         self["content_path"] = None if content_path is None else str(content_path)
         self["filename"] = clean_filename(name)
@@ -183,7 +171,7 @@ class File(BaseFile):
             upload_storage=storage_name,
             uploaded_at=datetime.now(UTC).isoformat(),
             path=stored.path,
-            url=_public_url(stored.path),
+            url=public_url(stored.path),
         )
 
     def apply_processors(
@@ -265,7 +253,7 @@ class File(BaseFile):
 
     def copied(self, new_paths: Mapping[str, str]) -> Self:
         """Return this file as the record of copies of its objects, found at ``new_paths``."""
-        copy = type(self).decode(records.relocated(self, new_paths, _public_url))
+        copy = type(self).decode(relocated(self, new_paths, public_url))
         if self._undo is None:
             copy._undo = (_snapshot(self), True)
         else:
@@ -300,54 +288,27 @@ class File(BaseFile):
         return self._content
 
     def _described_extra(self) -> dict[str, Any]:
-        """Return ``extra`` as rows keep it: with the name and type that went out with the object."""
+        """Return ``extra`` as rows keep it: with the name and type that the object got."""
         described = {"filename": self["filename"], "content_type": self["content_type"]}
         extra = dict(self.get("extra") or {})
         extra.setdefault("content_type", self["content_type"])
         return {**extra, "meta_data": {**described, **(extra.get("meta_data") or {})}}
 
     def _put(
-        self,
-        content: Content,
-        storage_name: str,
-        key: str | None,
-        attributes: Attributes,
-    ) -> _Stored:
-        storage = StorageManager.storage(storage_name)
-        path = StorageManager.path(storage_name, key or self._fresh_key())
-        full_key = path[len(storage_name) + 1 :]
-        measured = Measured(content.open())
-        # A key of our own is noted before its first byte leaves, so that it is accounted for
-        # whatever happens. One that a program chose may be somebody else's until it is ours.
-        if key is None:
-            self._begun.append(path)
-        try:
-            storage.put(full_key, cast("BinaryIO", measured), attributes, exclusive=key is not None)
-        except StorageError as error:
-            error.storage = error.storage or storage_name
-            raise
-        except Exception as error:
-            if measured.error is not None:
-                raise
-            raise StorageError(str(error), storage=storage_name, key=full_key) from error
+        self, content: Content, storage_name: str, key: str | None, attributes: Attributes
+    ) -> StoredObject:
+        """Store an object, and keep account of it, whatever happens."""
         if key is not None:
-            self._begun.append(path)
-        return _Stored(full_key, path, measured.size, measured.checksum)
-
-    def _fresh_key(self) -> str:
-        folder, slash, _ = str(self.get("file_id") or self._folder).rpartition("/")
-        return f"{folder}{slash}{uuid7()}"
+            # A key that a program chose may be somebody else's, until it is known to be ours.
+            stored = store_object(content, storage_name, key, attributes, exclusive=True)
+            self._begun.append(stored.path)
+            return stored
+        key = fresh_key(self.get("file_id") or self._folder)
+        self._begun.append(StorageManager.path(storage_name, key))
+        return store_object(content, storage_name, key, attributes, exclusive=False)
 
 
 F = TypeVar("F", bound=File)
-
-
-@dataclass(frozen=True, slots=True)
-class _Stored:
-    key: str
-    path: str
-    size: int
-    checksum: str
 
 
 def _restore(cls: type[F], record: dict[str, Any], state: dict[str, Any]) -> F:
@@ -373,15 +334,3 @@ def _name_of(content: Any, content_path: str | Path | None) -> str | None:
     if content_path is not None and content is None:
         return Path(content_path).name
     return upload_attribute(content, "filename", "name")
-
-
-def _essence(content_type: str | None) -> str | None:
-    """Return ``type/subtype`` without parameters; None for what is no content type at all."""
-    match = _ESSENCE.match(content_type or "")
-    return match.group(1).lower() if match else None
-
-
-def _public_url(path: str) -> str | None:
-    storage_name, key = StorageManager.resolve(path)
-    storage = StorageManager.storage(storage_name)
-    return storage.public_url(key) if isinstance(storage, HasPublicURL) else None

@@ -9,12 +9,19 @@ from __future__ import annotations
 import asyncio
 import os
 import threading
+from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, Generic, TypeVar
 
 from sqlalchemy.util.concurrency import await_only
+
+try:
+    from sqlalchemy.util.concurrency import in_greenlet
+except ImportError:  # SQLAlchemy 2.0 without greenlet
+    in_greenlet = None  # type: ignore[assignment]
 
 T = TypeVar("T")
 
@@ -111,25 +118,20 @@ def results(outcomes: Sequence[Outcome[T]]) -> list[T]:
 
 def later(job: Callable[[], None]) -> None:
     """Run ``job`` in a worker thread, soon; for callers that may not wait, such as finalizers."""
-    with _lock:
-        _background.append(_threads().submit(_in_worker, job))
+    while _background and _background[0].done():
+        _background.popleft()
+    _background.append(_threads().submit(_in_worker, job))
 
 
 def wait_for_background() -> None:
     """Wait for all that was handed to `later`."""
-    with _lock:
-        jobs = _background[:]
-        _background.clear()
-    wait(jobs)
+    while _background:
+        wait([_background.popleft()])
 
 
 def _can_await() -> bool:
     """Tell whether this is SQLAlchemy's greenlet, in which a coroutine can be awaited."""
-    try:
-        from sqlalchemy.util.concurrency import in_greenlet
-    except ImportError:  # SQLAlchemy 2.0 without greenlet
-        return False
-    return bool(in_greenlet())
+    return in_greenlet is not None and bool(in_greenlet())
 
 
 def _run_in_threads(batch: _Batch[Any], limit: int) -> None:
@@ -183,23 +185,18 @@ def _in_worker(function: Callable[[], T]) -> T:
     return function()
 
 
+@cache
 def _threads() -> ThreadPoolExecutor:
-    global _pool
-    if _pool is None:
-        _pool = ThreadPoolExecutor(max_workers=64, thread_name_prefix="sqlalchemy-file")
-    return _pool
+    return ThreadPoolExecutor(max_workers=64, thread_name_prefix="sqlalchemy-file")
 
 
 def _forget_threads() -> None:
-    global _pool, _lock
-    _pool, _lock = None, threading.Lock()
+    _threads.cache_clear()
     _background.clear()
 
 
 _here = threading.local()
-_lock = threading.Lock()
-_pool: ThreadPoolExecutor | None = None
-_background: list[Future[None]] = []
+_background: deque[Future[None]] = deque()
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_forget_threads)  # threads do not survive a fork

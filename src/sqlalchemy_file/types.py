@@ -102,7 +102,7 @@ class FileField(TypeDecorator[Any]):
                 f"{name} holds one file: assign a File, not a {type(value).__name__} "
                 "(or declare the field with multiple=True)"
             )
-        if not isinstance(value, File) and (value is None or not value) and not isinstance(value, dict):
+        if not value and not isinstance(value, dict):
             return None
         try:
             file: File = as_file(value, self.make_file)
@@ -185,8 +185,8 @@ class ImageField(FileField):
 def _encoded(file: Any) -> dict[str, Any]:
     if isinstance(file, File) and file.saved:
         return file.encode()
-    what = f"{file['filename']!r}, which is not stored yet" if isinstance(file, File) else repr(file)
+    name = f"{file['filename']!r}, not stored" if isinstance(file, File) else repr(file)
     raise TypeError(
-        f"a file column takes files that are stored, not {what}: use a Session or a Connection "
-        "whose engine was made after sqlalchemy_file was imported, and no literal values"
+        f"a file column takes stored files, here came {name}: let a Session or a Connection "
+        "execute the statement, and give the file as a parameter, not as a column's default"
     )

@@ -1,7 +1,7 @@
 """What a storage is: a place that keeps bytes and attributes under a key.
 
-Every storage has the six verbs of `Storage`. What only some can do stands apart, as a protocol each;
-whoever needs it asks ``isinstance`` and does without where the answer is no.
+Every storage has the six verbs of `Storage`. What only some can do stands apart, as a protocol
+each; whoever needs it asks ``isinstance`` and does without where the answer is no.
 """
 
 from __future__ import annotations

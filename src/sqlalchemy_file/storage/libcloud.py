@@ -17,13 +17,14 @@ from sqlalchemy_file.exceptions import (
     ObjectNotFoundError,
     StorageError,
 )
-from sqlalchemy_file.storage import s3
 from sqlalchemy_file.storage.attributes import meta_data_of
 from sqlalchemy_file.storage.base import Attributes, ObjectInfo, Storage, check_key
 from sqlalchemy_file.storage.border import Border, translated
 from sqlalchemy_file.storage.chunks import reader_of
 from sqlalchemy_file.storage.drivers import verbs_for
 from sqlalchemy_file.storage.local import LocalStorage
+from sqlalchemy_file.storage.s3 import S3Verbs
+from sqlalchemy_file.storage.s3_requests import speaks_s3
 
 _TRANSFERS = (
     "upload_object",
@@ -67,7 +68,7 @@ class LibcloudStorage:
     def __init__(self, container: Container) -> None:
         self._container = container
         self._verbs: _Verbs = (
-            s3.S3Verbs(container) if s3.speaks_s3(container.driver) else verbs_for(container)
+            S3Verbs(container) if speaks_s3(container.driver) else verbs_for(container)
         )
 
     def __repr__(self) -> str:

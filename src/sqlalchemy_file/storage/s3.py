@@ -19,12 +19,9 @@ from urllib.parse import quote, unquote_plus
 from xml.etree import ElementTree as ET
 from xml.sax.saxutils import escape
 
-from libcloud.common.aws import SignedAWSConnection
-from libcloud.common.base import RawResponse
-from libcloud.storage.base import Container, Object, StorageDriver
-from libcloud.storage.drivers.s3 import BaseS3StorageDriver
+from libcloud.storage.base import Container, Object
 
-from sqlalchemy_file.exceptions import ObjectExistsError, ObjectNotFoundError, StorageError
+from sqlalchemy_file.exceptions import ObjectExistsError, ObjectNotFoundError
 from sqlalchemy_file.storage.attributes import (
     attributes_from,
     checked_headers,
@@ -35,7 +32,14 @@ from sqlalchemy_file.storage.attributes import (
 )
 from sqlalchemy_file.storage.base import CHUNK_SIZE, Attributes, ObjectInfo
 from sqlalchemy_file.storage.border import Border
-from sqlalchemy_file.storage.clones import Clones
+from sqlalchemy_file.storage.s3_requests import (
+    S3Requests,
+    answered,
+    children,
+    parsed,
+    refuse_late_error,
+    text_of,
+)
 
 PART_SIZE = 5 * 1024 * 1024
 """Smaller contents are stored in one request; larger ones in parts of this size, S3's least."""
@@ -49,21 +53,11 @@ UNKNOWN_TYPE = "application/octet-stream"
 _log = logging.getLogger("sqlalchemy_file.storage")
 
 
-def speaks_s3(driver: StorageDriver) -> bool:
-    """Tell whether a driver signs its requests as S3 does today (version 4)."""
-    return (
-        isinstance(driver, BaseS3StorageDriver)
-        and driver.http_vendor_prefix == "x-amz"
-        and isinstance(driver.connection, SignedAWSConnection)
-    )
-
-
 class S3Verbs:
     """The verbs of a storage over one bucket; errors of the connection are left as they are."""
 
     def __init__(self, container: Container) -> None:
-        self._clones = Clones(container, _prepare)
-        self._bucket = container.name
+        self._s3 = S3Requests(container)
 
     def put(
         self, key: str, content: BinaryIO, attributes: Attributes, border: Border, exclusive: bool
@@ -82,16 +76,16 @@ class S3Verbs:
             del first, second  # each part is let go once it is sent
             size, etag = self._put_in_parts(key, parts, headers, condition)
         else:
-            size, etag = len(first), self._put_at_once(key, first, headers | condition)
+            size, etag = len(first), self._put_at_once(key, first, headers, condition)
         return ObjectInfo(key=key, size=size, etag=etag, attributes=attributes)
 
     def stat(self, key: str) -> ObjectInfo:
-        answer = self._request("HEAD", key)
+        answer = self._s3.send("HEAD", key)
         if answer.status_code == 404:
             # HEAD cannot say what is missing: an object that is gone, or all of them.
-            self._expect(self._request("HEAD"), None, 200)
+            self._s3.expect(self._s3.send("HEAD"), None, 200)
             raise ObjectNotFoundError(key=key)
-        self._expect(answer, key, 200)
+        self._s3.expect(answer, key, 200)
         return _info_from_headers(key, answer.headers)
 
     def stream(self, key: str, start: int, end: int | None) -> Iterator[bytes]:
@@ -100,11 +94,11 @@ class S3Verbs:
         ranged = start > 0 or end is not None
         last = "" if end is None else end - 1
         headers = {"Range": f"bytes={start}-{last}"} if ranged else {}
-        answer = self._request("GET", key, headers=headers, stream=True)
+        answer = self._s3.send("GET", key, headers=headers, stream=True)
         try:
             if answer.status_code == 416 and ranged:
                 return  # the object ends before the range begins
-            self._expect(answer, key, 200, *([206] if ranged else []))
+            self._s3.expect(answer, key, 200, *([206] if ranged else []))
             chunks = answer.raw.stream(CHUNK_SIZE, decode_content=False)
             # A server may answer a range with the whole object.
             whole = ranged and answer.status_code == 200
@@ -123,12 +117,12 @@ class S3Verbs:
 
     def copy(self, key: str, new_key: str) -> ObjectInfo | None:
         """Copy inside the storage; None where the server cannot, as beyond 5 GB."""
-        source = quote(f"/{self._bucket}/{key}", safe="/~")
-        answer = self._request("PUT", new_key, headers={"x-amz-copy-source": source})
+        source = quote(f"/{self._s3.bucket}/{key}", safe="/~")
+        answer = self._s3.send("PUT", new_key, headers={"x-amz-copy-source": source})
         if answer.status_code in (400, 405, 501):
             return None
-        self._expect(answer, key, 200)
-        _refuse_late_error(answer, new_key)
+        self._s3.expect(answer, key, 200)
+        refuse_late_error(answer, new_key)
         return self.stat(new_key)
 
     def list(self, prefix: str, start_after: str | None) -> Iterator[ObjectInfo]:
@@ -136,17 +130,18 @@ class S3Verbs:
         query = {"list-type": "2", "encoding-type": "url", "prefix": prefix}
         query |= {"start-after": start_after} if start_after else {}
         while True:
-            answer = self._expect(self._request("GET", query=query), None, 200)
-            page = _parsed(answer.content)
-            for entry in _all(page, "Contents"):
-                yield _info_from_entry(entry)
-            if _text(page, "IsTruncated") != "true":
+            answer = self._s3.expect(self._s3.send("GET", query=query), None, 200)
+            page = parsed(answer)
+            decode = unquote_plus if text_of(page, "EncodingType") == "url" else str
+            for entry in children(page, "Contents"):
+                yield _info_from_entry(decode(text_of(entry, "Key")), entry)
+            if text_of(page, "IsTruncated") != "true":
                 return
-            query["continuation-token"] = _text(page, "NextContinuationToken")
+            query["continuation-token"] = text_of(page, "NextContinuationToken")
 
     def driver_object(self, key: str) -> Object:
-        container = self._clones.get()
-        answer = self._expect(self._request("HEAD", key), key, 200)
+        container = self._s3.container()
+        answer = self._s3.expect(self._s3.send("HEAD", key), key, 200)
         driver: Any = container.driver
         found: Object = driver._headers_to_object(  # nothing public does it
             key, container, {name.lower(): value for name, value in answer.headers.items()}
@@ -157,11 +152,15 @@ class S3Verbs:
 
     # --- storing
 
-    def _put_at_once(self, key: str, data: bytes, headers: Mapping[str, str]) -> str | None:
-        answer = self._request("PUT", key, headers=headers, data=data)
+    def _put_at_once(
+        self, key: str, data: bytes, headers: Mapping[str, str], condition: Mapping[str, str]
+    ) -> str | None:
+        answer = self._s3.send("PUT", key, headers={**headers, **condition}, data=data)
         if answer.status_code == 412:
             raise ObjectExistsError("an object is stored there already", key=key)
-        return _etag(self._expect(answer, key, 200).headers.get("ETag"))
+        if answer.status_code == 501 and condition:
+            return self._put_at_once(key, data, headers, {})  # a server that knows none
+        return _etag(self._s3.expect(answer, key, 200).headers.get("ETag"))
 
     def _put_in_parts(
         self,
@@ -170,8 +169,8 @@ class S3Verbs:
         headers: Mapping[str, str],
         condition: Mapping[str, str],
     ) -> tuple[int, str | None]:
-        begun = self._request("POST", key, query={"uploads": ""}, headers=headers)
-        upload = {"uploadId": _text(_parsed(self._expect(begun, key, 200).content), "UploadId")}
+        begun = self._s3.send("POST", key, query={"uploads": ""}, headers=headers)
+        upload = {"uploadId": text_of(parsed(self._s3.expect(begun, key, 200)), "UploadId")}
         try:
             sizes, etags = zip(
                 *(
@@ -187,8 +186,8 @@ class S3Verbs:
 
     def _put_part(self, key: str, number: int, data: bytes, upload: Mapping[str, str]) -> str:
         query = {**upload, "partNumber": str(number)}
-        answer = self._request("PUT", key, query=query, data=data)
-        return str(self._expect(answer, key, 200).headers["ETag"])
+        answer = self._s3.send("PUT", key, query=query, data=data)
+        return str(self._s3.expect(answer, key, 200).headers["ETag"])
 
     def _complete(
         self,
@@ -202,20 +201,20 @@ class S3Verbs:
             for number, etag in enumerate(etags, 1)
         )
         body = f"<CompleteMultipartUpload>{parts}</CompleteMultipartUpload>".encode()
-        answer = self._request("POST", key, query=upload, headers=condition, data=body)
+        answer = self._s3.send("POST", key, query=upload, headers=condition, data=body)
         if answer.status_code == 412:
             raise ObjectExistsError("an object is stored there already", key=key)
-        self._expect(answer, key, 200)
-        _refuse_late_error(answer, key)
-        return _etag(_text(_parsed(answer.content), "ETag"))
+        self._s3.expect(answer, key, 200)
+        refuse_late_error(answer, key)
+        return _etag(text_of(parsed(answer), "ETag"))
 
     def _abort(self, key: str, upload: Mapping[str, str]) -> None:
         # The first cause is what the caller is to see, not that clearing up failed too.
         try:
-            answer = self._request("DELETE", key, query=upload)
-            self._expect(answer, key, 200, 204, 404)
+            answer = self._s3.send("DELETE", key, query=upload)
+            self._s3.expect(answer, key, 200, 204, 404)
         except Exception:  # noqa: BLE001
-            _log.warning("the parts of %r stay in bucket %r", key, self._bucket, exc_info=True)
+            _log.warning("the parts of %r stay in bucket %r", key, self._s3.bucket, exc_info=True)
 
     def _refuse_taken(self, key: str) -> None:
         with suppress(ObjectNotFoundError):
@@ -230,85 +229,24 @@ class S3Verbs:
         body = f"<Delete><Quiet>true</Quiet>{objects}</Delete>".encode()
         digest = hashlib.md5(body, usedforsecurity=False).digest()
         headers = {"Content-MD5": base64.b64encode(digest).decode(), "Content-Type": "text/xml"}
-        answer = self._request("POST", query={"delete": ""}, headers=headers, data=body)
+        answer = self._s3.send("POST", query={"delete": ""}, headers=headers, data=body)
         if answer.status_code != 200:
             return False
-        for error in _all(_parsed(answer.content), "Error"):
-            code = _text(error, "Code")
+        for error in children(parsed(answer), "Error"):
+            code = text_of(error, "Code")
             if code != "NoSuchKey":
-                key = _text(error, "Key")
-                failures[key] = StorageError(f"the storage answered {code}", key=key)
+                key = text_of(error, "Key")
+                failures[key] = answered(code, key)
         return True
 
     def _delete_each(self, keys: Sequence[str], failures: dict[str, Exception]) -> None:
         for key in keys:
             try:
-                self._expect(self._request("DELETE", key), key, 200, 204)
+                self._s3.expect(self._s3.send("DELETE", key), key, 200, 204)
             except ObjectNotFoundError:
                 pass
             except Exception as error:  # noqa: BLE001  one failure must not spare the others
                 failures[key] = error
-
-    # --- requests
-
-    def _request(
-        self,
-        method: str,
-        key: str | None = None,
-        *,
-        query: Mapping[str, str] | None = None,
-        headers: Mapping[str, str] | None = None,
-        data: bytes | None = None,
-        stream: bool = False,
-    ) -> Any:
-        """Send one request and return requests' own response, whatever its status."""
-        container = self._clones.get()
-        driver: Any = container.driver
-        path = (
-            driver._get_container_path(container)  # drivers differ in it
-            if key is None
-            else driver._get_object_path(container, key)
-        )
-        driver.connection.request(
-            path,
-            method=method,
-            params=dict(query or {}),
-            headers=dict(headers or {}),
-            data=data,
-            raw=True,
-            stream=stream,
-        )
-        return driver.connection.connection.getresponse()
-
-    def _expect(self, answer: Any, key: str | None, *statuses: int) -> Any:
-        if answer.status_code in statuses:
-            return answer
-        code = _error_code(answer)
-        if code == "NoSuchBucket" or (key is None and answer.status_code == 404):
-            raise StorageError(f"there is no bucket {self._bucket!r}", key=key)
-        if answer.status_code == 404:
-            raise ObjectNotFoundError(key=key)
-        said = f"{answer.status_code} {code}".strip()
-        raise StorageError(f"the storage answered {said}", key=key)
-
-
-class _Answer(RawResponse):
-    """An answer that is judged here, since libcloud takes some errors for success."""
-
-    def success(self) -> bool:
-        return True
-
-
-def _prepare(driver: Any) -> None:
-    connection = driver.connection
-    connection.rawResponseCls = _Answer
-    sign = connection.pre_connect_hook
-
-    def sign_for_bytes(params: Any, headers: Any) -> Any:
-        # libcloud asks for compression, after which ranges and sizes would not fit.
-        return sign(params, {**headers, "Accept-Encoding": "identity"})
-
-    connection.pre_connect_hook = sign_for_bytes
 
 
 def _attribute_headers(attributes: Attributes, key: str) -> dict[str, str]:
@@ -363,12 +301,12 @@ def _info_from_headers(key: str, headers: Mapping[str, str]) -> ObjectInfo:
     )
 
 
-def _info_from_entry(entry: ET.Element) -> ObjectInfo:
+def _info_from_entry(key: str, entry: ET.Element) -> ObjectInfo:
     return ObjectInfo(
-        key=unquote_plus(_text(entry, "Key")),
-        size=int(_text(entry, "Size")),
-        last_modified=datetime.fromisoformat(_text(entry, "LastModified")),
-        etag=_etag(_text(entry, "ETag")),
+        key=key,
+        size=int(text_of(entry, "Size")),
+        last_modified=datetime.fromisoformat(text_of(entry, "LastModified")),
+        etag=_etag(text_of(entry, "ETag")),
     )
 
 
@@ -378,30 +316,3 @@ def _http_date(value: str | None) -> datetime | None:
 
 def _etag(value: str | None) -> str | None:
     return value.strip('"') or None if value else None
-
-
-def _parsed(body: bytes) -> ET.Element:
-    return ET.fromstring(body)  # noqa: S314  the answer of a server we are signed in to
-
-
-def _all(parent: ET.Element, name: str) -> Iterator[ET.Element]:
-    return (child for child in parent if child.tag.rpartition("}")[2] == name)
-
-
-def _text(parent: ET.Element, name: str) -> str:
-    return next((child.text or "" for child in _all(parent, name)), "")
-
-
-def _error_code(answer: Any) -> str:
-    # Only the code: the rest of an answer may repeat what was signed, and with which key.
-    with suppress(ET.ParseError):
-        return _text(_parsed(answer.content), "Code")
-    return ""
-
-
-def _refuse_late_error(answer: Any, key: str) -> None:
-    """Raise what a server says after it began to answer 200, to keep the connection alive."""
-    with suppress(ET.ParseError):
-        body = _parsed(answer.content)
-        if body.tag.rpartition("}")[2] == "Error":
-            raise StorageError(f"the storage answered {_text(body, 'Code')}", key=key)

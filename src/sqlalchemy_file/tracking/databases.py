@@ -10,7 +10,9 @@ from sqlalchemy.sql.ddl import ExecutableDDLElement
 
 
 def is_autocommit(connection: Connection) -> bool:
-    """Tell whether every statement is committed at once, so that a rollback undoes nothing."""
+    """Tell whether what was executed is committed already, so that a rollback undoes nothing."""
+    if connection.dialect.name == "sqlite":
+        return is_outside_transaction(connection)
     level = connection.get_execution_options().get("isolation_level")
     if level is None:
         level = getattr(connection.dialect, "_on_connect_isolation_level", None)

@@ -104,9 +104,7 @@ def _session_ends(session: Session, transaction: SessionTransaction) -> None:
 
 
 def _settle_unless_in_session(unit: Unit, connection: Connection) -> None:
-    """Delete what is doomed; at the end of a session's transaction the session sees to that,
-    after it has given its connection back.
-    """
+    """Delete what is doomed, unless a session will, after it has given its connection back."""
     session = _sessions.get(connection)
     if session is None or session() is None:
         unit.settle()
@@ -221,7 +219,7 @@ def _after_execute(
     if unit is None:
         return
     if unit.succeeded(element, lambda: int(result.rowcount)):
-        unit.autocommit = is_autocommit(conn) or is_outside_transaction(conn)
+        unit.autocommit = is_autocommit(conn)
     if commits_implicitly(conn, element):
         unit.commit()
 

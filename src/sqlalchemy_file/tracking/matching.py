@@ -72,9 +72,7 @@ def _key(
     """Return the primary key that a parameter set names, or None if the criteria are others."""
     if not equal or not target.keys or not all(column in equal for column in target.keys):
         return None
-    return tuple(
-        parameters.get(equal[column].key, equal[column].value) for column in target.keys
-    )
+    return tuple(parameters.get(equal[column].key, equal[column].value) for column in target.keys)
 
 
 def _equalities(statement: Any, target: FileTable) -> dict[Column[Any], BindParameter[Any]]:

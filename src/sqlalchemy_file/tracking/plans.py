@@ -60,7 +60,6 @@ class Plan:
 
     def substitute(self, row: RowChange, position: int, copy: File) -> None:
         """Put a copy in the place of a file that the row may not own."""
-        assert row.place is not None
         value = self.substitutes.get(row.place, self.values[row.place])
         if isinstance(value, list):
             copy = [*value[:position], copy, *value[position + 1 :]]  # type: ignore[assignment]

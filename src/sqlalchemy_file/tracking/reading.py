@@ -70,9 +70,7 @@ def rows_matching(
     return list({row.key: row for row in found}.values()) if target.keys else list(found)
 
 
-def rows_where(
-    connection: Connection, target: FileTable, criteria: Sequence[Any]
-) -> list[OldRow]:
+def rows_where(connection: Connection, target: FileTable, criteria: Sequence[Any]) -> list[OldRow]:
     """Read and lock the rows of a table that meet all criteria."""
     statement = select(*target.keys, *_as_text(target)).where(*criteria)
     found = connection.execute(_locking(statement, target, deleting=True))
@@ -87,7 +85,9 @@ def named_paths(connection: Connection, target: FileTable, paths: Iterable[str])
         hints = [_plainest_part(path) for path in wanted[start : start + BATCH_SIZE // 10]]
         for column in target.columns:
             text = cast(column, Text)
-            query = select(text).where(or_(*(text.contains(hint, autoescape=True) for hint in hints)))
+            query = select(text).where(
+                or_(*(text.contains(hint, autoescape=True) for hint in hints))
+            )
             for raw in connection.scalars(query):
                 found.update(path for record in records_in(raw) for path in paths_of(record))
     return found.intersection(wanted)
@@ -132,9 +132,7 @@ def _as_text(target: FileTable) -> list[Any]:
 
 def _locking(statement: Select[Any], target: FileTable, *, deleting: bool) -> Select[Any]:
     # An UPDATE of other columns than the key lets rows that refer to this one be inserted.
-    return statement.order_by(*target.keys).with_for_update(
-        of=target.table, key_share=not deleting
-    )
+    return statement.order_by(*target.keys).with_for_update(of=target.table, key_share=not deleting)
 
 
 def _among(target: FileTable, keys: Sequence[Key]) -> Any:

@@ -16,8 +16,8 @@ from sqlalchemy.sql.dml import Delete, Insert, Update
 from sqlalchemy_file.records import paths_of
 from sqlalchemy_file.tracking.changes import change, files_in, records_in
 from sqlalchemy_file.tracking.frames import Effects
-from sqlalchemy_file.tracking.plans import Plan, plan_of, refuse_join
 from sqlalchemy_file.tracking.matching import matched_rows
+from sqlalchemy_file.tracking.plans import Plan, plan_of, refuse_join
 from sqlalchemy_file.tracking.storing import Attempt, Unsaved
 from sqlalchemy_file.tracking.tables import file_table_of
 from sqlalchemy_file.tracking.units import Unit, unit_of
@@ -87,7 +87,8 @@ def _effects(unit: Unit, plan: Plan, attempt: Attempt) -> Effects:
     foreign = []
     for row, position, file in acquired:
         paths = paths_of(file)
-        if all([_may_own(unit, balance, path) for path in paths]):
+        owned = [_may_own(unit, balance, path) for path in paths]
+        if all(owned):
             balance.update(paths)
             effects.acquired += paths
         else:

@@ -20,6 +20,7 @@ from sqlalchemy_file.tracking.frames import Frame
 from sqlalchemy_file.transfer import Operation, carry_out, results
 from sqlalchemy_file.types import FileField
 
+
 @dataclass(frozen=True, slots=True)
 class Unsaved:
     """A file still to be stored, and the column that wants it."""

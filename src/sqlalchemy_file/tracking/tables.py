@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 from weakref import WeakKeyDictionary
 
 from sqlalchemy import Column, Table
@@ -25,8 +25,7 @@ class FileTable:
 
     def field(self, column: Column[Any]) -> FileField:
         """Return the type of one of its file columns."""
-        assert isinstance(column.type, FileField)
-        return column.type
+        return cast("FileField", column.type)
 
     def __str__(self) -> str:
         return str(self.table.fullname)

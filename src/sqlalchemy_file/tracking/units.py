@@ -135,15 +135,15 @@ class Unit:
     # --- endings
 
     def commit(self) -> None:
-        """The database has confirmed: what no row names any more is doomed."""
+        """Take note that the database has confirmed: what no row names any more is doomed."""
         self._take(self.frames.commit())
 
     def roll_back(self) -> None:
-        """The transaction is undone, and what it stored is doomed."""
+        """Take note that the transaction is undone: what it stored is doomed."""
         self._take(self.frames.roll_back())
 
     def lose_track(self) -> None:
-        """Nobody knows how the transaction ended: nothing is deleted."""
+        """Take note that nobody knows how the transaction ended: nothing is deleted."""
         self._take(self.frames.forget())
 
     def end(self) -> None:
@@ -162,7 +162,7 @@ class Unit:
             discard(doomed)
 
     def settle_later(self) -> None:
-        """The same from a finalizer, which may run anywhere and must not wait."""
+        """Do the same from a finalizer, which may run anywhere and must not wait."""
         doomed, self._doomed = self._doomed, set()
         if doomed and self._process == os.getpid():
             later(partial(discard, doomed))

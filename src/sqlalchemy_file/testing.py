@@ -1,0 +1,467 @@
+# ruff: noqa: S101  these are tests
+"""What the tests of an application, or of a storage of one's own, can use.
+
+`StorageConformance` proves a storage: whoever wrote one subclasses it, and gives it a fixture::
+
+    pytest.register_assert_rewrite("sqlalchemy_file.testing")  # in conftest.py: better messages
+
+    class TestMyStorage(StorageConformance):
+        @pytest.fixture
+        def storage(self):
+            return MyStorage(...)
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import tracemalloc
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
+from typing import Any, BinaryIO, ClassVar, cast
+
+import pytest
+
+from sqlalchemy_file.exceptions import (
+    DeletionError,
+    InvalidKeyError,
+    ObjectExistsError,
+    ObjectNotFoundError,
+    StorageError,
+)
+from sqlalchemy_file.storage.base import Attributes, ObjectInfo, Storage
+
+MEGABYTE = 1024 * 1024
+PLAIN = Attributes()
+
+ODD_KEYS = (
+    "with space.txt",
+    "ümläut-日本語-🙂",
+    "a+b&c=d?e#f%41",
+    "quote'\"<>;:,*|~!$()[]{}^`@",
+    ".hidden",
+    "UPPER-and-lower",
+    "x" * 200,
+)
+BAD_KEYS = ("", "/absolute", "../outside", "a/../../b", "a//b", "a/", "./a", "a\\b", "a\0b", "a\nb")
+ODD_ATTRIBUTES = (
+    Attributes(filename="Übersicht 日本語 🙂.pdf", content_type="application/pdf"),
+    Attributes(filename=" two  spaces ", content_type="text/plain; charset=utf-8"),
+    Attributes(filename='100%25 "quoted", a;b\\c.txt', content_type="text/x-odd"),
+    Attributes(filename="a\r\nX-Injected: yes", metadata={"note": "line\nbreak\ttab"}),
+    Attributes(filename="n", metadata={"größe": "größer", "id": "7", "empty-not": "%41%zz"}),
+)
+
+
+class StorageConformance:
+    """Tests that any `Storage` passes; the class attributes say what a storage cannot do."""
+
+    keeps_attributes: ClassVar[bool] = True
+    keeps_bytes_in_memory: ClassVar[bool] = False
+    decides_races: ClassVar[bool] = True
+    """Whether of two exclusive writers of one key at the same moment only one can win."""
+
+    @pytest.fixture
+    def storage(self) -> Storage:
+        """Return an empty storage."""
+        raise NotImplementedError("override the fixture 'storage'")
+
+    # --- put, stat, stream
+
+    def test_it_has_the_methods_of_a_storage(self, storage: Storage) -> None:
+        assert isinstance(storage, Storage)
+
+    def test_what_is_put_can_be_read(self, storage: Storage) -> None:
+        info = _put(storage, "key", b"some bytes")
+        assert (info.key, info.size) == ("key", 10)
+        assert _read(storage, "key") == b"some bytes"
+        assert (storage.stat("key").key, storage.stat("key").size) == ("key", 10)
+
+    def test_content_is_stored_from_where_it_stands(self, storage: Storage) -> None:
+        content = io.BytesIO(b"skipped, stored")
+        content.seek(9)
+        assert storage.put("key", content, PLAIN).size == 6
+        assert _read(storage, "key") == b"stored"
+
+    def test_content_may_come_in_small_pieces(self, storage: Storage) -> None:
+        storage.put("key", _stream([b"a", b"bc", b"", b"def"] * 100), PLAIN)
+        assert _read(storage, "key") == b"abcdef" * 100
+
+    def test_an_empty_object_is_an_object(self, storage: Storage) -> None:
+        assert _put(storage, "empty", b"").size == 0
+        assert storage.stat("empty").size == 0
+        assert _read(storage, "empty") == b""
+        assert _read(storage, "empty", 0, 10) == b""
+        assert _keys(storage) == ["empty"]
+
+    def test_a_second_put_replaces_bytes_and_attributes(self, storage: Storage) -> None:
+        storage.put("key", io.BytesIO(b"first, and longer"), Attributes(filename="first"))
+        storage.put("key", io.BytesIO(b"second"), Attributes(content_type="text/second"))
+        assert _read(storage, "key") == b"second"
+        assert storage.stat("key").attributes.filename is None
+        assert _keys(storage) == ["key"]
+
+    @pytest.mark.parametrize(
+        ("start", "end"),
+        [(0, 4), (4, None), (4, 7), (9, 10), (0, 10), (8, 99), (10, 20), (10, None), (99, None),
+         (99, 100), (5, 5), (0, 0)],
+    )  # fmt: skip
+    def test_a_range_is_read_as_python_slices(
+        self, storage: Storage, start: int, end: int | None
+    ) -> None:
+        _put(storage, "key", b"0123456789")
+        assert _read(storage, "key", start, end) == b"0123456789"[start:end]
+
+    def test_no_chunk_is_empty(self, storage: Storage) -> None:
+        _put(storage, "key", b"0123456789")
+        assert all(storage.stream("key")) and all(storage.stream("key", 3, 8))
+
+    def test_a_stream_can_be_left_half_way(self, storage: Storage) -> None:
+        _put(storage, "key", b"x" * 3 * MEGABYTE)
+        chunks = cast("Any", storage.stream("key"))
+        next(chunks)
+        chunks.close()
+        assert _read(storage, "key", 5, 8) == b"xxx"
+
+    def test_a_missing_object_is_not_found(self, storage: Storage) -> None:
+        actions: list[Callable[[], object]] = [
+            lambda: storage.stat("missing"),
+            lambda: list(storage.stream("missing")),
+            lambda: list(storage.stream("missing", 2, 4)),
+            lambda: storage.copy("missing", "new"),
+        ]
+        for action in actions:
+            with pytest.raises(ObjectNotFoundError) as caught:
+                action()
+            assert caught.value.key == "missing"
+        assert _keys(storage) == []
+
+    def test_dates_are_told_with_their_time_zone(self, storage: Storage) -> None:
+        _put(storage, "key", b"")
+        for info in (storage.stat("key"), *storage.list()):
+            if info.last_modified is not None:
+                age = datetime.now(UTC) - info.last_modified
+                assert abs(age) < timedelta(minutes=15)
+
+    # --- exclusive
+
+    def test_exclusive_creates_what_is_new(self, storage: Storage) -> None:
+        storage.put("key", io.BytesIO(b"new"), PLAIN, exclusive=True)
+        assert _read(storage, "key") == b"new"
+
+    @pytest.mark.parametrize("size", [3, 6 * MEGABYTE])
+    def test_exclusive_leaves_what_is_there(self, storage: Storage, size: int) -> None:
+        storage.put("key", io.BytesIO(b"old"), Attributes(filename="old"))
+        with pytest.raises(ObjectExistsError) as caught:
+            storage.put(
+                "key", io.BytesIO(b"n" * size), Attributes(filename="new"), exclusive=True
+            )
+        assert caught.value.key == "key"
+        assert _read(storage, "key") == b"old"
+        assert storage.stat("key").attributes.filename in {"old", None}
+
+    def test_of_many_exclusive_writers_one_wins(self, storage: Storage) -> None:
+        def write(number: int) -> int | None:
+            with suppress(ObjectExistsError):
+                storage.put("key", io.BytesIO(b"%d" % number), PLAIN, exclusive=True)
+                return number
+            return None
+
+        with ThreadPoolExecutor(8) as threads:
+            winners = [number for number in threads.map(write, range(8)) if number is not None]
+        assert int(_read(storage, "key")) in winners
+        assert len(winners) == 1 or not self.decides_races
+
+    # --- keys and attributes
+
+    @pytest.mark.parametrize("key", ODD_KEYS)
+    def test_a_key_may_hold_any_characters(self, storage: Storage, key: str) -> None:
+        _put(storage, key, b"bytes")
+        assert _read(storage, key) == b"bytes"
+        assert storage.stat(key).key == key
+        assert _keys(storage) == [key]
+        storage.copy(key, f"{key} 2")
+        assert _read(storage, f"{key} 2") == b"bytes"
+        storage.delete([key, f"{key} 2"])
+        assert _keys(storage) == []
+
+    def test_a_key_may_hold_slashes(self, storage: Storage) -> None:
+        for key in ("a/b/c", "a/b/d", "a/e", "f"):
+            _put(storage, key, key.encode())
+        assert _keys(storage) == ["a/b/c", "a/b/d", "a/e", "f"]
+        assert _read(storage, "a/b/c") == b"a/b/c"
+        storage.delete(["a/b/c", "a/b/d"])
+        assert _keys(storage) == ["a/e", "f"]
+        _put(storage, "a/b/c", b"again")
+        assert _read(storage, "a/b/c") == b"again"
+
+    @pytest.mark.parametrize("key", BAD_KEYS)
+    def test_a_key_that_leaves_the_container_is_refused(self, storage: Storage, key: str) -> None:
+        actions: list[Callable[[], object]] = [
+            lambda: _put(storage, key, b""),
+            lambda: storage.stat(key),
+            lambda: list(storage.stream(key)),
+            lambda: storage.copy(key, "new"),
+            lambda: storage.copy("good", key),
+        ]
+        _put(storage, "good", b"")
+        for action in actions:
+            with pytest.raises(InvalidKeyError):
+                action()
+        with pytest.raises((InvalidKeyError, DeletionError)):
+            storage.delete(["good", key])
+
+    @pytest.mark.parametrize("attributes", ODD_ATTRIBUTES, ids=repr)
+    def test_attributes_survive(self, storage: Storage, attributes: Attributes) -> None:
+        storage.put("key", io.BytesIO(b"x"), attributes)
+        kept = storage.stat("key").attributes
+        assert _read(storage, "key") == b"x"
+        if self.keeps_attributes:
+            assert kept.filename == attributes.filename
+            assert kept.content_type == attributes.content_type or not attributes.content_type
+            assert kept.metadata == attributes.metadata
+
+    # --- delete
+
+    def test_a_deleted_object_is_gone(self, storage: Storage) -> None:
+        _put(storage, "key", b"bytes")
+        storage.delete(["key"])
+        with pytest.raises(ObjectNotFoundError):
+            storage.stat("key")
+        assert _keys(storage) == []
+
+    def test_many_are_deleted_at_once_and_no_other(self, storage: Storage) -> None:
+        for number in range(20):
+            _put(storage, f"key-{number:02}", b"")
+        storage.delete([f"key-{number:02}" for number in range(19)])
+        assert _keys(storage) == ["key-19"]
+
+    def test_deleting_what_is_missing_is_no_error(self, storage: Storage) -> None:
+        _put(storage, "there", b"")
+        storage.delete(["missing"])
+        storage.delete(["missing", "deep/missing", "there"])
+        storage.delete([])
+        assert _keys(storage) == []
+
+    # --- copy
+
+    def test_a_copy_has_bytes_and_attributes(self, storage: Storage) -> None:
+        attributes = Attributes(filename="ü.txt", content_type="text/plain", metadata={"a": "b"})
+        storage.put("key", io.BytesIO(b"bytes"), attributes)
+        info = storage.copy("key", "folder/new ü")
+        assert (info.key, info.size) == ("folder/new ü", 5)
+        storage.delete(["key"])
+        assert _read(storage, "folder/new ü") == b"bytes"
+        if self.keeps_attributes:
+            kept = storage.stat("folder/new ü").attributes
+            assert (kept.filename, kept.content_type) == ("ü.txt", "text/plain")
+            assert kept.metadata == {"a": "b"}
+
+    def test_a_copy_replaces_what_was_there(self, storage: Storage) -> None:
+        _put(storage, "key", b"bytes")
+        _put(storage, "other", b"older bytes")
+        storage.copy("key", "other")
+        assert _read(storage, "other") == b"bytes"
+
+    def test_a_copy_onto_itself_changes_nothing(self, storage: Storage) -> None:
+        _put(storage, "key", b"bytes")
+        assert storage.copy("key", "key").size == 5
+        assert _read(storage, "key") == b"bytes"
+
+    # --- list
+
+    def test_keys_are_listed_in_order(self, storage: Storage) -> None:
+        keys = ["b", "a/z", "a!", "a0", "a/b/c", "B", "ä", "a-", "aa", "🙂", "\uffee", "a/b!"]
+        for key in keys:
+            _put(storage, key, b"x" * len(key))
+        listed = list(storage.list())
+        assert [info.key for info in listed] == sorted(keys)
+        assert all(info.size == len(info.key) for info in listed)
+
+    def test_a_prefix_need_not_end_where_a_name_does(self, storage: Storage) -> None:
+        for key in ("ab/c", "ab/d", "abc", "ac", "b"):
+            _put(storage, key, b"")
+        assert _keys(storage, "ab") == ["ab/c", "ab/d", "abc"]
+        assert _keys(storage, "ab/") == ["ab/c", "ab/d"]
+        assert _keys(storage, "ab/c") == ["ab/c"]
+        assert _keys(storage, "zz") == _keys(storage, "zz/y") == _keys(storage, "../") == []
+
+    def test_listing_goes_on_after_a_key(self, storage: Storage) -> None:
+        for key in ("a", "b/c", "b/d", "b0", "c"):
+            _put(storage, key, b"")
+        assert _keys(storage, "", "b/c") == ["b/d", "b0", "c"]
+        assert _keys(storage, "", "b") == ["b/c", "b/d", "b0", "c"]
+        assert _keys(storage, "", "b/zzz") == ["b0", "c"]
+        assert _keys(storage, "b", "b/c") == ["b/d", "b0"]
+        assert _keys(storage, "b/", "b/d") == _keys(storage, "", "zz") == []
+
+    def test_deleting_while_listing_is_harmless(self, storage: Storage) -> None:
+        for number in range(5):
+            _put(storage, f"folder/{number}", b"")
+        for info in storage.list():
+            storage.delete([info.key])
+        assert _keys(storage) == []
+
+    # --- whole or not at all
+
+    @pytest.mark.parametrize("size", [0, MEGABYTE, 7 * MEGABYTE, 11 * MEGABYTE])
+    def test_content_that_fails_leaves_nothing(self, storage: Storage, size: int) -> None:
+        failure = ZeroDivisionError("the content's own error")
+        with pytest.raises(ZeroDivisionError) as caught:
+            storage.put("key", _failing(size, failure), PLAIN)
+        assert caught.value is failure
+        assert _keys(storage) == []
+
+    def test_content_that_fails_with_an_os_error_raises_that_error(self, storage: Storage) -> None:
+        failure = FileNotFoundError(2, "the content's own error")
+        with pytest.raises(OSError) as caught:  # noqa: PT011  that very one
+            storage.put("folder/key", _failing(10, failure), PLAIN)
+        assert caught.value is failure
+
+    def test_content_that_fails_leaves_the_older_object(self, storage: Storage) -> None:
+        storage.put("key", io.BytesIO(b"older"), Attributes(filename="older"))
+        with pytest.raises(ZeroDivisionError):
+            storage.put("key", _failing(6 * MEGABYTE, ZeroDivisionError()), PLAIN)
+        assert _read(storage, "key") == b"older"
+        assert storage.stat("key").attributes.filename in {"older", None}
+
+    def test_content_that_yields_text_is_refused(self, storage: Storage) -> None:
+        with pytest.raises(TypeError):
+            storage.put("key", cast("BinaryIO", io.StringIO("text")), PLAIN)
+        assert _keys(storage) == []
+
+    @pytest.mark.parametrize("size", [10, 6 * MEGABYTE])
+    def test_an_object_is_invisible_until_it_is_complete(
+        self, storage: Storage, size: int
+    ) -> None:
+        seen: list[str] = []
+
+        def chunks() -> Iterator[bytes]:
+            yield b"x" * size
+            seen.extend(_keys(storage))
+            with suppress(ObjectNotFoundError):
+                seen.append(storage.stat("key").key)
+            yield b"y"
+
+        storage.put("key", _stream(chunks()), PLAIN)
+        assert seen == []
+        assert storage.stat("key").size == size + 1
+
+    def test_the_older_object_is_there_until_the_new_is_complete(self, storage: Storage) -> None:
+        seen = []
+
+        def chunks() -> Iterator[bytes]:
+            yield b"new"
+            seen.append(_read(storage, "key"))
+
+        _put(storage, "key", b"old")
+        storage.put("key", _stream(chunks()), PLAIN)
+        assert (seen, _read(storage, "key")) == ([b"old"], b"new")
+
+    # --- load
+
+    def test_every_thread_reads_its_own_objects_back(self, storage: Storage) -> None:
+        def work(number: int) -> bool:
+            right = True
+            for turn in range(10):
+                key, data = f"shared/{number}-{turn}", b"%d/%d " % (number, turn) * 500
+                _put(storage, key, data)
+                right = right and _read(storage, key) == data
+                right = right and _read(storage, key, 2, 9) == data[2:9]
+                storage.delete([key])
+            return right
+
+        with ThreadPoolExecutor(8) as threads:
+            assert all(threads.map(work, range(8)))
+        assert _keys(storage) == []
+
+    def test_a_large_object_takes_little_memory(self, storage: Storage) -> None:
+        size, limit = 40 * MEGABYTE, 24 * MEGABYTE
+        content = _Pattern(size)
+        tracemalloc.start()
+        try:
+            assert storage.put("large", cast("BinaryIO", content), PLAIN).size == size
+            digest = hashlib.sha256()
+            for chunk in storage.stream("large"):
+                digest.update(chunk)
+            peak = tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+        assert digest.digest() == content.digest.digest()
+        assert _read(storage, "large", 20 * MEGABYTE, 20 * MEGABYTE + 8) == content.at(20 * MEGABYTE)
+        assert peak < limit or self.keeps_bytes_in_memory
+
+    def test_errors_are_those_of_a_storage(self, storage: Storage) -> None:
+        with pytest.raises(StorageError, match="'missing'"):
+            storage.stat("missing")
+
+
+class _Pattern(io.RawIOBase):
+    """Bytes that differ from place to place, made as they are read."""
+
+    def __init__(self, size: int) -> None:
+        super().__init__()
+        self.digest = hashlib.sha256()
+        self._left = size
+        self._position = 0
+
+    def readable(self) -> bool:
+        return True
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        count = min(self._left, 128 * 1024 if size is None or size < 0 else size) // 8 * 8
+        chunk = b"".join(self.at(self._position + offset) for offset in range(0, count, 1024))
+        chunk = b"".join(chunk[index : index + 8] * 128 for index in range(0, len(chunk), 8))[:count]
+        self._position += len(chunk)
+        self._left -= len(chunk)
+        self.digest.update(chunk)
+        return chunk
+
+    @staticmethod
+    def at(position: int) -> bytes:
+        return (position // 1024).to_bytes(8, "big")
+
+
+def _put(storage: Storage, key: str, data: bytes) -> ObjectInfo:
+    return storage.put(key, io.BytesIO(data), PLAIN)
+
+
+def _read(storage: Storage, key: str, start: int = 0, end: int | None = None) -> bytes:
+    return b"".join(storage.stream(key, start, end))
+
+
+def _keys(storage: Storage, prefix: str = "", start_after: str | None = None) -> list[str]:
+    return [info.key for info in storage.list(prefix, start_after)]
+
+
+class _Chunks(io.RawIOBase):
+    """A stream that cannot seek, and returns less than it is asked for."""
+
+    def __init__(self, chunks: Iterator[bytes]) -> None:
+        super().__init__()
+        self._chunks = filter(None, chunks)
+        self._rest = b""
+
+    def readable(self) -> bool:
+        return True
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        chunk = self._rest or next(self._chunks, b"")
+        end = len(chunk) if size is None or size < 0 else size
+        self._rest = chunk[end:]
+        return chunk[:end]
+
+
+def _stream(chunks: Iterator[bytes] | list[bytes]) -> BinaryIO:
+    return cast("BinaryIO", _Chunks(iter(chunks)))
+
+
+def _failing(size: int, failure: BaseException) -> BinaryIO:
+    def chunks() -> Iterator[bytes]:
+        for begin in range(0, size, MEGABYTE):
+            yield b"x" * min(MEGABYTE, size - begin)
+        raise failure
+
+    return _stream(chunks())
