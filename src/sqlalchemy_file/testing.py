@@ -34,6 +34,7 @@ from sqlalchemy_file.exceptions import (
 from sqlalchemy_file.storage.base import Attributes, ObjectInfo, Storage
 
 MEGABYTE = 1024 * 1024
+BLOCK = MEGABYTE // 4
 PLAIN = Attributes()
 
 ODD_KEYS = (
@@ -155,9 +156,7 @@ class StorageConformance:
     def test_exclusive_leaves_what_is_there(self, storage: Storage, size: int) -> None:
         storage.put("key", io.BytesIO(b"old"), Attributes(filename="old"))
         with pytest.raises(ObjectExistsError) as caught:
-            storage.put(
-                "key", io.BytesIO(b"n" * size), Attributes(filename="new"), exclusive=True
-            )
+            storage.put("key", io.BytesIO(b"n" * size), Attributes(filename="new"), exclusive=True)
         assert caught.value.key == "key"
         assert _read(storage, "key") == b"old"
         assert storage.stat("key").attributes.filename in {"old", None}
@@ -333,9 +332,7 @@ class StorageConformance:
         assert _keys(storage) == []
 
     @pytest.mark.parametrize("size", [10, 6 * MEGABYTE])
-    def test_an_object_is_invisible_until_it_is_complete(
-        self, storage: Storage, size: int
-    ) -> None:
+    def test_an_object_is_invisible_until_it_is_complete(self, storage: Storage, size: int) -> None:
         seen: list[str] = []
 
         def chunks() -> Iterator[bytes]:
@@ -378,50 +375,30 @@ class StorageConformance:
         assert _keys(storage) == []
 
     def test_a_large_object_takes_little_memory(self, storage: Storage) -> None:
-        size, limit = 40 * MEGABYTE, 24 * MEGABYTE
-        content = _Pattern(size)
+        count, limit = 160, 24 * MEGABYTE
+        written, read = hashlib.sha256(), hashlib.sha256()
+
+        def blocks() -> Iterator[bytes]:
+            for number in range(count):
+                written.update(_block(number))
+                yield _block(number)
+
         tracemalloc.start()
         try:
-            assert storage.put("large", cast("BinaryIO", content), PLAIN).size == size
-            digest = hashlib.sha256()
+            info = storage.put("large", _stream(blocks()), PLAIN)
             for chunk in storage.stream("large"):
-                digest.update(chunk)
+                read.update(chunk)
             peak = tracemalloc.get_traced_memory()[1]
         finally:
             tracemalloc.stop()
-        assert digest.digest() == content.digest.digest()
-        assert _read(storage, "large", 20 * MEGABYTE, 20 * MEGABYTE + 8) == content.at(20 * MEGABYTE)
+        assert info.size == storage.stat("large").size == count * BLOCK
+        assert read.digest() == written.digest()
+        assert _read(storage, "large", 100 * BLOCK, 101 * BLOCK) == _block(100)
         assert peak < limit or self.keeps_bytes_in_memory
 
     def test_errors_are_those_of_a_storage(self, storage: Storage) -> None:
         with pytest.raises(StorageError, match="'missing'"):
             storage.stat("missing")
-
-
-class _Pattern(io.RawIOBase):
-    """Bytes that differ from place to place, made as they are read."""
-
-    def __init__(self, size: int) -> None:
-        super().__init__()
-        self.digest = hashlib.sha256()
-        self._left = size
-        self._position = 0
-
-    def readable(self) -> bool:
-        return True
-
-    def read(self, size: int | None = -1, /) -> bytes:
-        count = min(self._left, 128 * 1024 if size is None or size < 0 else size) // 8 * 8
-        chunk = b"".join(self.at(self._position + offset) for offset in range(0, count, 1024))
-        chunk = b"".join(chunk[index : index + 8] * 128 for index in range(0, len(chunk), 8))[:count]
-        self._position += len(chunk)
-        self._left -= len(chunk)
-        self.digest.update(chunk)
-        return chunk
-
-    @staticmethod
-    def at(position: int) -> bytes:
-        return (position // 1024).to_bytes(8, "big")
 
 
 def _put(storage: Storage, key: str, data: bytes) -> ObjectInfo:
@@ -452,6 +429,10 @@ class _Chunks(io.RawIOBase):
         end = len(chunk) if size is None or size < 0 else size
         self._rest = chunk[end:]
         return chunk[:end]
+
+
+def _block(number: int) -> bytes:
+    return number.to_bytes(8, "big") * (BLOCK // 8)
 
 
 def _stream(chunks: Iterator[bytes] | list[bytes]) -> BinaryIO:

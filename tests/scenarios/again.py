@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from sqlalchemy import insert
 from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import make_transient
 
 from sqlalchemy_file import File
 from sqlalchemy_file.exceptions import ContentSpentError, StorageError
@@ -110,6 +111,8 @@ def _add_again(make: Make) -> None:
         with world.session() as session:
             session.add(document)
             session.flush()
+        make_transient(document)
+        document.id = None  # type: ignore[assignment]
         with world.session() as session:
             session.add(document)
             session.commit()

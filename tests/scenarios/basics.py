@@ -418,7 +418,8 @@ def deleted_by_cascade_and_rolled_back(world: World) -> None:
 def deleted_as_an_orphan(world: World) -> None:
     key = world.save(_family(world))
     with world.session() as session:
-        session.get_one(Author, key).books.pop(0)
+        author = session.get_one(Author, key)
+        author.books.pop(0)
         session.commit()
     assert world.labels(Book.manuscript) == ["book-1"]
     assert world.labels(Chapter.text) == ["chapter-1-0", "chapter-1-1"]

@@ -272,7 +272,8 @@ def several_binds_committed(world: World) -> None:
         session.commit()
         world.check()
         session.scalars(select(Document)).one().attachment = world.file("new document")
-        session.scalars(select(Album)).one().pictures.pop()
+        album = session.scalars(select(Album)).one()
+        album.pictures.pop()
         session.commit()
     assert world.labels(Document.attachment) == ["new document"]
     assert world.labels(Album.pictures) == [["a"]]

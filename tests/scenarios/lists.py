@@ -610,9 +610,9 @@ def two_lists_exchange_their_files(world: World) -> None:
 def what_was_taken_out_is_remembered_in_order(world: World) -> None:
     key = _start(world)
     with world.session() as session:
-        pictures = session.get_one(Album, key).pictures
-        pictures.pop(2)
-        del pictures[0]
-        assert [_label(file) for file in pictures._removed] == ["c", "a"]
+        album = session.get_one(Album, key)
+        album.pictures.pop(2)
+        del album.pictures[0]
+        assert [_label(file) for file in album.pictures._removed] == ["c", "a"]
         session.commit()
     assert world.label(Album.pictures) == ["b", "d"]

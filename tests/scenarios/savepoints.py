@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from sqlalchemy import delete, insert, select, update
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy.exc import IntegrityError, SAWarning
 from sqlalchemy.orm import Session
 
 from .models import Album, Author, Book, Document, Product
@@ -491,6 +491,7 @@ def an_outer_one_ended_while_an_inner_one_is_open(world: World) -> None:
             connection.execute(insert(Document).values(attachment=world.file("outer")))
             connection.begin_nested()
             connection.execute(insert(Document).values(attachment=world.file("inner")))
-            outer.commit() if kept else outer.rollback()
+            with pytest.warns(SAWarning, match="already deassociated"):
+                outer.commit() if kept else outer.rollback()
         world.check()
     assert world.labels(Document.attachment) == ["outer", "inner"]

@@ -87,7 +87,13 @@ class Folder:
     def open_unnamed(self) -> int:
         """Return the descriptor of a new file that has no name yet; Linux only."""
         flags = os.O_TMPFILE | os.O_WRONLY
-        return os.open(self._at("."), flags, 0o666, dir_fd=self._descriptor)
+        try:
+            return os.open(self._at("."), flags, 0o666, dir_fd=self._descriptor)
+        except PermissionError as error:
+            # What ext4 says of a folder that was removed while it was held open.
+            if self._descriptor is not None and os.fstat(self._descriptor).st_nlink == 0:
+                raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT)) from error
+            raise
 
     def name_descriptor(self, descriptor: int, name: str) -> None:
         """Give a name to a file that has none; `FileExistsError` where it is taken."""

@@ -44,9 +44,39 @@ def was_aborted(connection: Connection) -> bool:
     return False
 
 
+def undid_everything(connection: Connection, error: BaseException) -> bool:
+    """Tell whether the database itself rolled the transaction back when it reported an error.
+
+    InnoDB does after a deadlock, and after a lock's timeout if it is set so; SQLite does when
+    the disk is full, say. PostgreSQL never does: it refuses what comes next.
+    """
+    if connection.dialect.name in ("mysql", "mariadb"):
+        code = error.args[0] if error.args else None
+        return code == _DEADLOCK or (code == _LOCK_TIMEOUT and _rolls_back_on_timeout(connection))
+    return is_outside_transaction(connection)
+
+
+def _rolls_back_on_timeout(connection: Connection) -> bool:
+    cursor = connection.connection.cursor()
+    try:
+        cursor.execute("SELECT @@innodb_rollback_on_timeout")
+        row = cursor.fetchone()
+        return row is not None and bool(row[0])
+    finally:
+        cursor.close()
+
+
+_DEADLOCK, _LOCK_TIMEOUT = 1213, 1205
+
+
+def commits_ddl(connection: Connection) -> bool:
+    """Tell whether DDL commits what came before it."""
+    return connection.dialect.name in ("mysql", "mariadb", "oracle")
+
+
 def commits_implicitly(connection: Connection, element: Any) -> bool:
     """Tell whether a statement ends the transaction by itself, as DDL does on MySQL and Oracle."""
-    if connection.dialect.name not in ("mysql", "mariadb", "oracle"):
+    if not commits_ddl(connection):
         return False
     is_temporary = isinstance(element, CreateTable) and any(
         "TEMPORARY" in str(prefix).upper() for prefix in element.element._prefixes

@@ -75,12 +75,15 @@ def store_pending(session: Session, instances: Iterable[object] | None) -> None:
     if not work.writes and not work.deletes:
         return
     attempt = Attempt()
+    by_connection: dict[Connection, Work] = {}
     try:
         attempt.store([item for assigned in work.writes for item in assigned.unsaved()])
         by_connection = _by_connection(session, work)
         for connection, part in by_connection.items():
             _prepare(connection, part, attempt)
     except BaseException:
+        for connection in by_connection:
+            unit_of(connection).forget_flush()
         attempt.undo()
         raise
     for connection, part in by_connection.items():

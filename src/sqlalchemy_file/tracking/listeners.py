@@ -15,9 +15,11 @@ from sqlalchemy.sql.elements import ClauseElement
 from sqlalchemy_file.mutable_list import MutableList
 from sqlalchemy_file.tracking import flush, statements
 from sqlalchemy_file.tracking.databases import (
+    commits_ddl,
     commits_implicitly,
     is_autocommit,
     is_outside_transaction,
+    undid_everything,
     was_aborted,
 )
 from sqlalchemy_file.tracking.reading import named_paths
@@ -231,11 +233,27 @@ def _handle_error(context: ExceptionContext) -> None:
     is_certain = not context.is_disconnect and _is_database_error(context)
     if unit.phase is Phase.OPEN:
         unit.failed(is_unsure=unit.autocommit and not is_certain)
+        _follow(unit, context, is_certain=is_certain)
     elif is_certain and not unit.was_prepared:
         unit.needs_reset = unit.phase is Phase.COMMITTING
         unit.roll_back()
     else:
         unit.lose_track()
+
+
+def _follow(unit: Unit, context: ExceptionContext, *, is_certain: bool) -> None:
+    """Follow the database, where a statement that failed has ended the transaction as well."""
+    connection = context.connection
+    if connection is None or not is_certain or unit.autocommit:
+        return
+    if undid_everything(connection, context.original_exception):
+        unit.roll_back()
+    elif _is_ddl(context) and commits_ddl(connection):
+        unit.lose_track()  # committed before it failed, unless it failed to be read
+
+
+def _is_ddl(context: ExceptionContext) -> bool:
+    return bool(getattr(context.execution_context, "isddl", False))
 
 
 def _is_database_error(context: ExceptionContext) -> bool:

@@ -66,9 +66,10 @@ def file_table_of(statement: Any) -> FileTable | None:
 def file_attributes(mapper: Mapper[Any]) -> tuple[FileAttribute, ...]:
     """Return the attributes of a mapped class that hold files, inherited ones included."""
     known = _attributes.get(mapper)
-    if known is None:
-        known = _attributes[mapper] = tuple(_attributes_of(mapper))
-    return known
+    count = len(mapper.column_attrs)
+    if known is None or known[0] != count:
+        known = _attributes[mapper] = (count, tuple(_attributes_of(mapper)))
+    return known[1]
 
 
 def file_tables(mapper: Mapper[Any]) -> Iterator[FileTable]:
@@ -105,4 +106,6 @@ def _attributes_of(mapper: Mapper[Any]) -> Iterator[FileAttribute]:
 
 
 _tables: WeakKeyDictionary[Table, tuple[int, FileTable | None]] = WeakKeyDictionary()
-_attributes: WeakKeyDictionary[Mapper[Any], tuple[FileAttribute, ...]] = WeakKeyDictionary()
+_attributes: WeakKeyDictionary[Mapper[Any], tuple[int, tuple[FileAttribute, ...]]] = (
+    WeakKeyDictionary()
+)

@@ -89,7 +89,6 @@ class Unit:
             self.commit()
 
     def roll_back_to(self, name: str) -> None:
-        self.forget_flush()
         self._take(self.frames.roll_back_to(name))
 
     # --- statements
@@ -175,6 +174,7 @@ class Unit:
     def _take(self, ending: Ending) -> None:
         self.phase = Phase.OPEN
         self._running = None
+        self.forget_flush()
         self._doomed |= ending.doomed
         if self._process != os.getpid():
             return  # a forked child: the files are its parent's business

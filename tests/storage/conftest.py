@@ -1,0 +1,45 @@
+"""Buckets and drivers for the tests of the storages."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable, Iterator
+
+import pytest
+from libcloud.storage.base import Container, StorageDriver
+from libcloud.storage.drivers.minio import MinIOStorageDriver
+from libcloud.storage.drivers.s3 import S3StorageDriver
+
+from tests.services.ceph import S3Server
+
+pytest.register_assert_rewrite("sqlalchemy_file.testing")
+
+DRIVERS: dict[str, type[StorageDriver]] = {"minio": MinIOStorageDriver, "s3": S3StorageDriver}
+
+
+@pytest.fixture
+def s3_driver(s3_server: S3Server) -> Callable[[str], StorageDriver]:
+    """Return a function that makes a driver, by its name here."""
+
+    def make(name: str = "minio", **options: object) -> StorageDriver:
+        settings = {
+            "secret": s3_server.secret_key,
+            "host": s3_server.host,
+            "port": s3_server.port,
+            "secure": False,
+            **options,
+        }
+        return DRIVERS[name](s3_server.access_key, **settings)  # type: ignore[call-arg]
+
+    return make
+
+
+@pytest.fixture
+def bucket(s3_driver: Callable[[str], StorageDriver]) -> Iterator[Container]:
+    """Return a new bucket, of the MinIO driver; whatever is in it at the end is deleted."""
+    driver = s3_driver("minio")
+    container = driver.create_container(f"storage-{uuid.uuid4().hex[:12]}")
+    yield container
+    for entry in driver.iterate_container_objects(container):
+        entry.delete()
+    driver.delete_container(container)

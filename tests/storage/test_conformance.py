@@ -1,0 +1,91 @@
+"""Every storage that ships with this package passes the conformance suite."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from libcloud.storage.base import Container, StorageDriver
+from libcloud.storage.drivers.dummy import DummyStorageDriver
+from libcloud.storage.drivers.local import LocalStorageDriver
+
+from sqlalchemy_file.storage import (
+    LibcloudStorage,
+    LocalStorage,
+    MemoryStorage,
+    Storage,
+    adapt,
+    libcloud,
+    local,
+)
+from sqlalchemy_file.testing import StorageConformance
+
+
+class TestLocal(StorageConformance):
+    keeps_attributes = False
+
+    @pytest.fixture
+    def storage(self, tmp_path: Path) -> Storage:
+        return LocalStorage(tmp_path / "root")
+
+
+class TestLocalWithSidecars(StorageConformance):
+    @pytest.fixture
+    def storage(self, tmp_path: Path) -> Storage:
+        return LocalStorage(tmp_path / "root", sidecars=True, fsync=False)
+
+
+class TestLocalWithoutOpenFolders(StorageConformance):
+    """As on Windows, where no name is opened relative to an open folder."""
+
+    @pytest.fixture
+    def storage(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Storage:
+        monkeypatch.setattr(local, "CAN_HOLD", False)
+        return LocalStorage(tmp_path / "root", sidecars=True)
+
+
+class TestMemory(StorageConformance):
+    keeps_bytes_in_memory = True
+
+    @pytest.fixture
+    def storage(self) -> Storage:
+        return MemoryStorage()
+
+
+class TestLibcloudLocal(StorageConformance):
+    @pytest.fixture
+    def storage(self, tmp_path: Path) -> Storage:
+        (tmp_path / "container").mkdir()
+        return adapt(LocalStorageDriver(str(tmp_path)).get_container("container"))
+
+
+class TestLibcloudDummy(StorageConformance):
+    keeps_bytes_in_memory = True
+
+    @pytest.fixture
+    def storage(self) -> Storage:
+        return adapt(DummyStorageDriver("key", "secret").create_container("container"))
+
+
+class TestLibcloudMinIO(StorageConformance):
+    @pytest.fixture
+    def storage(self, bucket: Container) -> Storage:
+        return adapt(bucket)
+
+
+class TestLibcloudS3(StorageConformance):
+    @pytest.fixture
+    def storage(self, bucket: Container, s3_driver: Callable[[str], StorageDriver]) -> Storage:
+        return adapt(s3_driver("s3").get_container(bucket.name))
+
+
+class TestAnyLibcloudDriver(StorageConformance):
+    """By nothing but libcloud's own methods, as drivers are used that are not known here."""
+
+    decides_races = False
+
+    @pytest.fixture
+    def storage(self, bucket: Container, monkeypatch: pytest.MonkeyPatch) -> Storage:
+        monkeypatch.setattr(libcloud, "speaks_s3", lambda driver: False)
+        return LibcloudStorage(bucket)
