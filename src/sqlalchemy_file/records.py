@@ -12,6 +12,9 @@ def paths_of(record: Mapping[str, Any]) -> tuple[str, ...]:
 
     Rows of older releases may lack ``files``, or ``path``; what they do have is believed.
     """
+    path, files = record.get("path"), record.get("files")
+    if files == [path] and not record.get("thumbnail") and not record.get("variants"):
+        return (path,)
     return tuple(dict.fromkeys(_paths(record)))
 
 

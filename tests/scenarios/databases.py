@@ -97,7 +97,7 @@ class Database:
         if not columns:
             return
         wanted = ", ".join(f"CAST({name} AS {self.text_type})" for name in keys + columns)
-        order = ", ".join(keys)
+        order = ", ".join(f"{table.name}.{key}" for key in keys)
         for row in self.look(f"SELECT {wanted} FROM {table.name} ORDER BY {order}"):  # noqa: S608
             key, texts = tuple(map(str, row[: len(keys)])), row[len(keys) :]
             for column, text in zip(columns, texts, strict=True):

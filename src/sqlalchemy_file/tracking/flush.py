@@ -142,12 +142,14 @@ def _prepare(connection: Connection, work: Work, attempt: Attempt) -> None:
     unit = unit_of(connection)
     unit.forget_flush()
     _read_old_rows(connection, unit, work)
-    released = Counter(_released(unit, work))
+    changes = [(assigned, _change(unit, assigned)) for assigned in work.writes]
+    released = Counter(path for _, found in changes for path in found.released)
+    released.update(_released_by(unit, work.deletes))
     written = attempt.written
     taken: Counter[str] = Counter()
     foreign: list[tuple[Assigned, int, File]] = []
-    for assigned in work.writes:
-        for position, file in _change(unit, assigned).acquired:
+    for assigned, found in changes:
+        for position, file in found.acquired:
             paths = paths_of(file)
             if all(
                 (0 if path in written else unit.frames.count(path)) - released[path] + taken[path]
@@ -190,10 +192,8 @@ def _ordered(keys: set[Key]) -> list[Key]:
         return list(keys)
 
 
-def _released(unit: Unit, work: Work) -> Iterator[str]:
-    for assigned in work.writes:
-        yield from _change(unit, assigned).released
-    for state in work.deletes:
+def _released_by(unit: Unit, deletes: Iterable[InstanceState[Any]]) -> Iterator[str]:
+    for state in deletes:
         for target in file_tables(state.mapper):
             row = unit.known.get((target.table, row_key(target, state) or ()))
             for raw in row.values.values() if row else ():
