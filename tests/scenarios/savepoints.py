@@ -213,13 +213,14 @@ for _ends in product((True, False), repeat=DEPTH):
 
 @scenario
 def outer_rolled_back_from_within(world: World) -> None:
-    """`Session.rollback` ends the innermost savepoint only."""
+    """`Session.rollback` ends the transaction with all its savepoints."""
     world.save(Document(title="it", attachment=world.file("old")))
     with world.session() as session:
         _change(world, session, "outer")
         session.begin_nested()
         _change(world, session, "inner")
-        session.rollback()
+        session.begin_nested()
+        _change(world, session, "innermost")
         session.rollback()
         world.check()
         session.commit()

@@ -317,16 +317,14 @@ class Program(RuleBasedStateMachine):
 
     @rule()
     def rollback(self) -> None:
-        """End the innermost savepoint, or the transaction where there is none."""
+        """End the transaction, with all savepoints that are open in it."""
         self.session.rollback()
-        self._undo()
+        self._begin_anew()
 
-    def _undo(self) -> None:
-        self.levels.pop()
-        if len(self.levels) == 1:
-            self.levels.append(copy.deepcopy(self.levels[0]))
-            self._check()
+    def _begin_anew(self) -> None:
+        self.levels = [self.levels[0], copy.deepcopy(self.levels[0])]
         self._live.clear()
+        self._check()
 
     @precondition(lambda self: self.depth < 3)
     @rule()
@@ -342,12 +340,19 @@ class Program(RuleBasedStateMachine):
         savepoint.commit()
         self.levels[-2:] = [self.pages]
 
+    @precondition(lambda self: self.depth > 0)
+    @rule()
+    def rollback_to_savepoint(self) -> None:
+        savepoint = self.session.get_nested_transaction()
+        assert savepoint is not None
+        savepoint.rollback()
+        self.levels.pop()
+        self._live.clear()
+
     @rule()
     def close(self) -> None:
         self.session.close()
-        self.levels = [self.levels[0], copy.deepcopy(self.levels[0])]
-        self._live.clear()
-        self._check()
+        self._begin_anew()
 
     @rule(kind=st.sampled_from(["content", "constraint"]))
     def fail(self, kind: str) -> None:
@@ -360,8 +365,10 @@ class Program(RuleBasedStateMachine):
             self.session.add_all([Page(id=92, title="taken"), Page(id=93, title="taken", cover=file)])
         with pytest.raises((ConnectionResetError, IntegrityError)):
             self.session.flush()
-        self.session.rollback()
-        self._undo()
+        if self.depth > 0:
+            self.rollback_to_savepoint()
+        else:
+            self.rollback()
 
     # the promise
 

@@ -56,6 +56,7 @@ class World:
         self._engines: list[Engine] = []
         self._tables: list[Table] = []
         self._kept: set[str] = set()
+        StorageManager.clear()
         StorageManager.add_storage(MAIN, places[MAIN].fresh())
 
     def run(self, scenario: Callable[[World], None]) -> None:

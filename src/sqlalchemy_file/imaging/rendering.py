@@ -149,7 +149,7 @@ def _converted(image: Image.Image, profile: bytes) -> Image.Image:
 
 def _encoded(image: Image.Image, variant: Variant) -> Rendition:
     name = format_name(variant.format)
-    plain = _opaque(image) if name in _OPAQUE else image.copy()
+    plain = _opaque(image) if name in _OPAQUE else _coloured(image) if name != "PNG" else image.copy()
     plain.info = {}  # notes of the original: place, camera, preview, comments
     options = dict(_OPTIONS.get(name, {}))
     if variant.quality is not None:

@@ -239,6 +239,8 @@ def _handle_error(context: ExceptionContext) -> None:
         unit.roll_back()
     else:
         unit.lose_track()
+    if context.is_disconnect:
+        unit.settle()  # closing the session may now raise before it comes to its end
 
 
 def _follow(unit: Unit, context: ExceptionContext, *, is_certain: bool) -> None:

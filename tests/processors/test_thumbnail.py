@@ -1,0 +1,236 @@
+from __future__ import annotations
+
+import io
+
+import pytest
+from PIL import Image, ImageCms
+
+from sqlalchemy_file import File, StorageManager
+from sqlalchemy_file.exceptions import InvalidImageError
+from sqlalchemy_file.processors import Processor, ThumbnailGenerator
+from tests.pictures import (
+    animation,
+    corners,
+    encoded,
+    noise,
+    opened,
+    png_of_size,
+    quadrants,
+    turned,
+    with_png_chunk,
+)
+
+named = pytest.mark.parametrize
+UPRIGHT = ["red", "lime", "blue", "yellow"]
+
+# Where each corner of the upright picture lies in the stored pixels, by EXIF orientation.
+STORED = {
+    1: lambda picture: picture,
+    2: lambda picture: picture.transpose(Image.Transpose.FLIP_LEFT_RIGHT),
+    3: lambda picture: picture.transpose(Image.Transpose.ROTATE_180),
+    4: lambda picture: picture.transpose(Image.Transpose.FLIP_TOP_BOTTOM),
+    5: lambda picture: picture.transpose(Image.Transpose.TRANSPOSE),
+    6: lambda picture: picture.transpose(Image.Transpose.ROTATE_90),
+    7: lambda picture: picture.transpose(Image.Transpose.TRANSVERSE),
+    8: lambda picture: picture.transpose(Image.Transpose.ROTATE_270),
+}
+
+
+def thumbnail_of(file: File) -> Image.Image:
+    return opened(StorageManager.get_file(file["thumbnail"]["path"]).read())
+
+
+def test_a_thumbnail_is_stored_and_described(process):
+    file = process(ThumbnailGenerator((50, 50)), encoded(noise(301, 207)))
+    thumbnail = file["thumbnail"]
+    assert (thumbnail["width"], thumbnail["height"]) == (50, 34)
+    assert thumbnail["upload_storage"] == "pictures"
+    assert thumbnail["path"] == f"pictures/{thumbnail['file_id']}" == file["files"][1]
+    assert set(thumbnail) == {"file_id", "width", "height", "upload_storage", "path", "url"}
+    assert thumbnail_of(file).size == (50, 34)
+
+
+def test_the_object_knows_its_name_and_type(process):
+    file = process(ThumbnailGenerator((50, 50), "JPEG"), encoded(noise(100, 50)))
+    stored = StorageManager.get_file(file["thumbnail"]["path"])
+    assert stored.content_type == "image/jpeg"
+    assert stored.filename == "photo.png.thumbnail50x25.jpg"
+
+
+def test_the_thumbnail_is_a_png_of_128_pixels_unless_told_otherwise(process):
+    file = process(ThumbnailGenerator(), encoded(noise(400, 300), "JPEG"))
+    assert thumbnail_of(file).format == "PNG"
+    assert thumbnail_of(file).size == (128, 96)
+
+
+@named("format_name", ["PNG", "JPEG", "jpg", "WEBP", "AVIF", "GIF"])
+@named("mode", ["1", "L", "LA", "P", "RGB", "RGBA", "CMYK", "I;16", "F"])
+def test_every_kind_of_picture_becomes_every_format(process, mode, format_name):
+    source = {"F": "TIFF", "CMYK": "TIFF"}.get(mode, "PNG")
+    content = encoded(quadrants().convert("L").convert("I").convert(mode), source) if mode in (
+        "I;16",
+        "F",
+    ) else encoded(quadrants().convert(mode), source)
+    file = process(ThumbnailGenerator((20, 20), format_name), content)
+    assert thumbnail_of(file).size == (20, 15)
+
+
+@named("orientation", STORED)
+@named("format_name", ["JPEG", "PNG", "WEBP"])
+def test_a_picture_stands_upright_whatever_its_exif_orientation(process, orientation, format_name):
+    stored = STORED[orientation](quadrants(800, 600))
+    content = encoded(stored, format_name, exif=turned(stored, orientation))
+    file = process(ThumbnailGenerator((80, 80)), content)
+    assert (file["thumbnail"]["width"], file["thumbnail"]["height"]) == (80, 60)
+    assert corners(thumbnail_of(file)) == UPRIGHT
+    assert 0x0112 not in thumbnail_of(file).getexif()
+
+
+@named("format_name", ["JPEG", "WEBP", "AVIF", "PNG"])
+def test_notes_about_place_and_camera_stay_behind(process, format_name):
+    notes = turned(quadrants(), 1)
+    notes[0x010F] = "a camera"
+    file = process(ThumbnailGenerator((20, 20), format_name), encoded(quadrants(), "JPEG", exif=notes))
+    assert b"a camera" not in StorageManager.get_file(file["thumbnail"]["path"]).read()
+
+
+@named("format_name", ["PNG", "WEBP", "AVIF", "GIF"])
+@named("mode", ["RGBA", "LA", "P"])
+def test_transparency_is_kept(process, mode, format_name):
+    picture = Image.new("RGBA", (80, 60), (200, 30, 30, 255))
+    picture.paste((0, 0, 0, 0), (0, 0, 40, 60))
+    file = process(ThumbnailGenerator((20, 20), format_name), encoded(picture.convert(mode)))
+    alpha = thumbnail_of(file).convert("RGBA").getchannel("A")
+    assert (alpha.getpixel((2, 2)), alpha.getpixel((17, 2))) == (0, 255)
+
+
+def test_a_transparent_colour_is_kept(process):
+    picture = Image.new("RGB", (80, 60), "red")
+    picture.paste("lime", (0, 0, 40, 60))
+    content = encoded(picture, "PNG", transparency=(0, 255, 0))
+    alpha = thumbnail_of(process(ThumbnailGenerator((20, 20)), content)).convert("RGBA").getchannel("A")
+    assert (alpha.getpixel((2, 2)), alpha.getpixel((17, 2))) == (0, 255)
+
+
+def test_what_is_transparent_turns_white_where_a_format_has_no_transparency(process):
+    content = encoded(Image.new("RGBA", (80, 60), (0, 0, 0, 0)))
+    thumbnail = thumbnail_of(process(ThumbnailGenerator((20, 20), "JPEG"), content))
+    assert thumbnail.convert("RGB").getpixel((5, 5)) == (255, 255, 255)
+
+
+def test_sixteen_bits_keep_their_brightness(process):
+    picture = Image.new("I;16", (80, 60), 0x8000)
+    thumbnail = thumbnail_of(process(ThumbnailGenerator((20, 20)), encoded(picture)))
+    assert thumbnail.getpixel((5, 5)) == pytest.approx(127, abs=1)
+
+
+def test_a_picture_is_never_enlarged(process):
+    file = process(ThumbnailGenerator((500, 500)), encoded(quadrants(30, 20)))
+    assert thumbnail_of(file).size == (30, 20)
+
+
+@named("size", [(1, 5000), (5000, 1)])
+def test_a_very_thin_picture_keeps_a_pixel_of_its_width(process, size):
+    file = process(ThumbnailGenerator((100, 100)), encoded(Image.new("L", size)))
+    assert thumbnail_of(file).size == ((1, 100) if size[0] == 1 else (100, 1))
+
+
+@named("size", [(301, 207), (207, 301), (640, 480), (999, 1000), (1000, 3), (129, 128)])
+def test_the_size_is_the_one_that_pillows_thumbnails_have(process, size):
+    content = encoded(Image.new("L", size))
+    expected = opened(content)
+    expected.thumbnail((128, 100))
+    assert thumbnail_of(process(ThumbnailGenerator((128, 100)), content)).size == expected.size
+
+
+@named("format_name", ["GIF", "PNG", "WEBP", "AVIF"])
+def test_the_first_frame_stands_for_an_animation(process, format_name):
+    thumbnail = thumbnail_of(process(ThumbnailGenerator((20, 20)), animation(format_name, 4)))
+    red, green, blue = thumbnail.convert("RGB").getpixel((5, 5))
+    assert (red, green, blue) == pytest.approx((0, 90, 200), abs=12)
+    assert not getattr(thumbnail, "is_animated", False)
+
+
+def test_colours_of_another_space_are_converted_to_srgb(process):
+    lab = ImageCms.ImageCmsProfile(ImageCms.createProfile("XYZ")).tobytes()
+    plain = process(ThumbnailGenerator((20, 20)), encoded(quadrants()))
+    profiled = process(ThumbnailGenerator((20, 20)), encoded(quadrants(), icc_profile=lab))
+    assert "icc_profile" not in thumbnail_of(profiled).info
+    assert thumbnail_of(plain).tobytes() != b""
+
+
+def test_a_profile_that_cannot_be_read_is_passed_over(process):
+    content = encoded(quadrants(), "JPEG", icc_profile=b"no profile" * 20)
+    assert corners(thumbnail_of(process(ThumbnailGenerator((20, 20)), content))) == UPRIGHT
+
+
+def test_exif_that_cannot_be_read_is_passed_over(process):
+    content = with_png_chunk(encoded(quadrants()), b"eXIf", b"MM\0*\0\0\0\x08\xff\xff")
+    assert corners(thumbnail_of(process(ThumbnailGenerator((20, 20)), content))) == UPRIGHT
+
+
+@named("content", [b"text", b"", b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n"])
+def test_a_file_that_is_no_picture_raises(process, content):
+    with pytest.raises(InvalidImageError, match="thumbnail: Provide valid image file"):
+        process(ThumbnailGenerator(), content)
+
+
+def test_a_truncated_picture_raises(process):
+    with pytest.raises(InvalidImageError):
+        process(ThumbnailGenerator(), encoded(noise(300, 300))[:-2000])
+
+
+def test_an_enormous_picture_raises_before_it_is_decoded(process):
+    with pytest.raises(InvalidImageError, match=r"too large \(9000 x 9000 pixels\)"):
+        process(ThumbnailGenerator(), png_of_size(9000, 9000))
+
+
+def test_the_limit_may_be_set(process):
+    with pytest.raises(InvalidImageError, match="Allowed maximum is 100 pixels"):
+        process(ThumbnailGenerator(max_pixels=100), encoded(noise()))
+
+
+def test_options_of_the_file_go_out_with_its_thumbnail(process):
+    seen = []
+
+    class Seen(File):
+        def store_content(self, content, *arguments, **options):
+            seen.append(options)
+            return super().store_content(content, *arguments, **options)
+
+    file = Seen(encoded(noise()), filename="a.png", extra={"acl": "public-read"}, headers={"x-a": "b"})
+    file.prepare()
+    file.save_to_storage("pictures")
+    ThumbnailGenerator().process(file, "pictures")
+    assert seen[0]["extra"]["acl"] == "public-read"
+    assert seen[0]["extra"]["content_type"] == "image/png"
+    assert seen[0]["headers"] == {"x-a": "b"}
+
+
+def test_the_stream_stands_at_its_start_afterwards(process):
+    handle = io.BytesIO(encoded(noise()))
+    file = File(handle, filename="a.png")
+    file.save_to_storage("pictures")
+    handle.seek(7)
+    ThumbnailGenerator().process(file, "pictures")
+    assert handle.tell() == 0
+
+
+@named("wrong", [(0, 5), (5,), (5.5, 5)])
+def test_impossible_sizes_are_refused_when_the_generator_is_made(wrong):
+    with pytest.raises(ValueError, match="size is|unpack"):
+        ThumbnailGenerator(wrong)
+
+
+def test_formats_that_cannot_be_written_are_refused_when_the_generator_is_made():
+    with pytest.raises(ValueError, match=r"Pillow cannot write \['HEIC'\]"):
+        ThumbnailGenerator(thumbnail_format="HEIC")
+
+
+def test_any_class_with_a_process_method_is_a_processor():
+    class Mine:
+        def process(self, file: File, upload_storage: str | None = None) -> None:
+            """Do nothing."""
+
+    assert isinstance(Mine(), Processor)
+    assert isinstance(ThumbnailGenerator(), Processor)

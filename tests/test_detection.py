@@ -1,0 +1,182 @@
+from __future__ import annotations
+
+import random
+import string
+import threading
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from sqlalchemy_file.detection import HEAD_SIZE, UNKNOWN, canonical, decide, detect, refutes
+from tests.samples import DOCX, PDF, PROVEN, SVG, UNPROVEN, XLSX, archive
+
+named = pytest.mark.parametrize
+
+
+@named("name", PROVEN)
+def test_the_first_bytes_prove_the_type(name):
+    content, content_type = PROVEN[name]
+    assert detect(content[:HEAD_SIZE]) == content_type
+
+
+@named("name", UNPROVEN)
+def test_text_and_unmarked_bytes_prove_no_type(name):
+    assert detect(UNPROVEN[name][:HEAD_SIZE]) is None
+
+
+def test_noise_proves_no_type():
+    heads = [random.Random(seed).randbytes(HEAD_SIZE) for seed in range(2000)]
+    assert [detect(head) for head in heads if detect(head) is not None] == []
+
+
+def test_the_name_has_no_say_in_what_the_bytes_prove():
+    assert detect(b"<html>", "photo.png") == "text/html"
+
+
+@named("content_type", sorted({content_type for _, content_type in PROVEN.values()}))
+def test_types_are_detected_under_their_canonical_name(content_type):
+    assert canonical(content_type) == content_type
+
+
+@given(st.sampled_from(sorted(PROVEN)), st.data())
+def test_damaged_files_are_no_trouble(name, data):
+    head = bytearray(PROVEN[name][0][:HEAD_SIZE])
+    for place in data.draw(st.lists(st.integers(0, len(head) - 1), max_size=8)):
+        head[place] = data.draw(st.integers(0, 255))
+    cut = data.draw(st.integers(0, len(head)))
+    found = detect(bytes(head[:cut]))
+    assert found is None or canonical(found) == found
+
+
+@given(st.text(alphabet=string.printable, max_size=200))
+@example("<")
+@example("<!")
+@example("<!DOCTYPE svg [<!ENTITY a 'b'>")
+@example("<?xml")
+def test_printable_text_is_taken_for_text_formats_only(text):
+    found = detect(text.encode())
+    textual = ("application/pdf", "application/postscript", "application/rtf", "image/svg+xml")
+    assert found is None or found.startswith("text/") or found in textual or "xml" in found
+
+
+def test_several_threads_may_detect_at_once():
+    content, content_type = PROVEN["dicom, by the library"]
+    found = []
+    threads = [threading.Thread(target=lambda: found.append(detect(content))) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert found == [content_type] * 8
+
+
+@named(
+    ("alias", "name"),
+    [
+        ("image/jpg", "image/jpeg"),
+        ("IMAGE/PNG", "image/png"),
+        ("text/html; charset=utf-8", "text/html"),
+        ("image/vnd.microsoft.icon", "image/x-icon"),
+        ("application/x-zip-compressed", "application/zip"),
+        ("audio/x-wav", "audio/wav"),
+        ("application/xml", "text/xml"),
+        ("text/x-custom", "text/x-custom"),
+    ],
+)
+def test_each_type_has_one_name(alias, name):
+    assert canonical(alias) == name
+
+
+@named("nonsense", [None, "", "png", "image/", "/png", "image/p ng", "image/*", "a/b/c"])
+def test_what_is_no_type_has_no_name(nonsense):
+    assert canonical(nonsense) is None
+
+
+@named(
+    ("detected", "declared", "filename", "decided"),
+    [
+        # the bytes
+        ("text/html", "image/png", "a.png", "text/html"),
+        ("image/png", "image/jpg", "a.jpg", "image/png"),
+        ("application/zip", "application/x-zip-compressed", None, "application/zip"),
+        ("application/vnd.android.package-archive", "application/pdf", "a.pdf", None),
+        # else the sender
+        (None, "text/csv", "a.txt", "text/csv"),
+        (None, "Text/CSV; charset=utf-8", None, "text/csv"),
+        (None, "application/x-custom", None, "application/x-custom"),
+        # else the name
+        (None, None, "a.csv", "text/csv"),
+        (None, "application/octet-stream", "a.csv", "text/csv"),
+        (None, "nonsense", "a.csv", "text/csv"),
+        # else nothing
+        (None, None, None, UNKNOWN),
+        (None, None, "README", UNKNOWN),
+    ],
+)
+def test_the_bytes_are_believed_then_the_sender_then_the_name(detected, declared, filename, decided):
+    assert decide(detected, declared, filename) == (decided or detected)
+
+
+@named(
+    ("detected", "declared", "filename", "decided"),
+    [
+        ("application/zip", None, "a.docx", DOCX),
+        ("application/zip", "application/octet-stream", "a.docx", DOCX),
+        ("application/zip", "application/epub+zip", None, "application/epub+zip"),
+        ("application/zip", "model/3mf", None, "model/3mf"),
+        ("application/x-ole-storage", None, "a.doc", "application/msword"),
+        ("text/xml", "application/atom+xml", None, "application/atom+xml"),
+        ("text/html", None, "README.md", "text/markdown"),
+        ("video/mp4", "audio/mp4", None, "audio/mp4"),
+        ("image/tiff", "image/x-nikon-nef", None, "image/x-nikon-nef"),
+        (XLSX, "application/vnd.ms-excel.sheet.macroEnabled.12", None, None),
+    ],
+)
+def test_a_claim_may_narrow_down_what_the_bytes_say(detected, declared, filename, decided):
+    expected = decided or canonical(declared)
+    assert decide(detected, declared, filename) == expected
+
+
+@named(
+    ("detected", "declared"),
+    [
+        ("application/zip", "application/pdf"),
+        ("application/zip", "image/png"),
+        ("application/zip", "text/html"),
+        ("application/zip", "application/xhtml+xml"),
+        ("application/gzip", DOCX),
+        ("application/gzip", "image/svg+xml"),
+        ("text/html", "text/plain"),
+        ("text/html", "text/css"),
+        ("image/tiff", "image/png"),
+        (XLSX, "application/vnd.ms-excel"),
+        (DOCX, "application/zip"),
+    ],
+)
+def test_a_claim_that_contradicts_the_bytes_is_not_believed(detected, declared):
+    assert decide(detected, declared, None) == detected
+
+
+@named("claimed", ["image/png", "image/jpg", "application/pdf", "video/mp4", DOCX, "font/woff2"])
+def test_a_signature_that_is_missing_refutes_a_claim(claimed):
+    assert refutes(None, claimed)
+
+
+@named("claimed", ["text/plain", "text/csv", "application/json", "audio/mpeg", "image/svg+xml"])
+def test_types_without_a_signature_are_not_refuted_by_its_absence(claimed):
+    assert not refutes(None, claimed)
+
+
+@named(
+    ("content", "claimed", "refuted"),
+    [
+        (PDF, "application/pdf", False),
+        (PDF, "application/x-pdf", False),
+        (PDF, "text/plain", True),
+        (SVG.encode(), "image/png", True),
+        (archive(("a", "b")), DOCX, False),
+    ],
+)
+def test_bytes_of_another_type_refute_a_claim(content, claimed, refuted):
+    assert refutes(detect(content), claimed) is refuted
