@@ -15,8 +15,12 @@ from sqlalchemy import Column, Integer, String, create_engine, select
 from sqlalchemy.orm import Session, declarative_base
 
 import sqlalchemy_file
-from sqlalchemy_file import File, FileField
+from sqlalchemy_file import File, FileField, ImageField
+from sqlalchemy_file.exceptions import MissingExtraError
 from sqlalchemy_file.storage import StorageManager
+
+# Loaded at the first use of an image, and by pytest itself.
+NEED_MORE = ("sqlalchemy_file.imaging.", "sqlalchemy_file.testing")
 
 Base = declarative_base()
 
@@ -38,10 +42,19 @@ def installed_alone() -> None:
 
 def every_module_imports() -> None:
     modules = pkgutil.walk_packages(sqlalchemy_file.__path__, "sqlalchemy_file.")
-    names = [module.name for module in modules]
+    names = [module.name for module in modules if not module.name.startswith(NEED_MORE)]
     for name in names:
         importlib.import_module(name)
     print(f"imported {len(names)} modules")
+
+
+def what_needs_an_extra_names_it() -> None:
+    message = ""
+    try:
+        ImageField()
+    except MissingExtraError as error:
+        message = str(error)
+    assert "sqlalchemy-file[image]" in message, f"without Pillow an ImageField says: {message!r}"
 
 
 def guides_local_storage_keeps_a_file() -> None:
@@ -66,6 +79,7 @@ def guides_local_storage_keeps_a_file() -> None:
 if __name__ == "__main__":
     installed_alone()
     every_module_imports()
+    what_needs_an_extra_names_it()
     with tempfile.TemporaryDirectory() as folder:
         os.chdir(folder)
         guides_local_storage_keeps_a_file()

@@ -66,7 +66,12 @@ def png_of_size(width: int, height: int) -> bytes:
 
 
 def png_chunk(name: bytes, content: bytes) -> bytes:
-    return struct.pack(">I", len(content)) + name + content + struct.pack(">I", zlib.crc32(name + content))
+    return (
+        struct.pack(">I", len(content))
+        + name
+        + content
+        + struct.pack(">I", zlib.crc32(name + content))
+    )
 
 
 def with_png_chunk(png: bytes, name: bytes, content: bytes) -> bytes:
@@ -75,5 +80,7 @@ def with_png_chunk(png: bytes, name: bytes, content: bytes) -> bytes:
 
 
 def animation(format_name: str, frames: int, size: tuple[int, int] = (64, 48)) -> bytes:
-    pictures = [Image.new("RGB", size, (n * 40 % 256, 90, 200 - n * 30 % 200)) for n in range(frames)]
+    pictures = [
+        Image.new("RGB", size, (n * 40 % 256, 90, 200 - n * 30 % 200)) for n in range(frames)
+    ]
     return encoded(pictures[0], format_name, save_all=True, append_images=pictures[1:])

@@ -114,7 +114,9 @@ def test_what_is_no_type_has_no_name(nonsense):
         (None, None, "README", UNKNOWN),
     ],
 )
-def test_the_bytes_are_believed_then_the_sender_then_the_name(detected, declared, filename, decided):
+def test_the_bytes_are_believed_then_the_sender_then_the_name(
+    detected, declared, filename, decided
+):
     assert decide(detected, declared, filename) == (decided or detected)
 
 

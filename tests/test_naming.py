@@ -22,7 +22,9 @@ def test_only_the_last_part_of_a_path_is_kept(raw, clean):
     assert clean_filename(raw) == clean
 
 
-@pytest.mark.parametrize("raw", [None, "", "/", ".", "..", "...", ". .", "a/..", "\u200b", "\n", " "])
+@pytest.mark.parametrize(
+    "raw", [None, "", "/", ".", "..", "...", ". .", "a/..", "\u200b", "\n", " "]
+)
 def test_a_file_that_nothing_names_is_unnamed(raw):
     assert clean_filename(raw) == "unnamed"
 
@@ -47,7 +49,9 @@ def test_decomposed_letters_are_composed():
     assert clean_filename("re\u0301sume\u0301.txt") == "r\u00e9sum\u00e9.txt"
 
 
-@pytest.mark.parametrize("name", ["Grüße – résumé – 你好.txt", ".bashrc", "a b.tar.gz", "12:30 Uhr.pdf"])
+@pytest.mark.parametrize(
+    "name", ["Grüße, résumé, 你好.txt", ".bashrc", "a b.tar.gz", "12:30 Uhr.pdf"]
+)
 def test_ordinary_names_stay_as_they_are(name):
     assert clean_filename(name) == name
 
@@ -55,7 +59,7 @@ def test_ordinary_names_stay_as_they_are(name):
 @pytest.mark.parametrize("suffix", [".pdf", ".tar.gz", ".文档"])
 def test_a_long_name_is_cut_before_its_suffix(suffix):
     cleaned = clean_filename("你好" * 200 + suffix)
-    assert cleaned.endswith("好" + suffix) or cleaned.endswith("你" + suffix)
+    assert cleaned.endswith(("好" + suffix, "你" + suffix))
     assert MAX_NAME_BYTES - 4 < len(cleaned.encode()) <= MAX_NAME_BYTES
 
 

@@ -11,7 +11,8 @@ import hashlib
 import io
 import os
 import tempfile
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import AsyncIterable, Callable, Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO, Protocol, cast
 
@@ -147,14 +148,10 @@ class StreamContent:
                 "give the File a new one"
             )
         chunks, self._chunks = self._chunks, None
-        spool = tempfile.SpooledTemporaryFile(max_size=SPOOL_SIZE)  # noqa: SIM115 (kept open)
-        try:
+        with closing_on_error(new_spool()) as spool:
             for chunk in chunks():
                 spool.write(_binary(chunk))
-        except BaseException:
-            spool.close()
-            raise
-        return cast("BinaryIO", spool)
+        return spool
 
     def size(self) -> int | None:
         return None if self._spool is None else self._spool.seek(0, os.SEEK_END)
@@ -168,6 +165,35 @@ class StreamContent:
 
     def release(self) -> None:
         """Keep the spool: it is the only copy of the bytes."""
+
+
+class AsyncStreamContent(StreamContent):
+    """An asynchronous stream, from where it stands: awaited once, into a spooled file."""
+
+    def __init__(self, chunks: AsyncIterable[bytes]) -> None:
+        super().__init__(self._refuse)
+        self._source: AsyncIterable[bytes] | None = chunks
+
+    @property
+    def is_fetched(self) -> bool:
+        return self._spool is not None
+
+    async def fetch(self) -> None:
+        """Read the stream; needed once, before `open`."""
+        source, self._source = self._source, None
+        if source is None:
+            return
+        self._chunks = None
+        with closing_on_error(new_spool()) as spool:
+            async for chunk in source:
+                spool.write(_binary(chunk))
+        self._spool = spool
+
+    def _refuse(self) -> Iterator[bytes]:
+        raise TypeError(
+            "an asynchronous source can be read by an AsyncSession only: give the File its bytes, "
+            "a binary file or an ordinary iterator"
+        )
 
 
 class Measured(io.RawIOBase):
@@ -207,6 +233,21 @@ class Measured(io.RawIOBase):
         return len(chunk)
 
 
+def new_spool() -> BinaryIO:
+    """Return a temporary file that is kept in memory up to `SPOOL_SIZE`."""
+    return cast("BinaryIO", tempfile.SpooledTemporaryFile(max_size=SPOOL_SIZE))
+
+
+@contextmanager
+def closing_on_error(spool: BinaryIO) -> Iterator[BinaryIO]:
+    """Close a file if it could not be filled."""
+    try:
+        yield spool
+    except BaseException:
+        spool.close()
+        raise
+
+
 def content_of(source: Any) -> Content:
     """Return the content that ``source`` stands for.
 
@@ -225,6 +266,8 @@ def content_of(source: Any) -> Content:
     handle = uploaded_file(source)
     if callable(getattr(handle, "read", None)):
         return HandleContent(handle) if _can_seek(handle) else StreamContent(_reads(handle))
+    if isinstance(source, AsyncIterable):
+        return AsyncStreamContent(source)
     if isinstance(source, Iterable) and not isinstance(source, dict | list | tuple | set):
         return StreamContent(lambda: iter(source))
     raise TypeError(
@@ -236,7 +279,7 @@ def content_of(source: Any) -> Content:
 def is_content(source: Any) -> bool:
     """Tell whether `content_of` would take ``source``."""
     return isinstance(
-        source, str | bytes | bytearray | memoryview | os.PathLike | Iterator
+        source, str | bytes | bytearray | memoryview | os.PathLike | Iterator | AsyncIterable
     ) or callable(getattr(uploaded_file(source), "read", None))
 
 

@@ -10,11 +10,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Self, TypeVar
 
 from sqlalchemy_file.base import BaseFile
-from sqlalchemy_file.content import Content, PathContent, content_of, upload_attribute
+from sqlalchemy_file.content import (
+    AsyncStreamContent,
+    Content,
+    PathContent,
+    content_of,
+    upload_attribute,
+)
 from sqlalchemy_file.detection import HEAD_SIZE, UNKNOWN, decide, detect, essence
 from sqlalchemy_file.exceptions import ContentSpentError
 from sqlalchemy_file.naming import clean_filename, guess_type
-from sqlalchemy_file.objects import StoredObject, fresh_key, public_url, store_object
+from sqlalchemy_file.objects import StoredObject, Upload, fresh_key, public_url
 from sqlalchemy_file.records import relocated
 from sqlalchemy_file.storage import Attributes, StorageManager, StoredFile
 from sqlalchemy_file.storage.attributes import attributes_of
@@ -138,6 +144,16 @@ class File(BaseFile):
             if self.get(name) is None and default is not None:
                 self[name] = dict(default)
 
+    @property
+    def needs_await(self) -> bool:
+        """Whether the content comes from an asynchronous source that was not read yet."""
+        return isinstance(self._content, AsyncStreamContent) and not self._content.is_fetched
+
+    async def fetch_content(self) -> None:
+        """Read an asynchronous source."""
+        if isinstance(self._content, AsyncStreamContent):
+            await self._content.fetch()
+
     def apply_validators(self, validators: Sequence[Validator], key: str = "") -> None:
         """Let each validator look at the file, in order; the first refusal is raised."""
         for validator in validators:
@@ -145,22 +161,28 @@ class File(BaseFile):
         if self._content is not None:
             self._content.release()
 
-    def save_to_storage(
-        self, upload_storage: str | None = None, *, key: str | None = None, folder: str = ""
-    ) -> None:
-        """Store the content, from its start, and turn this file into the record of it.
+    def save_to_storage(self, upload_storage: str | None = None) -> None:
+        """Store the content, from its start, and turn this file into the record of it."""
+        upload = self.upload(upload_storage or self._storage or StorageManager.get_default())
+        self.uploaded(upload, upload.run())
+
+    def upload(self, storage_name: str, *, key: str | None = None, folder: str = "") -> Upload:
+        """Return the upload of the content.
 
         The key is a new UUIDv7, behind ``folder`` (which ends with a slash) where one is given.
-        ``key`` is a whole key instead; one that is taken is refused with `ObjectExistsError`.
+        ``key`` is a whole key instead; one that is taken will be refused.
         """
-        storage_name = upload_storage or self._storage or StorageManager.get_default()
         self._undo = self._undo or (_snapshot(self), False)
         self._folder = folder
         self._begun = []
         attributes = attributes_of(
             self["filename"], self["content_type"], self.get("extra"), self.get("headers")
         )
-        stored = self._put(self._unspent(), storage_name, key, attributes)
+        return self._upload(self._unspent(), storage_name, key, attributes)
+
+    def uploaded(self, upload: Upload, stored: StoredObject) -> None:
+        """Turn this file into the record of what was stored."""
+        self._account_for(upload)
         self.update(
             files=[stored.path],
             size=stored.size,
@@ -168,7 +190,7 @@ class File(BaseFile):
             extra=self._described_extra(),
             headers=self.get("headers"),
             file_id=stored.key,
-            upload_storage=storage_name,
+            upload_storage=upload.storage_name,
             uploaded_at=datetime.now(UTC).isoformat(),
             path=stored.path,
             url=public_url(stored.path),
@@ -216,7 +238,9 @@ class File(BaseFile):
             described.get("filename"), described.get("content_type"), extra, headers
         )
         storage_name = upload_storage or self.get("upload_storage") or StorageManager.get_default()
-        stored = self._put(source, storage_name, name, attributes)
+        upload = self._upload(source, storage_name, name, attributes)
+        stored = upload.run()
+        self._account_for(upload)
         self["files"] = [*self["files"], stored.path]
         source.release()
         return StoredFile(
@@ -294,18 +318,20 @@ class File(BaseFile):
         extra.setdefault("content_type", self["content_type"])
         return {**extra, "meta_data": {**described, **(extra.get("meta_data") or {})}}
 
-    def _put(
+    def _upload(
         self, content: Content, storage_name: str, key: str | None, attributes: Attributes
-    ) -> StoredObject:
-        """Store an object, and keep account of it, whatever happens."""
-        if key is not None:
-            # A key that a program chose may be somebody else's, until it is known to be ours.
-            stored = store_object(content, storage_name, key, attributes, exclusive=True)
-            self._begun.append(stored.path)
-            return stored
-        key = fresh_key(self.get("file_id") or self._folder)
-        self._begun.append(StorageManager.path(storage_name, key))
-        return store_object(content, storage_name, key, attributes, exclusive=False)
+    ) -> Upload:
+        chosen = key or fresh_key(self.get("file_id") or self._folder)
+        upload = Upload(content, storage_name, chosen, attributes, exclusive=key is not None)
+        if not upload.exclusive:
+            self._begun.append(StorageManager.path(storage_name, chosen))
+        return upload
+
+    def _account_for(self, upload: Upload) -> None:
+        # A key of our own is noted before its first byte leaves, whatever happens then. One that
+        # a program chose may be somebody else's, until it is known to be ours.
+        if upload.exclusive:
+            self._begun.append(StorageManager.path(upload.storage_name, upload.key))
 
 
 F = TypeVar("F", bound=File)

@@ -1,7 +1,9 @@
-"""Stores one object of a file, and says what was stored."""
+"""One object of a file: how it is stored, and what was stored."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import BinaryIO, cast
 
@@ -9,7 +11,13 @@ from uuid_utils import uuid7
 
 from sqlalchemy_file.content import Content, Measured
 from sqlalchemy_file.exceptions import StorageError
-from sqlalchemy_file.storage import Attributes, HasPublicURL, StorageManager
+from sqlalchemy_file.storage import (
+    AsyncStorage,
+    Attributes,
+    HasPublicURL,
+    Storage,
+    StorageManager,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,26 +30,57 @@ class StoredObject:
     checksum: str
 
 
-def store_object(
-    content: Content, storage_name: str, key: str, attributes: Attributes, *, exclusive: bool
-) -> StoredObject:
-    """Store all of a content under a key; with ``exclusive``, only if that key is free.
+@dataclass(frozen=True, slots=True)
+class Upload:
+    """One object about to be stored: all of a content, under a key.
 
-    An error of the content passes through as it is, any other is a `StorageError`.
+    With ``exclusive`` a key that is taken is refused with `ObjectExistsError`. An error of the
+    content passes through as it is, any other is a `StorageError`.
     """
-    storage = StorageManager.storage(storage_name)
-    measured = Measured(content.open())
-    try:
-        storage.put(key, cast("BinaryIO", measured), attributes, exclusive=exclusive)
-    except StorageError as error:
-        error.storage = error.storage or storage_name
-        raise
-    except Exception as error:
-        if measured.error is not None:
+
+    content: Content
+    storage_name: str
+    key: str
+    attributes: Attributes
+    exclusive: bool
+
+    @property
+    def storage(self) -> Storage:
+        return StorageManager.storage(self.storage_name)
+
+    def run(self) -> StoredObject:
+        """Store it from this thread."""
+        with self._measured() as measured:
+            self.storage.put(
+                self.key, cast("BinaryIO", measured), self.attributes, exclusive=self.exclusive
+            )
+        return self._stored(measured)
+
+    async def arun(self) -> StoredObject:
+        """Store it with the storage's own coroutine, which it must have."""
+        storage = cast("AsyncStorage", self.storage)
+        with self._measured() as measured:
+            await storage.aput(
+                self.key, cast("BinaryIO", measured), self.attributes, exclusive=self.exclusive
+            )
+        return self._stored(measured)
+
+    @contextmanager
+    def _measured(self) -> Iterator[Measured]:
+        measured = Measured(self.content.open())
+        try:
+            yield measured
+        except StorageError as error:
+            error.storage = error.storage or self.storage_name
             raise
-        raise StorageError(str(error), storage=storage_name, key=key) from error
-    path = StorageManager.path(storage_name, key)
-    return StoredObject(key, path, measured.size, measured.checksum)
+        except Exception as error:
+            if measured.error is not None:
+                raise
+            raise StorageError(str(error), storage=self.storage_name, key=self.key) from error
+
+    def _stored(self, measured: Measured) -> StoredObject:
+        path = StorageManager.path(self.storage_name, self.key)
+        return StoredObject(self.key, path, measured.size, measured.checksum)
 
 
 def fresh_key(neighbour: str = "") -> str:

@@ -72,7 +72,7 @@ class _Batch(Generic[T]):
             except BaseException as error:  # noqa: BLE001 (kept as the outcome)
                 self._failed(index, error)
 
-    async def awork(self, loop: asyncio.AbstractEventLoop) -> None:
+    async def awork(self) -> None:
         """Carry out one operation after the other, awaiting each."""
         while (index := self.take()) is not None:
             operation = self.operations[index]
@@ -80,7 +80,7 @@ class _Batch(Generic[T]):
                 if operation.arun is not None:
                     value = await operation.arun()
                 else:
-                    value = await loop.run_in_executor(_threads(), _in_worker, operation.run)
+                    value = await in_thread(operation.run)
                 self.outcomes[index] = Outcome(value=value)
             except BaseException as error:  # noqa: BLE001 (kept as the outcome)
                 self._failed(index, error)
@@ -114,6 +114,16 @@ def results(outcomes: Sequence[Outcome[T]]) -> list[T]:
         if outcome.error is not None:
             raise outcome.error
     return [outcome.value for outcome in outcomes]  # type: ignore[misc]
+
+
+async def in_thread(function: Callable[[], T]) -> T:
+    """Run a function in a worker thread, and wait for its end even when cancelled."""
+    future = asyncio.get_running_loop().run_in_executor(_threads(), _in_worker, function)
+    try:
+        return await asyncio.shield(future)
+    except asyncio.CancelledError:
+        await asyncio.wait([future])
+        raise
 
 
 def later(job: Callable[[], None]) -> None:
@@ -156,9 +166,7 @@ def _work_alone(batch: _Batch[Any]) -> None:
 
 async def _run_awaited(batch: _Batch[Any], limit: int) -> None:
     loop = asyncio.get_running_loop()
-    workers = {
-        loop.create_task(batch.awork(loop)) for _ in range(min(limit, len(batch.operations)))
-    }
+    workers = {loop.create_task(batch.awork()) for _ in range(min(limit, len(batch.operations)))}
     cancelled: asyncio.CancelledError | None = None
     while workers:
         try:

@@ -40,6 +40,16 @@ def thumbnail_of(file: File) -> Image.Image:
     return opened(StorageManager.get_file(file["thumbnail"]["path"]).read())
 
 
+def swapped_profile() -> bytes:
+    """Return a colour profile under which red is green and green is red."""
+    profile = bytearray(ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes())
+    count = int.from_bytes(profile[128:132], "big")
+    tags = {bytes(profile[at : at + 4]): at for at in range(132, 132 + 12 * count, 12)}
+    profile[tags[b"rXYZ"] : tags[b"rXYZ"] + 4] = b"gXYZ"
+    profile[tags[b"gXYZ"] : tags[b"gXYZ"] + 4] = b"rXYZ"
+    return bytes(profile).replace("sRGB".encode("utf-16-be"), "Test".encode("utf-16-be"))
+
+
 def test_a_thumbnail_is_stored_and_described(process):
     file = process(ThumbnailGenerator((50, 50)), encoded(noise(301, 207)))
     thumbnail = file["thumbnail"]
@@ -67,11 +77,10 @@ def test_the_thumbnail_is_a_png_of_128_pixels_unless_told_otherwise(process):
 @named("mode", ["1", "L", "LA", "P", "RGB", "RGBA", "CMYK", "I;16", "F"])
 def test_every_kind_of_picture_becomes_every_format(process, mode, format_name):
     source = {"F": "TIFF", "CMYK": "TIFF"}.get(mode, "PNG")
-    content = encoded(quadrants().convert("L").convert("I").convert(mode), source) if mode in (
-        "I;16",
-        "F",
-    ) else encoded(quadrants().convert(mode), source)
-    file = process(ThumbnailGenerator((20, 20), format_name), content)
+    picture = quadrants().convert("L").convert("I") if mode in ("I;16", "F") else quadrants()
+    file = process(
+        ThumbnailGenerator((20, 20), format_name), encoded(picture.convert(mode), source)
+    )
     assert thumbnail_of(file).size == (20, 15)
 
 
@@ -90,7 +99,9 @@ def test_a_picture_stands_upright_whatever_its_exif_orientation(process, orienta
 def test_notes_about_place_and_camera_stay_behind(process, format_name):
     notes = turned(quadrants(), 1)
     notes[0x010F] = "a camera"
-    file = process(ThumbnailGenerator((20, 20), format_name), encoded(quadrants(), "JPEG", exif=notes))
+    file = process(
+        ThumbnailGenerator((20, 20), format_name), encoded(quadrants(), "JPEG", exif=notes)
+    )
     assert b"a camera" not in StorageManager.get_file(file["thumbnail"]["path"]).read()
 
 
@@ -108,7 +119,9 @@ def test_a_transparent_colour_is_kept(process):
     picture = Image.new("RGB", (80, 60), "red")
     picture.paste("lime", (0, 0, 40, 60))
     content = encoded(picture, "PNG", transparency=(0, 255, 0))
-    alpha = thumbnail_of(process(ThumbnailGenerator((20, 20)), content)).convert("RGBA").getchannel("A")
+    alpha = (
+        thumbnail_of(process(ThumbnailGenerator((20, 20)), content)).convert("RGBA").getchannel("A")
+    )
     assert (alpha.getpixel((2, 2)), alpha.getpixel((17, 2))) == (0, 255)
 
 
@@ -152,11 +165,23 @@ def test_the_first_frame_stands_for_an_animation(process, format_name):
 
 
 def test_colours_of_another_space_are_converted_to_srgb(process):
-    lab = ImageCms.ImageCmsProfile(ImageCms.createProfile("XYZ")).tobytes()
-    plain = process(ThumbnailGenerator((20, 20)), encoded(quadrants()))
-    profiled = process(ThumbnailGenerator((20, 20)), encoded(quadrants(), icc_profile=lab))
-    assert "icc_profile" not in thumbnail_of(profiled).info
-    assert thumbnail_of(plain).tobytes() != b""
+    content = encoded(Image.new("RGB", (80, 60), "red"), "PNG", icc_profile=swapped_profile())
+    thumbnail = thumbnail_of(process(ThumbnailGenerator((20, 20)), content))
+    assert thumbnail.getpixel((5, 5)) == pytest.approx((0, 255, 0), abs=2)
+    assert "icc_profile" not in thumbnail.info
+
+
+def test_colours_in_srgb_stay_as_they_are(process):
+    srgb = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    content = encoded(quadrants(), "JPEG", icc_profile=srgb)
+    assert corners(thumbnail_of(process(ThumbnailGenerator((20, 20)), content))) == UPRIGHT
+
+
+def test_colours_for_print_become_colours_for_the_screen(process):
+    content = encoded(Image.new("CMYK", (80, 60), (0, 255, 255, 0)), "JPEG")
+    thumbnail = thumbnail_of(process(ThumbnailGenerator((20, 20), "WEBP"), content))
+    assert thumbnail.mode == "RGB"
+    assert thumbnail.getpixel((5, 5)) == pytest.approx((255, 0, 0), abs=12)
 
 
 def test_a_profile_that_cannot_be_read_is_passed_over(process):
@@ -198,7 +223,9 @@ def test_options_of_the_file_go_out_with_its_thumbnail(process):
             seen.append(options)
             return super().store_content(content, *arguments, **options)
 
-    file = Seen(encoded(noise()), filename="a.png", extra={"acl": "public-read"}, headers={"x-a": "b"})
+    file = Seen(
+        encoded(noise()), filename="a.png", extra={"acl": "public-read"}, headers={"x-a": "b"}
+    )
     file.prepare()
     file.save_to_storage("pictures")
     ThumbnailGenerator().process(file, "pictures")
@@ -218,7 +245,7 @@ def test_the_stream_stands_at_its_start_afterwards(process):
 
 @named("wrong", [(0, 5), (5,), (5.5, 5)])
 def test_impossible_sizes_are_refused_when_the_generator_is_made(wrong):
-    with pytest.raises(ValueError, match="size is|unpack"):
+    with pytest.raises(ValueError, match=r"size is|unpack"):
         ThumbnailGenerator(wrong)
 
 

@@ -101,7 +101,7 @@ def test_a_large_photo_is_decoded_at_a_reduced_size(process):
     whole = time.thread_time() - started
     started = time.thread_time()
     process(Variants(small=(128, 128)), photo)
-    assert time.thread_time() - started < whole / 2
+    assert time.thread_time() - started < whole / 2, whole
 
 
 def test_a_file_that_is_no_picture_raises(process):
@@ -116,7 +116,7 @@ def test_at_least_one_variant_is_named():
 
 @named("wrong", [{"size": (0, 9)}, {"size": (9, 9, 9)}, {"size": (9, 9), "quality": 101}])
 def test_impossible_variants_are_refused_when_made(wrong):
-    with pytest.raises(ValueError, match="size is|quality is"):
+    with pytest.raises(ValueError, match=r"size is|quality is"):
         Variant(**wrong)
 
 

@@ -132,9 +132,8 @@ def _insert_the_same_file_twice(world: World, execute: Execute) -> None:
     execute(insert(Document), [{"attachment": file}, {"attachment": file}])
 
 
-def _insert_a_saved_file(world: World, execute: Execute) -> None:
-    with world.session() as session:
-        file = session.scalars(select(Document).where(Document.title == "a")).one().attachment
+def _insert_a_saved_file(_world: World, execute: Execute) -> None:
+    file = execute(select(Document.attachment).where(Document.title == "a")).scalar_one()
     execute(insert(Document), [{"attachment": file}])
 
 
@@ -211,15 +210,13 @@ def _update_many_by_parameters(world: World, execute: Execute) -> None:
     )
 
 
-def _update_to_its_own_file(world: World, execute: Execute) -> None:
-    with world.session() as session:
-        file = session.scalars(select(Document).where(Document.title == "b")).one().attachment
+def _update_to_its_own_file(_world: World, execute: Execute) -> None:
+    file = execute(select(Document.attachment).where(Document.title == "b")).scalar_one()
     execute(update(Document).where(Document.title == "b").values(attachment=file))
 
 
-def _update_to_the_file_of_another(world: World, execute: Execute) -> None:
-    with world.session() as session:
-        file = session.scalars(select(Document).where(Document.title == "a")).one().attachment
+def _update_to_the_file_of_another(_world: World, execute: Execute) -> None:
+    file = execute(select(Document.attachment).where(Document.title == "a")).scalar_one()
     execute(update(Document).where(Document.title == "b").values(attachment=file))
 
 

@@ -640,6 +640,7 @@ def session_garbage_collected(world: World) -> None:
     _change_everything(world, session)
     del session
     gc.collect()
+    world.eventually(lambda: len(world.objects()) == 3)
     assert _is_unchanged(world)
 
 
@@ -650,7 +651,7 @@ def connection_garbage_collected(world: World) -> None:
     assert len(world.objects()) == 1
     del connection
     gc.collect()
-    assert world.objects() == {}
+    world.eventually(lambda: world.objects() == {})
 
 
 @scenario
@@ -713,9 +714,9 @@ def a_stale_row_noticed_by_its_version(world: World) -> None:
     assert world.label(Versioned.body) == "newer"
 
 
-@scenario
+@blocking.where(without=("static",), because="There is no pool of several connections.")
 def a_pool_connection_used_by_one_transaction_after_another(world: World) -> None:
-    engine = world.new_engine(pool_size=1, max_overflow=0) if not world.through_asyncio else None
+    engine = world.new_engine(pool_size=1, max_overflow=0)
     for number in range(3):
         with world.session(engine) as session:
             session.add(Document(attachment=world.file(f"lost {number}")))

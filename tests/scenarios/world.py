@@ -245,7 +245,14 @@ class World:
         finally:
             logger.removeHandler(handler)
 
-    # several at once
+    # several at once, or later
+
+    def eventually(self, holds: Callable[[], bool]) -> None:
+        """Wait for what a finalizer has left to a thread in the background."""
+        deadline = time.monotonic() + PATIENCE
+        while not holds():
+            assert time.monotonic() < deadline, "it did not happen in time"
+            time.sleep(0.01)
 
     def at_once(self, *works: Callable[[], T]) -> list[T]:
         """Run every function in a thread of its own, and return what they return, in order."""

@@ -57,7 +57,7 @@ def test_an_unknown_address_is_refused_without_repeating_it(address: str) -> Non
     "address", ["file://host/folder", "file://folder", "file:///folder?x=1", "memory://name"]
 )
 def test_an_address_that_says_too_much_is_refused(address: str) -> None:
-    with pytest.raises(ValueError, match="the address of a (folder|storage in memory) is"):
+    with pytest.raises(ValueError, match=r"the address of a (folder|storage in memory) is"):
         adapt(address)
 
 

@@ -273,7 +273,7 @@ class TestFailures:
             port = unused.getsockname()[1]
         storage = adapt(Container("bucket", {}, s3_driver(port=port)))
         for action in (lambda: put(storage, "key"), lambda: read(storage, "key")):
-            with pytest.raises(StorageError, match="key 'key': .*Connection refused") as caught:
+            with pytest.raises(StorageError, match=r"key 'key': .*Connection refused") as caught:
                 action()
             assert isinstance(caught.value.__cause__, requests.ConnectionError)
         with pytest.raises(DeletionError) as deletion:
@@ -302,7 +302,7 @@ class TestAnswersOfOddServers:
             server = answering(answer)
             port = server.__enter__()
             servers.append(server)
-            driver = MinIOStorageDriver("key", "secret", False, "127.0.0.1", port)  # noqa: FBT003
+            driver = MinIOStorageDriver("key", "secret", False, "127.0.0.1", port)
             return LibcloudStorage(Container("bucket", {}, driver))
 
         yield serve
@@ -389,10 +389,10 @@ class TestAnswersOfOddServers:
 
     def test_keys_of_a_server_that_encodes_none_are_taken_as_they_are(self, served: Any) -> None:
         body = (
-            "<ListBucketResult><IsTruncated>false</IsTruncated><Contents><Key>a+b%20</Key>"
-            "<Size>1</Size><LastModified>2026-01-02T03:04:05.678Z</LastModified>"
-            "</Contents></ListBucketResult>"
-        ).encode()
+            b"<ListBucketResult><IsTruncated>false</IsTruncated><Contents><Key>a+b%20</Key>"
+            b"<Size>1</Size><LastModified>2026-01-02T03:04:05.678Z</LastModified>"
+            b"</Contents></ListBucketResult>"
+        )
         assert keys(served(lambda request: Answer(200, body))) == ["a+b%20"]
 
 

@@ -63,7 +63,7 @@ class TestNames:
         with pytest.raises(RuntimeError, match=r"nope storage has not been added \(added: none\)"):
             StorageManager.get("nope")
 
-    @pytest.mark.parametrize("clear", [StorageManager.clear, StorageManager._clear])  # noqa: SLF001
+    @pytest.mark.parametrize("clear", [StorageManager.clear, StorageManager._clear])
     def test_clear_forgets_them_all(self, clear: object) -> None:
         StorageManager.add_storage("name", "memory://")
         clear()  # type: ignore[operator]
@@ -97,7 +97,7 @@ class TestNames:
 class TestPaths:
     def test_a_path_is_split_at_its_last_slash(self) -> None:
         assert StorageManager.resolve("a/b/c") == ("a/b", "c")
-        assert StorageManager._get_storage_and_file_id("a/b") == ("a", "b")  # noqa: SLF001
+        assert StorageManager._get_storage_and_file_id("a/b") == ("a", "b")
 
     def test_behind_the_longest_name_that_was_added(self) -> None:
         StorageManager.add_storage("a", "memory://")
@@ -140,9 +140,9 @@ class TestFiles:
 
     @pytest.mark.parametrize(
         "content",
-        [b"bytes", "bytes", bytearray(b"bytes"), io.BytesIO(b"bytes"), iter([b"by", b"tes"]), [b"bytes"]],
+        [b"bytes", "bytes", bytearray(b"bytes"), io.BytesIO(b"bytes"), iter([b"by", b"tes"])],
         ids=lambda content: type(content).__name__,
-    )  # fmt: skip
+    )
     def test_content_of_any_kind_is_saved(self, storage: MemoryStorage, content: object) -> None:
         file = StorageManager.save_file("key", content)
         assert (file.name, file.size, file.read()) == ("key", 5, b"bytes")

@@ -46,12 +46,9 @@ def test_wildcards_and_other_names_of_a_type_are_understood(allowed):
     assert accepts([allowed], File(PNG))
 
 
-@pytest.mark.parametrize("allowed", ["video/*", "imag/*", "image/p*ng/"])
-def test_a_wildcard_stands_for_a_whole_subtype_only(allowed):
-    try:
-        assert not accepts([allowed], File(PNG))
-    except ValueError as error:
-        assert "is no content type" in str(error)
+@pytest.mark.parametrize("allowed", ["video/*", "imag/*", "image/pn"])
+def test_other_types_are_not_matched(allowed):
+    assert not accepts([allowed], File(PNG))
 
 
 def test_the_bytes_are_judged_not_the_claim():
@@ -97,7 +94,7 @@ def test_a_list_of_text_is_expected(wrong):
         ContentTypeValidator(wrong)
 
 
-@pytest.mark.parametrize("wrong", ["png", "", "*", "image/", "*/png"])
+@pytest.mark.parametrize("wrong", ["png", "", "*", "image/", "*/png", "image/p*"])
 def test_what_is_no_type_is_refused_when_the_validator_is_made(wrong):
     with pytest.raises(ValueError, match="is no content type: expected one as"):
         ContentTypeValidator([wrong])

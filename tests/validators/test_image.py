@@ -145,7 +145,9 @@ def test_the_allowed_types_say_which_formats_are_decoded():
 def test_formats_say_which_types_are_allowed():
     validator = ImageValidator(formats=["jpg"])
     assert validate(validator, encoded(noise(), "JPEG"))["width"] == 64
-    with pytest.raises(ContentTypeValidationError, match=r"Allowed content_types are: \['image/jpeg'\]"):
+    with pytest.raises(
+        ContentTypeValidationError, match=r"Allowed content_types are: \['image/jpeg'\]"
+    ):
         validate(validator, encoded(noise()))
 
 
@@ -234,12 +236,10 @@ def test_a_limit_of_no_pixels_is_refused(size):
     ("name", "head"),
     [(b"zTXt", b"a\0\0"), (b"iCCP", b"a\0\0"), (b"iTXt", b"a\0\1\0\0\0")],
 )
-def test_text_that_unpacks_to_an_enormous_size_is_refused_or_passed_over(name, head):
+def test_text_that_unpacks_to_an_enormous_size_is_refused(name, head):
     bomb = head + zlib.compress(bytes(80_000_000), 9)
-    try:
+    with pytest.raises(InvalidImageError, match="Provide valid image file"):
         validate(ImageValidator(), with_png_chunk(encoded(noise()), name, bomb))
-    except InvalidImageError as error:
-        assert error.msg == "Provide valid image file"
 
 
 def test_a_script_in_the_guise_of_a_gif_is_refused():
@@ -256,7 +256,9 @@ def test_a_script_in_the_guise_of_a_gif_is_refused():
 )
 def test_odd_but_readable_files_give_no_warning(remark):
     _, name, content = remark
-    assert validate(ImageValidator(), with_png_chunk(encoded(noise()), name, content))["width"] == 64
+    assert (
+        validate(ImageValidator(), with_png_chunk(encoded(noise()), name, content))["width"] == 64
+    )
 
 
 def test_a_jpeg_with_broken_exif_gives_no_warning():

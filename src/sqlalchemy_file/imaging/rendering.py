@@ -108,9 +108,9 @@ def _scaled(
 
 def _filterable(image: Image.Image) -> Image.Image:
     """Return a picture with eight bits a channel and no palette, its transparency in a channel."""
-    if image.mode in ("RGB", "RGBA", "L", "LA", "CMYK") and not image.has_transparency_data:
-        return image
     if image.mode in ("RGBA", "LA"):
+        return image
+    if image.mode in ("RGB", "L", "CMYK") and not image.has_transparency_data:
         return image
     if image.mode.startswith(("I", "F")):
         return _eight_bits(image)
@@ -149,7 +149,7 @@ def _converted(image: Image.Image, profile: bytes) -> Image.Image:
 
 def _encoded(image: Image.Image, variant: Variant) -> Rendition:
     name = format_name(variant.format)
-    plain = _opaque(image) if name in _OPAQUE else _coloured(image) if name != "PNG" else image.copy()
+    plain = _fit_for(image, name)
     plain.info = {}  # notes of the original: place, camera, preview, comments
     options = dict(_OPTIONS.get(name, {}))
     if variant.quality is not None:
@@ -164,11 +164,13 @@ def _encoded(image: Image.Image, variant: Variant) -> Rendition:
     )
 
 
-def _opaque(image: Image.Image) -> Image.Image:
-    """Return a copy without transparency, on white."""
-    if image.mode not in ("RGBA", "LA"):
+def _fit_for(image: Image.Image, name: str) -> Image.Image:
+    """Return a copy in a mode that a format can hold; what it can't show through is white."""
+    if image.mode not in ("RGBA", "LA") or name == "PNG":
         return image.copy()
     colour = image.convert("RGBA")
+    if name not in _OPAQUE:
+        return colour
     page = Image.new("RGB", image.size, "white")
     page.paste(colour, mask=colour.getchannel("A"))
     return page

@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import cache
 from pathlib import Path
 from typing import Any, BinaryIO, Protocol, runtime_checkable
 
@@ -112,6 +113,16 @@ class AsyncStorage(Protocol):
     def alist(
         self, prefix: str = "", start_after: str | None = None
     ) -> AsyncIterator[ObjectInfo]: ...
+
+
+def is_native(storage: Storage) -> bool:
+    """Tell whether a storage has native coroutines; else worker threads wait for it."""
+    return _has_coroutines(type(storage))
+
+
+@cache
+def _has_coroutines(kind: type) -> bool:
+    return issubclass(kind, AsyncStorage)
 
 
 @runtime_checkable

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from typing import TypeVar
 
 from sqlalchemy_file.storage.base import Attributes
 from sqlalchemy_file.storage.drafts import Draft, can_be_unnamed
@@ -14,7 +16,9 @@ from sqlalchemy_file.storage.files import refuse_taken
 from sqlalchemy_file.storage.folders import Route
 from sqlalchemy_file.storage.sidecars import draft_sidecar, publish_both
 
-_ATTEMPTS = 100  # how often a folder may be removed under a writer's hands before it gives up
+T = TypeVar("T")
+
+_ATTEMPTS = 200  # of a writer under whose hands a folder is removed, in some ten seconds
 
 
 @dataclass(slots=True, kw_only=True)
@@ -55,16 +59,19 @@ class Writer:
         if self.create:
             os.makedirs(self.root, exist_ok=True)  # noqa: PTH103
 
+    def _raise_if_root_is_gone(self) -> None:
+        if not os.path.isdir(self.root):  # noqa: PTH112
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), self.root)
+
     def _begin(self, stack: ExitStack, folders: Sequence[str]) -> tuple[Route, Draft]:
         """Return the way to the object, and an empty draft of it there."""
-        for attempt in range(_ATTEMPTS):
+        for _ in _attempts():
             try:
                 route = Route(self.root, folders, create=True, hold=self.hold)
             except FileNotFoundError:
                 # The root is gone, or a folder, empty once more, was removed just now.
-                if attempt and not folders:
-                    raise
                 self.make_root()
+                self._raise_if_root_is_gone()
                 continue
             stack.enter_context(route)
             try:
@@ -83,7 +90,11 @@ class Writer:
     ) -> Draft | None:
         if not self.sidecars:
             return None
-        sidecar = draft_sidecar(stack, route.last, attributes, unnamed=self._nameless(route))
+
+        def draft() -> Draft | None:
+            return draft_sidecar(stack, route.last, attributes, unnamed=self._nameless(route))
+
+        sidecar = self._insist(route, draft)
         if sidecar is not None and self.fsync:
             sidecar.sync()
         return sidecar
@@ -91,17 +102,35 @@ class Writer:
     def _publish(
         self, route: Route, name: str, draft: Draft, sidecar: Draft | None, *, exclusive: bool
     ) -> None:
-        for _ in range(_ATTEMPTS):
-            try:
-                if self.sidecars:
-                    publish_both(route.last, name, draft, sidecar, exclusive=exclusive)
-                else:
-                    draft.publish(route.last, name, exclusive=exclusive)
-            except FileNotFoundError:
-                route.again()
+        def publish() -> None:
+            if self.sidecars:
+                publish_both(route.last, name, draft, sidecar, exclusive=exclusive)
             else:
-                return
+                draft.publish(route.last, name, exclusive=exclusive)
+
+        self._insist(route, publish)
+
+    def _insist(self, route: Route, action: Callable[[], T]) -> T:
+        """Do something in the last folder, which is made anew whenever somebody removed it."""
+        for attempt in _attempts():
+            try:
+                if attempt:
+                    route.again()
+                return action()
+            except FileNotFoundError:
+                self._raise_if_root_is_gone()
         raise _gave_up()
+
+
+def _attempts() -> Iterator[int]:
+    """Count the attempts, pausing longer and longer between them.
+
+    A folder that is being removed can still be entered for as long as the disk takes to remove it.
+    """
+    for attempt in range(_ATTEMPTS):
+        if attempt > 2:
+            time.sleep(min(attempt, 50) / 1000)
+        yield attempt
 
 
 def _gave_up() -> FileNotFoundError:

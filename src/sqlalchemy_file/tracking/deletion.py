@@ -5,11 +5,12 @@ from __future__ import annotations
 import logging
 from collections import defaultdict
 from collections.abc import Iterable
-from functools import partial
+from typing import cast
 
 from sqlalchemy_file.exceptions import DeletionError
-from sqlalchemy_file.storage import StorageManager
-from sqlalchemy_file.transfer import Operation, carry_out
+from sqlalchemy_file.storage import AsyncStorage, StorageManager
+from sqlalchemy_file.storage.base import is_native
+from sqlalchemy_file.transfer import Operation, carry_out, in_thread
 
 logger = logging.getLogger("sqlalchemy_file")
 
@@ -24,7 +25,7 @@ def discard(paths: Iterable[str]) -> None:
         for storage_name, keys in _by_storage(paths).items()
         for start in range(0, len(keys), BATCH_SIZE)
     ]
-    operations = [Operation(partial(_delete, name, keys)) for name, keys in batches]
+    operations = [_deleting(name, keys) for name, keys in batches]
     for (storage_name, keys), outcome in zip(
         batches, carry_out(operations, go_on=True), strict=True
     ):
@@ -40,8 +41,18 @@ def _by_storage(paths: Iterable[str]) -> dict[str, list[str]]:
     return keys
 
 
-def _delete(storage_name: str, keys: list[str]) -> None:
-    StorageManager.storage(storage_name).delete(keys)
+def _deleting(storage_name: str, keys: list[str]) -> Operation[None]:
+    def run() -> None:
+        StorageManager.storage(storage_name).delete(keys)
+
+    async def arun() -> None:
+        storage = StorageManager.storage(storage_name)
+        if is_native(storage):
+            await cast("AsyncStorage", storage).adelete(keys)
+        else:
+            await in_thread(run)
+
+    return Operation(run, arun)
 
 
 def _log(storage_name: str, keys: list[str], error: BaseException) -> None:

@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from itertools import chain
+from typing import Protocol, cast
 
 from uuid_utils import uuid7
 
 from sqlalchemy_file.file import File
+from sqlalchemy_file.objects import StoredObject, Upload
 from sqlalchemy_file.records import paths_of
-from sqlalchemy_file.storage import StorageManager
-from sqlalchemy_file.storage.base import named
+from sqlalchemy_file.storage import AsyncStorage, StorageManager
+from sqlalchemy_file.storage.base import is_native, named
 from sqlalchemy_file.tracking.deletion import discard
 from sqlalchemy_file.tracking.frames import Frame
-from sqlalchemy_file.transfer import Operation, carry_out, results
+from sqlalchemy_file.transfer import Operation, carry_out, in_thread, results
 from sqlalchemy_file.types import FileField
 
 
@@ -40,17 +42,17 @@ class Attempt:
     def store(self, unsaved: Sequence[Unsaved]) -> None:
         """Validate all, then store all; the first error is raised, and nothing more is begun."""
         wanted = list({id(item.file): item for item in unsaved}.values())
-        _in_parallel(_check, wanted)
-        places = {id(item.file): item.field.place(item.file) for item in wanted}
+        _in_parallel([_Checking(item) for item in wanted])
+        storings = [_Storing(item, *item.field.place(item.file)) for item in wanted]
         self._files += [item.file for item in wanted]
-        _in_parallel(lambda item: _store(item, *places[id(item.file)]), wanted)
+        _in_parallel(storings)
 
     def copy(self, files: Sequence[File]) -> list[File]:
         """Return copies of saved files, each with objects of its own."""
         moves = [{path: _beside(path) for path in paths_of(file)} for file in files]
         pairs = list(chain.from_iterable(move.items() for move in moves))
         self._copies += [new for _, new in pairs]
-        results(carry_out([Operation(partial(_copy, old, new)) for old, new in pairs]))
+        results(carry_out([_copying(old, new) for old, new in pairs]))
         copies = [file.copied(move) for file, move in zip(files, moves, strict=True)]
         self._files += copies
         self._copies = []
@@ -78,18 +80,75 @@ class Attempt:
         return {*self._copies, *(path for file in self._files for path in file.begun)}
 
 
-def _check(item: Unsaved) -> None:
-    with _at(item):
-        item.file.prepare()
-        item.file.apply_validators(item.field.validators, item.name)
+class _Step(Protocol):
+    """Something to do with one file, for a worker thread or, if it is native, to be awaited."""
+
+    @property
+    def item(self) -> Unsaved: ...
+
+    @property
+    def is_native(self) -> bool: ...
+
+    def run(self) -> None: ...
+
+    async def arun(self) -> None: ...
 
 
-def _store(item: Unsaved, storage_name: str, key: str | None, folder: str) -> None:
-    with _at(item):
-        item.file.apply_defaults(item.field.extra, item.field.headers)
-        item.file.save_to_storage(storage_name, key=key, folder=folder)
-        item.file.apply_processors(item.field.processors, storage_name)
-        item.file.finish_saving()
+@dataclass(frozen=True, slots=True)
+class _Checking:
+    """Looks at the content of a file, and lets the validators judge it."""
+
+    item: Unsaved
+
+    @property
+    def is_native(self) -> bool:
+        return self.item.file.needs_await
+
+    def run(self) -> None:
+        with _at(self.item):
+            self.item.file.prepare()
+            self.item.file.apply_validators(self.item.field.validators, self.item.name)
+
+    async def arun(self) -> None:
+        with _at(self.item):
+            await self.item.file.fetch_content()
+        await in_thread(self.run)
+
+
+@dataclass(frozen=True, slots=True)
+class _Storing:
+    """Stores the content of a file, lets the processors derive theirs, and closes the record."""
+
+    item: Unsaved
+    storage_name: str
+    key: str | None
+    folder: str
+
+    def run(self) -> None:
+        with _at(self.item):
+            upload = self._begin()
+            self._end(upload, upload.run())
+
+    async def arun(self) -> None:
+        with _at(self.item):
+            upload = self._begin()
+            stored = await upload.arun()
+            await in_thread(partial(self._end, upload, stored))
+
+    @property
+    def is_native(self) -> bool:
+        return is_native(StorageManager.storage(self.storage_name))
+
+    def _begin(self) -> Upload:
+        file, field = self.item.file, self.item.field
+        file.apply_defaults(field.extra, field.headers)
+        return file.upload(self.storage_name, key=self.key, folder=self.folder)
+
+    def _end(self, upload: Upload, stored: StoredObject) -> None:
+        file = self.item.file
+        file.uploaded(upload, stored)
+        file.apply_processors(self.item.field.processors, self.storage_name)
+        file.finish_saving()
 
 
 @contextmanager
@@ -102,10 +161,19 @@ def _at(item: Unsaved) -> Iterator[None]:
         raise
 
 
-def _copy(old: str, new: str) -> None:
+def _copying(old: str, new: str) -> Operation[None]:
     storage_name, key = StorageManager.resolve(old)
-    with named(storage_name):
-        StorageManager.storage(storage_name).copy(key, StorageManager.resolve(new)[1])
+    storage, new_key = StorageManager.storage(storage_name), StorageManager.resolve(new)[1]
+
+    def run() -> None:
+        with named(storage_name):
+            storage.copy(key, new_key)
+
+    async def arun() -> None:
+        with named(storage_name):
+            await cast("AsyncStorage", storage).acopy(key, new_key)
+
+    return Operation(run, arun if is_native(storage) else None)
 
 
 def _beside(path: str) -> str:
@@ -115,14 +183,21 @@ def _beside(path: str) -> str:
     return StorageManager.path(storage_name, f"{folder}{slash}{uuid7()}")
 
 
-def _in_parallel(function: Callable[[Unsaved], None], items: Iterable[Unsaved]) -> None:
-    """Call a function for each item at the same time; those that read one handle in turn."""
-    by_source: dict[int, list[Unsaved]] = defaultdict(list)
-    for item in items:
-        by_source[item.file.source].append(item)
+def _in_parallel(steps: Sequence[_Step]) -> None:
+    """Take one step for each file at the same time; files that read one handle in turn."""
+    by_source: dict[int, list[_Step]] = defaultdict(list)
+    for step in steps:
+        by_source[step.item.file.source].append(step)
+    results(carry_out([_in_turn(group) for group in by_source.values()]))
 
-    def each(group: list[Unsaved]) -> None:
-        for item in group:
-            function(item)
 
-    results(carry_out([Operation(partial(each, group)) for group in by_source.values()]))
+def _in_turn(steps: Sequence[_Step]) -> Operation[None]:
+    def run() -> None:
+        for step in steps:
+            step.run()
+
+    async def arun() -> None:
+        for step in steps:
+            await (step.arun() if step.is_native else in_thread(step.run))
+
+    return Operation(run, arun if any(step.is_native for step in steps) else None)

@@ -1,0 +1,180 @@
+"""Attach files to rows, and watch the storage follow every transaction.
+
+Run it with ``make run``. It needs nothing but this package and Pillow: the database is SQLite,
+the files lie below ``examples/output``, which each run makes anew. After every step it prints
+which objects the rows name and which ones the storage holds. They are always the same.
+"""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from contact_sheet import write_contact_sheet
+from inventory import Inventory
+from sqlalchemy import Engine, create_engine, event
+from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
+
+from sqlalchemy_file import File, FileField, ImageField, StorageManager
+from sqlalchemy_file.exceptions import ValidationError
+from sqlalchemy_file.processors import Variant, Variants
+from sqlalchemy_file.validators import ContentTypeValidator, ImageValidator, SizeValidator
+
+HERE = Path(__file__).parent
+FILES = HERE / "files"
+OUTPUT = HERE / "output"
+
+
+# --- the model: an ordinary one, with two file columns
+
+
+class Base(DeclarativeBase):
+    pass
+
+
+class Entry(Base):
+    """An entry of a travel diary."""
+
+    __tablename__ = "entry"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    title: Mapped[str]
+    picture: Mapped[File | None] = mapped_column(
+        ImageField(
+            upload_storage="pictures",
+            thumbnail_size=(128, 128),
+            image_validator=ImageValidator(min_wh=(64, 64)),
+            processors=[Variants(small=(320, 320), large=Variant((960, 960), "AVIF"))],
+        )
+    )
+    attachment: Mapped[File | None] = mapped_column(
+        FileField(
+            upload_storage="documents",
+            key=lambda file: f"{file.content_type.partition('/')[0]}/",
+            validators=[SizeValidator("25M"), ContentTypeValidator(["application/pdf", "text/*"])],
+        )
+    )
+
+
+# --- the steps: ordinary sessions
+
+
+def attach(session: Session) -> None:
+    session.add(Entry(title="Evening at the lake", picture=File(FILES / "photo.jpg")))
+    session.add(Entry(title="The way", picture=File(FILES / "compass.png")))
+    session.add(Entry(title="The plan", attachment=File(FILES / "trip-plan.pdf")))
+    session.add(Entry(title="A note", attachment=File(FILES / "Grüße – résumé – 你好.txt")))
+    # An iterator is enough, too. It is read once, in pieces, so that memory stays flat.
+    session.add(Entry(title="Water levels", attachment=File(measured(), filename="levels.csv")))
+    session.commit()
+
+
+def replace(session: Session) -> None:
+    plan = entry(session, "The plan")
+    plan.attachment = File("Friday: rain. We stay at home.\n", filename="new-plan.txt")
+    session.commit()
+
+
+def delete(session: Session) -> None:
+    session.delete(entry(session, "Water levels"))
+    session.commit()
+
+
+def roll_back(session: Session) -> None:
+    session.add(Entry(title="Never happened", picture=File(FILES / "photo.jpg")))
+    entry(session, "Evening at the lake").picture = None
+    session.flush()  # four objects are stored now, and four are to be deleted
+    session.rollback()
+
+
+def roll_back_to_a_savepoint(session: Session) -> None:
+    note = entry(session, "A note")
+    savepoint = session.begin_nested()
+    note.attachment = File("Second thoughts\n", filename="second.txt")
+    session.flush()
+    savepoint.rollback()
+    note.title = "A note, still the first"
+    session.commit()
+
+
+def refuse(session: Session) -> None:
+    page = File(b"<html><script>alert('hello')</script>", filename="cat.png")
+    session.add(Entry(title="No cat", picture=page))
+    try:
+        session.commit()
+    except ValidationError as error:
+        print(f"   refused: {error.msg}")
+        session.rollback()
+
+
+STEPS = [
+    (attach, "Five entries with a file each are committed"),
+    (replace, "The plan is replaced: the old object goes with the commit"),
+    (delete, "The entry with 20 MB of water levels is deleted"),
+    (roll_back, "A new picture is stored, an old one taken away, all rolled back"),
+    (roll_back_to_a_savepoint, "Replaced within a savepoint that is rolled back; the rest stays"),
+    (refuse, "A web page in the guise of a picture is sent"),
+]
+
+
+# --- around them
+
+
+def main() -> int:
+    engine = set_up()
+    inventory = Inventory([Entry.picture, Entry.attachment])
+    for number, (step, what) in enumerate(STEPS, 1):
+        print(f"\n{number}. {what}")
+        with Session(engine) as session:
+            step(session)
+            inventory.print_changes(session)
+    with Session(engine) as session:
+        sheet = write_contact_sheet(session, [Entry.picture, Entry.attachment], OUTPUT)
+    print(f"\nLook at what was kept: {sheet}")
+    engine.dispose()
+    return 0 if inventory.agreed else 1
+
+
+def set_up() -> Engine:
+    shutil.rmtree(OUTPUT, ignore_errors=True)
+    OUTPUT.mkdir()
+    StorageManager.add_storage("pictures", (OUTPUT / "pictures").as_uri())
+    StorageManager.add_storage("documents", (OUTPUT / "documents").as_uri())
+    engine = create_engine(f"sqlite:///{OUTPUT / 'diary.sqlite'}")
+    begin_transactions_in_earnest(engine)
+    Base.metadata.create_all(engine)
+    return engine
+
+
+def begin_transactions_in_earnest(engine: Engine) -> None:
+    """Let SQLAlchemy begin transactions: Python's sqlite3 module begins them too late.
+
+    Without this, SQLite has no working savepoints, with files or without.
+    """
+
+    @event.listens_for(engine, "connect")
+    def leave_it_to_us(connection, record):
+        connection.isolation_level = None
+
+    @event.listens_for(engine, "begin")
+    def begin(connection):
+        connection.exec_driver_sql("BEGIN")
+
+
+def entry(session: Session, title: str) -> Entry:
+    return session.query(Entry).filter_by(title=title).one()
+
+
+def measured(megabytes: int = 20) -> Iterator[bytes]:
+    """Yield a table of some size, a piece at a time."""
+    yield b"minute,level\n"
+    line = "{:07},{:05.2f}\n"
+    piece = "".join(line.format(n, 3 + n % 97 / 50) for n in range(65_536)).encode()
+    for _ in range(megabytes):
+        yield piece[: 1_000_000]
+
+
+if __name__ == "__main__":
+    sys.exit(main())

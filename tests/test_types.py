@@ -1,0 +1,337 @@
+"""The column types: what may be declared and assigned, and what reaches the database."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from sqlalchemy import Engine, event, func, insert, null, select, text
+from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
+
+from tests.scenarios.flaky import FlakyStorage
+from tests.stores import add_memory, contents, keys, sqlite
+
+from sqlalchemy_file import File, FileField, ImageField, StorageManager
+from sqlalchemy_file.mutable_list import MutableList
+from sqlalchemy_file.processors import ThumbnailGenerator
+from sqlalchemy_file.storage.memory import MemoryStorage
+from sqlalchemy_file.validators import ImageValidator, SizeValidator
+
+
+class Base(DeclarativeBase):
+    pass
+
+
+class Scan(File):
+    """A class of a program's own."""
+
+
+class Paper(Base):
+    __tablename__ = "paper"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    body: Mapped[File | None] = mapped_column(
+        FileField(validators=[SizeValidator(max_size="1M")], extra={"acl": "private"})
+    )
+    pages: Mapped[list[File] | None] = mapped_column(FileField(multiple=True))
+    scan: Mapped[Scan | None] = mapped_column(FileField(upload_type=Scan))
+    archived: Mapped[File | None] = mapped_column(FileField(on_release="keep"))
+    archive: Mapped[list[File] | None] = mapped_column(FileField(multiple=True, on_release="keep"))
+
+
+class Note(Base):
+    __tablename__ = "note"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    body: Mapped[File | None] = mapped_column(FileField(upload_type=Scan))
+
+
+@pytest.fixture
+def storage() -> MemoryStorage:
+    return add_memory()
+
+
+@pytest.fixture
+def engine(storage: MemoryStorage) -> Iterator[Engine]:
+    engine = sqlite(Base)
+    yield engine
+    engine.dispose()
+
+
+@pytest.fixture
+def session(engine: Engine) -> Iterator[Session]:
+    with Session(engine) as session:
+        yield session
+
+
+def save(session: Session, **values: Any) -> Paper:
+    paper = Paper(**values)
+    session.add(paper)
+    session.commit()
+    return paper
+
+
+# --- the statement cache
+
+
+def compilations(session: Session, engine: Engine, statement: Any, times: int) -> int:
+    """Run a statement several times, each made anew, and count how often it was compiled."""
+    hits: list[str] = []
+
+    def note(conn: Any, cursor: Any, sql: str, params: Any, context: Any, many: bool) -> None:
+        hits.append(context.cache_hit.name)
+
+    event.listen(engine, "before_cursor_execute", note)
+    try:
+        for _ in range(times):
+            session.execute(statement()).all()
+    finally:
+        event.remove(engine, "before_cursor_execute", note)
+    assert len(hits) == times
+    return len([hit for hit in hits if hit != "CACHE_HIT"])
+
+
+def test_a_select_of_file_columns_is_compiled_once(session: Session, engine: Engine) -> None:
+    assert compilations(session, engine, lambda: select(Paper), 3) == 1
+    assert compilations(session, engine, lambda: select(Paper.body, Paper.pages), 3) == 1
+
+
+def test_a_condition_on_a_file_column_is_compiled_once(session: Session, engine: Engine) -> None:
+    def statement() -> Any:
+        return select(Paper.id).where(Paper.body["filename"].as_string() == "a.txt")
+
+    assert compilations(session, engine, statement, 3) == 1
+
+
+def test_a_field_that_holds_unhashable_things_makes_no_warning() -> None:
+    field = FileField(validators=[SizeValidator(1)], extra={"a": []}, key=lambda file: "x/")
+    assert hash(field._static_cache_key) == hash(FileField()._static_cache_key)
+
+
+def test_fields_of_other_classes_are_cached_apart(session: Session) -> None:
+    save(session, body=b"x", scan=b"y")
+    session.add(Note(body=b"z"))
+    session.commit()
+    assert type(session.scalars(select(Paper.body)).one()) is File
+    assert type(session.scalars(select(Paper.scan)).one()) is Scan
+    assert type(session.scalars(select(Note.body)).one()) is Scan
+
+
+# --- what a column is
+
+
+def test_the_module_of_the_fields_is_the_one_that_programs_look_for() -> None:
+    assert (FileField.__module__, ImageField.__module__) == ("sqlalchemy_file.types",) * 2
+
+
+def test_python_type_is_the_class_of_the_value() -> None:
+    assert FileField().python_type is File
+    assert FileField(upload_type=Scan).python_type is Scan
+    assert FileField(multiple=True).python_type == MutableList[File]
+    assert FileField(multiple=True, upload_type=Scan).python_type == MutableList[Scan]
+
+
+def test_rows_are_found_by_what_the_record_says(session: Session) -> None:
+    save(session, body=File(b"1", filename="a.txt"))
+    save(session, body=File(b"333", filename="b.txt"))
+    by_name = select(Paper.id).where(Paper.body["filename"].as_string() == "b.txt")
+    by_size = select(Paper.id).where(Paper.body["size"].as_integer() < 2)
+    by_path = select(Paper.id).where(
+        Paper.body[("extra", "meta_data", "filename")].as_string() == "b.txt"
+    )
+    assert session.scalars(by_name).all() == [2]
+    assert session.scalars(by_size).all() == [1]
+    assert session.scalars(by_path).all() == [2]
+
+
+def test_an_element_of_a_list_is_found_by_its_index(session: Session) -> None:
+    save(session, pages=[File(b"1", filename="a.txt"), File(b"2", filename="b.txt")])
+    second = Paper.pages[(1, "filename")].as_string()
+    assert session.scalars(select(second)).one() == "b.txt"
+
+
+@pytest.mark.parametrize("falsy", [None, b"", "", [], ()], ids=repr)
+def test_a_falsy_value_is_null(session: Session, storage: MemoryStorage, falsy: Any) -> None:
+    column = "pages" if isinstance(falsy, list | tuple) else "body"
+    save(session, **{column: falsy})
+    assert session.scalar(select(func.count()).where(getattr(Paper, column).is_(None))) == 1
+    assert session.scalar(text(f"SELECT typeof({column}) FROM paper")) == "null"
+    assert keys(storage) == []
+
+
+def test_none_is_null_in_core_statements_too(session: Session) -> None:
+    session.execute(insert(Paper.__table__).values(body=None, pages=null()))
+    assert session.scalar(text("SELECT typeof(body) || typeof(pages) FROM paper")) == "nullnull"
+
+
+def test_json_null_of_an_older_row_is_loaded_as_none(session: Session) -> None:
+    session.execute(text("INSERT INTO paper (body, pages) VALUES ('null', 'null')"))
+    paper = session.scalars(select(Paper)).one()
+    assert (paper.body, paper.pages) == (None, None)
+    paper.body = File(b"x")
+    paper.pages = [File(b"y")]
+    session.commit()
+    assert paper.body.file.read() == b"x"
+    session.delete(paper)
+    session.commit()
+
+
+def test_rows_are_listed_without_asking_the_storage(session: Session) -> None:
+    save(session, body=b"1", pages=[b"2", b"3"])
+    flaky = FlakyStorage(StorageManager.storage())
+    StorageManager.clear()
+    StorageManager.add_storage("main", flaky)
+    session.expire_all()
+    paper = session.scalars(select(Paper)).one()
+    assert paper.body is not None
+    assert (paper.body.filename, len(paper.pages or ())) == ("unnamed", 2)
+    assert paper.body.file.filename == "unnamed"
+    assert flaky.calls == []
+
+
+def test_a_row_whose_storage_is_not_added_can_be_listed_and_deleted(session: Session) -> None:
+    save(session, body=b"1")
+    StorageManager.clear()
+    add_memory("other")
+    paper = session.scalars(select(Paper)).one()
+    assert paper.body is not None
+    session.delete(paper)
+    session.commit()
+    assert session.scalar(select(func.count()).select_from(Paper)) == 0
+
+
+# --- what may be assigned
+
+
+@pytest.mark.parametrize(
+    ("column", "wrong"),
+    [
+        ("body", {"path": "main/1", "saved": True}),
+        ("body", {}),
+        ("body", [File(b"x")]),
+        ("body", (File(b"x"),)),
+        ("body", 42),
+        ("body", object()),
+        ("pages", File(b"x")),
+        ("pages", b"x"),
+        ("pages", "x"),
+        ("pages", {"path": "main/1"}),
+        ("pages", [{"path": "main/1"}]),
+        ("pages", [None]),
+    ],
+    ids=repr,
+)
+def test_a_wrong_value_is_refused_when_it_is_assigned(column: str, wrong: Any) -> None:
+    paper = Paper()
+    with pytest.raises(TypeError, match="assign"):
+        setattr(paper, column, wrong)
+    assert column not in vars(paper) or vars(paper)[column] is None
+
+
+def test_the_refusal_names_class_and_attribute() -> None:
+    with pytest.raises(TypeError, match=r"Paper\.body"):
+        Paper(body={"path": "main/1"})
+    with pytest.raises(TypeError, match=r"Paper\.pages"):
+        Paper(pages=File(b"x"))
+
+
+def test_a_file_that_is_not_stored_never_reaches_a_statement(engine: Engine) -> None:
+    field = FileField()
+    with pytest.raises(TypeError, match="takes stored files"):
+        field.process_bind_param(File(b"x"), engine.dialect)
+    with pytest.raises(TypeError, match="expected a File, not int"):
+        field.process_bind_param(42, engine.dialect)
+    with pytest.raises(TypeError, match="not stored"):
+        FileField(multiple=True).process_bind_param([File(b"x")], engine.dialect)
+
+
+# --- settings
+
+
+def test_settings_that_cannot_be_are_refused_when_the_field_is_made() -> None:
+    with pytest.raises(ValueError, match='"delete" or "keep", not \'burn\''):
+        FileField(on_release="burn")
+    with pytest.raises(TypeError, match="key is a callable"):
+        FileField(key="prefix/")  # type: ignore[arg-type]
+
+
+def test_multiple_may_be_none() -> None:
+    assert FileField(multiple=None).multiple is False
+
+
+def test_the_settings_of_a_field_are_its_attributes() -> None:
+    validator, processor = SizeValidator(1), ThumbnailGenerator()
+    field = FileField(
+        upload_storage="s",
+        validators=[validator],
+        processors=[processor],
+        upload_type=Scan,
+        multiple=True,
+        extra={"a": 1},
+        headers={"b": "2"},
+    )
+    assert (field.upload_storage, field.upload_type, field.multiple) == ("s", Scan, True)
+    assert (field.validators, field.processors) == ([validator], [processor])
+    assert (field.extra, field.headers) == ({"a": 1}, {"b": "2"})
+
+
+def test_an_image_field_validates_images_and_makes_no_thumbnail_by_itself() -> None:
+    field = ImageField()
+    assert [type(validator) for validator in field.validators] == [ImageValidator]
+    assert field.processors == []
+
+
+def test_an_image_field_adds_its_own_after_those_given() -> None:
+    size, image, first = SizeValidator(1), ImageValidator(min_wh=(1, 1)), ThumbnailGenerator()
+    field = ImageField(
+        thumbnail_size=(9, 9), image_validator=image, validators=[size], processors=[first]
+    )
+    assert field.validators == [size, image]
+    assert field.processors[0] is first
+    assert field.processors[1].thumbnail_size == (9, 9)  # type: ignore[attr-defined]
+
+
+def test_an_image_field_takes_what_file_fields_take() -> None:
+    field = ImageField(on_release="keep", key=lambda file: "x/", multiple=True)
+    assert (field.on_release, field.multiple) == ("keep", True)
+    assert field.key is not None
+
+
+# --- on_release="keep"
+
+
+def test_an_archived_file_stays_when_it_is_replaced_cleared_or_deleted(
+    session: Session, storage: MemoryStorage
+) -> None:
+    paper = save(session, archived=b"1", archive=[b"2", b"3"])
+    paper.archived = File(b"4")
+    paper.archive.pop()
+    session.commit()
+    paper.archived = None
+    session.commit()
+    session.delete(paper)
+    session.commit()
+    assert contents(storage) == [b"1", b"2", b"3", b"4"]
+
+
+def test_an_archived_file_stays_after_a_bulk_delete(
+    session: Session, storage: MemoryStorage
+) -> None:
+    save(session, archived=b"1", body=b"2")
+    session.execute(Paper.__table__.delete())
+    session.commit()
+    assert contents(storage) == [b"1"]
+
+
+def test_a_file_that_was_never_committed_is_not_archived(
+    session: Session, storage: MemoryStorage
+) -> None:
+    paper = Paper(archived=b"1")
+    session.add(paper)
+    session.flush()
+    paper.archived = File(b"2")
+    session.commit()
+    assert contents(storage) == [b"2"]
+    paper.archived = File(b"3")
+    session.flush()
+    session.rollback()
+    assert contents(storage) == [b"2"]
