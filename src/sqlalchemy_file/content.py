@@ -100,8 +100,9 @@ class PathContent:
 class HandleContent:
     """Somebody else's open file that can seek: read from its start, never closed."""
 
-    def __init__(self, handle: BinaryIO) -> None:
+    def __init__(self, handle: BinaryIO, owner: object = None) -> None:
         self._handle = handle
+        self._owner = owner  # some wrappers close their file when they go out of scope
 
     def open(self) -> BinaryIO:
         if getattr(self._handle, "closed", False):
@@ -261,11 +262,11 @@ def content_of(source: Any) -> Content:
         return BytesContent(bytes(source))
     if isinstance(source, os.PathLike):
         return PathContent(cast("os.PathLike[str]", source))
-    if isinstance(source, io.TextIOBase):
-        raise TypeError("a file must be opened in binary mode ('rb'), not as text")
     handle = uploaded_file(source)
+    if any(map(_is_text, (source, handle))):
+        raise TypeError("a file must be opened in binary mode ('rb'), not as text")
     if callable(getattr(handle, "read", None)):
-        return HandleContent(handle) if _can_seek(handle) else StreamContent(_reads(handle))
+        return HandleContent(handle, source) if _can_seek(handle) else StreamContent(_reads(handle))
     if isinstance(source, AsyncIterable):
         return AsyncStreamContent(source)
     if isinstance(source, Iterable) and not isinstance(source, dict | list | tuple | set):
@@ -298,6 +299,11 @@ def upload_attribute(source: Any, *names: str) -> str | None:
     """Return the first of several attributes that is a non-empty string."""
     values = (getattr(source, name, None) for name in names)
     return next((value for value in values if isinstance(value, str) and value), None)
+
+
+def _is_text(handle: Any) -> bool:
+    is_wrapped = isinstance(getattr(handle, "encoding", None), str)
+    return is_wrapped or isinstance(handle, io.TextIOBase)
 
 
 def _can_seek(handle: Any) -> bool:

@@ -162,7 +162,7 @@ class MissingExtraError(SQLAlchemyFileError, ImportError):
         self.extra = extra
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return type(self), (self.what, self.extra)
+        return type(self), (self.what, self.extra), _extra_state(self, "what", "extra")
 
 
 def _extra_state(error: Exception, *known: str) -> dict[str, Any]:

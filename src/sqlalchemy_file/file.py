@@ -21,7 +21,7 @@ from sqlalchemy_file.detection import HEAD_SIZE, UNKNOWN, decide, detect, essenc
 from sqlalchemy_file.exceptions import ContentSpentError
 from sqlalchemy_file.naming import clean_filename, guess_type
 from sqlalchemy_file.objects import StoredObject, Upload, fresh_key, public_url
-from sqlalchemy_file.records import relocated
+from sqlalchemy_file.records import own_path, relocated
 from sqlalchemy_file.storage import Attributes, StorageManager, StoredFile
 from sqlalchemy_file.storage.attributes import attributes_of
 
@@ -43,6 +43,7 @@ class File(BaseFile):
     _storage: str | None = None
     _undo: tuple[dict[str, Any], bool] | None = None
     _begun: list[str] = []  # noqa: RUF012 (never changed here: saving sets a list of its own)
+    _key: str | None = None
     _folder: str = ""
 
     def __init__(
@@ -61,7 +62,7 @@ class File(BaseFile):
         self._content = _source(content, content_path)
         name = filename or _name_of(content, content_path)
         declared = essence(content_type or upload_attribute(content, "content_type"))
-        self.update(extra_keys)
+        self.update({key: extra_keys[key] for key in extra_keys.keys() - _SET_BY_SAVING})
         self["content_path"] = None if content_path is None else str(content_path)
         self["filename"] = clean_filename(name)
         self["declared_content_type"] = declared
@@ -72,7 +73,7 @@ class File(BaseFile):
     @property
     def saved(self) -> bool:
         """Whether the content is stored."""
-        return bool(self.get("saved"))
+        return self._frozen or bool(self.get("saved"))
 
     @property
     def original_content(self) -> BinaryIO:
@@ -82,9 +83,10 @@ class File(BaseFile):
     @property
     def file(self) -> StoredFile:
         """Open the stored object; nothing is requested before it is read."""
-        if not self.saved:
+        path = own_path(self) if self.saved else None
+        if path is None:
             raise RuntimeError("Only available for saved file")
-        storage_name, key = StorageManager.resolve(self["path"])
+        storage_name, key = StorageManager.resolve(path)
         return StoredFile(
             StorageManager.storage(storage_name),
             key,
@@ -158,6 +160,9 @@ class File(BaseFile):
         """Let each validator look at the file, in order; the first refusal is raised."""
         for validator in validators:
             validator.process(self, key)
+
+    def release(self) -> None:
+        """Close what was opened to read the content."""
         if self._content is not None:
             self._content.release()
 
@@ -166,19 +171,18 @@ class File(BaseFile):
         upload = self.upload(upload_storage or self._storage or StorageManager.get_default())
         self.uploaded(upload, upload.run())
 
-    def upload(self, storage_name: str, *, key: str | None = None, folder: str = "") -> Upload:
-        """Return the upload of the content.
+    def place(self, *, key: str | None = None, folder: str = "") -> None:
+        """Choose a whole key, one that must be free, or a folder (with its slash) for a new one."""
+        self._key, self._folder = key, folder
 
-        The key is a new UUIDv7, behind ``folder`` (which ends with a slash) where one is given.
-        ``key`` is a whole key instead; one that is taken will be refused.
-        """
+    def upload(self, storage_name: str) -> Upload:
+        """Return the upload of the content; its key is a new UUIDv7 unless one was chosen."""
         self._undo = self._undo or (_snapshot(self), False)
-        self._folder = folder
         self._begun = []
         attributes = attributes_of(
             self["filename"], self["content_type"], self.get("extra"), self.get("headers")
         )
-        return self._upload(self._unspent(), storage_name, key, attributes)
+        return self._upload(self._unspent(), storage_name, self._key, attributes)
 
     def uploaded(self, upload: Upload, stored: StoredObject) -> None:
         """Turn this file into the record of what was stored."""
@@ -194,6 +198,7 @@ class File(BaseFile):
             uploaded_at=datetime.now(UTC).isoformat(),
             path=stored.path,
             url=public_url(stored.path),
+            saved=True,
         )
 
     def apply_processors(
@@ -205,10 +210,7 @@ class File(BaseFile):
 
     def finish_saving(self) -> None:
         """Close the record to change."""
-        self["saved"] = True
         self._freeze()
-        if self._content is not None:
-            self._content.release()
 
     def store_content(
         self,
@@ -333,6 +335,12 @@ class File(BaseFile):
         if upload.exclusive:
             self._begun.append(StorageManager.path(upload.storage_name, upload.key))
 
+
+_SET_BY_SAVING = {
+    "saved", "path", "files", "file_id", "upload_storage", "url", "uploaded_at", "checksum",
+    "thumbnail", "variants",
+}  # fmt: skip
+"""What the record of another file may have brought along, and names that one's objects."""
 
 F = TypeVar("F", bound=File)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Any, Self, SupportsIndex, TypeVar, cast
 
 from sqlalchemy.ext.mutable import Mutable
@@ -14,8 +14,8 @@ from sqlalchemy_file.file import File
 T = TypeVar("T")
 
 
-def as_file(value: Any, make: Callable[[Any], Any] = File) -> Any:
-    """Return ``value`` as a file: a `File` as it is, content made into one by ``make``.
+def as_file(value: Any, kind: type[File] = File) -> Any:
+    """Return ``value`` as a file: a `File` as it is, content made into one of ``kind``.
 
     Raises `TypeError` for anything else; for a plain dict above all, with which a client
     could name somebody else's object.
@@ -27,7 +27,7 @@ def as_file(value: Any, make: Callable[[Any], Any] = File) -> Any:
             f"expected a File, or content to make one from, not {type(value).__name__}: "
             "assign File(content, filename=...)"
         )
-    return make(value)
+    return kind(value)
 
 
 class MutableList(Mutable, list[T]):
@@ -35,9 +35,9 @@ class MutableList(Mutable, list[T]):
 
     _removed: list[T]
 
-    def __init__(self, *args: Iterable[Any], make: Callable[[Any], Any] = File) -> None:
+    def __init__(self, *args: Iterable[Any], kind: type[File] = File) -> None:
         self._removed = []
-        self._make = make
+        self._kind = kind
         super().__init__(self._file(item) for item in (args[0] if args else ()))
 
     @classmethod
@@ -66,7 +66,7 @@ class MutableList(Mutable, list[T]):
         )
 
     def _file(self, value: Any) -> T:
-        return cast("T", as_file(value, self._make))
+        return cast("T", as_file(value, self._kind))
 
     def _take_out(self, items: Iterable[T]) -> None:
         self._removed.extend(items)
@@ -125,12 +125,12 @@ class MutableList(Mutable, list[T]):
         self.changed()
 
     def __reduce_ex__(self, protocol: Any) -> tuple[Any, ...]:
-        return _restore, (type(self), list(self), list(self._removed), self._make)
+        return _restore, (type(self), list(self), list(self._removed), self._kind)
 
 
 def _restore(
-    cls: type[MutableList[Any]], items: list[Any], removed: list[Any], make: Any
+    cls: type[MutableList[Any]], items: list[Any], removed: list[Any], kind: type[File]
 ) -> MutableList[Any]:
-    restored = cls(items, make=make)
+    restored = cls(items, kind=kind)
     restored._removed = removed
     return restored

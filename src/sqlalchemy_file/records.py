@@ -12,15 +12,32 @@ def paths_of(record: Mapping[str, Any]) -> tuple[str, ...]:
 
     Rows of older releases may lack ``files``, or ``path``; what they do have is believed.
     """
-    path, files = record.get("path"), record.get("files")
-    if files == [path] and not record.get("thumbnail") and not record.get("variants"):
+    path, files = own_path(record), record.get("files")
+    if (
+        path is not None
+        and files == [path]
+        and not record.get("thumbnail")
+        and not record.get("variants")
+    ):
         return (path,)
     return tuple(dict.fromkeys(_paths(record)))
 
 
+def own_path(record: Mapping[str, Any]) -> str | None:
+    """Return the path of the file itself, or None for a record that names no object."""
+    path, files = record.get("path"), record.get("files")
+    if isinstance(path, str):
+        return path
+    if isinstance(files, list | tuple) and files and isinstance(files[0], str):
+        return files[0]
+    storage_name, key = record.get("upload_storage"), record.get("file_id")
+    return f"{storage_name}/{key}" if storage_name and key else None
+
+
 def _paths(record: Mapping[str, Any]) -> Iterator[str]:
-    if isinstance(record.get("path"), str):
-        yield record["path"]
+    own = own_path(record)
+    if own is not None:
+        yield own
     files = record.get("files")
     if isinstance(files, list | tuple):
         yield from (path for path in files if isinstance(path, str))

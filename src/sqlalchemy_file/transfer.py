@@ -12,6 +12,7 @@ import threading
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
+from contextvars import copy_context
 from dataclasses import dataclass
 from functools import cache
 from typing import Any, Generic, TypeVar
@@ -118,7 +119,7 @@ def results(outcomes: Sequence[Outcome[T]]) -> list[T]:
 
 async def in_thread(function: Callable[[], T]) -> T:
     """Run a function in a worker thread, and wait for its end even when cancelled."""
-    future = asyncio.get_running_loop().run_in_executor(_threads(), _in_worker, function)
+    future = asyncio.get_running_loop().run_in_executor(_threads(), _in_worker(function))
     try:
         return await asyncio.shield(future)
     except asyncio.CancelledError:
@@ -130,7 +131,7 @@ def later(job: Callable[[], None]) -> None:
     """Run ``job`` in a worker thread, soon; for callers that may not wait, such as finalizers."""
     while _background and _background[0].done():
         _background.popleft()
-    _background.append(_threads().submit(_in_worker, job))
+    _background.append(_threads().submit(_in_worker(job)))
 
 
 def wait_for_background() -> None:
@@ -149,7 +150,7 @@ def _run_in_threads(batch: _Batch[Any], limit: int) -> None:
     if helpers < 1 or getattr(_here, "is_worker", False):
         _work_alone(batch)
         return
-    futures = [_threads().submit(_in_worker, batch.work) for _ in range(helpers)]
+    futures = [_threads().submit(_in_worker(batch.work)) for _ in range(helpers)]
     try:
         _work_alone(batch)
     finally:
@@ -188,9 +189,15 @@ def _cancel_again() -> None:
         task.cancel()
 
 
-def _in_worker(function: Callable[[], T]) -> T:
-    _here.is_worker = True
-    return function()
+def _in_worker(function: Callable[[], T]) -> Callable[[], T]:
+    """Return the function as a worker is to call it: it sees the caller's context variables."""
+    context = copy_context()
+
+    def work() -> T:
+        _here.is_worker = True
+        return context.run(function)
+
+    return work
 
 
 @cache

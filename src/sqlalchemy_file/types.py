@@ -77,10 +77,6 @@ class FileField(TypeDecorator[Any]):
     def coerce_compared_value(self, op: Any, value: Any) -> Any:
         return self.impl_instance.coerce_compared_value(op, value)
 
-    def make_file(self, content: Any) -> File:
-        """Return a file of this field's class from content as it was assigned."""
-        return self.upload_type(content)
-
     def coerce(self, value: Any, name: str) -> Any:
         """Return what an assigned value means: a file, a list of files, or None.
 
@@ -94,7 +90,7 @@ class FileField(TypeDecorator[Any]):
             raise TypeError(
                 f"{name} holds several files: assign a list of File, not {type(value).__name__}"
             )
-        return MutableList(value, make=self.make_file)
+        return MutableList(value, kind=self.upload_type)
 
     def _coerce_one(self, value: Any, name: str) -> File | None:
         if isinstance(value, list | tuple | set):
@@ -105,7 +101,7 @@ class FileField(TypeDecorator[Any]):
         if not value and not isinstance(value, dict):
             return None
         try:
-            file: File = as_file(value, self.make_file)
+            file: File = as_file(value, self.upload_type)
         except TypeError as error:
             raise TypeError(f"{name}: {error}") from None
         return file
@@ -142,7 +138,7 @@ class FileField(TypeDecorator[Any]):
             return None
         if isinstance(value, list):
             files: MutableList[Any] = MutableList(
-                (self.upload_type.decode(record) for record in value), make=self.make_file
+                (self.upload_type.decode(record) for record in value), kind=self.upload_type
             )
             return files
         return self.upload_type.decode(value)

@@ -22,7 +22,7 @@ from sqlalchemy_file.mutable_list import MutableList
 from sqlalchemy_file.records import paths_of
 from sqlalchemy_file.tracking.changes import Change, change, files_in, records_in
 from sqlalchemy_file.tracking.reading import rows_by_key
-from sqlalchemy_file.tracking.storing import Attempt, Unsaved
+from sqlalchemy_file.tracking.storing import Attempt, Twins, Unsaved
 from sqlalchemy_file.tracking.tables import (
     FileAttribute,
     FileTable,
@@ -74,6 +74,7 @@ def store_pending(session: Session, instances: Iterable[object] | None) -> None:
     work = _collect(session, instances)
     if not work.writes and not work.deletes:
         return
+    _separate(work.writes)
     attempt = Attempt()
     by_connection: dict[Connection, Work] = {}
     try:
@@ -119,6 +120,15 @@ def _assigned(state: InstanceState[Any]) -> Iterator[Assigned]:
         is_new = state.key is None and state.dict.get(attribute.name) is not None
         if is_new or attribute.name in state.committed_state:
             yield Assigned(state, attribute)
+
+
+def _separate(writes: Iterable[Assigned]) -> None:
+    twins = Twins()
+    for assigned in writes:
+        for position, file in enumerate(assigned.files):
+            own = twins.of(file, assigned.attribute.field)
+            if own is not file:
+                assigned.put(position, own)
 
 
 def _by_connection(session: Session, work: Work) -> dict[Connection, Work]:

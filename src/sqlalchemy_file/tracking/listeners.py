@@ -62,7 +62,7 @@ def _setter(attribute: FileAttribute) -> Any:
             return value  # judged when its statement runs
         meant = attribute.field.coerce(value, attribute.label)
         if isinstance(meant, MutableList) and meant.is_held_by_another(state, attribute.name):
-            meant = MutableList(meant, make=attribute.field.make_file)
+            meant = MutableList(meant, kind=attribute.field.upload_type)
         return meant
 
     return assign
@@ -143,7 +143,7 @@ def _make_sure(conn: Connection, unit: Unit) -> None:
     """Look what became of statements that failed in part, while the transaction can tell."""
     if unit.phase is Phase.PREPARED:
         return
-    for effects in unit.frames.take_unsure():
+    for effects in unit.take_unsure():
         named = named_paths(conn, effects.target, effects.paths())
         unit.frames.top.apply(effects.as_seen(named))
 
@@ -232,7 +232,8 @@ def _handle_error(context: ExceptionContext) -> None:
         return
     is_certain = not context.is_disconnect and _is_database_error(context)
     if unit.phase is Phase.OPEN:
-        unit.failed(is_unsure=unit.autocommit and not is_certain)
+        statement = getattr(context.execution_context, "invoked_statement", None)
+        unit.failed(statement, is_unsure=unit.autocommit and not is_certain)
         _follow(unit, context, is_certain=is_certain)
     elif is_certain and not unit.was_prepared:
         unit.needs_reset = unit.phase is Phase.COMMITTING

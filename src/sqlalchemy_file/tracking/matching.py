@@ -27,7 +27,7 @@ def matched_rows(connection: Connection, unit: Unit, plan: Plan) -> list[list[Ol
         found = _read(connection, plan)
         if len(found) == 1 and plan.target.keys:
             keys_found = [row.key for row in found[0]]
-            plan.statement = pinned(plan.statement, plan.target, keys_found)
+            plan.statement = pinned(connection, plan.statement, plan.target, keys_found)
     else:
         found = _by_key(connection, unit, plan, keys, exact=len(equal) == len(plan.target.keys))
     reports = not plan.statement._returning and connection.dialect.supports_sane_rowcount

@@ -14,9 +14,10 @@ from sqlalchemy_file.exceptions import UnsupportedStatementError
 from sqlalchemy_file.file import File
 from sqlalchemy_file.tracking.changes import RowChange, files_in
 from sqlalchemy_file.tracking.reading import OldRow
+from sqlalchemy_file.tracking.storing import Twins
 from sqlalchemy_file.tracking.tables import FileTable, file_table
 from sqlalchemy_file.tracking.upserts import Conflict, conflict_of
-from sqlalchemy_file.tracking.values import Parameters, Place, RowValues, literal, rows_given
+from sqlalchemy_file.tracking.values import Given, Parameters, Place, RowValues, literal, rows_given
 
 
 @dataclass(slots=True)
@@ -75,9 +76,10 @@ def plan_of(statement: Any, target: FileTable, parameters: Parameters) -> Plan |
         return Plan(target, statement, parameters, [])
     rows = rows_given(statement, target, parameters)
     plan = Plan(target, statement, parameters, rows)
+    twins = Twins()
     for row in rows:
         for given in row.given:
-            _read_value(plan, given.column, given.place, given.value)
+            _read_value(plan, twins, given)
     if isinstance(statement, Insert):
         gives_files = any(map(files_in, plan.values.values()))
         _refuse_unknown_insert(statement, target, gives_files=gives_files)
@@ -96,13 +98,17 @@ def refuse_join(statement: Any) -> None:
                 )
 
 
-def _read_value(plan: Plan, column: Column[Any], place: Place, value: Any) -> None:
+def _read_value(plan: Plan, twins: Twins, given: Given) -> None:
     """Turn a value into files, as assigning it to an attribute would."""
-    given = literal(value, column)
-    meant = plan.target.field(column).coerce(given, str(column))
-    plan.values[place] = meant
-    if meant is not given:
-        plan.substitutes[place] = meant
+    value, field = literal(given.value, given.column), plan.target.field(given.column)
+    meant = field.coerce(value, str(given.column))
+    files = files_in(meant)
+    own = [twins.of(file, field) for file in files]
+    if any(mine is not file for mine, file in zip(own, files, strict=True)):
+        meant = own if field.multiple else own[0]
+    plan.values[given.place] = meant
+    if meant is not value:
+        plan.substitutes[given.place] = meant
 
 
 def _refuse_unknown_insert(statement: Insert, target: FileTable, *, gives_files: bool) -> None:

@@ -25,12 +25,16 @@ from sqlalchemy import (
 )
 from sqlalchemy.sql.dml import Delete, Update
 
+from sqlalchemy_file.exceptions import UnsupportedStatementError
 from sqlalchemy_file.records import paths_of
 from sqlalchemy_file.tracking.changes import records_in
 from sqlalchemy_file.tracking.tables import FileTable, Key
 
 BATCH_SIZE = 500
 """How many rows are asked for at a time; every database takes that many parameters."""
+
+MOST_PARAMETERS = 30_000
+"""How many parameters every database takes in one statement, SQLite being the strictest."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,10 +102,16 @@ def _plainest_part(path: str) -> str:
     return max(re.findall(r"[A-Za-z0-9._-]+", path), key=len, default="")
 
 
-def pinned(statement: Any, target: FileTable, keys: Sequence[Key]) -> Any:
+def pinned(connection: Connection, statement: Any, target: FileTable, keys: Sequence[Key]) -> Any:
     """Return the statement, restricted to rows that were read: none may slip in between."""
-    if len(keys) <= BATCH_SIZE:
+    is_writable = all(key.type.literal_processor(connection.dialect) for key in target.keys)
+    if len(keys) <= BATCH_SIZE or (not is_writable and len(keys) <= MOST_PARAMETERS):
         return statement.where(_among(target, keys))
+    if not is_writable:
+        raise UnsupportedStatementError(
+            f"{target}: {len(keys)} rows whose primary keys cannot be written into a statement are "
+            f"more than one can hold; change at most {MOST_PARAMETERS} at a time"
+        )
     # More parameters than some databases take: the keys are written into the statement.
     subject, values = _subject(target, keys)
     written: BindParameter[Any] = bindparam(None, values, expanding=True, literal_execute=True)

@@ -48,8 +48,8 @@ def before(
         raise
     attempt.hand_over(unit.frames.top)
     prepared = replaced(plan.statement, parameters, plan.substitutes)
-    unit.expect(prepared[0], effects, plan.matched, many=len(parameters) > 1)
-    return prepared
+    marked = unit.expect(prepared[0], effects, plan.matched, many=len(parameters) > 1)
+    return marked, prepared[1]
 
 
 def _unsaved(plan: Plan) -> Iterator[Unsaved]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from copy import copy
 from dataclasses import dataclass
 from functools import partial
 from itertools import chain
@@ -13,7 +14,6 @@ from typing import Protocol, cast
 from uuid_utils import uuid7
 
 from sqlalchemy_file.file import File
-from sqlalchemy_file.objects import StoredObject, Upload
 from sqlalchemy_file.records import paths_of
 from sqlalchemy_file.storage import AsyncStorage, StorageManager
 from sqlalchemy_file.storage.base import is_native, named
@@ -30,6 +30,22 @@ class Unsaved:
     file: File
     field: FileField
     name: str
+
+
+class Twins:
+    """Gives each field its own instance of a file still to be stored.
+
+    One that is assigned to columns of two fields has to pass the validators of both, and each
+    may have another storage.
+    """
+
+    def __init__(self) -> None:
+        self._fields: dict[int, tuple[File, FileField]] = {}
+
+    def of(self, file: File, field: FileField) -> File:
+        """Return the file itself for the first field that asks, a copy for any other."""
+        _, first = self._fields.setdefault(id(file), (file, field))
+        return file if file.saved or first is field else copy(file)
 
 
 class Attempt:
@@ -105,9 +121,13 @@ class _Checking:
         return self.item.file.needs_await
 
     def run(self) -> None:
+        file = self.item.file
         with _at(self.item):
-            self.item.file.prepare()
-            self.item.file.apply_validators(self.item.field.validators, self.item.name)
+            try:
+                file.prepare()
+                file.apply_validators(self.item.field.validators, self.item.name)
+            finally:
+                file.release()
 
     async def arun(self) -> None:
         with _at(self.item):
@@ -125,28 +145,33 @@ class _Storing:
     folder: str
 
     def run(self) -> None:
-        with _at(self.item):
-            upload = self._begin()
-            self._end(upload, upload.run())
+        with self._placed() as file:
+            file.save_to_storage(self.storage_name)
+            self._process(file)
 
     async def arun(self) -> None:
-        with _at(self.item):
-            upload = self._begin()
-            stored = await upload.arun()
-            await in_thread(partial(self._end, upload, stored))
+        with self._placed() as file:
+            upload = file.upload(self.storage_name)
+            file.uploaded(upload, await upload.arun())
+            await in_thread(partial(self._process, file))
 
     @property
     def is_native(self) -> bool:
-        return is_native(StorageManager.storage(self.storage_name))
+        is_ours = type(self.item.file).save_to_storage is File.save_to_storage
+        return is_ours and is_native(StorageManager.storage(self.storage_name))
 
-    def _begin(self) -> Upload:
+    @contextmanager
+    def _placed(self) -> Iterator[File]:
         file, field = self.item.file, self.item.field
         file.apply_defaults(field.extra, field.headers)
-        return file.upload(self.storage_name, key=self.key, folder=self.folder)
+        file.place(key=self.key, folder=self.folder)
+        with _at(self.item):
+            try:
+                yield file
+            finally:
+                file.release()
 
-    def _end(self, upload: Upload, stored: StoredObject) -> None:
-        file = self.item.file
-        file.uploaded(upload, stored)
+    def _process(self, file: File) -> None:
         file.apply_processors(self.item.field.processors, self.storage_name)
         file.finish_saving()
 

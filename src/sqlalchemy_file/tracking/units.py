@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from sqlalchemy import Connection, Table
+from sqlalchemy import Connection, Executable, Table
 
 from sqlalchemy_file.tracking.databases import is_autocommit
 from sqlalchemy_file.tracking.deletion import discard
@@ -36,7 +36,6 @@ class Phase(enum.Enum):
 class Running:
     """A statement under way, and what it does to the references if it succeeds."""
 
-    statement: Any
     effects: Effects
     rows: int | None
     many: bool
@@ -58,7 +57,8 @@ class Unit:
         self.known: dict[tuple[Table, Key], OldRow] = {}
         self.claims: Counter[str] = Counter()
         self.moved: set[str] = set()
-        self._running: Running | None = None
+        self._running: dict[int, Running] = {}
+        self._statements = 0
         self._doomed: set[str] = set()
         self._savepoints = 0
         self._outermost: str | None = None
@@ -93,17 +93,25 @@ class Unit:
 
     # --- statements
 
-    def expect(self, statement: Any, effects: Effects, rows: int | None, *, many: bool) -> None:
-        """Note what a statement will do to the references, if it succeeds and matches ``rows``."""
-        self._running = Running(statement, effects, rows, many)
+    def expect(self, statement: Any, effects: Effects, rows: int | None, *, many: bool) -> Any:
+        """Note what a statement will do to the references, if it succeeds and matches ``rows``.
+
+        Returns the statement, marked: listeners may change it, and send others in between.
+        """
+        marked = statement
+        if isinstance(statement, Executable):
+            self._statements += 1
+            marked = statement.execution_options(**{_MARK: self._statements})
+        self._running[_mark_of(marked)] = Running(effects, rows, many)
+        return marked
 
     def succeeded(self, statement: Any, rowcount: Callable[[], int]) -> bool:
         """Count what the statement did; where it matched other rows than were read, be unsure.
 
         Returns whether this was the statement that was expected.
         """
-        running, self._running = self._running, None
-        if running is None or running.statement is not statement:
+        running = self._running.pop(_mark_of(statement), None)
+        if running is None:
             return False
         if running.rows is None or rowcount() in (-1, running.rows):
             self.frames.top.apply(running.effects)
@@ -111,19 +119,18 @@ class Unit:
             self.frames.top.unsure.append(running.effects)
         return True
 
-    def failed(self, *, is_unsure: bool) -> None:
+    def failed(self, statement: Any, *, is_unsure: bool) -> None:
         """Forget what the statement would have done, unless a part of it may have been done."""
-        running, self._running = self._running, None
+        running = self._running.pop(_mark_of(statement), None)
         self.frames.top.has_error = True
         if running is not None and (running.many or is_unsure):
             self.frames.top.unsure.append(running.effects)
 
-    def takes(self, path: str) -> bool:
-        """Tell whether a row may own an object as it is; if not, it needs a copy."""
-        if self.claims[path] > 0:
-            self.claims[path] -= 1
-            return True
-        return self.frames.count(path) < 1
+    def take_unsure(self) -> list[Effects]:
+        """Return, and forget, the effects that only a look at the tables can tell."""
+        unsure = [running.effects for running in self._running.values()]
+        self._running.clear()
+        return self.frames.take_unsure() + unsure
 
     def forget_flush(self) -> None:
         """Drop what was read and decided for one flush."""
@@ -173,7 +180,7 @@ class Unit:
 
     def _take(self, ending: Ending) -> None:
         self.phase = Phase.OPEN
-        self._running = None
+        self._running.clear()
         self.forget_flush()
         self._doomed |= ending.doomed
         if self._process != os.getpid():
@@ -211,5 +218,12 @@ def unit_returning(record_info: dict[Any, Any]) -> Unit | None:
     return unit
 
 
+def _mark_of(statement: Any) -> int:
+    options = getattr(statement, "_execution_options", {})
+    mark: int = options.get(_MARK) or id(statement)
+    return mark
+
+
+_MARK = "sqlalchemy_file_statement"
 _IN_INFO = "sqlalchemy_file.unit"
 _units: weakref.WeakKeyDictionary[Connection, Unit] = weakref.WeakKeyDictionary()
