@@ -35,7 +35,7 @@ from sqlalchemy_file.storage import (
     adapt,
     libcloud,
 )
-from sqlalchemy_file.testing import MEGABYTE
+from sqlalchemy_file.testing.suite import MEGABYTE
 from tests.services.ceph import S3Server
 from tests.storage.helpers import PLAIN, keys, names, put, read
 from tests.storage.server import Answer, Request, answering

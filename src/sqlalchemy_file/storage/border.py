@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import BinaryIO, Self
 
-from sqlalchemy_file.exceptions import SQLAlchemyFileError, StorageError
+from sqlalchemy_file.exceptions import InvalidKeyError, SQLAlchemyFileError, StorageError
 
 Translation = Callable[[Exception, str | None], StorageError | None]
 """Turns a foreign error into ours, with the key it is about; None lets it through as it is."""
@@ -69,6 +69,23 @@ def translated(error: Exception, translation: Translation, key: str | None) -> E
         return error
     ours.__cause__ = error
     return ours
+
+
+def sort_out(
+    keys: Sequence[str], check: Callable[[str], str]
+) -> tuple[list[str], dict[str, Exception]]:
+    """Return the keys that pass the check, and the errors of those that do not.
+
+    One bad key among many to delete must not spare the others.
+    """
+    valid: list[str] = []
+    failures: dict[str, Exception] = {}
+    for key in keys:
+        try:
+            valid.append(check(key))
+        except InvalidKeyError as error:
+            failures[str(key)] = error
+    return valid, failures
 
 
 def _as_bytes(chunk: object) -> bytes:

@@ -1,9 +1,9 @@
-"""An iterator of bytes as a binary file."""
+"""Iterators of bytes: as a binary file, and cut to a range."""
 
 from __future__ import annotations
 
 import io
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import BinaryIO, Self, cast
 
 
@@ -44,6 +44,18 @@ class ChunkReader(io.RawIOBase):
 
     def __enter__(self) -> Self:
         return self
+
+
+def cut(chunks: Iterable[bytes], start: int, end: int | None) -> Iterator[bytes]:
+    """Yield the range of what ``chunks`` yield, for servers that know no ranges."""
+    position = 0
+    for chunk in chunks:
+        wanted = chunk[max(start - position, 0) : None if end is None else max(end - position, 0)]
+        position += len(chunk)
+        if wanted:
+            yield wanted
+        if end is not None and position >= end:
+            return
 
 
 def reader_of(chunks: Iterable[bytes]) -> BinaryIO:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import os
 import secrets
-from types import TracebackType
 from typing import Self
 
 from sqlalchemy_file.storage.folders import Folder
@@ -80,12 +79,7 @@ class Draft:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._close()
         name, self._name = self._name, None
         if name is not None:

@@ -27,6 +27,7 @@ from sqlalchemy_file.storage.attributes import (
 )
 from sqlalchemy_file.storage.base import CHUNK_SIZE, Attributes, ObjectInfo
 from sqlalchemy_file.storage.border import Border
+from sqlalchemy_file.storage.chunks import cut
 from sqlalchemy_file.storage.clones import Shared, drivers_for
 
 SPOOL_SIZE = 5 * 1024 * 1024
@@ -125,7 +126,7 @@ class DriverVerbs:
             chunks = found.range_as_stream(start, end, CHUNK_SIZE)
             # Whether it is implemented shows at the first chunk where it is a generator.
             return chain([next(chunks, b"")], chunks)
-        return _cut(found.as_stream(CHUNK_SIZE), start, end)
+        return cut(found.as_stream(CHUNK_SIZE), start, end)
 
     def _info(self, found: Object) -> ObjectInfo:
         return _info_of(found)
@@ -205,15 +206,6 @@ def _exists(container: Container, key: str) -> bool:
     except ObjectDoesNotExistError:
         return False
     return True
-
-
-def _cut(chunks: Iterator[bytes], start: int, end: int) -> Iterator[bytes]:
-    position = 0
-    for chunk in chunks:
-        yield chunk[max(start - position, 0) : max(end - position, 0)]
-        position += len(chunk)
-        if position >= end:
-            return
 
 
 def _info_of(found: Object, meta_data: dict[str, Any] | None = None) -> ObjectInfo:

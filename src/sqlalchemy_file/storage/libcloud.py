@@ -13,13 +13,12 @@ from libcloud.storage.types import ContainerDoesNotExistError, ObjectDoesNotExis
 
 from sqlalchemy_file.exceptions import (
     DeletionError,
-    InvalidKeyError,
     ObjectNotFoundError,
     StorageError,
 )
 from sqlalchemy_file.storage.attributes import meta_data_of
 from sqlalchemy_file.storage.base import Attributes, ObjectInfo, Storage, check_key
-from sqlalchemy_file.storage.border import Border, translated
+from sqlalchemy_file.storage.border import Border, sort_out, translated
 from sqlalchemy_file.storage.chunks import reader_of
 from sqlalchemy_file.storage.drivers import verbs_for
 from sqlalchemy_file.storage.local import LocalStorage
@@ -89,13 +88,7 @@ class LibcloudStorage:
             yield from self._verbs.stream(key, start, end)
 
     def delete(self, keys: Sequence[str]) -> None:
-        failures: dict[str, Exception] = {}
-        valid = []
-        for key in keys:
-            try:
-                valid.append(check_key(key))
-            except InvalidKeyError as error:
-                failures[str(key)] = error
+        valid, failures = sort_out(keys, check_key)
         with Border(_our_error):
             self._verbs.delete(valid, failures)
         if failures:

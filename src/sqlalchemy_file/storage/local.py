@@ -21,7 +21,7 @@ from sqlalchemy_file.exceptions import (
     StorageError,
 )
 from sqlalchemy_file.storage.base import CHUNK_SIZE, Attributes, ObjectInfo, check_key
-from sqlalchemy_file.storage.border import Border, translated
+from sqlalchemy_file.storage.border import Border, sort_out, translated
 from sqlalchemy_file.storage.drafts import TEMPORARY
 from sqlalchemy_file.storage.files import clone, info_of, open_object, pour, refuse_unless_file
 from sqlalchemy_file.storage.folders import CAN_HOLD, Folder, Route
@@ -93,13 +93,7 @@ class LocalStorage:
                 yield chunk
 
     def delete(self, keys: Sequence[str]) -> None:
-        failures: dict[str, Exception] = {}
-        valid = []
-        for key in keys:
-            try:
-                valid.append(self._check(key))
-            except InvalidKeyError as error:
-                failures[str(key)] = error
+        valid, failures = sort_out(keys, self._check)
         for folder, group in groupby(sorted(valid, key=_folder_name), key=_folder_name):
             self._delete_in(folder.split("/") if folder else [], list(group), failures)
         if failures:

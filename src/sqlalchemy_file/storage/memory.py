@@ -11,12 +11,11 @@ from typing import BinaryIO
 
 from sqlalchemy_file.exceptions import (
     DeletionError,
-    InvalidKeyError,
     ObjectExistsError,
     ObjectNotFoundError,
 )
 from sqlalchemy_file.storage.base import CHUNK_SIZE, Attributes, ObjectInfo, check_key
-from sqlalchemy_file.storage.border import Border
+from sqlalchemy_file.storage.border import Border, sort_out
 
 
 class MemoryStorage:
@@ -61,13 +60,10 @@ class MemoryStorage:
             start = stop
 
     def delete(self, keys: Sequence[str]) -> None:
-        failures: dict[str, Exception] = {}
+        valid, failures = sort_out(keys, check_key)
         with self._lock:
-            for key in keys:
-                try:
-                    self._objects.pop(check_key(key), None)
-                except InvalidKeyError as error:
-                    failures[str(key)] = error
+            for key in valid:
+                self._objects.pop(key, None)
         if failures:
             raise DeletionError(failures)
 

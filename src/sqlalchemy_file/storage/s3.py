@@ -32,6 +32,7 @@ from sqlalchemy_file.storage.attributes import (
 )
 from sqlalchemy_file.storage.base import CHUNK_SIZE, Attributes, ObjectInfo
 from sqlalchemy_file.storage.border import Border
+from sqlalchemy_file.storage.chunks import cut
 from sqlalchemy_file.storage.s3_requests import (
     S3Requests,
     answered,
@@ -102,7 +103,7 @@ class S3Verbs:
             chunks = answer.raw.stream(CHUNK_SIZE, decode_content=False)
             # A server may answer a range with the whole object.
             whole = ranged and answer.status_code == 200
-            yield from _cut(chunks, start, end) if whole else filter(None, chunks)
+            yield from cut(chunks, start, end) if whole else filter(None, chunks)
         finally:
             answer.close()
 
@@ -274,17 +275,6 @@ def _parts(read_last_first: list[bytes], content: BinaryIO, border: Border) -> I
     ):
         number += 1
         yield data
-
-
-def _cut(chunks: Iterator[bytes], start: int, end: int | None) -> Iterator[bytes]:
-    position = 0
-    for chunk in chunks:
-        wanted = chunk[max(start - position, 0) : None if end is None else end - position]
-        position += len(chunk)
-        if wanted:
-            yield wanted
-        if end is not None and position >= end:
-            return
 
 
 def _info_from_headers(key: str, headers: Mapping[str, str]) -> ObjectInfo:

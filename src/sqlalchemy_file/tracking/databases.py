@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, Table
 from sqlalchemy.schema import CreateTable
 from sqlalchemy.sql.ddl import ExecutableDDLElement
 
@@ -25,9 +25,23 @@ def is_outside_transaction(connection: Connection) -> bool:
     Python's driver begins one at the first INSERT, UPDATE or DELETE, not at a SAVEPOINT, whose
     RELEASE then commits; and with ``isolation_level=None`` it begins none at all.
     """
-    if connection.dialect.name != "sqlite":
+    if connection.dialect.name != "sqlite" or connection.invalidated:
         return False
     return not getattr(connection.connection.driver_connection, "in_transaction", True)
+
+
+def lock_for_writing(connection: Connection, table: Table) -> None:
+    """Take SQLite's lock before rows are read that will be written: it has no FOR UPDATE.
+
+    An UPDATE of no row takes it, and makes Python's driver begin the transaction, so that
+    another writer cannot come between the reading and the writing.
+    """
+    if connection.dialect.name == "sqlite":
+        quoted = connection.dialect.identifier_preparer
+        column = quoted.format_column(next(iter(table.columns)))
+        connection.exec_driver_sql(
+            f"UPDATE {quoted.format_table(table)} SET {column} = {column} WHERE 0"  # noqa: S608
+        )
 
 
 def was_aborted(connection: Connection) -> bool:

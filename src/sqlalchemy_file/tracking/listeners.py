@@ -160,7 +160,7 @@ def _roll_back(conn: Connection, xid: Any = None, is_prepared: Any = None) -> No
     if unit is None:
         return
     unit.confirm_release()
-    if unit.autocommit:
+    if unit.autocommit and is_autocommit(conn):  # SQLite may have begun since
         _make_sure(conn, unit)
         unit.commit()
     else:

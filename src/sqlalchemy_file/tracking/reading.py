@@ -28,6 +28,7 @@ from sqlalchemy.sql.dml import Delete, Update
 from sqlalchemy_file.exceptions import UnsupportedStatementError
 from sqlalchemy_file.records import paths_of
 from sqlalchemy_file.tracking.changes import records_in
+from sqlalchemy_file.tracking.databases import lock_for_writing
 from sqlalchemy_file.tracking.tables import FileTable, Key
 
 BATCH_SIZE = 500
@@ -50,6 +51,8 @@ def rows_by_key(
 ) -> dict[Key, OldRow]:
     """Read and lock rows by primary key, in key order so that two writers do not deadlock."""
     wanted = list(dict.fromkeys(keys))
+    if wanted:
+        lock_for_writing(connection, target.table)
     statement = _locking(select(*target.keys, *_as_text(target)), target, deleting=deleting)
     found: dict[Key, OldRow] = {}
     for start in range(0, len(wanted), BATCH_SIZE):
@@ -67,6 +70,7 @@ def rows_matching(
     parameters: Mapping[str, Any],
 ) -> list[OldRow]:
     """Read and lock the rows that an UPDATE or DELETE would match with these parameters."""
+    lock_for_writing(connection, target.table)
     matching = _same_rows(target, statement).where(*statement._where_criteria)
     options = getattr(statement, "_with_options", ())
     query = _locking(matching, target, deleting=isinstance(statement, Delete)).options(*options)
@@ -76,6 +80,7 @@ def rows_matching(
 
 def rows_where(connection: Connection, target: FileTable, criteria: Sequence[Any]) -> list[OldRow]:
     """Read and lock the rows of a table that meet all criteria."""
+    lock_for_writing(connection, target.table)
     statement = select(*target.keys, *_as_text(target)).where(*criteria)
     found = connection.execute(_locking(statement, target, deleting=True))
     return [_old_row(target, row) for row in found]
