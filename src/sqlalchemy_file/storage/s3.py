@@ -11,7 +11,6 @@ import base64
 import hashlib
 import logging
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import suppress
 from datetime import datetime
 from email.utils import parsedate_to_datetime
 from typing import Any, BinaryIO
@@ -218,8 +217,9 @@ class S3Verbs:
             _log.warning("the parts of %r stay in bucket %r", key, self._s3.bucket, exc_info=True)
 
     def _refuse_taken(self, key: str) -> None:
-        with suppress(ObjectNotFoundError):
-            self.stat(key)
+        answer = self._s3.send("HEAD", key)
+        if answer.status_code != 404:
+            self._s3.expect(answer, key, 200)
             raise ObjectExistsError("an object is stored there already", key=key)
 
     # --- deleting
