@@ -173,7 +173,7 @@ def measured(megabytes: int = 20) -> Iterator[bytes]:
     line = "{:07},{:05.2f}\n"
     piece = "".join(line.format(n, 3 + n % 97 / 50) for n in range(65_536)).encode()
     for _ in range(megabytes):
-        yield piece[: 1_000_000]
+        yield piece[:1_000_000]
 
 
 if __name__ == "__main__":

@@ -229,7 +229,9 @@ def test_an_iterator_is_stored_from_where_it_stands(session: Session) -> None:
     assert_holds(save(session, parts), b"secondthird")
 
 
-@pytest.mark.parametrize("empty", [b"", "", io.BytesIO(), iter(())], ids=lambda empty: repr(empty)[:9])
+@pytest.mark.parametrize(
+    "empty", [b"", "", io.BytesIO(), iter(())], ids=lambda empty: repr(empty)[:9]
+)
 def test_empty_content_is_an_empty_object(session: Session, empty: Any) -> None:
     assert_holds(save(session, empty), b"")
 
@@ -269,7 +271,7 @@ def test_one_handle_in_several_files_is_read_whole_for_each(
 # --- what cannot be stored
 
 
-@pytest.mark.parametrize("wrong", [42, 1.5, {"a": 1}, [b"x"], (b"x",), {b"x"}, object()], ids=repr)
+@pytest.mark.parametrize("wrong", [42, 1.5, {"a": 1}, [b"x"], (b"x",), {b"x"}, ...], ids=repr)
 def test_what_is_no_content_is_refused_when_the_file_is_made(wrong: Any) -> None:
     with pytest.raises(TypeError, match="content"):
         File(wrong)

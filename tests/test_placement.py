@@ -231,9 +231,7 @@ def test_replacing_a_file_under_its_own_key_is_refused_and_loses_nothing(
     assert paper.keyed.file.read() == b"first"
 
 
-def test_a_copy_of_a_whole_key_is_not_stored_over_it(
-    session: Session, main: MemoryStorage
-) -> None:
+def test_a_copy_of_a_whole_key_is_not_stored_over_it(session: Session, main: MemoryStorage) -> None:
     first = save(session, keyed=File(b"first", filename="report.txt"))
     save(session, keyed=first.keyed)
     assert contents(main) == [b"first", b"first"]
@@ -246,7 +244,8 @@ def test_a_copy_of_a_whole_key_is_not_stored_over_it(
 
 
 @pytest.mark.parametrize(
-    "key", ["../x", "/x", "a//b", "a/../b", "./a", "a\0b", "a\nb", "a\\b", "x" * 1025, "../", "a/.."]
+    "key",
+    ["../x", "/x", "a//b", "a/../b", "./a", "a\0b", "a\nb", "a\\b", "x" * 1025, "../", "a/.."],
 )
 def test_a_key_that_leaves_its_container_is_refused_before_anything_is_stored(
     session: Session, main: MemoryStorage, key: str

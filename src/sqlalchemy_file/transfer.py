@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import sys
 import threading
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
@@ -142,7 +143,8 @@ def wait_for_background() -> None:
 
 def _can_await() -> bool:
     """Tell whether this is SQLAlchemy's greenlet, in which a coroutine can be awaited."""
-    return in_greenlet is not None and bool(in_greenlet())
+    # Asking would import greenlet, which may not be installed; nobody runs in one unimported.
+    return "greenlet" in sys.modules and in_greenlet is not None and bool(in_greenlet())
 
 
 def _run_in_threads(batch: _Batch[Any], limit: int) -> None:

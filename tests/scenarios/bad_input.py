@@ -271,7 +271,16 @@ def a_record_whose_object_is_gone(world: World) -> None:
 
 
 _NO_ATTRIBUTES = Attributes()
-BAD_KEYS = ("../outside", "a/../../outside", "/absolute", "a//b", "nul\0", "line\nbreak", "a\\b", "")
+BAD_KEYS = (
+    "../outside",
+    "a/../../outside",
+    "/absolute",
+    "a//b",
+    "nul\0",
+    "line\nbreak",
+    "a\\b",
+    "",
+)
 
 
 @scenario

@@ -24,7 +24,18 @@ from sqlalchemy.orm import Session
 
 from sqlalchemy_file.exceptions import UnsupportedStatementError
 
-from .models import Album, Author, Book, Document, Product, Recording, Scan, Upload, Video, plain_table
+from .models import (
+    Album,
+    Author,
+    Book,
+    Document,
+    Product,
+    Recording,
+    Scan,
+    Upload,
+    Video,
+    plain_table,
+)
 from .table import Group
 from .world import World
 
@@ -827,9 +838,7 @@ def sql_null_is_known_and_taken_or_refused(world: World) -> None:
     _start(world)
     with world.session() as session:
         try:
-            session.execute(
-                update(Document).where(Document.title == "a").values(attachment=null())
-            )
+            session.execute(update(Document).where(Document.title == "a").values(attachment=null()))
             session.commit()
         except UnsupportedStatementError:
             session.rollback()

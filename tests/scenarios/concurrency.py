@@ -20,9 +20,7 @@ scenario = Group(
     without=("static", "async"),
     because="One shared connection has one transaction; asyncio has no threads of its own.",
 )
-servers = scenario.where(
-    only=("postgresql", "mariadb"), because="SQLite has one writer at a time."
-)
+servers = scenario.where(only=("postgresql", "mariadb"), because="SQLite has one writer at a time.")
 
 THREADS = 8
 
@@ -264,7 +262,8 @@ def a_row_deleted_while_its_replacement_is_stored(world: World) -> None:
 
 
 @scenario.where(
-    only=("postgresql",), because="SQLite and MariaDB do not let the row in while others are locked."
+    only=("postgresql",),
+    because="SQLite and MariaDB do not let the row in while others are locked.",
 )
 def a_row_inserted_between_the_look_and_the_statement(world: World) -> None:
     """Rows are pinned: one that nobody looked at is not deleted with the others."""
@@ -282,7 +281,8 @@ def a_row_inserted_between_the_look_and_the_statement(world: World) -> None:
 
 
 @scenario.where(
-    only=("postgresql",), because="SQLite and MariaDB do not let the row in while others are locked."
+    only=("postgresql",),
+    because="SQLite and MariaDB do not let the row in while others are locked.",
 )
 def a_row_that_matches_only_after_the_look(world: World) -> None:
     world.save(*[Document(stars=stars, attachment=world.file(f"s{stars}")) for stars in (0, 1)])

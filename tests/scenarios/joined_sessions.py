@@ -66,7 +66,9 @@ def _expected(mode: str, end: str, outer_end: str) -> list[str]:
     return CHANGED if kept else UNCHANGED
 
 
-for _mode, _end, _outer_end in product(MODES, ("commit", "rollback", "close"), ("commit", "rollback")):
+for _mode, _end, _outer_end in product(
+    MODES, ("commit", "rollback", "close"), ("commit", "rollback")
+):
     _add_mode(_mode, _end, _outer_end)
 
 
@@ -348,7 +350,10 @@ def a_file_moves_from_one_database_to_another(world: World) -> None:
         session.add(Document(attachment=world.file("wanderer")))
         session.add(Album())
         session.commit()
-        document, album = session.scalars(select(Document)).one(), session.scalars(select(Album)).one()
+        document, album = (
+            session.scalars(select(Document)).one(),
+            session.scalars(select(Album)).one(),
+        )
         album.cover, document.attachment = document.attachment, None
         session.commit()
     assert world.labels(Document.attachment) == [None]

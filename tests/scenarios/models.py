@@ -122,7 +122,9 @@ class Lazy(Identified, Base):
 
     stars: Mapped[int] = mapped_column(default=0)
     large: Mapped[File | None] = mapped_column(FileField(), deferred=True)
-    guarded: Mapped[File | None] = mapped_column(FileField(), deferred=True, deferred_raiseload=True)
+    guarded: Mapped[File | None] = mapped_column(
+        FileField(), deferred=True, deferred_raiseload=True
+    )
 
 
 class Archived(Identified, Base):

@@ -55,9 +55,7 @@ class Memory(Place):
         return self._storage
 
     def objects(self) -> dict[str, bytes]:
-        return {
-            info.key: b"".join(self._storage.stream(info.key)) for info in self._storage.list()
-        }
+        return {info.key: b"".join(self._storage.stream(info.key)) for info in self._storage.list()}
 
     def discard(self, key: str) -> None:
         self._storage.delete([key])

@@ -465,9 +465,7 @@ def of_a_bare_connection(world: World) -> None:
     with world.engine.begin() as connection:
         for number in range(3):
             savepoint = connection.begin_nested()
-            connection.execute(
-                insert(Document).values(attachment=world.file(f"file-{number}"))
-            )
+            connection.execute(insert(Document).values(attachment=world.file(f"file-{number}")))
             savepoint.commit() if number == 1 else savepoint.rollback()
     assert world.labels(Document.attachment) == ["file-1"]
 

@@ -362,7 +362,9 @@ class Program(RuleBasedStateMachine):
             self.session.add(Page(id=90, cover=file))
             self.session.add(Page(id=91, cover=File(FailingStream(b"x" * 100))))
         else:
-            self.session.add_all([Page(id=92, title="taken"), Page(id=93, title="taken", cover=file)])
+            self.session.add_all(
+                [Page(id=92, title="taken"), Page(id=93, title="taken", cover=file)]
+            )
         with pytest.raises((ConnectionResetError, IntegrityError)):
             self.session.flush()
         if self.depth > 0:
