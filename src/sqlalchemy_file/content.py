@@ -204,7 +204,7 @@ class Measured(io.RawIOBase):
         super().__init__()
         self._stream = stream
         self._hash = hashlib.sha256()
-        self.size = 0
+        self.size: int = 0
         self.error: BaseException | None = None
         """What the stream itself raised, so that it is not taken for a fault of the storage."""
 

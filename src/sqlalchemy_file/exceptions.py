@@ -113,9 +113,10 @@ class ObjectNotFoundError(StorageError, ObjectDoesNotExistError, FileNotFoundErr
         StorageError.__init__(self, reason, storage=storage, key=key)
         self.value = reason
         self.object_name = key
-        self.driver = None
+        self.driver: Any = None
 
-    __str__ = StorageError.__str__
+    def __str__(self) -> str:
+        return StorageError.__str__(self)
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self}>"
@@ -124,7 +125,8 @@ class ObjectNotFoundError(StorageError, ObjectDoesNotExistError, FileNotFoundErr
 class ObjectExistsError(StorageError, FileExistsError):
     """An object is stored under this key already, and would have been overwritten."""
 
-    __str__ = StorageError.__str__
+    def __str__(self) -> str:
+        return StorageError.__str__(self)
 
 
 class InvalidKeyError(StorageError, ValueError):
@@ -138,7 +140,7 @@ class DeletionError(StorageError):
         keys = ", ".join(sorted(failures)[:3]) + (", ..." if len(failures) > 3 else "")
         first = next(iter(failures.values()), None)
         super().__init__(f"{len(failures)} not deleted ({keys}): {first}", storage=storage)
-        self.failures = dict(failures)
+        self.failures: dict[str, Exception] = dict(failures)
 
 
 class UnknownStorageError(SQLAlchemyFileError, RuntimeError):

@@ -32,8 +32,8 @@ class FileField(TypeDecorator[Any]):
     files in the storage. Raises `ValueError` or `TypeError` for settings that cannot be.
     """
 
-    impl = JSON
-    cache_ok = True
+    impl: type[JSON] = JSON  # pyright: ignore[reportIncompatibleVariableOverride]
+    cache_ok: bool | None = True
 
     def __init__(
         self,
@@ -57,13 +57,13 @@ class FileField(TypeDecorator[Any]):
             raise TypeError(f"key is a callable of the file, not {key!r}")
         self.upload_storage = upload_storage
         self.upload_type = upload_type
-        self.multiple = bool(multiple)
+        self.multiple: bool = bool(multiple)
         self.extra = extra
         self.headers = headers
         self.key = key
         self.on_release = on_release
-        self.validators = list(validators or ())
-        self.processors = list(processors or ())
+        self.validators: list[Validator] = list(validators or ())
+        self.processors: list[Processor] = list(processors or ())
 
     @property
     def _static_cache_key(self) -> Any:

@@ -24,7 +24,9 @@ class Variants(Processor):
         if not variants:
             raise ValueError("name at least one variant, as in Variants(small=(128, 128))")
         self.max_pixels = max_pixels
-        self.variants = {name: _variant(wanted) for name, wanted in variants.items()}
+        self.variants: dict[str, Variant] = {
+            name: _variant(wanted) for name, wanted in variants.items()
+        }
         formats = [variant.format for variant in self.variants.values()]
         require_writable(formats, type(self).__name__)
 

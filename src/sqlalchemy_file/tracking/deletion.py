@@ -12,7 +12,7 @@ from sqlalchemy_file.storage import AsyncStorage, StorageManager
 from sqlalchemy_file.storage.base import is_native
 from sqlalchemy_file.transfer import Operation, carry_out, in_thread
 
-logger = logging.getLogger("sqlalchemy_file")
+logger: logging.Logger = logging.getLogger("sqlalchemy_file")
 
 BATCH_SIZE = 1000
 """The most keys that S3 takes in one request."""

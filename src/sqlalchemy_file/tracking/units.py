@@ -49,8 +49,8 @@ class Unit:
     """
 
     def __init__(self, connection: Connection) -> None:
-        self.frames = Frames()
-        self.phase = Phase.OPEN
+        self.frames: Frames = Frames()
+        self.phase: Phase = Phase.OPEN
         self.was_prepared = False
         self.needs_reset = False
         self.autocommit = False

@@ -37,14 +37,16 @@ class ImageValidator(ContentTypeValidator):
         max_pixels: int = MAX_PIXELS,
     ) -> None:
         require_pillow(type(self).__name__)
-        self.formats = _decoders(formats, allowed_content_types)
+        self.formats: tuple[str, ...] = _decoders(formats, allowed_content_types)
         super().__init__(allowed_content_types or _content_types(self.formats))
         none: _Limit = (None, None)
-        self.min_width, self.min_height = min_wh or none
-        self.max_width, self.max_height = max_wh or none
+        self.min_width: int | None = (min_wh or none)[0]
+        self.min_height: int | None = (min_wh or none)[1]
+        self.max_width: int | None = (max_wh or none)[0]
+        self.max_height: int | None = (max_wh or none)[1]
         self.min_aspect_ratio = min_aspect_ratio
         self.max_aspect_ratio = max_aspect_ratio
-        self.max_pixels = _positive(max_pixels)
+        self.max_pixels: int = _positive(max_pixels)
 
     def process(self, file: File, attr_key: str) -> None:
         from sqlalchemy_file.imaging import decoding  # noqa: PLC0415  Pillow is optional
