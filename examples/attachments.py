@@ -11,10 +11,11 @@ import shutil
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from contact_sheet import write_contact_sheet
 from inventory import Inventory
-from sqlalchemy import Engine, create_engine, event
+from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 
 from sqlalchemy_file import File, FileField, ImageField, StorageManager
@@ -65,7 +66,7 @@ def attach(session: Session) -> None:
     session.add(Entry(title="Evening at the lake", picture=File(FILES / "photo.jpg")))
     session.add(Entry(title="The way", picture=File(FILES / "compass.png")))
     session.add(Entry(title="The plan", attachment=File(FILES / "trip-plan.pdf")))
-    session.add(Entry(title="A note", attachment=File(FILES / "Grüße – résumé – 你好.txt")))
+    session.add(Entry(title="A note", attachment=File(FILES / "Grüße – résumé – 你好.txt")))  # noqa: RUF001
     # An iterator is enough, too. It is read once, in pieces, so that memory stays flat.
     session.add(Entry(title="Water levels", attachment=File(measured(), filename="levels.csv")))
     session.commit()
@@ -155,11 +156,11 @@ def begin_transactions_in_earnest(engine: Engine) -> None:
     """
 
     @event.listens_for(engine, "connect")
-    def leave_it_to_us(connection, record):
+    def leave_it_to_us(connection: Any, record: Any) -> None:
         connection.isolation_level = None
 
     @event.listens_for(engine, "begin")
-    def begin(connection):
+    def begin(connection: Connection) -> None:
         connection.exec_driver_sql("BEGIN")
 
 
@@ -171,9 +172,9 @@ def measured(megabytes: int = 20) -> Iterator[bytes]:
     """Yield a table of some size, a piece at a time."""
     yield b"minute,level\n"
     line = "{:07},{:05.2f}\n"
-    piece = "".join(line.format(n, 3 + n % 97 / 50) for n in range(65_536)).encode()
+    piece = "".join(line.format(n, 3 + n % 97 / 50) for n in range(71_429)).encode()
     for _ in range(megabytes):
-        yield piece[:1_000_000]
+        yield piece
 
 
 if __name__ == "__main__":

@@ -16,9 +16,6 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 from starlette.datastructures import Headers, UploadFile
 from werkzeug.datastructures import FileStorage
 
-from tests.scenarios.content import FailingStream, OneWayStream
-from tests.stores import add_memory, contents, keys, no_warnings, sqlite
-
 from sqlalchemy_file import File, FileField, StorageManager
 from sqlalchemy_file.content import SPOOL_SIZE, StreamContent, content_of
 from sqlalchemy_file.exceptions import (
@@ -29,6 +26,8 @@ from sqlalchemy_file.exceptions import (
 )
 from sqlalchemy_file.storage.memory import MemoryStorage
 from sqlalchemy_file.validators import SizeValidator
+from tests.scenarios.content import FailingStream, OneWayStream
+from tests.stores import add_memory, contents, keys, no_warnings, sqlite
 
 DATA = b"some bytes, \x00 and \xff among them" * 10
 
@@ -280,9 +279,9 @@ def test_what_is_no_content_is_refused_when_the_file_is_made(wrong: Any) -> None
 TEXT_HANDLES: dict[str, Callable[[Path], Any]] = {
     "text file": lambda path: path.open(),
     "StringIO": lambda path: io.StringIO("text"),
-    "named temporary file": lambda path: tempfile.NamedTemporaryFile("w+"),
-    "spooled temporary file": lambda path: tempfile.SpooledTemporaryFile(mode="w+"),
-    "codecs": lambda path: codecs.open(str(path), encoding="utf-8"),
+    "named temporary file": lambda path: tempfile.NamedTemporaryFile("w+"),  # noqa: SIM115
+    "spooled temporary file": lambda path: tempfile.SpooledTemporaryFile(mode="w+"),  # noqa: SIM115
+    "codecs": lambda path: codecs.open(str(path), encoding="utf-8"),  # noqa: SIM115
 }
 
 
@@ -340,7 +339,7 @@ def test_a_path_gone_before_the_flush_raises_as_it_is(
     assert keys(storage) == []
 
 
-@pytest.mark.parametrize("make", [lambda: FailingStream(b"x" * 100), lambda: _failing_iterator()])
+@pytest.mark.parametrize("make", [lambda: FailingStream(b"x" * 100), lambda: _failing_iterator()])  # noqa: PLW0108  defined below
 def test_content_that_fails_raises_its_own_error_and_leaves_nothing(
     session: Session, storage: MemoryStorage, make: Callable[[], Any]
 ) -> None:

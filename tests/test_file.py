@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import copy
 import hashlib
 import io
 import json
-import pickle
 import uuid
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
@@ -16,12 +14,11 @@ import pytest
 from sqlalchemy import select, text
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 
-from tests.stores import add_memory, contents, keys, sqlite
-
 from sqlalchemy_file import File, FileField
 from sqlalchemy_file.exceptions import ContentSpentError, ObjectExistsError
 from sqlalchemy_file.storage.memory import MemoryStorage
 from sqlalchemy_file.stored_file import StoredFile
+from tests.stores import add_memory, contents, keys, sqlite
 
 KEYS = {
     "filename",
@@ -211,7 +208,7 @@ def test_decode_turns_a_record_into_the_same_file(saved: File) -> None:
 
 
 def test_the_content_is_not_at_hand_once_the_transaction_is_over(saved: File) -> None:
-    with pytest.raises(ContentSpentError, match="read it through .file"):
+    with pytest.raises(ContentSpentError, match=r"read it through \.file"):
         saved.original_content  # noqa: B018
     with pytest.raises(AttributeError, match="nothing"):
         saved.nothing  # noqa: B018

@@ -11,10 +11,9 @@ import pytest
 from sqlalchemy import select
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 
-from tests.stores import add_memory, contents, keys, sqlite
-
 from sqlalchemy_file import File, FileField
 from sqlalchemy_file.storage.memory import MemoryStorage
+from tests.stores import add_memory, contents, keys, sqlite
 
 
 class Base(DeclarativeBase):
@@ -138,7 +137,7 @@ def test_a_deep_copy_shares_no_list_with_the_file() -> None:
 def test_saved_files_are_equal_by_their_record(saved: File) -> None:
     twin = File.decode(saved.encode())
     assert saved == twin
-    assert not saved != twin
+    assert not saved != twin  # noqa: SIM202  both operators are meant
     assert saved == saved.encode()
     assert saved != {**saved.encode(), "path": "main/other"}
 

@@ -12,11 +12,10 @@ import pytest
 from sqlalchemy import inspect, select
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 
-from tests.stores import add_memory, contents, keys, named, sqlite
-
 from sqlalchemy_file import File, FileField
 from sqlalchemy_file.mutable_list import MutableList
 from sqlalchemy_file.storage.memory import MemoryStorage
+from tests.stores import add_memory, contents, keys, named, sqlite
 
 
 class Base(DeclarativeBase):

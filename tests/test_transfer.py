@@ -10,7 +10,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
 
@@ -175,6 +175,15 @@ def test_the_callers_context_is_seen_by_every_operation(way: Way) -> None:
 # --- interruption
 
 
+@pytest.fixture
+def _ctrl_c_is_heard() -> Iterator[None]:
+    """Worker processes of pytest-xdist ignore the signal."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("_ctrl_c_is_heard")
 def test_ctrl_c_is_raised_once_all_that_was_begun_has_ended() -> None:
     counting = Counting()
 
@@ -189,6 +198,7 @@ def test_ctrl_c_is_raised_once_all_that_was_begun_has_ended() -> None:
     assert len(counting.begun) < 50
 
 
+@pytest.mark.usefixtures("_ctrl_c_is_heard")
 def test_ctrl_c_that_comes_while_others_are_waited_for_leaves_nothing_running() -> None:
     counting = Counting()
     main = threading.main_thread().ident

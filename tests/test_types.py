@@ -9,14 +9,13 @@ import pytest
 from sqlalchemy import Engine, event, func, insert, null, select, text
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 
-from tests.scenarios.flaky import FlakyStorage
-from tests.stores import add_memory, contents, keys, sqlite
-
 from sqlalchemy_file import File, FileField, ImageField, StorageManager
 from sqlalchemy_file.mutable_list import MutableList
 from sqlalchemy_file.processors import ThumbnailGenerator
 from sqlalchemy_file.storage.memory import MemoryStorage
 from sqlalchemy_file.validators import ImageValidator, SizeValidator
+from tests.scenarios.flaky import FlakyStorage
+from tests.stores import add_memory, contents, keys, sqlite
 
 
 class Base(DeclarativeBase):

@@ -16,7 +16,6 @@ from sqlalchemy_file.exceptions import (
     StorageError,
     UnknownStorageError,
 )
-
 from sqlalchemy_file.storage.base import Attributes
 
 from .content import FailingStream, content_of
@@ -215,7 +214,7 @@ def a_folder(world: World) -> None:
 
 @scenario
 def nothing_to_store(_world: World) -> None:
-    with pytest.raises(ValueError, match="content.*content_path"):
+    with pytest.raises(ValueError, match=r"content.*content_path"):
         File()
 
 

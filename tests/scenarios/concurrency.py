@@ -22,6 +22,10 @@ scenario = Group(
 )
 servers = scenario.where(only=("postgresql", "mariadb"), because="SQLite has one writer at a time.")
 
+rows_read_in_time = scenario.where(
+    without=("legacy",), because="pysqlite's own mode reads rows outside a transaction."
+)
+
 THREADS = 8
 
 
@@ -32,7 +36,7 @@ def eight_threads_each_with_its_session(world: World) -> None:
     def work(number: int) -> None:
         for round_ in range(3):
             label = f"{number}-{round_}"
-            key = world.retrying(lambda l=label: _keep_one(world, l))
+            key = world.retrying(lambda name=label: _keep_one(world, name))
             world.retrying(lambda k=key: _undo_one(world, k))
 
     world.at_once(*[lambda n=number: work(n) for number in range(THREADS)])
@@ -217,7 +221,8 @@ def _add_beside(act: Callable[..., None]) -> None:
         world.at_once(*[lambda n=number: replace(n) for number in range(3)], bulk, bulk)
         assert len(world.objects()) == len(world.paths(Document.attachment))
 
-    scenario.add(f"replace_beside{act.__name__}", run)
+    group = rows_read_in_time if act is _bulk_delete else scenario
+    group.add(f"replace_beside{act.__name__}", run)
 
 
 def _replace_if_there(world: World, keys: list[Any], label: str) -> None:
@@ -309,7 +314,8 @@ def deadlock(world: World) -> None:
         try:
             _replace_in_order(world, name, order, lambda: meeting.wait(PATIENCE))
         except OperationalError as error:
-            assert "deadlock" in str(error).lower()
+            if "deadlock" not in str(error).lower():
+                raise
             victims.append(name)
             world.retrying(lambda: _replace_in_order(world, name, order, lambda: None))
 

@@ -98,7 +98,7 @@ class Database:
             return
         wanted = ", ".join(f"CAST({name} AS {self.text_type})" for name in keys + columns)
         order = ", ".join(f"{table.name}.{key}" for key in keys)
-        for row in self.look(f"SELECT {wanted} FROM {table.name} ORDER BY {order}"):  # noqa: S608
+        for row in self.look(f"SELECT {wanted} FROM {table.name} ORDER BY {order}"):
             key, texts = tuple(map(str, row[: len(keys)])), row[len(keys) :]
             for column, text in zip(columns, texts, strict=True):
                 value = None if text is None else json.loads(text)
@@ -107,10 +107,7 @@ class Database:
 
     def _tables_with_rows(self) -> list[str]:
         """Return the names of all tables that are not empty, by one statement."""
-        checks = (
-            f"SELECT '{name}' WHERE EXISTS (SELECT 1 FROM {name})"  # noqa: S608
-            for name in self.tables
-        )
+        checks = (f"SELECT '{name}' WHERE EXISTS (SELECT 1 FROM {name})" for name in self.tables)
         return [name for (name,) in self.look(" UNION ALL ".join(checks))]
 
     # the life of the tables
@@ -143,7 +140,7 @@ class Database:
         with_rows = set(self._tables_with_rows())
         for name in reversed(self.tables):
             if name in with_rows:
-                self.look(f"DELETE FROM {name}")  # noqa: S608
+                self.look(f"DELETE FROM {name}")
 
     def end_others(self) -> None:
         """End every other connection to this database."""

@@ -336,7 +336,7 @@ def no_row_is_locked_while_files_are_stored(world: World) -> None:
     flaky = world.make_flaky()
 
     def change() -> None:
-        world.database.look(f"UPDATE product SET back = NULL WHERE id = {key[0]}")  # noqa: S608
+        world.database.look(f"UPDATE product SET back = NULL WHERE id = {key[0]}")
 
     flaky.before("put", change)
     with world.session() as session:

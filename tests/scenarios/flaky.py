@@ -18,7 +18,7 @@ Fault = Callable[[], None]
 
 
 class FlakyStorage:
-    """Pass everything to ``inner``; ``fail`` and ``before`` interfere with the k-th call of a verb."""
+    """Pass all to ``inner``; ``fail`` and ``before`` interfere with the k-th call of a verb."""
 
     def __init__(self, inner: Storage) -> None:
         self.inner = inner

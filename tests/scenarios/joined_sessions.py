@@ -56,10 +56,7 @@ def _add_mode(mode: Any, end: str, outer_end: str) -> None:
 
 def _expected(mode: str, end: str, outer_end: str) -> list[str]:
     """Return the rows that the documentation of ``join_transaction_mode`` promises."""
-    if mode == "control_fully":
-        kept = end == "commit"
-    else:
-        kept = end == "commit" and outer_end == "commit"
+    kept = end == "commit" if mode == "control_fully" else end == "commit" and outer_end == "commit"
     # To close a session neither commits nor rolls back a transaction that is not its own.
     if end == "close" and mode in ("conditional_savepoint", "rollback_only"):
         kept = outer_end == "commit"

@@ -228,7 +228,7 @@ def _assigned_with_old_and_new(album: Any, new: New) -> None:
 
 @mutator
 def _assigned_sum(album: Any, new: New) -> None:
-    album.pictures = album.pictures + [new("x")]
+    album.pictures = [*album.pictures, new("x")]
 
 
 @mutator

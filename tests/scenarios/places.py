@@ -13,9 +13,8 @@ from libcloud.storage.drivers.dummy import DummyStorageDriver
 from libcloud.storage.drivers.local import LocalStorageDriver
 from libcloud.storage.drivers.minio import MinIOStorageDriver
 
-from tests.services.ceph import S3Server
-
 from sqlalchemy_file.storage.memory import MemoryStorage
+from tests.services.ceph import S3Server
 
 from .s3 import Bucket
 
@@ -43,7 +42,7 @@ class Place(ABC):
         """Delete one object behind the library's back."""
         raise NotImplementedError
 
-    def close(self) -> None:
+    def close(self) -> None:  # noqa: B027  most have opened nothing
         """Let go of what was opened."""
 
 

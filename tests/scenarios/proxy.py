@@ -6,7 +6,7 @@ import contextlib
 import socket
 import threading
 from collections.abc import Callable
-from typing import Literal
+from typing import Literal, Self
 
 Moment = Literal["before", "after"]
 
@@ -38,7 +38,7 @@ class Proxy:
         for thread in self._threads:
             thread.join(5)
 
-    def __enter__(self) -> Proxy:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_error: object) -> None:

@@ -550,7 +550,7 @@ def from_a_list_to_a_single_column_and_back(world: World) -> None:
 
 @scenario
 def from_one_list_to_another(world: World) -> None:
-    keys = [world.save(Album(pictures=[world.file(f"{l}{n}") for n in "12"])) for l in "ab"]
+    keys = [world.save(Album(pictures=[world.file(f"{name}{n}") for n in "12"])) for name in "ab"]
     before = set(world.objects())
     for end in ("rollback", "commit"):
         with world.session() as session:

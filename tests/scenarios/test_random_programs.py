@@ -25,9 +25,8 @@ from hypothesis.stateful import (
     rule,
     run_state_machine_as_test,
 )
-from sqlalchemy import delete, insert, select, update
+from sqlalchemy import delete, insert, update
 from sqlalchemy.exc import IntegrityError
-from sqlalchemy.orm import Session
 
 from sqlalchemy_file import File
 
@@ -357,7 +356,7 @@ class Program(RuleBasedStateMachine):
     @rule(kind=st.sampled_from(["content", "constraint"]))
     def fail(self, kind: str) -> None:
         """Let a flush fail, and go on after the rollback that it asks for."""
-        label, file = self._new()
+        _label, file = self._new()
         if kind == "content":
             self.session.add(Page(id=90, cover=file))
             self.session.add(Page(id=91, cover=File(FailingStream(b"x" * 100))))

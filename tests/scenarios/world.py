@@ -19,6 +19,7 @@ from sqlalchemy.orm import Session, close_all_sessions
 from sqlalchemy.util import greenlet_spawn
 
 from sqlalchemy_file import File, StorageManager
+from sqlalchemy_file.transfer import wait_for_background
 
 from .content import DERIVED, content_of, filename_of, label_of
 from .databases import Database, Named
@@ -178,7 +179,8 @@ class World:
                     yield named
 
     def objects(self) -> dict[str, bytes]:
-        """Return what all storages hold, by path."""
+        """Return what all storages hold, by path, once finalizers have had their way."""
+        wait_for_background()
         return {
             f"{name}/{key}": content
             for name in self._used
