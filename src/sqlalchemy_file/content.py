@@ -277,6 +277,20 @@ def content_of(source: Any) -> Content:
     )
 
 
+def given_content(content: Any, content_path: str | os.PathLike[str] | None) -> Content:
+    """Return the one of two ways to give content that was used; `ValueError` if neither was."""
+    if content is None and content_path is None:
+        raise ValueError("Either content or content_path must be specified")
+    return content_of(content) if content is not None else PathContent(str(content_path))
+
+
+def given_name(content: Any, content_path: str | os.PathLike[str] | None) -> str | None:
+    """Return the file name that came with the content, as it came."""
+    if content_path is not None and content is None:
+        return Path(content_path).name
+    return upload_attribute(content, "filename", "name")
+
+
 def is_content(source: Any) -> bool:
     """Tell whether `content_of` would take ``source``."""
     return isinstance(

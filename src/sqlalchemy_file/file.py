@@ -13,8 +13,8 @@ from sqlalchemy_file.base import BaseFile
 from sqlalchemy_file.content import (
     AsyncStreamContent,
     Content,
-    PathContent,
-    content_of,
+    given_content,
+    given_name,
     upload_attribute,
 )
 from sqlalchemy_file.detection import HEAD_SIZE, UNKNOWN, decide, detect, essence
@@ -59,8 +59,8 @@ class File(BaseFile):
         super().__init__()
         self._thaw()
         self._storage = storage
-        self._content = _source(content, content_path)
-        name = filename or _name_of(content, content_path)
+        self._content = given_content(content, content_path)
+        name = filename or given_name(content, content_path)
         declared = essence(content_type or upload_attribute(content, "content_type"))
         self.update({key: extra_keys[key] for key in extra_keys.keys() - _SET_BY_SAVING})
         self["content_path"] = None if content_path is None else str(content_path)
@@ -234,7 +234,7 @@ class File(BaseFile):
                 stacklevel=2,
             )
             extra = {**(extra or {}), "meta_data": metadata}
-        source = _source(content, content_path)
+        source = given_content(content, content_path)
         described = (extra or {}).get("meta_data") or {}
         attributes = attributes_of(
             described.get("filename"), described.get("content_type"), extra, headers
@@ -356,15 +356,3 @@ def _snapshot(file: File) -> dict[str, Any]:
     return {
         key: value.copy() if type(value) in (dict, list) else value for key, value in file.items()
     }
-
-
-def _source(content: Any, content_path: str | Path | None) -> Content:
-    if content is None and content_path is None:
-        raise ValueError("Either content or content_path must be specified")
-    return content_of(content) if content is not None else PathContent(str(content_path))
-
-
-def _name_of(content: Any, content_path: str | Path | None) -> str | None:
-    if content_path is not None and content is None:
-        return Path(content_path).name
-    return upload_attribute(content, "filename", "name")
