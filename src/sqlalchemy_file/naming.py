@@ -5,6 +5,7 @@ from __future__ import annotations
 import mimetypes
 import re
 import unicodedata
+from functools import lru_cache
 from posixpath import splitext
 
 UNNAMED = "unnamed"
@@ -103,8 +104,11 @@ def clean_filename(raw: str | None) -> str:
 def guess_type(filename: str | None) -> str | None:
     """Return the content type that the suffix of a file name stands for, if any."""
     suffix = splitext(filename or "")[1].lower()
-    if not suffix:
-        return None
+    return _type_of_suffix(suffix) if suffix else None
+
+
+@lru_cache(maxsize=256)
+def _type_of_suffix(suffix: str) -> str | None:
     if suffix in _TYPE_BY_SUFFIX:
         return _TYPE_BY_SUFFIX[suffix]
     # Only the suffix is asked for: mimetypes would take "data:text/html,x" for a URL.
