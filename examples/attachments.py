@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from contact_sheet import write_contact_sheet
-from inventory import Inventory
+from inventory import Inventory, stored_objects
 from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 
@@ -86,7 +86,8 @@ def delete(session: Session) -> None:
 def roll_back(session: Session) -> None:
     session.add(Entry(title="Never happened", picture=File(FILES / "photo.jpg")))
     entry(session, "Evening at the lake").picture = None
-    session.flush()  # four objects are stored now, and four are to be deleted
+    session.flush()
+    print(f"   before the rollback, the storages hold {len(list(stored_objects()))} objects")
     session.rollback()
 
 
@@ -95,6 +96,7 @@ def roll_back_to_a_savepoint(session: Session) -> None:
     savepoint = session.begin_nested()
     note.attachment = File("Second thoughts\n", filename="second.txt")
     session.flush()
+    print(f"   within the savepoint, the storages hold {len(list(stored_objects()))} objects")
     savepoint.rollback()
     note.title = "A note, still the first"
     session.commit()
@@ -171,10 +173,9 @@ def entry(session: Session, title: str) -> Entry:
 def measured(megabytes: int = 20) -> Iterator[bytes]:
     """Yield a table of some size, a piece at a time."""
     yield b"minute,level\n"
-    line = "{:07},{:05.2f}\n"
-    piece = "".join(line.format(n, 3 + n % 97 / 50) for n in range(71_429)).encode()
-    for _ in range(megabytes):
-        yield piece
+    for start in range(0, megabytes * 50_000, 50_000):
+        minutes = range(start, start + 50_000)
+        yield "".join(f"{n:010},{3 + n % 97 / 50:08.3f}\n" for n in minutes).encode()
 
 
 if __name__ == "__main__":

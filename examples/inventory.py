@@ -12,8 +12,6 @@ from sqlalchemy.orm import Session
 
 from sqlalchemy_file import File, StorageManager
 
-SOME_WIDTH = 100
-
 
 @dataclass(frozen=True)
 class Held:
@@ -37,7 +35,8 @@ class Inventory:
         """Print each object, "+" before what is new and "-" before what is gone."""
         named = {held.path: held for held in named_objects(session, self.columns)}
         stored = dict(stored_objects())
-        now = {path: cells(path, size, named.get(path)) for path, size in stored.items()}
+        in_order = [*(path for path in named if path in stored), *(stored.keys() - named.keys())]
+        now = {path: cells(path, stored[path], named.get(path)) for path in in_order}
         gone = {path: row for path, row in self.before.items() if path not in now}
         print_table(
             ["", "row", "what", "content type", "bytes", "object"],

@@ -93,6 +93,8 @@ class FileField(TypeDecorator[Any]):
         return MutableList(value, kind=self.upload_type)
 
     def _coerce_one(self, value: Any, name: str) -> File | None:
+        if isinstance(value, File):
+            return value
         if isinstance(value, list | tuple | set):
             raise TypeError(
                 f"{name} holds one file: assign a File, not a {type(value).__name__} "

@@ -20,6 +20,9 @@ from sqlalchemy_file.exceptions import InvalidKeyError, StorageError
 CHUNK_SIZE = 256 * 1024
 """How many bytes are moved at a time, where nothing else decides it."""
 
+DEFAULT_CONCURRENCY = 8
+"""How many requests a storage gets at the same time, unless it has a ``concurrency`` of its own."""
+
 MAX_KEY_BYTES = 1024
 """The longest key that S3, GCS and Azure all take."""
 
@@ -113,6 +116,12 @@ class AsyncStorage(Protocol):
     def alist(
         self, prefix: str = "", start_after: str | None = None
     ) -> AsyncIterator[ObjectInfo]: ...
+
+
+def concurrency_of(storage: Storage) -> int:
+    """Return how many requests at the same time serve a storage best: its ``concurrency``."""
+    chosen: int = getattr(storage, "concurrency", DEFAULT_CONCURRENCY)
+    return chosen
 
 
 def is_native(storage: Storage) -> bool:

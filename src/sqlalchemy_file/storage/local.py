@@ -20,7 +20,13 @@ from sqlalchemy_file.exceptions import (
     ObjectNotFoundError,
     StorageError,
 )
-from sqlalchemy_file.storage.base import CHUNK_SIZE, Attributes, ObjectInfo, check_key
+from sqlalchemy_file.storage.base import (
+    CHUNK_SIZE,
+    DEFAULT_CONCURRENCY,
+    Attributes,
+    ObjectInfo,
+    check_key,
+)
 from sqlalchemy_file.storage.border import Border, sort_out, translated
 from sqlalchemy_file.storage.drafts import TEMPORARY
 from sqlalchemy_file.storage.files import clone, info_of, open_object, pour, refuse_unless_file
@@ -55,6 +61,8 @@ class LocalStorage:
         self._root = os.path.abspath(root)  # noqa: PTH100  a root that is a link stays one
         self._sidecars = sidecars
         self._fsync = fsync
+        # Threads wait for the disk together; where nobody waits they are only in each other's way.
+        self.concurrency = DEFAULT_CONCURRENCY if fsync else 1
         self._create = create
         self._hold = CAN_HOLD
         self._writer = Writer(

@@ -21,6 +21,8 @@ from sqlalchemy_file.storage.border import Border, sort_out
 class MemoryStorage:
     """A dict of objects with their attributes; they are gone when it is."""
 
+    concurrency = 1  # nothing is waited for
+
     def __init__(self) -> None:
         self._objects: dict[str, tuple[bytes, ObjectInfo]] = {}
         self._lock = threading.Lock()

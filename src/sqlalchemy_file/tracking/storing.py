@@ -9,6 +9,7 @@ from copy import copy
 from dataclasses import dataclass
 from functools import partial
 from itertools import chain
+from os import cpu_count
 from typing import Protocol, cast
 
 from uuid_utils import uuid7
@@ -16,7 +17,7 @@ from uuid_utils import uuid7
 from sqlalchemy_file.file import File
 from sqlalchemy_file.records import paths_of
 from sqlalchemy_file.storage import AsyncStorage, StorageManager
-from sqlalchemy_file.storage.base import is_native, named
+from sqlalchemy_file.storage.base import concurrency_of, is_native, named
 from sqlalchemy_file.tracking.deletion import discard
 from sqlalchemy_file.tracking.frames import Frame
 from sqlalchemy_file.transfer import Operation, carry_out, in_thread, results
@@ -58,10 +59,11 @@ class Attempt:
     def store(self, unsaved: Sequence[Unsaved]) -> None:
         """Validate all, then store all; the first error is raised, and nothing more is begun."""
         wanted = list({id(item.file): item for item in unsaved}.values())
-        _in_parallel([_Checking(item) for item in wanted])
+        judged = any(item.field.validators for item in wanted)
+        _in_parallel([_Checking(item) for item in wanted], cpu_count() or 1 if judged else 1)
         storings = [_Storing(item, *item.field.place(item.file)) for item in wanted]
         self._files += [item.file for item in wanted]
-        _in_parallel(storings)
+        _in_parallel(storings, max((step.concurrency for step in storings), default=1))
 
     def copy(self, files: Sequence[File]) -> list[File]:
         """Return copies of saved files, each with objects of its own."""
@@ -160,6 +162,11 @@ class _Storing:
         is_ours = type(self.item.file).save_to_storage is File.save_to_storage
         return is_ours and is_native(StorageManager.storage(self.storage_name))
 
+    @property
+    def concurrency(self) -> int:
+        processes = cpu_count() or 1 if self.item.field.processors else 1
+        return max(processes, concurrency_of(StorageManager.storage(self.storage_name)))
+
     @contextmanager
     def _placed(self) -> Iterator[File]:
         file, field = self.item.file, self.item.field
@@ -208,12 +215,12 @@ def _beside(path: str) -> str:
     return StorageManager.path(storage_name, f"{folder}{slash}{uuid7()}")
 
 
-def _in_parallel(steps: Sequence[_Step]) -> None:
+def _in_parallel(steps: Sequence[_Step], limit: int) -> None:
     """Take one step for each file at the same time; files that read one handle in turn."""
     by_source: dict[int, list[_Step]] = defaultdict(list)
     for step in steps:
-        by_source[step.item.file.source].append(step)
-    results(carry_out([_in_turn(group) for group in by_source.values()]))
+        by_source[step.item.file.source if limit > 1 else 0].append(step)
+    results(carry_out([_in_turn(group) for group in by_source.values()], limit=limit))
 
 
 def _in_turn(steps: Sequence[_Step]) -> Operation[None]:
