@@ -7,6 +7,7 @@ which objects the rows name and which ones the storage holds. They are always th
 
 from __future__ import annotations
 
+import io
 import shutil
 import sys
 from collections.abc import Iterator
@@ -126,6 +127,8 @@ STEPS = [
 
 
 def main() -> int:
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")  # for consoles that lack some characters
     engine = set_up()
     inventory = Inventory([Entry.picture, Entry.attachment])
     for number, (step, what) in enumerate(STEPS, 1):

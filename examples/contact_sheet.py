@@ -77,10 +77,10 @@ def facts(file: File) -> list[tuple[str, str]]:
         ("Type", escape(file.content_type)),
         ("Size", f"{file.size:,} bytes".replace(",", "\N{THIN SPACE}")),
         ("Object", f"<code>{escape(file.path)}</code>"),
-        ("Checksum", f"<code>{escape(file.checksum[:23])}…</code>"),
+        ("Checksum", f"<code>{escape(file.checksum[:17])}…</code>"),
     ]
     if "variants" in file:
         sizes = [file.thumbnail, *file.variants.values()]
-        text = ", ".join(f"{copy['width']} × {copy['height']}" for copy in sizes)  # noqa: RUF001
+        text = ", ".join(f"{copy['width']}&nbsp;&times;&nbsp;{copy['height']}" for copy in sizes)
         found.insert(2, ("Copies", text))
     return found

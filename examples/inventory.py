@@ -94,7 +94,8 @@ def print_table(head: list[str], rows: list[list[str]]) -> None:
 
 def padded(cell: str, size: int) -> str:
     space = " " * (size - width(cell))
-    return space + cell if cell.replace(",", "").isdigit() else cell + space
+    is_number = cell == "bytes" or cell.replace(",", "").isdigit()
+    return space + cell if is_number else cell + space
 
 
 def width(text: str) -> int:

@@ -10,8 +10,8 @@ from sqlalchemy_file.file import File
 from sqlalchemy_file.imaging import MAX_PIXELS, require_pillow
 from sqlalchemy_file.imaging.variant import Variant
 from sqlalchemy_file.naming import clean_filename
+from sqlalchemy_file.objects import public_url
 from sqlalchemy_file.storage import StorageManager
-from sqlalchemy_file.storage.base import HasPublicURL
 
 if TYPE_CHECKING:
     from sqlalchemy_file.imaging.rendering import Rendition
@@ -52,10 +52,10 @@ def store(
     options = dict(file.get("extra") or {})
     options["content_type"] = rendition.content_type
     options["meta_data"] = {**(options.get("meta_data") or {}), **described}
-    stored = file.store_content(
+    file.store_content(
         io.BytesIO(rendition.content), upload_storage, extra=options, headers=file.get("headers")
     )
-    return _record(file["files"][-1], stored.name, rendition)
+    return _record(file["files"][-1], rendition)
 
 
 def require_writable(formats: Collection[str], what: str) -> None:
@@ -66,9 +66,8 @@ def require_writable(formats: Collection[str], what: str) -> None:
     rendering.require_encoders(formats)
 
 
-def _record(path: str, key: str, rendition: Rendition) -> dict[str, Any]:
-    storage_name = path.removesuffix(key).rstrip("/")
-    storage = StorageManager.storage(storage_name)
+def _record(path: str, rendition: Rendition) -> dict[str, Any]:
+    storage_name, key = StorageManager.resolve(path)
     return {
         "file_id": key,
         "width": rendition.width,
@@ -76,5 +75,5 @@ def _record(path: str, key: str, rendition: Rendition) -> dict[str, Any]:
         "content_type": rendition.content_type,
         "upload_storage": storage_name,
         "path": path,
-        "url": storage.public_url(key) if isinstance(storage, HasPublicURL) else None,
+        "url": public_url(path),
     }

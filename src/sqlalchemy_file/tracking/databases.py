@@ -30,18 +30,20 @@ def is_outside_transaction(connection: Connection) -> bool:
     return not getattr(connection.connection.driver_connection, "in_transaction", True)
 
 
-def lock_for_writing(connection: Connection, table: Table) -> None:
+def lock_for_writing(connection: Connection, table: Table, schema: str | None = None) -> None:
     """Take SQLite's lock before rows are read that will be written: it has no FOR UPDATE.
 
     An UPDATE of no row takes it, and makes Python's driver begin the transaction, so that
-    another writer cannot come between the reading and the writing.
+    another writer cannot come between the reading and the writing. ``schema`` is the one that
+    stands for the table's own.
     """
     if connection.dialect.name == "sqlite":
         quoted = connection.dialect.identifier_preparer
         column = quoted.format_column(next(iter(table.columns)))
-        connection.exec_driver_sql(
-            f"UPDATE {quoted.format_table(table)} SET {column} = {column} WHERE 0"  # noqa: S608
-        )
+        schema = schema or table.schema
+        name = f"{quoted.quote_schema(schema)}." if schema else ""
+        name += quoted.quote(table.name)
+        connection.exec_driver_sql(f"UPDATE {name} SET {column} = {column} WHERE 0")  # noqa: S608
 
 
 def was_aborted(connection: Connection) -> bool:

@@ -21,7 +21,7 @@ from sqlalchemy_file.file import File
 from sqlalchemy_file.mutable_list import MutableList
 from sqlalchemy_file.records import paths_of
 from sqlalchemy_file.tracking.changes import Change, change, files_in, records_in
-from sqlalchemy_file.tracking.reading import rows_by_key
+from sqlalchemy_file.tracking.reading import Database, rows_by_key
 from sqlalchemy_file.tracking.storing import Attempt, Twins, Unsaved
 from sqlalchemy_file.tracking.tables import (
     FileAttribute,
@@ -178,6 +178,8 @@ def _prepare(connection: Connection, work: Work, attempt: Attempt) -> None:
 
 
 def _read_old_rows(connection: Connection, unit: Unit, work: Work) -> None:
+    schemas = connection.get_execution_options().get("schema_translate_map")
+    database = Database(connection, schemas)
     updated: dict[FileTable, set[Key]] = defaultdict(set)
     deleted: dict[FileTable, set[Key]] = defaultdict(set)
     for assigned in work.writes:
@@ -191,7 +193,7 @@ def _read_old_rows(connection: Connection, unit: Unit, work: Work) -> None:
                 deleted[target].add(key)
     for targets, deleting in ((updated, False), (deleted, True)):
         for target in sorted(targets, key=str):
-            rows = rows_by_key(connection, target, _ordered(targets[target]), deleting=deleting)
+            rows = rows_by_key(database, target, _ordered(targets[target]), deleting=deleting)
             unit.known.update({(target.table, key): row for key, row in rows.items()})
 
 

@@ -26,6 +26,8 @@ class Effects:
     released: list[str] = field(default_factory=list)
     archived: list[str] = field(default_factory=list)
     """Released by a field with ``on_release="keep"``."""
+    schemas: Any = None
+    """The schema names that the statement translated."""
 
     def paths(self) -> set[str]:
         return {*self.acquired, *self.released, *self.archived}
@@ -37,6 +39,7 @@ class Effects:
             [path for path in self.acquired if path in named],
             [path for path in self.released if path not in named],
             [path for path in self.archived if path not in named],
+            self.schemas,
         )
 
 

@@ -22,7 +22,7 @@ from sqlalchemy_file.tracking.databases import (
     undid_everything,
     was_aborted,
 )
-from sqlalchemy_file.tracking.reading import named_paths
+from sqlalchemy_file.tracking.reading import Database, named_paths
 from sqlalchemy_file.tracking.tables import FileAttribute, file_attributes
 from sqlalchemy_file.tracking.units import (
     Phase,
@@ -144,7 +144,8 @@ def _make_sure(conn: Connection, unit: Unit) -> None:
     if unit.phase is Phase.PREPARED:
         return
     for effects in unit.take_unsure():
-        named = named_paths(conn, effects.target, effects.paths())
+        database = Database(conn, effects.schemas)
+        named = named_paths(database, effects.target, effects.paths())
         unit.frames.top.apply(effects.as_seen(named))
 
 
@@ -207,7 +208,8 @@ def _before_execute(
     conn: Connection, element: Any, multiparams: Any, params: Any, options: Any
 ) -> tuple[Any, Any, Any]:
     parameters = list(multiparams) or [params or {}]
-    prepared = statements.before(conn, element, parameters)
+    database = Database(conn, options.get("schema_translate_map"))
+    prepared = statements.before(database, element, parameters)
     if prepared is None:
         return element, multiparams, params
     statement, sets = prepared

@@ -5,18 +5,25 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from sqlalchemy import Column, Connection
+from sqlalchemy import Column
 from sqlalchemy.sql import operators
 from sqlalchemy.sql.dml import Delete
 from sqlalchemy.sql.elements import BinaryExpression, BindParameter, BooleanClauseList
 
 from sqlalchemy_file.tracking.plans import Plan
-from sqlalchemy_file.tracking.reading import OldRow, entity_of, pinned, rows_by_key, rows_matching
+from sqlalchemy_file.tracking.reading import (
+    Database,
+    OldRow,
+    entity_of,
+    pinned,
+    rows_by_key,
+    rows_matching,
+)
 from sqlalchemy_file.tracking.tables import FileTable, Key
 from sqlalchemy_file.tracking.units import Unit
 
 
-def matched_rows(connection: Connection, unit: Unit, plan: Plan) -> list[list[OldRow]]:
+def matched_rows(database: Database, unit: Unit, plan: Plan) -> list[list[OldRow]]:
     """Return the rows that each parameter set matches, and pin a statement not bound to keys."""
     # Of an entity's rows only some may be meant: single-table classes add criteria of their own.
     is_by_key = "_emit_update_table" in plan.statement._annotations
@@ -24,40 +31,41 @@ def matched_rows(connection: Connection, unit: Unit, plan: Plan) -> list[list[Ol
     equal = _equalities(plan.statement, plan.target) if is_plain else {}
     keys = [_key(plan.target, equal, parameters) for parameters in plan.parameters]
     if all(key is None for key in keys):
-        found = _read(connection, plan)
+        found = _read(database, plan)
         if len(found) == 1 and plan.target.keys:
             keys_found = [row.key for row in found[0]]
-            plan.statement = pinned(connection, plan.statement, plan.target, keys_found)
+            plan.statement = pinned(database.connection, plan.statement, plan.target, keys_found)
     else:
-        found = _by_key(connection, unit, plan, keys, exact=len(equal) == len(plan.target.keys))
-    reports = not plan.statement._returning and connection.dialect.supports_sane_rowcount
+        found = _by_key(database, unit, plan, keys, exact=len(equal) == len(plan.target.keys))
+    reports = not plan.statement._returning and database.connection.dialect.supports_sane_rowcount
     plan.matched = len(found[0]) if len(found) == 1 and reports else None
     return found
 
 
-def _read(connection: Connection, plan: Plan) -> list[list[OldRow]]:
+def _read(database: Database, plan: Plan) -> list[list[OldRow]]:
     return [
-        rows_matching(connection, plan.target, plan.statement, parameters)
+        rows_matching(database, plan.target, plan.statement, parameters)
         for parameters in plan.parameters
     ]
 
 
 def _by_key(
-    connection: Connection, unit: Unit, plan: Plan, keys: list[Key | None], *, exact: bool
+    database: Database, unit: Unit, plan: Plan, keys: list[Key | None], *, exact: bool
 ) -> list[list[OldRow]]:
     table = plan.target.table
-    known = {key: unit.known.pop((table, key), None) for key in keys if key is not None}
+    read = unit.known if database.is_as_connected else {}
+    known = {key: read.pop((table, key), None) for key in keys if key is not None}
     unknown = [key for key, row in known.items() if row is None]
     if unknown and exact:
         deleting = isinstance(plan.statement, Delete)
-        known.update(rows_by_key(connection, plan.target, unknown, deleting=deleting))
+        known.update(rows_by_key(database, plan.target, unknown, deleting=deleting))
     found = []
     for key, parameters in zip(keys, plan.parameters, strict=True):
         row = None if key is None else known.get(key)
         # What is not found by its key may be found by the database all the same: it compares
         # '1' with 1, and text without regard to case.
         found.append(
-            rows_matching(connection, plan.target, plan.statement, parameters)
+            rows_matching(database, plan.target, plan.statement, parameters)
             if row is None
             else [row]
         )

@@ -15,7 +15,9 @@ from sqlalchemy import (
     BindParameter,
     Column,
     Connection,
+    Executable,
     Select,
+    Table,
     Text,
     bindparam,
     cast,
@@ -46,47 +48,69 @@ class OldRow:
     values: Mapping[Column[Any], Any]
 
 
+@dataclass(frozen=True, slots=True)
+class Database:
+    """A connection, with the schemas that a statement means there (``schema_translate_map``)."""
+
+    connection: Connection
+    schemas: Mapping[str | None, str | None] | None = None
+
+    def execute(self, query: Executable, parameters: Mapping[str, Any] | None = None) -> Any:
+        options: dict[str, Any] = {"schema_translate_map": self.schemas} if self.schemas else {}
+        return self.connection.execute(query, parameters, execution_options=options)
+
+    def lock(self, table: Table) -> None:
+        """Make sure that nobody writes between our reading and our writing."""
+        lock_for_writing(self.connection, table, (self.schemas or {}).get(table.schema))
+
+    @property
+    def is_as_connected(self) -> bool:
+        """Whether the schemas are those of the connection, which a flush uses."""
+        own = self.connection.get_execution_options().get("schema_translate_map")
+        return (self.schemas or None) == (own or None)
+
+
 def rows_by_key(
-    connection: Connection, target: FileTable, keys: Iterable[Key], *, deleting: bool
+    database: Database, target: FileTable, keys: Iterable[Key], *, deleting: bool
 ) -> dict[Key, OldRow]:
     """Read and lock rows by primary key, in key order so that two writers do not deadlock."""
     wanted = list(dict.fromkeys(keys))
     if wanted:
-        lock_for_writing(connection, target.table)
+        database.lock(target.table)
     statement = _locking(select(*target.keys, *_as_text(target)), target, deleting=deleting)
     found: dict[Key, OldRow] = {}
     for start in range(0, len(wanted), BATCH_SIZE):
         batch = wanted[start : start + BATCH_SIZE]
-        for row in connection.execute(statement.where(_among(target, batch))):
+        for row in database.execute(statement.where(_among(target, batch))):
             old = _old_row(target, row)
             found[old.key] = old
     return found
 
 
 def rows_matching(
-    connection: Connection,
+    database: Database,
     target: FileTable,
     statement: Update | Delete,
     parameters: Mapping[str, Any],
 ) -> list[OldRow]:
     """Read and lock the rows that an UPDATE or DELETE would match with these parameters."""
-    lock_for_writing(connection, target.table)
+    database.lock(target.table)
     matching = _same_rows(target, statement).where(*statement._where_criteria)
     options = getattr(statement, "_with_options", ())
     query = _locking(matching, target, deleting=isinstance(statement, Delete)).options(*options)
-    found = (_old_row(target, row) for row in connection.execute(query, dict(parameters)))
+    found = (_old_row(target, row) for row in database.execute(query, dict(parameters)))
     return list({row.key: row for row in found}.values()) if target.keys else list(found)
 
 
-def rows_where(connection: Connection, target: FileTable, criteria: Sequence[Any]) -> list[OldRow]:
+def rows_where(database: Database, target: FileTable, criteria: Sequence[Any]) -> list[OldRow]:
     """Read and lock the rows of a table that meet all criteria."""
-    lock_for_writing(connection, target.table)
+    database.lock(target.table)
     statement = select(*target.keys, *_as_text(target)).where(*criteria)
-    found = connection.execute(_locking(statement, target, deleting=True))
+    found = database.execute(_locking(statement, target, deleting=True))
     return [_old_row(target, row) for row in found]
 
 
-def named_paths(connection: Connection, target: FileTable, paths: Iterable[str]) -> set[str]:
+def named_paths(database: Database, target: FileTable, paths: Iterable[str]) -> set[str]:
     """Return which of these paths the rows of a table name; reads the whole table."""
     wanted = sorted(paths)
     found: set[str] = set()
@@ -97,7 +121,7 @@ def named_paths(connection: Connection, target: FileTable, paths: Iterable[str])
             query = select(text).where(
                 or_(*(text.contains(hint, autoescape=True) for hint in hints))
             )
-            for raw in connection.scalars(query):
+            for raw in database.execute(query).scalars():
                 found.update(path for record in records_in(raw) for path in paths_of(record))
     return found.intersection(wanted)
 

@@ -10,7 +10,6 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
-from sqlalchemy import Connection
 from sqlalchemy.sql.dml import Delete, Insert, Update
 
 from sqlalchemy_file.records import paths_of
@@ -18,6 +17,7 @@ from sqlalchemy_file.tracking.changes import change, files_in, records_in
 from sqlalchemy_file.tracking.frames import Effects
 from sqlalchemy_file.tracking.matching import matched_rows
 from sqlalchemy_file.tracking.plans import Plan, plan_of, refuse_join
+from sqlalchemy_file.tracking.reading import Database
 from sqlalchemy_file.tracking.storing import Attempt, Unsaved
 from sqlalchemy_file.tracking.tables import file_table_of
 from sqlalchemy_file.tracking.units import Unit, unit_of
@@ -25,7 +25,7 @@ from sqlalchemy_file.tracking.values import Parameters, replaced
 
 
 def before(
-    connection: Connection, statement: Any, parameters: Parameters
+    database: Database, statement: Any, parameters: Parameters
 ) -> tuple[Any, Parameters] | None:
     """Store and count the files of a statement; return it as it is to run, or None if as it was."""
     if not isinstance(statement, Insert | Update | Delete):
@@ -40,9 +40,10 @@ def before(
     attempt = Attempt()
     try:
         attempt.store(list(_unsaved(plan)))
-        unit = unit_of(connection)
-        _find_changes(connection, unit, plan)
+        unit = unit_of(database.connection)
+        _find_changes(database, unit, plan)
         effects = _effects(unit, plan, attempt)
+        effects.schemas = database.schemas
     except BaseException:
         attempt.undo()
         raise
@@ -60,16 +61,16 @@ def _unsaved(plan: Plan) -> Iterator[Unsaved]:
                     yield Unsaved(file, plan.target.field(given.column), given.column.key)
 
 
-def _find_changes(connection: Connection, unit: Unit, plan: Plan) -> None:
+def _find_changes(database: Database, unit: Unit, plan: Plan) -> None:
     if isinstance(plan.statement, Insert):
         for row in plan.rows:
-            olds = plan.conflict.rows(connection, plan.target, row) if plan.conflict else []
+            olds = plan.conflict.rows(database, plan.target, row) if plan.conflict else []
             if plan.conflict and olds:
                 plan.changes += plan.conflict.changes(row, plan.values, olds)
             else:
                 plan.changes += plan.inserted(row)
         return
-    matched = matched_rows(connection, unit, plan)
+    matched = matched_rows(database, unit, plan)
     for index, olds in enumerate(matched):
         plan.changes += plan.updated(plan.rows[index], olds) if plan.rows else plan.deleted(olds)
 

@@ -6,12 +6,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Column, Connection
+from sqlalchemy import Column
 from sqlalchemy.sql.elements import ColumnClause
 
 from sqlalchemy_file.exceptions import UnsupportedStatementError
 from sqlalchemy_file.tracking.changes import RowChange, files_in
-from sqlalchemy_file.tracking.reading import OldRow, rows_where
+from sqlalchemy_file.tracking.reading import Database, OldRow, rows_where
 from sqlalchemy_file.tracking.tables import FileTable
 from sqlalchemy_file.tracking.values import Place, RowValues, attribute_names, literal
 
@@ -26,7 +26,7 @@ class Conflict:
     sets: Mapping[Column[Any], Column[Any] | None]
     """What each file column becomes: the value of a column that was to be inserted, or None."""
 
-    def rows(self, connection: Connection, target: FileTable, row: RowValues) -> list[OldRow]:
+    def rows(self, database: Database, target: FileTable, row: RowValues) -> list[OldRow]:
         """Read and lock the row that stands in the way of one to be inserted."""
         criteria = [] if self.condition is None else [self.condition]
         for column, names in self.elements.items():
@@ -34,7 +34,7 @@ class Conflict:
             if value is None:  # NULLs, and keys that the database makes, never conflict
                 return []
             criteria.append(column == value)
-        return rows_where(connection, target, criteria)
+        return rows_where(database, target, criteria)
 
     def changes(
         self, row: RowValues, values: Mapping[Place, Any], olds: Sequence[OldRow]
