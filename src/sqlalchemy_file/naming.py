@@ -5,7 +5,6 @@ from __future__ import annotations
 import mimetypes
 import re
 import unicodedata
-from functools import lru_cache
 from posixpath import splitext
 
 UNNAMED = "unnamed"
@@ -107,13 +106,16 @@ def guess_type(filename: str | None) -> str | None:
     return _type_of_suffix(suffix) if suffix else None
 
 
-@lru_cache(maxsize=256)
 def _type_of_suffix(suffix: str) -> str | None:
     if suffix in _TYPE_BY_SUFFIX:
         return _TYPE_BY_SUFFIX[suffix]
-    # Only the suffix is asked for: mimetypes would take "data:text/html,x" for a URL.
-    guessed, encoding = mimetypes.guess_type(f"_{suffix}")
-    return guessed if encoding is None else _TYPE_BY_ENCODING.get(encoding)
+    # The tables themselves: mimetypes.guess_type() would take "data:text/html,x" for a URL, and is
+    # ten times slower. What a program adds with add_type() is in them.
+    if not mimetypes.inited:
+        mimetypes.init()
+    last = splitext(mimetypes.suffix_map.get(suffix, suffix))[1] or suffix
+    encoding = mimetypes.encodings_map.get(last)
+    return mimetypes.types_map.get(suffix) if encoding is None else _TYPE_BY_ENCODING.get(encoding)
 
 
 def _printable(part: str) -> str:

@@ -6,6 +6,7 @@ import itertools
 import os
 import uuid
 from abc import ABC, abstractmethod
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from libcloud.storage.drivers.dummy import DummyStorageDriver
 from libcloud.storage.drivers.local import LocalStorageDriver
 from libcloud.storage.drivers.minio import MinIOStorageDriver
 
+from sqlalchemy_file.exceptions import ObjectNotFoundError
 from sqlalchemy_file.storage.memory import MemoryStorage
 from tests.services.ceph import S3Server
 
@@ -54,7 +56,11 @@ class Memory(Place):
         return self._storage
 
     def objects(self) -> dict[str, bytes]:
-        return {info.key: b"".join(self._storage.stream(info.key)) for info in self._storage.list()}
+        found = {}
+        for info in list(self._storage.list()):
+            with suppress(ObjectNotFoundError):  # deleted since, by a finalizer
+                found[info.key] = b"".join(self._storage.stream(info.key))
+        return found
 
     def discard(self, key: str) -> None:
         self._storage.delete([key])
@@ -73,10 +79,12 @@ class Folder(Place):
         return self.root.as_uri()
 
     def objects(self) -> dict[str, bytes]:
-        names = self._names()
-        return {
-            name: (self.root / name).read_bytes() for name in names if not name.endswith(SIDECAR)
-        }
+        found = {}
+        for name in self._names():
+            if not name.endswith(SIDECAR):
+                with suppress(FileNotFoundError):  # deleted since, by a finalizer
+                    found[name] = (self.root / name).read_bytes()
+        return found
 
     def litter(self) -> list[str]:
         names = self._names()
