@@ -22,6 +22,7 @@ from sqlalchemy_file.tracking.databases import (
     undid_everything,
     was_aborted,
 )
+from sqlalchemy_file.tracking.raw_sql import may_end_transaction
 from sqlalchemy_file.tracking.reading import Database, named_paths
 from sqlalchemy_file.tracking.tables import FileAttribute, file_attributes
 from sqlalchemy_file.tracking.units import (
@@ -216,6 +217,17 @@ def _before_execute(
     return (statement, sets, {}) if multiparams else (statement, [], sets[0])
 
 
+def _before_cursor_execute(
+    conn: Connection, cursor: Any, sql: str, params: Any, context: Any, executemany: bool
+) -> None:
+    if context is None or not context.is_text:
+        return
+    unit = known_unit(conn)
+    # In the other phases it is SQLAlchemy itself that writes PREPARE TRANSACTION and the like.
+    if unit is not None and unit.phase is Phase.OPEN and may_end_transaction(conn, sql):
+        unit.lose_track()
+
+
 def _after_execute(
     conn: Connection, element: Any, multiparams: Any, params: Any, options: Any, result: Any
 ) -> None:
@@ -287,6 +299,7 @@ _LISTENERS: dict[Any, dict[str, tuple[Any, dict[str, Any]]]] = {
         "release_savepoint": (_release_savepoint, {}),
         "rollback_savepoint": (_roll_back_savepoint, {}),
         "before_execute": (_before_execute, {"retval": True}),
+        "before_cursor_execute": (_before_cursor_execute, {}),
         "after_execute": (_after_execute, {}),
         "handle_error": (_handle_error, {}),
     },

@@ -26,6 +26,7 @@ from sqlalchemy import (
     tuple_,
 )
 from sqlalchemy.sql.dml import Delete, Update
+from sqlalchemy.sql.sqltypes import _Binary
 
 from sqlalchemy_file.exceptions import UnsupportedStatementError
 from sqlalchemy_file.records import paths_of
@@ -133,7 +134,7 @@ def _plainest_part(path: str) -> str:
 
 def pinned(connection: Connection, statement: Any, target: FileTable, keys: Sequence[Key]) -> Any:
     """Return the statement, restricted to rows that were read: none may slip in between."""
-    is_writable = all(key.type.literal_processor(connection.dialect) for key in target.keys)
+    is_writable = all(_is_writable(key, connection) for key in target.keys)
     if len(keys) <= BATCH_SIZE or (not is_writable and len(keys) <= MOST_PARAMETERS):
         return statement.where(_among(target, keys))
     if not is_writable:
@@ -145,6 +146,12 @@ def pinned(connection: Connection, statement: Any, target: FileTable, keys: Sequ
     subject, values = _subject(target, keys)
     written: BindParameter[Any] = bindparam(None, values, expanding=True, literal_execute=True)
     return statement.where(subject.in_(written))
+
+
+def _is_writable(key: Column[Any], connection: Connection) -> bool:
+    """Tell whether values of this type can be written into SQL; bytes read as text there."""
+    kind = key.type.dialect_impl(connection.dialect)
+    return not isinstance(kind, _Binary) and bool(kind.literal_processor(connection.dialect))
 
 
 def _same_rows(target: FileTable, statement: Update | Delete) -> Select[Any]:

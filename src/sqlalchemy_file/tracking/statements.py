@@ -10,8 +10,10 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
+from sqlalchemy.engine import Compiled
 from sqlalchemy.sql.dml import Delete, Insert, Update
 
+from sqlalchemy_file.exceptions import UnsupportedStatementError
 from sqlalchemy_file.records import paths_of
 from sqlalchemy_file.tracking.changes import change, files_in, records_in
 from sqlalchemy_file.tracking.frames import Effects
@@ -28,6 +30,8 @@ def before(
     database: Database, statement: Any, parameters: Parameters
 ) -> tuple[Any, Parameters] | None:
     """Store and count the files of a statement; return it as it is to run, or None if as it was."""
+    if isinstance(statement, Compiled):
+        _refuse_compiled(statement)
     if not isinstance(statement, Insert | Update | Delete):
         return None
     target = file_table_of(statement)
@@ -51,6 +55,16 @@ def before(
     prepared = replaced(plan.statement, parameters, plan.substitutes)
     marked = unit.expect(prepared[0], effects, plan.matched, many=len(parameters) > 1)
     return marked, prepared[1]
+
+
+def _refuse_compiled(compiled: Compiled) -> None:
+    """Refuse what only SQLAlchemy 2.0 executes: its parameters can no longer be replaced."""
+    statement = compiled.statement
+    if isinstance(statement, Insert | Update | Delete) and file_table_of(statement) is not None:
+        raise UnsupportedStatementError(
+            f"{file_table_of(statement)}: a compiled statement on a table with files; execute "
+            "the statement itself, which SQLAlchemy compiles once and keeps"
+        )
 
 
 def _unsaved(plan: Plan) -> Iterator[Unsaved]:

@@ -1,0 +1,85 @@
+"""Transactions that a program ends by SQL of its own: what rows name is never deleted."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import Column, Connection, Engine, Integer, MetaData, Table, delete, insert, text
+
+from sqlalchemy_file import File, FileField
+from sqlalchemy_file.storage.memory import MemoryStorage
+from tests.stores import add_memory, keys, named
+
+metadata = MetaData()
+paper = Table(
+    "paper", metadata, Column("id", Integer, primary_key=True), Column("body", FileField())
+)
+
+WAYS: dict[str, Callable[[Connection, str], Any]] = {
+    "text": lambda connection, sql: connection.execute(text(sql)),
+    "the driver": lambda connection, sql: connection.exec_driver_sql(sql),
+}
+
+
+@pytest.fixture
+def storage() -> MemoryStorage:
+    return add_memory()
+
+
+@pytest.fixture
+def engine(storage: MemoryStorage, tmp_path: Path) -> Iterator[Engine]:
+    from sqlalchemy import create_engine
+
+    engine = create_engine(f"sqlite:///{tmp_path}/x.db")
+    metadata.create_all(engine)
+    with engine.begin() as connection:
+        connection.execute(insert(paper).values(id=1, body=File(b"old")))
+    yield engine
+    engine.dispose()
+
+
+def assert_nothing_is_missing(engine: Engine, storage: MemoryStorage) -> None:
+    assert set(named(engine, "paper", "body")) <= {f"main/{key}" for key in keys(storage)}
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("end", ["commit", "rollback", "close"])
+@pytest.mark.parametrize("sql", ["COMMIT", " commit ;", "END", "ROLLBACK"])
+def test_a_transaction_ended_by_sql(
+    engine: Engine, storage: MemoryStorage, way: str, end: str, sql: str
+) -> None:
+    with engine.connect() as connection:
+        connection.execute(insert(paper).values(id=2, body=File(b"new")))
+        connection.execute(delete(paper).where(paper.c.id == 1))
+        WAYS[way](connection, sql)
+        getattr(connection, end)()
+    assert_nothing_is_missing(engine, storage)
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_a_savepoint_rolled_back_by_sql(engine: Engine, storage: MemoryStorage, way: str) -> None:
+    with engine.connect() as connection:
+        connection.execute(insert(paper).values(id=2, body=File(b"new")))
+        WAYS[way](connection, "SAVEPOINT mine")
+        connection.execute(insert(paper).values(id=3, body=File(b"undone")))
+        connection.execute(delete(paper).where(paper.c.id == 1))
+        WAYS[way](connection, "ROLLBACK TO mine")
+        connection.commit()
+    assert_nothing_is_missing(engine, storage)
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_what_follows_a_transaction_ended_by_sql_is_followed_again(
+    engine: Engine, storage: MemoryStorage, way: str
+) -> None:
+    with engine.connect() as connection:
+        connection.execute(insert(paper).values(id=2, body=File(b"new")))
+        WAYS[way](connection, "COMMIT")
+        connection.commit()
+        connection.execute(delete(paper))
+        connection.commit()
+    assert_nothing_is_missing(engine, storage)
+    assert keys(storage) == []
