@@ -9,6 +9,7 @@ import pytest
 from libcloud.storage.base import Container, StorageDriver
 from libcloud.storage.drivers.minio import MinIOStorageDriver
 from libcloud.storage.drivers.s3 import S3StorageDriver
+from obstore.store import S3Store
 
 from tests.services.ceph import S3Server
 
@@ -43,3 +44,16 @@ def bucket(s3_driver: Callable[[str], StorageDriver]) -> Iterator[Container]:
     for entry in driver.iterate_container_objects(container):
         entry.delete()
     driver.delete_container(container)
+
+
+@pytest.fixture
+def s3_store(bucket: Container, s3_server: S3Server) -> S3Store:
+    """Return a store of obstore, of a new bucket."""
+    return S3Store(
+        bucket.name,
+        endpoint=s3_server.url,
+        region="us-east-1",
+        access_key_id=s3_server.access_key,
+        secret_access_key=s3_server.secret_key,
+        client_options={"allow_http": True},
+    )

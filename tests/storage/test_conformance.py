@@ -9,6 +9,7 @@ import pytest
 from libcloud.storage.base import Container, StorageDriver
 from libcloud.storage.drivers.dummy import DummyStorageDriver
 from libcloud.storage.drivers.local import LocalStorageDriver
+from obstore.store import LocalStore, MemoryStore, S3Store
 
 from sqlalchemy_file.storage import (
     LibcloudStorage,
@@ -19,7 +20,7 @@ from sqlalchemy_file.storage import (
     libcloud,
     local,
 )
-from sqlalchemy_file.testing import StorageConformance
+from sqlalchemy_file.testing import AsyncStorageConformance, StorageConformance
 
 
 class TestLocal(StorageConformance):
@@ -89,3 +90,25 @@ class TestAnyLibcloudDriver(StorageConformance):
     def storage(self, bucket: Container, monkeypatch: pytest.MonkeyPatch) -> Storage:
         monkeypatch.setattr(libcloud, "speaks_s3", lambda driver: False)
         return LibcloudStorage(bucket)
+
+
+class TestObstoreMemory(StorageConformance, AsyncStorageConformance):
+    keeps_bytes_in_memory = True
+
+    @pytest.fixture
+    def storage(self) -> Storage:
+        return adapt(MemoryStore())
+
+
+class TestObstoreLocal(StorageConformance, AsyncStorageConformance):
+    keeps_attributes = False
+
+    @pytest.fixture
+    def storage(self, tmp_path: Path) -> Storage:
+        return adapt(LocalStore(tmp_path))
+
+
+class TestObstoreS3(StorageConformance, AsyncStorageConformance):
+    @pytest.fixture
+    def storage(self, s3_store: S3Store) -> Storage:
+        return adapt(s3_store)

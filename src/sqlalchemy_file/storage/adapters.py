@@ -8,6 +8,7 @@ from typing import Any
 from urllib.parse import SplitResult, urlsplit
 from urllib.request import url2pathname
 
+from sqlalchemy_file.exceptions import MissingExtraError
 from sqlalchemy_file.storage.base import Storage
 from sqlalchemy_file.storage.local import LocalStorage
 from sqlalchemy_file.storage.memory import MemoryStorage
@@ -16,9 +17,10 @@ from sqlalchemy_file.storage.memory import MemoryStorage
 def adapt(thing: Any) -> Storage:
     """Return the storage that ``thing`` is or stands for.
 
-    Takes a libcloud ``Container``, the address of a storage (``file:///absolute/path`` or
-    ``memory://``), or any object with the methods of `Storage`. Raises `TypeError` for
-    anything else, `ValueError` for an address that means nothing here.
+    Takes a libcloud ``Container``, a store of obstore, the address of a storage
+    (``file:///absolute/path``, ``memory://``, ``s3://bucket/prefix?region=...``, ``gs://``,
+    ``az://``), or any object with the methods of `Storage`. Raises `TypeError` for anything
+    else, `ValueError` for an address that means nothing here.
     """
     if isinstance(thing, str):
         return _from_address(thing)
@@ -29,8 +31,9 @@ def adapt(thing: Any) -> Storage:
     if isinstance(thing, Storage) and not isinstance(thing, type):
         return thing
     raise TypeError(
-        "a storage is a libcloud Container, an address such as 'file:///srv/uploads' or "
-        f"'memory://', or an object with the methods of Storage, not {type(thing).__name__}"
+        "a storage is a libcloud Container, a store of obstore, an address such as "
+        "'file:///srv/uploads' or 's3://bucket/prefix', or an object with the methods of Storage, "
+        f"not {type(thing).__name__}"
     )
 
 
@@ -65,6 +68,29 @@ def _memory(parts: SplitResult) -> Storage:
     return MemoryStorage()
 
 
+def _bucket(parts: SplitResult) -> Storage:
+    try:
+        from sqlalchemy_file.storage.obstore_addresses import storage_at  # noqa: PLC0415  an extra
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] != "obstore":
+            raise
+        raise MissingExtraError(f"a storage at {parts.scheme}://", "obstore") from error
+    return storage_at(parts)
+
+
+def _obstore(thing: Any) -> Storage | None:
+    # Whoever has a store has loaded this module already.
+    module = sys.modules.get("obstore.store")
+    if module is None:
+        return None
+    kinds: tuple[Any, ...] = tuple(getattr(module, name) for name in _STORES)
+    if not isinstance(thing, kinds):
+        return None
+    from sqlalchemy_file.storage.obstore import ObstoreStorage  # noqa: PLC0415  an extra
+
+    return ObstoreStorage(thing)
+
+
 def _libcloud(thing: Any) -> Storage | None:
     # Whoever has a container has loaded this module already.
     base = sys.modules.get("libcloud.storage.base")
@@ -75,8 +101,16 @@ def _libcloud(thing: Any) -> Storage | None:
     return storage_of(thing)
 
 
-SCHEMES: dict[str, Callable[[SplitResult], Storage]] = {"file": _file, "memory": _memory}
+_STORES = ("AzureStore", "GCSStore", "HTTPStore", "LocalStore", "MemoryStore", "S3Store")
+
+SCHEMES: dict[str, Callable[[SplitResult], Storage]] = {
+    "file": _file,
+    "memory": _memory,
+    "s3": _bucket,
+    "gs": _bucket,
+    "az": _bucket,
+}
 """What makes a storage of an address, by the scheme the address begins with."""
 
-ADAPTERS: list[Callable[[Any], Storage | None]] = [_libcloud]
+ADAPTERS: list[Callable[[Any], Storage | None]] = [_libcloud, _obstore]
 """What makes a storage of an object of some library, or returns None for what is not its own."""

@@ -7,6 +7,7 @@ import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from io import BytesIO, TextIOBase
 from os import PathLike
 from pathlib import Path
@@ -15,9 +16,10 @@ from typing import Any, BinaryIO, cast
 from sqlalchemy_file.exceptions import InvalidKeyError, UnknownStorageError
 from sqlalchemy_file.storage.adapters import adapt
 from sqlalchemy_file.storage.attributes import attributes_of
-from sqlalchemy_file.storage.base import Storage, check_key, named
+from sqlalchemy_file.storage.base import AsyncStorage, Storage, check_key, is_native, named
 from sqlalchemy_file.storage.chunks import reader_of
 from sqlalchemy_file.storage.stored_file import StoredFile
+from sqlalchemy_file.transfer import in_thread
 
 __all__ = ["StorageManager", "attributes_of"]
 
@@ -44,7 +46,8 @@ class StorageManager:
         """Add a storage under a name, which may hold slashes; the first is the default.
 
         Takes what `adapt` takes: a libcloud ``Container``, an address such as
-        ``file:///srv/uploads``, or any `Storage`. Raises `RuntimeError` if the name is taken.
+        ``file:///srv/uploads``, a store of obstore, or any `Storage`. Raises `RuntimeError` if
+        the name is taken.
         """
         _check_name(name)
         registered = _Registered(container, adapt(container))
@@ -165,6 +168,50 @@ class StorageManager:
         storage = cls.storage(storage_name)
         with named(storage_name):
             storage.delete([key])
+        return True
+
+    @classmethod
+    async def asave_file(
+        cls,
+        name: str,
+        content: Any = None,
+        upload_storage: str | None = None,
+        extra: dict[str, Any] | None = None,
+        headers: dict[str, str] | None = None,
+        content_path: str | PathLike[str] | None = None,
+    ) -> StoredFile:
+        """Store as `save_file` does, while the event loop stays free."""
+        storage_name = upload_storage or cls.get_default()
+        storage = cls.storage(storage_name)
+        if not is_native(storage):
+            save = partial(cls.save_file, name, content, storage_name, None, extra, headers)
+            return await in_thread(partial(save, content_path))
+        cls.path(storage_name, name)
+        attributes = attributes_of(None, None, extra, headers)
+        with _opened(content, content_path) as stream, named(storage_name):
+            info = await cast("AsyncStorage", storage).aput(name, stream, attributes)
+        return StoredFile(storage, name, storage_name=storage_name, info=info)
+
+    @classmethod
+    async def aget_file(cls, path: str) -> StoredFile:
+        """Open as `get_file` does, while the event loop stays free."""
+        storage_name, key = cls.resolve(path)
+        storage = cls.storage(storage_name)
+        if not is_native(storage):
+            return await in_thread(partial(cls.get_file, path))
+        with named(storage_name):
+            info = await cast("AsyncStorage", storage).astat(key)
+        return StoredFile(storage, key, storage_name=storage_name, info=info)
+
+    @classmethod
+    async def adelete_file(cls, path: str) -> bool:
+        """Delete as `delete_file` does, while the event loop stays free."""
+        storage_name, key = cls.resolve(path)
+        storage = cls.storage(storage_name)
+        if not is_native(storage):
+            return await in_thread(partial(cls.delete_file, path))
+        with named(storage_name):
+            await cast("AsyncStorage", storage).adelete([key])
         return True
 
     @classmethod

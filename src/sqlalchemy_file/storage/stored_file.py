@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
 from dataclasses import dataclass, field
-from functools import cached_property
-from typing import Any, NoReturn, SupportsIndex
+from functools import cached_property, partial
+from typing import Any, NoReturn, SupportsIndex, cast
 
+from sqlalchemy_file.storage.async_reading import AsyncReader
 from sqlalchemy_file.storage.attributes import meta_data_of
 from sqlalchemy_file.storage.base import (
     CHUNK_SIZE,
+    AsyncStorage,
     HasDriverObject,
     HasPath,
     HasPublicURL,
     ObjectInfo,
     Storage,
+    is_native,
     named,
 )
 from sqlalchemy_file.storage.readers import READ_AHEAD, FileReader, reader_for
+from sqlalchemy_file.transfer import in_thread
 
 UNNAMED = "unnamed"
 UNKNOWN_TYPE = "application/octet-stream"
@@ -50,6 +54,7 @@ class StoredFile(io.BufferedReader):
         self._info = info
         self._filename = filename
         self._content_type = content_type
+        self._areader: AsyncReader | None = None
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self._key!r} in storage {self._storage_name!r}>"
@@ -116,6 +121,30 @@ class StoredFile(io.BufferedReader):
         """Yield what is left to read, in chunks of ``chunk_size`` bytes but for the last."""
         while chunk := super().read(chunk_size):
             yield chunk
+
+    async def aread(self, n: int | None = -1) -> bytes:
+        """Read as `read` does, from where the file stands, while the event loop stays free."""
+        if not is_native(self._storage):
+            return await in_thread(partial(super().read, n))
+        start = self.tell()
+        data = await self._native_reader().read(start, None if n is None or n < 0 else n)
+        self.seek(start + len(data))
+        return data
+
+    async def astream(self, chunk_size: int = CHUNK_SIZE) -> AsyncIterator[bytes]:
+        """Yield as `stream` does, while the event loop stays free."""
+        try:
+            while chunk := await self.aread(chunk_size):
+                yield chunk
+        finally:
+            if self._areader is not None:
+                await self._areader.close()
+
+    def _native_reader(self) -> AsyncReader:
+        if self._areader is None:
+            storage = cast("AsyncStorage", self._storage)
+            self._areader = AsyncReader(storage, self._key, self._storage_name)
+        return self._areader
 
     def require(self) -> StoredFile:
         """Return this file if its object exists, else raise `ObjectNotFoundError`."""

@@ -8,8 +8,11 @@
         @pytest.fixture
         def storage(self):
             return MyStorage(...)
+
+`AsyncStorageConformance` does so for the coroutines of a storage that has them.
 """
 
+from sqlalchemy_file.testing.async_conformance import AsyncStorageConformance
 from sqlalchemy_file.testing.conformance import StorageConformance
 
-__all__ = ["StorageConformance"]
+__all__ = ["AsyncStorageConformance", "StorageConformance"]

@@ -1,0 +1,258 @@
+"""Objects in any store of obstore: S3, GCS, Azure, HTTP, a folder, memory."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import AsyncIterator, Awaitable, Iterator, Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
+
+from obstore.store import AzureStore, GCSStore, LocalStore, MemoryStore, S3Store
+
+from sqlalchemy_file.exceptions import DeletionError, StorageError
+from sqlalchemy_file.storage.base import Attributes, ObjectInfo, check_key
+from sqlalchemy_file.storage.border import Border, sort_out, translated
+from sqlalchemy_file.storage.obstore_errors import Panic, our_error, reason_of
+from sqlalchemy_file.storage.obstore_requests import (
+    READ_SIZE,
+    Listing,
+    Reading,
+    Request,
+    Steps,
+    copying,
+    deleting,
+    describing,
+    opening,
+    putting,
+)
+from sqlalchemy_file.transfer import in_thread
+
+if TYPE_CHECKING:
+    from obstore.store import ObjectStore
+
+T = TypeVar("T")
+
+_SORTED = (AzureStore, GCSStore, MemoryStore, S3Store)
+
+
+class ObstoreStorage:
+    """A store of obstore, from threads and, natively, from coroutines.
+
+    Contents beyond 5 MB are stored in parts, several at once. ``exclusive`` is decided by the
+    store up to that size, races included; beyond it the key is looked up first. Attributes are
+    not kept in obstore's ``LocalStore``. A cancelled coroutine ends when its request has, and
+    takes back the parts it sent.
+
+    obstore's threads do not survive a fork: a process that was forked after the first request
+    raises `StorageError`.
+    """
+
+    def __init__(self, store: ObjectStore) -> None:
+        self._store = store
+        self._is_local = isinstance(store, LocalStore)
+        self._is_sorted = isinstance(store, _SORTED)
+
+    def __repr__(self) -> str:
+        # The store's own repr shows where it is, and none of its options.
+        return f"{type(self).__name__}({self._store!r})"
+
+    def put(
+        self, key: str, content: BinaryIO, attributes: Attributes, *, exclusive: bool = False
+    ) -> ObjectInfo:
+        with Border(our_error, check_key(key)) as border:
+            return self._carry_out(self._putting(key, content, attributes, border, exclusive))
+
+    async def aput(
+        self, key: str, content: BinaryIO, attributes: Attributes, *, exclusive: bool = False
+    ) -> ObjectInfo:
+        with Border(our_error, check_key(key)) as border:
+            steps = self._putting(key, content, attributes, border, exclusive)
+            return await self._acarry_out(steps)
+
+    def stat(self, key: str) -> ObjectInfo:
+        with Border(our_error, check_key(key)):
+            return self._carry_out(describing(key))
+
+    async def astat(self, key: str) -> ObjectInfo:
+        with Border(our_error, check_key(key)):
+            return await self._acarry_out(describing(key))
+
+    def stream(self, key: str, start: int = 0, end: int | None = None) -> Iterator[bytes]:
+        with Border(our_error, check_key(key)):
+            opened = self._carry_out(opening(key, start, end))
+            for chunk in opened.stream(READ_SIZE) if opened else ():
+                if chunk:
+                    yield bytes(chunk)
+
+    async def astream(
+        self, key: str, start: int = 0, end: int | None = None
+    ) -> AsyncIterator[bytes]:
+        with Border(our_error, check_key(key)):
+            opened = await self._acarry_out(opening(key, start, end))
+            if opened is None:
+                return
+            async for chunk in opened.stream(READ_SIZE):
+                if chunk:
+                    yield bytes(chunk)
+
+    def delete(self, keys: Sequence[str]) -> None:
+        valid, failures = sort_out(keys, check_key)
+        self._carry_out(deleting(valid, failures, is_local=self._is_local))
+        _raise_if_any(failures)
+
+    async def adelete(self, keys: Sequence[str]) -> None:
+        valid, failures = sort_out(keys, check_key)
+        await self._acarry_out(deleting(valid, failures, is_local=self._is_local))
+        _raise_if_any(failures)
+
+    def copy(self, key: str, new_key: str) -> ObjectInfo:
+        with Border(our_error, check_key(key)):
+            return self._carry_out(copying(key, check_key(new_key)))
+
+    async def acopy(self, key: str, new_key: str) -> ObjectInfo:
+        with Border(our_error, check_key(key)):
+            return await self._acarry_out(copying(key, check_key(new_key)))
+
+    def list(self, prefix: str = "", start_after: str | None = None) -> Iterator[ObjectInfo]:
+        listing = Listing(prefix, start_after, is_sorted=self._is_sorted)
+        if listing.is_empty:
+            return
+        with Border(our_error):
+            pages = self._ready().list(**listing.arguments)
+            for page in pages if listing.is_sorted else [pages.collect()]:
+                yield from listing.of(page)
+                if listing.is_over:
+                    return
+
+    async def alist(
+        self, prefix: str = "", start_after: str | None = None
+    ) -> AsyncIterator[ObjectInfo]:
+        listing = Listing(prefix, start_after, is_sorted=self._is_sorted)
+        if listing.is_empty:
+            return
+        with Border(our_error):
+            pages = self._ready().list(**listing.arguments)
+            async for page in pages if listing.is_sorted else _one_page(pages):
+                for info in listing.of(page):
+                    yield info
+                if listing.is_over:
+                    return
+
+    def _putting(
+        self, key: str, content: BinaryIO, attributes: Attributes, border: Border, exclusive: bool
+    ) -> Steps[ObjectInfo]:
+        return putting(
+            key,
+            content,
+            attributes,
+            border,
+            exclusive=exclusive,
+            keeps_attributes=not self._is_local,
+        )
+
+    # --- the two ways of carrying out a verb
+
+    def _carry_out(self, steps: Steps[T]) -> T:
+        proceed = partial(next, steps)
+        while True:
+            try:
+                step = proceed()
+            except StopIteration as done:
+                result: T = done.value
+                return result
+            try:
+                proceed = partial(steps.send, self._call(step))
+            except BaseException as error:  # noqa: BLE001  the verb decides
+                proceed = partial(steps.throw, _tamed(error))
+
+    async def _acarry_out(self, steps: Steps[T]) -> T:
+        proceed = partial(next, steps)
+        while True:
+            try:
+                step = proceed()
+            except StopIteration as done:
+                result: T = done.value
+                return result
+            try:
+                proceed = partial(steps.send, await self._await(step))
+            except BaseException as error:  # noqa: BLE001  the verb decides
+                proceed = partial(steps.throw, _tamed(error))
+
+    def _call(self, step: Request | Reading) -> Any:
+        if isinstance(step, Reading):
+            return step.read()
+        method = getattr(self._ready(), step.verb)
+        source = [step.source.chunks()] if step.source else []
+        return method(*step.arguments, *source, **step.options)
+
+    async def _await(self, step: Request | Reading) -> Any:
+        if isinstance(step, Reading):
+            return await in_thread(step.read)
+        method = getattr(self._ready(), f"{step.verb}_async")
+        source = [step.source.achunks()] if step.source else []
+        awaitable = method(*step.arguments, *source, **step.options)
+        return await (_to_the_end(awaitable, step) if step.changes else awaitable)
+
+    def _ready(self) -> Any:
+        if _process.is_forked:
+            raise StorageError(
+                "this process was forked after obstore was first used, and its threads did not "
+                "come along: start workers by 'spawn' or 'forkserver', or fork before the first use"
+            )
+        _process.is_used = True
+        return self._store
+
+
+async def _to_the_end(awaitable: Awaitable[T], request: Request) -> T:
+    """Await a request even when cancelled; obstore would forget the parts it has sent."""
+    future = asyncio.ensure_future(awaitable)
+    try:
+        return await asyncio.shield(future)
+    except asyncio.CancelledError:
+        if request.source is not None:
+            request.source.stop()
+        while not future.done():
+            try:
+                await asyncio.wait([future])
+            except asyncio.CancelledError:  # once more: the first is raised below
+                continue
+        if not future.cancelled():
+            future.exception()  # looked at, else asyncio complains
+        raise
+
+
+async def _one_page(pages: Any) -> AsyncIterator[Any]:
+    yield await pages.collect_async()
+
+
+def _tamed(error: BaseException) -> BaseException:
+    # A fault in Rust is no Exception, and would go past every handler up to the event loop.
+    if type(error).__name__ != "PanicException":
+        return error
+    tame = Panic(reason_of(error))
+    tame.__cause__ = error
+    return tame
+
+
+def _raise_if_any(failures: dict[str, Exception]) -> None:
+    if failures:
+        raise DeletionError(
+            {key: translated(error, our_error, key) for key, error in failures.items()}
+        )
+
+
+class _Process:
+    """What this process has done with obstore, whose threads all stores share."""
+
+    is_used = False
+    is_forked = False
+
+    def after_fork(self) -> None:
+        self.is_forked = self.is_used
+
+
+_process = _Process()
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_process.after_fork)

@@ -1,0 +1,60 @@
+"""What the errors of obstore mean, told without what opens a door."""
+
+from __future__ import annotations
+
+import re
+
+from obstore import exceptions
+
+from sqlalchemy_file.exceptions import (
+    InvalidKeyError,
+    ObjectExistsError,
+    ObjectNotFoundError,
+    StorageError,
+)
+
+_QUERY = re.compile(r"\?[^\s,)\"']*")
+_LOGIN = re.compile(r"://[^\s/@]*@")
+_CODE = re.compile(r"<Code>(\w+)</Code>")
+_NO_BUCKET = ("NoSuchBucket", "ContainerNotFound", "The specified bucket does not exist")
+
+
+def our_error(error: Exception, key: str | None) -> StorageError | None:
+    """Return our own error for one of obstore, with nothing in it that opens a door."""
+    foreign = exceptions.BaseError | OSError | NotImplementedError | Panic
+    if not isinstance(error, foreign):
+        return None
+    if _is_bucket_missing(error):
+        return StorageError("the bucket or container does not exist", key=key)
+    if isinstance(error, FileNotFoundError):
+        return ObjectNotFoundError(key=key)
+    if isinstance(error, exceptions.AlreadyExistsError):
+        return ObjectExistsError("an object is stored there already", key=key)
+    if isinstance(error, exceptions.InvalidPathError):
+        return InvalidKeyError("this store takes no such key", key=key)
+    return StorageError(reason_of(error), key=key)
+
+
+class Panic(RuntimeError):  # noqa: N818  so Rust calls it
+    """The library gave up in the midst of its work."""
+
+
+def reason_of(error: BaseException) -> str:
+    """Return the first part of obstore's message, without what an address may carry of secrets."""
+    plain, _, body = str(error).partition("\n\nDebug source")[0].partition("<")
+    code = _CODE.search(body)
+    plain = _LOGIN.sub("://", _QUERY.sub("", plain.strip())) or type(error).__name__
+    return f"{plain} {code[1]}" if code else plain
+
+
+def is_hopeless(error: Exception, *, is_local: bool) -> bool:
+    """Tell whether all further keys would fail alike, each after minutes of trying again."""
+    if isinstance(error, FileNotFoundError):
+        return _is_bucket_missing(error)
+    kinds = (exceptions.GenericError, exceptions.UnauthenticatedError)
+    return isinstance(error, kinds) and not is_local
+
+
+def _is_bucket_missing(error: Exception) -> bool:
+    text = str(error)
+    return any(word in text for word in _NO_BUCKET)
