@@ -5,12 +5,11 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import os
-import signal
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -170,163 +169,6 @@ def test_the_callers_context_is_seen_by_every_operation(way: Way) -> None:
 
     tenant.set("mine")
     assert results(way(lambda: carry_out([Operation(ask)] * 12))) == ["mine"] * 12
-
-
-# --- interruption
-
-
-@pytest.fixture
-def _ctrl_c_is_heard() -> Iterator[None]:
-    """Worker processes of pytest-xdist ignore the signal."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    signal.signal(signal.SIGINT, before)
-
-
-@pytest.mark.usefixtures("_ctrl_c_is_heard")
-def test_ctrl_c_is_raised_once_all_that_was_begun_has_ended() -> None:
-    counting = Counting()
-
-    def interrupt() -> None:
-        time.sleep(0.02)
-        signal.raise_signal(signal.SIGINT)
-
-    operations: list[Operation[Any]] = [Operation(interrupt), *counting.operations(50, 0.05)]
-    with pytest.raises(KeyboardInterrupt):
-        carry_out(operations, limit=4)
-    assert counting.running == 0
-    assert len(counting.begun) < 50
-
-
-@pytest.mark.usefixtures("_ctrl_c_is_heard")
-def test_ctrl_c_that_comes_while_others_are_waited_for_leaves_nothing_running() -> None:
-    counting = Counting()
-    main = threading.main_thread().ident
-    assert main is not None
-    timer = threading.Timer(0.1, lambda: signal.pthread_kill(main, signal.SIGINT))
-    slow = counting.operations(4, 0.4)
-    timer.start()
-    try:
-        with pytest.raises(KeyboardInterrupt):
-            carry_out([Operation(lambda: 0), *slow], limit=5)
-            time.sleep(WAIT)  # where the signal is handled at the latest
-    finally:
-        timer.join()
-    assert counting.running == 0
-
-
-def test_an_exit_in_an_operation_is_raised() -> None:
-    with pytest.raises(SystemExit):
-        carry_out([Operation(partial(fail, SystemExit(3))), *Counting().operations(5)])
-
-
-# --- asyncio
-
-
-def test_coroutines_are_awaited_together() -> None:
-    async def one(number: int) -> int:
-        await asyncio.sleep(0.05)
-        return number
-
-    operations = [
-        Operation(partial(fail, AssertionError("not in a thread")), partial(one, number))
-        for number in range(8)
-    ]
-    begun = time.monotonic()
-    assert results(in_asyncio(lambda: carry_out(operations))) == list(range(8))
-    assert time.monotonic() - begun < 0.3
-
-
-def test_without_asyncio_the_function_is_run_not_the_coroutine() -> None:
-    async def never() -> int:
-        raise AssertionError
-
-    assert results(carry_out([Operation(lambda: 1, never)])) == [1]
-
-
-def test_the_event_loop_goes_on_meanwhile() -> None:
-    counting = Counting()
-
-    async def main() -> int:
-        batch = asyncio.ensure_future(
-            greenlet_spawn(lambda: carry_out(counting.operations(8, 0.2)))
-        )
-        ticks = 0
-        while not batch.done():
-            await asyncio.sleep(0.01)
-            ticks += 1
-        return ticks
-
-    assert asyncio.run(main()) > 5
-
-
-async def _cancelled(counting: Counting, *, go_on: bool, times: int = 1) -> None:
-    """Cancel a batch in its middle, perhaps more than once, and note what the caller sees."""
-    batch = asyncio.ensure_future(
-        greenlet_spawn(lambda: carry_out(counting.operations(12, 0.1), limit=4, go_on=go_on))
-    )
-    for _ in range(times):
-        await asyncio.sleep(0.03)
-        batch.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await batch
-
-
-@pytest.mark.parametrize("times", [1, 3])
-def test_a_cancelled_batch_leaves_nothing_running(times: int) -> None:
-    counting = Counting()
-    asyncio.run(_cancelled(counting, go_on=False, times=times))
-    assert counting.running == 0
-    assert len(counting.ended) == 4
-
-
-def test_asyncio_timeout_leaves_nothing_running() -> None:
-    counting = Counting()
-
-    async def main() -> None:
-        async with asyncio.timeout(0.05):
-            await greenlet_spawn(lambda: carry_out(counting.operations(12, 0.1), limit=4))
-
-    with pytest.raises(TimeoutError):
-        asyncio.run(main())
-    assert counting.running == 0
-    assert len(counting.ended) == 4
-
-
-def test_a_batch_that_goes_on_is_finished_before_the_cancellation_strikes() -> None:
-    counting = Counting()
-
-    async def main() -> str:
-        try:
-            async with asyncio.timeout(0.05):
-                await greenlet_spawn(
-                    lambda: carry_out(counting.operations(6, 0.1), limit=2, go_on=True)
-                )
-                await asyncio.sleep(WAIT)
-        except TimeoutError:
-            return "timed out"
-        return "not cancelled"
-
-    assert asyncio.run(main()) == "timed out"
-    assert len(counting.ended) == 6
-
-
-def test_a_cancelled_task_group_waits_for_the_batch() -> None:
-    counting = Counting()
-
-    async def breaks() -> None:
-        await asyncio.sleep(0.03)
-        raise ValueError("sibling")
-
-    async def main() -> None:
-        async with asyncio.TaskGroup() as group:
-            group.create_task(greenlet_spawn(lambda: carry_out(counting.operations(12, 0.1))))  # type: ignore[arg-type]
-            group.create_task(breaks())
-
-    with pytest.raises(ExceptionGroup) as caught:
-        asyncio.run(main())
-    assert [str(error) for error in caught.value.exceptions] == ["sibling"]
-    assert counting.running == 0
 
 
 # --- work for later

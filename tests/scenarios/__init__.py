@@ -30,6 +30,7 @@ HARNESS = (
     "matrix",
     "models",
     "places",
+    "programs",
     "proxy",
     "s3",
     "table",

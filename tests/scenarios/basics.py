@@ -549,6 +549,18 @@ def kept_files_of_a_rollback_are_deleted(world: World) -> None:
 
 
 @scenario
+def replaced_before_its_first_commit_where_released_files_are_kept(world: World) -> None:
+    with world.session() as session:
+        row = Archived(paper=world.file("never committed"))
+        session.add(row)
+        session.flush()
+        row.paper = world.file("committed")
+        session.commit()
+    assert world.label(Archived.paper) == "committed"
+    assert len(world.objects()) == 1
+
+
+@scenario
 def two_storages(world: World) -> None:
     world.add_archive()
     key = world.save(Shelved(far=world.file("far"), near=world.file("near")))

@@ -105,6 +105,8 @@ def _add_one(act: Act, expected: list[Any], way: str, play: Play, end: str, grou
         play(world, act, end)
         assert world.labels(Document.attachment) == expected
 
+    if way in ("savepoint", "sessions_connection"):
+        group = group.in_memory
     if way == "savepoint":
         group = group.where(without=("legacy",), because="Its savepoints are not real.")
     ended = "committed" if end == "commit" else "rolled_back"
@@ -231,6 +233,12 @@ def _update_to_the_file_of_another(_world: World, execute: Execute) -> None:
     execute(update(Document).where(Document.title == "b").values(attachment=file))
 
 
+def _update_ordered_values(world: World, execute: Execute) -> None:
+    statement = update(documents).where(documents.c.title == "b")
+    new = [(documents.c.stars, 4), (documents.c.attachment, world.file("x"))]
+    execute(statement.ordered_values(*new))
+
+
 def _update_twice(world: World, execute: Execute) -> None:
     for label in ("short-lived", "x"):
         execute(update(Document).where(Document.title == "b").values(attachment=world.file(label)))
@@ -251,6 +259,7 @@ _add(
 _add(_update_to_its_own_file, OLD)
 _add(_update_to_the_file_of_another, ["a", "a", "c"])
 _add(_update_twice, ["a", "x", "c"])
+_add(_update_ordered_values, ["a", "x", "c"])
 
 
 def _keys(execute: Execute) -> dict[str, int]:
@@ -574,6 +583,86 @@ def rows_of_a_bulk_statement_are_in_the_session(world: World) -> None:
         rows[2].attachment = world.file("x")
         session.commit()
     assert world.labels(Document.attachment) == [None, "x"]
+
+
+@scenario
+def a_loaded_row_follows_a_bulk_update(world: World) -> None:
+    _start(world)
+    for synchronize in ("evaluate", "fetch"):
+        with world.session() as session:
+            row = session.scalars(select(Document).filter_by(title="b")).one()
+            session.execute(
+                update(Document).filter_by(title="b").values(attachment=world.file(synchronize)),
+                execution_options={"synchronize_session": synchronize},
+            )
+            assert world.opens(row.attachment) == synchronize
+            row.stars += 1
+            session.commit()
+            assert world.opens(row.attachment) == synchronize
+            world.check()
+    assert world.labels(Document.attachment) == ["a", "fetch", "c"]
+
+
+@scenario.where(only=("mariadb",), because="Only MariaDB has UPDATE … LIMIT.")
+def statements_with_a_limit(world: World) -> None:
+    """More rows match, and are read, than the statement changes."""
+    for end in ("rollback", "commit"):
+        _start(world)
+        with world.session() as session:
+            limited = update(documents).with_dialect_options(mariadb_limit=1)
+            session.execute(limited.values(attachment=None))
+            session.execute(delete(documents).with_dialect_options(mariadb_limit=1))
+            getattr(session, end)()
+            world.check()
+            session.execute(delete(documents))
+            session.commit()
+    assert world.objects() == {}
+
+
+def _of_several_tables() -> dict[str, tuple[Any, list[Any]]]:
+    products: Any = Product.__table__
+    same = documents.c.stars == products.c.id
+    return {
+        "update": (update(documents).where(same).values(attachment=None), [None, "b", "c"]),
+        "delete": (delete(documents).where(same), ["b", "c"]),
+    }
+
+
+def _add_several_tables(name: str, statement: Any, expected: list[Any]) -> None:
+    def run(world: World) -> None:
+        _start(world)
+        (key,) = world.save(Product(front=world.file("front")))
+        world.database.look(f"UPDATE document SET stars = {key} WHERE title = 'a'")
+        changed = True
+        with world.session() as session:
+            try:
+                session.execute(statement)
+            except UnsupportedStatementError:
+                changed = False
+            session.commit()
+        assert world.labels(Document.attachment) == (expected if changed else OLD)
+
+    without = ("sqlite",) if name == "delete" else ("?",)
+    group = scenario.where(without=without, because="SQLite has no DELETE … USING.")
+    group.add(f"{name}_of_several_tables_is_right_or_refused", run)
+
+
+for _name, (_statement, _expected) in _of_several_tables().items():
+    _add_several_tables(_name, _statement, _expected)
+
+
+@scenario.where(only=("postgresql",), because="Only PostgreSQL has DML inside of SELECT.")
+def a_delete_inside_a_select_is_right_or_refused(world: World) -> None:
+    _start(world)
+    gone = delete(documents).where(documents.c.title == "b").returning(documents.c.id).cte("gone")
+    expected = ["a", "c"]
+    with world.session() as session:
+        try:
+            assert len(session.execute(select(gone)).all()) == 1
+        except UnsupportedStatementError:
+            expected = OLD
+        session.commit()
+    assert world.labels(Document.attachment) == expected
 
 
 @scenario

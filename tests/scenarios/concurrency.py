@@ -11,6 +11,8 @@ from sqlalchemy import delete, event, insert, select, update
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
+from sqlalchemy_file.exceptions import ObjectNotFoundError
+
 from .models import Album, Document
 from .table import Group
 from .world import PATIENCE, World
@@ -140,6 +142,50 @@ def a_stale_list_is_changed(world: World) -> None:
         stale.pictures.append(world.file("d"))
         first.commit()
     assert world.label(Album.pictures) == ["a", "b", "d"]
+
+
+@scenario
+def a_stale_list_names_a_file_that_is_gone(world: World) -> None:
+    """It cannot come back: the flush says so, and no row names what is not there."""
+    key = world.save(Album(pictures=[world.file("a"), world.file("b")]))
+    with world.session(expire_on_commit=False) as first:
+        stale = first.get_one(Album, key)
+        first.commit()
+        with world.session() as second:
+            album = second.get_one(Album, key)
+            album.pictures.pop()
+            second.commit()
+        stale.pictures.append(world.file("c"))
+        with pytest.raises(ObjectNotFoundError):
+            first.commit()
+        first.rollback()
+    assert world.label(Album.pictures) == ["a"]
+
+
+@servers
+def one_new_file_in_two_sessions_of_which_one_is_rolled_back(world: World) -> None:
+    for undone in (0, 1):
+        file = world.file(f"shared {undone}")
+        with world.session() as first, world.session() as second:
+            for session in (first, second):
+                session.add(Document(attachment=file))
+                session.flush()
+            for number, session in enumerate((first, second)):
+                session.rollback() if number == undone else session.commit()
+        world.check()
+    assert world.labels(Document.attachment) == ["shared 0", "shared 1"]
+
+
+@servers
+def a_file_of_another_transaction_that_is_rolled_back_in_the_meantime(world: World) -> None:
+    with world.session() as first, world.session() as second:
+        file = world.file("shared")
+        first.add(Document(attachment=file))
+        first.flush()
+        second.add(Document(attachment=file))
+        first.rollback()
+        second.commit()
+    assert world.labels(Document.attachment) == ["shared"]
 
 
 @servers
@@ -364,6 +410,39 @@ def deadlock_by_bare_statements_whose_victim_is_left_alone(world: World) -> None
     winners = world.at_once(lambda: work("first", keys), lambda: work("second", keys[::-1]))
     (winner,) = filter(None, winners)
     assert world.labels(Document.attachment) == [f"{winner}-{n}" for n in _numbers(winner)]
+
+
+@scenario.where(only=("mariadb",), because="PostgreSQL refuses all that follows an error.")
+def the_victim_of_a_deadlock_goes_on_and_commits(world: World) -> None:
+    """MariaDB has undone its whole transaction; only what follows is committed."""
+    keys = [world.save(Document(attachment=world.file(label)))[0] for label in "ab"]
+    meeting = threading.Barrier(2)
+
+    def work(name: str, order: list[int]) -> bool:
+        with world.engine.begin() as connection:
+            connection.execute(insert(Document).values(attachment=world.file(f"{name} before")))
+            try:
+                for number, key in enumerate(order):
+                    file = world.file(f"{name}-{number}")
+                    statement = update(Document).where(Document.id == key)
+                    connection.execute(statement.values(attachment=file))
+                    if number == 0:
+                        meeting.wait(PATIENCE)
+            except OperationalError:
+                connection.execute(insert(Document).values(attachment=world.file(f"{name} after")))
+                return True
+        return False
+
+    was_victim = world.at_once(lambda: work("first", keys), lambda: work("second", keys[::-1]))
+    assert sorted(was_victim) == [False, True]
+    victim, winner = ("first", "second") if was_victim[0] else ("second", "first")
+    labels = set(world.labels(Document.attachment))
+    assert labels == {
+        f"{winner}-0",
+        f"{winner}-1",
+        f"{winner} before",
+        f"{victim} after",
+    }
 
 
 @servers

@@ -6,12 +6,15 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from libcloud.storage.drivers.minio import MinIOStorageDriver
+from libcloud.storage.drivers.s3 import S3StorageDriver
 
 from tests.services.ceph import S3Server
 
 from .databases import Database, LegacySQLite, MariaDB, PostgreSQL, SQLite, StaticSQLite
 from .matrix import Matrix, Shared
 from .places import S3, Dummy, Folder, LibcloudFolder, Memory, Place
+from .world import ARCHIVE, MAIN
 
 Databases = Iterator[Shared[Database]]
 Places = Iterator[Shared[Place]]
@@ -84,5 +87,6 @@ def libcloud_places(scenario_folder: Path) -> Places:
 
 @pytest.fixture(scope="session")
 def s3_places(s3_server: S3Server) -> Places:
-    with Shared[Place](lambda _name: S3(s3_server)) as places:
+    drivers = {MAIN: MinIOStorageDriver, ARCHIVE: S3StorageDriver}
+    with Shared[Place](lambda name: S3(s3_server, drivers[name])) as places:
         yield places

@@ -8,9 +8,20 @@ from contextlib import suppress
 from typing import Any
 
 import pytest
-from sqlalchemy import event, insert, select, text, update
+from sqlalchemy import (
+    Column,
+    Integer,
+    MetaData,
+    Table,
+    event,
+    insert,
+    select,
+    text,
+    update,
+)
 from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.orm import Session
+from sqlalchemy.schema import CreateTable, DropTable
 
 from .models import Document, Strict, Versioned
 from .proxy import Moment, Proxy
@@ -558,6 +569,53 @@ def autocommit_before_and_after_real_transactions(world: World) -> None:
     assert world.labels(Document.attachment) == ["first", "third"]
 
 
+@scenario
+def autocommit_switched_on_between_two_transactions(world: World) -> None:
+    with world.engine.connect() as connection:
+        connection.execute(insert(Document).values(attachment=world.file("first")))
+        connection.commit()
+        connection.execution_options(isolation_level="AUTOCOMMIT")
+        connection.execute(insert(Document).values(attachment=world.file("second")))
+        connection.rollback()
+        world.check()
+    assert world.labels(Document.attachment) == ["first", "second"]
+
+
+implicit = scenario.where(only=("mariadb",), because="MariaDB's DDL commits by itself.")
+
+
+@implicit
+def ddl_that_commits_what_came_before_it(world: World) -> None:
+    _started(world)
+    for name, ddl in {
+        "element": CreateTable(Table("scratch", MetaData(), Column("id", Integer))),
+        "element again": DropTable(Table("scratch", MetaData(), Column("id", Integer))),
+        "text": text("CREATE TABLE scratch (id INTEGER)"),
+        "text again": text("  -- a comment first\n  drop table scratch"),
+        "truncate": text("TRUNCATE TABLE item"),
+    }.items():
+        with world.session() as session:
+            session.add(Document(title=name, attachment=world.file(name)))
+            session.flush()
+            session.execute(ddl)
+            session.add(Document(title=f"{name} lost", attachment=world.file("lost")))
+            session.flush()
+            session.rollback()
+        world.check()
+    expected = [*UNCHANGED, "element", "element again", "text", "text again", "truncate"]
+    assert world.labels(Document.attachment) == expected
+
+
+@implicit
+def driver_sql_that_commits_what_came_before_it(world: World) -> None:
+    with world.engine.connect() as connection:
+        connection.execute(insert(Document).values(attachment=world.file("committed")))
+        connection.exec_driver_sql("CREATE TABLE scratch (id INTEGER)")
+        connection.rollback()
+        connection.exec_driver_sql("DROP TABLE scratch")
+    assert world.labels(Document.attachment) == ["committed"]
+
+
 @two_phase
 def two_phase_committed(world: World) -> None:
     _started(world)
@@ -602,6 +660,15 @@ def two_phase_closed(world: World) -> None:
     _started(world)
     with world.session(twophase=True) as session:
         _change_everything(world, session)
+    assert _is_unchanged(world)
+
+
+@two_phase
+def two_phase_prepared_and_closed(world: World) -> None:
+    _started(world)
+    with world.session(twophase=True) as session:
+        _change_everything(world, session)
+        session.prepare()
     assert _is_unchanged(world)
 
 
@@ -652,6 +719,19 @@ def connection_garbage_collected(world: World) -> None:
     del connection
     gc.collect()
     world.eventually(lambda: world.objects() == {})
+
+
+@blocking
+def detached_connection_garbage_collected(world: World) -> None:
+    connection = world.engine.connect()
+    connection.detach()
+    connection.execute(insert(Document).values(attachment=world.file("lost")))
+    assert len(world.objects()) == 1
+    of_the_driver: Any = connection.connection.dbapi_connection
+    del connection
+    gc.collect()
+    world.eventually(lambda: world.objects() == {})
+    of_the_driver.close()
 
 
 @scenario
@@ -734,6 +814,25 @@ def bare_connection_without_a_commit(world: World) -> None:
         connection.execute(insert(Document).values(attachment=world.file("lost")))
         assert len(world.objects()) == 1
     assert world.objects() == {}
+
+
+@scenario
+def bare_connection_that_commits_as_it_goes(world: World) -> None:
+    """Each transaction is over before anything of the next one is counted."""
+    with world.engine.connect() as connection:
+        for number in range(3):
+            connection.execute(insert(Document).values(attachment=world.file(f"kept {number}")))
+            connection.commit()
+            connection.execute(insert(Document).values(attachment=world.file("lost")))
+            connection.rollback()
+            connection.execute(
+                update(Document).where(Document.stars == 0).values(stars=1, attachment=None)
+                if number == 0
+                else insert(Document).values(attachment=world.file(f"also kept {number}"))
+            )
+            connection.commit()
+    expected = [None, "kept 1", "also kept 1", "kept 2", "also kept 2"]
+    assert world.labels(Document.attachment) == expected
 
 
 @scenario

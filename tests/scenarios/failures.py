@@ -11,7 +11,7 @@ from sqlalchemy_file.exceptions import StorageError, ValidationError
 
 from .content import DERIVED, OneWayStream, content_of, filename_of
 from .flaky import Down
-from .models import Album, Archived, Document, Processed, Product
+from .models import Album, Archived, Document, Processed, Product, Shelved
 from .table import Group
 from .world import PATIENCE, World
 
@@ -251,6 +251,24 @@ def storage_down_at_some_deletions_after_a_commit(world: World) -> None:
     (left,) = world.objects()
     assert any(left in line for line in log)
     world.keep([left])
+
+
+@scenario
+def one_of_two_storages_down_at_the_deletion_after_a_commit(world: World) -> None:
+    """What lies in the other one is deleted all the same."""
+    world.add_archive()
+    for down in ("archive", "main"):
+        key = world.save(Shelved(far=world.file("far"), near=world.file("near")))
+        flaky = world.make_flaky(down)
+        flaky.fail("delete")
+        with world.session() as session, world.logged() as log:
+            session.delete(session.get_one(Shelved, key))
+            session.commit()
+        flaky.mend()
+        (left,) = [path for path in world.objects() if path.startswith(f"{down}/")]
+        assert any(left in line for line in log)
+        world.keep([left])
+        world.check()
 
 
 @scenario

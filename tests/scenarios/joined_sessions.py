@@ -9,8 +9,19 @@ from itertools import product
 from typing import Any
 
 import pytest
-from sqlalchemy import Connection, insert, select, update
+from sqlalchemy import (
+    Connection,
+    Delete,
+    Engine,
+    Insert,
+    Update,
+    event,
+    insert,
+    select,
+    update,
+)
 from sqlalchemy.exc import IntegrityError, SAWarning
+from sqlalchemy.ext.horizontal_shard import ShardedSession
 from sqlalchemy.orm import Session, sessionmaker
 
 from .models import Album, Document, Product, Strict
@@ -355,6 +366,77 @@ def a_file_moves_from_one_database_to_another(world: World) -> None:
         session.commit()
     assert world.labels(Document.attachment) == [None]
     assert world.labels(Album.cover) == ["wanderer"]
+
+
+class _Routing(Session):
+    """SQLAlchemy's own recipe: reads go to a follower, and all that writes to the leader."""
+
+    engines: tuple[Engine, Engine]
+
+    def get_bind(self, *_arguments: Any, clause: Any = None, **_options: Any) -> Engine:
+        writes = self._flushing or isinstance(clause, Insert | Update | Delete)
+        return self.engines[0 if writes else 1]
+
+
+@several
+def a_session_that_reads_elsewhere_than_it_writes(world: World) -> None:
+    world.save(Document(attachment=world.file("old")))
+    follower = world.new_engine()
+    statements: list[str] = []
+
+    def listen(_c: Any, _cursor: Any, statement: str, *_rest: Any) -> None:
+        statements.append(statement)
+
+    event.listen(follower, "before_cursor_execute", listen)
+    _Routing.engines = (world.engine, follower)
+    with _Routing() as session:
+        document = session.scalars(select(Document)).one()
+        document.attachment = world.file("new")
+        session.add(Document(attachment=world.file("other")))
+        session.commit()
+        session.execute(update(Document).where(Document.id == document.id).values(attachment=None))
+        session.commit()
+    assert world.labels(Document.attachment) == [None, "other"]
+    read = [statement for statement in statements if statement.startswith("SELECT")]
+    assert [statement for statement in read if "FOR UPDATE" in statement] == []
+    assert not [s for s in statements if s.startswith(("INSERT", "UPDATE document", "DELETE"))]
+
+
+@several
+def a_sharded_session(world: World) -> None:
+    """Which database a row is in follows from the row."""
+    shards = {"odd": world.engine, "even": world.add_database()}
+
+    def choose(_mapper: Any, instance: Any, clause: Any = None) -> str:
+        return "odd" if instance.stars % 2 else "even"
+
+    def open_session() -> ShardedSession:
+        return ShardedSession(
+            shards=shards,
+            shard_chooser=choose,
+            identity_chooser=lambda *_arguments, **_options: list(shards),
+            execute_chooser=lambda _context: list(shards),
+        )
+
+    with open_session() as session:
+        session.add_all([Document(stars=n, attachment=world.file(f"old {n}")) for n in range(4)])
+        session.commit()
+        world.check()
+    with open_session() as session:
+        rows = sorted(session.scalars(select(Document)), key=lambda row: row.stars)
+        for row in rows[:2]:
+            row.attachment = world.file(f"new {row.stars}")
+        for row in rows[2:]:
+            session.delete(row)
+        session.flush()
+        session.rollback()
+        world.check()
+        for row in rows[:2]:
+            row.attachment = world.file(f"new {row.stars}")
+        for row in rows[2:]:
+            session.delete(row)
+        session.commit()
+    assert world.labels(Document.attachment) == ["new 1", "new 0"]
 
 
 @several

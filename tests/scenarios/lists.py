@@ -369,8 +369,10 @@ def _add_mutator(name: str, mutate: Mutate) -> None:
         assert world.paths(Album.pictures) == paths
         assert world.labels(Album.pictures) == [expected, None, None]
 
-    for run in (committed, rolled_back, in_the_inserting_transaction, without_expiry):
+    for run in (committed, rolled_back):
         scenario.add(f"{name}_{run.__name__}", run)
+    for run in (in_the_inserting_transaction, without_expiry):
+        scenario.in_memory.add(f"{name}_{run.__name__}", run)
 
     def rolled_back_to_a_savepoint(world: World) -> None:
         key = _start(world)
@@ -384,7 +386,7 @@ def _add_mutator(name: str, mutate: Mutate) -> None:
             session.commit()
         assert world.label(Album.pictures) == expected
 
-    with_savepoints.add(f"{name}_rolled_back_to_a_savepoint", rolled_back_to_a_savepoint)
+    with_savepoints.in_memory.add(f"{name}_rolled_back_to_a_savepoint", rolled_back_to_a_savepoint)
 
 
 for _name, _mutate in mutators.items():

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from sqlalchemy import Column, Integer, MetaData, String, Table, inspect, select
+from sqlalchemy.exc import StatementError
 from sqlalchemy.orm import (
     DeclarativeBase,
     Mapped,
@@ -14,6 +15,7 @@ from sqlalchemy.orm import (
     mapped_column,
     registry,
     synonym,
+    validates,
 )
 from sqlmodel import Session as SQLModelSession
 
@@ -322,6 +324,58 @@ def a_synonym_and_a_validating_property(world: World) -> None:
     world.create(Wrapped.__table__)  # type: ignore[arg-type]
     for name in ("paper", "other_name"):
         _lives_through_beside_others(world, Wrapped(), name)
+
+
+@scenario
+def a_validates_method_that_exchanges_the_file(world: World) -> None:
+    class Base(DeclarativeBase):
+        pass
+
+    class Guarded(Base):
+        __tablename__ = "guarded"
+
+        id: Mapped[int] = mapped_column(primary_key=True)
+        paper: Mapped[File | None] = mapped_column(FileField())
+        papers: Mapped[list[File] | None] = mapped_column(FileField(multiple=True))
+
+        @validates("paper", "papers")
+        def stamp(self, _key: str, value: Any) -> Any:
+            if isinstance(value, list):
+                return [*value, world.file("stamp")]
+            return value and world.file("stamped")
+
+    world.create(Guarded.__table__)
+    key = world.save(Guarded(paper=world.file("it"), papers=[world.file("a")]))
+    with world.session() as session:
+        row = session.get_one(Guarded, key)
+        assert world.opens(row.paper) == "stamped"
+        row.paper = None
+        row.papers.append(world.file("b"))
+        session.commit()
+    assert (world.label(Guarded.paper), world.label(Guarded.papers)) == (None, ["a", "stamp", "b"])
+
+
+@scenario
+def a_default_that_makes_a_file_works_or_is_refused(world: World) -> None:
+    class Base(DeclarativeBase):
+        pass
+
+    class Defaulted(Base):
+        __tablename__ = "defaulted"
+
+        id: Mapped[int] = mapped_column(primary_key=True)
+        paper: Mapped[File | None] = mapped_column(
+            FileField(), default=lambda: world.file("default")
+        )
+
+    world.create(Defaulted.__table__)
+    world.save(Defaulted(paper=world.file("given")))
+    try:
+        world.save(Defaulted())
+    except StatementError:
+        assert world.labels(Defaulted.paper) == ["given"]
+    else:
+        assert world.labels(Defaulted.paper) == ["given", "default"]
 
 
 @scenario

@@ -12,7 +12,7 @@ from typing import Any
 
 from libcloud.storage.drivers.dummy import DummyStorageDriver
 from libcloud.storage.drivers.local import LocalStorageDriver
-from libcloud.storage.drivers.minio import MinIOStorageDriver
+from libcloud.storage.drivers.s3 import BaseS3StorageDriver
 
 from sqlalchemy_file.exceptions import ObjectNotFoundError
 from sqlalchemy_file.storage.memory import MemoryStorage
@@ -134,28 +134,22 @@ class Dummy(Place):
 
 
 class S3(Place):
-    """A bucket of a real S3 server, reached by libcloud's MinIO driver."""
+    """A bucket of a real S3 server, reached by one of libcloud's drivers."""
 
-    driver_class = MinIOStorageDriver
-
-    def __init__(self, server: S3Server) -> None:
-        self._server = server
-        self._name = f"scenarios-{uuid.uuid4().hex[:12]}"
-        self._bucket = Bucket(server, self._name)
+    def __init__(self, server: S3Server, driver_class: type[BaseS3StorageDriver]) -> None:
+        name = f"scenarios-{uuid.uuid4().hex[:12]}"
+        self._bucket = Bucket(server, name)
         self._bucket.create()
         self._read: dict[tuple[str, str], bytes] = {}
+        driver = driver_class(
+            server.access_key, server.secret_key, secure=False, host=server.host, port=server.port
+        )
+        self._container = driver.get_container(name)
 
     def fresh(self) -> Any:
         self._read.clear()
         self._bucket.delete(self._bucket.list())
-        driver = self.driver_class(
-            self._server.access_key,
-            secret=self._server.secret_key,
-            host=self._server.host,
-            port=self._server.port,
-            secure=False,
-        )
-        return driver.get_container(self._name)
+        return self._container
 
     def objects(self) -> dict[str, bytes]:
         return {key: self._content(key, etag) for key, etag in self._bucket.list().items()}

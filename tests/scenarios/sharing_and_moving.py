@@ -504,6 +504,21 @@ def merged_after_the_row_was_changed_by_another(world: World) -> None:
 
 
 @scenario
+def merged_without_loading(world: World) -> None:
+    """As caches do it: the row is taken for what the cached instance says."""
+    key = world.save(Product(front=world.file("front"), back=world.file("back")))
+    cached = _detached(world, Product, key, pickled=True)
+    with world.session() as session:
+        session.get_one(Product, key).back = world.file("newer back")
+        session.commit()
+    with world.session() as session:
+        product = session.merge(cached, load=False)
+        product.front = world.file("new front")
+        session.commit()
+    assert (world.label(Product.front), world.label(Product.back)) == ("new front", "newer back")
+
+
+@scenario
 def merged_as_a_new_row(world: World) -> None:
     key = world.save(Product(front=world.file("front")))
     product = _detached(world, Product, key, pickled=False)

@@ -22,6 +22,7 @@ class Column:
     database: str
     storage: str
     variant: str = ""
+    groups: tuple[str, ...] = GROUPS
 
     def __str__(self) -> str:
         return "-".join(part for part in (self.database, self.variant, self.storage) if part)
@@ -44,25 +45,36 @@ class Scenario:
     def runs_on(self, column: Column) -> bool:
         """Tell whether it fits a column, by its database, its variant or its storage."""
         traits = {column.database, column.variant, column.storage}
-        return not traits.intersection(self.without) and (
-            not self.only or bool(traits.intersection(self.only))
+        return (
+            self.group in column.groups
+            and not traits.intersection(self.without)
+            and (not self.only or bool(traits.intersection(self.only)))
         )
 
 
+_LOCAL = {"sqlite": ("local", "libcloud"), "postgresql": ("local",), "mariadb": ("libcloud",)}
+"""Local folders are reached in two ways, by the same code; each database has one at least."""
+
 MATRIX = tuple(
     Column(database=database, storage=storage)
-    for database in ("sqlite", "postgresql", "mariadb")
-    for storage in ("memory", "local", "libcloud", "s3")
+    for database, local in _LOCAL.items()
+    for storage in ("memory", *local, "s3")
 )
 
+_NO_LISTS = tuple(group for group in GROUPS if group != "lists")
+_OF_STORAGES = ("basics", "sharing_and_moving", "failures", "again")
+
 VARIANTS = (
-    Column(database="sqlite", variant="legacy", storage="memory"),
-    Column(database="sqlite", variant="static", storage="memory"),
-    Column(database="sqlite", storage="dummy"),
+    Column(database="sqlite", variant="legacy", storage="memory", groups=_NO_LISTS),
+    Column(database="sqlite", variant="static", storage="memory", groups=_NO_LISTS),
+    Column(database="sqlite", storage="dummy", groups=_OF_STORAGES),
     Column(database="sqlite", variant="async", storage="memory"),
-    Column(database="postgresql", variant="async", storage="local"),
+    Column(database="postgresql", variant="async", storage="local", groups=_NO_LISTS),
 )
-"""Other ways to the same: pysqlite's own transaction mode, one shared connection, asyncio."""
+"""Other ways to the same: pysqlite's own transaction mode, one shared connection, asyncio.
+
+Each runs the groups to which its difference can matter.
+"""
 
 _table: dict[str, Scenario] = {}
 
@@ -82,6 +94,14 @@ class Group:
     def __call__(self, run: Run) -> Run:
         self.add(run.__name__, run)
         return run
+
+    @property
+    def in_memory(self) -> Group:
+        """The same group for variations that ask of a storage nothing that others do not."""
+        return self.where(
+            without=("local", "libcloud", "s3", "dummy"),
+            because="A storage is asked the same as by its siblings.",
+        )
 
     def add(self, name: str, run: Run) -> None:
         """Register ``run`` under a name of its own, as a loop over variations does."""

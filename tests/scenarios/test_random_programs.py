@@ -1,29 +1,22 @@
 """Random programs against a plain model: whatever is done in whatever order, the promise holds.
 
 The model is a stack of plain dicts: what is committed, what the open transaction sees, and what
-each open savepoint sees. ``SQLALCHEMY_FILE_TEST_EXAMPLES`` asks for more programs than a usual
-run, and for new ones each time.
+each open savepoint sees.
 """
 
 from __future__ import annotations
 
 import copy
-import os
-from collections.abc import Callable
-from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
-    RuleBasedStateMachine,
     initialize,
     invariant,
     precondition,
     rule,
-    run_state_machine_as_test,
 )
 from sqlalchemy import delete, insert, update
 from sqlalchemy.exc import IntegrityError
@@ -33,10 +26,9 @@ from sqlalchemy_file import File
 from .content import FailingStream
 from .matrix import Matrix
 from .models import Page
+from .programs import Program, play
 from .table import Column
-from .world import World
 
-EXAMPLES = os.environ.get("SQLALCHEMY_FILE_TEST_EXAMPLES")
 ROWS = range(1, 5)
 MOST_PICTURES = 6
 
@@ -56,31 +48,22 @@ class PlainPage:
 Pages = dict[int, PlainPage]
 
 
-class Program(RuleBasedStateMachine):
+class SessionProgram(Program):
     """One session at work, beside the model of what it should come to."""
-
-    enter_world: ClassVar[Callable[[], AbstractContextManager[World]]]
 
     def __init__(self) -> None:
         super().__init__()
-        self._stack = ExitStack()
-        self._labels = 0
         self._live: dict[int, Page] = {}
         self._clipboard: list[tuple[str, File]] = []
         self.levels: list[Pages] = [{}, {}]
 
     @initialize(expire_on_commit=st.booleans())
     def begin(self, expire_on_commit: bool) -> None:
-        self.world = self._stack.enter_context(type(self).enter_world())
-        self._stack.enter_context(self.world.opened())
+        self.open_world()
         self.session = self.world.session(expire_on_commit=expire_on_commit, autoflush=False)
 
-    def teardown(self) -> None:
-        try:
-            if hasattr(self, "session"):
-                self.close()
-        finally:
-            self._stack.close()
+    def finish(self) -> None:
+        self.close()
 
     # what the model says
 
@@ -94,9 +77,7 @@ class Program(RuleBasedStateMachine):
         return len(self.levels) - 2
 
     def _new(self) -> tuple[str, File]:
-        self._labels += 1
-        label = f"file-{self._labels}"
-        file = self.world.file(label)
+        label, file = self.new_file()
         self._clipboard = [*self._clipboard[-7:], (label, file)]
         return label, file
 
@@ -391,25 +372,8 @@ class Program(RuleBasedStateMachine):
             assert set(self.world.paths(Page.pictures)) <= set(self.world.objects())
 
 
-def _run(matrix: Matrix, column: Column, examples: int) -> None:
-    class Machine(Program):
-        enter_world = staticmethod(lambda: matrix.world(column))
-
-    run_state_machine_as_test(
-        Machine,
-        settings=settings(
-            max_examples=int(EXAMPLES or examples),
-            stateful_step_count=40,
-            deadline=None,
-            derandomize=EXAMPLES is None,
-            database=None,
-            suppress_health_check=list(HealthCheck),
-        ),
-    )
-
-
 @pytest.mark.parametrize(
     ("database", "examples"), [("sqlite", 120), ("postgresql", 25), ("mariadb", 25)]
 )
 def test_random_programs_keep_the_promise(matrix: Matrix, database: str, examples: int) -> None:
-    _run(matrix, Column(database=database, storage="memory"), examples)
+    play(SessionProgram, matrix, Column(database=database, storage="memory"), examples)

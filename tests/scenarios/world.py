@@ -125,11 +125,13 @@ class World:
         self._used.append(ARCHIVE)
         StorageManager.add_storage(ARCHIVE, self.places[ARCHIVE].fresh())
 
-    def make_flaky(self) -> FlakyStorage:
-        """Put a storage that can be told to fail before the main one."""
-        flaky = FlakyStorage(StorageManager.storage(MAIN))
+    def make_flaky(self, name: str = MAIN) -> FlakyStorage:
+        """Put a storage that can be told to fail before one of the storages."""
+        storages = {each: StorageManager.storage(each) for each in self._used}
+        storages[name] = flaky = FlakyStorage(storages[name])
         StorageManager.clear()
-        StorageManager.add_storage(MAIN, flaky)
+        for each, storage in storages.items():
+            StorageManager.add_storage(each, storage)
         return flaky
 
     # files
@@ -291,6 +293,7 @@ def _labels(named: Named, objects: dict[str, bytes]) -> Any:
 
 
 def _label(record: dict[str, Any], objects: dict[str, bytes]) -> str:
+    assert record["path"] in objects, f"a row names {record['path']}, which is gone"
     content = objects[record["path"]]
     return label_of(content) if content else record["filename"].removesuffix(".txt")
 
