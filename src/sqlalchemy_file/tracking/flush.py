@@ -134,9 +134,12 @@ def _separate(writes: Iterable[Assigned]) -> None:
 def _by_connection(session: Session, work: Work) -> dict[Connection, Work]:
     connections: dict[Mapper[Any], Connection] = {}
     parts: dict[Connection, Work] = defaultdict(Work)
+    choose = session.connection_callable  # a sharded session's, by the row
 
     def part(state: InstanceState[Any]) -> Work:
-        mapper = state.mapper
+        mapper = state.mapper.base_mapper
+        if choose is not None:
+            return parts[choose(mapper, state.obj())]
         if mapper not in connections:
             connections[mapper] = session.connection(bind_arguments={"mapper": mapper})
         return parts[connections[mapper]]

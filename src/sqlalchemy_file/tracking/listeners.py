@@ -220,7 +220,10 @@ def _before_execute(
 def _before_cursor_execute(
     conn: Connection, cursor: Any, sql: str, params: Any, context: Any, executemany: bool
 ) -> None:
-    if context is None or not context.is_text:
+    if context is None:
+        return
+    statements.refuse_hidden(context.compiled)
+    if not context.is_text:
         return
     unit = known_unit(conn)
     # In the other phases it is SQLAlchemy itself that writes PREPARE TRANSACTION and the like.

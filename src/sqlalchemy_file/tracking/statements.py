@@ -67,6 +67,17 @@ def _refuse_compiled(compiled: Compiled) -> None:
         )
 
 
+def refuse_hidden(compiled: Any) -> None:
+    """Refuse a statement in whose WITH another one changes files, unseen."""
+    for cte in getattr(compiled, "ctes", None) or ():
+        hidden = cte.element
+        if isinstance(hidden, Insert | Update | Delete) and file_table_of(hidden) is not None:
+            raise UnsupportedStatementError(
+                f"{file_table_of(hidden)}: a statement inside another one's WITH changes files "
+                "that cannot be known; execute it by itself"
+            )
+
+
 def _unsaved(plan: Plan) -> Iterator[Unsaved]:
     for row in plan.rows:
         for given in row.given:

@@ -203,6 +203,8 @@ def unit_of(connection: Connection) -> Unit:
         # The pool tells of the end of a connection by its record, not by the object we know.
         connection.info[_IN_INFO] = unit
         unit.autocommit = is_autocommit(connection)
+    if unit.phase is not Phase.OPEN and not connection.in_transaction():
+        unit.end()  # what comes now belongs to the next transaction, which has yet to begin
     unit.confirm_release()
     return unit
 

@@ -104,14 +104,13 @@ def coerced(statement: Any) -> Any:
         for item in _given("inline", 0, _names(statement, target), _inline(statement))
         if isinstance(item.value, BindParameter) and not item.value.required
     }
-    return statement.values(meant) if meant else statement
+    return _with_values(statement, meant)
 
 
 def replaced(statement: Any, parameters: Parameters, new: Mapping[Place, Any]) -> tuple[Any, Any]:
     """Return the statement and its parameters with other values in some places."""
     inline = {place.key: value for place, value in new.items() if place.kind == "inline"}
-    if inline:
-        statement = statement.values(inline)
+    statement = _with_values(statement, inline)
     multi = {place: value for place, value in new.items() if place.kind == "multi"}
     if multi:
         statement = _with_multi_values(statement, multi)
@@ -164,6 +163,24 @@ def attribute_names(statement: Any, column: Column[Any]) -> list[str]:
 def _inline(statement: Any) -> dict[Any, Any]:
     ordered = getattr(statement, "_ordered_values", None)
     return dict(ordered) if ordered else dict(getattr(statement, "_values", None) or {})
+
+
+def _with_values(statement: Any, new: Mapping[Any, Any]) -> Any:
+    """Return the statement with other values, in the order that ``ordered_values()`` gave them."""
+    if not new:
+        return statement
+    if not any(getattr(statement, name, None) for name in _ORDERED):
+        return statement.values(new)
+    values = {**_inline(statement), **new}
+    blank = statement._generate()
+    blank._values = None
+    for name, default in _ORDERED.items():
+        setattr(blank, name, default)
+    return blank.ordered_values(*values.items())
+
+
+_ORDERED = {"_ordered_values": None, "_maintain_values_ordering": False}
+"""What tells of ``ordered_values()``: the first in SQLAlchemy 2.0, the second from 2.1 on."""
 
 
 def _multi_rows(table: Table, multi: Sequence[Any]) -> Iterator[Mapping[Any, Any]]:
