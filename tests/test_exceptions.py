@@ -18,6 +18,7 @@ from sqlalchemy_file.exceptions import (
     DimensionValidationError,
     InvalidImageError,
     InvalidKeyError,
+    LedgerError,
     MissingExtraError,
     ObjectExistsError,
     ObjectNotFoundError,
@@ -44,6 +45,7 @@ BASES: dict[type[Exception], tuple[type[BaseException], ...]] = {
     UnknownStorageError: (SQLAlchemyFileError, RuntimeError),
     ContentSpentError: (SQLAlchemyFileError, RuntimeError),
     UnsupportedStatementError: (SQLAlchemyFileError, TypeError),
+    LedgerError: (SQLAlchemyFileError,),
     MissingExtraError: (SQLAlchemyFileError, ImportError),
 }
 
@@ -64,6 +66,7 @@ ERRORS = [
     UnknownStorageError("no such storage"),
     ContentSpentError("read already"),
     UnsupportedStatementError("cannot be known"),
+    LedgerError("out of date"),
     MissingExtraError("ImageValidator", "image"),
 ]
 

@@ -15,6 +15,7 @@ SQLAlchemyFileError
 ├── UnknownStorageError             also RuntimeError: no storage of that name was added
 ├── ContentSpentError               also RuntimeError: the content was read and cannot be read again
 ├── UnsupportedStatementError       also TypeError: a statement whose files cannot be known
+├── LedgerError                     the ledger's table or triggers are not as they should be
 └── MissingExtraError               also ImportError: an optional dependency is not installed
 """
 
@@ -33,6 +34,7 @@ __all__ = [
     "DimensionValidationError",
     "InvalidImageError",
     "InvalidKeyError",
+    "LedgerError",
     "MissingExtraError",
     "ObjectExistsError",
     "ObjectNotFoundError",
@@ -153,6 +155,10 @@ class ContentSpentError(SQLAlchemyFileError, RuntimeError):
 
 class UnsupportedStatementError(SQLAlchemyFileError, TypeError):
     """A statement would write a file column in a way whose objects cannot be known."""
+
+
+class LedgerError(SQLAlchemyFileError):
+    """The ledger's table or triggers are missing, out of date, or cannot be."""
 
 
 class MissingExtraError(SQLAlchemyFileError, ImportError):

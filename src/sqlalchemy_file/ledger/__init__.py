@@ -4,28 +4,83 @@ One line adds it to the metadata of a program::
 
     ledger = Ledger(Base.metadata)
 
-Layout: ``tables`` holds the two tables and the database's clock.
+Layout: ``tables`` holds the two tables and the database's clock, ``columns`` finds the file
+columns, ``installing`` compares triggers wanted with triggers found; ``sqlite``, ``postgresql``
+and ``mariadb`` (with ``cascades``) write them; ``naming`` tells which paths rows still name.
 """
 
 from __future__ import annotations
 
-from sqlalchemy import MetaData, Table
+from typing import Any
 
+from sqlalchemy import Column, Connection, MetaData, Table, event
+
+from sqlalchemy_file.exceptions import LedgerError
+from sqlalchemy_file.ledger.columns import FileColumns, released_columns
+from sqlalchemy_file.ledger.installing import Problem, look, mend, problems_of
+from sqlalchemy_file.ledger.naming import named_paths
 from sqlalchemy_file.ledger.tables import releases_table, state_table
 
-__all__ = ["Ledger", "ledger_of"]
+__all__ = ["Ledger", "LedgerError", "Problem", "ledger_of", "named_paths"]
 
 
 class Ledger:
-    """The ledger of one metadata: its tables, and the triggers that fill them."""
+    """The ledger of one metadata: its tables, and the triggers that fill them.
 
-    def __init__(self, metadata: MetaData, *, schema: str | None = None) -> None:
+    ``create_all`` makes both from now on, for every table that the metadata has by then.
+    ``schema`` is that of the two tables. ``indexed=True`` also indexes the paths that rows name.
+    """
+
+    def __init__(
+        self, metadata: MetaData, *, schema: str | None = None, indexed: bool = False
+    ) -> None:
         if ledger_of(metadata) is not None:
             raise ValueError("this metadata has a ledger already; ledger_of(metadata) returns it")
         self.metadata = metadata
+        self.indexed = indexed
         self.releases: Table = releases_table(metadata, schema)
         self.state: Table = state_table(metadata, schema)
         metadata.info[_IN_INFO] = self
+        event.listen(metadata, "after_create", self._after_create)
+
+    def file_tables(self) -> list[tuple[Table, tuple[Column[Any], ...]]]:
+        """Return the tables with file columns whose released objects the ledger notes."""
+        return list(released_columns(self.metadata))
+
+    def install(self, connection: Connection) -> None:
+        """Create in an existing schema what is missing: the ledger's tables, and triggers."""
+        self.releases.create(connection, checkfirst=True)
+        self.state.create(connection, checkfirst=True)
+        self.ensure(connection)
+
+    def ensure(self, connection: Connection) -> None:
+        """Drop the triggers that are out of date and create those that are missing.
+
+        To be called after migrations. Does nothing but read the catalog if all is current, and
+        where the ledger's table does not exist.
+        """
+        mend(connection, self._look(connection))
+
+    def problems(self, connection: Connection) -> list[Problem]:
+        """Return what is wrong with the ledger's table and triggers; nothing if all is current."""
+        return list(problems_of(self._look(connection), self._schema(connection, self.releases)))
+
+    def _look(self, connection: Connection) -> Any:
+        tables = [
+            FileColumns(
+                table.name,
+                tuple(column.name for column in columns),
+                self._schema(connection, table),
+            )
+            for table, columns in self.file_tables()
+        ]
+        return look(connection, self._schema(connection, self.releases), tables)
+
+    def _schema(self, connection: Connection, table: Table) -> str | None:
+        return connection.schema_for_object(table)
+
+    def _after_create(self, target: MetaData, connection: Connection, **options: Any) -> None:
+        self.ensure(connection)
 
 
 def ledger_of(metadata: MetaData) -> Ledger | None:

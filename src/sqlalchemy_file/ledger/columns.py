@@ -1,0 +1,58 @@
+"""Which columns of a metadata hold files, however their type is wrapped."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Column, MetaData, Table
+from sqlalchemy.types import TypeDecorator, TypeEngine
+
+from sqlalchemy_file.types import FileField
+
+
+@dataclass(frozen=True, slots=True)
+class FileColumns:
+    """The file columns of one table whose released objects the ledger notes, by plain names.
+
+    ``schema`` is the one that the connection means, or None for its default.
+    """
+
+    table: str
+    columns: tuple[str, ...]
+    schema: str | None = None
+
+    def __str__(self) -> str:
+        return f"{self.schema}.{self.table}" if self.schema else self.table
+
+
+def file_field(kind: TypeEngine[Any]) -> FileField | None:
+    """Return the file field in a type: itself, a variant of it, or what a decorator wraps."""
+    if isinstance(kind, FileField):
+        return kind
+    variants = list(getattr(kind, "_variant_mapping", {}).values())
+    if isinstance(kind, TypeDecorator):
+        variants.append(kind.impl_instance)
+    return next((field for field in map(file_field, variants) if field is not None), None)
+
+
+def all_file_columns(metadata: MetaData) -> Iterator[tuple[Table, tuple[Column[Any], ...]]]:
+    """Yield every table with file columns, those included whose objects are kept."""
+    for table in metadata.tables.values():
+        columns = tuple(column for column in table.columns if file_field(column.type))
+        if columns:
+            yield table, columns
+
+
+def released_columns(metadata: MetaData) -> Iterator[tuple[Table, tuple[Column[Any], ...]]]:
+    """Yield every table with file columns whose objects are deleted once they are released."""
+    for table, columns in all_file_columns(metadata):
+        released = tuple(column for column in columns if _is_released(column))
+        if released:
+            yield table, released
+
+
+def _is_released(column: Column[Any]) -> bool:
+    field = file_field(column.type)
+    return field is not None and field.on_release == "delete"

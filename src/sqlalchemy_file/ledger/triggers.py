@@ -1,0 +1,82 @@
+"""What a trigger is to the ledger: a name that tells its version, and the SQL that makes it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+VERSION = 1
+PREFIX = "sqlalchemy_file_"
+LONGEST_PATH = 2048
+"""In bytes. Storages take keys of half that; PostgreSQL's indexes refuse what is much longer."""
+
+_NAME = re.compile(rf"{PREFIX}([a-z]+)_v\d+_[0-9a-f]{{12}}")
+_NOTE = re.compile(r"/\*sqlalchemy-file (.*?)\*/", re.DOTALL)
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A table as the database's catalog names it."""
+
+    schema: str
+    table: str
+
+    def __str__(self) -> str:
+        return f"{self.schema}.{self.table}"
+
+
+@dataclass(frozen=True, slots=True)
+class Trigger:
+    """A trigger that has to be there."""
+
+    place: Place
+    kind: str
+    name: str
+    create: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A trigger of the ledger that is there; ``fault`` says why it does not work, if so."""
+
+    place: Place
+    name: str
+    drop: tuple[str, ...]
+    body: str
+    fault: str | None = None
+
+    @property
+    def kind(self) -> str:
+        return kind_of(self.name) or ""
+
+
+def trigger_name(kind: str, *parts: object) -> str:
+    """Return a name that changes with the version and with anything in ``parts``."""
+    text = json.dumps([VERSION, kind, *map(str, parts)])
+    return f"{PREFIX}{kind}_v{VERSION}_{hashlib.sha256(text.encode()).hexdigest()[:12]}"
+
+
+def kind_of(name: str) -> str | None:
+    """Return the kind of trigger that a name tells, or None for one that is not ours."""
+    match = _NAME.fullmatch(name)
+    return match[1] if match else None
+
+
+def note(ledger: Place, columns: Sequence[str]) -> str:
+    """Return a comment for a trigger's body, so that the catalog tells what it was made for."""
+    text = json.dumps({"ledger": str(ledger), "columns": list(columns)})
+    return f"/*sqlalchemy-file {text.replace('*/', '*' + chr(92) + 'u002f')}*/"
+
+
+def read_note(body: str) -> dict[str, Any]:
+    """Return what `note` wrote into a body, or an empty dict."""
+    match = _NOTE.search(body)
+    try:
+        found: dict[str, Any] = json.loads(match[1]) if match else {}
+    except ValueError:
+        return {}
+    return found
