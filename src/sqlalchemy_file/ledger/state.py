@@ -1,0 +1,131 @@
+"""What writers, the drain and the sweep agree on, kept in the ledger's table of state."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+from uuid import uuid4
+
+from sqlalchemy import Connection, insert, select, text, update
+from sqlalchemy.exc import IntegrityError
+
+from sqlalchemy_file.ledger.tables import now_ms
+
+if TYPE_CHECKING:
+    from sqlalchemy_file.ledger import Ledger
+
+DEFAULT_GRACE = 3600.0
+"""Seconds for which an object may be stored before the row that names it is committed."""
+
+_GRACE, _IDENTITY, _CHECKPOINT = "grace", "database", "checkpoint:"
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """How far a storage was swept.
+
+    Every object whose id was made before ``until`` has been looked at; ``at`` is when. Both are
+    milliseconds since the epoch. ``database`` is the `database_id` of where that was.
+    """
+
+    until: int
+    at: int
+    database: str
+
+
+def grace(connection: Connection, ledger: Ledger) -> float:
+    """Return the seconds within which a transaction must commit what it has stored."""
+    return float(_graces(connection, ledger)["seconds"])
+
+
+def sweeping_grace(connection: Connection, ledger: Ledger) -> float:
+    """Return the seconds for which the sweep leaves an object alone.
+
+    That is `grace`, or the longer one before it while transactions may be open that still go by it.
+    """
+    known = _graces(connection, ledger)
+    seconds, before = float(known["seconds"]), float(known.get("before", 0))
+    if before <= seconds:
+        return seconds
+    age = (_now(connection) - int(known["since"])) / 1000
+    return before if age < 2 * before else seconds
+
+
+def set_grace(connection: Connection, ledger: Ledger, seconds: float) -> None:
+    """Keep another grace period; the caller commits. Zero keeps every session from committing."""
+    if not 0 <= seconds < 366 * 86400:
+        raise ValueError(f"the grace period is a number of seconds up to a year, not {seconds!r}")
+    before = sweeping_grace(connection, ledger)
+    value = {"seconds": seconds, "before": before, "since": _now(connection)}
+    _write(connection, ledger, _GRACE, json.dumps(value))
+
+
+def checkpoint(connection: Connection, ledger: Ledger, storage: str) -> Checkpoint | None:
+    """Return how far a storage was swept, or None before its first sweep."""
+    value = _read(connection, ledger, f"{_CHECKPOINT}{storage}")
+    return None if value is None else Checkpoint(**json.loads(value))
+
+
+def set_checkpoint(connection: Connection, ledger: Ledger, storage: str, until: int) -> Checkpoint:
+    """Note that a storage was swept up to ``until``, in milliseconds; the caller commits."""
+    swept = Checkpoint(until, _now(connection), database_id(connection, ledger))
+    _write(connection, ledger, f"{_CHECKPOINT}{storage}", json.dumps(asdict(swept)))
+    return swept
+
+
+def database_id(connection: Connection, ledger: Ledger) -> str:
+    """Return what tells this database from its copies elsewhere; the caller commits.
+
+    It is made at first use of a random part, which travels with a dump, and of the server's
+    own identity, which does not.
+    """
+    own = _read(connection, ledger, _IDENTITY)
+    if own is None:
+        own = str(uuid4())
+        _write(connection, ledger, _IDENTITY, own)
+    return f"{own}@{_place(connection)}"
+
+
+def _place(connection: Connection) -> str:
+    """Return where a database lives; a physical replica of PostgreSQL is the same place."""
+    is_mariadb = getattr(connection.dialect, "is_mariadb", False)
+    statement = _PLACES.get("mariadb" if is_mariadb else connection.dialect.name)
+    if statement is None:
+        return str(connection.engine.url.database)
+    return ":".join(str(part) for part in connection.execute(text(statement)).one())
+
+
+_PLACES = {
+    "postgresql": "SELECT (SELECT system_identifier FROM pg_control_system()), oid "
+    "FROM pg_database WHERE datname = current_database()",
+    "mariadb": "SELECT @@hostname, @@port, database()",
+    "mysql": "SELECT @@server_uuid, database()",
+    "sqlite": "SELECT file FROM pragma_database_list WHERE name = 'main'",
+}
+
+
+def _graces(connection: Connection, ledger: Ledger) -> dict[str, Any]:
+    value = _read(connection, ledger, _GRACE)
+    known: dict[str, Any] = {"seconds": DEFAULT_GRACE} if value is None else json.loads(value)
+    return known
+
+
+def _now(connection: Connection) -> int:
+    return int(connection.scalar(select(now_ms())) or 0)
+
+
+def _read(connection: Connection, ledger: Ledger, name: str) -> str | None:
+    state = ledger.state.c
+    return connection.scalar(select(state.value).where(state.name == name))
+
+
+def _write(connection: Connection, ledger: Ledger, name: str, value: str) -> None:
+    change = update(ledger.state).where(ledger.state.c.name == name).values(value=value)
+    if connection.execute(change).rowcount:
+        return
+    try:
+        with connection.begin_nested():
+            connection.execute(insert(ledger.state).values(name=name, value=value))
+    except IntegrityError:  # somebody else was first
+        connection.execute(change)
