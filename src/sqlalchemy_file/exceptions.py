@@ -15,6 +15,7 @@ SQLAlchemyFileError
 ├── UnknownStorageError             also RuntimeError: no storage of that name was added
 ├── ContentSpentError               also RuntimeError: the content was read and cannot be read again
 ├── UnsupportedStatementError       also TypeError: a statement whose files cannot be known
+├── CommitRefusedError              a commit so late that the sweep may have taken its files
 ├── LedgerError                     the ledger's table or triggers are not as they should be
 └── MissingExtraError               also ImportError: an optional dependency is not installed
 """
@@ -28,6 +29,7 @@ from libcloud.storage.types import ObjectDoesNotExistError
 
 __all__ = [
     "AspectRatioValidationError",
+    "CommitRefusedError",
     "ContentSpentError",
     "ContentTypeValidationError",
     "DeletionError",
@@ -155,6 +157,10 @@ class ContentSpentError(SQLAlchemyFileError, RuntimeError):
 
 class UnsupportedStatementError(SQLAlchemyFileError, TypeError):
     """A statement would write a file column in a way whose objects cannot be known."""
+
+
+class CommitRefusedError(SQLAlchemyFileError):
+    """A transaction wanted to commit so late that the sweep may have taken its files."""
 
 
 class LedgerError(SQLAlchemyFileError):

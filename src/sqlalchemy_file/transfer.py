@@ -128,7 +128,7 @@ async def in_thread(function: Callable[[], T]) -> T:
         raise
 
 
-def later(job: Callable[[], None]) -> None:
+def later(job: Callable[[], object]) -> None:
     """Run ``job`` in a worker thread, soon; for callers that may not wait, such as finalizers."""
     while _background and _background[0].done():
         _background.popleft()

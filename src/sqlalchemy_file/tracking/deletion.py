@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import cast
 
 from sqlalchemy_file.exceptions import DeletionError
@@ -18,8 +18,9 @@ BATCH_SIZE = 1000
 """The most keys that S3 takes in one request."""
 
 
-def discard(paths: Iterable[str]) -> None:
-    """Delete objects by path, each storage's in batches, several batches at a time."""
+def discard(paths: Iterable[str]) -> set[str]:
+    """Delete objects by path, each storage's in batches, several at a time; return what is gone."""
+    gone: set[str] = set()
     batches = [
         (storage_name, keys[start : start + BATCH_SIZE])
         for storage_name, keys in _by_storage(paths).items()
@@ -29,8 +30,10 @@ def discard(paths: Iterable[str]) -> None:
     for (storage_name, keys), outcome in zip(
         batches, carry_out(operations, go_on=True), strict=True
     ):
-        if outcome.error is not None:
-            _log(storage_name, keys, outcome.error)
+        failures = _failures(keys, outcome.error)
+        _log(storage_name, failures)
+        gone.update(f"{storage_name}/{key}" for key in keys if key not in failures)
+    return gone
 
 
 def _by_storage(paths: Iterable[str]) -> dict[str, list[str]]:
@@ -55,8 +58,13 @@ def _deleting(storage_name: str, keys: list[str]) -> Operation[None]:
     return Operation(run, arun)
 
 
-def _log(storage_name: str, keys: list[str], error: BaseException) -> None:
-    failures = error.failures if isinstance(error, DeletionError) else dict.fromkeys(keys, error)
+def _failures(keys: list[str], error: BaseException | None) -> Mapping[str, BaseException]:
+    if error is None:
+        return {}
+    return error.failures if isinstance(error, DeletionError) else dict.fromkeys(keys, error)
+
+
+def _log(storage_name: str, failures: Mapping[str, BaseException]) -> None:
     for key, cause in failures.items():
         logger.error(
             "could not delete %s/%s, which no row names any more: %s", storage_name, key, cause

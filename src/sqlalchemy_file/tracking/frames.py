@@ -55,6 +55,8 @@ class Frame:
     unsure: list[Effects] = field(default_factory=list)
     """Of statements that failed in part, or matched other rows than were read."""
     has_error: bool = False
+    began: float | None = None
+    """When the first upload began, by the monotonic clock."""
 
     def apply(self, effects: Effects) -> None:
         """Count the references that a statement changed."""
@@ -70,6 +72,12 @@ class Frame:
         self.references.update(child.references)
         self.archived |= child.archived
         self.unsure += child.unsure
+        self.note_begin(child.began)
+
+    def note_begin(self, began: float | None) -> None:
+        """Note when an upload began, if it is the first one."""
+        if began is not None:
+            self.began = began if self.began is None else min(self.began, began)
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +98,11 @@ class Frames:
     @property
     def top(self) -> Frame:
         return self._stack[-1]
+
+    @property
+    def began(self) -> float | None:
+        """When the first upload of the transaction began, by the monotonic clock."""
+        return min((frame.began for frame in self._stack if frame.began is not None), default=None)
 
     def __bool__(self) -> bool:
         return len(self._stack) > 1 or any(

@@ -12,8 +12,10 @@ from sqlalchemy.orm import Mapper, ORMExecuteState, Session, SessionTransaction
 from sqlalchemy.pool import Pool
 from sqlalchemy.sql.elements import ClauseElement
 
+from sqlalchemy_file.exceptions import CommitRefusedError
 from sqlalchemy_file.mutable_list import MutableList
 from sqlalchemy_file.tracking import flush, statements
+from sqlalchemy_file.tracking.clearing import clear
 from sqlalchemy_file.tracking.databases import (
     commits_ddl,
     commits_implicitly,
@@ -22,6 +24,7 @@ from sqlalchemy_file.tracking.databases import (
     undid_everything,
     was_aborted,
 )
+from sqlalchemy_file.tracking.guard import refuse_if_late
 from sqlalchemy_file.tracking.raw_sql import may_end_transaction
 from sqlalchemy_file.tracking.reading import Database, named_paths
 from sqlalchemy_file.tracking.tables import FileAttribute, file_attributes
@@ -103,7 +106,7 @@ def _session_ends(session: Session, transaction: SessionTransaction) -> None:
         if unit is not None:
             if unit.phase is Phase.COMMITTING:
                 unit.commit()
-            unit.settle()
+            clear(connection, unit.ledgers, unit.settle())
 
 
 def _settle_unless_in_session(unit: Unit, connection: Connection) -> None:
@@ -136,6 +139,7 @@ def _commit(conn: Connection, xid: Any = None, is_prepared: Any = None) -> None:
         unit.roll_back()
     else:
         _make_sure(conn, unit)
+        _guard(conn, unit, xid)
         unit.was_prepared = unit.phase is Phase.PREPARED
         unit.phase = Phase.COMMITTING
 
@@ -154,7 +158,24 @@ def _prepare(conn: Connection, xid: Any) -> None:
     unit = known_unit(conn)
     if unit is not None:
         _make_sure(conn, unit)
+        refuse_if_late(conn, unit.ledgers, unit.frames.began)
         unit.phase = Phase.PREPARED
+
+
+def _guard(conn: Connection, unit: Unit, xid: Any = None) -> None:
+    """Refuse to commit too late; SQLAlchemy takes the transaction for ended, so it is ended."""
+    if unit.phase is Phase.PREPARED:
+        return
+    try:
+        refuse_if_late(conn, unit.ledgers, unit.frames.began)
+    except CommitRefusedError:
+        if xid is None:
+            conn.dialect.do_rollback(conn.connection)
+        else:
+            conn.dialect.do_rollback_twophase(conn, xid, is_prepared=False)
+        unit.roll_back()
+        _settle_unless_in_session(unit, conn)
+        raise
 
 
 def _roll_back(conn: Connection, xid: Any = None, is_prepared: Any = None) -> None:
@@ -177,6 +198,9 @@ def _savepoint(conn: Connection, name: str | None) -> None:
 def _release_savepoint(conn: Connection, name: str, context: Any) -> None:
     unit = known_unit(conn)
     if unit is not None:
+        if unit.ends_with(name):
+            _make_sure(conn, unit)
+            _guard(conn, unit)
         unit.release(name)
 
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from functools import partial
 from itertools import chain
 from os import cpu_count
+from time import monotonic
 from typing import Protocol, cast
 
 from uuid_utils import uuid7
@@ -55,6 +56,7 @@ class Attempt:
     def __init__(self) -> None:
         self._files: list[File] = []
         self._copies: list[str] = []
+        self._began = monotonic()
 
     def store(self, unsaved: Sequence[Unsaved]) -> None:
         """Validate all, then store all; the first error is raised, and nothing more is begun."""
@@ -90,6 +92,8 @@ class Attempt:
         mine = [file for file in self._files if id(file) in chosen]
         self._files = [file for file in self._files if id(file) not in chosen]
         frame.files += mine
+        if mine:
+            frame.note_begin(self._began)
         frame.stored.update(path for file in mine for path in file.begun)
 
     @property

@@ -13,6 +13,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Executable, Table
 
+from sqlalchemy_file.ledger import Ledger, ledger_of
 from sqlalchemy_file.tracking.databases import is_autocommit
 from sqlalchemy_file.tracking.deletion import discard
 from sqlalchemy_file.tracking.frames import Effects, Ending, Frames
@@ -60,6 +61,8 @@ class Unit:
         self._running: dict[int, Running] = {}
         self._statements = 0
         self._doomed: set[str] = set()
+        self._released: set[str] = set()
+        self.ledgers: set[Ledger] = set()
         self._savepoints = 0
         self._outermost: str | None = None
         self._process = os.getpid()
@@ -77,9 +80,13 @@ class Unit:
         if is_transaction:
             self._outermost = name
 
+    def ends_with(self, savepoint: str) -> bool:
+        """Tell whether the release of a savepoint commits, as SQLite's outermost one does."""
+        return savepoint == self._outermost
+
     def release(self, name: str) -> None:
         self.frames.release(name)
-        if name == self._outermost:
+        if self.ends_with(name):
             self._outermost = None
             self.phase = Phase.RELEASING
 
@@ -98,6 +105,9 @@ class Unit:
 
         Returns the statement, marked: listeners may change it, and send others in between.
         """
+        ledger = ledger_of(effects.target.table.metadata)
+        if ledger is not None:
+            self.ledgers.add(ledger)
         marked = statement
         if isinstance(statement, Executable):
             self._statements += 1
@@ -142,7 +152,9 @@ class Unit:
 
     def commit(self) -> None:
         """Take note that the database has confirmed: what no row names any more is doomed."""
-        self._take(self.frames.commit())
+        ending = self.frames.commit()
+        self._released |= ending.doomed
+        self._take(ending)
 
     def roll_back(self) -> None:
         """Take note that the transaction is undone: what it stored is doomed."""
@@ -161,11 +173,16 @@ class Unit:
         else:
             self.roll_back()
 
-    def settle(self) -> None:
-        """Delete what is doomed, now that the transaction is over."""
+    def settle(self) -> set[str]:
+        """Delete what is doomed, now that the transaction is over.
+
+        Returns what is gone of that which a commit released, and which a ledger may list.
+        """
         doomed, self._doomed = self._doomed, set()
-        if doomed and self._process == os.getpid():
-            discard(doomed)
+        released, self._released = self._released, set()
+        if not doomed or self._process != os.getpid():
+            return set()
+        return discard(doomed) & released
 
     def settle_later(self) -> None:
         """Do the same from a finalizer, which may run anywhere and must not wait."""
