@@ -17,7 +17,7 @@ from sqlalchemy import Column, Connection, MetaData, Table, event
 
 from sqlalchemy_file.exceptions import LedgerError
 from sqlalchemy_file.ledger.columns import FileColumns, released_columns
-from sqlalchemy_file.ledger.installing import Problem, look, mend, problems_of
+from sqlalchemy_file.ledger.installing import DATABASES, Problem, State, look, mend, problems_of
 from sqlalchemy_file.ledger.naming import named_paths
 from sqlalchemy_file.ledger.tables import releases_table, state_table
 
@@ -42,6 +42,8 @@ class Ledger:
         self.state: Table = state_table(metadata, schema)
         metadata.info[_IN_INFO] = self
         event.listen(metadata, "after_create", self._after_create)
+        event.listen(metadata, "before_drop", self._before_drop)
+        event.listen(metadata, "after_drop", self._after_drop)
 
     def file_tables(self) -> list[tuple[Table, tuple[Column[Any], ...]]]:
         """Return the tables with file columns whose released objects the ledger notes."""
@@ -61,26 +63,38 @@ class Ledger:
         """
         mend(connection, self._look(connection))
 
+    def uninstall(self, connection: Connection) -> None:
+        """Drop the triggers, and what belongs to them. The ledger's tables stay."""
+        mend(connection, self._look(connection, is_wanted=False))
+
     def problems(self, connection: Connection) -> list[Problem]:
         """Return what is wrong with the ledger's table and triggers; nothing if all is current."""
-        return list(problems_of(self._look(connection), self._schema(connection, self.releases)))
+        return list(
+            problems_of(self._look(connection), connection.schema_for_object(self.releases))
+        )
 
-    def _look(self, connection: Connection) -> Any:
+    def _look(self, connection: Connection, *, is_wanted: bool = True) -> State:
+        schema_of = connection.schema_for_object
         tables = [
-            FileColumns(
-                table.name,
-                tuple(column.name for column in columns),
-                self._schema(connection, table),
-            )
+            FileColumns(table.name, tuple(each.name for each in columns), schema_of(table))
             for table, columns in self.file_tables()
         ]
-        return look(connection, self._schema(connection, self.releases), tables)
-
-    def _schema(self, connection: Connection, table: Table) -> str | None:
-        return connection.schema_for_object(table)
+        return look(connection, schema_of(self.releases), tables, is_wanted=is_wanted)
 
     def _after_create(self, target: MetaData, connection: Connection, **options: Any) -> None:
-        self.ensure(connection)
+        if _is_known(connection):
+            self.ensure(connection)
+
+    def _before_drop(
+        self, target: MetaData, connection: Connection, tables: Any = (), **options: Any
+    ) -> None:
+        if self.releases in (tables or ()) and _is_known(connection):
+            self.uninstall(connection)
+
+    def _after_drop(self, target: MetaData, connection: Connection, **options: Any) -> None:
+        # Ancestors have triggers that read the tables below them.
+        if _is_known(connection):
+            self.ensure(connection)
 
 
 def ledger_of(metadata: MetaData) -> Ledger | None:
@@ -90,3 +104,8 @@ def ledger_of(metadata: MetaData) -> Ledger | None:
 
 
 _IN_INFO = "sqlalchemy_file.ledger"
+
+
+def _is_known(connection: Connection) -> bool:
+    # A mock engine has no catalog to look at, and other databases have no triggers of ours.
+    return isinstance(connection, Connection) and connection.dialect.name in DATABASES

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import ModuleType
+from typing import Any
 
 from sqlalchemy import DDL, Connection
 
 from sqlalchemy_file.exceptions import LedgerError
-from sqlalchemy_file.ledger import sqlite
+from sqlalchemy_file.ledger import mariadb, postgresql, sqlite
 from sqlalchemy_file.ledger.columns import FileColumns
 from sqlalchemy_file.ledger.tables import RELEASES
 from sqlalchemy_file.ledger.triggers import Found, Place, Trigger, read_note
 
-_DATABASES: dict[str, ModuleType] = {
+DATABASES: dict[str, ModuleType] = {
     "sqlite": sqlite,
+    "postgresql": postgresql,
+    "mysql": mariadb,
+    "mariadb": mariadb,
 }
 
 
@@ -23,8 +27,9 @@ _DATABASES: dict[str, ModuleType] = {
 class Problem:
     """What is wrong with one table: its triggers, or that it is missing itself.
 
-    ``kind`` is "missing table", "missing trigger", "out of date", "disabled" (or its definer is
-    gone) or "unknown table": one whose releases come here, and which the metadata does not know.
+    ``kind`` is "missing table", "missing column", "missing trigger", "out of date", "disabled"
+    (or its definer is gone) or "unknown table": one whose releases come here, and which the
+    metadata does not know.
     """
 
     table: str
@@ -41,9 +46,10 @@ class State:
 
     ledger: Place | None
     absent: list[FileColumns] = field(default_factory=list)
+    without: list[tuple[FileColumns, str]] = field(default_factory=list)
     missing: list[Trigger] = field(default_factory=list)
     obsolete: list[Found] = field(default_factory=list)
-    faulty: list[Found] = field(default_factory=list)
+    faulty: list[tuple[Found, Trigger]] = field(default_factory=list)
     unknown: list[Found] = field(default_factory=list)
 
     @property
@@ -51,48 +57,65 @@ class State:
         return self.ledger is not None and not (self.missing or self.obsolete or self.faulty)
 
 
-def look(connection: Connection, schema: str | None, tables: Sequence[FileColumns]) -> State:
-    """Compare the triggers in the catalog with those that these tables need."""
+def look(
+    connection: Connection,
+    schema: str | None,
+    tables: Sequence[FileColumns],
+    *,
+    is_wanted: bool = True,
+) -> State:
+    """Compare the triggers in the catalog with those that these tables need.
+
+    With ``is_wanted=False`` they need none, and what is there is out of date.
+    """
     database = database_of(connection)
     ledger: Place | None = database.place(connection, RELEASES, schema)
     places = [(database.place(connection, each.table, each.schema), each) for each in tables]
-    feeds = [(where, each) for where, each in places if where is not None]
     state = State(ledger, [each for where, each in places if where is None])
-    present: list[Found] = list(database.found(connection))
+    feeds = []
+    for where, each in places:
+        if where is not None:
+            names = database.columns(connection, where)
+            state.without += [(each, name) for name in each.columns if name not in names]
+            present = tuple(name for name in each.columns if name in names)
+            feeds.append((where, replace(each, columns=present)))
     wanted: list[Trigger] = []
-    if ledger is not None:
-        wanted = list(database.wanted(connection, ledger, feeds))
-    _compare(state, wanted, present, {where for where, _ in feeds})
+    if ledger is not None and is_wanted:
+        feeding = [feed for feed in feeds if feed[1].columns]
+        wanted = list(database.wanted(connection, ledger, feeding))
+    _compare(state, wanted, list(database.found(connection)), {where for where, _ in feeds})
     return state
 
 
 def _compare(
-    state: State, wanted: Sequence[Trigger], present: Sequence[Found], known: set[Place]
+    state: State, wanted: Sequence[Trigger], present: Sequence[Found], known: set[Place | None]
 ) -> None:
-    names = {(each.place, each.name) for each in wanted}
-    known = known | {each.place for each in wanted}
-    there = set()
+    awaited = {(each.place, each.name): each for each in wanted}
+    known = known | {each.place for each in wanted} | {state.ledger}
     for each in present:
-        if (each.place, each.name) in names:
-            there.add((each.place, each.name))
+        trigger = awaited.pop((each.place, each.name), None)
+        if trigger is not None:
             if each.fault is not None:
-                state.faulty.append(each)
-        elif each.place in known or each.kind == "cascade":
+                state.faulty.append((each, trigger))
+        elif not each.drop:
+            continue
+        elif each.place in known:
             state.obsolete.append(each)
         elif read_note(each.body).get("ledger") == str(state.ledger):
-            state.unknown.append(each)
-    state.missing += [each for each in wanted if (each.place, each.name) not in there]
+            (state.obsolete if each.kind == "cascade" else state.unknown).append(each)
+    state.missing += awaited.values()
 
 
 def mend(connection: Connection, state: State) -> None:
     """Drop what is out of date or does not work, create what is missing."""
-    again = {(each.place, each.name) for each in state.faulty}
-    for old in [*state.obsolete, *state.faulty]:
+    for old in sorted(state.obsolete, key=lambda each: each.kind == "paths"):
         execute(connection, old.drop)
-    if again:
-        return
+    for old, new in state.faulty:
+        execute(connection, old.repair or (*old.drop, *new.create))
     for new in state.missing:
         execute(connection, new.create)
+    if state.ledger is not None:
+        execute(connection, list(database_of(connection).leftovers(connection, state.ledger)))
 
 
 def problems_of(state: State, schema: str | None) -> Iterator[Problem]:
@@ -102,6 +125,9 @@ def problems_of(state: State, schema: str | None) -> Iterator[Problem]:
         yield Problem(name, "missing table", f"there is no such table; {_ADVICE}")
     for absent in state.absent:
         yield Problem(str(absent), "missing table", "the metadata has it, the database does not")
+    for table, name in state.without:
+        message = f"the metadata has the column {name!r}, the database does not"
+        yield Problem(str(table), "missing column", message)
     replaced = {(each.place, each.kind) for each in state.obsolete}
     for each in state.obsolete:
         message = f"the trigger {each.name} is out of date; {_ADVICE}"
@@ -110,7 +136,7 @@ def problems_of(state: State, schema: str | None) -> Iterator[Problem]:
         if (new.place, new.kind) not in replaced:
             message = f"the trigger for {new.kind.upper()} is missing; {_ADVICE}"
             yield Problem(str(new.place), "missing trigger", message)
-    for each in state.faulty:
+    for each, _ in state.faulty:
         message = f"the trigger {each.name} does not work: {each.fault}; {_ADVICE}"
         yield Problem(str(each.place), "disabled", message)
     for each in state.unknown:
@@ -125,17 +151,18 @@ def problems_of(state: State, schema: str | None) -> Iterator[Problem]:
 def database_of(connection: Connection) -> ModuleType:
     """Return the module for a connection's database, or raise `LedgerError`."""
     name = connection.dialect.name
-    if name not in _DATABASES:
+    if name not in DATABASES:
         raise LedgerError(
             f"the ledger works on SQLite, PostgreSQL, MariaDB and MySQL, not on {name}"
         )
-    return _DATABASES[name]
+    return DATABASES[name]
 
 
 def execute(connection: Connection, statements: Sequence[str]) -> None:
     """Execute DDL as it is written."""
     for statement in statements:
-        connection.execute(DDL(statement.replace("%", "%%")))
+        ddl: Any = DDL  # it is untyped
+        connection.execute(ddl(statement.replace("%", "%%")))
 
 
 _ADVICE = "ensure(connection) of the ledger, or a migration, mends it"

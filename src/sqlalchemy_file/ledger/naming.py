@@ -25,7 +25,7 @@ def named_paths(
 
     Columns whose objects are kept on release are asked as well: what they name is not released.
     """
-    tables = getattr(metadata, "metadata", metadata)
+    tables = metadata if isinstance(metadata, MetaData) else metadata.metadata
     wanted = sorted(set(paths))
     found: set[str] = set()
     for _, columns in all_file_columns(tables):

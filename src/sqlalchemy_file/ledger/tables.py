@@ -16,6 +16,7 @@ from sqlalchemy import (
     Table,
     Text,
 )
+from sqlalchemy.dialects.mysql import TEXT
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.functions import FunctionElement
 
@@ -33,7 +34,7 @@ def releases_table(metadata: MetaData, schema: str | None = None) -> Table:
         RELEASES,
         metadata,
         Column("id", _BIG, Identity(), primary_key=True, autoincrement=True),
-        Column("path", Text, nullable=False),
+        Column("path", _PATH, nullable=False),
         Column("at", BigInteger, nullable=False),
         Column("due_at", BigInteger, nullable=False),
         Column("tries", Integer, nullable=False, server_default="0"),
@@ -55,6 +56,8 @@ def state_table(metadata: MetaData, schema: str | None = None) -> Table:
     )
 
 
+# Other collations would take "a" and "A" for one path.
+_PATH = Text().with_variant(TEXT(charset="utf8mb4", collation="utf8mb4_bin"), "mysql", "mariadb")
 _BIG = BigInteger().with_variant(Integer, "sqlite")
 
 

@@ -41,13 +41,18 @@ class Trigger:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """A trigger of the ledger that is there; ``fault`` says why it does not work, if so."""
+    """A trigger of the ledger that is there.
+
+    ``fault`` says why it does not work, if so, and ``repair`` is the SQL that mends just that;
+    without it the trigger has to be made anew.
+    """
 
     place: Place
     name: str
     drop: tuple[str, ...]
     body: str
     fault: str | None = None
+    repair: tuple[str, ...] = ()
 
     @property
     def kind(self) -> str:

@@ -1,0 +1,242 @@
+"""The triggers on PostgreSQL: one function a table, and one that reads the paths out of a value.
+
+The triggers have no WHEN: a column that stands in one could neither be dropped nor get another
+type before its trigger is gone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from sqlalchemy import Connection, text
+
+from sqlalchemy_file.ledger.columns import FileColumns
+from sqlalchemy_file.ledger.triggers import (
+    LONGEST_PATH,
+    PREFIX,
+    Found,
+    Place,
+    Trigger,
+    note,
+    read_note,
+    trigger_name,
+)
+
+
+def place(connection: Connection, table: str, schema: str | None) -> Place | None:
+    """Return where a table lies, or None if there is none of that name that can have triggers."""
+    name = f"{quoted(schema)}.{quoted(table)}" if schema else quoted(table)
+    query = text(
+        "SELECT n.nspname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace "
+        "WHERE c.oid = to_regclass(:name) AND c.relkind IN ('r', 'p')"
+    )
+    found = connection.execute(query, {"name": name}).scalar()
+    return Place(str(found), table) if found is not None else None
+
+
+def columns(connection: Connection, where: Place) -> set[str]:
+    """Return the names of a table's columns."""
+    query = text(
+        "SELECT attname FROM pg_attribute WHERE attrelid = to_regclass(:name) "
+        "AND attnum > 0 AND NOT attisdropped"
+    )
+    return set(connection.execute(query, {"name": qualified(where)}).scalars())
+
+
+def wanted(
+    connection: Connection, ledger: Place, feeds: Sequence[tuple[Place, FileColumns]]
+) -> Iterator[Trigger]:
+    """Yield the function that reads paths, and the triggers that these tables need."""
+    reader = _reader(ledger)
+    yield reader
+    own = {where for where, _ in feeds}
+    for where, files in feeds:
+        body = _body(ledger, reader, files.columns)
+        function = Place(where.schema, trigger_name("released", where, body))
+        create = (
+            _function(f"{qualified(function)}()", "trigger", _SECURED, body),
+            # Whoever could make a trigger of it could have any object deleted.
+            f"REVOKE ALL ON FUNCTION {qualified(function)}() FROM PUBLIC",
+        )
+        for table, is_partition in [(where, False), *_descendants(connection, where)]:
+            if table != where and table in own:
+                continue
+            for kind in ("truncate",) if is_partition else ("update", "delete", "truncate"):
+                name = trigger_name(kind, table, function)
+                moment, rows = ("BEFORE", "STATEMENT") if kind == "truncate" else ("AFTER", "ROW")
+                trigger = (
+                    f"CREATE TRIGGER {name} {moment} {kind.upper()} ON {qualified(table)} "
+                    f"FOR EACH {rows} EXECUTE FUNCTION {qualified(function)}()"
+                )
+                yield Trigger(table, kind, name, (*create, trigger))
+
+
+def found(connection: Connection) -> Iterator[Found]:
+    """Yield the ledger's triggers in all schemas, and the functions that read paths."""
+    for row in connection.execute(_TRIGGERS).all():
+        where = Place(row.schema, row.name)
+        drop = (f"DROP TRIGGER IF EXISTS {quoted(row.trigger)} ON {qualified(where)}",)
+        repair = (f"ALTER TABLE {qualified(where)} ENABLE TRIGGER {quoted(row.trigger)}",)
+        fault = None if row.enabled in ("O", "A") else "it is disabled"
+        yield Found(where, row.trigger, () if row.is_clone else drop, row.body, fault, repair)
+    for row in connection.execute(_READERS).all():
+        drop = (f"DROP FUNCTION IF EXISTS {quoted(row.schema)}.{quoted(row.name)}(text)",)
+        ledger = read_note(row.body).get("ledger", "")
+        yield Found(Place(row.schema, ledger.partition(".")[2]), row.name, drop, row.body)
+
+
+def leftovers(connection: Connection, ledger: Place) -> Iterator[str]:
+    """Yield the SQL that drops functions of this ledger which no trigger uses any more."""
+    for row in connection.execute(_UNUSED).all():
+        if read_note(row.body).get("ledger") == str(ledger):
+            yield f"DROP FUNCTION IF EXISTS {quoted(row.schema)}.{quoted(row.name)}()"
+
+
+def quoted(name: str) -> str:
+    """Quote an identifier."""
+    return '"' + name.replace('"', '""') + '"'
+
+
+def qualified(where: Place) -> str:
+    """Quote a name with its schema."""
+    return f"{quoted(where.schema)}.{quoted(where.table)}"
+
+
+def _escaped(body: str) -> str:
+    # Not dollar quotes: names in the body may hold whatever tag one chooses.
+    return "E'" + body.replace("\\", "\\\\").replace("'", "''") + "'"
+
+
+def _descendants(connection: Connection, where: Place) -> list[tuple[Place, bool]]:
+    """Return the partitions of a table, and the tables that inherit from it.
+
+    PostgreSQL clones row triggers to partitions, but not those for TRUNCATE.
+    """
+    rows = connection.execute(_DESCENDANTS, {"name": qualified(where)}).all()
+    return [(Place(row.schema, row.name), row.is_partition) for row in rows]
+
+
+def _reader(ledger: Place) -> Trigger:
+    body = f"{note(ledger, ())}{_READER}"
+    name = trigger_name("paths", ledger, body)
+    signature = f"{qualified(Place(ledger.schema, name))}(value text)"
+    create = _function(signature, "text[]", "IMMUTABLE PARALLEL SAFE", body)
+    return Trigger(ledger, "paths", name, (create,))
+
+
+def _function(signature: str, returned: str, options: str, body: str) -> str:
+    return (
+        f"CREATE OR REPLACE FUNCTION {signature} RETURNS {returned} "
+        f"LANGUAGE plpgsql {options} AS {_escaped(body)}"
+    )
+
+
+_SECURED = "SECURITY DEFINER SET search_path = pg_catalog, pg_temp"
+
+# What jsonb refuses, an escaped NUL and halves of surrogate pairs, becomes U+0001: no key has that.
+_REFUSED = _escaped(
+    r"(?<!\\)((?:\\\\)*)(?:\\u0000|\\u[dD][89abAB][0-9a-fA-F][0-9a-fA-F](?!\\u[dD][c-fC-F])"
+    r"|(?<!\\u[dD][89abAB][0-9a-fA-F][0-9a-fA-F])\\u[dD][c-fC-F][0-9a-fA-F][0-9a-fA-F])"
+)
+_CONTROL = _escaped(r"\1\\u0001")
+_READER = f"""
+DECLARE
+  sound text := value;
+BEGIN
+  FOR attempt IN 1..2 LOOP
+    BEGIN
+      RETURN ARRAY(
+        SELECT DISTINCT item #>> '{{}}' FROM (
+          SELECT jsonb_path_query(sound::jsonb, '$[*].path') UNION ALL
+          SELECT jsonb_path_query(sound::jsonb, '$[*].files[*]')
+        ) AS each (item)
+        WHERE jsonb_typeof(item) = 'string' AND octet_length(item #>> '{{}}') <= {LONGEST_PATH}
+        AND strpos(item #>> '{{}}', chr(1)) = 0);
+    EXCEPTION WHEN OTHERS THEN
+      sound := regexp_replace(value, {_REFUSED}, {_CONTROL}, 'g');
+    END;
+  END LOOP;
+  RETURN ARRAY[]::text[];
+END"""
+
+
+def _body(ledger: Place, reader: Trigger, names: Sequence[str]) -> str:
+    paths = qualified(Place(ledger.schema, reader.name))
+    # A column that is gone must not make the user's statement fail.
+    read = "\n".join(
+        f"""  BEGIN
+    was := was || ARRAY[OLD.{column}::text];
+    IF TG_OP = 'UPDATE' THEN now := now || ARRAY[NEW.{column}::text]; END IF;
+  EXCEPTION WHEN OTHERS THEN NULL; END;"""
+        for column in map(quoted, names)
+    )
+    every = ", ".join(f"({quoted(name)}::text)" for name in names)
+    clock = "(extract(epoch FROM clock_timestamp()) * 1000)::bigint"
+    insert = f"INSERT INTO {qualified(ledger)} (path, at, due_at) SELECT p, {clock}, {clock} FROM"
+    before = f"{insert} (SELECT DISTINCT p FROM "
+    after = (
+        f" AS t, LATERAL (VALUES {every}) AS v (value), "
+        f"LATERAL unnest({paths}(v.value)) AS p) AS released"
+    )
+    return f"""{note(ledger, names)}
+DECLARE
+  was text[] := '{{}}';
+  now text[] := '{{}}';
+  released text[] := '{{}}';
+  value text;
+BEGIN
+  IF to_regclass({_escaped(qualified(ledger))}) IS NULL THEN
+    RETURN NULL;
+  ELSIF TG_OP = 'TRUNCATE' THEN
+    BEGIN
+      EXECUTE {_escaped(before)} || TG_RELID::regclass::text || {_escaped(after)};
+    EXCEPTION WHEN undefined_column OR undefined_function THEN NULL; END;
+    RETURN NULL;
+  END IF;
+{read}
+  IF was IS NOT DISTINCT FROM now THEN
+    RETURN NULL;
+  END IF;
+  BEGIN
+    FOREACH value IN ARRAY was LOOP
+      IF value IS NOT NULL THEN released := released || {paths}(value); END IF;
+    END LOOP;
+    was := '{{}}';
+    FOREACH value IN ARRAY now LOOP
+      IF value IS NOT NULL THEN was := was || {paths}(value); END IF;
+    END LOOP;
+  EXCEPTION WHEN undefined_function THEN RETURN NULL; END;
+  IF released <> '{{}}' THEN
+    {insert} (SELECT unnest(released) EXCEPT SELECT unnest(was)) AS r (p);
+  END IF;
+  RETURN NULL;
+END"""
+
+
+_TRIGGERS: Any = text(rf"""
+SELECT n.nspname AS schema, c.relname AS name, t.tgname AS trigger, t.tgenabled AS enabled,
+       t.tgparentid <> 0 AS is_clone, p.prosrc AS body
+FROM pg_trigger t JOIN pg_class c ON c.oid = t.tgrelid JOIN pg_namespace n ON n.oid = c.relnamespace
+JOIN pg_proc p ON p.oid = t.tgfoid
+WHERE NOT t.tgisinternal AND left(t.tgname, {len(PREFIX)}) = '{PREFIX}'
+ORDER BY n.nspname, c.relname, t.tgname""")
+
+_READERS: Any = text(f"""
+SELECT n.nspname AS schema, p.proname AS name, p.prosrc AS body
+FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace
+WHERE left(p.proname, {len(PREFIX) + 7}) = '{PREFIX}paths_v'""")
+
+_UNUSED: Any = text(f"""
+SELECT n.nspname AS schema, p.proname AS name, p.prosrc AS body
+FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace
+WHERE left(p.proname, {len(PREFIX) + 10}) = '{PREFIX}released_v'
+AND NOT EXISTS (SELECT FROM pg_trigger t WHERE t.tgfoid = p.oid)""")
+
+_DESCENDANTS: Any = text("""
+WITH RECURSIVE below AS (
+  SELECT inhrelid FROM pg_inherits WHERE inhparent = to_regclass(:name)
+  UNION SELECT i.inhrelid FROM pg_inherits i JOIN below b ON i.inhparent = b.inhrelid)
+SELECT n.nspname AS schema, c.relname AS name, c.relispartition AS is_partition
+FROM below b JOIN pg_class c ON c.oid = b.inhrelid JOIN pg_namespace n ON n.oid = c.relnamespace
+WHERE c.relkind IN ('r', 'p') ORDER BY n.nspname, c.relname""")
