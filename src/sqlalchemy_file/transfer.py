@@ -213,7 +213,7 @@ def _forget_threads() -> None:
 
 
 _here = threading.local()
-_background: deque[Future[None]] = deque()
+_background: deque[Future[object]] = deque()
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_forget_threads)  # threads do not survive a fork

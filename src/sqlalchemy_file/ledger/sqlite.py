@@ -84,7 +84,7 @@ def _body(kind: str, ledger: Place, columns: Sequence[str]) -> str:
         released = f"{released}\n  EXCEPT {_paths('NEW', columns)}"
     return (
         f"INSERT INTO {quoted(ledger.table)} (path, at, due_at)\n"
-        f"  SELECT path, {_NOW}, {_NOW} FROM (\n  {released})\n"
+        f"  SELECT DISTINCT path, {_NOW}, {_NOW} FROM (\n  {released})\n"
         # Lone surrogates read as U+FFFD here, and cannot be read back at all by Python.
         f"  WHERE length(CAST(path AS BLOB)) <= {LONGEST_PATH} \n"
         "  AND path NOT GLOB '*' || char(65533) || '*'"
