@@ -49,6 +49,17 @@ class Ledger:
         """Return the tables with file columns whose released objects the ledger notes."""
         return list(released_columns(self.metadata))
 
+    def released_columns(self, connection: Connection) -> list[FileColumns]:
+        """Return the same as plain names, with the schemas that a connection means."""
+        return [
+            FileColumns(
+                table.name,
+                tuple(each.name for each in columns),
+                connection.schema_for_object(table),
+            )
+            for table, columns in self.file_tables()
+        ]
+
     def install(self, connection: Connection) -> None:
         """Create in an existing schema what is missing: the ledger's tables, and triggers."""
         self.releases.create(connection, checkfirst=True)
@@ -73,13 +84,13 @@ class Ledger:
             problems_of(self._look(connection), connection.schema_for_object(self.releases))
         )
 
+    def stale_tables(self, connection: Connection) -> list[FileColumns]:
+        """Return those tables whose triggers are missing, out of date, or do not work."""
+        return self._look(connection).stale
+
     def _look(self, connection: Connection, *, is_wanted: bool = True) -> State:
-        schema_of = connection.schema_for_object
-        tables = [
-            FileColumns(table.name, tuple(each.name for each in columns), schema_of(table))
-            for table, columns in self.file_tables()
-        ]
-        return look(connection, schema_of(self.releases), tables, is_wanted=is_wanted)
+        schema = connection.schema_for_object(self.releases)
+        return look(connection, schema, self.released_columns(connection), is_wanted=is_wanted)
 
     def _after_create(self, target: MetaData, connection: Connection, **options: Any) -> None:
         if _is_known(connection):

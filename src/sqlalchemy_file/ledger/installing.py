@@ -45,6 +45,7 @@ class State:
     """What has to be done so that the triggers are what they should be."""
 
     ledger: Place | None
+    places: dict[Place, FileColumns] = field(default_factory=dict)
     absent: list[FileColumns] = field(default_factory=list)
     without: list[tuple[FileColumns, str]] = field(default_factory=list)
     missing: list[Trigger] = field(default_factory=list)
@@ -53,8 +54,11 @@ class State:
     unknown: list[Found] = field(default_factory=list)
 
     @property
-    def is_current(self) -> bool:
-        return self.ledger is not None and not (self.missing or self.obsolete or self.faulty)
+    def stale(self) -> list[FileColumns]:
+        """The tables that need a change."""
+        touched = {each.place for each in self.missing} | {each.place for each in self.obsolete}
+        touched |= {each.place for each, _ in self.faulty}
+        return [files for place, files in self.places.items() if place in touched]
 
 
 def look(
@@ -71,7 +75,8 @@ def look(
     database = database_of(connection)
     ledger: Place | None = database.place(connection, RELEASES, schema)
     places = [(database.place(connection, each.table, each.schema), each) for each in tables]
-    state = State(ledger, [each for where, each in places if where is None])
+    state = State(ledger, {where: each for where, each in places if where is not None})
+    state.absent = [each for where, each in places if where is None]
     feeds = []
     for where, each in places:
         if where is not None:
@@ -83,7 +88,7 @@ def look(
     if ledger is not None and is_wanted:
         feeding = [feed for feed in feeds if feed[1].columns]
         wanted = list(database.wanted(connection, ledger, feeding))
-    _compare(state, wanted, list(database.found(connection)), {where for where, _ in feeds})
+    _compare(state, wanted, list(database.found(connection)), set(state.places))
     return state
 
 
@@ -104,6 +109,35 @@ def _compare(
         elif read_note(each.body).get("ledger") == str(state.ledger):
             (state.obsolete if each.kind == "cascade" else state.unknown).append(each)
     state.missing += awaited.values()
+
+
+def fed_tables(
+    connection: Connection, schema: str | None, *, without: FileColumns | None = None
+) -> list[FileColumns]:
+    """Return the tables whose triggers write into a ledger, as the catalog has them.
+
+    A schema that is the connection's default is None, as in a metadata.
+    """
+    database = database_of(connection)
+    ledger = database.place(connection, RELEASES, schema)
+    own = without and database.place(connection, without.table, without.schema)
+    return [
+        FileColumns(
+            each.place.table,
+            tuple(read_note(each.body)["columns"]),
+            None if _is_default(connection, each.place) else each.place.schema,
+        )
+        for each in database.found(connection)
+        if each.kind == "delete"
+        and not each.is_inherited
+        and each.place != own
+        and read_note(each.body).get("ledger") == str(ledger)
+    ]
+
+
+def _is_default(connection: Connection, place: Place) -> bool:
+    found: Place | None = database_of(connection).place(connection, place.table, None)
+    return found == place
 
 
 def mend(connection: Connection, state: State) -> None:

@@ -79,7 +79,15 @@ def found(connection: Connection) -> Iterator[Found]:
         drop = (f"DROP TRIGGER IF EXISTS {quoted(row.trigger)} ON {qualified(where)}",)
         repair = (f"ALTER TABLE {qualified(where)} ENABLE TRIGGER {quoted(row.trigger)}",)
         fault = None if row.enabled in ("O", "A") else "it is disabled"
-        yield Found(where, row.trigger, () if row.is_clone else drop, row.body, fault, repair)
+        yield Found(
+            where,
+            row.trigger,
+            () if row.is_clone else drop,
+            row.body,
+            fault,
+            repair,
+            row.is_inherited,
+        )
     for row in connection.execute(_READERS).all():
         drop = (f"DROP FUNCTION IF EXISTS {quoted(row.schema)}.{quoted(row.name)}(text)",)
         ledger = read_note(row.body).get("ledger", "")
@@ -216,7 +224,8 @@ END"""
 
 _TRIGGERS: Any = text(rf"""
 SELECT n.nspname AS schema, c.relname AS name, t.tgname AS trigger, t.tgenabled AS enabled,
-       t.tgparentid <> 0 AS is_clone, p.prosrc AS body
+       t.tgparentid <> 0 AS is_clone, p.prosrc AS body,
+       EXISTS (SELECT FROM pg_inherits i WHERE i.inhrelid = c.oid) AS is_inherited
 FROM pg_trigger t JOIN pg_class c ON c.oid = t.tgrelid JOIN pg_namespace n ON n.oid = c.relnamespace
 JOIN pg_proc p ON p.oid = t.tgfoid
 WHERE NOT t.tgisinternal AND left(t.tgname, {len(PREFIX)}) = '{PREFIX}'

@@ -81,7 +81,8 @@ def _schemas(connection: Connection) -> list[str]:
 def _body(kind: str, ledger: Place, columns: Sequence[str]) -> str:
     released = _paths("OLD", columns)
     if kind == "update":
-        released = f"{released}\n  EXCEPT {_paths('NEW', columns)}"
+        kept = _paths("NEW", columns)
+        released = f"SELECT path FROM ({released})\n  EXCEPT SELECT path FROM ({kept})"
     return (
         f"INSERT INTO {quoted(ledger.table)} (path, at, due_at)\n"
         f"  SELECT DISTINCT path, {_NOW}, {_NOW} FROM (\n  {released})\n"

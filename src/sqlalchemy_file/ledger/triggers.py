@@ -53,6 +53,7 @@ class Found:
     body: str
     fault: str | None = None
     repair: tuple[str, ...] = ()
+    is_inherited: bool = False
 
     @property
     def kind(self) -> str:

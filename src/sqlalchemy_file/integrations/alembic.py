@@ -1,0 +1,224 @@
+"""Migrations of the ledger's triggers with Alembic. Importing this in ``env.py`` registers it.
+
+Autogenerate then writes ``op.create_file_triggers`` and ``op.drop_file_triggers`` into a
+migration, drops first and creates last. `ensure_triggers` mends what a migration breaks without
+saying so: SQLite's batch mode drops the triggers of the table that it copies.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any
+
+from sqlalchemy import MetaData
+from sqlalchemy.dialects.postgresql import JSONB
+
+from sqlalchemy_file.exceptions import LedgerError, MissingExtraError
+from sqlalchemy_file.ledger import Ledger, ledger_of
+from sqlalchemy_file.ledger.columns import FileColumns, file_field
+from sqlalchemy_file.ledger.installing import fed_tables, look, mend
+
+try:
+    from alembic.autogenerate import comparators, renderers
+    from alembic.autogenerate.api import AutogenContext
+    from alembic.operations import MigrateOperation, Operations
+    from alembic.operations import ops as alembic_ops
+except ImportError as error:
+    raise MissingExtraError("sqlalchemy_file.integrations.alembic", "alembic") from error
+
+__all__ = ["CreateFileTriggersOp", "DropFileTriggersOp", "ensure_triggers", "render_item"]
+
+
+class _FileTriggersOp(MigrateOperation):
+    """What both operations say: the table, its file columns, and where the ledger is."""
+
+    name = ""
+
+    def __init__(
+        self,
+        table_name: str,
+        columns: Sequence[str],
+        *,
+        schema: str | None = None,
+        ledger_schema: str | None = None,
+    ) -> None:
+        self.files = FileColumns(table_name, tuple(columns), schema)
+        self.ledger_schema = ledger_schema
+
+    def to_diff_tuple(self) -> tuple[Any, ...]:
+        """Return what ``alembic check`` shows."""
+        return (self.name, str(self.files), list(self.files.columns))
+
+    @classmethod
+    def _invoke(cls, operations: Operations, *args: Any, **options: Any) -> Any:
+        return operations.invoke(cls(*args, **options))
+
+    def _turned(self, kind: Any) -> Any:
+        files = self.files
+        return kind(
+            files.table, files.columns, schema=files.schema, ledger_schema=self.ledger_schema
+        )
+
+
+@Operations.register_operation("create_file_triggers")
+class CreateFileTriggersOp(_FileTriggersOp):
+    """``op.create_file_triggers``: note what the rows of a table release from now on."""
+
+    name = "create_file_triggers"
+
+    @classmethod
+    def create_file_triggers(cls, operations: Operations, *args: Any, **options: Any) -> Any:
+        """Create the triggers of a table for its file columns."""
+        return cls._invoke(operations, *args, **options)
+
+    def reverse(self) -> DropFileTriggersOp:
+        """Return the operation that undoes this one."""
+        reversed_op: DropFileTriggersOp = self._turned(DropFileTriggersOp)
+        return reversed_op
+
+
+@Operations.register_operation("drop_file_triggers")
+class DropFileTriggersOp(_FileTriggersOp):
+    """``op.drop_file_triggers``: note no longer what the rows of a table release."""
+
+    name = "drop_file_triggers"
+
+    @classmethod
+    def drop_file_triggers(cls, operations: Operations, *args: Any, **options: Any) -> Any:
+        """Drop the triggers of a table; the columns are those it had triggers for."""
+        return cls._invoke(operations, *args, **options)
+
+    def reverse(self) -> CreateFileTriggersOp:
+        """Return the operation that undoes this one."""
+        reversed_op: CreateFileTriggersOp = self._turned(CreateFileTriggersOp)
+        return reversed_op
+
+
+def ensure_triggers(metadata: MetaData | Sequence[MetaData]) -> Callable[..., None]:
+    """Return what ``env.py`` gives to ``context.configure`` as ``on_version_apply``.
+
+    After each migration it drops the triggers that are out of date and creates those missing.
+    """
+
+    def ensure(*, ctx: Any, **_: Any) -> None:
+        for ledger in _ledgers(metadata):
+            if not ctx.as_sql:
+                ledger.ensure(ctx.connection)
+
+    return ensure
+
+
+def render_item(kind: str, item: Any, context: AutogenContext) -> str | bool:
+    """Write file columns into migrations as the JSON that they are: ``render_item`` in env.py."""
+    field = file_field(item) if kind == "type" else None
+    if field is None:
+        return False
+    dialect = context.migration_context.dialect if context.migration_context else None
+    if dialect is not None and isinstance(field.load_dialect_impl(dialect), JSONB):
+        context.imports.add("from sqlalchemy.dialects import postgresql")
+        return "postgresql.JSONB(astext_type=sa.Text())"
+    return "sa.JSON()"
+
+
+@Operations.implementation_for(CreateFileTriggersOp)
+def _create(operations: Operations, operation: CreateFileTriggersOp) -> None:
+    _apply(operations, operation, [operation.files])
+
+
+@Operations.implementation_for(DropFileTriggersOp)
+def _drop(operations: Operations, operation: DropFileTriggersOp) -> None:
+    _apply(operations, operation, [FileColumns(operation.files.table, (), operation.files.schema)])
+
+
+def _apply(operations: Operations, operation: _FileTriggersOp, changed: list[FileColumns]) -> None:
+    """Make the triggers of one table so, and leave those of all others as the catalog has them."""
+    if operations.migration_context.as_sql:
+        raise LedgerError(
+            "the triggers of the ledger depend on what the database has: run this migration "
+            "online, or take this operation out and call ensure(connection) of the ledger"
+        )
+    connection = operations.get_bind()
+    others = fed_tables(connection, operation.ledger_schema, without=operation.files)
+    mend(connection, look(connection, operation.ledger_schema, [*others, *changed]))
+
+
+@renderers.dispatch_for(CreateFileTriggersOp)
+@renderers.dispatch_for(DropFileTriggersOp)
+def _render(context: AutogenContext, operation: _FileTriggersOp) -> str:
+    context.imports.add("import sqlalchemy_file.integrations.alembic")
+    files = operation.files
+    parts = [repr(files.table), repr(list(files.columns))]
+    parts += [f"schema={files.schema!r}"] if files.schema else []
+    parts += [f"ledger_schema={operation.ledger_schema!r}"] if operation.ledger_schema else []
+    return f"op.{operation.name}({', '.join(parts)})"
+
+
+@comparators.dispatch_for("schema")
+def _compare(context: AutogenContext, upgrade_ops: Any, schemas: Any) -> None:
+    drops: list[MigrateOperation] = []
+    creates: list[MigrateOperation] = []
+    for ledger in _ledgers(context.metadata):
+        for old, new in _differences(context, ledger, upgrade_ops):
+            options = {"ledger_schema": ledger.releases.schema}
+            if old is not None:
+                drops.append(
+                    DropFileTriggersOp(old.table, old.columns, schema=old.schema, **options)
+                )
+            if new is not None:
+                creates.append(
+                    CreateFileTriggersOp(new.table, new.columns, schema=new.schema, **options)
+                )
+    upgrade_ops.ops[:] = [*drops, *upgrade_ops.ops, *creates]
+
+
+def _differences(
+    context: AutogenContext, ledger: Ledger, upgrade_ops: Any
+) -> Iterator[tuple[FileColumns | None, FileColumns | None]]:
+    """Yield for each table that needs a change what its triggers are for, and what they should be.
+
+    An entry is None where there are none, or should be none.
+    """
+    connection = context.connection
+    if connection is None:
+        return
+    present = {_key(each): each for each in fed_tables(connection, ledger.releases.schema)}
+    stale = {(each.schema, each.table) for each in ledger.stale_tables(connection)}
+    altered, dropped = _touched(upgrade_ops)
+    if connection.dialect.name != "sqlite":  # only there altering may mean to copy the table
+        altered = set()
+    wanted = {_key(each): each for each in ledger.released_columns(connection)}
+    for key, new in wanted.items():
+        old = present.get(key)
+        if old is None or old.columns != new.columns or key in stale or key in altered:
+            yield old, new
+    tables = {(table.schema, table.name) for table in ledger.metadata.tables.values()}
+    for key, old in present.items():
+        if key not in wanted and (key in dropped or key in tables):
+            yield old, None
+
+
+def _touched(upgrade_ops: Any) -> tuple[set[Any], set[Any]]:
+    """Return which tables a migration alters, and which it drops."""
+    altered = {
+        (each.schema, each.table_name)
+        for each in upgrade_ops.ops
+        if isinstance(each, alembic_ops.ModifyTableOps)
+    }
+    dropped = {
+        (each.schema, each.table_name)
+        for each in upgrade_ops.ops
+        if isinstance(each, alembic_ops.DropTableOp)
+    }
+    return altered, dropped
+
+
+def _key(files: FileColumns) -> tuple[str | None, str]:
+    return files.schema, files.table
+
+
+def _ledgers(metadata: Any) -> Iterator[Ledger]:
+    several: Iterable[Any] = metadata if isinstance(metadata, list | tuple) else [metadata]
+    for each in several:
+        ledger = ledger_of(each) if isinstance(each, MetaData) else None
+        if ledger is not None:
+            yield ledger
