@@ -11,6 +11,7 @@ from typing import Any, Generic, Protocol, TypeVar
 import pytest
 
 from .databases import Database
+from .ledgers import Ledgers, attached
 from .places import Place
 from .table import Column
 from .world import ARCHIVE, MAIN, World, temporary_files_in
@@ -56,7 +57,16 @@ class Matrix:
     @contextmanager
     def world(self, column: Column) -> Iterator[World]:
         """Enter an empty world."""
-        database = self._empty_database(column, "first")
+        with ExitStack() as stack:
+            database = self._empty_database(column, "first")
+            ledgers = (
+                stack.enter_context(attached(database)) if column.variant == "ledger" else None
+            )
+            yield from self._worlds(column, database, ledgers)
+
+    def _worlds(
+        self, column: Column, database: Database, ledgers: Ledgers | None
+    ) -> Iterator[World]:
         places = {name: self._place(column.storage, name) for name in (MAIN, ARCHIVE)}
         folder = self._folder / f"scenario-{next(self._numbers)}"
         with temporary_files_in(folder / "temporary"):
@@ -66,12 +76,13 @@ class Matrix:
                 folder,
                 second=lambda: self._empty_database(column, "second"),
                 through_asyncio=column.variant == "async",
+                ledgers=ledgers,
             )
 
     def _empty_database(self, column: Column, name: str) -> Database:
         kind = column.variant if column.variant in ("legacy", "static") else column.database
         shared: Shared[Database] = self._request.getfixturevalue(f"{kind}_databases")
-        database = shared.get(name)
+        database = shared.get(f"{name} with a ledger" if column.variant == "ledger" else name)
         database.empty()
         return database
 

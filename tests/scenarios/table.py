@@ -68,10 +68,13 @@ VARIANTS = (
     Column(database="sqlite", variant="legacy", storage="memory", groups=_NO_LISTS),
     Column(database="sqlite", variant="static", storage="memory", groups=_NO_LISTS),
     Column(database="sqlite", storage="dummy", groups=_OF_STORAGES),
+    Column(database="sqlite", variant="ledger", storage="memory"),
+    Column(database="postgresql", variant="ledger", storage="memory"),
+    Column(database="mariadb", variant="ledger", storage="memory"),
     Column(database="sqlite", variant="async", storage="memory"),
     Column(database="postgresql", variant="async", storage="local", groups=_NO_LISTS),
 )
-"""Other ways to the same: pysqlite's own transaction mode, one shared connection, asyncio.
+"""Other ways to the same: pysqlite's own transactions, one shared connection, a ledger, asyncio.
 
 Each runs the groups to which its difference can matter.
 """

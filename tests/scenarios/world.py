@@ -24,6 +24,7 @@ from sqlalchemy_file.transfer import wait_for_background
 from .content import DERIVED, content_of, filename_of, label_of
 from .databases import Database, Named
 from .flaky import FlakyStorage
+from .ledgers import Ledgers
 from .places import Place
 
 MAIN = "main"
@@ -45,6 +46,7 @@ class World:
         *,
         second: Callable[[], Database],
         through_asyncio: bool,
+        ledgers: Ledgers | None = None,
     ) -> None:
         self.database = database
         self._databases = [database]
@@ -53,6 +55,7 @@ class World:
         self.folder = folder
         """A folder for the files that a scenario needs, outside of all storages."""
         self.through_asyncio = through_asyncio
+        self._ledgers = ledgers
         self._used = [MAIN]
         self._engines: list[Engine] = []
         self._tables: list[Table] = []
@@ -71,6 +74,16 @@ class World:
         with self.opened():
             scenario(self)
             self.check()
+        if self._ledgers:
+            self._ledgers.drain()
+            self._check_after_the_drain()
+
+    def _check_after_the_drain(self) -> None:
+        """Assert that nothing is missing, and that only what was left over on purpose may be."""
+        named = {path for one in self.database.named() for path in _paths(one)}
+        objects = set(self.objects())
+        assert named <= objects
+        assert objects - named <= self._kept
 
     @contextmanager
     def opened(self) -> Iterator[None]:
