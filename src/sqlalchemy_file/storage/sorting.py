@@ -46,7 +46,7 @@ def in_order(
 
 def _next_run(rest: Iterator[T], key: Callable[[T], Any] | None, run_size: int) -> list[T]:
     run = list(islice(rest, run_size))
-    run.sort(key=key)  # type: ignore[arg-type, type-var]
+    run.sort(key=key)
     return run
 
 
