@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 DEFAULT_GRACE = 3600.0
 """Seconds for which an object may be stored before the row that names it is committed."""
 
-_GRACE, _IDENTITY, _CHECKPOINT = "grace", "database", "checkpoint:"
+_GRACE, _IDENTITY, _CHECKPOINT, _POSITION = "grace", "database", "checkpoint:", "full:"
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +72,16 @@ def set_checkpoint(connection: Connection, ledger: Ledger, storage: str, until: 
     swept = Checkpoint(until, _now(connection), database_id(connection, ledger))
     _write(connection, ledger, f"{_CHECKPOINT}{storage}", json.dumps(asdict(swept)))
     return swept
+
+
+def position(connection: Connection, ledger: Ledger, storage: str) -> str | None:
+    """Return the last key that an interrupted full pass over a storage has looked at."""
+    return _read(connection, ledger, f"{_POSITION}{storage}") or None
+
+
+def set_position(connection: Connection, ledger: Ledger, storage: str, key: str | None) -> None:
+    """Note where a full pass stands; None once it is complete. The caller commits."""
+    _write(connection, ledger, f"{_POSITION}{storage}", key or "")
 
 
 def database_id(connection: Connection, ledger: Ledger) -> str:

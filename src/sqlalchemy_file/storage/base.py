@@ -152,6 +152,26 @@ class HasPublicURL(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PendingUpload:
+    """An upload in parts that was begun and is not complete."""
+
+    key: str
+    id: str
+    begun_at: datetime
+
+
+@runtime_checkable
+class HasUploads(Protocol):
+    """A storage that can list and abort the uploads in parts that nobody has completed."""
+
+    def uploads(self) -> Iterator[PendingUpload]: ...
+
+    def abort_upload(self, upload: PendingUpload) -> None:
+        """Delete the parts of an upload; one that is gone is no error."""
+        ...
+
+
 @runtime_checkable
 class HasDriverObject(Protocol):
     """A storage that can show an object as its own library does (libcloud's ``Object``)."""

@@ -9,6 +9,7 @@ from copy import copy
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from itertools import chain
+from operator import attrgetter
 from typing import Any, BinaryIO, cast
 
 from libcloud.common.types import LibcloudError
@@ -29,6 +30,7 @@ from sqlalchemy_file.storage.base import CHUNK_SIZE, Attributes, ObjectInfo
 from sqlalchemy_file.storage.border import Border
 from sqlalchemy_file.storage.chunks import cut
 from sqlalchemy_file.storage.clones import Shared, drivers_for
+from sqlalchemy_file.storage.sorting import in_order
 
 SPOOL_SIZE = 5 * 1024 * 1024
 """Contents are held in memory up to this many bytes before they are handed over, else on disk."""
@@ -80,17 +82,17 @@ class DriverVerbs:
         """Return None: libcloud cannot copy inside a storage."""
 
     def list(self, prefix: str, start_after: str | None) -> Iterator[ObjectInfo]:
-        # libcloud promises no order, so that all keys have to be known to yield the first.
+        # libcloud promises no order, so that all keys have to be read to yield the first.
         with self._drivers.container() as container:
             # A driver that is no clone may warn that it cannot ask for a prefix.
             asked = None if isinstance(self._drivers, Shared) else prefix or None
-            found = [
+            found = (
                 self._info(entry)
                 for entry in container.iterate_objects(prefix=asked)
                 if entry.name.startswith(prefix) and entry.name > (start_after or "")
-            ]
-        found.sort(key=lambda info: info.key)
-        yield from found
+            )
+            ordered = in_order(found, attrgetter("key"))
+        yield from ordered
 
     def driver_object(self, key: str) -> Object:
         with self._drivers.container() as container:

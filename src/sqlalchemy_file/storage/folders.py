@@ -8,9 +8,11 @@ import errno
 import os
 import stat
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import Self
+
+from sqlalchemy_file.storage.sorting import in_order
 
 try:
     import fcntl
@@ -145,20 +147,14 @@ class Folder:
     def has_link(self, name: str) -> bool:
         return self.exists(name) and stat.S_ISLNK(self.stat(name).st_mode)
 
-    def names(self) -> list[str]:
+    def names(self) -> Iterator[str]:
         """Return its files and folders, in order; the names of folders end with a slash.
 
         With that slash they stand where the keys below them belong: ``a!`` before ``a/x``.
+        However many there are, few of them are held in memory.
         """
-        found = []
         with os.scandir(self._path if self._descriptor is None else self._descriptor) as entries:
-            for entry in entries:
-                if entry.is_dir(follow_symlinks=False):
-                    found.append(f"{entry.name}/")
-                elif entry.is_file(follow_symlinks=False):
-                    found.append(entry.name)
-        found.sort()
-        return found
+            return in_order(_names_of(entries))
 
     def sync(self) -> None:
         """Have the names in this folder on disk, where the platform can."""
@@ -244,3 +240,11 @@ class Route:
         except BaseException:
             self.close()
             raise
+
+
+def _names_of(entries: Iterable[os.DirEntry[str]]) -> Iterator[str]:
+    for entry in entries:
+        if entry.is_dir(follow_symlinks=False):
+            yield f"{entry.name}/"
+        elif entry.is_file(follow_symlinks=False):
+            yield entry.name

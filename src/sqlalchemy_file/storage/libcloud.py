@@ -17,7 +17,13 @@ from sqlalchemy_file.exceptions import (
     StorageError,
 )
 from sqlalchemy_file.storage.attributes import meta_data_of
-from sqlalchemy_file.storage.base import Attributes, ObjectInfo, Storage, check_key
+from sqlalchemy_file.storage.base import (
+    Attributes,
+    ObjectInfo,
+    PendingUpload,
+    Storage,
+    check_key,
+)
 from sqlalchemy_file.storage.border import Border, sort_out, translated
 from sqlalchemy_file.storage.chunks import reader_of
 from sqlalchemy_file.storage.drivers import verbs_for
@@ -107,6 +113,23 @@ class LibcloudStorage:
     def list(self, prefix: str = "", start_after: str | None = None) -> Iterator[ObjectInfo]:
         with Border(_our_error):
             yield from self._verbs.list(prefix, start_after)
+
+    @property
+    def lists_from_key(self) -> bool:
+        """Whether listing from a key spares listing what comes before it."""
+        return isinstance(self._verbs, S3Verbs)
+
+    def uploads(self) -> Iterator[PendingUpload]:
+        """Yield the uploads in parts that are not complete; S3 only."""
+        if isinstance(self._verbs, S3Verbs):
+            with Border(_our_error):
+                yield from self._verbs.uploads()
+
+    def abort_upload(self, upload: PendingUpload) -> None:
+        """Delete the parts of an upload."""
+        if isinstance(self._verbs, S3Verbs):
+            with Border(_our_error, upload.key):
+                self._verbs.abort(upload.key, {"uploadId": upload.id})
 
     def driver_object(self, key: str) -> Object:
         """Return libcloud's own object; its driver is this thread's."""

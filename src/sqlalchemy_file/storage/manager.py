@@ -68,6 +68,11 @@ class StorageManager:
         return cls._found(name).storage
 
     @classmethod
+    def names(cls) -> list[str]:
+        """Return the names of all storages, in the order in which they were added."""
+        return list(cls._registered)
+
+    @classmethod
     def set_default(cls, name: str) -> None:
         """Let another storage be the default."""
         with cls._lock:

@@ -29,7 +29,7 @@ from sqlalchemy_file.storage.attributes import (
     meta_data_of,
     to_headers,
 )
-from sqlalchemy_file.storage.base import CHUNK_SIZE, Attributes, ObjectInfo
+from sqlalchemy_file.storage.base import CHUNK_SIZE, Attributes, ObjectInfo, PendingUpload
 from sqlalchemy_file.storage.border import Border
 from sqlalchemy_file.storage.chunks import cut
 from sqlalchemy_file.storage.s3_requests import (
@@ -139,6 +139,26 @@ class S3Verbs:
                 return
             query["continuation-token"] = text_of(page, "NextContinuationToken")
 
+    def uploads(self) -> Iterator[PendingUpload]:
+        query = {"uploads": "", "encoding-type": "url"}
+        while True:
+            answer = self._s3.expect(self._s3.send("GET", query=query), None, 200)
+            page = parsed(answer)
+            decode = unquote_plus if text_of(page, "EncodingType") == "url" else str
+            for entry in children(page, "Upload"):
+                yield PendingUpload(
+                    key=decode(text_of(entry, "Key")),
+                    id=text_of(entry, "UploadId"),
+                    begun_at=datetime.fromisoformat(text_of(entry, "Initiated")),
+                )
+            if text_of(page, "IsTruncated") != "true":
+                return
+            query["key-marker"] = decode(text_of(page, "NextKeyMarker"))
+            query["upload-id-marker"] = text_of(page, "NextUploadIdMarker")
+
+    def abort(self, key: str, upload: Mapping[str, str]) -> None:
+        self._s3.expect(self._s3.send("DELETE", key, query=upload), key, 200, 204, 404)
+
     def driver_object(self, key: str) -> Object:
         container = self._s3.container()
         answer = self._s3.expect(self._s3.send("HEAD", key), key, 200)
@@ -211,8 +231,7 @@ class S3Verbs:
     def _abort(self, key: str, upload: Mapping[str, str]) -> None:
         # The first cause is what the caller is to see, not that clearing up failed too.
         try:
-            answer = self._s3.send("DELETE", key, query=upload)
-            self._s3.expect(answer, key, 200, 204, 404)
+            self.abort(key, upload)
         except Exception:  # noqa: BLE001
             _log.warning("the parts of %r stay in bucket %r", key, self._s3.bucket, exc_info=True)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import cast
 
 from sqlalchemy_file.exceptions import DeletionError
@@ -20,20 +20,27 @@ BATCH_SIZE = 1000
 
 def discard(paths: Iterable[str]) -> set[str]:
     """Delete objects by path, each storage's in batches, several at a time; return what is gone."""
-    gone: set[str] = set()
+    wanted = set(paths)
+    failures = delete_objects(wanted)
+    for path, cause in failures.items():
+        logger.error("could not delete %s, which no row names any more: %s", path, cause)
+    return wanted - failures.keys()
+
+
+def delete_objects(paths: Iterable[str]) -> dict[str, BaseException]:
+    """Delete objects by path, as `discard` does, and return what failed."""
     batches = [
         (storage_name, keys[start : start + BATCH_SIZE])
         for storage_name, keys in _by_storage(paths).items()
         for start in range(0, len(keys), BATCH_SIZE)
     ]
     operations = [_deleting(name, keys) for name, keys in batches]
+    failed: dict[str, BaseException] = {}
     for (storage_name, keys), outcome in zip(
         batches, carry_out(operations, go_on=True), strict=True
     ):
-        failures = _failures(keys, outcome.error)
-        _log(storage_name, failures)
-        gone.update(f"{storage_name}/{key}" for key in keys if key not in failures)
-    return gone
+        failed |= _failures(storage_name, keys, outcome.error)
+    return failed
 
 
 def _by_storage(paths: Iterable[str]) -> dict[str, list[str]]:
@@ -58,14 +65,10 @@ def _deleting(storage_name: str, keys: list[str]) -> Operation[None]:
     return Operation(run, arun)
 
 
-def _failures(keys: list[str], error: BaseException | None) -> Mapping[str, BaseException]:
+def _failures(
+    storage_name: str, keys: list[str], error: BaseException | None
+) -> dict[str, BaseException]:
     if error is None:
         return {}
-    return error.failures if isinstance(error, DeletionError) else dict.fromkeys(keys, error)
-
-
-def _log(storage_name: str, failures: Mapping[str, BaseException]) -> None:
-    for key, cause in failures.items():
-        logger.error(
-            "could not delete %s/%s, which no row names any more: %s", storage_name, key, cause
-        )
+    causes = error.failures if isinstance(error, DeletionError) else dict.fromkeys(keys, error)
+    return {f"{storage_name}/{key}": cause for key, cause in causes.items()}

@@ -1,0 +1,104 @@
+"""The same for `AsyncSession` and `AsyncEngine`: the same code, run in SQLAlchemy's greenlets."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import Engine, MetaData
+from sqlalchemy.util import greenlet_spawn
+
+from sqlalchemy_file.exceptions import LedgerError
+from sqlalchemy_file.reconcile.barrier import PATIENCE
+from sqlalchemy_file.reconcile.drain import BATCH_SIZE, drain
+from sqlalchemy_file.reconcile.findings import Finding, Watcher
+from sqlalchemy_file.reconcile.full import compare
+from sqlalchemy_file.reconcile.status import Status, status
+from sqlalchemy_file.reconcile.sweep import sweep
+
+if TYPE_CHECKING:
+    from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
+
+
+async def adrain(
+    bind: AsyncSession | AsyncEngine,
+    metadata: MetaData,
+    *,
+    batch_size: int = BATCH_SIZE,
+    patience: float = PATIENCE,
+    watcher: Watcher | None = None,
+) -> AsyncIterator[Finding]:
+    """Do what `drain` does, while the event loop stays free."""
+    options: dict[str, Any] = {"batch_size": batch_size, "patience": patience, "watcher": watcher}
+    async for finding in _driven(partial(drain, _engine(bind), metadata, **options)):
+        yield finding
+
+
+async def asweep(
+    bind: AsyncSession | AsyncEngine,
+    metadata: MetaData,
+    *,
+    storages: Sequence[str] | None = None,
+    delete: bool = False,
+    grace: float | None = None,
+    adopt: bool = False,
+    patience: float = PATIENCE,
+    watcher: Watcher | None = None,
+) -> AsyncIterator[Finding]:
+    """Do what `sweep` does, while the event loop stays free."""
+    options: dict[str, Any] = {
+        "storages": storages,
+        "delete": delete,
+        "grace": grace,
+        "adopt": adopt,
+    }
+    options |= {"patience": patience, "watcher": watcher}
+    async for finding in _driven(partial(sweep, _engine(bind), metadata, **options)):
+        yield finding
+
+
+async def acompare(
+    bind: AsyncSession | AsyncEngine,
+    metadata: MetaData,
+    *,
+    storages: Sequence[str] | None = None,
+    delete: bool = False,
+    grace: float | None = None,
+    adopt: bool = False,
+    restart: bool = False,
+    patience: float = PATIENCE,
+    watcher: Watcher | None = None,
+) -> AsyncIterator[Finding]:
+    """Do what `compare` does, while the event loop stays free."""
+    options: dict[str, Any] = {
+        "storages": storages,
+        "delete": delete,
+        "grace": grace,
+        "adopt": adopt,
+    }
+    options |= {"restart": restart, "patience": patience, "watcher": watcher}
+    async for finding in _driven(partial(compare, _engine(bind), metadata, **options)):
+        yield finding
+
+
+async def astatus(bind: AsyncSession | AsyncEngine, metadata: MetaData) -> Status:
+    """Do what `status` does, while the event loop stays free."""
+    return await greenlet_spawn(status, _engine(bind), metadata)
+
+
+def _engine(bind: AsyncSession | AsyncEngine) -> Engine:
+    session: Any = getattr(bind, "sync_session", None)
+    found = getattr(bind, "sync_engine", None) if session is None else session.get_bind()
+    if isinstance(found, Engine):
+        return found
+    raise LedgerError("this needs transactions of its own: an AsyncSession of an AsyncEngine")
+
+
+async def _driven(make: Callable[[], Iterator[Finding]]) -> AsyncIterator[Finding]:
+    findings: Any = make()
+    try:
+        while (finding := await greenlet_spawn(next, findings, None)) is not None:
+            yield finding
+    finally:
+        await greenlet_spawn(findings.close)

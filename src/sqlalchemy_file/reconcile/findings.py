@@ -1,0 +1,76 @@
+"""What the drain, the sweep and the full pass find, and how far they are."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from sqlalchemy_file.storage import ObjectInfo, StorageManager
+
+DONE = frozenset({"deleted", "aborted", "named"})
+"""Kinds of findings that leave nothing to be done."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """One object, upload or reference, and what is the matter with it.
+
+    ``kind`` is one of these:
+
+    * ``deleted``: no row names the object, and it was deleted
+    * ``named``: a row names the released object again, and it stays
+    * ``failed``: the object could not be deleted, ``detail`` says why; it will be tried again
+    * ``waiting``: transactions were open that may still copy its row; it will be tried again
+    * ``orphan``: no row names the object, which was stored here and never committed
+    * ``kept``: no row names it, and fields that keep what they release may have stored it
+    * ``foreign``: its key is not one that this package makes, and no row names it
+    * ``dangling``: a row names the object, and the storage does not have it
+    * ``upload``: an upload in parts was begun and never completed
+    * ``aborted``: such an upload, whose parts were deleted
+    """
+
+    kind: str
+    storage: str
+    key: str
+    size: int | None = None
+    last_modified: str | None = None
+    detail: str | None = None
+
+    @property
+    def path(self) -> str:
+        return f"{self.storage}/{self.key}"
+
+    @property
+    def is_done(self) -> bool:
+        """Whether nothing is left to be done about it."""
+        return self.kind in DONE
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return what is known of it, as it is printed by ``--json``."""
+        known = {name: value for name, value in asdict(self).items() if value is not None}
+        return {**known, "path": self.path}
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a pass is: ``done`` of ``total``, which may be an estimate, or not known."""
+
+    stage: str
+    done: float
+    total: float | None = None
+
+
+Watcher = Callable[[Progress], None]
+
+
+def about(kind: str, path: str, detail: str | None = None) -> Finding:
+    """Return a finding about the object of a path."""
+    storage, key = StorageManager.resolve(path)
+    return Finding(kind=kind, storage=storage, key=key, detail=detail)
+
+
+def about_object(kind: str, storage: str, info: ObjectInfo) -> Finding:
+    """Return a finding about an object as it was listed."""
+    date = None if info.last_modified is None else info.last_modified.isoformat()
+    return Finding(kind=kind, storage=storage, key=info.key, size=info.size, last_modified=date)

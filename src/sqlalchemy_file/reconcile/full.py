@@ -1,0 +1,150 @@
+"""The full pass: all that a storage holds against all that rows name, in both directions.
+
+Both sides come as sorted streams and are merged, so that little is held in memory. What differs
+is looked at once more before it is reported: rows and objects may have changed meanwhile.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from functools import partial
+from itertools import chain, groupby
+from operator import itemgetter
+
+from sqlalchemy import MetaData
+
+from sqlalchemy_file.exceptions import InvalidKeyError, ObjectNotFoundError
+from sqlalchemy_file.ledger.state import position, set_position
+from sqlalchemy_file.reconcile.barrier import PATIENCE
+from sqlalchemy_file.reconcile.findings import Finding, Progress, Watcher
+from sqlalchemy_file.reconcile.judging import Judge
+from sqlalchemy_file.reconcile.keys import owner
+from sqlalchemy_file.reconcile.naming import keys_named
+from sqlalchemy_file.reconcile.sweep import judges_for
+from sqlalchemy_file.reconcile.uploads import abandoned_uploads
+from sqlalchemy_file.reconcile.workplace import Bind, in_batches
+from sqlalchemy_file.storage import ObjectInfo
+from sqlalchemy_file.storage.base import concurrency_of
+from sqlalchemy_file.transfer import Operation, carry_out
+
+BATCH_SIZE = 1000
+_REMEMBERED = 64  # keys that may stand between an object and its file of metadata
+
+Difference = tuple[str, ObjectInfo | None]
+"""A key, and the object if it is the storage that has it."""
+
+
+def compare(
+    bind: Bind,
+    metadata: MetaData,
+    *,
+    storages: Sequence[str] | None = None,
+    delete: bool = False,
+    grace: float | None = None,
+    adopt: bool = False,
+    restart: bool = False,
+    patience: float = PATIENCE,
+    watcher: Watcher | None = None,
+) -> Iterator[Finding]:
+    """Yield objects that no row names, and references to objects that are missing.
+
+    Takes and raises what `sweep` does. A pass that was interrupted goes on where it stood, unless
+    ``restart`` is set.
+    """
+    place, judges = judges_for(bind, metadata, storages, delete, grace, adopt, patience)
+    by_storage = groupby(keys_named(place), key=itemgetter(0))
+    ahead = next(by_storage, None)
+    for judge in judges:
+        while ahead is not None and ahead[0] < judge.storage_name:
+            ahead = next(by_storage, None)
+        mine = ahead is not None and ahead[0] == judge.storage_name
+        keys = (key for _, key in ahead[1]) if ahead is not None and mine else iter(())
+        yield from _compare(judge, keys, restart, watcher)
+        if mine:
+            ahead = next(by_storage, None)
+
+
+class Merger:
+    """Compares sorted keys that rows name with sorted objects, which come in batches.
+
+    A key may be named more than once. Files of metadata belong to their objects.
+    """
+
+    def __init__(self, named: Iterable[str]) -> None:
+        self._named = iter(named)
+        self._key = next(self._named, None)
+        self._matched: deque[str] = deque(maxlen=_REMEMBERED)
+
+    def against(self, objects: Iterable[ObjectInfo]) -> Iterator[Difference]:
+        """Yield what only one side has, up to the last of these objects."""
+        for info in objects:
+            there = info.key
+            while self._key is not None and self._key < there:
+                yield self._key, None
+                self._proceed()
+            if self._key == there:
+                self._matched.append(there)
+                self._proceed()
+            elif owner(there) == there or owner(there) not in self._matched:
+                yield there, info
+
+    def rest(self) -> Iterator[Difference]:
+        """Yield the keys behind the last object."""
+        while self._key is not None:
+            yield self._key, None
+            self._proceed()
+
+    def _proceed(self) -> None:
+        last = self._key
+        self._key = next((key for key in self._named if key != last), None)
+
+
+def _compare(
+    judge: Judge, keys: Iterator[str], restart: bool, watcher: Watcher | None
+) -> Iterator[Finding]:
+    place, name = judge.place, judge.storage_name
+    known = place.run(partial(position, ledger=place.ledger, storage=name))
+    reached = None if restart else known
+    merger = Merger(key for key in keys if reached is None or key > reached)
+    pending: list[Difference] = []
+    count = 0
+    try:
+        for batch in in_batches(judge.storage.list(start_after=reached), BATCH_SIZE):
+            pending += merger.against(batch)
+            if len(pending) >= BATCH_SIZE:
+                yield from _judged(judge, pending)
+                pending.clear()
+            reached = reached if pending else batch[-1].key
+            count += len(batch)
+            if watcher:
+                watcher(Progress(name, count))
+        for more in in_batches(chain(pending, merger.rest()), BATCH_SIZE):
+            yield from _judged(judge, more)
+        yield from abandoned_uploads(judge)
+        reached = None
+    finally:
+        place.run(partial(set_position, ledger=place.ledger, storage=name, key=reached))
+
+
+def _judged(judge: Judge, differences: Sequence[Difference]) -> Iterator[Finding]:
+    yield from judge.judge([info for _, info in differences if info is not None])
+    missing = [key for key, info in differences if info is None]
+    if missing:
+        yield from _dangling(judge, missing)
+
+
+def _dangling(judge: Judge, keys: Sequence[str]) -> Iterator[Finding]:
+    """Yield the keys that are still missing, and still named after that was seen."""
+    asked = [Operation(partial(judge.storage.stat, key)) for key in keys]
+    outcomes = carry_out(asked, limit=concurrency_of(judge.storage), go_on=True)
+    missing: list[str] = []
+    for key, outcome in zip(keys, outcomes, strict=True):
+        if isinstance(outcome.error, ObjectNotFoundError | InvalidKeyError):
+            missing.append(key)
+        elif outcome.error is not None:
+            raise outcome.error
+    named = judge.named({f"{judge.storage_name}/{key}" for key in missing})
+    for key in missing:
+        if f"{judge.storage_name}/{key}" in named:
+            yield Finding(kind="dangling", storage=judge.storage_name, key=key)

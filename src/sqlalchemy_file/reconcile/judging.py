@@ -1,0 +1,91 @@
+"""Judges the objects of a listing: whether a row names them, once they are old enough."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+
+from sqlalchemy_file.exceptions import LedgerError
+from sqlalchemy_file.ledger import named_paths
+from sqlalchemy_file.ledger.state import sweeping_grace
+from sqlalchemy_file.reconcile.drain import release, settle
+from sqlalchemy_file.reconcile.findings import Finding, about_object
+from sqlalchemy_file.reconcile.keys import is_ours, made_at, owner
+from sqlalchemy_file.reconcile.workplace import Workplace
+from sqlalchemy_file.reconcile.writers import refuse_writers
+from sqlalchemy_file.storage import ObjectInfo, Storage
+
+SKEW = 300_000
+"""By how many milliseconds the clocks of writers, of storages and our own may differ."""
+
+
+@dataclass(frozen=True, slots=True)
+class Judge:
+    """What one pass goes by in one storage; ``before`` is the age that an object has to have."""
+
+    place: Workplace
+    storage_name: str
+    storage: Storage
+    before: int
+    delete: bool
+    keeps: bool
+    patience: float
+
+    def judge(self, objects: Sequence[ObjectInfo]) -> list[Finding]:
+        """Return what is wrong with these objects; with ``delete``, after it was put right."""
+        old = {f"{self.storage_name}/{info.key}": info for info in objects if self._is_old(info)}
+        named = self.named({*old, *map(owner, old)}) if old else set()
+        lost = {path: old[path] for path in old if not {path, owner(path)} & named}
+        return [*self._foreign(lost), *self._ours(lost)]
+
+    def named(self, asked: set[str]) -> set[str]:
+        """Return which of these paths rows name now."""
+        ledger = self.place.ledger
+        return self.place.run(lambda connection: named_paths(connection, ledger, asked))
+
+    def _foreign(self, lost: dict[str, ObjectInfo]) -> Iterator[Finding]:
+        for info in lost.values():
+            if not is_ours(info.key):
+                yield about_object("foreign", self.storage_name, info)
+
+    def _ours(self, lost: dict[str, ObjectInfo]) -> Iterator[Finding]:
+        ours = {path: info for path, info in lost.items() if is_ours(info.key)}
+        if self.keeps or not self.delete:
+            kind = "kept" if self.keeps else "orphan"
+            yield from (about_object(kind, self.storage_name, info) for info in ours.values())
+            return
+        if ours:
+            # Through the ledger: so it is deleted as carefully as what was released, and what fails
+            # is tried again by the next drain.
+            for found in settle(self.place, release(self.place, ours), self.patience):
+                known = about_object(found.kind, self.storage_name, ours[found.path])
+                yield replace(known, detail=found.detail)
+
+    def _is_old(self, info: ObjectInfo) -> bool:
+        date = info.last_modified
+        made = made_at(info.key) if date is None else int(date.timestamp() * 1000)
+        return made is None or made < self.before
+
+
+def agreed_grace(place: Workplace, asked: float | None) -> float:
+    """Return the grace period to go by, in seconds; raises `LedgerError` for one too short."""
+    kept = place.run(lambda connection: sweeping_grace(connection, place.ledger))
+    grace = kept if asked is None else asked
+    if grace == 0:
+        refuse_writers(place)
+    elif grace < kept:
+        raise LedgerError(
+            f"a grace of {grace:g} seconds is shorter than the {kept:g} that writers go by; "
+            "set_grace() changes it for both, and 0 is for when nobody writes"
+        )
+    return grace
+
+
+def age_limit(now: int, grace: float) -> int:
+    """Return when an object must have been made, in milliseconds, to be old enough."""
+    return now - int(grace * 1000) - SKEW if grace else now + SKEW
+
+
+def now_here() -> int:
+    return int(datetime.now(UTC).timestamp() * 1000)

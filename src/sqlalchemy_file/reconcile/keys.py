@@ -1,0 +1,54 @@
+"""What a key tells: whether it is one of ours, and when it was made. Nothing is asked here."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from sqlalchemy_file.storage.sidecars import SIDECAR
+
+_ID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-([47])[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}")
+_MAX_REQUESTS = 24
+
+
+def owner(key: str) -> str:
+    """Return the key of the object that a file of metadata belongs to; any other key itself."""
+    return key.removesuffix(SIDECAR)
+
+
+def is_ours(key: str) -> bool:
+    """Tell whether a key is one that this package makes: a UUID, in any folder."""
+    return _ID.fullmatch(_name(key)) is not None
+
+
+def made_at(key: str) -> int | None:
+    """Return when a key was made, in milliseconds since the epoch, if it tells."""
+    name = _name(key)
+    found = _ID.fullmatch(name)
+    if found is None or found[1] != "7":
+        return None
+    return int(name[:8] + name[9:13], 16)
+
+
+def bound(milliseconds: int) -> str:
+    """Return what sorts before every id made at that time or later, after all earlier ones."""
+    digits = f"{max(0, milliseconds):012x}"
+    return f"{digits[:8]}-{digits[8:]}"
+
+
+def time_prefixes(since: int, until: int) -> Iterator[str]:
+    """Yield, in order, prefixes of all ids made in a span of milliseconds.
+
+    There are few of them, for storages that can list by prefix only.
+    """
+    for digits in range(8, -1, -1):
+        width = 4 * (12 - digits)
+        first, last = max(0, since) >> width, max(0, until) >> width
+        if last - first < _MAX_REQUESTS:
+            break
+    for number in range(first, last + 1):
+        yield f"{number:0{digits}x}" if digits else ""
+
+
+def _name(key: str) -> str:
+    return owner(key).rpartition("/")[2]

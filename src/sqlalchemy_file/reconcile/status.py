@@ -1,0 +1,119 @@
+"""How things stand: what rows name, what waits to be deleted, whether triggers are current."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from functools import partial
+from typing import Any
+
+from sqlalchemy import Connection, MetaData, case, func, literal, select
+
+from sqlalchemy_file.ledger import Ledger, Problem
+from sqlalchemy_file.ledger.state import Checkpoint, checkpoint, grace
+from sqlalchemy_file.reconcile.naming import Named, files_named
+from sqlalchemy_file.reconcile.workplace import Bind, is_known, workplace
+from sqlalchemy_file.storage import StorageManager
+
+
+@dataclass(frozen=True, slots=True)
+class StorageStatus:
+    """How one storage stands; ages are in seconds, by the database's clock.
+
+    ``is_known`` is false for a storage that rows or releases name and nobody added.
+    """
+
+    name: str
+    is_known: bool
+    files: int
+    bytes: int
+    pending: int
+    oldest_pending: float | None
+    failed: int
+    last_error: str | None
+    last_sweep: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """How a database and its storages stand."""
+
+    storages: Sequence[StorageStatus]
+    columns: Sequence[Named]
+    problems: Sequence[Problem]
+    grace: float
+
+    @property
+    def is_clean(self) -> bool:
+        """Whether the triggers are current, no deletion has failed, and all storages are known."""
+        return not self.problems and all(
+            each.is_known and not each.failed for each in self.storages
+        )
+
+    def as_dicts(self) -> list[dict[str, Any]]:
+        """Return storages, columns and problems, one line of ``--json`` each."""
+        return [
+            *({"kind": "storage", **asdict(each)} for each in self.storages),
+            *({"kind": "column", **asdict(each)} for each in self.columns),
+            *({"kind": "problem", "problem": each.kind, "table": each.table,
+               "detail": each.message} for each in self.problems),
+        ]  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class _Waiting:
+    pending: int = 0
+    oldest: int | None = None
+    failed: int = 0
+    last_error: str | None = None
+
+
+def status(bind: Bind, metadata: MetaData) -> Status:
+    """Return how things stand. Raises `LedgerError` without a ledger, or its tables."""
+    place = workplace(bind, metadata)
+    ledger = place.ledger
+    columns = files_named(place)
+    waiting = place.run(partial(_waiting, ledger=ledger))
+    names = sorted({*StorageManager.names(), *waiting, *(each.storage for each in columns)})
+    now = place.now()
+    swept = {name: place.run(partial(checkpoint, ledger=ledger, storage=name)) for name in names}
+    return Status(
+        [_of_storage(name, columns, waiting, swept[name], now) for name in names],
+        columns,
+        place.run(ledger.problems),
+        place.run(partial(grace, ledger=ledger)),
+    )
+
+
+def _of_storage(
+    name: str,
+    columns: Sequence[Named],
+    waiting: dict[str, _Waiting],
+    swept: Checkpoint | None,
+    now: int,
+) -> StorageStatus:
+    mine = [each for each in columns if each.storage == name]
+    rows = waiting.get(name, _Waiting())
+    return StorageStatus(
+        name=name,
+        is_known=is_known(name),
+        files=sum(each.files for each in mine),
+        bytes=sum(each.bytes for each in mine),
+        pending=rows.pending,
+        oldest_pending=None if rows.oldest is None else max(0.0, (now - rows.oldest) / 1000),
+        failed=rows.failed,
+        last_error=rows.last_error,
+        last_sweep=None if swept is None else max(0.0, (now - swept.at) / 1000),
+    )
+
+
+def _waiting(connection: Connection, ledger: Ledger) -> dict[str, _Waiting]:
+    row = ledger.releases.c
+    names = sorted(StorageManager.names(), key=len, reverse=True)
+    known = [(row.path.startswith(f"{name}/", autoescape=True), name) for name in names]
+    storage = case(*known, else_="?") if known else literal("?")
+    failed = func.count(row.last_error)
+    statement = select(
+        storage, func.count(), func.min(row.at), failed, func.max(row.last_error)
+    ).group_by(storage)
+    return {name: _Waiting(*rest) for name, *rest in connection.execute(statement)}

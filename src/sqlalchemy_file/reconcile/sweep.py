@@ -1,0 +1,152 @@
+"""Finds objects that were stored and never committed, from where the last sweep ended to now.
+
+Each storage is listed first and the database asked afterwards; what is younger than the grace
+period is left alone. So an upload whose transaction is open is never taken for an orphan.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from functools import partial
+
+from sqlalchemy import Connection, MetaData
+
+from sqlalchemy_file.exceptions import LedgerError
+from sqlalchemy_file.ledger import Ledger
+from sqlalchemy_file.ledger.state import checkpoint, database_id, set_checkpoint
+from sqlalchemy_file.reconcile.barrier import PATIENCE
+from sqlalchemy_file.reconcile.findings import Finding, Progress, Watcher
+from sqlalchemy_file.reconcile.judging import SKEW, Judge, age_limit, agreed_grace, now_here
+from sqlalchemy_file.reconcile.keys import bound, is_ours, made_at, time_prefixes
+from sqlalchemy_file.reconcile.naming import files_named, has_folders, keeping_storages
+from sqlalchemy_file.reconcile.uploads import abandoned_uploads
+from sqlalchemy_file.reconcile.workplace import (
+    Bind,
+    Workplace,
+    in_batches,
+    refuse_unknown_storages,
+    workplace,
+)
+from sqlalchemy_file.storage import ObjectInfo, Storage, StorageManager
+
+BATCH_SIZE = 1000
+OVERLAP = 24 * 3_600_000
+"""How much of what was swept before is listed once more, in milliseconds."""
+
+
+def sweep(
+    bind: Bind,
+    metadata: MetaData,
+    *,
+    storages: Sequence[str] | None = None,
+    delete: bool = False,
+    grace: float | None = None,
+    adopt: bool = False,
+    patience: float = PATIENCE,
+    watcher: Watcher | None = None,
+) -> Iterator[Finding]:
+    """Yield what was stored since the last sweep and no row names; ``delete`` deletes it.
+
+    Only with ``delete`` does the next sweep begin where this one ended. ``grace`` is in seconds,
+    not shorter than the one kept in the database, or 0 where nobody writes. ``adopt`` goes on
+    from the checkpoints of another database, of which this one is a copy that took its place.
+    Raises `LedgerError` and `UnknownStorageError`, and touches nothing then.
+    """
+    place, judges = judges_for(bind, metadata, storages, delete, grace, adopt, patience)
+    folders = has_folders(place)
+    for judge in judges:
+        yield from _sweep(judge, folders, watcher)
+
+
+def judges_for(
+    bind: Bind,
+    metadata: MetaData,
+    storages: Sequence[str] | None,
+    delete: bool,
+    grace: float | None,
+    adopt: bool,
+    patience: float,
+) -> tuple[Workplace, list[Judge]]:
+    """Check all that can be wrong beforehand, and return what each storage is judged by."""
+    place = workplace(bind, metadata)
+    names = sorted(StorageManager.names() if storages is None else storages)
+    found = {name: StorageManager.storage(name) for name in names}
+    refuse_unknown_storages({each.storage for each in files_named(place)})
+    if not adopt:
+        _refuse_copies(place, names)
+    before = age_limit(now_here(), agreed_grace(place, grace))
+    keeping = keeping_storages(place)
+    return place, [
+        Judge(place, name, found[name], before, delete, name in keeping, patience) for name in names
+    ]
+
+
+def _refuse_copies(place: Workplace, names: Sequence[str]) -> None:
+    here = place.run(lambda connection: database_id(connection, place.ledger))
+    for name in names:
+        known = place.run(partial(checkpoint, ledger=place.ledger, storage=name))
+        if known is not None and known.database != here:
+            raise LedgerError(
+                f"the checkpoint of storage {name!r} is that of another database: this one is a "
+                "copy of it, and the objects that only the other one names would be deleted. If it "
+                "has taken the other's place for good, adopt the checkpoint (--adopt)"
+            )
+
+
+def _sweep(judge: Judge, folders: bool, watcher: Watcher | None) -> Iterator[Finding]:
+    place, name = judge.place, judge.storage_name
+    known = place.run(partial(checkpoint, ledger=place.ledger, storage=name))
+    since = 0 if known is None else max(0, known.until - OVERLAP)
+    now = now_here()
+    until = now + SKEW
+    safe = min(judge.before, now)
+    for batch in in_batches(_listing(judge.storage, since, until, folders), BATCH_SIZE):
+        yield from judge.judge([info for info in batch if _concerns(info.key, since)])
+        reached = made_at(batch[-1].key)
+        if reached is not None and not folders:
+            _note(judge, min(reached, safe))
+            if watcher:
+                start = since or reached
+                watcher(Progress(name, max(0, reached - start), max(1, now - start)))
+    yield from abandoned_uploads(judge)
+    _note(judge, safe)
+
+
+def _note(judge: Judge, until: int) -> None:
+    if judge.delete and not judge.keeps:
+        ledger, name = judge.place.ledger, judge.storage_name
+        judge.place.run(lambda connection: _advance(connection, ledger, name, until))
+
+
+def _advance(connection: Connection, ledger: Ledger, name: str, until: int) -> None:
+    known = checkpoint(connection, ledger, name)
+    if known is None or known.until < until or known.database != database_id(connection, ledger):
+        set_checkpoint(connection, ledger, name, until)
+
+
+def _concerns(key: str, since: int) -> bool:
+    """Tell whether a listed key is this sweep's business: old ids are the full pass's."""
+    made = made_at(key)
+    return not is_ours(key) if made is None else made >= since
+
+
+def _listing(storage: Storage, since: int, until: int, folders: bool) -> Iterator[ObjectInfo]:
+    """Yield at least the objects whose ids were made in a span of time.
+
+    Random ids of older releases sort behind every checkpoint, hence the end. Where keys have
+    folders, everything is listed.
+    """
+    if folders:
+        yield from storage.list()
+    elif getattr(storage, "lists_from_key", True):
+        yield from _until(storage.list(start_after=bound(since) if since else None), bound(until))
+    else:
+        for prefix in time_prefixes(since, until) if since else [""]:
+            yield from _until(storage.list(prefix), bound(until))
+
+
+def _until(objects: Iterator[ObjectInfo], end: str) -> Iterator[ObjectInfo]:
+    for info in objects:
+        if info.key >= end:
+            return
+        yield info

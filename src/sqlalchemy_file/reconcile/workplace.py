@@ -1,0 +1,146 @@
+"""Where a pass works: its database and ledger, looked at before anything is touched."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from itertools import islice
+from typing import TypeVar
+
+from sqlalchemy import Connection, Engine, MetaData, inspect, select
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.orm import Session
+
+from sqlalchemy_file.exceptions import LedgerError, UnknownStorageError
+from sqlalchemy_file.ledger import Ledger, ledger_of
+from sqlalchemy_file.ledger.tables import now_ms
+from sqlalchemy_file.storage import StorageManager
+from sqlalchemy_file.transfer import Operation, carry_out, results
+
+T = TypeVar("T")
+
+Bind = Session | Engine
+
+_DEADLOCK = 1213
+_ATTEMPTS = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Workplace:
+    """A database with a ledger. Each block of work has a connection, and a transaction, of its own.
+
+    Nothing is held open while a storage is asked.
+    """
+
+    engine: Engine
+    ledger: Ledger
+
+    @contextmanager
+    def transaction(self, level: str | None = None) -> Iterator[Connection]:
+        """Yield a connection in a transaction whose every statement sees what is committed."""
+        level = level or _LEVELS.get(self.engine.dialect.name)
+        engine = self.engine.execution_options(isolation_level=level) if level else self.engine
+        with engine.begin() as connection:
+            yield connection
+
+    def run(self, work: Callable[[Connection], T], level: str | None = None) -> T:
+        """Do some work in a transaction, again where the database made it a deadlock's victim."""
+        for attempt in range(1, _ATTEMPTS + 1):
+            try:
+                with self.transaction(level) as connection:
+                    return work(connection)
+            except DBAPIError as error:
+                if attempt == _ATTEMPTS or not _is_deadlock(error):
+                    raise
+        raise AssertionError
+
+    def now(self) -> int:
+        """Return the database's time in milliseconds since the epoch."""
+        return self.run(lambda connection: int(connection.scalar(select(now_ms())) or 0))
+
+
+def workplace(bind: Bind, metadata: MetaData) -> Workplace:
+    """Return where to work; raises `LedgerError` without a ledger, or its tables."""
+    found = bind.get_bind() if isinstance(bind, Session) else bind
+    if not isinstance(found, Engine):
+        raise LedgerError(
+            f"this needs transactions of its own: a Session of an Engine, or an Engine, "
+            f"not {type(found).__name__}"
+        )
+    ledger = ledger_of(metadata)
+    if ledger is None:
+        raise LedgerError(
+            "the metadata has no ledger: Ledger(metadata) adds it, its install(connection) makes "
+            "its tables in a database that has the others already"
+        )
+    with found.connect() as connection:
+        _refuse_without_tables(connection, ledger)
+    return Workplace(found, ledger)
+
+
+def refuse_problems(place: Workplace) -> None:
+    """Raise `LedgerError` where triggers are missing or out of date."""
+    problems = place.run(place.ledger.problems)
+    if problems:
+        raise LedgerError("the ledger is not in order: " + "; ".join(map(str, problems[:5])))
+
+
+def refuse_unknown_storages(names: set[str]) -> None:
+    """Raise `UnknownStorageError` for storages that rows name and nobody added."""
+    unknown = sorted(name for name in names if not is_known(name))
+    if unknown:
+        listed = ", ".join(map(repr, unknown[:5]))
+        raise UnknownStorageError(
+            f"rows name objects in storages that have not been added: {listed}; "
+            "call StorageManager.add_storage(name, ...) for each of them first"
+        )
+
+
+def is_known(storage_name: str) -> bool:
+    try:
+        StorageManager.storage(storage_name)
+    except UnknownStorageError:
+        return False
+    return True
+
+
+def away(function: Callable[[], T]) -> T:
+    """Call what blocks: here, or in a worker thread where an event loop has to go on."""
+    return results(carry_out([Operation(function)]))[0]
+
+
+def pause(seconds: float) -> None:
+    away(partial(time.sleep, seconds))
+
+
+def in_batches(items: Iterator[T], size: int) -> Iterator[Sequence[T]]:
+    """Yield what a storage lists in batches, each of them fetched by `away`."""
+    while batch := away(lambda: list(islice(items, size))):
+        yield batch
+
+
+def _refuse_without_tables(connection: Connection, ledger: Ledger) -> None:
+    inspector = inspect(connection)
+    for table in (ledger.releases, ledger.state):
+        schema = connection.schema_for_object(table)
+        if not inspector.has_table(table.name, schema=schema):
+            raise LedgerError(
+                f"this database has no table {table.fullname!r}: is it the right one? "
+                "If so, install(connection) of the ledger makes it"
+            )
+
+
+def _is_deadlock(error: DBAPIError) -> bool:
+    original = error.orig
+    code = original.args[0] if original is not None and original.args else None
+    return code == _DEADLOCK
+
+
+_LEVELS = {
+    "postgresql": "READ COMMITTED",
+    "mysql": "READ COMMITTED",
+    "mariadb": "READ COMMITTED",
+}
