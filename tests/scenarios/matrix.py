@@ -11,7 +11,7 @@ from typing import Any, Generic, Protocol, TypeVar
 import pytest
 
 from .databases import Database
-from .ledgers import Ledgers, attached
+from .ledgers import DrainedLedger, attached
 from .places import Place
 from .table import Column
 from .world import ARCHIVE, MAIN, World, temporary_files_in
@@ -59,13 +59,11 @@ class Matrix:
         """Enter an empty world."""
         with ExitStack() as stack:
             database = self._empty_database(column, "first")
-            ledgers = (
-                stack.enter_context(attached(database)) if column.variant == "ledger" else None
-            )
-            yield from self._worlds(column, database, ledgers)
+            ledger = stack.enter_context(attached(database)) if column.variant == "ledger" else None
+            yield from self._worlds(column, database, ledger)
 
     def _worlds(
-        self, column: Column, database: Database, ledgers: Ledgers | None
+        self, column: Column, database: Database, ledger: DrainedLedger | None
     ) -> Iterator[World]:
         places = {name: self._place(column.storage, name) for name in (MAIN, ARCHIVE)}
         folder = self._folder / f"scenario-{next(self._numbers)}"
@@ -76,7 +74,7 @@ class Matrix:
                 folder,
                 second=lambda: self._empty_database(column, "second"),
                 through_asyncio=column.variant == "async",
-                ledgers=ledgers,
+                ledger=ledger,
             )
 
     def _empty_database(self, column: Column, name: str) -> Database:

@@ -24,7 +24,7 @@ from sqlalchemy_file.transfer import wait_for_background
 from .content import DERIVED, content_of, filename_of, label_of
 from .databases import Database, Named
 from .flaky import FlakyStorage
-from .ledgers import Ledgers
+from .ledgers import DrainedLedger
 from .places import Place
 
 MAIN = "main"
@@ -46,7 +46,7 @@ class World:
         *,
         second: Callable[[], Database],
         through_asyncio: bool,
-        ledgers: Ledgers | None = None,
+        ledger: DrainedLedger | None = None,
     ) -> None:
         self.database = database
         self._databases = [database]
@@ -55,7 +55,7 @@ class World:
         self.folder = folder
         """A folder for the files that a scenario needs, outside of all storages."""
         self.through_asyncio = through_asyncio
-        self._ledgers = ledgers
+        self._ledger = ledger
         self._used = [MAIN]
         self._engines: list[Engine] = []
         self._tables: list[Table] = []
@@ -74,8 +74,8 @@ class World:
         with self.opened():
             scenario(self)
             self.check()
-        if self._ledgers:
-            self._ledgers.drain()
+        if self._ledger:
+            self._ledger.drain()
             self._check_after_the_drain()
 
     def _check_after_the_drain(self) -> None:
