@@ -8,6 +8,7 @@ import os
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from pathlib import Path
 from urllib.parse import urlencode
@@ -259,6 +260,45 @@ def test_of_two_exclusive_coroutines_one_wins(s3_store: S3Store) -> None:
 
     outcomes = asyncio.run(both())
     assert sum(isinstance(outcome, ObjectExistsError) for outcome in outcomes) == 1
+
+
+class _Large(io.RawIOBase):
+    """Twelve megabytes that count how many of their kind are being stored in parts."""
+
+    under_way: set[int] = set()  # noqa: RUF012  of all instances
+    most = 0
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._reads = 0
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        self._reads += 1
+        if self._reads > 3:  # what is read before it is known to be large
+            self.under_way.add(id(self))
+            _Large.most = max(_Large.most, len(self.under_way))
+        if self._reads <= 4:
+            return b"x" * min(size or 0, 5 * MEGABYTE)
+        self.under_way.discard(id(self))
+        return b""
+
+
+@pytest.mark.parametrize("kind", ["threads", "coroutines"])
+def test_a_few_large_contents_are_stored_at_a_time(storage: ObstoreStorage, kind: str) -> None:
+    _Large.most = 0
+
+    async def in_coroutines() -> None:
+        puts = [storage.aput(f"{number}", _Large(), PLAIN) for number in range(12)]
+        await asyncio.gather(*puts)
+
+    if kind == "coroutines":
+        asyncio.run(in_coroutines())
+        asyncio.run(in_coroutines())
+    else:
+        with ThreadPoolExecutor(12) as threads:
+            list(threads.map(lambda n: storage.put(f"{n}", _Large(), PLAIN), range(12)))
+    assert 1 <= _Large.most <= 4
+    assert len({info.size for info in storage.list()}) == 1
 
 
 # --- signed addresses

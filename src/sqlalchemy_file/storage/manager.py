@@ -79,8 +79,8 @@ class StorageManager:
     def set_limit(cls, limit: int | None) -> None:
         """Let no flush, nor what follows a commit, have more requests under way than ``limit``.
 
-        It holds for all storages together. Without it, or with None, each storage says how many
-        serve it best; 1 stores one file after the other.
+        It holds for all storages together, and for each flush by itself. Without it, or with
+        None, each storage says how many serve it best; 1 stores one file after the other.
         """
         if limit is not None and (isinstance(limit, bool) or not isinstance(limit, int)):
             raise TypeError(f"the limit is a number of requests or None, not {limit!r}")
