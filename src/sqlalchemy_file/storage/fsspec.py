@@ -89,7 +89,7 @@ class FsspecStorage:
         if self._is_bucket and not root.strip("/"):
             raise InvalidStorageError("the root in a store of objects begins with a bucket")
         self._instances = instances
-        self.concurrency = checked_concurrency(concurrency)
+        self.concurrency: int = checked_concurrency(concurrency)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self._instances.kind.__name__}, root={self._root!r})"

@@ -86,7 +86,7 @@ class LibcloudStorage:
         concurrency: int = DEFAULT_CONCURRENCY,
     ) -> None:
         self._container = container
-        self.concurrency = checked_concurrency(concurrency)
+        self.concurrency: int = checked_concurrency(concurrency)
         _check_limits(timeout, max_retries)
         self._verbs: _Verbs = (
             S3Verbs(container, timeout, max_retries)

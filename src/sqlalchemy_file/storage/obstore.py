@@ -67,7 +67,7 @@ class ObstoreStorage:
 
     def __init__(self, store: ObjectStore, *, concurrency: int = CONCURRENCY) -> None:
         self._store = store
-        self.concurrency = checked_concurrency(concurrency)
+        self.concurrency: int = checked_concurrency(concurrency)
         self._is_local = isinstance(store, LocalStore)
         self._is_sorted = isinstance(store, _SORTED)
         self._is_web = isinstance(store, HTTPStore)

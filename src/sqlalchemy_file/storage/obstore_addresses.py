@@ -13,13 +13,13 @@ from obstore.store import HTTPStore, from_url
 from sqlalchemy_file.exceptions import InvalidStorageError
 from sqlalchemy_file.storage.obstore import CONCURRENCY, ObstoreStorage
 
-DEFAULT_TIMEOUTS = {
+DEFAULT_TIMEOUTS: dict[str, timedelta] = {
     "connect_timeout": timedelta(seconds=5),
     "read_timeout": timedelta(seconds=60),  # between two signs of life
     "timeout": timedelta(hours=1),  # of a request, its body included: objects may be large
 }
 
-DEFAULT_RETRIES = {"max_retries": 6, "retry_timeout": timedelta(seconds=60)}
+DEFAULT_RETRIES: dict[str, Any] = {"max_retries": 6, "retry_timeout": timedelta(seconds=60)}
 """obstore's own are ten in three minutes, for which a transaction would wait."""
 
 _DURATIONS = frozenset(
