@@ -31,7 +31,8 @@ NEEDS = re.compile(r"<!--\s*needs:\s*(.+?)\s*-->")
 RUN = "python"
 SHELL = {"bash", "console", "sh"}
 SHOWN = {"html", "http", "ini", "json", "mermaid", "py", "sql", "text", "toml", "yaml"}
-"""Languages of blocks that are shown only; "py" is Python that needs what no test has. A block without a language could hide Python."""
+"""Languages of blocks that are shown only, "py" for Python that needs what no test has. A block
+without a language could hide Python."""
 
 
 @dataclass(frozen=True)
