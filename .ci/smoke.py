@@ -22,6 +22,7 @@ from sqlalchemy_file.storage import StorageManager
 # Loaded at the first use of an image or of a bucket, and by pytest itself.
 NEED_MORE = (
     "sqlalchemy_file.imaging.",
+    "sqlalchemy_file.storage.fsspec",
     "sqlalchemy_file.storage.obstore",
     "sqlalchemy_file.testing",
 )

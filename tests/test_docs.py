@@ -30,8 +30,9 @@ NEEDS = re.compile(r"<!--\s*needs:\s*(.+?)\s*-->")
 
 RUN = "python"
 SHELL = {"bash", "console", "sh"}
-SHOWN = {"html", "http", "ini", "json", "mermaid", "sql", "text", "toml", "yaml"}
-"""Languages of blocks that are shown only. A block without a language could hide Python."""
+SHOWN = {"html", "http", "ini", "json", "mermaid", "py", "sql", "text", "toml", "yaml"}
+"""Languages of blocks that are shown only, "py" for Python that needs what no test has. A block
+without a language could hide Python."""
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ SQLAlchemyFileError
 │   ├── ObjectNotFoundError         also libcloud's ObjectDoesNotExistError and FileNotFoundError
 │   ├── ObjectExistsError           also FileExistsError
 │   ├── InvalidKeyError             also ValueError
+│   ├── InvalidStorageError         also ValueError: an address or an option means no storage
 │   └── DeletionError               .failures: which keys stayed, and why
 ├── UnknownStorageError             also RuntimeError: no storage of that name was added
 ├── ContentSpentError               also RuntimeError: the content was read and cannot be read again
@@ -36,6 +37,7 @@ __all__ = [
     "DimensionValidationError",
     "InvalidImageError",
     "InvalidKeyError",
+    "InvalidStorageError",
     "LedgerError",
     "MissingExtraError",
     "ObjectExistsError",
@@ -135,6 +137,10 @@ class ObjectExistsError(StorageError, FileExistsError):
 
 class InvalidKeyError(StorageError, ValueError):
     """The key is empty, too long, or leaves its container."""
+
+
+class InvalidStorageError(StorageError, ValueError):
+    """The address of a storage, or one of its options, means nothing here."""
 
 
 class DeletionError(StorageError):

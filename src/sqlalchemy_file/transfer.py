@@ -30,6 +30,9 @@ T = TypeVar("T")
 DEFAULT_LIMIT = 8
 """How many operations run at the same time."""
 
+MOST_THREADS = 64
+"""How many worker threads there are at most, whatever waits for them."""
+
 
 @dataclass(frozen=True, slots=True)
 class Operation(Generic[T]):
@@ -102,12 +105,23 @@ def carry_out(
     all that were begun have ended; with ``go_on`` the batch is finished first.
     """
     batch = _Batch(operations, go_on=go_on)
+    limit = min(limit, _limits.operations or limit)
     if operations:
         if _can_await():
             await_only(_run_awaited(batch, limit))
         else:
             _run_in_threads(batch, limit)
     return batch.outcomes
+
+
+def set_limit(limit: int | None) -> None:
+    """Let no batch run more operations at the same time than this; None: as storages like it."""
+    _limits.operations = limit
+
+
+def get_limit() -> int | None:
+    """Return what `set_limit` was given."""
+    return _limits.operations
 
 
 def results(outcomes: Sequence[Outcome[T]]) -> list[T]:
@@ -204,7 +218,7 @@ def _in_worker(function: Callable[[], T]) -> Callable[[], T]:
 
 @cache
 def _threads() -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(max_workers=64, thread_name_prefix="sqlalchemy-file")
+    return ThreadPoolExecutor(max_workers=MOST_THREADS, thread_name_prefix="sqlalchemy-file")
 
 
 def _forget_threads() -> None:
@@ -212,6 +226,11 @@ def _forget_threads() -> None:
     _background.clear()
 
 
+class _Limits:
+    operations: int | None = None
+
+
+_limits = _Limits()
 _here = threading.local()
 _background: deque[Future[object]] = deque()
 

@@ -68,7 +68,7 @@ def test_anything_else_is_refused_with_what_is_taken(thing: object) -> None:
 
 
 def test_a_scheme_is_one_entry(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(SCHEMES, "mine", lambda parts: MemoryStorage())
+    monkeypatch.setitem(SCHEMES, "mine", lambda parts, options: MemoryStorage())
     assert isinstance(adapt("mine://anything"), Storage)
 
 

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from fsspec.implementations.local import LocalFileSystem
+from fsspec.implementations.memory import MemoryFileSystem
 from libcloud.storage.base import Container, StorageDriver
 from libcloud.storage.drivers.dummy import DummyStorageDriver
 from libcloud.storage.drivers.local import LocalStorageDriver
 from obstore.store import LocalStore, MemoryStore, S3Store
+from s3fs import S3FileSystem
 
 from sqlalchemy_file.storage import (
     LibcloudStorage,
@@ -112,3 +116,28 @@ class TestObstoreS3(StorageConformance, AsyncStorageConformance):
     @pytest.fixture
     def storage(self, s3_store: S3Store) -> Storage:
         return adapt(s3_store)
+
+
+class TestFsspecLocal(StorageConformance):
+    keeps_attributes = False
+    decides_races = False
+
+    @pytest.fixture
+    def storage(self, tmp_path: Path) -> Storage:
+        return adapt(LocalFileSystem(), root=str(tmp_path))
+
+
+class TestFsspecMemory(StorageConformance):
+    keeps_attributes = False
+    keeps_bytes_in_memory = True
+    decides_races = False
+
+    @pytest.fixture
+    def storage(self) -> Storage:
+        return adapt(MemoryFileSystem(), root=f"/{uuid.uuid4().hex}")
+
+
+class TestFsspecS3(StorageConformance):
+    @pytest.fixture
+    def storage(self, bucket: Container, s3_filesystem: S3FileSystem) -> Storage:
+        return adapt(s3_filesystem, root=f"{bucket.name}/prefix")

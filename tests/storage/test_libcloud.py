@@ -372,7 +372,7 @@ class TestAnswersOfOddServers:
             if request.method == "POST":
                 return Answer(405, XML.format("MethodNotAllowed").encode())
             deleted.append(request.path)
-            return Answer(500 if request.path.endswith("b") else 204)
+            return Answer(403 if request.path.endswith("b") else 204)
 
         with pytest.raises(DeletionError) as caught:
             served(answer).delete(["a", "b", "c"])

@@ -8,10 +8,13 @@ import os
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 from pathlib import Path
 from urllib.parse import urlencode
 
 import pytest
+import requests
 from libcloud.storage.base import Container
 from obstore.store import HTTPStore, LocalStore, MemoryStore, S3Store
 from sqlalchemy import Integer, select
@@ -20,14 +23,15 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from sqlalchemy_file import File, FileField, StorageManager
 from sqlalchemy_file.exceptions import (
+    InvalidKeyError,
     ObjectExistsError,
     ObjectNotFoundError,
     StorageError,
 )
-from sqlalchemy_file.storage import Attributes, Storage, adapt
+from sqlalchemy_file.storage import Attributes, HasSignedURL, Storage, adapt
 from sqlalchemy_file.storage.obstore import ObstoreStorage
 from tests.services.ceph import S3Server
-from tests.storage.helpers import keys, put
+from tests.storage.helpers import keys, put, read
 
 PLAIN = Attributes()
 MEGABYTE = 1024 * 1024
@@ -256,6 +260,71 @@ def test_of_two_exclusive_coroutines_one_wins(s3_store: S3Store) -> None:
 
     outcomes = asyncio.run(both())
     assert sum(isinstance(outcome, ObjectExistsError) for outcome in outcomes) == 1
+
+
+class _Large(io.RawIOBase):
+    """Twelve megabytes that count how many of their kind are being stored in parts."""
+
+    under_way: set[int] = set()  # noqa: RUF012  of all instances
+    most = 0
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._reads = 0
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        self._reads += 1
+        if self._reads > 3:  # what is read before it is known to be large
+            self.under_way.add(id(self))
+            _Large.most = max(_Large.most, len(self.under_way))
+        if self._reads <= 4:
+            return b"x" * min(size or 0, 5 * MEGABYTE)
+        self.under_way.discard(id(self))
+        return b""
+
+
+@pytest.mark.parametrize("kind", ["threads", "coroutines"])
+def test_a_few_large_contents_are_stored_at_a_time(storage: ObstoreStorage, kind: str) -> None:
+    _Large.most = 0
+
+    async def in_coroutines() -> None:
+        puts = [storage.aput(f"{number}", _Large(), PLAIN) for number in range(12)]
+        await asyncio.gather(*puts)
+
+    if kind == "coroutines":
+        asyncio.run(in_coroutines())
+        asyncio.run(in_coroutines())
+    else:
+        with ThreadPoolExecutor(12) as threads:
+            list(threads.map(lambda n: storage.put(f"{n}", _Large(), PLAIN), range(12)))
+    assert 1 <= _Large.most <= 4
+    assert len({info.size for info in storage.list()}) == 1
+
+
+# --- signed addresses
+
+
+def test_a_signed_address_allows_one_method_for_a_while(s3_store: S3Store) -> None:
+    storage = ObstoreStorage(s3_store)
+    assert isinstance(storage, HasSignedURL)
+    put_address = storage.signed_url("folder/ü", expires=timedelta(minutes=1), method="PUT")
+    get_address = storage.signed_url("folder/ü", expires=timedelta(minutes=1))
+    assert put_address is not None
+    assert get_address is not None
+    assert requests.put(put_address, data=b"bytes", timeout=10).status_code == 200
+    assert requests.get(get_address, timeout=10).content == b"bytes"
+    assert requests.put(get_address, data=b"other", timeout=10).status_code == 403
+    assert read(storage, "folder/ü") == b"bytes"
+
+
+def test_only_clouds_sign(storage: ObstoreStorage, s3_store: S3Store) -> None:
+    assert storage.signed_url("key", expires=timedelta(minutes=1)) is None
+    cloud = ObstoreStorage(s3_store)
+    for expires, method in ((timedelta(0), "GET"), (timedelta(minutes=1), "POST")):
+        with pytest.raises(ValueError, match="an address is signed for one of GET"):
+            cloud.signed_url("key", expires=expires, method=method)
+    with pytest.raises(InvalidKeyError):
+        cloud.signed_url("../key", expires=timedelta(minutes=1))
 
 
 # --- reading from coroutines

@@ -10,6 +10,7 @@ from sqlalchemy_file.storage.base import (
     HasDriverObject,
     HasPath,
     HasPublicURL,
+    HasSignedURL,
     ObjectInfo,
     Storage,
 )
@@ -25,6 +26,7 @@ __all__ = [
     "HasDriverObject",
     "HasPath",
     "HasPublicURL",
+    "HasSignedURL",
     "LibcloudStorage",
     "LocalStorage",
     "MemoryStorage",

@@ -2,83 +2,118 @@
 
 from __future__ import annotations
 
+import inspect
 import sys
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, TypeAlias
 from urllib.parse import SplitResult, urlsplit
 from urllib.request import url2pathname
 
-from sqlalchemy_file.exceptions import MissingExtraError
+from sqlalchemy_file.exceptions import InvalidStorageError, MissingExtraError
 from sqlalchemy_file.storage.base import Storage
 from sqlalchemy_file.storage.local import LocalStorage
 from sqlalchemy_file.storage.memory import MemoryStorage
 
+Options: TypeAlias = Mapping[str, Any]
 
-def adapt(thing: Any) -> Storage:
+
+def adapt(thing: Any, **options: Any) -> Storage:
     """Return the storage that ``thing`` is or stands for.
 
-    Takes a libcloud ``Container``, a store of obstore, the address of a storage
-    (``file:///absolute/path``, ``memory://``, ``s3://bucket/prefix?region=...``, ``gs://``,
-    ``az://``), or any object with the methods of `Storage`. Raises `TypeError` for anything
-    else, `ValueError` for an address that means nothing here.
+    Takes a libcloud ``Container``, a store of obstore, a filesystem of fsspec, the address of a
+    storage (``file:///absolute/path``, ``memory://``, ``s3://bucket/prefix?region=...``,
+    ``gs://``, ``az://``, ``https://``, else one of fsspec's), or any object with the methods of
+    `Storage`. Options are those of the kind of storage; some may stand in the query of an
+    address, where they are overruled by these.
+
+    Raises `TypeError` for anything else, `InvalidStorageError` for an address or an option that
+    means nothing here.
     """
     if isinstance(thing, str):
-        return _from_address(thing)
+        return _from_address(thing, options)
     for adapter in ADAPTERS:
-        storage = adapter(thing)
+        storage = adapter(thing, options)
         if storage is not None:
             return storage
     if isinstance(thing, Storage) and not isinstance(thing, type):
+        if options:
+            raise TypeError(
+                f"{type(thing).__name__} is a storage already and takes no options, "
+                f"not {_listed(options)}: give them to its constructor"
+            )
         return thing
     raise TypeError(
-        "a storage is a libcloud Container, a store of obstore, an address such as "
-        "'file:///srv/uploads' or 's3://bucket/prefix', or an object with the methods of Storage, "
-        f"not {type(thing).__name__}"
+        "a storage is a libcloud Container, a store of obstore, a filesystem of fsspec, an address "
+        "such as 'file:///srv/uploads' or 's3://bucket/prefix', or an object with the methods of "
+        f"Storage, not {type(thing).__name__}"
     )
 
 
-def _from_address(address: str) -> Storage:
+def _from_address(address: str, options: Options) -> Storage:
     # The address itself may hold a password: messages name its scheme at most.
     try:
         parts = urlsplit(address)
     except ValueError:
-        raise ValueError("the address of this storage is malformed") from None
-    scheme = SCHEMES.get(parts.scheme)
-    if scheme is not None and "://" in address:
-        return scheme(parts)
-    known = ", ".join(f"{name}://" for name in sorted(SCHEMES))
-    what = f"begins with {parts.scheme}://" if "://" in address else "has no scheme"
-    raise ValueError(
-        f"the address of this storage {what}; those known are {known} "
+        raise InvalidStorageError("the address of this storage is malformed") from None
+    known = SCHEMES.get(parts.scheme)
+    if known is not None and "://" in address:
+        return known(parts, options)
+    if "://" in address:
+        return _elsewhere(parts, options)
+    raise InvalidStorageError(
+        f"the address of this storage has no scheme; those known are {_schemes()} "
         "(a folder is 'file:///absolute/path', or LocalStorage('path'))"
     )
 
 
-def _file(parts: SplitResult) -> Storage:
+def _file(parts: SplitResult, options: Options) -> Storage:
     if parts.netloc not in ("", "localhost") or not parts.path.startswith("/") or parts.query:
-        raise ValueError(
+        raise InvalidStorageError(
             "the address of a folder is file:///absolute/path: three slashes, no host, no query"
         )
-    return LocalStorage(url2pathname(parts.path))
+    return _made(LocalStorage, url2pathname(parts.path), options)
 
 
-def _memory(parts: SplitResult) -> Storage:
-    if parts.netloc or parts.path or parts.query:
-        raise ValueError("the address of a storage in memory is memory://, with nothing behind it")
+def _memory(parts: SplitResult, options: Options) -> Storage:
+    if parts.netloc or parts.path or parts.query or options:
+        raise InvalidStorageError(
+            "the address of a storage in memory is memory://, with nothing behind it and no options"
+        )
     return MemoryStorage()
 
 
-def _bucket(parts: SplitResult) -> Storage:
+def _bucket(parts: SplitResult, options: Options) -> Storage:
     try:
         from sqlalchemy_file.storage.obstore_addresses import storage_at  # noqa: PLC0415  an extra
     except ModuleNotFoundError as error:
         if (error.name or "").partition(".")[0] != "obstore":
             raise
         raise MissingExtraError(f"a storage at {parts.scheme}://", "obstore") from error
-    return storage_at(parts)
+    return storage_at(parts, options)
 
 
-def _obstore(thing: Any) -> Storage | None:
+def _elsewhere(parts: SplitResult, options: Options) -> Storage:
+    try:
+        from sqlalchemy_file.storage.fsspec_addresses import storage_at  # noqa: PLC0415  an extra
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] != "fsspec":
+            raise
+        if parts.scheme in _SCHEMES_OF_FSSPEC:
+            raise MissingExtraError(f"a storage at {parts.scheme}://", "fsspec") from error
+        raise InvalidStorageError(
+            f"the address of this storage begins with {parts.scheme}://; those known are "
+            f"{_schemes()}, and with the extra sqlalchemy-file[fsspec] also those of fsspec"
+        ) from None
+    storage = storage_at(parts, options)
+    if storage is None:
+        raise InvalidStorageError(
+            f"the address of this storage begins with {parts.scheme}://; those known are "
+            f"{_schemes()}, and those of fsspec"
+        )
+    return storage
+
+
+def _obstore(thing: Any, options: Options) -> Storage | None:
     # Whoever has a store has loaded this module already.
     module = sys.modules.get("obstore.store")
     if module is None:
@@ -88,29 +123,70 @@ def _obstore(thing: Any) -> Storage | None:
         return None
     from sqlalchemy_file.storage.obstore import ObstoreStorage  # noqa: PLC0415  an extra
 
-    return ObstoreStorage(thing)
+    return _made(ObstoreStorage, thing, options)
 
 
-def _libcloud(thing: Any) -> Storage | None:
+def _fsspec(thing: Any, options: Options) -> Storage | None:
+    # Whoever has a filesystem has loaded this module already.
+    module = sys.modules.get("fsspec.spec")
+    if module is None or not isinstance(thing, module.AbstractFileSystem):
+        return None
+    from sqlalchemy_file.storage.fsspec import FsspecStorage  # noqa: PLC0415  an extra
+
+    return _made(FsspecStorage, thing, options)
+
+
+def _libcloud(thing: Any, options: Options) -> Storage | None:
     # Whoever has a container has loaded this module already.
     base = sys.modules.get("libcloud.storage.base")
     if base is None or not isinstance(thing, base.Container):
         return None
-    from sqlalchemy_file.storage.libcloud import storage_of  # noqa: PLC0415  loads all drivers
+    from sqlalchemy_file.storage.libcloud import kind_of  # noqa: PLC0415  loads all drivers
 
-    return storage_of(thing)
+    return _made(kind_of(thing), thing, options)
+
+
+def _made(kind: Callable[..., Storage], thing: Any, options: Options) -> Storage:
+    """Call a storage's constructor with options that it has."""
+    known = [
+        name
+        for name, parameter in inspect.signature(kind).parameters.items()
+        if parameter.kind is parameter.KEYWORD_ONLY
+    ]
+    unknown = [name for name in options if name not in known]
+    if unknown:
+        what = getattr(kind, "__name__", "this storage")
+        raise InvalidStorageError(
+            f"{what} has no option {unknown[0]!r}; it knows {_listed(known) or 'none'}"
+        )
+    return kind(thing, **options)
+
+
+def _schemes() -> str:
+    return ", ".join(f"{name}://" for name in sorted(SCHEMES))
+
+
+def _listed(names: Any) -> str:
+    return ", ".join(map(repr, names))
 
 
 _STORES = ("AzureStore", "GCSStore", "HTTPStore", "LocalStore", "MemoryStore", "S3Store")
 
-SCHEMES: dict[str, Callable[[SplitResult], Storage]] = {
+_SCHEMES_OF_FSSPEC = frozenset(
+    {"abfs", "adl", "box", "dbfs", "dropbox", "ftp", "gcs", "gdrive", "github", "hdfs", "hf", "oci",
+     "oss", "sftp", "smb", "ssh", "webdav", "webhdfs"}
+)  # fmt: skip
+
+SCHEMES: dict[str, Callable[[SplitResult, Options], Storage]] = {
     "file": _file,
     "memory": _memory,
     "s3": _bucket,
     "gs": _bucket,
     "az": _bucket,
+    "http": _bucket,
+    "https": _bucket,
 }
-"""What makes a storage of an address, by the scheme the address begins with."""
+"""What makes a storage of an address and options, by the scheme the address begins with."""
 
-ADAPTERS: list[Callable[[Any], Storage | None]] = [_libcloud, _obstore]
+ADAPTERS: list[Callable[[Any, Options], Storage | None]] = [_libcloud, _obstore, _fsspec]
 """What makes a storage of an object of some library, or returns None for what is not its own."""

@@ -10,12 +10,12 @@ import unicodedata
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import cache
 from pathlib import Path
 from typing import Any, BinaryIO, Protocol, runtime_checkable
 
-from sqlalchemy_file.exceptions import InvalidKeyError, StorageError
+from sqlalchemy_file.exceptions import InvalidKeyError, InvalidStorageError, StorageError
 
 CHUNK_SIZE = 256 * 1024
 """How many bytes are moved at a time, where nothing else decides it."""
@@ -124,6 +124,13 @@ def concurrency_of(storage: Storage) -> int:
     return chosen
 
 
+def checked_concurrency(value: Any) -> int:
+    """Return a number of requests at the same time, or raise `InvalidStorageError`."""
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        raise InvalidStorageError(f"'concurrency' is a whole number from 1 on, not {value!r}")
+    return value
+
+
 def is_native(storage: Storage) -> bool:
     """Tell whether a storage has native coroutines; else worker threads wait for it."""
     return _has_coroutines(type(storage))
@@ -169,6 +176,18 @@ class HasUploads(Protocol):
 
     def abort_upload(self, upload: PendingUpload) -> None:
         """Delete the parts of an upload; one that is gone is no error."""
+        ...
+
+
+@runtime_checkable
+class HasSignedURL(Protocol):
+    """A storage that may let others read or write an object for a while, without its keys."""
+
+    def signed_url(self, key: str, *, expires: timedelta, method: str = "GET") -> str | None:
+        """Return an address for one HTTP method, or None where this storage cannot sign.
+
+        Nothing is asked of the storage: the object need not exist.
+        """
         ...
 
 

@@ -29,10 +29,17 @@ class Clones:
     """A clone of the driver for each thread and process, made at its first use."""
 
     def __init__(
-        self, container: Container, prepare: Callable[[StorageDriver], None] | None = None
+        self,
+        container: Container,
+        prepare: Callable[[StorageDriver], None] | None = None,
+        *,
+        timeout: float | None = None,
     ) -> None:
         # Cloned at once, since another driver's constructor may write its host on the class.
-        self._template = Container(container.name, container.extra, clone(container.driver))
+        twin = clone(container.driver)
+        if timeout is not None:
+            twin.connection.timeout = timeout  # clones connect with it
+        self._template = Container(container.name, container.extra, twin)
         self._prepare = prepare
         self._local = threading.local()
 
@@ -72,12 +79,12 @@ class Shared:
             yield self._container
 
 
-def drivers_for(container: Container) -> Clones | Shared:
+def drivers_for(container: Container, timeout: float | None = None) -> Clones | Shared:
     """Return clones where the driver can be cloned, else the driver behind a lock."""
     connection = getattr(container.driver, "connection", None)
     if getattr(connection, "connection", None) is None:
         return Shared(container)
-    return Clones(container)
+    return Clones(container, timeout=timeout)
 
 
 def clone(driver: StorageDriver) -> Any:

@@ -39,8 +39,8 @@ SPOOL_SIZE = 5 * 1024 * 1024
 class DriverVerbs:
     """The verbs of a storage over one container; libcloud's errors are left as they are."""
 
-    def __init__(self, container: Container) -> None:
-        self._drivers = drivers_for(container)
+    def __init__(self, container: Container, timeout: float | None = None) -> None:
+        self._drivers = drivers_for(container, timeout)
 
     def put(
         self, key: str, content: BinaryIO, attributes: Attributes, border: Border, exclusive: bool
@@ -162,9 +162,9 @@ class DummyVerbs(DriverVerbs):
         return _info_of(found, meta_data)
 
 
-def verbs_for(container: Container) -> DriverVerbs:
+def verbs_for(container: Container, timeout: float | None = None) -> DriverVerbs:
     dummy = isinstance(container.driver, DummyStorageDriver)
-    return DummyVerbs(container) if dummy else DriverVerbs(container)
+    return (DummyVerbs if dummy else DriverVerbs)(container, timeout)
 
 
 @contextmanager

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO, Protocol
 
@@ -13,21 +13,25 @@ from libcloud.storage.types import ContainerDoesNotExistError, ObjectDoesNotExis
 
 from sqlalchemy_file.exceptions import (
     DeletionError,
+    InvalidStorageError,
     ObjectNotFoundError,
     StorageError,
 )
 from sqlalchemy_file.storage.attributes import meta_data_of
 from sqlalchemy_file.storage.base import (
+    DEFAULT_CONCURRENCY,
     Attributes,
     ObjectInfo,
     PendingUpload,
     Storage,
     check_key,
+    checked_concurrency,
 )
 from sqlalchemy_file.storage.border import Border, sort_out, translated
 from sqlalchemy_file.storage.chunks import reader_of
 from sqlalchemy_file.storage.drivers import verbs_for
 from sqlalchemy_file.storage.local import LocalStorage
+from sqlalchemy_file.storage.retrying import MAX_RETRIES
 from sqlalchemy_file.storage.s3 import S3Verbs
 from sqlalchemy_file.storage.s3_requests import speaks_s3
 
@@ -68,12 +72,26 @@ class LibcloudStorage:
     percent-encoded where it is not ASCII; storages may fold the letters of its names to lower
     case. ``exclusive`` looks first whether the key is taken; S3 servers that know
     ``If-None-Match`` also decide races between two writers.
+
+    ``timeout`` is how many seconds a server may be silent, libcloud's 60 unless the driver was
+    given one of its own. Requests to S3 that are safe to repeat are, ``max_retries`` times.
     """
 
-    def __init__(self, container: Container) -> None:
+    def __init__(
+        self,
+        container: Container,
+        *,
+        timeout: float | None = None,
+        max_retries: int = MAX_RETRIES,
+        concurrency: int = DEFAULT_CONCURRENCY,
+    ) -> None:
         self._container = container
+        self.concurrency: int = checked_concurrency(concurrency)
+        _check_limits(timeout, max_retries)
         self._verbs: _Verbs = (
-            S3Verbs(container) if speaks_s3(container.driver) else verbs_for(container)
+            S3Verbs(container, timeout, max_retries)
+            if speaks_s3(container.driver)
+            else verbs_for(container, timeout)
         )
 
     def __repr__(self) -> str:
@@ -166,14 +184,22 @@ class LocalContainerStorage(LocalStorage):
         return found
 
 
-def storage_of(container: Container) -> Storage:
-    """Return the storage for a container: local folders are written by our own safe code."""
+def kind_of(container: Container) -> Callable[..., Storage]:
+    """Return the storage's class: local folders are written by our own safe code."""
     driver = container.driver
     # Whoever changed how the driver moves bytes, to encrypt them, say, wants that to happen.
     plain_local = isinstance(driver, LocalStorageDriver) and all(
         getattr(type(driver), name) is getattr(LocalStorageDriver, name) for name in _TRANSFERS
     )
-    return LocalContainerStorage(container) if plain_local else LibcloudStorage(container)
+    return LocalContainerStorage if plain_local else LibcloudStorage
+
+
+def _check_limits(timeout: object, max_retries: object) -> None:
+    is_number = isinstance(timeout, int | float) and not isinstance(timeout, bool)
+    if timeout is not None and not (is_number and timeout > 0):  # type: ignore[operator]
+        raise InvalidStorageError(f"'timeout' is a number of seconds, not {timeout!r}")
+    if isinstance(max_retries, bool) or not isinstance(max_retries, int) or max_retries < 0:
+        raise InvalidStorageError(f"'max_retries' is a whole number from 0 on, not {max_retries!r}")
 
 
 def _our_error(error: Exception, key: str | None) -> StorageError | None:

@@ -13,13 +13,13 @@ from os import PathLike
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
-from sqlalchemy_file.exceptions import InvalidKeyError, UnknownStorageError
+from sqlalchemy_file.exceptions import InvalidKeyError, MissingExtraError, UnknownStorageError
 from sqlalchemy_file.storage.adapters import adapt
 from sqlalchemy_file.storage.attributes import attributes_of
 from sqlalchemy_file.storage.base import AsyncStorage, Storage, check_key, is_native, named
 from sqlalchemy_file.storage.chunks import reader_of
 from sqlalchemy_file.storage.stored_file import StoredFile
-from sqlalchemy_file.transfer import in_thread
+from sqlalchemy_file.transfer import get_limit, in_thread, set_limit
 
 __all__ = ["StorageManager", "attributes_of"]
 
@@ -42,15 +42,18 @@ class StorageManager:
     _lock = threading.Lock()
 
     @classmethod
-    def add_storage(cls, name: str, container: Any) -> None:
+    def add_storage(cls, name: str, container: Any, **options: Any) -> None:
         """Add a storage under a name, which may hold slashes; the first is the default.
 
         Takes what `adapt` takes: a libcloud ``Container``, an address such as
-        ``file:///srv/uploads``, a store of obstore, or any `Storage`. Raises `RuntimeError` if
-        the name is taken.
+        ``file:///srv/uploads`` or ``s3://bucket``, a store of obstore, a filesystem of fsspec, or
+        any `Storage`; and the options of that kind of storage. Nothing is asked of the storage.
+
+        Raises `RuntimeError` if the name is taken, `InvalidStorageError` for an address or an
+        option that means nothing, `TypeError` for what is no storage, `MissingExtraError`.
         """
         _check_name(name)
-        registered = _Registered(container, adapt(container))
+        registered = _Registered(container, _adapted(name, container, options))
         with cls._lock:
             if name in cls._registered:
                 raise RuntimeError(f"Storage {name} has already been added")
@@ -73,6 +76,24 @@ class StorageManager:
         return list(cls._registered)
 
     @classmethod
+    def set_limit(cls, limit: int | None) -> None:
+        """Let no flush, nor what follows a commit, have more requests under way than ``limit``.
+
+        It holds for all storages together, and for each flush by itself. Without it, or with
+        None, each storage says how many serve it best; 1 stores one file after the other.
+        """
+        if limit is not None and (isinstance(limit, bool) or not isinstance(limit, int)):
+            raise TypeError(f"the limit is a number of requests or None, not {limit!r}")
+        if limit is not None and limit < 1:
+            raise ValueError(f"the limit is at least 1, not {limit}")
+        set_limit(limit)
+
+    @classmethod
+    def get_limit(cls) -> int | None:
+        """Return the limit, or None where each storage says how many requests serve it best."""
+        return get_limit()
+
+    @classmethod
     def set_default(cls, name: str) -> None:
         """Let another storage be the default."""
         with cls._lock:
@@ -91,10 +112,11 @@ class StorageManager:
 
     @classmethod
     def clear(cls) -> None:
-        """Forget all storages; their objects stay."""
+        """Forget all storages, and the limit; their objects stay."""
         with cls._lock:
             cls._registered = {}
             cls._default = None
+        set_limit(None)
 
     @classmethod
     def path(cls, storage_name: str, key: str) -> str:
@@ -237,6 +259,15 @@ class StorageManager:
     @classmethod
     def _get_storage_and_file_id(cls, path: str) -> tuple[str, str]:
         return cls.resolve(path)
+
+
+def _adapted(name: str, thing: Any, options: Mapping[str, Any]) -> Storage:
+    try:
+        with named(name):
+            return adapt(thing, **options)
+    except (TypeError, MissingExtraError) as error:
+        error.add_note(f"while adding the storage {name!r}")
+        raise
 
 
 def _check_name(name: str) -> None:

@@ -1,73 +1,143 @@
-"""The store of obstore that an address means: ``s3://``, ``gs://`` or ``az://``."""
+"""The store of obstore that an address means: ``s3://``, ``gs://``, ``az://`` or ``https://``."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from datetime import timedelta
 from typing import Any
 from urllib.parse import SplitResult, parse_qsl
 
 from obstore.exceptions import BaseError, UnknownConfigurationKeyError
-from obstore.store import from_url
+from obstore.store import HTTPStore, from_url
 
-from sqlalchemy_file.storage.obstore import ObstoreStorage
+from sqlalchemy_file.exceptions import InvalidStorageError
+from sqlalchemy_file.storage.obstore import CONCURRENCY, ObstoreStorage
 
-_CLIENT_OPTIONS = frozenset(
-    {
-        "allow_http",
-        "allow_invalid_certificates",
-        "connect_timeout",
-        "default_content_type",
-        "http1_only",
-        "http2_keep_alive_interval",
-        "http2_keep_alive_timeout",
-        "http2_keep_alive_while_idle",
-        "http2_only",
-        "pool_idle_timeout",
-        "pool_max_idle_per_host",
-        "proxy_ca_certificate",
-        "proxy_excludes",
-        "proxy_url",
-        "timeout",
-        "user_agent",
-    }
+DEFAULT_TIMEOUTS: dict[str, timedelta] = {
+    "connect_timeout": timedelta(seconds=5),
+    "read_timeout": timedelta(seconds=60),  # between two signs of life
+    "timeout": timedelta(hours=1),  # of a request, its body included: objects may be large
+}
+
+DEFAULT_RETRIES: dict[str, Any] = {"max_retries": 6, "retry_timeout": timedelta(seconds=60)}
+"""obstore's own are ten in three minutes, for which a transaction would wait."""
+
+_DURATIONS = frozenset(
+    {"connect_timeout", "http2_keep_alive_timeout", "pool_idle_timeout", "read_timeout", "timeout"}
 )
+_CLIENT_OPTIONS = _DURATIONS | {
+    "allow_http",
+    "allow_invalid_certificates",
+    "default_content_type",
+    "default_headers",
+    "http1_only",
+    "http2_keep_alive_interval",
+    "http2_keep_alive_while_idle",
+    "http2_only",
+    "pool_max_idle_per_host",
+    "proxy_ca_certificate",
+    "proxy_excludes",
+    "proxy_url",
+    "randomize_addresses",
+    "root_certificate",
+    "user_agent",
+}
 
 
-def storage_at(parts: SplitResult) -> ObstoreStorage:
-    """Return the storage at an address; what its query leaves open comes from the environment.
+def storage_at(parts: SplitResult, given: Mapping[str, Any]) -> ObstoreStorage:
+    """Return the storage at an address; what options leave open comes from the environment.
 
-    Raises `ValueError`, which repeats no value of the query: some are secrets.
+    ``given`` overrules the query. Raises `InvalidStorageError`, which repeats no value of an
+    option: some are secrets.
     """
     _refuse_unsound(parts)
-    options = dict(parse_qsl(parts.query, keep_blank_values=True))
-    client = {name: options.pop(name) for name in options.keys() & _CLIENT_OPTIONS}
-    if options.get("endpoint", "").startswith("http://"):
-        client.setdefault("allow_http", "true")
-    return ObstoreStorage(_store(parts, options, client))
+    options = {**dict(parse_qsl(parts.query, keep_blank_values=True)), **given}
+    concurrency = _whole_number(options, "concurrency", CONCURRENCY)
+    retries = {
+        **DEFAULT_RETRIES,
+        **_mapping(options, "retry_config"),
+        **_chosen(options, {"retry_timeout"}),
+    }
+    retries["max_retries"] = _whole_number(options, "max_retries", retries["max_retries"])
+    client = {**DEFAULT_TIMEOUTS, **_chosen(options, _CLIENT_OPTIONS)}
+    client |= _mapping(options, "client_options")
+    plain = parts.scheme == "http" or str(options.get("endpoint", "")).startswith("http://")
+    if plain:
+        client.setdefault("allow_http", True)
+    return ObstoreStorage(_store(parts, options, client, retries), concurrency=concurrency)
 
 
 def _refuse_unsound(parts: SplitResult) -> None:
     scheme = parts.scheme
     if "@" in parts.netloc:
-        raise ValueError(
+        raise InvalidStorageError(
             f"the address of this storage holds a login: {scheme}://bucket/prefix is expected, "
-            "and credentials in the environment, the query, or a store made by the program"
+            "and credentials in the environment, in options, or a store made by the program"
         )
     if not parts.netloc or parts.fragment:
-        raise ValueError(
+        raise InvalidStorageError(
             f"the address of this storage is to look like {scheme}://bucket/prefix?option=value"
         )
 
 
-def _store(parts: SplitResult, options: dict[str, str], client: dict[str, str]) -> Any:
-    place = f"{parts.scheme}://{parts.netloc}{parts.path}"
-    client_options: Any = client or None
-    config: Any = options
+def _chosen(options: dict[str, Any], names: frozenset[str] | set[str]) -> dict[str, Any]:
+    chosen = {name: options.pop(name) for name in options.keys() & names}
+    return {
+        name: _duration(name, value) if name.endswith("timeout") else value
+        for name, value in chosen.items()
+    }
+
+
+def _duration(name: str, value: Any) -> Any:
+    """Return what obstore takes: a plain number means seconds."""
     try:
-        return from_url(place, config=config, client_options=client_options)
+        return timedelta(seconds=float(value))
+    except (TypeError, ValueError):
+        if isinstance(value, timedelta) or (isinstance(value, str) and name in _DURATIONS):
+            return value  # "30s", which obstore reads
+    raise InvalidStorageError(f"the option {name!r} is a number of seconds or a timedelta")
+
+
+def _whole_number(options: dict[str, Any], name: str, default: int) -> int:
+    value = options.pop(name, default)
+    least = 1 if name == "concurrency" else 0
+    text = str(value)
+    if isinstance(value, bool) or not text.isdecimal() or int(text) < least:
+        raise InvalidStorageError(f"the option {name!r} is a whole number from {least} on")
+    return int(text)
+
+
+def _mapping(options: dict[str, Any], name: str) -> dict[str, Any]:
+    value = options.pop(name, None) or {}
+    if not isinstance(value, Mapping):
+        raise InvalidStorageError(f"the option {name!r} is a dict, as obstore's stores take it")
+    return dict(value)
+
+
+def _store(
+    parts: SplitResult, options: dict[str, Any], client: dict[str, Any], retries: dict[str, Any]
+) -> Any:
+    place = f"{parts.scheme}://{parts.netloc}{parts.path}"
+    common: Any = {"client_options": client, "retry_config": retries}
+    provider = options.pop("credential_provider", None)
+    if provider is not None:
+        common["credential_provider"] = provider
+    try:
+        if parts.scheme in ("http", "https"):
+            if options or provider is not None:
+                raise UnknownConfigurationKeyError(
+                    f"'{next(iter(options), 'credential_provider')}'"
+                )
+            return HTTPStore.from_url(place, **common)
+        return from_url(place, config=options, **common)  # type: ignore[call-overload]
     except UnknownConfigurationKeyError as error:
         culprit = next((name for name in options if f"'{name}'" in str(error)), "one of them")
         fault = f"no option {culprit!r}"
     except (BaseError, ValueError, TypeError):
-        names = ", ".join([*options, *client]) or "from the environment"
-        fault = f"no store with these options ({names}): one is missing or has an unusable value"
-    raise ValueError(f"the address of this storage, {place}, allows {fault}")
+        chosen = [name for name in client if client[name] != DEFAULT_TIMEOUTS.get(name)]
+        names = ", ".join([*options, *chosen])
+        fault = f"no store with these options ({names or 'from the environment'}): " + _ADVICE
+    raise InvalidStorageError(f"the address of this storage, {place}, allows {fault}")
+
+
+_ADVICE = "one is missing or has an unusable value"

@@ -15,6 +15,7 @@ from sqlalchemy_file.exceptions import (
 
 _QUERY = re.compile(r"\?[^\s,)\"']*")
 _LOGIN = re.compile(r"://[^\s/@]*@")
+_TIMED_OUT = re.compile(r"\bkind: Timeout\b")
 _CODE = re.compile(r"<Code>(\w+)</Code>")
 _NO_BUCKET = ("NoSuchBucket", "ContainerNotFound", "The specified bucket does not exist")
 
@@ -41,9 +42,12 @@ class Panic(RuntimeError):  # noqa: N818  so Rust calls it
 
 def reason_of(error: BaseException) -> str:
     """Return the first part of obstore's message, without what an address may carry of secrets."""
-    plain, _, body = str(error).partition("\n\nDebug source")[0].partition("<")
+    told, _, details = str(error).partition("\n\nDebug source")
+    plain, _, body = told.partition("<")
     code = _CODE.search(body)
     plain = _LOGIN.sub("://", _QUERY.sub("", plain.strip())) or type(error).__name__
+    if _TIMED_OUT.search(details):
+        plain += " (timed out)"
     return f"{plain} {code[1]}" if code else plain
 
 

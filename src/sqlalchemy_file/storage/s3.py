@@ -32,6 +32,7 @@ from sqlalchemy_file.storage.attributes import (
 from sqlalchemy_file.storage.base import CHUNK_SIZE, Attributes, ObjectInfo, PendingUpload
 from sqlalchemy_file.storage.border import Border
 from sqlalchemy_file.storage.chunks import cut
+from sqlalchemy_file.storage.retrying import MAX_RETRIES
 from sqlalchemy_file.storage.s3_requests import (
     S3Requests,
     answered,
@@ -56,8 +57,10 @@ _log = logging.getLogger("sqlalchemy_file.storage")
 class S3Verbs:
     """The verbs of a storage over one bucket; errors of the connection are left as they are."""
 
-    def __init__(self, container: Container) -> None:
-        self._s3 = S3Requests(container)
+    def __init__(
+        self, container: Container, timeout: float | None = None, max_retries: int = MAX_RETRIES
+    ) -> None:
+        self._s3 = S3Requests(container, timeout=timeout, max_retries=max_retries)
 
     def put(
         self, key: str, content: BinaryIO, attributes: Attributes, border: Border, exclusive: bool
@@ -249,7 +252,9 @@ class S3Verbs:
         body = f"<Delete><Quiet>true</Quiet>{objects}</Delete>".encode()
         digest = hashlib.md5(body, usedforsecurity=False).digest()
         headers = {"Content-MD5": base64.b64encode(digest).decode(), "Content-Type": "text/xml"}
-        answer = self._s3.send("POST", query={"delete": ""}, headers=headers, data=body)
+        answer = self._s3.send(
+            "POST", query={"delete": ""}, headers=headers, data=body, repeatable=True
+        )
         if answer.status_code != 200:
             return False
         for error in children(parsed(answer), "Error"):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
+from time import sleep
 from typing import Any
 from xml.etree import ElementTree as ET
 
@@ -11,9 +12,13 @@ from libcloud.common.aws import SignedAWSConnection
 from libcloud.common.base import RawResponse
 from libcloud.storage.base import Container, StorageDriver
 from libcloud.storage.drivers.s3 import BaseS3StorageDriver
+from requests.exceptions import ChunkedEncodingError, ConnectionError, Timeout  # noqa: A004
 
 from sqlalchemy_file.exceptions import ObjectNotFoundError, StorageError
 from sqlalchemy_file.storage.clones import Clones
+from sqlalchemy_file.storage.retrying import OVERLOADED, pauses
+
+_UNANSWERED = (ChunkedEncodingError, ConnectionError, Timeout)
 
 
 def speaks_s3(driver: StorageDriver) -> bool:
@@ -28,8 +33,9 @@ def speaks_s3(driver: StorageDriver) -> bool:
 class S3Requests:
     """Requests about one bucket and its objects, from whichever thread."""
 
-    def __init__(self, container: Container) -> None:
-        self._clones = Clones(container, _prepare)
+    def __init__(self, container: Container, *, timeout: float | None, max_retries: int) -> None:
+        self._clones = Clones(container, _prepare, timeout=timeout)
+        self._max_retries = max_retries
         self._bucket = container.name
 
     @property
@@ -49,11 +55,41 @@ class S3Requests:
         headers: Mapping[str, str] | None = None,
         data: bytes | None = None,
         stream: bool = False,
+        repeatable: bool = False,
     ) -> Any:
         """Send a request about an object, or the bucket, and return the response of ``requests``.
 
-        Whatever its status is: `expect` judges it.
+        Whatever its status is: `expect` judges it. A request that does the same when it is
+        repeated is sent again after a while where the server is overloaded or does not answer.
         """
+        conditional = any(name.lower() == "if-none-match" for name in headers or ())
+        once = method == "POST" or conditional
+        waits = pauses(self._max_retries if repeatable or not once else 0)
+        while True:
+            failure = None
+            try:
+                answer = self._send(method, key, query, headers, data, stream)
+                if answer.status_code not in OVERLOADED:
+                    return answer
+            except _UNANSWERED as error:
+                failure = error
+            pause = next(waits, None)
+            if pause is not None:
+                sleep(pause)
+            elif failure is not None:
+                raise failure
+            else:
+                return answer
+
+    def _send(
+        self,
+        method: str,
+        key: str | None,
+        query: Mapping[str, str] | None,
+        headers: Mapping[str, str] | None,
+        data: bytes | None,
+        stream: bool,
+    ) -> Any:
         container = self._clones.get()
         driver: Any = container.driver
         # libcloud has no public names for these, and not all drivers lay them out alike.

@@ -1,0 +1,356 @@
+"""Objects in any filesystem of fsspec: FTP, SFTP, SMB, WebHDFS, s3fs, and whoever has one."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from datetime import UTC, datetime
+from functools import partial
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+from fsspec.implementations.dirfs import DirFileSystem
+from fsspec.spec import AbstractFileSystem
+
+from sqlalchemy_file.exceptions import (
+    DeletionError,
+    InvalidKeyError,
+    InvalidStorageError,
+    ObjectExistsError,
+    ObjectNotFoundError,
+    StorageError,
+)
+from sqlalchemy_file.storage.base import (
+    DEFAULT_CONCURRENCY,
+    Attributes,
+    ObjectInfo,
+    check_key,
+    checked_concurrency,
+)
+from sqlalchemy_file.storage.border import Border, sort_out, translated
+from sqlalchemy_file.storage.chunks import reader_of
+from sqlalchemy_file.storage.drafts import TEMPORARY
+from sqlalchemy_file.storage.fsspec_buckets import BUCKETS, Bucket
+from sqlalchemy_file.storage.fsspec_instances import Instances, exists_already, no_bucket
+
+if TYPE_CHECKING:
+    from typing import Self
+
+READ_SIZE = 1024 * 1024
+"""How many bytes are moved at a time."""
+
+WINDOW = 2 * 1024 * 1024
+"""How many bytes are asked for in one request."""
+
+_DATES = ("mtime", "LastModified", "last_modified", "modify", "updated", "created")
+_NO_SUCH = (FileNotFoundError, NotADirectoryError)
+
+
+class FsspecStorage:
+    """A folder, or a bucket and a prefix, in a filesystem of fsspec.
+
+    Filesystems that are stores of objects show one when it is complete; in any other it is
+    written under a hidden name in ``root`` and renamed. ``exclusive`` looks first; s3fs also
+    decides races. Attributes are kept by s3fs alone. ``list`` holds all keys in memory.
+
+    Each thread has a filesystem of its own, made from the arguments of the one given; those that
+    work on fsspec's event loop serve all threads. A forked process makes new ones.
+    """
+
+    def __init__(
+        self,
+        filesystem: Any,
+        *,
+        root: str | None = None,
+        concurrency: int = DEFAULT_CONCURRENCY,
+    ) -> None:
+        if isinstance(filesystem, DirFileSystem):
+            root = "/".join(filter(None, [filesystem.path, root]))
+            filesystem = filesystem.fs
+        if root is None:
+            raise InvalidStorageError(
+                "a filesystem of fsspec needs a root, such as root='/srv/uploads' or "
+                "root='bucket/prefix'; a DirFileSystem has one"
+            )
+        self._set_up(Instances.like(filesystem), str(filesystem._strip_protocol(root)), concurrency)
+
+    @classmethod
+    def of(cls, instances: Instances, root: str, concurrency: int) -> Self:
+        """Return the storage of filesystems that are made when they are needed."""
+        storage = cls.__new__(cls)
+        storage._set_up(instances, root, concurrency)
+        return storage
+
+    def _set_up(self, instances: Instances, root: str, concurrency: int) -> None:
+        protocol = instances.kind.protocol
+        self._protocols = {protocol} if isinstance(protocol, str) else set(protocol)
+        self._root = root if root.endswith("/") or not root else f"{root}/"
+        self._is_bucket = bool(self._protocols & BUCKETS)
+        if self._is_bucket and not root.strip("/"):
+            raise InvalidStorageError("the root in a store of objects begins with a bucket")
+        self._instances = instances
+        self.concurrency: int = checked_concurrency(concurrency)
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self._instances.kind.__name__}, root={self._root!r})"
+
+    def put(
+        self, key: str, content: BinaryIO, attributes: Attributes, *, exclusive: bool = False
+    ) -> ObjectInfo:
+        with Border(self._our_error, self._check(key)) as border:
+            filesystem = self._ready()
+            self._refuse_folder(filesystem, key, exclusive=exclusive)
+            read = partial(border.read_full, content)
+            if self._is_bucket:
+                bucket = Bucket(filesystem, self._protocols)
+                size = bucket.put(self._path(key), key, read, attributes, exclusive=exclusive)
+                kept = attributes if bucket.keeps_attributes else Attributes()
+                return ObjectInfo(key=key, size=size, attributes=kept)
+            size = self._put_by_draft(filesystem, key, read, exclusive=exclusive)
+            return ObjectInfo(key=key, size=size)
+
+    def stat(self, key: str) -> ObjectInfo:
+        with Border(self._our_error, self._check(key)):
+            return self._described(self._ready(), key)
+
+    def stream(self, key: str, start: int = 0, end: int | None = None) -> Iterator[bytes]:
+        with Border(self._our_error, self._check(key)):
+            filesystem, path = self._ready(), self._path(key)
+            size = self._described(filesystem, key).size
+            end = size if end is None else min(end, size)
+            if start >= end:
+                return
+            if end - start <= WINDOW:
+                data = filesystem.cat_file(path, start=start, end=end)
+                yield from (data[at : at + READ_SIZE] for at in range(0, len(data), READ_SIZE))
+                return
+            with filesystem.open(path, "rb", block_size=WINDOW) as file:
+                file.seek(start)
+                while start < end and (chunk := file.read(min(READ_SIZE, end - start))):
+                    start += len(chunk)
+                    yield chunk
+
+    def delete(self, keys: Sequence[str]) -> None:
+        valid, failures = sort_out(keys, self._check)
+        with Border(self._our_error):
+            filesystem = self._ready()
+            if self._is_bucket:
+                Bucket(filesystem, self._protocols).delete(
+                    {self._path(key): key for key in valid}, failures
+                )
+            else:
+                _delete_each(filesystem, {self._path(key): key for key in valid}, failures)
+        if failures:
+            raise DeletionError(
+                {key: translated(error, self._our_error, key) for key, error in failures.items()}
+            )
+
+    def copy(self, key: str, new_key: str) -> ObjectInfo:
+        self._check(new_key)
+        with Border(self._our_error, self._check(key)):
+            filesystem = self._ready()
+            found = self._described(filesystem, key)
+            if new_key == key:
+                return found
+            try:
+                self._copy_inside(filesystem, key, new_key)
+                return self._described(filesystem, new_key)
+            except NotImplementedError:  # this filesystem cannot
+                with reader_of(self.stream(key)) as content:
+                    return self.put(new_key, content, found.attributes)
+
+    def list(self, prefix: str = "", start_after: str | None = None) -> Iterator[ObjectInfo]:
+        folder = prefix.rpartition("/")[0]
+        if folder and not self._is_key(folder):
+            return
+        with Border(self._our_error):
+            found = [
+                _info(key, entry)
+                for key, entry in self._entries(folder)
+                if key.startswith(prefix) and key > (start_after or "")
+            ]
+            found.sort(key=lambda info: info.key)
+            yield from found
+
+    # --- paths
+
+    def _path(self, key: str) -> str:
+        return f"{self._root}{key}"
+
+    def _check(self, key: str) -> str:
+        if check_key(key).startswith(TEMPORARY):
+            raise InvalidKeyError(f"a key does not begin with {TEMPORARY!r} here", key=key)
+        return key
+
+    def _is_key(self, key: str) -> bool:
+        with suppress(InvalidKeyError):
+            return bool(self._check(key))
+        return False
+
+    def _entries(self, folder: str) -> Iterator[tuple[str, dict[str, Any]]]:
+        filesystem, above = self._ready(), self._root.lstrip("/")
+        path = self._path(folder).rstrip("/") or self._root
+        try:
+            found: dict[str, dict[str, Any]] = filesystem.find(path, detail=True)
+        except FileNotFoundError:
+            self._refuse_missing_bucket(filesystem, None)
+            return
+        for name, entry in found.items():
+            key = name.lstrip("/").removeprefix(above)
+            if entry.get("type") != "directory" and self._is_key(key):
+                yield key, entry
+
+    # --- files
+
+    def _put_by_draft(self, filesystem: Any, key: str, read: Any, *, exclusive: bool) -> int:
+        draft = f"{self._root}{TEMPORARY}{uuid.uuid4().hex}"
+        if self._root.strip("/"):
+            filesystem.makedirs(self._root.rstrip("/"), exist_ok=True)
+        try:
+            size = _write(filesystem, draft, read)
+            if exclusive:
+                self._refuse_folder(filesystem, key, exclusive=True)
+            self._publish(filesystem, draft, key)
+        except BaseException:
+            with suppress(Exception):
+                filesystem.rm_file(draft)
+            raise
+        return size
+
+    def _publish(self, filesystem: Any, draft: str, key: str) -> None:
+        path = self._path(key)
+        if "/" in key:
+            filesystem.makedirs(path.rpartition("/")[0], exist_ok=True)
+        try:
+            _move(filesystem, draft, path)
+        except Exception:
+            # Some servers rename over nothing that is there.
+            if not filesystem.exists(path) or not filesystem.exists(draft):
+                raise
+            filesystem.rm_file(path)
+            _move(filesystem, draft, path)
+
+    def _copy_inside(self, filesystem: Any, key: str, new_key: str) -> None:
+        self._refuse_folder(filesystem, new_key, exclusive=False)
+        if self._is_bucket:
+            filesystem.cp_file(self._path(key), self._path(new_key))
+            return
+        draft = f"{self._root}{TEMPORARY}{uuid.uuid4().hex}"
+        try:
+            filesystem.cp_file(self._path(key), draft)
+            self._publish(filesystem, draft, new_key)
+        except BaseException:
+            with suppress(Exception):
+                filesystem.rm_file(draft)
+            raise
+
+    def _refuse_folder(self, filesystem: Any, key: str, *, exclusive: bool) -> None:
+        if self._is_bucket and not exclusive:
+            return
+        try:
+            found = filesystem.info(self._path(key))
+        except _NO_SUCH:
+            return
+        if found.get("type") != "directory":
+            if exclusive:
+                raise exists_already(key)
+        elif not self._is_bucket:
+            raise StorageError("other objects lie below this key, as in a folder", key=key)
+
+    def _described(self, filesystem: Any, key: str) -> ObjectInfo:
+        if self._is_bucket:
+            described = Bucket(filesystem, self._protocols).stat(self._path(key), key)
+            if described is not None:
+                return described
+        found = filesystem.info(self._path(key))
+        if found.get("type") == "directory":
+            raise ObjectNotFoundError(key=key)
+        return _info(key, found)
+
+    # --- the filesystem, and its errors
+
+    def _ready(self) -> Any:
+        filesystem = self._instances.get()
+        self._instances.forget_listings(filesystem)
+        return filesystem
+
+    def _refuse_missing_bucket(self, filesystem: Any, key: str | None) -> None:
+        if not self._is_bucket:
+            return
+        try:
+            filesystem.info(self._root.lstrip("/").partition("/")[0])
+        except FileNotFoundError:
+            raise no_bucket(key) from None
+
+    def _our_error(self, error: Exception, key: str | None) -> StorageError:
+        if isinstance(error, _NO_SUCH):
+            try:
+                self._refuse_missing_bucket(self._instances.get(), key)
+            except StorageError as missing:
+                return missing
+            except Exception:  # noqa: BLE001, S110  the first error says more
+                pass
+            return ObjectNotFoundError(key=key)
+        if isinstance(error, FileExistsError):
+            return ObjectExistsError("something is stored there already", key=key)
+        if isinstance(error, NotImplementedError):
+            return StorageError("this filesystem of fsspec cannot do that", key=key)
+        return StorageError(self._instances.told(error), key=key)
+
+
+def _write(filesystem: Any, path: str, read: Any) -> int:
+    size = 0
+    with filesystem.open(path, "wb") as file:
+        while chunk := read(READ_SIZE):
+            file.write(chunk)
+            size += len(chunk)
+    return size
+
+
+def _move(filesystem: Any, path: str, new_path: str) -> None:
+    if type(filesystem).mv is not AbstractFileSystem.mv:
+        filesystem.mv(path, new_path)
+        return
+    # fsspec's own would take brackets and asterisks in a key for a pattern.
+    filesystem.cp_file(path, new_path)
+    filesystem.rm_file(path)
+
+
+def _delete_each(filesystem: Any, paths: dict[str, str], failures: dict[str, Exception]) -> None:
+    for path, key in paths.items():
+        try:
+            with suppress(*_NO_SUCH):
+                filesystem.rm_file(path)
+        except Exception as error:  # noqa: BLE001  one failure must not spare the others
+            # Not every filesystem says by its error that nothing was there.
+            if _is_there(filesystem, path):
+                failures[key] = error
+
+
+def _is_there(filesystem: Any, path: str) -> bool:
+    try:
+        return bool(filesystem.exists(path))
+    except Exception:  # noqa: BLE001  the first error says more
+        return True
+
+
+def _info(key: str, entry: dict[str, Any]) -> ObjectInfo:
+    date = next((entry[name] for name in _DATES if entry.get(name)), None)
+    etag = entry.get("ETag") or entry.get("etag")
+    return ObjectInfo(
+        key=key,
+        size=int(entry.get("size") or 0),
+        last_modified=_date(date),
+        etag=str(etag).strip('"') if etag else None,
+    )
+
+
+def _date(value: Any) -> datetime | None:
+    if isinstance(value, int | float):
+        return datetime.fromtimestamp(value, UTC)
+    if isinstance(value, str):
+        with suppress(ValueError):
+            value = datetime.fromisoformat(value)
+    if not isinstance(value, datetime):
+        return None
+    return value if value.tzinfo else value.replace(tzinfo=UTC)
