@@ -19,12 +19,17 @@ from sqlalchemy_file.ledger.columns import FileColumns, file_field
 from sqlalchemy_file.ledger.installing import fed_tables, look, mend
 
 try:
+    from alembic import util
     from alembic.autogenerate import comparators, renderers
     from alembic.autogenerate.api import AutogenContext
     from alembic.operations import MigrateOperation, Operations
     from alembic.operations import ops as alembic_ops
 except ImportError as error:
     raise MissingExtraError("sqlalchemy_file.integrations.alembic", "alembic") from error
+
+# Alembic's own comparison must have been made. Before 1.18 what is registered later runs later.
+_priorities: Any = getattr(util, "DispatchPriority", None)
+_LAST: dict[str, Any] = {} if _priorities is None else {"priority": _priorities.LAST}
 
 __all__ = ["CreateFileTriggersOp", "DropFileTriggersOp", "ensure_triggers", "render_item"]
 
@@ -153,7 +158,7 @@ def _render(context: AutogenContext, operation: _FileTriggersOp) -> str:
     return f"op.{operation.name}({', '.join(parts)})"
 
 
-@comparators.dispatch_for("schema")
+@comparators.dispatch_for("schema", **_LAST)
 def _compare(context: AutogenContext, upgrade_ops: Any, schemas: Any) -> None:
     drops: list[MigrateOperation] = []
     creates: list[MigrateOperation] = []
