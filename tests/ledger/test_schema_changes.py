@@ -151,6 +151,19 @@ def test_triggers_dropped_or_out_of_date_are_told_and_mended(engine: Engine) -> 
         assert _mended(schema, connection)
 
 
+def test_a_table_that_has_no_file_columns_any_more_loses_its_triggers(engine: Engine) -> None:
+    schema = Schema()
+    fill(engine, schema, body=record("s/a"))
+    later = Schema()
+    later.metadata.remove(later.letter)
+    Table("letter", later.metadata, Column("id", Integer, primary_key=True))
+    with engine.begin() as connection:
+        assert ("letter", "out of date") in later.problems(connection)
+        assert _mended(later, connection)
+        run(connection, "DELETE FROM letter")
+        assert later.released(connection) == []
+
+
 def test_triggers_disabled_are_told_and_mended(postgresql: Engine) -> None:
     schema = Schema()
     fill(postgresql, schema, body=record("s/a"))

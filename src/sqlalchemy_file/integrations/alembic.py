@@ -17,6 +17,7 @@ from sqlalchemy_file.exceptions import LedgerError, MissingExtraError
 from sqlalchemy_file.ledger import Ledger, ledger_of
 from sqlalchemy_file.ledger.columns import FileColumns, file_field
 from sqlalchemy_file.ledger.installing import fed_tables, look, mend
+from sqlalchemy_file.ledger.triggers import kind_of
 
 try:
     from alembic import util
@@ -173,7 +174,23 @@ def _compare(context: AutogenContext, upgrade_ops: Any, schemas: Any) -> None:
                 creates.append(
                     CreateFileTriggersOp(new.table, new.columns, schema=new.schema, **options)
                 )
+    _leave_indexes_alone(upgrade_ops)
     upgrade_ops.ops[:] = [*drops, *upgrade_ops.ops, *creates]
+
+
+def _leave_indexes_alone(upgrade_ops: Any) -> None:
+    """Take out the removal of indexes that the ledger keeps itself, and no metadata knows."""
+    for table in [each for each in upgrade_ops.ops if isinstance(each, alembic_ops.ModifyTableOps)]:
+        table.ops[:] = [
+            each
+            for each in table.ops
+            if not (
+                isinstance(each, alembic_ops.DropIndexOp)
+                and kind_of(str(each.index_name)) == "index"
+            )
+        ]
+        if not table.ops:
+            upgrade_ops.ops.remove(table)
 
 
 def _differences(
