@@ -162,7 +162,8 @@ def _reader(ledger: Place) -> Trigger:
     body = f"{note(ledger, ())}{_READER}"
     name = trigger_name("paths", ledger, body)
     signature = f"{qualified(Place(ledger.schema, name))}(value text)"
-    create = _function(signature, "text[]", "IMMUTABLE PARALLEL SAFE", body)
+    # Not PARALLEL SAFE: a worker cannot begin the subtransaction that EXCEPTION needs.
+    create = _function(signature, "text[]", "IMMUTABLE COST 10000", body)
     return Trigger(ledger, "paths", name, (create,))
 
 
