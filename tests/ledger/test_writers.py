@@ -65,13 +65,10 @@ def test_the_orm_writes_into_it_too(engine: Engine) -> None:
         session.commit()
         first = note.file.path
         note.file = File(b"two")
-        session.commit()
-        second = note.file.path
-        session.delete(note)
-        session.commit()
+        session.flush()
         assert ledger_of(Base.metadata) is LEDGER
-        query = select(LEDGER.releases.c.path).order_by(LEDGER.releases.c.id)
-        assert session.scalars(query).all() == [first, second]
+        assert session.scalars(select(LEDGER.releases.c.path)).all() == [first]
+        session.commit()
 
 
 def test_what_is_rolled_back_was_not_released(engine: Engine) -> None:

@@ -17,14 +17,20 @@ from sqlalchemy_file.exceptions import LedgerError, MissingExtraError
 from sqlalchemy_file.ledger import Ledger, ledger_of
 from sqlalchemy_file.ledger.columns import FileColumns, file_field
 from sqlalchemy_file.ledger.installing import fed_tables, look, mend
+from sqlalchemy_file.ledger.triggers import kind_of
 
 try:
+    from alembic import util
     from alembic.autogenerate import comparators, renderers
     from alembic.autogenerate.api import AutogenContext
     from alembic.operations import MigrateOperation, Operations
     from alembic.operations import ops as alembic_ops
 except ImportError as error:
     raise MissingExtraError("sqlalchemy_file.integrations.alembic", "alembic") from error
+
+# Alembic's own comparison must have been made. Before 1.18 what is registered later runs later.
+_priorities: Any = getattr(util, "DispatchPriority", None)
+_LAST: dict[str, Any] = {} if _priorities is None else {"priority": _priorities.LAST}
 
 __all__ = ["CreateFileTriggersOp", "DropFileTriggersOp", "ensure_triggers", "render_item"]
 
@@ -153,7 +159,7 @@ def _render(context: AutogenContext, operation: _FileTriggersOp) -> str:
     return f"op.{operation.name}({', '.join(parts)})"
 
 
-@comparators.dispatch_for("schema")
+@comparators.dispatch_for("schema", **_LAST)
 def _compare(context: AutogenContext, upgrade_ops: Any, schemas: Any) -> None:
     drops: list[MigrateOperation] = []
     creates: list[MigrateOperation] = []
@@ -168,7 +174,23 @@ def _compare(context: AutogenContext, upgrade_ops: Any, schemas: Any) -> None:
                 creates.append(
                     CreateFileTriggersOp(new.table, new.columns, schema=new.schema, **options)
                 )
+    _leave_indexes_alone(upgrade_ops)
     upgrade_ops.ops[:] = [*drops, *upgrade_ops.ops, *creates]
+
+
+def _leave_indexes_alone(upgrade_ops: Any) -> None:
+    """Take out the removal of indexes that the ledger keeps itself, and no metadata knows."""
+    for table in [each for each in upgrade_ops.ops if isinstance(each, alembic_ops.ModifyTableOps)]:
+        table.ops[:] = [
+            each
+            for each in table.ops
+            if not (
+                isinstance(each, alembic_ops.DropIndexOp)
+                and kind_of(str(each.index_name)) == "index"
+            )
+        ]
+        if not table.ops:
+            upgrade_ops.ops.remove(table)
 
 
 def _differences(

@@ -11,15 +11,16 @@ and ``mariadb`` (with ``cascades``) write them; ``naming`` tells which paths row
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from sqlalchemy import Column, Connection, MetaData, Table, event
 
 from sqlalchemy_file.exceptions import LedgerError
-from sqlalchemy_file.ledger.columns import FileColumns, released_columns
+from sqlalchemy_file.ledger.columns import FileColumns, all_file_columns, released_columns
 from sqlalchemy_file.ledger.installing import DATABASES, Problem, State, look, mend, problems_of
 from sqlalchemy_file.ledger.naming import named_paths
-from sqlalchemy_file.ledger.tables import releases_table, state_table
+from sqlalchemy_file.ledger.tables import IN_INFO, releases_table, state_table
 
 __all__ = ["Ledger", "LedgerError", "Problem", "ledger_of", "named_paths"]
 
@@ -28,7 +29,8 @@ class Ledger:
     """The ledger of one metadata: its tables, and the triggers that fill them.
 
     ``create_all`` makes both from now on, for every table that the metadata has by then.
-    ``schema`` is that of the two tables. ``indexed=True`` also indexes the paths that rows name.
+    ``schema`` is that of the two tables. ``indexed=True`` also makes indexes on the paths that
+    rows name, on PostgreSQL: elsewhere no index holds the several paths of a row.
     """
 
     def __init__(
@@ -40,7 +42,7 @@ class Ledger:
         self.indexed = indexed
         self.releases: Table = releases_table(metadata, schema)
         self.state: Table = state_table(metadata, schema)
-        metadata.info[_IN_INFO] = self
+        metadata.info[IN_INFO] = self
         event.listen(metadata, "after_create", self._after_create)
         event.listen(metadata, "before_drop", self._before_drop)
         event.listen(metadata, "after_drop", self._after_drop)
@@ -54,7 +56,7 @@ class Ledger:
         return [
             FileColumns(
                 table.name,
-                tuple(each.name for each in columns),
+                _names(columns),
                 connection.schema_for_object(table),
             )
             for table, columns in self.file_tables()
@@ -89,8 +91,28 @@ class Ledger:
         return self._look(connection).stale
 
     def _look(self, connection: Connection, *, is_wanted: bool = True) -> State:
-        schema = connection.schema_for_object(self.releases)
-        return look(connection, schema, self.released_columns(connection), is_wanted=is_wanted)
+        schema_of = connection.schema_for_object
+        indexed = dict(self._indexed())
+        released = dict(self.file_tables())
+        tables: list[FileColumns] = []
+        others: list[FileColumns] = []
+        for table in self.metadata.tables.values():
+            columns = _names(released.get(table, ()))
+            files = FileColumns(
+                table.name, columns, schema_of(table), _names(indexed.get(table, ()))
+            )
+            (tables if files.columns or files.indexed else others).append(files)
+        return look(
+            connection,
+            schema_of(self.releases),
+            tables,
+            others=others,
+            is_wanted=is_wanted,
+            has_indexes=True,
+        )
+
+    def _indexed(self) -> list[tuple[Table, tuple[Column[Any], ...]]]:
+        return list(all_file_columns(self.metadata)) if self.indexed else []
 
     def _after_create(self, target: MetaData, connection: Connection, **options: Any) -> None:
         if _is_known(connection):
@@ -110,11 +132,12 @@ class Ledger:
 
 def ledger_of(metadata: MetaData) -> Ledger | None:
     """Return the ledger that was added to a metadata, or None."""
-    ledger: Ledger | None = metadata.info.get(_IN_INFO)
+    ledger: Ledger | None = metadata.info.get(IN_INFO)
     return ledger
 
 
-_IN_INFO = "sqlalchemy_file.ledger"
+def _names(columns: Iterable[Column[Any]]) -> tuple[str, ...]:
+    return tuple(column.name for column in columns)
 
 
 def _is_known(connection: Connection) -> bool:

@@ -16,12 +16,14 @@ from sqlalchemy_file.types import FileField
 class FileColumns:
     """The file columns of one table whose released objects the ledger notes, by plain names.
 
-    ``schema`` is the one that the connection means, or None for its default.
+    ``schema`` is the one that the connection means, or None for its default. ``indexed`` are the
+    columns whose paths are to be indexed.
     """
 
     table: str
     columns: tuple[str, ...]
     schema: str | None = None
+    indexed: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         return f"{self.schema}.{self.table}" if self.schema else self.table

@@ -66,37 +66,50 @@ def look(
     schema: str | None,
     tables: Sequence[FileColumns],
     *,
+    others: Sequence[FileColumns] = (),
     is_wanted: bool = True,
+    has_indexes: bool = False,
 ) -> State:
     """Compare the triggers in the catalog with those that these tables need.
 
-    With ``is_wanted=False`` they need none, and what is there is out of date.
+    ``others`` are tables that need none; with ``is_wanted=False`` no table does. What they have
+    is out of date. Indexes are looked at with ``has_indexes`` only.
     """
     database = database_of(connection)
     ledger: Place | None = database.place(connection, RELEASES, schema)
     places = [(database.place(connection, each.table, each.schema), each) for each in tables]
     state = State(ledger, {where: each for where, each in places if where is not None})
     state.absent = [each for where, each in places if where is None]
-    feeds = []
-    for where, each in places:
-        if where is not None:
-            names = database.columns(connection, where)
-            state.without += [(each, name) for name in each.columns if name not in names]
-            present = tuple(name for name in each.columns if name in names)
-            feeds.append((where, replace(each, columns=present)))
+    feeds = [(where, _present(connection, state, where)) for where in state.places]
     wanted: list[Trigger] = []
     if ledger is not None and is_wanted:
-        feeding = [feed for feed in feeds if feed[1].columns]
+        feeding = [(where, each) for where, each in feeds if each.columns or each.indexed]
         wanted = list(database.wanted(connection, ledger, feeding))
-    _compare(state, wanted, list(database.found(connection)), set(state.places))
+    found = [each for each in database.found(connection) if has_indexes or each.kind != "index"]
+    names = {each.place.table for each in found}
+    resting = [each for each in others if each.table in names]
+    known = {database.place(connection, each.table, each.schema) for each in resting}
+    _compare(state, wanted, found, known | set(state.places))
     return state
+
+
+def _present(connection: Connection, state: State, where: Place) -> FileColumns:
+    """Return those columns that the database has, and note those that it lacks."""
+    files = state.places[where]
+    names = database_of(connection).columns(connection, where)
+    state.without += [(files, name) for name in files.columns if name not in names]
+    return replace(
+        files,
+        columns=tuple(name for name in files.columns if name in names),
+        indexed=tuple(name for name in files.indexed if name in names),
+    )
 
 
 def _compare(
     state: State, wanted: Sequence[Trigger], present: Sequence[Found], known: set[Place | None]
 ) -> None:
     awaited = {(each.place, each.name): each for each in wanted}
-    known = known | {each.place for each in wanted} | {state.ledger}
+    known = known | {each.place for each in wanted}
     for each in present:
         trigger = awaited.pop((each.place, each.name), None)
         if trigger is not None:
@@ -142,14 +155,17 @@ def _is_default(connection: Connection, place: Place) -> bool:
 
 def mend(connection: Connection, state: State) -> None:
     """Drop what is out of date or does not work, create what is missing."""
-    for old in sorted(state.obsolete, key=lambda each: each.kind == "paths"):
+    for old in state.obsolete:
         execute(connection, old.drop)
     for old, new in state.faulty:
         execute(connection, old.repair or (*old.drop, *new.create))
     for new in state.missing:
         execute(connection, new.create)
-    if state.ledger is not None:
-        execute(connection, list(database_of(connection).leftovers(connection, state.ledger)))
+    while state.ledger is not None:  # what one of them used may be left over in turn
+        unused = list(database_of(connection).leftovers(connection, state.ledger))
+        if not unused:
+            break
+        execute(connection, unused)
 
 
 def problems_of(state: State, schema: str | None) -> Iterator[Problem]:
@@ -168,7 +184,7 @@ def problems_of(state: State, schema: str | None) -> Iterator[Problem]:
         yield Problem(str(each.place), "out of date", message)
     for new in state.missing:
         if (new.place, new.kind) not in replaced:
-            message = f"the trigger for {new.kind.upper()} is missing; {_ADVICE}"
+            message = f"{_what(new)} is missing; {_ADVICE}"
             yield Problem(str(new.place), "missing trigger", message)
     for each, _ in state.faulty:
         message = f"the trigger {each.name} does not work: {each.fault}; {_ADVICE}"
@@ -180,6 +196,11 @@ def problems_of(state: State, schema: str | None) -> Iterator[Problem]:
             "metadata, or drop the trigger"
         )
         yield Problem(str(each.place), "unknown table", message)
+
+
+def _what(piece: Trigger) -> str:
+    other = {"paths": "the function that reads paths", "index": "an index on the paths"}
+    return other.get(piece.kind, f"the trigger for {piece.kind.upper()}")
 
 
 def database_of(connection: Connection) -> ModuleType:

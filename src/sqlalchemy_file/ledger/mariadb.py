@@ -51,6 +51,7 @@ def wanted(
     connection: Connection, ledger: Place, feeds: Sequence[tuple[Place, FileColumns]]
 ) -> Iterator[Trigger]:
     """Yield the triggers that these tables need, and those of the ancestors they cascade from."""
+    feeds = [feed for feed in feeds if feed[1].columns]
     for where, files in feeds:
         for kind in ("update", "delete"):
             body = _body(kind, ledger, files.columns)

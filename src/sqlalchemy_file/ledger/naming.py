@@ -7,15 +7,30 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Column, Connection, MetaData, Text, cast, or_, select
+from sqlalchemy import (
+    Column,
+    Connection,
+    MetaData,
+    Table,
+    Text,
+    cast,
+    literal,
+    literal_column,
+    or_,
+    select,
+)
+from sqlalchemy.dialects.postgresql import ARRAY
 
+from sqlalchemy_file.ledger import postgresql
 from sqlalchemy_file.ledger.columns import all_file_columns
+from sqlalchemy_file.ledger.tables import IN_INFO
 from sqlalchemy_file.records import paths_of
 
 if TYPE_CHECKING:
     from sqlalchemy_file.ledger import Ledger
 
 _SCANNED_AT_ONCE = 50
+_LOOKED_UP_AT_ONCE = 1000
 
 
 def named_paths(
@@ -28,10 +43,43 @@ def named_paths(
     tables = metadata if isinstance(metadata, MetaData) else metadata.metadata
     wanted = sorted(set(paths))
     found: set[str] = set()
-    for _, columns in all_file_columns(tables):
-        for column in columns:
-            found |= _scanned(connection, column, wanted)
+    for table, columns in all_file_columns(tables):
+        for column in columns if wanted else ():
+            indexed = _indexed(connection, tables, table, column)
+            if indexed is not None:
+                found |= _looked_up(connection, column, indexed, wanted)
+            else:
+                found |= _scanned(connection, column, wanted)
     return found
+
+
+def _indexed(
+    connection: Connection, metadata: MetaData, table: Table, column: Column[Any]
+) -> str | None:
+    """Return the indexed expression for a column, or None where the table has to be scanned."""
+    ledger = metadata.info.get(IN_INFO)
+    if ledger is None or not ledger.indexed or connection.dialect.name != "postgresql":
+        return None
+    schema_of = connection.schema_for_object
+    releases = postgresql.place(connection, ledger.releases.name, schema_of(ledger.releases))
+    where = postgresql.place(connection, table.name, schema_of(table))
+    if releases is None or where is None:
+        return None
+    return postgresql.paths_index(connection, releases, where, column.name)
+
+
+def _looked_up(
+    connection: Connection, column: Column[Any], indexed: str, wanted: list[str]
+) -> set[str]:
+    found: set[str] = set()
+    text = cast(column, Text)
+    for start in range(0, len(wanted), _LOOKED_UP_AT_ONCE):
+        batch = wanted[start : start + _LOOKED_UP_AT_ONCE]
+        names = literal(batch, ARRAY(Text))
+        matching = literal_column(indexed, ARRAY(Text)).overlap(names)
+        for raw in connection.execute(select(text).where(matching)).scalars():
+            found.update(_paths_in(raw))
+    return found.intersection(wanted)
 
 
 def _scanned(connection: Connection, column: Column[Any], wanted: list[str]) -> set[str]:

@@ -49,9 +49,13 @@ def wanted(
 ) -> Iterator[Trigger]:
     """Yield the function that reads paths, and the triggers that these tables need."""
     reader = _reader(ledger)
-    yield reader
+    if feeds:
+        yield reader
     own = {where for where, _ in feeds}
     for where, files in feeds:
+        yield from _indexes(ledger, reader, where, files.indexed)
+        if not files.columns:
+            continue
         body = _body(ledger, reader, files.columns)
         function = Place(where.schema, trigger_name("released", where, body))
         create = (
@@ -88,17 +92,46 @@ def found(connection: Connection) -> Iterator[Found]:
             repair,
             row.is_inherited,
         )
+    for row in connection.execute(_INDEXES).all():
+        drop = (f"DROP INDEX IF EXISTS {quoted(row.schema)}.{quoted(row.index_name)}",)
+        fault = None if row.is_valid else "it was not built to its end"
+        yield Found(Place(row.schema, row.name), row.index_name, drop, "", fault)
     for row in connection.execute(_READERS).all():
-        drop = (f"DROP FUNCTION IF EXISTS {quoted(row.schema)}.{quoted(row.name)}(text)",)
-        ledger = read_note(row.body).get("ledger", "")
-        yield Found(Place(row.schema, ledger.partition(".")[2]), row.name, drop, row.body)
+        place = read_note(row.body).get("ledger", "").removeprefix(f"{row.schema}.")
+        yield Found(Place(row.schema, place), row.name, (), row.body)
 
 
 def leftovers(connection: Connection, ledger: Place) -> Iterator[str]:
-    """Yield the SQL that drops functions of this ledger which no trigger uses any more."""
-    for row in connection.execute(_UNUSED).all():
-        if read_note(row.body).get("ledger") == str(ledger):
-            yield f"DROP FUNCTION IF EXISTS {quoted(row.schema)}.{quoted(row.name)}()"
+    """Yield the SQL that drops functions of this ledger which nothing uses any more."""
+    for query, parameters in ((_UNUSED, ""), (_UNREAD, "text")):
+        for row in connection.execute(query).all():
+            if read_note(row.body).get("ledger") == str(ledger):
+                function = qualified(Place(row.schema, row.name))
+                yield f"DROP FUNCTION IF EXISTS {function}({parameters})"
+
+
+def paths_index(connection: Connection, ledger: Place, where: Place, column: str) -> str | None:
+    """Return the expression that is indexed for a column, or None if the index is not there."""
+    index = next(_indexes(ledger, _reader(ledger), where, (column,)))
+    query = text("SELECT 1 FROM pg_index WHERE indexrelid = to_regclass(:name) AND indisvalid")
+    name = qualified(Place(where.schema, index.name))
+    if connection.execute(query, {"name": name}).first() is None:
+        return None
+    return _read(ledger, _reader(ledger), column)
+
+
+def _indexes(
+    ledger: Place, reader: Trigger, where: Place, names: Sequence[str]
+) -> Iterator[Trigger]:
+    for column in names:
+        expression = _read(ledger, reader, column)
+        name = trigger_name("index", where, expression)
+        create = f"CREATE INDEX {quoted(name)} ON {qualified(where)} USING gin (({expression}))"
+        yield Trigger(where, "index", name, (create,))
+
+
+def _read(ledger: Place, reader: Trigger, column: str) -> str:
+    return f"{qualified(Place(ledger.schema, reader.name))}({quoted(column)}::text)"
 
 
 def quoted(name: str) -> str:
@@ -129,7 +162,8 @@ def _reader(ledger: Place) -> Trigger:
     body = f"{note(ledger, ())}{_READER}"
     name = trigger_name("paths", ledger, body)
     signature = f"{qualified(Place(ledger.schema, name))}(value text)"
-    create = _function(signature, "text[]", "IMMUTABLE PARALLEL SAFE", body)
+    # Not PARALLEL SAFE: a worker cannot begin the subtransaction that EXCEPTION needs.
+    create = _function(signature, "text[]", "IMMUTABLE COST 10000", body)
     return Trigger(ledger, "paths", name, (create,))
 
 
@@ -235,6 +269,21 @@ _READERS: Any = text(f"""
 SELECT n.nspname AS schema, p.proname AS name, p.prosrc AS body
 FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace
 WHERE left(p.proname, {len(PREFIX) + 7}) = '{PREFIX}paths_v'""")
+
+_INDEXES: Any = text(f"""
+SELECT n.nspname AS schema, t.relname AS name, c.relname AS index_name, i.indisvalid AS is_valid
+FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid JOIN pg_class t ON t.oid = i.indrelid
+JOIN pg_namespace n ON n.oid = t.relnamespace
+WHERE left(c.relname, {len(PREFIX) + 7}) = '{PREFIX}index_v'""")
+
+_UNREAD: Any = text(f"""
+SELECT n.nspname AS schema, p.proname AS name, p.prosrc AS body
+FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace
+WHERE left(p.proname, {len(PREFIX) + 7}) = '{PREFIX}paths_v'
+AND NOT EXISTS (SELECT FROM pg_depend d
+                WHERE d.refobjid = p.oid AND d.refclassid = 'pg_proc'::regclass)
+AND NOT EXISTS (SELECT FROM pg_proc u WHERE left(u.proname, {len(PREFIX) + 10}) =
+                '{PREFIX}released_v' AND strpos(u.prosrc, p.proname) > 0)""")
 
 _UNUSED: Any = text(f"""
 SELECT n.nspname AS schema, p.proname AS name, p.prosrc AS body

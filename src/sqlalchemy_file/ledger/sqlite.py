@@ -35,6 +35,8 @@ def wanted(
 ) -> Iterator[Trigger]:
     """Yield the triggers that these tables need."""
     for where, files in feeds:
+        if not files.columns:
+            continue
         if where.schema != ledger.schema:
             raise LedgerError(
                 f"{where}: triggers of SQLite write into their own database file only, and the "

@@ -23,6 +23,9 @@ from sqlalchemy.sql.functions import FunctionElement
 RELEASES = "sqlalchemy_file_release"
 STATE = "sqlalchemy_file_state"
 
+IN_INFO = "sqlalchemy_file.ledger"
+"""Where a metadata keeps its ledger."""
+
 
 def releases_table(metadata: MetaData, schema: str | None = None) -> Table:
     """Make the table of released paths: one row for each path that a row no longer names.

@@ -75,7 +75,8 @@ def kind_of(name: str) -> str | None:
 def note(ledger: Place, columns: Sequence[str]) -> str:
     """Return a comment for a trigger's body, so that the catalog tells what it was made for."""
     text = json.dumps({"ledger": str(ledger), "columns": list(columns)})
-    return f"/*sqlalchemy-file {text.replace('*/', '*' + chr(92) + 'u002f')}*/"
+    # Without asterisks, for a name must not end the comment, nor open another inside it.
+    return f"/*sqlalchemy-file {text.replace('*', chr(92) + 'u002a')}*/"
 
 
 def read_note(body: str) -> dict[str, Any]:
