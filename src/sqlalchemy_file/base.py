@@ -81,6 +81,3 @@ class BaseFile(dict[str, Any]):
 
     def _freeze(self) -> None:
         object.__setattr__(self, "_frozen", True)
-
-    def _thaw(self) -> None:
-        object.__setattr__(self, "_frozen", False)

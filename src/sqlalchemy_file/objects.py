@@ -40,12 +40,18 @@ class Upload:
     content: Content
     storage_name: str
     key: str
+    path: str
     attributes: Attributes
     exclusive: bool
 
     @property
     def storage(self) -> Storage:
         return StorageManager.storage(self.storage_name)
+
+    def public_url(self) -> str | None:
+        """Return the permanent public address that it will have, if any."""
+        address_of = getattr(self.storage, "public_url", None)  # isinstance() of a protocol is slow
+        return None if address_of is None else cast("str | None", address_of(self.key))
 
     def run(self) -> StoredObject:
         """Store it from this thread."""
@@ -78,8 +84,7 @@ class Upload:
             raise StorageError(str(error), storage=self.storage_name, key=self.key) from error
 
     def _stored(self, measured: Measured) -> StoredObject:
-        path = StorageManager.path(self.storage_name, self.key)
-        return StoredObject(self.key, path, measured.size, measured.checksum)
+        return StoredObject(self.key, self.path, measured.size, measured.checksum)
 
 
 def fresh_key(neighbour: str = "") -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from sqlalchemy import Column, Table
 from sqlalchemy.sql.elements import BindParameter, ClauseElement, Null
@@ -16,8 +16,7 @@ from sqlalchemy_file.tracking.tables import FileTable, file_table
 Parameters = list[dict[str, Any]]
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
+class Place(NamedTuple):
     """Where one value stands: in a parameter set, in ``values(...)``, or in one of its rows."""
 
     kind: Literal["parameter", "inline", "multi"]
@@ -25,8 +24,7 @@ class Place:
     key: Any
 
 
-@dataclass(frozen=True, slots=True)
-class Given:
+class Given(NamedTuple):
     """A value for one file column of one row."""
 
     column: Column[Any]
