@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import BinaryIO, cast
+from typing import BinaryIO, NamedTuple, cast
 
 from uuid_utils import uuid7
 
@@ -19,8 +19,7 @@ from sqlalchemy_file.storage import (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class StoredObject:
+class StoredObject(NamedTuple):
     """One object that was just stored. ``size`` is in bytes, of what was really read."""
 
     key: str
@@ -29,7 +28,7 @@ class StoredObject:
     checksum: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Upload:
     """One object about to be stored: all of a content, under a key.
 

@@ -10,6 +10,7 @@ from sqlalchemy import Column, Table
 from sqlalchemy.sql.elements import BindParameter, ClauseElement, Null
 
 from sqlalchemy_file.exceptions import UnsupportedStatementError
+from sqlalchemy_file.file import File
 from sqlalchemy_file.tracking.reading import entity_of
 from sqlalchemy_file.tracking.tables import FileTable, file_table
 
@@ -77,6 +78,8 @@ def rows_given(statement: Any, target: FileTable, parameters: Parameters) -> lis
 
 def literal(value: Any, column: Column[Any]) -> Any:
     """Return the Python value of an expression, or raise if only the database knows it."""
+    if isinstance(value, File):
+        return value
     if isinstance(value, BindParameter):
         return value.effective_value
     if value is None or isinstance(value, Null):
