@@ -13,7 +13,7 @@ from sqlalchemy_file.file import File
 
 def open_file(**keys: Any) -> BaseFile:
     file = BaseFile()
-    file._thaw()
+    file._frozen = False
     file.update(keys)
     return file
 

@@ -18,6 +18,8 @@ class BaseFile(dict[str, Any]):
     _frozen: bool = True  # what rows load is saved, and costs nothing to set
 
     def __getattr__(self, name: str) -> Any:
+        if name.startswith("_"):
+            raise AttributeError(name)
         try:
             return self[name]
         except KeyError:
@@ -81,6 +83,3 @@ class BaseFile(dict[str, Any]):
 
     def _freeze(self) -> None:
         object.__setattr__(self, "_frozen", True)
-
-    def _thaw(self) -> None:
-        object.__setattr__(self, "_frozen", False)

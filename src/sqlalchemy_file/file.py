@@ -21,7 +21,7 @@ from sqlalchemy_file.detection import HEAD_SIZE, UNKNOWN, decide, detect, essenc
 from sqlalchemy_file.exceptions import ContentSpentError
 from sqlalchemy_file.naming import clean_filename, guess_type
 from sqlalchemy_file.objects import StoredObject, Upload, fresh_key, public_url
-from sqlalchemy_file.records import own_path, relocated
+from sqlalchemy_file.records import described_extra, own_path, relocated, snapshot
 from sqlalchemy_file.storage import Attributes, StorageManager, StoredFile
 from sqlalchemy_file.storage.attributes import attributes_of
 
@@ -56,19 +56,19 @@ class File(BaseFile):
         storage: str | None = None,
         **extra_keys: Any,
     ) -> None:
-        super().__init__()
-        self._thaw()
-        self._storage = storage
-        self._content = given_content(content, content_path)
-        name = filename or given_name(content, content_path)
+        kept = given_content(content, content_path)
+        name = clean_filename(filename or given_name(content, content_path))
         declared = essence(content_type or upload_attribute(content, "content_type"))
-        self.update({key: extra_keys[key] for key in extra_keys.keys() - _SET_BY_SAVING})
-        self["content_path"] = None if content_path is None else str(content_path)
-        self["filename"] = clean_filename(name)
-        self["declared_content_type"] = declared
-        self["content_type"] = declared or guess_type(self["filename"]) or UNKNOWN
-        self["size"] = self._content.size()
-        self["files"] = []
+        super().__init__(
+            {key: value for key, value in extra_keys.items() if key not in _SET_BY_SAVING},
+            content_path=None if content_path is None else str(content_path),
+            filename=name,
+            declared_content_type=declared,
+            content_type=declared or guess_type(name) or UNKNOWN,
+            size=kept.size(),
+            files=[],
+        )
+        vars(self).update(_frozen=False, _content=kept, _storage=storage)
 
     @property
     def saved(self) -> bool:
@@ -141,9 +141,9 @@ class File(BaseFile):
         self, extra: Mapping[str, Any] | None, headers: Mapping[str, str] | None
     ) -> None:
         """Take a field's options for the storage, where this file has none of its own."""
-        self._undo = self._undo or (_snapshot(self), False)
+        self._note_undo()
         for name, default in (("extra", extra), ("headers", headers)):
-            if self.get(name) is None and default is not None:
+            if default is not None and self.get(name) is None:
                 self[name] = dict(default)
 
     @property
@@ -177,7 +177,7 @@ class File(BaseFile):
 
     def upload(self, storage_name: str) -> Upload:
         """Return the upload of the content; its key is a new UUIDv7 unless one was chosen."""
-        self._undo = self._undo or (_snapshot(self), False)
+        self._note_undo()
         self._begun = []
         attributes = attributes_of(
             self["filename"], self["content_type"], self.get("extra"), self.get("headers")
@@ -191,13 +191,13 @@ class File(BaseFile):
             files=[stored.path],
             size=stored.size,
             checksum=stored.checksum,
-            extra=self._described_extra(),
+            extra=described_extra(self),
             headers=self.get("headers"),
             file_id=stored.key,
             upload_storage=upload.storage_name,
             uploaded_at=datetime.now(UTC).isoformat(),
             path=stored.path,
-            url=public_url(stored.path),
+            url=upload.public_url(),
             saved=True,
         )
 
@@ -281,7 +281,7 @@ class File(BaseFile):
         """Return this file as the record of copies of its objects, found at ``new_paths``."""
         copy = type(self).decode(relocated(self, new_paths, public_url))
         if self._undo is None:
-            copy._undo = (_snapshot(self), True)
+            copy._undo = (snapshot(self), True)
         else:
             copy._undo = (deepcopy(self._undo[0]), self._undo[1])
         copy._content = self._content
@@ -313,27 +313,26 @@ class File(BaseFile):
             )
         return self._content
 
-    def _described_extra(self) -> dict[str, Any]:
-        """Return ``extra`` as rows keep it: with the name and type that the object got."""
-        described = {"filename": self["filename"], "content_type": self["content_type"]}
-        extra = dict(self.get("extra") or {})
-        extra.setdefault("content_type", self["content_type"])
-        return {**extra, "meta_data": {**described, **(extra.get("meta_data") or {})}}
+    def _note_undo(self) -> None:
+        """Keep the record as it was before the transaction stored this file."""
+        if self._undo is None:
+            self._undo = (snapshot(self), False)
 
     def _upload(
         self, content: Content, storage_name: str, key: str | None, attributes: Attributes
     ) -> Upload:
         chosen = key or fresh_key(self.get("file_id") or self._folder)
-        upload = Upload(content, storage_name, chosen, attributes, exclusive=key is not None)
+        path = StorageManager.path(storage_name, chosen)
+        upload = Upload(content, storage_name, chosen, path, attributes, exclusive=key is not None)
         if not upload.exclusive:
-            self._begun.append(StorageManager.path(storage_name, chosen))
+            self._begun.append(path)
         return upload
 
     def _account_for(self, upload: Upload) -> None:
         # A key of our own is noted before its first byte leaves, whatever happens then. One that
         # a program chose may be somebody else's, until it is known to be ours.
         if upload.exclusive:
-            self._begun.append(StorageManager.path(upload.storage_name, upload.key))
+            self._begun.append(upload.path)
 
 
 _SET_BY_SAVING = {
@@ -349,10 +348,3 @@ def _restore(cls: type[F], record: dict[str, Any], state: dict[str, Any]) -> F:
     file = cls.decode(record)
     vars(file).update(state)
     return file
-
-
-def _snapshot(file: File) -> dict[str, Any]:
-    """Return the record with lists and dicts of its own, one level deep."""
-    return {
-        key: value.copy() if type(value) in (dict, list) else value for key, value in file.items()
-    }

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import BinaryIO, cast
+from typing import BinaryIO, NamedTuple, cast
 
 from uuid_utils import uuid7
 
@@ -19,8 +19,7 @@ from sqlalchemy_file.storage import (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class StoredObject:
+class StoredObject(NamedTuple):
     """One object that was just stored. ``size`` is in bytes, of what was really read."""
 
     key: str
@@ -29,7 +28,7 @@ class StoredObject:
     checksum: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Upload:
     """One object about to be stored: all of a content, under a key.
 
@@ -40,12 +39,18 @@ class Upload:
     content: Content
     storage_name: str
     key: str
+    path: str
     attributes: Attributes
     exclusive: bool
 
     @property
     def storage(self) -> Storage:
         return StorageManager.storage(self.storage_name)
+
+    def public_url(self) -> str | None:
+        """Return the permanent public address that it will have, if any."""
+        address_of = getattr(self.storage, "public_url", None)  # isinstance() of a protocol is slow
+        return None if address_of is None else cast("str | None", address_of(self.key))
 
     def run(self) -> StoredObject:
         """Store it from this thread."""
@@ -78,8 +83,7 @@ class Upload:
             raise StorageError(str(error), storage=self.storage_name, key=self.key) from error
 
     def _stored(self, measured: Measured) -> StoredObject:
-        path = StorageManager.path(self.storage_name, self.key)
-        return StoredObject(self.key, path, measured.size, measured.checksum)
+        return StoredObject(self.key, self.path, measured.size, measured.checksum)
 
 
 def fresh_key(neighbour: str = "") -> str:

@@ -68,3 +68,18 @@ def relocated(
             part["file_id"] = part["path"].removeprefix(f"{part.get('upload_storage')}/")
             part["url"] = url_of(part["path"])
     return moved
+
+
+def described_extra(record: Mapping[str, Any]) -> dict[str, Any]:
+    """Return ``extra`` as rows keep it: with the name and type that the object got."""
+    extra = record.get("extra") or {}
+    described = {"filename": record["filename"], "content_type": record["content_type"]}
+    meta_data = {**described, **(extra.get("meta_data") or {})}
+    return {"content_type": record["content_type"], **extra, "meta_data": meta_data}
+
+
+def snapshot(record: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a record with lists and dicts of its own, one level deep."""
+    return {
+        key: value.copy() if type(value) in (dict, list) else value for key, value in record.items()
+    }

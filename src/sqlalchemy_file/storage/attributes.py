@@ -29,7 +29,9 @@ def attributes_of(
     ``extra`` may hold ``content_type``, ``meta_data`` (which may hold ``filename`` and
     ``content_type`` too) and options of the driver; the first two arguments go before it.
     """
-    options = dict(extra or {})
+    if not extra:
+        return Attributes(filename=filename, content_type=content_type, headers=dict(headers or {}))
+    options = dict(extra)
     declared = options.pop("content_type", None)
     described = attributes_from(options.pop("meta_data", None) or {}, declared)
     return Attributes(

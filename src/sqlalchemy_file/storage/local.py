@@ -35,6 +35,7 @@ from sqlalchemy_file.storage.listing import Listing
 from sqlalchemy_file.storage.sidecars import SIDECAR, read_sidecar
 from sqlalchemy_file.storage.writing import Writer
 
+_NOTHING_KEPT = Attributes()
 _UNFIT_FOR_WINDOWS = re.compile(r'[<>:"|?*]|[. ](/|$)')
 
 
@@ -81,7 +82,7 @@ class LocalStorage:
         with Border(self._about_writing, self._check(key)) as border:
             read = partial(border.read, content)
             size = self._writer.write(key, attributes, partial(pour, read), exclusive=exclusive)
-        kept = attributes if self._sidecars else Attributes()
+        kept = attributes if self._sidecars else _NOTHING_KEPT
         return ObjectInfo(key=key, size=size, attributes=kept)
 
     def stat(self, key: str) -> ObjectInfo:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from contextlib import ExitStack
 
 from sqlalchemy_file.storage.attributes import attributes_from, meta_data_of
 from sqlalchemy_file.storage.base import Attributes
@@ -24,16 +23,10 @@ def read_sidecar(folder: Folder, name: str) -> Attributes:
     return attributes_from(meta_data if isinstance(meta_data, dict) else {})
 
 
-def draft_sidecar(
-    stack: ExitStack, folder: Folder, attributes: Attributes, *, unnamed: bool
-) -> Draft | None:
-    """Return the draft of a sidecar, or None where there is nothing to keep."""
+def sidecar_of(attributes: Attributes) -> bytes:
+    """Return the content of a sidecar, empty where there is nothing to keep."""
     meta_data = meta_data_of(attributes)
-    if not meta_data:
-        return None
-    sidecar = stack.enter_context(Draft(folder, unnamed=unnamed))
-    sidecar.write(json.dumps(meta_data).encode())
-    return sidecar
+    return json.dumps(meta_data).encode() if meta_data else b""
 
 
 def publish_both(

@@ -6,7 +6,7 @@ import errno
 import os
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -14,7 +14,7 @@ from sqlalchemy_file.storage.base import Attributes
 from sqlalchemy_file.storage.drafts import Draft, can_be_unnamed
 from sqlalchemy_file.storage.files import refuse_taken
 from sqlalchemy_file.storage.folders import Route
-from sqlalchemy_file.storage.sidecars import draft_sidecar, publish_both
+from sqlalchemy_file.storage.sidecars import publish_both, sidecar_of
 
 T = TypeVar("T")
 
@@ -42,15 +42,16 @@ class Writer:
     ) -> int:
         """Return what ``fill`` does: how many bytes it wrote into the draft it was given."""
         *folders, name = key.split("/")
-        with ExitStack() as stack:
-            route, draft = self._begin(stack, folders)
+        with self._route(folders) as route, self._draft(route) as draft:
             if exclusive:
                 refuse_taken(route.last, name)
             size = fill(draft)
-            sidecar = self._draft_sidecar(stack, route, attributes)
             if self.fsync:
                 draft.sync()
-            self._publish(route, name, draft, sidecar, exclusive=exclusive)
+            if self.sidecars:
+                self._publish_both(route, name, draft, attributes, exclusive=exclusive)
+            else:
+                self._insist(route, lambda: draft.publish(route.last, name, exclusive=exclusive))
             if self.fsync:
                 route.sync()
         return size
@@ -63,52 +64,36 @@ class Writer:
         if not os.path.isdir(self.root):  # noqa: PTH112
             raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), self.root)
 
-    def _begin(self, stack: ExitStack, folders: Sequence[str]) -> tuple[Route, Draft]:
-        """Return the way to the object, and an empty draft of it there."""
+    def _route(self, folders: Sequence[str]) -> Route:
         for _ in _attempts():
             try:
-                route = Route(self.root, folders, create=True, hold=self.hold)
+                return Route(self.root, folders, create=True, hold=self.hold)
             except FileNotFoundError:
                 # The root is gone, or a folder, empty once more, was removed just now.
                 self.make_root()
                 self._raise_if_root_is_gone()
-                continue
-            stack.enter_context(route)
-            try:
-                return route, stack.enter_context(Draft(route.last, unnamed=self._nameless(route)))
-            except FileNotFoundError:
-                route.close()
         raise _gave_up()
+
+    def _draft(self, route: Route) -> Draft:
+        return self._insist(route, lambda: Draft(route.last, unnamed=self._nameless(route)))
 
     def _nameless(self, route: Route) -> bool:
         if self._unnamed is None:
             self._unnamed = self.hold and can_be_unnamed(route.folders[0])
         return self._unnamed
 
-    def _draft_sidecar(
-        self, stack: ExitStack, route: Route, attributes: Attributes
-    ) -> Draft | None:
-        if not self.sidecars:
-            return None
-
-        def draft() -> Draft | None:
-            return draft_sidecar(stack, route.last, attributes, unnamed=self._nameless(route))
-
-        sidecar = self._insist(route, draft)
-        if sidecar is not None and self.fsync:
-            sidecar.sync()
-        return sidecar
-
-    def _publish(
-        self, route: Route, name: str, draft: Draft, sidecar: Draft | None, *, exclusive: bool
+    def _publish_both(
+        self, route: Route, name: str, draft: Draft, attributes: Attributes, *, exclusive: bool
     ) -> None:
-        def publish() -> None:
-            if self.sidecars:
-                publish_both(route.last, name, draft, sidecar, exclusive=exclusive)
-            else:
-                draft.publish(route.last, name, exclusive=exclusive)
-
-        self._insist(route, publish)
+        kept = sidecar_of(attributes)
+        with self._draft(route) if kept else nullcontext() as sidecar:
+            if sidecar is not None:
+                sidecar.write(kept)
+                if self.fsync:
+                    sidecar.sync()
+            self._insist(
+                route, lambda: publish_both(route.last, name, draft, sidecar, exclusive=exclusive)
+            )
 
     def _insist(self, route: Route, action: Callable[[], T]) -> T:
         """Do something in the last folder, which is made anew whenever somebody removed it."""

@@ -5,8 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import Column
 
@@ -14,8 +13,7 @@ from sqlalchemy_file.file import File
 from sqlalchemy_file.records import paths_of
 
 
-@dataclass(frozen=True, slots=True)
-class Change:
+class Change(NamedTuple):
     """What one column of one row lets go of, and which of its new files it did not have before."""
 
     released: tuple[str, ...]
@@ -23,8 +21,7 @@ class Change:
     """With the position in the new value."""
 
 
-@dataclass(frozen=True, slots=True)
-class RowChange:
+class RowChange(NamedTuple):
     """One file column of one row: what it held, as the database has it, and what it will hold.
 
     ``place`` is where the statement keeps the new value.
@@ -38,6 +35,8 @@ class RowChange:
 
 def change(old: Sequence[Mapping[str, Any]], new: Sequence[File]) -> Change:
     """Compare by path, and count: a file that stands twice in a value has two references."""
+    if not old:
+        return Change((), tuple(enumerate(new)))
     left = Counter(path for record in old for path in paths_of(record))
     acquired = []
     for position, file in enumerate(new):
@@ -61,6 +60,8 @@ def records_in(raw: Any) -> tuple[Mapping[str, Any], ...]:
 
     What another program left there and is no record names no object.
     """
+    if raw is None:
+        return ()
     if isinstance(raw, str | bytes):
         try:
             raw = json.loads(raw)

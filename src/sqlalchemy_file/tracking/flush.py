@@ -35,17 +35,13 @@ from sqlalchemy_file.tracking.tables import (
 from sqlalchemy_file.tracking.units import Unit, unit_of
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Assigned:
-    """A file attribute of one object, with a value that this flush will write."""
+    """A file attribute of one object, with the files that this flush will write."""
 
     state: InstanceState[Any]
     attribute: FileAttribute
-
-    @property
-    def files(self) -> tuple[File, ...]:
-        value = self.state.dict.get(self.attribute.name)
-        return tuple(file for file in files_in(value) if isinstance(file, File))
+    files: list[File]
 
     def unsaved(self) -> Iterator[Unsaved]:
         for file in self.files:
@@ -54,6 +50,7 @@ class Assigned:
 
     def put(self, position: int, copy: File) -> None:
         """Let a copy take the place of a file that belongs to somebody else."""
+        self.files[position] = copy
         value = self.state.dict[self.attribute.name]
         if isinstance(value, MutableList):
             list.__setitem__(value, position, copy)
@@ -117,9 +114,10 @@ def _collect(session: Session, instances: Iterable[object] | None) -> Work:
 
 def _assigned(state: InstanceState[Any]) -> Iterator[Assigned]:
     for attribute in file_attributes(state.mapper):
-        is_new = state.key is None and state.dict.get(attribute.name) is not None
-        if is_new or attribute.name in state.committed_state:
-            yield Assigned(state, attribute)
+        value = state.dict.get(attribute.name)
+        if (state.key is None and value is not None) or attribute.name in state.committed_state:
+            files = [file for file in files_in(value) if isinstance(file, File)]
+            yield Assigned(state, attribute, files)
 
 
 def _separate(writes: Iterable[Assigned]) -> None:
@@ -161,18 +159,19 @@ def _prepare(connection: Connection, work: Work, attempt: Attempt) -> None:
     written = attempt.written
     taken: Counter[str] = Counter()
     foreign: list[tuple[Assigned, int, File]] = []
+
+    def is_free(path: str) -> bool:
+        holders = 0 if path in written else unit.frames.count(path)
+        return holders - released[path] + taken[path] < 1
+
     for assigned, found in changes:
         for position, file in found.acquired:
             paths = paths_of(file)
-            if all(
-                (0 if path in written else unit.frames.count(path)) - released[path] + taken[path]
-                < 1
-                for path in paths
-            ):
+            if all(map(is_free, paths)):
                 taken.update(paths)
-                unit.moved.update(path for path in paths if path not in written)
             else:
                 foreign.append((assigned, position, file))
+    unit.moved.update(taken.keys() - written)
     copies = attempt.copy([file for *_, file in foreign])
     for (assigned, position, _), copy in zip(foreign, copies, strict=True):
         assigned.put(position, copy)
@@ -186,10 +185,8 @@ def _read_old_rows(connection: Connection, unit: Unit, work: Work) -> None:
     updated: dict[FileTable, set[Key]] = defaultdict(set)
     deleted: dict[FileTable, set[Key]] = defaultdict(set)
     for assigned in work.writes:
-        target = file_table(assigned.attribute.column.table)
-        key = row_key(target, assigned.state) if target else None
-        if target and key:
-            updated[target].add(key)
+        if (row := _row_of(assigned)) is not None:
+            updated[row[0]].add(row[1])
     for state in work.deletes:
         for target in file_tables(state.mapper):
             if key := row_key(target, state):
@@ -216,8 +213,16 @@ def _released_by(unit: Unit, deletes: Iterable[InstanceState[Any]]) -> Iterator[
 
 
 def _change(unit: Unit, assigned: Assigned) -> Change:
-    column = assigned.attribute.column
-    target = file_table(column.table)
+    found = _row_of(assigned)
+    row = unit.known.get((found[0].table, found[1])) if found else None
+    old = row.values[assigned.attribute.column] if row else None
+    return change(records_in(old), assigned.files)
+
+
+def _row_of(assigned: Assigned) -> tuple[FileTable, Key] | None:
+    """Return the table and the primary key of the row to be written, or None for a new one."""
+    if assigned.state.key is None:
+        return None
+    target = file_table(assigned.attribute.column.table)
     key = row_key(target, assigned.state) if target else None
-    row = unit.known.get((column.table, key)) if key else None
-    return change(records_in(row.values[column]) if row else (), assigned.files)
+    return (target, key) if target and key else None

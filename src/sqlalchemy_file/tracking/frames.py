@@ -144,15 +144,19 @@ class Frames:
         for frame in self._stack[1:]:
             root.absorb(frame)
         self._stack = [root]
-        named = {path for path in {*root.stored, *root.references} if self.count(path) > 0}
-        unnamed = {*root.stored, *root.references} - named
+        unnamed = {
+            path
+            for path in {*root.stored, *root.references}
+            if root.references[path] + (path not in root.stored) < 1
+        }
         unsure = {path for effects in root.unsure for path in effects.paths()}
         doomed = unnamed - unsure - (root.archived - root.stored)
         self._stack = [Frame()]
+        lost = {id(file) for file in root.files if doomed and doomed.intersection(paths_of(file))}
         return Ending(
             frozenset(doomed),
-            tuple(file for file in reversed(root.files) if doomed.intersection(paths_of(file))),
-            tuple(file for file in root.files if not doomed.intersection(paths_of(file))),
+            tuple(file for file in reversed(root.files) if id(file) in lost),
+            tuple(file for file in root.files if id(file) not in lost),
         )
 
     def forget(self) -> Ending:

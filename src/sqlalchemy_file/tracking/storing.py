@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Sequence
 from copy import copy
 from dataclasses import dataclass
 from functools import partial
 from itertools import chain
 from os import cpu_count
 from time import monotonic
-from typing import Protocol, cast
+from typing import NamedTuple, Protocol, cast
 
 from uuid_utils import uuid7
 
@@ -25,8 +24,7 @@ from sqlalchemy_file.transfer import Operation, carry_out, in_thread, results
 from sqlalchemy_file.types import FileField
 
 
-@dataclass(frozen=True, slots=True)
-class Unsaved:
+class Unsaved(NamedTuple):
     """A file still to be stored, and the column that wants it."""
 
     file: File
@@ -116,7 +114,7 @@ class _Step(Protocol):
     async def arun(self) -> None: ...
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Checking:
     """Looks at the content of a file, and lets the validators judge it."""
 
@@ -127,21 +125,17 @@ class _Checking:
         return self.item.file.needs_await
 
     def run(self) -> None:
-        file = self.item.file
-        with _at(self.item):
-            try:
-                file.prepare()
-                file.apply_validators(self.item.field.validators, self.item.name)
-            finally:
-                file.release()
+        with _Reading(self.item) as file:
+            file.prepare()
+            file.apply_validators(self.item.field.validators, self.item.name)
 
     async def arun(self) -> None:
-        with _at(self.item):
-            await self.item.file.fetch_content()
+        with _Reading(self.item) as file:
+            await file.fetch_content()
         await in_thread(self.run)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Storing:
     """Stores the content of a file, lets the processors derive theirs, and closes the record."""
 
@@ -151,12 +145,14 @@ class _Storing:
     folder: str
 
     def run(self) -> None:
-        with self._placed() as file:
+        with _Reading(self.item) as file:
+            self._place(file)
             file.save_to_storage(self.storage_name)
             self._process(file)
 
     async def arun(self) -> None:
-        with self._placed() as file:
+        with _Reading(self.item) as file:
+            self._place(file)
             upload = file.upload(self.storage_name)
             file.uploaded(upload, await upload.arun())
             await in_thread(partial(self._process, file))
@@ -171,30 +167,31 @@ class _Storing:
         processes = cpu_count() or 1 if self.item.field.processors else 1
         return max(processes, concurrency_of(StorageManager.storage(self.storage_name)))
 
-    @contextmanager
-    def _placed(self) -> Iterator[File]:
-        file, field = self.item.file, self.item.field
-        file.apply_defaults(field.extra, field.headers)
+    def _place(self, file: File) -> None:
+        file.apply_defaults(self.item.field.extra, self.item.field.headers)
         file.place(key=self.key, folder=self.folder)
-        with _at(self.item):
-            try:
-                yield file
-            finally:
-                file.release()
 
     def _process(self, file: File) -> None:
         file.apply_processors(self.item.field.processors, self.storage_name)
         file.finish_saving()
 
 
-@contextmanager
-def _at(item: Unsaved) -> Iterator[None]:
-    """Add to an error which file of which column it is about."""
-    try:
-        yield
-    except Exception as error:
-        error.add_note(f"while storing {item.file['filename']!r} for {item.name}")
-        raise
+class _Reading:
+    """A block that reads a file's content: its errors say which file of which column."""
+
+    __slots__ = ("_item",)
+
+    def __init__(self, item: Unsaved) -> None:
+        self._item = item
+
+    def __enter__(self) -> File:
+        return self._item.file
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        file = self._item.file
+        if isinstance(error, Exception):
+            error.add_note(f"while storing {file['filename']!r} for {self._item.name}")
+        file.release()
 
 
 def _copying(old: str, new: str) -> Operation[None]:

@@ -4,20 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from sqlalchemy import Column, Table
 from sqlalchemy.sql.elements import BindParameter, ClauseElement, Null
 
 from sqlalchemy_file.exceptions import UnsupportedStatementError
+from sqlalchemy_file.file import File
 from sqlalchemy_file.tracking.reading import entity_of
 from sqlalchemy_file.tracking.tables import FileTable, file_table
 
 Parameters = list[dict[str, Any]]
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
+class Place(NamedTuple):
     """Where one value stands: in a parameter set, in ``values(...)``, or in one of its rows."""
 
     kind: Literal["parameter", "inline", "multi"]
@@ -25,8 +25,7 @@ class Place:
     key: Any
 
 
-@dataclass(frozen=True, slots=True)
-class Given:
+class Given(NamedTuple):
     """A value for one file column of one row."""
 
     column: Column[Any]
@@ -79,6 +78,8 @@ def rows_given(statement: Any, target: FileTable, parameters: Parameters) -> lis
 
 def literal(value: Any, column: Column[Any]) -> Any:
     """Return the Python value of an expression, or raise if only the database knows it."""
+    if isinstance(value, File):
+        return value
     if isinstance(value, BindParameter):
         return value.effective_value
     if value is None or isinstance(value, Null):
