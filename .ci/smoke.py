@@ -19,8 +19,9 @@ from sqlalchemy_file import File, FileField, ImageField
 from sqlalchemy_file.exceptions import MissingExtraError
 from sqlalchemy_file.storage import StorageManager
 
-# Loaded at the first use of an image or of a bucket, and by pytest itself.
+# Loaded at the first use of an image, a bucket or a command, and by pytest itself.
 NEED_MORE = (
+    "sqlalchemy_file.cli.",
     "sqlalchemy_file.imaging.",
     "sqlalchemy_file.storage.fsspec",
     "sqlalchemy_file.storage.obstore",

@@ -7,26 +7,8 @@ from pathlib import Path
 
 import pytest
 from sqlalchemy import Engine, create_engine
-from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
-from sqlalchemy_file import File, FileField
-from sqlalchemy_file.ledger import Ledger
-
-
-class Base(DeclarativeBase):
-    pass
-
-
-class Paper(Base):
-    __tablename__ = "reconciled_paper"
-    id: Mapped[int] = mapped_column(primary_key=True)
-    body: Mapped[File | None] = mapped_column(FileField(upload_storage="main"))
-    pages: Mapped[list[File] | None] = mapped_column(
-        FileField(upload_storage="main", multiple=True)
-    )
-
-
-ledger = Ledger(Base.metadata)
+from tests.reconcile.helpers import Base
 
 
 @pytest.fixture(params=["sqlite", "postgresql", "mariadb"])

@@ -257,7 +257,7 @@ END"""
 
 
 _TRIGGERS: Any = text(rf"""
-SELECT n.nspname AS schema, c.relname AS name, t.tgname AS trigger, t.tgenabled AS enabled,
+SELECT n.nspname AS schema, c.relname AS name, t.tgname AS trigger, t.tgenabled::text AS enabled,
        t.tgparentid <> 0 AS is_clone, p.prosrc AS body,
        EXISTS (SELECT FROM pg_inherits i WHERE i.inhrelid = c.oid) AS is_inherited
 FROM pg_trigger t JOIN pg_class c ON c.oid = t.tgrelid JOIN pg_namespace n ON n.oid = c.relnamespace

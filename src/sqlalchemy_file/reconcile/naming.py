@@ -127,11 +127,11 @@ def _count(connection: Connection, table: Table, column: Column[Any]) -> list[Na
         table=f"{quoted.quote_schema(schema)}.{name}" if schema else name,
         column=quoted.quote(column.name),
     )
-    rows = connection.execute(text(statement.replace(":", "\\:"))).all()
-    return [
+    found = [
         Named(table.fullname, column.name, storage or _storage_of(record), files, int(total or 0))
-        for storage, record, files, total in rows
+        for storage, record, files, total in connection.execute(text(statement.replace(":", "\\:")))
     ]
+    return [each for each in found if each.storage]  # others are no records of files
 
 
 def _storage_of(record: Any) -> str:

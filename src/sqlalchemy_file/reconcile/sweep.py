@@ -82,10 +82,9 @@ def judges_for(
 
 
 def _refuse_copies(place: Workplace, names: Sequence[str]) -> None:
-    here = place.run(lambda connection: database_id(connection, place.ledger))
     for name in names:
         known = place.run(partial(checkpoint, ledger=place.ledger, storage=name))
-        if known is not None and known.database != here:
+        if known and known.database != place.run(partial(database_id, ledger=place.ledger)):
             raise LedgerError(
                 f"the checkpoint of storage {name!r} is that of another database: this one is a "
                 "copy of it, and the objects that only the other one names would be deleted. If it "

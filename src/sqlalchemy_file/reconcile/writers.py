@@ -6,7 +6,9 @@ from sqlalchemy import text
 from sqlalchemy.exc import OperationalError
 
 from sqlalchemy_file.exceptions import LedgerError
-from sqlalchemy_file.reconcile.workplace import Workplace
+from sqlalchemy_file.reconcile.workplace import Workplace, pause
+
+_LOOKS, _PAUSE = 5, 0.1
 
 
 def refuse_writers(place: Workplace) -> None:
@@ -15,12 +17,22 @@ def refuse_writers(place: Workplace) -> None:
     SQLite knows only of those that are writing at this moment.
     """
     place.engine.dispose()  # connections of our own that wait in the pool are no writers
-    found = _is_being_written(place) if place.engine.dialect.name == "sqlite" else _others(place)
-    if found:
-        raise LedgerError(
-            "a grace of 0 is for a database that nobody writes to, and others are connected to "
-            "this one: stop them first, or let the sweep have a grace period"
-        )
+    if not _has_writers(place):
+        return
+    raise LedgerError(
+        "a grace of 0 is for a database that nobody writes to, and others are connected to "
+        "this one: stop them first, or let the sweep have a grace period"
+    )
+
+
+def _has_writers(place: Workplace) -> bool:
+    if place.engine.dialect.name == "sqlite":
+        return _is_being_written(place)
+    for _ in range(_LOOKS):
+        if not _others(place):
+            return False
+        pause(_PAUSE)  # a server takes a moment to end a connection that was closed
+    return True
 
 
 def _others(place: Workplace) -> int:

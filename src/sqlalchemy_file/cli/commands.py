@@ -1,0 +1,156 @@
+"""The commands `status`, `drain` and `sweep`."""
+
+from __future__ import annotations
+
+import signal
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from types import FrameType
+from typing import Any
+
+import click
+from sqlalchemy.exc import SQLAlchemyError
+
+from sqlalchemy_file import reconcile
+from sqlalchemy_file.cli.loading import load
+from sqlalchemy_file.cli.output import Printer, show_status
+from sqlalchemy_file.exceptions import SQLAlchemyFileError
+from sqlalchemy_file.reconcile.findings import Finding, Watcher
+
+_POLL = 2.0  # seconds between looks at the ledger, with --watch
+
+_EPILOG = "Exit codes: 0 clean, 1 findings that are left to look at, 2 could not run."
+
+
+class _Interrupted(BaseException):
+    """A signal has asked to end: what was taken is given back on the way out."""
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+
+
+def run() -> None:
+    """Run the command, and exit with its code; 128 and the signal's number where one came."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, _interrupt)
+    try:
+        code = group.main(standalone_mode=False)
+    except _Interrupted as interrupted:
+        click.echo("interrupted; run it again to go on", err=True)
+        code = 128 + interrupted.number
+    except click.ClickException as error:
+        error.show()
+        code = 2
+    except (SQLAlchemyFileError, SQLAlchemyError) as error:
+        click.echo(f"Error: {_told(error)}", err=True)
+        code = 2
+    except BrokenPipeError:
+        sys.stderr.close()  # else Python complains once more on its way out
+        code = 2
+    sys.exit(code)
+
+
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    raise _Interrupted(number)
+
+
+def _told(error: Exception) -> str:
+    # The text of the statement says nothing to those who run a command.
+    original = getattr(error, "orig", None)
+    return f"the database: {original}" if original is not None else str(error)
+
+
+def _app_option(function: Callable[..., Any]) -> Callable[..., Any]:
+    return click.option(
+        "--app",
+        required=True,
+        envvar="SQLALCHEMY_FILE_APP",
+        show_envvar=True,
+        metavar="MODULE:CALLABLE",
+        help="Adds the storages, and returns an engine and a MetaData or declarative base.",
+    )(function)
+
+
+def _json_option(function: Callable[..., Any]) -> Callable[..., Any]:
+    return click.option("--json", "as_json", is_flag=True, help="One finding a line, as JSON.")(
+        function
+    )
+
+
+@click.group(epilog=_EPILOG, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="sqlalchemy-file")
+def group() -> None:
+    """Keep storages as the rows of a database say."""
+
+
+@group.command(epilog=_EPILOG)
+@_app_option
+@_json_option
+def status(app: str, as_json: bool) -> int:
+    """Show files, pending deletions, the last sweep and the triggers."""
+    found = reconcile.status(*load(app))
+    show_status(found, as_json=as_json)
+    return 0 if found.is_clean else 1
+
+
+@group.command(epilog=_EPILOG)
+@_app_option
+@_json_option
+@click.option("--watch", is_flag=True, help="Go on until interrupted.")
+def drain(app: str, as_json: bool, watch: bool) -> int:
+    """Delete the objects that rows have released."""
+    engine, metadata = load(app)
+    printer = Printer(as_json=as_json)
+    _show(printer, lambda watcher: reconcile.drain(engine, metadata, watcher=watcher))
+    while watch:
+        threading.Event().wait(_POLL)
+        _show(printer, lambda watcher: reconcile.drain(engine, metadata))
+    printer.sum_up()
+    return printer.exit_code
+
+
+@group.command(epilog=_EPILOG)
+@_app_option
+@_json_option
+@click.option("--delete", is_flag=True, help="Delete what was never committed.")
+@click.option("--full", is_flag=True, help="Compare everything, both ways.")
+@click.option("--restart", is_flag=True, help="With --full: not where an interrupted pass stood.")
+@click.option("--storage", "storages", multiple=True, help="Only this storage; may be repeated.")
+@click.option(
+    "--grace",
+    type=click.FloatRange(min=0),
+    metavar="SECONDS",
+    help="Leave alone what is younger: at least what the database says, or 0 if nobody writes.",
+)
+@click.option("--adopt", is_flag=True, help="Go on from the checkpoints of another database.")
+def sweep(
+    app: str,
+    as_json: bool,
+    delete: bool,
+    full: bool,
+    restart: bool,
+    storages: tuple[str, ...],
+    grace: float | None,
+    adopt: bool,
+) -> int:
+    """Find what was stored and never committed, since the last sweep."""
+    if restart and not full:
+        raise click.UsageError("--restart is for --full")
+    engine, metadata = load(app)
+    options: dict[str, Any] = {"storages": storages or None, "delete": delete}
+    options |= {"grace": grace, "adopt": adopt}
+    if full:
+        options["restart"] = restart
+    search = reconcile.compare if full else reconcile.sweep
+    printer = Printer(as_json=as_json)
+    _show(printer, lambda watcher: search(engine, metadata, watcher=watcher, **options))
+    printer.sum_up()
+    return printer.exit_code
+
+
+def _show(printer: Printer, findings_of: Callable[[Watcher | None], Iterator[Finding]]) -> None:
+    with printer.progress() as watcher, closing(findings_of(watcher)) as findings:  # type: ignore[type-var]
+        for finding in findings:
+            printer.show(finding)

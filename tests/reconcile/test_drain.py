@@ -1,0 +1,258 @@
+"""The drain deletes what rows have released, once, and never what a row names."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+
+import pytest
+from sqlalchemy import Engine, func, insert, select, text, update
+from sqlalchemy.orm import Session
+
+from sqlalchemy_file import StorageManager
+from sqlalchemy_file.exceptions import LedgerError, UnknownStorageError
+from sqlalchemy_file.reconcile import drain
+from sqlalchemy_file.reconcile.drain import LEASE
+from sqlalchemy_file.storage.memory import MemoryStorage
+from tests.reconcile.helpers import Base, Paper, add, kinds, ledger, pending, raw_delete, rows
+from tests.scenarios.flaky import FlakyStorage
+from tests.stores import add_memory, keys
+
+
+def test_what_other_programs_release_is_deleted(engine: Engine) -> None:
+    storage = add_memory()
+    add(engine, 3)
+    raw_delete(engine, "id < 3")
+    assert len(keys(storage)) == 3
+    assert kinds(drain(engine, Base.metadata)) == {"deleted": 2}
+    assert [f"main/{key}" for key in keys(storage)] == rows(engine)
+    assert pending(engine) == 0
+
+
+def test_a_session_will_do(engine: Engine) -> None:
+    add_memory()
+    add(engine, 1)
+    raw_delete(engine)
+    with Session(engine) as session:
+        assert kinds(drain(session, Base.metadata)) == {"deleted": 1}
+
+
+def test_what_a_row_names_again_stays(engine: Engine) -> None:
+    storage = add_memory()
+    (path,) = add(engine, 1)
+    note(engine, path)
+    assert kinds(drain(engine, Base.metadata)) == {"named": 1}
+    assert [f"main/{key}" for key in keys(storage)] == [path]
+    assert pending(engine) == 0
+
+
+def test_many_are_deleted_in_batches(engine: Engine) -> None:
+    storage = add_memory()
+    add(engine, 25)
+    raw_delete(engine)
+    assert kinds(drain(engine, Base.metadata, batch_size=10)) == {"deleted": 25}
+    assert keys(storage) == []
+
+
+def test_a_failure_is_kept_with_its_cause_and_tried_again_later(engine: Engine) -> None:
+    storage = FlakyStorage(MemoryStorage())
+    StorageManager.add_storage("main", storage)
+    add(engine, 1)
+    raw_delete(engine)
+    storage.fail("delete")
+    (finding,) = drain(engine, Base.metadata)
+    assert finding.kind == "failed"
+    assert finding.detail
+    (row,) = releases(engine)
+    assert row.tries == 1
+    assert row.last_error == finding.detail
+    assert 10_000 < row.due_at - row.at < 600_000
+    assert list(drain(engine, Base.metadata)) == []  # not due yet
+    make_due(engine)
+    list(drain(engine, Base.metadata))
+    (again,) = releases(engine)
+    assert again.tries == 2
+    assert again.due_at - row.due_at > 10_000  # waits longer each time
+    storage.mend()
+    make_due(engine)
+    assert kinds(drain(engine, Base.metadata)) == {"deleted": 1}
+
+
+def test_a_lease_that_ran_out_is_taken_by_another_worker(engine: Engine) -> None:
+    add_memory()
+    add(engine, 1)
+    raw_delete(engine)
+    with engine.begin() as connection:  # what a worker that was killed leaves
+        taken = update(ledger.releases).values(due_at=ledger.releases.c.at + LEASE, tries=1)
+        connection.execute(taken)
+    assert list(drain(engine, Base.metadata)) == []
+    make_due(engine)
+    assert kinds(drain(engine, Base.metadata)) == {"deleted": 1}
+
+
+def test_an_interrupted_worker_gives_back_what_it_took(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    storage = add_memory()
+    add(engine, 3)
+    raw_delete(engine)
+
+    def interrupted(keys: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(storage, "delete", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            list(drain(engine, Base.metadata))
+    assert {row.tries for row in releases(engine)} == {0}
+    assert kinds(drain(engine, Base.metadata)) == {"deleted": 3}
+
+
+def test_two_workers_share_the_work(engine: Engine) -> None:
+    storage = add_memory()
+    add(engine, 120)
+    raw_delete(engine)
+    found: list[str] = []
+
+    def work() -> None:
+        found.extend(each.path for each in drain(engine, Base.metadata, batch_size=7))
+
+    in_threads(work, work)
+    assert len(found) == len(set(found)) == 120
+    assert keys(storage) == []
+    assert pending(engine) == 0
+
+
+def test_transactions_that_may_copy_a_row_are_waited_for(engine: Engine) -> None:
+    if engine.dialect.name == "sqlite":
+        pytest.skip("SQLite has one writer at a time, and a reader cannot go on to write")
+    storage = add_memory()
+    add(engine, 1)
+    level = "REPEATABLE READ"
+    with engine.connect().execution_options(isolation_level=level) as copier:
+        copier.execute(select(func.count()).select_from(Paper)).all()
+        raw_delete(engine)
+        (finding,) = drain(engine, Base.metadata, patience=0.3)
+        assert finding.kind == "waiting"
+        assert len(keys(storage)) == 1
+    make_due(engine)
+    assert kinds(drain(engine, Base.metadata)) == {"deleted": 1}
+
+
+@pytest.mark.parametrize("level", ["READ COMMITTED", "REPEATABLE READ"])
+def test_copies_by_insert_select_keep_their_objects(engine: Engine, level: str) -> None:
+    if engine.dialect.name == "sqlite":
+        level = "SERIALIZABLE"
+    storage = add_memory()
+    rounds, each = 25, 8
+    stop = threading.Event()
+    errors: list[Exception] = []
+
+    def copy_and_delete(first: int) -> None:
+        copying = (
+            "INSERT INTO reconciled_paper (id, body) SELECT id + 1000, body FROM reconciled_paper "
+            f"WHERE id BETWEEN {first} AND {first + each - 1}"
+        )
+        removing = f"DELETE FROM reconciled_paper WHERE id BETWEEN {first} AND {first + each - 1}"
+        in_threads(
+            lambda: execute(engine, copying, level), lambda: execute(engine, removing, level)
+        )
+
+    def keep_draining() -> None:
+        try:
+            while not stop.is_set():
+                list(drain(engine, Base.metadata))
+        except Exception as error:  # noqa: BLE001  looked at below
+            errors.append(error)
+
+    add(engine, rounds * each)
+    worker = threading.Thread(target=keep_draining)
+    worker.start()
+    try:
+        for number in range(rounds):
+            copy_and_delete(1 + number * each)
+    finally:
+        stop.set()
+        worker.join()
+    assert errors == []
+    make_due(engine)
+    list(drain(engine, Base.metadata))
+    assert sorted(f"main/{key}" for key in keys(storage)) == sorted(rows(engine))
+
+
+def test_a_drain_without_triggers_is_refused(engine: Engine) -> None:
+    storage = add_memory()
+    (path,) = add(engine, 1)
+    raw_delete(engine)
+    drop_a_trigger(engine)
+    with pytest.raises(LedgerError, match=r"the ledger is not in order: .*reconciled_paper"):
+        list(drain(engine, Base.metadata))
+    assert [f"main/{key}" for key in keys(storage)] == [path]
+    assert [row.tries for row in releases(engine)] == [0]
+
+
+def test_a_storage_that_nobody_added_is_an_error_and_nothing_is_touched(engine: Engine) -> None:
+    storage = add_memory()
+    add(engine, 1)
+    raw_delete(engine)
+    note(engine, "elsewhere/key")
+    with pytest.raises(UnknownStorageError, match="'elsewhere'"):
+        list(drain(engine, Base.metadata))
+    assert len(keys(storage)) == 1
+    assert pending(engine) == 2
+
+
+def test_a_session_of_a_connection_is_refused(engine: Engine) -> None:
+    with engine.connect() as connection, Session(connection) as session:  # noqa: SIM117
+        with pytest.raises(LedgerError, match="transactions of its own"):
+            list(drain(session, Base.metadata))
+
+
+def note(engine: Engine, path: str) -> None:
+    with engine.begin() as connection:
+        connection.execute(insert(ledger.releases).values(path=path, at=0, due_at=0))
+
+
+def releases(engine: Engine) -> list:
+    with engine.connect() as connection:
+        return list(connection.execute(select(ledger.releases)))
+
+
+def make_due(engine: Engine) -> None:
+    with engine.begin() as connection:
+        connection.execute(update(ledger.releases).values(due_at=0))
+
+
+def execute(engine: Engine, statement: str, level: str) -> None:
+    with engine.execution_options(isolation_level=level).begin() as connection:
+        connection.execute(text(statement))
+
+
+def drop_a_trigger(engine: Engine) -> None:
+    catalog = {
+        "sqlite": "SELECT name FROM sqlite_master WHERE type = 'trigger'",
+        "postgresql": "SELECT tgname FROM pg_trigger WHERE NOT tgisinternal",
+        "mariadb": "SELECT trigger_name FROM information_schema.triggers "
+        "WHERE trigger_schema = database()",
+    }
+    with engine.begin() as connection:
+        name = connection.scalars(text(catalog[engine.dialect.name])).first()
+        suffix = " ON reconciled_paper" if engine.dialect.name == "postgresql" else ""
+        connection.execute(text(f"DROP TRIGGER {name}{suffix}"))
+
+
+def in_threads(*works: Callable[[], None]) -> None:
+    errors: list[Exception] = []
+
+    def guarded(work: Callable[[], None]) -> None:
+        try:
+            work()
+        except Exception as error:  # noqa: BLE001  looked at below
+            errors.append(error)
+
+    threads = [threading.Thread(target=guarded, args=(work,)) for work in works]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert [error for error in errors if "1213" not in str(error)] == []

@@ -1,0 +1,240 @@
+"""The sweep finds what was stored and never committed, and nothing else."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from io import BytesIO
+
+import pytest
+from sqlalchemy import Engine, create_engine
+from sqlalchemy.orm import Session
+from sqlalchemy.pool import NullPool
+from uuid_utils import uuid4
+
+from sqlalchemy_file import File, StorageManager
+from sqlalchemy_file.exceptions import LedgerError, UnknownStorageError
+from sqlalchemy_file.ledger.state import checkpoint, set_checkpoint, set_grace
+from sqlalchemy_file.reconcile import sweep
+from sqlalchemy_file.reconcile.keys import bound
+from sqlalchemy_file.storage.base import Attributes
+from sqlalchemy_file.storage.memory import MemoryStorage
+from tests.reconcile.helpers import Base, Paper, add, kinds, ledger, pending, rows
+from tests.stores import add_memory, keys
+
+HOUR = 3600_000
+
+
+def test_what_was_never_committed_is_reported_and_stays(engine: Engine) -> None:
+    storage = add_memory()
+    add(engine, 2)
+    lost = store(storage, age=timedelta(hours=3))
+    (finding,) = sweep(engine, Base.metadata)
+    assert (finding.kind, finding.key, finding.size) == ("orphan", lost, 4)
+    assert lost in keys(storage)
+    assert swept(engine) is None
+
+
+def test_it_is_deleted_on_demand_and_the_next_sweep_begins_there(engine: Engine) -> None:
+    storage = add_memory()
+    add(engine, 2)
+    lost = [store(storage, age=timedelta(hours=hours)) for hours in (3, 30)]
+    assert kinds(sweep(engine, Base.metadata, delete=True)) == {"deleted": 2}
+    assert not set(lost) & set(keys(storage))
+    assert sorted(f"main/{key}" for key in keys(storage)) == sorted(rows(engine))
+    assert pending(engine) == 0
+    assert now() - 2 * HOUR < swept(engine) < now() - HOUR
+    assert list(sweep(engine, Base.metadata, delete=True)) == []
+
+
+def test_what_is_younger_than_the_grace_period_is_left_alone(engine: Engine) -> None:
+    storage = add_memory()
+    store(storage, age=timedelta(minutes=30))
+    assert list(sweep(engine, Base.metadata, delete=True)) == []
+    with engine.begin() as connection:
+        set_grace(connection, ledger, 3 * 3600)
+    store(storage, age=timedelta(hours=2))
+    assert list(sweep(engine, Base.metadata, delete=True)) == []
+
+
+def test_a_storage_is_listed_from_the_checkpoint_to_now(engine: Engine) -> None:
+    storage = Listed()
+    StorageManager.add_storage("main", storage)
+    with engine.begin() as connection:
+        set_checkpoint(connection, ledger, "main", now() - 48 * HOUR)
+    store(storage, age=timedelta(days=9))  # before the checkpoint and its overlap
+    store(storage, key=f"f{str(uuid4())[1:]}", age=timedelta(days=1))  # a random id sorts anywhere
+    lost = store(storage, age=timedelta(hours=60))  # within the overlap
+    found = list(sweep(engine, Base.metadata))
+    assert [finding.key for finding in found] == [lost]
+    ((prefix, start),) = storage.asked
+    assert prefix == ""
+    assert start is not None
+    assert bound(now() - 73 * HOUR) < start < bound(now() - 71 * HOUR)
+
+
+def test_a_storage_that_cannot_list_from_a_key_is_asked_by_prefixes_of_the_time(
+    engine: Engine,
+) -> None:
+    storage = Listed()
+    storage.lists_from_key = False
+    StorageManager.add_storage("main", storage)
+    with engine.begin() as connection:
+        set_checkpoint(connection, ledger, "main", now() - 2 * HOUR)
+    lost = [store(storage, age=timedelta(hours=hours)) for hours in (20, 10, 3)]
+    found = list(sweep(engine, Base.metadata))
+    assert [finding.key for finding in found] == lost
+    assert 1 < len(storage.asked) <= 24
+    assert all(prefix and start is None for prefix, start in storage.asked)
+
+
+def test_objects_that_are_not_ours_are_reported_and_never_touched(engine: Engine) -> None:
+    storage = add_memory()
+    store(storage, key="00-readme.txt", age=timedelta(days=1))
+    assert kinds(sweep(engine, Base.metadata, delete=True)) == {"foreign": 1}
+    assert keys(storage) == ["00-readme.txt"]
+
+
+def test_files_of_metadata_belong_to_their_objects(engine: Engine) -> None:
+    storage = add_memory()
+    (path,) = add(engine, 1)
+    beside = f"{path.removeprefix('main/')}.metadata.json"
+    store(storage, key=beside, age=timedelta(days=1))
+    lost = store(storage, age=timedelta(days=1))
+    store(storage, key=f"{lost}.metadata.json", age=timedelta(days=1))
+    assert kinds(sweep(engine, Base.metadata, delete=True)) == {"deleted": 2}
+    assert beside in keys(storage)
+
+
+def test_uploads_in_flight_are_never_taken(engine: Engine) -> None:
+    storage = add_memory()
+    stored, swept_ = threading.Event(), threading.Event()
+    errors: list[Exception] = []
+
+    def write() -> None:
+        try:
+            with Session(engine) as session:
+                session.add(Paper(id=1, body=File(b"in flight")))
+                session.flush()
+                stored.set()
+                swept_.wait(30)
+                session.commit()
+        except Exception as error:  # noqa: BLE001  looked at below
+            errors.append(error)
+            stored.set()
+
+    writer = threading.Thread(target=write)
+    if engine.dialect.name == "sqlite":
+        with engine.begin() as connection:
+            connection.exec_driver_sql("PRAGMA journal_mode = WAL")
+    writer.start()
+    stored.wait(30)
+    found = list(sweep(engine, Base.metadata))
+    swept_.set()
+    writer.join()
+    assert (found, errors) == ([], [])
+    assert [f"main/{key}" for key in keys(storage)] == rows(engine)
+
+
+def test_a_grace_of_zero_with_writers_alive_is_refused(engine: Engine) -> None:
+    storage = add_memory()
+    lost = store(storage, age=timedelta(0))
+    with create_engine(engine.url, poolclass=NullPool).connect() as writer:
+        writer.exec_driver_sql("UPDATE reconciled_paper SET id = id")
+        with pytest.raises(LedgerError, match="others are connected"):
+            list(sweep(engine, Base.metadata, delete=True, grace=0))
+    assert keys(storage) == [lost]
+    assert kinds(sweep(engine, Base.metadata, delete=True, grace=0)) == {"deleted": 1}
+
+
+def test_a_grace_shorter_than_that_of_the_writers_is_refused(engine: Engine) -> None:
+    add_memory()
+    with pytest.raises(LedgerError, match="shorter than the 3600 that writers go by"):
+        list(sweep(engine, Base.metadata, grace=60))
+
+
+def test_the_checkpoint_of_another_database_is_refused_until_it_is_adopted(
+    engine: Engine,
+) -> None:
+    storage = add_memory()
+    store(storage, age=timedelta(hours=3))
+    with engine.begin() as connection:
+        set_checkpoint(connection, ledger, "main", now() - 5 * HOUR)
+        value = ledger.state.c.value
+        other = ledger.state.c.name == "checkpoint:main"
+        known = connection.scalar(ledger.state.select().with_only_columns(value).where(other))
+        connection.execute(
+            ledger.state.update().where(other).values(value=known.replace("@", "@x"))
+        )
+    with pytest.raises(LedgerError, match="another database"):
+        list(sweep(engine, Base.metadata, delete=True))
+    assert len(keys(storage)) == 1
+    assert kinds(sweep(engine, Base.metadata, delete=True, adopt=True)) == {"deleted": 1}
+    assert list(sweep(engine, Base.metadata, delete=True)) == []
+
+
+def test_storages_that_rows_name_and_nobody_added_are_an_error(engine: Engine) -> None:
+    storage = add_memory()
+    add(engine, 1)
+    StorageManager.clear()
+    StorageManager.add_storage("other", storage)
+    with pytest.raises(UnknownStorageError, match="'main'"):
+        list(sweep(engine, Base.metadata, delete=True))
+    assert len(keys(storage)) == 1
+
+
+def test_a_database_without_the_ledgers_table_is_an_error(engine: Engine) -> None:
+    add_memory()
+    Base.metadata.drop_all(engine, tables=[ledger.releases])
+    with pytest.raises(LedgerError, match="no table 'sqlalchemy_file_release'"):
+        list(sweep(engine, Base.metadata))
+
+
+def test_a_failed_deletion_is_left_to_the_drain(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    storage = add_memory()
+    store(storage, age=timedelta(hours=3))
+
+    def refuse(_: object) -> None:
+        raise OSError("read-only")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(storage, "delete", refuse)
+        assert kinds(sweep(engine, Base.metadata, delete=True)) == {"failed": 1}
+    assert pending(engine) == 1
+
+
+class Listed(MemoryStorage):
+    """Notes what was listed."""
+
+    lists_from_key = True
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.asked: list[tuple[str, str | None]] = []
+
+    def list(self, prefix="", start_after=None):
+        self.asked.append((prefix, start_after))
+        return super().list(prefix, start_after)
+
+
+def store(storage: MemoryStorage, *, age: timedelta, key: str | None = None) -> str:
+    """Store an object as if some time ago, without a row."""
+    made = datetime.now(UTC) - age
+    key = key or f"{bound(int(made.timestamp() * 1000))}-7{str(uuid4())[15:]}"
+    storage.put(key, BytesIO(b"lost"), Attributes())
+    data, info = storage._objects[key]
+    storage._objects[key] = data, replace(info, last_modified=made)
+    return key
+
+
+def now() -> int:
+    return int(datetime.now(UTC).timestamp() * 1000)
+
+
+def swept(engine: Engine) -> int | None:
+    with engine.connect() as connection:
+        found = checkpoint(connection, ledger, "main")
+    return None if found is None else found.until
