@@ -12,6 +12,7 @@ from libcloud.storage.types import ObjectDoesNotExistError
 from sqlalchemy_file import exceptions
 from sqlalchemy_file.exceptions import (
     AspectRatioValidationError,
+    CommitRefusedError,
     ContentSpentError,
     ContentTypeValidationError,
     DeletionError,
@@ -47,6 +48,7 @@ BASES: dict[type[Exception], tuple[type[BaseException], ...]] = {
     UnknownStorageError: (SQLAlchemyFileError, RuntimeError),
     ContentSpentError: (SQLAlchemyFileError, RuntimeError),
     UnsupportedStatementError: (SQLAlchemyFileError, TypeError),
+    CommitRefusedError: (SQLAlchemyFileError,),
     LedgerError: (SQLAlchemyFileError,),
     MissingExtraError: (SQLAlchemyFileError, ImportError),
 }
@@ -69,6 +71,7 @@ ERRORS = [
     UnknownStorageError("no such storage"),
     ContentSpentError("read already"),
     UnsupportedStatementError("cannot be known"),
+    CommitRefusedError("too late"),
     LedgerError("out of date"),
     MissingExtraError("ImageValidator", "image"),
 ]

@@ -17,9 +17,9 @@ from sqlalchemy import create_engine
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
 from sqlalchemy.util import greenlet_spawn
-from sqlalchemy_file.reconcile import drain, sweep
 
 from sqlalchemy_file import StorageManager
+from sqlalchemy_file.reconcile import drain, sweep
 from sqlalchemy_file.storage import adapt, obstore_addresses
 
 from .program import SIZES, Base, Writer

@@ -16,9 +16,9 @@ from typing import Any
 
 from sqlalchemy import Engine, create_engine, text, update
 from sqlalchemy.pool import NullPool
-from sqlalchemy_file.reconcile import drain, sweep
 
 from sqlalchemy_file import StorageManager
+from sqlalchemy_file.reconcile import drain, sweep
 from sqlalchemy_file.storage import adapt
 from tests.stores import keys, named
 

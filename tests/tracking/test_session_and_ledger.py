@@ -146,12 +146,8 @@ def test_a_ledger_that_is_out_of_order_is_logged_and_the_commit_stands(
     assert contents(storage) == [b"old"]
 
 
-def test_an_async_session_does_the_same(
-    request: pytest.FixtureRequest, engine: Engine, storage: MemoryStorage
-) -> None:
-    if engine.dialect.name != "postgresql":
-        pytest.skip("one driver with coroutines shows it")
-
+@pytest.mark.parametrize("engine", ["postgresql"], indirect=True)
+def test_an_async_session_does_the_same(engine: Engine, storage: MemoryStorage) -> None:
     async def program() -> None:
         url = engine.url.set(drivername="postgresql+asyncpg")
         asynchronous = create_async_engine(url)
@@ -235,11 +231,10 @@ def test_a_session_joined_to_a_transaction_is_guarded_where_that_commits(
     assert_refused(engine, storage)
 
 
+@pytest.mark.parametrize("engine", ["postgresql", "mariadb"], indirect=True)
 def test_a_two_phase_commit_is_guarded_before_it_is_prepared(
     engine: Engine, storage: MemoryStorage
 ) -> None:
-    if engine.dialect.name == "sqlite":
-        pytest.skip("SQLite has no two-phase commit")
     grace(engine, 0)
     with Session(engine, twophase=True) as session:
         session.add(Paper(body=File(b"late")))
