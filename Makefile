@@ -5,11 +5,15 @@ VENV ?= .venv
 # A constraint on SQLAlchemy for this environment, such as SQLAlchemy<2.1
 SQLALCHEMY ?= SQLAlchemy
 PYTEST_ARGS ?=
+# How many writers `make torture` kills
+KILLS ?= 10000
+# The environment of the release that others are compared with
+OLD ?= .venv-release-0.7.0
 
 BIN := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-PACKAGES := mariadb-server ceph-mon ceph-osd ceph-common radosgw
+PACKAGES := strace mariadb-server ceph-mon ceph-osd ceph-common radosgw
 # PostgreSQL comes as a wheel with the test dependencies, for these machines
 ifeq ($(filter x86_64 aarch64 arm64,$(shell uname -m)),)
 PACKAGES += postgresql
@@ -17,7 +21,7 @@ endif
 SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-sqlalchemy-2.0 services check lint format types layers package clean
+.PHONY: help run test test-sqlalchemy-2.0 torture services check lint format types layers package clean
 
 help: ## list what can be made
 	@sed -n 's/^\([a-z][a-z0-9.-]*\):.*## \(.*\)/  make \1: \2/p' Makefile
@@ -31,6 +35,11 @@ test: $(VENV)/.with-dev ## run every test, with servers of its own
 test-sqlalchemy-2.0: ## the same on the older SQLAlchemy, without the slowest columns of the matrix
 	@$(MAKE) --no-print-directory test VENV=.venv-sqlalchemy-2.0 SQLALCHEMY='SQLAlchemy<2.1' \
 	  PYTEST_ARGS='-k "not -s3] and not [mariadb and not -libcloud]" $(PYTEST_ARGS)'
+
+torture: $(VENV)/.with-dev $(OLD)/.with-0.7.0 ## kill 10,000 writers, and see what the same finds in release 0.7.0
+	SQLALCHEMY_FILE_TEST_KILLS=$(KILLS) $(BIN)/python -m pytest -n logical --maxprocesses 4 \
+	  --dist worksteal tests/crash $(PYTEST_ARGS)
+	$(BIN)/python -m tests.crash.old_release $(OLD)/bin/python
 
 services: ## install the servers that the tests start (Debian and Ubuntu)
 	@command -v apt-get >/dev/null || { \
@@ -93,4 +102,10 @@ $(VENV)/.with-image: $(VENV)/.created pyproject.toml
 
 $(VENV)/.with-dev: $(VENV)/.created pyproject.toml
 	$(INSTALL) --editable '.[dev]' '$(SQLALCHEMY)'
+	@touch $@
+
+$(OLD)/.with-0.7.0:
+	$(PYTHON) -m venv $(OLD)
+	$(OLD)/bin/python -m pip install --quiet --disable-pip-version-check \
+	  'sqlalchemy-file==0.7.0' 'SQLAlchemy<2.2' 'fasteners>=0.19'
 	@touch $@

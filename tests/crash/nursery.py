@@ -14,20 +14,21 @@ import traceback
 from typing import Any
 
 from sqlalchemy import create_engine
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
 from sqlalchemy.util import greenlet_spawn
 
-from sqlalchemy_file import StorageManager
+from sqlalchemy_file import File, StorageManager
+from sqlalchemy_file.exceptions import StorageError
 from sqlalchemy_file.reconcile import drain, sweep
 from sqlalchemy_file.storage import adapt, obstore_addresses
 
-from .program import SIZES, Base, Writer
+from .models import Base, Page
 from .steps import SteppedStorage, Steps
+from .writer import Writer
 
 __all__ = ["obstore_addresses"]  # imported before the first fork
-
-SEVERAL_PARTS = 6 * 1024 * 1024
 
 
 def main() -> None:
@@ -61,8 +62,9 @@ def _work(job: dict[str, Any]) -> int:
 def _do(job: dict[str, Any], engine: Any, steps: Steps) -> None:
     steps.watch(engine)
     if job["work"] == "write":
-        sizes = (*SIZES, SEVERAL_PARTS) if job.get("large") else SIZES
-        Writer(engine, job["seed"], sizes=sizes).run()
+        forgiven = (DBAPIError, StorageError) if job.get("stubborn") else ()
+        large = job.get("large", False)
+        Writer(engine, Page, File, job["seed"], large=large, forgiven=forgiven).run()
     elif job["work"] == "drain":
         list(drain(engine, Base.metadata))
     else:

@@ -22,7 +22,7 @@ from sqlalchemy_file.reconcile import drain, sweep
 from sqlalchemy_file.storage import adapt
 from tests.stores import keys, named
 
-from .program import Base, ledger
+from .models import Base, ledger
 
 ROOT = Path(__file__).parents[2]
 PATIENCE = 20
@@ -87,27 +87,23 @@ class Scene:
 
     def start(self, work: str, **job: Any) -> int:
         through_asyncio = "async" in self._worker_url or "aiosqlite" in self._worker_url
-        return self._nursery.start(
-            work=work,
-            database=self._worker_url,
-            storage=self._storage_url,
-            through_asyncio=through_asyncio,
-            **job,
-        )
+        given = {"database": self._worker_url, "storage": self._storage_url, **job}
+        return self._nursery.start(work=work, through_asyncio=through_asyncio, **given)
 
     def kill_after(self, seconds: float, work: str, **job: Any) -> None:
         """Let a process work for a while, then kill it, if it is still there."""
         worker = self.start(work, **job)
         time.sleep(seconds)
         os.kill(worker, signal.SIGKILL)
-        self._expect(-signal.SIGKILL)
+        self.expect(-signal.SIGKILL)
 
     def die_at(self, step: str, times: int, work: str, **job: Any) -> bool:
         """Let a process work until it dies at a step; return False if it never came there."""
         self.start(work, step=step, times=times, **job)
-        return self._expect(-signal.SIGKILL, 0) != 0
+        return self.expect(-signal.SIGKILL, 0) != 0
 
-    def _expect(self, *codes: int) -> int:
+    def expect(self, *codes: int) -> int:
+        """Wait until the worker has ended in one of these ways, and its connections with it."""
         code = self._nursery.ended()
         assert code in codes, f"the worker ended with {code}: {self._nursery.log[-4000:]}"
         self._wait_for_the_dead()

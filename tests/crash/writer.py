@@ -1,54 +1,57 @@
-"""Random transactions of one writer, until it is killed. Its rows hold one file, and a list."""
+"""Random transactions of one writer, until it is killed. Its rows hold one file, and a list.
+
+Nothing here imports the package, so that a writer can also be one on another release of it.
+"""
 
 from __future__ import annotations
 
+from contextlib import suppress
 from random import Random
 from typing import Any
 
 from sqlalchemy import Engine, bindparam, delete, insert, select, update
-from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
-
-from sqlalchemy_file import File, FileField
-from sqlalchemy_file.ledger import Ledger
+from sqlalchemy.orm import Session
 
 MOST_ROWS = 10
 MOST_PICTURES = 4
 SIZES = (0, 100, 100, 10_000, 300_000)
-
-
-class Base(DeclarativeBase):
-    pass
-
-
-class Page(Base):
-    __tablename__ = "crash_page"
-
-    id: Mapped[int] = mapped_column(primary_key=True)
-    cover: Mapped[File | None] = mapped_column(FileField())
-    pictures: Mapped[list[File] | None] = mapped_column(FileField(multiple=True))
-
-
-pages: Any = Page.__table__
-ledger = Ledger(Base.metadata)
+SEVERAL_PARTS = 6 * 1024 * 1024
 
 
 class Writer:
     """Writes for ever: what it does follows from its seed and from what it finds."""
 
-    def __init__(self, engine: Engine, seed: int, *, sizes: tuple[int, ...] = SIZES) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        page: Any,
+        file: Any,
+        seed: int,
+        *,
+        large: bool = False,
+        forgiven: tuple[type[Exception], ...] = (),
+    ) -> None:
         self._engine = engine
+        self._page = page
+        self._table = page.__table__
+        self._make_file = file
         self._dice = Random(seed)
-        self._sizes = sizes
+        self._sizes = (*SIZES, SEVERAL_PARTS) if large else SIZES
+        self._forgiven = forgiven
 
     def run(self) -> None:
+        """Make one transaction after another, also after an error that is forgiven."""
         while True:
-            with Session(self._engine) as session:
-                for _ in range(self._dice.randint(1, 6)):
-                    self._act(session)
-                if self._dice.random() < 0.8:
-                    session.commit()
-                else:
-                    session.rollback()
+            with suppress(*self._forgiven), Session(self._engine) as session:
+                self._transact(session)
+
+    def _transact(self, session: Session) -> None:
+        for _ in range(self._dice.randint(1, 6)):
+            self._act(session)
+        if self._dice.random() < 0.8:
+            session.commit()
+        else:
+            session.rollback()
 
     def _act(self, session: Session, depth: int = 0) -> None:
         actions = [self._insert, self._insert, self._replace, self._splice, self._give, self._swap]
@@ -75,7 +78,7 @@ class Writer:
     def _insert(self, session: Session) -> None:
         if len(self._all(session)) < MOST_ROWS:
             pictures = [self._file() for _ in range(self._dice.randint(0, 2))]
-            session.add(Page(cover=self._file(), pictures=pictures))
+            session.add(self._page(cover=self._file(), pictures=pictures))
             session.flush()
 
     def _replace(self, session: Session) -> None:
@@ -115,31 +118,32 @@ class Writer:
     def _insert_many(self, session: Session) -> None:
         if len(self._all(session)) < MOST_ROWS:
             rows = [{"cover": self._file(), "pictures": [self._file()]} for _ in range(3)]
-            session.execute(insert(pages), rows)
+            session.execute(insert(self._table), rows)
 
     def _update_many(self, session: Session) -> None:
         numbers = [page.id for page in self._some(session, 2)]
         if numbers:
             session.expire_all()
-            statement = (
-                update(pages).where(pages.c.id == bindparam("n")).values(cover=bindparam("f"))
-            )
+            which = self._table.c.id == bindparam("n")
+            statement = update(self._table).where(which).values(cover=bindparam("f"))
             rows = [{"n": number, "f": self._file()} for number in numbers]
             session.connection().execute(statement, rows)
 
     def _delete_many(self, session: Session) -> None:
         numbers = [page.id for page in self._some(session, 2)]
         session.expunge_all()
-        session.connection().execute(delete(pages).where(pages.c.id.in_(numbers)))
+        session.connection().execute(delete(self._table).where(self._table.c.id.in_(numbers)))
 
     # what there is
 
-    def _all(self, session: Session) -> list[Page]:
-        return list(session.scalars(select(Page).order_by(Page.id)))
+    def _all(self, session: Session) -> list[Any]:
+        return list(session.scalars(select(self._page).order_by(self._page.id)))
 
-    def _some(self, session: Session, count: int) -> list[Page]:
+    def _some(self, session: Session, count: int) -> list[Any]:
         found = self._all(session)
         return self._dice.sample(found, min(count, len(found)))
 
-    def _file(self) -> File:
-        return File(self._dice.randbytes(self._dice.choice(self._sizes)), filename="page.bin")
+    def _file(self) -> Any:
+        return self._make_file(
+            self._dice.randbytes(self._dice.choice(self._sizes)), filename="page.bin"
+        )
