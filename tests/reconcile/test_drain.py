@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
 
 import pytest
-from sqlalchemy import Engine, func, insert, select, text, update
+from sqlalchemy import Engine, create_engine, func, insert, select, text, update
 from sqlalchemy.orm import Session
 
 from sqlalchemy_file import StorageManager
@@ -123,9 +124,8 @@ def test_two_workers_share_the_work(engine: Engine) -> None:
     assert pending(engine) == 0
 
 
+@pytest.mark.parametrize("url", ["postgresql", "mariadb"], indirect=True)
 def test_transactions_that_may_copy_a_row_are_waited_for(engine: Engine) -> None:
-    if engine.dialect.name == "sqlite":
-        pytest.skip("SQLite has one writer at a time, and a reader cannot go on to write")
     storage = add_memory()
     add(engine, 1)
     level = "REPEATABLE READ"
@@ -144,7 +144,7 @@ def test_copies_by_insert_select_keep_their_objects(engine: Engine, level: str) 
     if engine.dialect.name == "sqlite":
         level = "SERIALIZABLE"
     storage = add_memory()
-    rounds, each = 25, 8
+    rounds, each = 20, 8
     stop = threading.Event()
     errors: list[Exception] = []
 
@@ -178,6 +178,49 @@ def test_copies_by_insert_select_keep_their_objects(engine: Engine, level: str) 
     make_due(engine)
     list(drain(engine, Base.metadata))
     assert sorted(f"main/{key}" for key in keys(storage)) == sorted(rows(engine))
+
+
+@pytest.mark.parametrize("url", ["postgresql", "mariadb"], indirect=True)
+@pytest.mark.parametrize("level", ["READ COMMITTED", "REPEATABLE READ"])
+def test_a_copy_that_began_before_its_source_was_deleted_is_waited_for(
+    engine: Engine, level: str
+) -> None:
+    storage = add_memory()
+    rounds = 6
+    add(engine, rounds)
+    pause = {"postgresql": "pg_sleep(0.2) IS NOT NULL", "mariadb": "sleep(0.2) = 0"}
+    for number in range(1, rounds + 1):
+        copying = (
+            "INSERT INTO reconciled_paper (id, body) SELECT id + 1000, body "
+            f"FROM reconciled_paper WHERE id = {number} AND {pause[engine.dialect.name]}"
+        )
+        copier = threading.Thread(target=execute, args=(engine, copying, level))
+        copier.start()
+        wait_for_sleeper(engine)
+        raw_delete(engine, f"id = {number}")
+        list(drain(engine, Base.metadata))
+        copier.join()
+    make_due(engine)
+    list(drain(engine, Base.metadata))
+    assert sorted(f"main/{key}" for key in keys(storage)) == sorted(rows(engine))
+    assert len(keys(storage)) > 0
+
+
+@pytest.mark.parametrize("url", ["mariadb"], indirect=True)
+def test_a_user_who_may_not_see_transactions_reads_with_locks(engine: Engine) -> None:
+    storage = add_memory()
+    add(engine, 2)
+    raw_delete(engine, "id = 1")
+    database = engine.url.database
+    grants = f"GRANT ALL ON {database}.* TO 'modest'@'127.0.0.1' IDENTIFIED BY 'modest'"
+    execute(engine, grants, "READ COMMITTED")
+    modest = create_engine(engine.url.set(username="modest", password="modest"))
+    try:
+        assert kinds(drain(modest, Base.metadata)) == {"deleted": 1}
+    finally:
+        modest.dispose()
+        execute(engine, "DROP USER 'modest'@'127.0.0.1'", "READ COMMITTED")
+    assert [f"main/{key}" for key in keys(storage)] == rows(engine)
 
 
 def test_a_drain_without_triggers_is_refused(engine: Engine) -> None:
@@ -226,6 +269,18 @@ def make_due(engine: Engine) -> None:
 def execute(engine: Engine, statement: str, level: str) -> None:
     with engine.execution_options(isolation_level=level).begin() as connection:
         connection.execute(text(statement))
+
+
+def wait_for_sleeper(engine: Engine) -> None:
+    """Wait until a statement that sleeps, and so has its snapshot, is running."""
+    statement = {
+        "postgresql": "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep'",
+        "mariadb": "SELECT count(*) FROM information_schema.processlist WHERE state = 'User sleep'",
+    }[engine.dialect.name]
+    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        deadline = time.monotonic() + 10
+        while not connection.scalar(text(statement)):
+            assert time.monotonic() < deadline
 
 
 def drop_a_trigger(engine: Engine) -> None:

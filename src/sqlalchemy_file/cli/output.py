@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -51,6 +52,7 @@ class Printer:
         self._counts: Counter[str] = Counter()
         self._left = False
         self._console = Console(stderr=True)
+        self._bars: Bars | None = None
 
     def show(self, finding: Finding) -> None:
         self._counts[finding.kind] += 1
@@ -60,7 +62,13 @@ class Printer:
         else:
             size = "" if finding.size is None else f" ({size_of(finding.size)})"
             detail = f": {finding.detail}" if finding.detail else ""
-            click.echo(f"{_SAID[finding.kind]}: {_shown(finding.path)}{size}{_shown(detail)}")
+            self._print(f"{_SAID[finding.kind]}: {_shown(finding.path)}{size}{_shown(detail)}")
+
+    def _print(self, line: str) -> None:
+        if self._bars is not None and sys.stdout.isatty():
+            self._bars.console.print(Text(line), soft_wrap=True)  # above the bars
+        else:
+            click.echo(line)
 
     def sum_up(self) -> None:
         """Say in one line, to people only, how much was found."""
@@ -88,6 +96,7 @@ class Printer:
             TimeRemainingColumn(),
             console=self._console,
             transient=True,
+            redirect_stdout=False,  # what is printed there may go to a file
         )
         tasks: dict[str, Any] = {}
         with bars:
@@ -98,7 +107,9 @@ class Printer:
                 task = tasks[progress.stage]
                 bars.update(task, completed=progress.done, total=progress.total)
 
+            self._bars = bars
             yield watch
+        self._bars = None
 
 
 class _Rate(ProgressColumn):

@@ -118,7 +118,7 @@ def _compare(
             reached = reached if pending else batch[-1].key
             count += len(batch)
             if watcher:
-                watcher(Progress(name, count))
+                watcher(Progress(name, count, max(count, judge.files)))
         for more in in_batches(chain(pending, merger.rest()), BATCH_SIZE):
             yield from _judged(judge, more)
         yield from abandoned_uploads(judge)

@@ -22,7 +22,10 @@ SKEW = 300_000
 
 @dataclass(frozen=True, slots=True)
 class Judge:
-    """What one pass goes by in one storage; ``before`` is the age that an object has to have."""
+    """What one pass goes by in one storage.
+
+    Objects have to be made ``before`` a time in milliseconds; ``files`` are those that rows name.
+    """
 
     place: Workplace
     storage_name: str
@@ -31,6 +34,7 @@ class Judge:
     delete: bool
     keeps: bool
     patience: float
+    files: int
 
     def judge(self, objects: Sequence[ObjectInfo]) -> list[Finding]:
         """Return what is wrong with these objects; with ``delete``, after it was put right."""

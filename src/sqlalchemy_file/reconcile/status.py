@@ -111,9 +111,12 @@ def _waiting(connection: Connection, ledger: Ledger) -> dict[str, _Waiting]:
     row = ledger.releases.c
     names = sorted(StorageManager.names(), key=len, reverse=True)
     known = [(row.path.startswith(f"{name}/", autoescape=True), name) for name in names]
-    storage = case(*known, else_="?") if known else literal("?")
-    failed = func.count(row.last_error)
+    storage = case(*known, else_="") if known else literal("")
+    first, failed = func.min(row.path), func.count(row.last_error)
     statement = select(
-        storage, func.count(), func.min(row.at), failed, func.max(row.last_error)
+        storage, first, func.count(), func.min(row.at), failed, func.max(row.last_error)
     ).group_by(storage)
-    return {name: _Waiting(*rest) for name, *rest in connection.execute(statement)}
+    return {
+        name or StorageManager.resolve(path)[0]: _Waiting(*rest)
+        for name, path, *rest in connection.execute(statement)
+    }

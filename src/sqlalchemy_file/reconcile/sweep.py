@@ -6,6 +6,7 @@ period is left alone. So an upload whose transaction is open is never taken for 
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from functools import partial
 
@@ -71,13 +72,17 @@ def judges_for(
     place = workplace(bind, metadata)
     names = sorted(StorageManager.names() if storages is None else storages)
     found = {name: StorageManager.storage(name) for name in names}
-    refuse_unknown_storages({each.storage for each in files_named(place)})
+    files: Counter[str] = Counter()
+    for each in files_named(place):
+        files[each.storage] += each.files
+    refuse_unknown_storages(set(files))
     if not adopt:
         _refuse_copies(place, names)
     before = age_limit(now_here(), agreed_grace(place, grace))
     keeping = keeping_storages(place)
     return place, [
-        Judge(place, name, found[name], before, delete, name in keeping, patience) for name in names
+        Judge(place, name, found[name], before, delete, name in keeping, patience, files[name])
+        for name in names
     ]
 
 

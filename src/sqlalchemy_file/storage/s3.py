@@ -143,20 +143,20 @@ class S3Verbs:
             query["continuation-token"] = text_of(page, "NextContinuationToken")
 
     def uploads(self) -> Iterator[PendingUpload]:
-        query = {"uploads": "", "encoding-type": "url"}
+        # Without "encoding-type": Ceph heeds it here and does not say so.
+        query = {"uploads": ""}
         while True:
             answer = self._s3.expect(self._s3.send("GET", query=query), None, 200)
             page = parsed(answer)
-            decode = unquote_plus if text_of(page, "EncodingType") == "url" else str
             for entry in children(page, "Upload"):
                 yield PendingUpload(
-                    key=decode(text_of(entry, "Key")),
+                    key=text_of(entry, "Key"),
                     id=text_of(entry, "UploadId"),
                     begun_at=datetime.fromisoformat(text_of(entry, "Initiated")),
                 )
             if text_of(page, "IsTruncated") != "true":
                 return
-            query["key-marker"] = decode(text_of(page, "NextKeyMarker"))
+            query["key-marker"] = text_of(page, "NextKeyMarker")
             query["upload-id-marker"] = text_of(page, "NextUploadIdMarker")
 
     def abort(self, key: str, upload: Mapping[str, str]) -> None:

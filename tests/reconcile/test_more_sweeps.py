@@ -1,0 +1,137 @@
+"""Keys with folders, fields that keep, uploads in parts, and rows that only move."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from libcloud.storage.drivers.minio import MinIOStorageDriver
+from sqlalchemy import Engine, create_engine, insert, text
+from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
+
+from sqlalchemy_file import File, FileField, StorageManager
+from sqlalchemy_file.ledger import Ledger
+from sqlalchemy_file.reconcile import compare, drain, status, sweep
+from sqlalchemy_file.storage.base import PendingUpload
+from sqlalchemy_file.storage.memory import MemoryStorage
+from tests.reconcile.helpers import kinds
+from tests.reconcile.test_sweep import store
+from tests.services.ceph import S3Server
+from tests.stores import add_memory, keys
+
+
+class Base(DeclarativeBase):
+    pass
+
+
+class Kept(Base):
+    __tablename__ = "sweeping_kept"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    old: Mapped[File | None] = mapped_column(FileField(upload_storage="kept", on_release="keep"))
+    own: Mapped[File | None] = mapped_column(
+        FileField(upload_storage="main", key=lambda file: "users/42/")
+    )
+
+
+ledger = Ledger(Base.metadata)
+
+
+@pytest.fixture
+def engine(tmp_path: Path) -> Iterator[Engine]:
+    engine = create_engine(f"sqlite:///{tmp_path}/x.db")
+    Base.metadata.create_all(engine)
+    yield engine
+    engine.dispose()
+
+
+@pytest.mark.parametrize("search", [sweep, compare])
+def test_what_a_field_keeps_is_never_deleted(engine: Engine, search: object) -> None:
+    add_memory()
+    storage = add_memory("kept")
+    key = store(storage, age=timedelta(days=1))
+    assert kinds(search(engine, Base.metadata, delete=True)) == {"kept": 1}
+    assert keys(storage) == [key]
+
+
+def test_objects_below_folders_are_found(engine: Engine) -> None:
+    add_memory("kept")
+    storage = add_memory()
+    with Session(engine) as session:
+        session.add(Kept(own=File(b"mine")))
+        session.commit()
+    store(storage, key="users/43/018f0000-0000-7000-8000-000000000000", age=timedelta(days=1))
+    assert kinds(sweep(engine, Base.metadata, delete=True)) == {"deleted": 1}
+    assert [key[:9] for key in keys(storage)] == ["users/42/"]
+
+
+def test_released_paths_of_storages_with_nested_names_are_told_apart(engine: Engine) -> None:
+    for name in ("main", "kept", "main/inner"):
+        StorageManager.add_storage(name, MemoryStorage())
+    with engine.begin() as connection:
+        for path in ("main/a", "main/inner/b", "main/inner/c", "kept/%", "nowhere/x"):
+            connection.execute(insert(ledger.releases).values(path=path, at=0, due_at=0))
+    found = {each.name: each.pending for each in status(engine, Base.metadata).storages}
+    assert found == {"main": 1, "main/inner": 2, "kept": 1, "nowhere": 1}
+
+
+def test_uploads_in_parts_that_nobody_completed_are_aborted(
+    engine: Engine, s3_server: S3Server
+) -> None:
+    add_memory("kept")
+    driver = MinIOStorageDriver(
+        s3_server.access_key,
+        s3_server.secret_key,
+        secure=False,
+        host=s3_server.host,
+        port=s3_server.port,
+    )
+    container = driver.create_container(f"sweep-{time.time_ns()}")
+    StorageManager.add_storage("main", container)
+    storage = StorageManager.storage("main")
+    for key in ("018f0000-0000-7000-8000-000000000000", "some/body's + own"):
+        storage._verbs._s3.send("POST", key, query={"uploads": ""})
+    assert list(sweep(engine, Base.metadata, delete=True)) == []  # younger than the grace period
+    options = {"delete": True, "grace": 0}
+    found = {each.key: each.kind for each in sweep(engine, Base.metadata, **options)}
+    assert found == {
+        "018f0000-0000-7000-8000-000000000000": "aborted",
+        "some/body's + own": "upload",
+    }
+    (left,) = storage.uploads()
+    storage.abort_upload(left)
+    storage.abort_upload(PendingUpload(key=left.key, id=left.id, begun_at=left.begun_at))
+    driver.delete_container(container)
+
+
+def test_rows_that_move_between_partitions_keep_their_objects(postgresql_server: str) -> None:
+    class Parted(DeclarativeBase):
+        pass
+
+    class Entry(Parted):
+        __tablename__ = "sweeping_entry"
+        __table_args__ = {"postgresql_partition_by": "LIST (year)"}  # noqa: RUF012
+        id: Mapped[int] = mapped_column(primary_key=True)
+        year: Mapped[int] = mapped_column(primary_key=True)
+        body: Mapped[File | None] = mapped_column(FileField())
+
+    moved = Ledger(Parted.metadata)
+    storage = add_memory()
+    engine = create_engine(postgresql_server)
+    Parted.metadata.create_all(engine)
+    with engine.begin() as connection:
+        for year in (1, 2):
+            part = f"CREATE TABLE sweeping_entry_{year} PARTITION OF sweeping_entry"
+            connection.execute(text(f"{part} FOR VALUES IN ({year})"))
+        moved.ensure(connection)
+    with Session(engine) as session:
+        session.add(Entry(id=1, year=1, body=File(b"moving")))
+        session.commit()
+    with engine.begin() as connection:
+        connection.execute(text("UPDATE sweeping_entry SET year = 2"))
+    assert set(kinds(drain(engine, Parted.metadata))) <= {"named"}
+    assert len(keys(storage)) == 1
+    Parted.metadata.drop_all(engine)
+    engine.dispose()
