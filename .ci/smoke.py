@@ -19,13 +19,18 @@ from sqlalchemy_file import File, FileField, ImageField
 from sqlalchemy_file.exceptions import MissingExtraError
 from sqlalchemy_file.storage import StorageManager
 
-# Loaded at the first use of an image, a bucket or a command, and by pytest itself.
+# Loaded at the first use of an image, a bucket or a command, by name, and by pytest itself.
 NEED_MORE = (
     "sqlalchemy_file.cli.",
     "sqlalchemy_file.imaging.",
+    "sqlalchemy_file.integrations.alembic",
+    "sqlalchemy_file.integrations.opentelemetry",
     "sqlalchemy_file.storage.fsspec",
     "sqlalchemy_file.storage.obstore",
-    "sqlalchemy_file.testing",
+    "sqlalchemy_file.testing.async_conformance",
+    "sqlalchemy_file.testing.conformance",
+    "sqlalchemy_file.testing.objects",
+    "sqlalchemy_file.testing.suite",
 )
 
 Base = declarative_base()

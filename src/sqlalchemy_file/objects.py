@@ -11,6 +11,7 @@ from uuid_utils import uuid7
 
 from sqlalchemy_file.content import Content, Measured
 from sqlalchemy_file.exceptions import StorageError
+from sqlalchemy_file.observing import Task
 from sqlalchemy_file.storage import (
     AsyncStorage,
     Attributes,
@@ -54,19 +55,21 @@ class Upload:
 
     def run(self) -> StoredObject:
         """Store it from this thread."""
-        with self._measured() as measured:
+        with Task("store", self.storage_name, (self.key,)) as task, self._measured() as measured:
             self.storage.put(
                 self.key, cast("BinaryIO", measured), self.attributes, exclusive=self.exclusive
             )
+            task.size = measured.size
         return self._stored(measured)
 
     async def arun(self) -> StoredObject:
         """Store it with the storage's own coroutine, which it must have."""
         storage = cast("AsyncStorage", self.storage)
-        with self._measured() as measured:
+        with Task("store", self.storage_name, (self.key,)) as task, self._measured() as measured:
             await storage.aput(
                 self.key, cast("BinaryIO", measured), self.attributes, exclusive=self.exclusive
             )
+            task.size = measured.size
         return self._stored(measured)
 
     @contextmanager

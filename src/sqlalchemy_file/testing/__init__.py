@@ -1,5 +1,8 @@
 """What the tests of an application, or of a storage of one's own, can use.
 
+`FaultyStorage` lets things go wrong between a program and its storage; `fails`, `hangs`, `tears`
+and their like say what.
+
 `StorageConformance` proves a storage: whoever wrote one subclasses it, and gives it a fixture::
 
     pytest.register_assert_rewrite("sqlalchemy_file.testing")  # in conftest.py: better messages
@@ -9,10 +12,50 @@
         def storage(self):
             return MyStorage(...)
 
-`AsyncStorageConformance` does so for the coroutines of a storage that has them.
+`AsyncStorageConformance` does so for the coroutines of a storage that has them. Only these two need
+pytest.
 """
 
-from sqlalchemy_file.testing.async_conformance import AsyncStorageConformance
-from sqlalchemy_file.testing.conformance import StorageConformance
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
-__all__ = ["AsyncStorageConformance", "StorageConformance"]
+from sqlalchemy_file.testing.faults import (
+    Fault,
+    delays,
+    fails,
+    flips_a_bit,
+    hangs,
+    loses_reply,
+    repeats,
+    tears,
+)
+from sqlalchemy_file.testing.faulty import FaultyStorage
+
+if TYPE_CHECKING:
+    from sqlalchemy_file.testing.async_conformance import AsyncStorageConformance
+    from sqlalchemy_file.testing.conformance import StorageConformance
+
+__all__ = [
+    "AsyncStorageConformance",
+    "Fault",
+    "FaultyStorage",
+    "StorageConformance",
+    "delays",
+    "fails",
+    "flips_a_bit",
+    "hangs",
+    "loses_reply",
+    "repeats",
+    "tears",
+]
+
+_NEED_PYTEST = {
+    "AsyncStorageConformance": "sqlalchemy_file.testing.async_conformance",
+    "StorageConformance": "sqlalchemy_file.testing.conformance",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _NEED_PYTEST:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(_NEED_PYTEST[name]), name)

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import logging
 from collections import defaultdict
 from collections.abc import Iterable
+from functools import partial
 from typing import cast
 
-from sqlalchemy_file.exceptions import DeletionError
+from sqlalchemy_file.observing import Task, failures_of, is_watched, released
 from sqlalchemy_file.storage import AsyncStorage, StorageManager
 from sqlalchemy_file.storage.base import is_native
 from sqlalchemy_file.transfer import Operation, carry_out, in_thread
-
-logger: logging.Logger = logging.getLogger("sqlalchemy_file")
 
 BATCH_SIZE = 1000
 """The most keys that S3 takes in one request."""
@@ -21,10 +19,14 @@ BATCH_SIZE = 1000
 def discard(paths: Iterable[str]) -> set[str]:
     """Delete objects by path, each storage's in batches, several at a time; return what is gone."""
     wanted = set(paths)
-    failures = delete_objects(wanted)
-    for path, cause in failures.items():
-        logger.error("could not delete %s, which no row names any more: %s", path, cause)
-    return wanted - failures.keys()
+    return wanted - delete_objects(wanted).keys()
+
+
+def tell_released(paths: Iterable[str]) -> None:
+    """Tell whoever watches that a committed transaction has let go of objects."""
+    if is_watched():
+        for storage_name, keys in _by_storage(paths).items():
+            released(storage_name, keys)
 
 
 def delete_objects(paths: Iterable[str]) -> dict[str, BaseException]:
@@ -53,14 +55,16 @@ def _by_storage(paths: Iterable[str]) -> dict[str, list[str]]:
 
 def _deleting(storage_name: str, keys: list[str]) -> Operation[None]:
     def run() -> None:
-        StorageManager.storage(storage_name).delete(keys)
+        with Task("delete", storage_name, keys):
+            StorageManager.storage(storage_name).delete(keys)
 
     async def arun() -> None:
-        storage = StorageManager.storage(storage_name)
-        if is_native(storage):
-            await cast("AsyncStorage", storage).adelete(keys)
-        else:
-            await in_thread(run)
+        with Task("delete", storage_name, keys):
+            storage = StorageManager.storage(storage_name)
+            if is_native(storage):
+                await cast("AsyncStorage", storage).adelete(keys)
+            else:
+                await in_thread(partial(storage.delete, keys))
 
     return Operation(run, arun)
 
@@ -70,5 +74,5 @@ def _failures(
 ) -> dict[str, BaseException]:
     if error is None:
         return {}
-    causes = error.failures if isinstance(error, DeletionError) else dict.fromkeys(keys, error)
+    causes = failures_of(keys, error)
     return {f"{storage_name}/{key}": cause for key, cause in causes.items()}

@@ -15,6 +15,7 @@ from typing import NamedTuple, Protocol, cast
 from uuid_utils import uuid7
 
 from sqlalchemy_file.file import File
+from sqlalchemy_file.observing import Task
 from sqlalchemy_file.records import paths_of
 from sqlalchemy_file.storage import AsyncStorage, StorageManager
 from sqlalchemy_file.storage.base import concurrency_of, is_native, named
@@ -199,12 +200,14 @@ def _copying(old: str, new: str) -> Operation[None]:
     storage, new_key = StorageManager.storage(storage_name), StorageManager.resolve(new)[1]
 
     def run() -> None:
-        with named(storage_name):
-            storage.copy(key, new_key)
+        with Task("copy", storage_name, (new_key,)) as task, named(storage_name):
+            task.source = key
+            task.size = storage.copy(key, new_key).size
 
     async def arun() -> None:
-        with named(storage_name):
-            await cast("AsyncStorage", storage).acopy(key, new_key)
+        with Task("copy", storage_name, (new_key,)) as task, named(storage_name):
+            task.source = key
+            task.size = (await cast("AsyncStorage", storage).acopy(key, new_key)).size
 
     return Operation(run, arun if is_native(storage) else None)
 

@@ -15,7 +15,7 @@ from sqlalchemy import Connection, Executable, Table
 
 from sqlalchemy_file.ledger import Ledger, ledger_of
 from sqlalchemy_file.tracking.databases import is_autocommit
-from sqlalchemy_file.tracking.deletion import discard
+from sqlalchemy_file.tracking.deletion import discard, tell_released
 from sqlalchemy_file.tracking.frames import Effects, Ending, Frames
 from sqlalchemy_file.tracking.reading import OldRow
 from sqlalchemy_file.tracking.tables import Key
@@ -182,13 +182,15 @@ class Unit:
         released, self._released = self._released, set()
         if not doomed or self._process != os.getpid():
             return set()
+        tell_released(released)
         return discard(doomed) & released
 
     def settle_later(self) -> None:
         """Do the same from a finalizer, which may run anywhere and must not wait."""
         doomed, self._doomed = self._doomed, set()
+        released, self._released = self._released, set()
         if doomed and self._process == os.getpid():
-            later(partial(discard, doomed))
+            later(partial(_tell_and_discard, released, doomed))
 
     @property
     def connection(self) -> Connection | None:
@@ -210,6 +212,11 @@ class Unit:
     def _abandoned(self) -> None:
         self.end()
         self.settle_later()
+
+
+def _tell_and_discard(released: set[str], doomed: set[str]) -> None:
+    tell_released(released)
+    discard(doomed)
 
 
 def unit_of(connection: Connection) -> Unit:

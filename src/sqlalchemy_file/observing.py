@@ -1,0 +1,189 @@
+"""Tells what happens to objects: a log record for each, and whatever observers make of it.
+
+The records are those of the logger ``sqlalchemy_file``; their fields are ``event`` (``store``,
+``copy``, ``release``, ``delete``, ``failure`` or ``count``), ``operation``, ``storage``, ``key``,
+``source`` (of a copy), ``size`` in bytes, ``duration`` in seconds, ``error`` and ``count``; what is
+not known is None.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from time import perf_counter
+from types import MappingProxyType
+from typing import Any, Literal, Protocol, Self
+
+from sqlalchemy_file.exceptions import DeletionError
+
+logger: logging.Logger = logging.getLogger("sqlalchemy_file")
+
+Verb = Literal["store", "copy", "release", "delete"]
+Count = Literal["pending releases", "orphans", "dangling"]
+
+
+class Task:
+    """A block in which a storage is asked to store, copy or delete; it tells how that ended.
+
+    ``duration`` and ``failures`` (by key) are known at its end. ``size`` is that of one object;
+    ``source`` is the key that is copied.
+    """
+
+    source: str | None = None
+    size: int | None = None
+    duration: float | None = None
+    failures: Mapping[str, BaseException] = MappingProxyType({})
+    _ends: Sequence[Callable[[], object]] = ()
+
+    def __init__(self, verb: Verb, storage: str, keys: Sequence[str]) -> None:
+        self.verb: Verb = verb
+        self.storage = storage
+        self.keys = keys
+
+    def __enter__(self) -> Self:
+        if _observers:
+            self._ends = _begin(self)
+        self._began = perf_counter()
+        return self
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        is_logged = error is not None or logger.isEnabledFor(logging.DEBUG)
+        if not is_logged and not self._ends:
+            return
+        self.duration = perf_counter() - self._began
+        if error is not None:
+            self.failures = failures_of(self.keys, error)
+        if is_logged:
+            _log(self)
+        for end in self._ends:
+            _guarded(end)
+
+
+class Observer(Protocol):
+    """Whoever wants to know more than the log says. What it raises is logged, and goes no further.
+
+    It may be called from several threads at once.
+    """
+
+    def begin(self, task: Task) -> Callable[[], object]:
+        """Take note that a task begins; what is returned is called in its thread when it ended."""
+        ...
+
+    def count(self, what: Count, number: int, storage: str) -> None:
+        """Take note how many of something there are in a storage."""
+        ...
+
+
+def observe(observer: Observer) -> None:
+    """Let an observer know of everything from now on."""
+    global _observers  # noqa: PLW0603  replaced as a whole, so that reading needs no lock
+    with _lock:
+        _observers = (*_observers, observer)
+
+
+def forget(observer: Observer) -> None:
+    """Let an observer know of nothing more."""
+    global _observers  # noqa: PLW0603  as above
+    with _lock:
+        _observers = tuple(each for each in _observers if each is not observer)
+
+
+def is_watched() -> bool:
+    """Tell whether anybody wants to know of what went well."""
+    return bool(_observers) or logger.isEnabledFor(logging.DEBUG)
+
+
+def released(storage: str, keys: Sequence[str]) -> None:
+    """Tell that a committed transaction has let go of objects, which will be deleted now."""
+    task = Task("release", storage, keys)
+    if logger.isEnabledFor(logging.DEBUG):
+        _log(task)
+    for end in _begin(task):
+        _guarded(end)
+
+
+def counted(what: Count, number: int, storage: str) -> None:
+    """Tell how many of something were found in a storage, zero included, to be alarmed by."""
+    is_alarming = number > 0 and what != "pending releases"
+    _emit(
+        logging.WARNING if is_alarming else logging.INFO,
+        f"{what} in %s: %d",
+        (storage, number),
+        {"event": "count", "operation": what, "storage": storage, "count": number},
+    )
+    for observer in _observers:
+        try:
+            observer.count(what, number, storage)
+        except Exception:
+            logger.exception("an observer failed")
+
+
+def failures_of(keys: Sequence[str], error: BaseException) -> Mapping[str, BaseException]:
+    """Return what each key failed of: the same error for all, unless it tells them apart."""
+    return error.failures if isinstance(error, DeletionError) else dict.fromkeys(keys, error)
+
+
+def _begin(task: Task) -> list[Callable[[], object]]:
+    ends = []
+    for observer in _observers:
+        try:
+            ends.append(observer.begin(task))
+        except Exception:
+            logger.exception("an observer failed")
+    return ends
+
+
+def _guarded(end: Callable[[], object]) -> None:
+    try:
+        end()
+    except Exception:
+        logger.exception("an observer failed")
+
+
+def _log(task: Task) -> None:
+    for key in task.keys:
+        error = task.failures.get(key)
+        fields = {
+            "event": task.verb if error is None else "failure",
+            "operation": task.verb,
+            "storage": task.storage,
+            "key": key,
+            "source": task.source,
+            "size": task.size,
+            "duration": task.duration,
+            "error": None if error is None else type(error).__name__,
+        }
+        if error is None:
+            _emit(logging.DEBUG, _DONE[task.verb], (task.storage, key), fields)
+        else:
+            _emit(_level(task, error), _FAILED[task.verb], (task.storage, key, error), fields)
+
+
+def _level(task: Task, error: BaseException) -> int:
+    if task.verb == "delete":
+        return logging.ERROR  # nobody else is told
+    return logging.WARNING if isinstance(error, Exception) else logging.DEBUG  # cancelled
+
+
+def _emit(level: int, message: str, values: tuple[object, ...], fields: Mapping[str, Any]) -> None:
+    logger.log(level, message, *values, extra={**_UNKNOWN, **fields})
+
+
+_DONE: Mapping[Verb, str] = {
+    "store": "stored %s/%s",
+    "copy": "copied to %s/%s",
+    "release": "released %s/%s",
+    "delete": "deleted %s/%s",
+}
+_FAILED: Mapping[Verb, str] = {
+    "store": "could not store %s/%s: %s",
+    "copy": "could not copy to %s/%s: %s",
+    "delete": "could not delete %s/%s, which no row names any more: %s",
+}
+_UNKNOWN: Mapping[str, Any] = dict.fromkeys(
+    ("event", "operation", "storage", "key", "source", "size", "duration", "error", "count")
+)
+
+_observers: tuple[Observer, ...] = ()
+_lock = threading.Lock()
