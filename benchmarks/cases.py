@@ -369,6 +369,23 @@ def _growth() -> list[Case]:
     return [*flushes, *loads, *sizes]
 
 
+def _ledger() -> list[Case]:
+    entries = {"ours": OURS, "with the ledger": Entry("ours", {"ledger": True})}
+    works = {True: "replaces one file of 10 KB", False: "adds one file of 10 KB, and releases none"}
+    return [
+        Case(
+            f"ledger_{'released' if replaces else 'added'}",
+            f"a commit that {what}, SQLite",
+            "commits",
+            300,
+            entries=entries,
+            options={"storage": "local", "ledger": False, "replaces": replaces},
+            group="ledger",
+        )
+        for replaces, what in works.items()
+    ]
+
+
 def _deletions() -> list[Case]:
     return [
         Case(
@@ -390,6 +407,7 @@ CASES: list[Case] = [
     *_s3(),
     *_stalls(),
     *_growth(),
+    *_ledger(),
     *_memory(),
     *_deletions(),
 ]

@@ -13,6 +13,7 @@ HEADINGS = {
     "main": "Beside the floor and others",
     "stall": "The event loop",
     "memory": "Memory",
+    "ledger": "What the ledger costs",
     "flush": "How cost grows: files a flush",
     "rows": "How cost grows: rows loaded",
     "sizes": "How cost grows: bytes a file",
@@ -71,8 +72,9 @@ def _cell(case: Case, outcome: Outcome, name: str) -> str:
     value = _quantity(case, outcome.typical(name, case.measure))
     if case.measure == "worst":
         return f"{value} (99 %: {outcome.typical(name, 'percentile_99'):.1f} ms)"
-    if case.measure == "seconds" and name != "floor" and "floor" in outcome.rounds:
-        return f"{value} ({_ratio(outcome.times_as_fast(name, 'floor'))})"
+    base = "floor" if "floor" in outcome.rounds else "ours"
+    if case.measure == "seconds" and name != base:
+        return f"{value} ({_ratio(outcome.times_as_fast(name, base))})"
     return value
 
 

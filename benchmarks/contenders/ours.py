@@ -13,6 +13,7 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 from benchmarks.contenders.buckets import bucket_of_libcloud, bucket_of_obstore
 from benchmarks.kit import Round, Setting, Work, engine_at, multiply
 from sqlalchemy_file import File, FileField, ImageField, StorageManager
+from sqlalchemy_file.ledger import Ledger
 from sqlalchemy_file.processors import Variant, Variants
 from sqlalchemy_file.storage.local import LocalStorage
 
@@ -28,6 +29,22 @@ class Document(Base):
 
     id: Mapped[int] = mapped_column(primary_key=True)
     content: Mapped[File] = mapped_column(FileField)
+
+
+class LedgerBase(DeclarativeBase):
+    pass
+
+
+class Noted(LedgerBase):
+    """A document whose table the ledger watches."""
+
+    __tablename__ = "ours_noted"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    content: Mapped[File] = mapped_column(FileField)
+
+
+LEDGER = Ledger(LedgerBase.metadata)
 
 
 def picture_model(setting: Setting) -> type[Any]:
@@ -207,6 +224,31 @@ def thumbnail(setting: Setting) -> Work:
         with Session(engine) as session, this.timed():
             session.add(model(content=File(photo, filename="photo.jpg")))
             session.commit()
+        engine.dispose()
+
+    return work
+
+
+def commits(setting: Setting) -> Work:
+    """Commit one file at a time, each in place of the last or beside it."""
+    model: type[Any] = Noted if setting.ledger else Document
+
+    def work(this: Round) -> None:
+        connect(setting, this.folder)
+        engine, contents = this.engine(), this.contents()
+        model.metadata.create_all(engine)
+        with Session(engine) as session:
+            row = model(content=File(b"%PDF-1.7", filename="first.pdf"))
+            session.add(row)
+            session.commit()
+            with this.timed():
+                for number, content in enumerate(contents):
+                    file = File(content, filename=f"{number}.pdf")
+                    if setting.replaces:
+                        row.content = file
+                    else:
+                        session.add(model(content=file))
+                    session.commit()
         engine.dispose()
 
     return work

@@ -20,8 +20,8 @@ CONTENDERS = {"ours": ours, "floor": floor}
 SMALL = [
     (case, name)
     for case in CASES
-    for name in ("ours", "floor")
-    if name in case.entries and not case.needs and case.group in {"main", "stall"}
+    for name in ("ours", "floor", "with the ledger")
+    if name in case.entries and not case.needs and case.group in {"main", "stall", "ledger"}
 ]
 
 
@@ -78,6 +78,18 @@ def test_rows_are_loaded_from_a_table_of_that_many(tmp_path: Path) -> None:
     connection = sqlite3.connect(tmp_path / "rows.sqlite")
     assert connection.execute("SELECT count(*) FROM ours").fetchone() == (3,)
     connection.close()
+
+
+def test_the_ledger_watches_only_the_table_that_it_is_measured_with(tmp_path: Path) -> None:
+    case, triggers = _case("ledger_released"), {}
+    for name in case.entries:
+        this = run(case, name, tmp_path / name)
+        connection = sqlite3.connect(this.folder / "rows.sqlite")
+        query = "SELECT count(*) FROM sqlite_master WHERE type='trigger'"
+        (triggers[name],) = connection.execute(query).fetchone()
+        connection.close()
+    assert triggers["ours"] == 0
+    assert triggers["with the ledger"] > 0
 
 
 def test_a_large_file_is_copied_whole(tmp_path: Path) -> None:
