@@ -13,12 +13,13 @@ import platform
 import sys
 import traceback
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any, TextIO
 
 from benchmarks.kit import Setting, Work
 
-WORTH_SYNCING = 100_000_000
-"""Bytes that would be written to the disk during somebody else's round."""
+MUCH = 100_000_000
+"""Bytes that would be written to the disk during somebody else's round, and soon fill it."""
 
 
 class Worker:
@@ -40,10 +41,18 @@ class Worker:
             return {}
         assert self._setting is not None and self._work is not None, "not prepared"  # noqa: PT018
         this_round = self._setting.round(request["number"])
-        if this_round.n * this_round.size > WORTH_SYNCING:
+        if this_round.n * this_round.size > MUCH:
             os.sync()
         self._work(this_round)
+        _make_room(this_round.folder)
         return this_round.measured
+
+
+def _make_room(folder: Path) -> None:
+    """Remove the few large files of a round; it is many small ones that make disks slow."""
+    for path in folder.rglob("*"):
+        if path.is_file() and path.stat().st_size > MUCH:
+            path.unlink()
 
 
 def main() -> None:
