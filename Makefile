@@ -9,9 +9,17 @@ PYTEST_ARGS ?=
 KILLS ?= 10000
 # The environment of the release that others are compared with
 OLD ?= .venv-release-0.7.0
+# Names of cases, or options: see `make bench BENCH_ARGS=--help`
+BENCH_ARGS ?=
 
 BIN := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+
+# The contenders of the benchmarks, each in an environment of its own.
+OTHERS := release_0_7 filedepot advanced_alchemy
+release_0_7 := sqlalchemy-file==0.7.0 fasteners Pillow
+filedepot := filedepot==0.12.0
+advanced_alchemy := advanced-alchemy[obstore]==1.12.0
 
 PACKAGES := strace mariadb-server ceph-mon ceph-osd ceph-common radosgw
 # PostgreSQL comes as a wheel with the test dependencies, for these machines
@@ -21,7 +29,7 @@ endif
 SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-sqlalchemy-2.0 torture services check lint format types layers package clean
+.PHONY: help run test test-sqlalchemy-2.0 torture services check lint format types layers package bench clean
 
 help: ## list what can be made
 	@sed -n 's/^\([a-z][a-z0-9.-]*\):.*## \(.*\)/  make \1: \2/p' Makefile
@@ -78,10 +86,19 @@ package: $(VENV)/.with-dev ## build the wheel, and try it alone in a clean envir
 	build/alone/bin/python -m pip install --quiet --disable-pip-version-check dist/*.whl
 	build/alone/bin/python -I -W error .ci/smoke.py
 
+bench: $(VENV)/.with-dev $(addprefix benchmarks/.venvs/,$(addsuffix /.made,$(OTHERS))) ## measure speed beside others
+	$(BIN)/python -m benchmarks $(BENCH_ARGS)
+
 clean: ## remove all that was made here
 	rm -rf .venv .venv-* build dist .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
-	rm -rf .hypothesis examples/output
+	rm -rf .hypothesis examples/output benchmarks/.venvs
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+benchmarks/.venvs/%/.made: Makefile
+	$(PYTHON) -m venv benchmarks/.venvs/$*
+	benchmarks/.venvs/$*/bin/python -m pip install --quiet --disable-pip-version-check \
+	  'SQLAlchemy[asyncio]' aiosqlite 'psycopg[binary]' $(foreach name,$($*),'$(name)')
+	@touch $@
 
 $(VENV)/.created:
 	@command -v $(PYTHON) >/dev/null || { \
