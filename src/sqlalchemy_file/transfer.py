@@ -44,10 +44,11 @@ class Operation(Generic[T]):
 
 @dataclass(frozen=True, slots=True)
 class Outcome(Generic[T]):
-    """How an operation ended. One that was never begun has neither a value nor an error."""
+    """How an operation ended. One that was never begun is not done and has no error."""
 
     value: T | None = None
     error: BaseException | None = None
+    is_done: bool = False
 
 
 class _Batch(Generic[T]):
@@ -73,7 +74,7 @@ class _Batch(Generic[T]):
         """Carry out one operation after the other, in this thread."""
         while (index := self.take()) is not None:
             try:
-                self.outcomes[index] = Outcome(value=self.operations[index].run())
+                self.outcomes[index] = Outcome(self.operations[index].run(), is_done=True)
             except BaseException as error:  # noqa: BLE001 (kept as the outcome)
                 self._failed(index, error)
 
@@ -86,7 +87,7 @@ class _Batch(Generic[T]):
                     value = await operation.arun()
                 else:
                     value = await in_thread(operation.run)
-                self.outcomes[index] = Outcome(value=value)
+                self.outcomes[index] = Outcome(value, is_done=True)
             except BaseException as error:  # noqa: BLE001 (kept as the outcome)
                 self._failed(index, error)
 

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from functools import partial
 from typing import cast
 
+from sqlalchemy_file.exceptions import StorageError
 from sqlalchemy_file.observing import Task, failures_of, is_watched, released
 from sqlalchemy_file.storage import AsyncStorage, StorageManager
 from sqlalchemy_file.storage.base import is_native
@@ -41,7 +42,9 @@ def delete_objects(paths: Iterable[str]) -> dict[str, BaseException]:
     for (storage_name, keys), outcome in zip(
         batches, carry_out(operations, go_on=True), strict=True
     ):
-        failed |= _failures(storage_name, keys, outcome.error)
+        if not outcome.is_done:
+            causes = failures_of(keys, outcome.error or _INTERRUPTED)
+            failed.update({f"{storage_name}/{key}": cause for key, cause in causes.items()})
     return failed
 
 
@@ -69,10 +72,4 @@ def _deleting(storage_name: str, keys: list[str]) -> Operation[None]:
     return Operation(run, arun)
 
 
-def _failures(
-    storage_name: str, keys: list[str], error: BaseException | None
-) -> dict[str, BaseException]:
-    if error is None:
-        return {}
-    causes = failures_of(keys, error)
-    return {f"{storage_name}/{key}": cause for key, cause in causes.items()}
+_INTERRUPTED = StorageError("not deleted: an earlier deletion of the same batch was interrupted")
