@@ -75,8 +75,15 @@ class World:
             scenario(self)
             self.check()
         if self._ledger:
+            self._mend()
             self._ledger.drain()
             self._check_after_the_drain()
+
+    def _mend(self) -> None:
+        for name in self._used:
+            storage = StorageManager.storage(name)
+            if isinstance(storage, FlakyStorage):
+                storage.mend()
 
     def _check_after_the_drain(self) -> None:
         """Assert that nothing is missing, and that only what was left over on purpose may be."""

@@ -25,8 +25,8 @@ try:
     from alembic.autogenerate.api import AutogenContext
     from alembic.operations import MigrateOperation, Operations
     from alembic.operations import ops as alembic_ops
-except ImportError as error:
-    raise MissingExtraError("sqlalchemy_file.integrations.alembic", "alembic") from error
+except ImportError as _error:
+    raise MissingExtraError("sqlalchemy_file.integrations.alembic", "alembic") from _error
 
 # Alembic's own comparison must have been made. Before 1.18 what is registered later runs later.
 _priorities: Any = getattr(util, "DispatchPriority", None)
@@ -48,7 +48,7 @@ class _FileTriggersOp(MigrateOperation):
         schema: str | None = None,
         ledger_schema: str | None = None,
     ) -> None:
-        self.files = FileColumns(table_name, tuple(columns), schema)
+        self.files: FileColumns = FileColumns(table_name, tuple(columns), schema)
         self.ledger_schema = ledger_schema
 
     def to_diff_tuple(self) -> tuple[Any, ...]:

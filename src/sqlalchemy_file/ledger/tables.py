@@ -67,8 +67,8 @@ _BIG = BigInteger().with_variant(Integer, "sqlite")
 class now_ms(FunctionElement[int]):  # noqa: N801  named as a function of SQL
     """The database's clock, in milliseconds since the epoch."""
 
-    type = BigInteger()
-    inherit_cache = True
+    type: BigInteger = BigInteger()  # pyright: ignore[reportIncompatibleVariableOverride]
+    inherit_cache: bool | None = True
     name = "now_ms"
 
 
