@@ -20,7 +20,7 @@ from sqlalchemy_file.exceptions import DeletionError
 logger: logging.Logger = logging.getLogger("sqlalchemy_file")
 
 Verb = Literal["store", "copy", "release", "delete"]
-Count = Literal["pending releases", "orphans", "dangling"]
+Count = Literal["pending releases", "failed deletions", "orphans", "dangling"]
 
 
 class Task:

@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 from uuid_utils import uuid4
 
 from sqlalchemy_file import File
-from sqlalchemy_file.reconcile import compare
+from sqlalchemy_file.reconcile import compare, status
 from sqlalchemy_file.reconcile.full import Merger
 from sqlalchemy_file.storage.base import ObjectInfo
 from sqlalchemy_file.storage.sorting import in_order
@@ -165,3 +165,22 @@ def test_sorting_a_lot_takes_little_memory() -> None:
     tracemalloc.stop()
     assert seen == count
     assert peak < 8_000_000
+
+
+def test_what_was_found_is_told_to_whoever_watches(
+    engine: Engine, caplog: pytest.LogCaptureFixture
+) -> None:
+    storage = add_memory()
+    (path,) = add(engine, 1)
+    storage.delete([path.removeprefix("main/")])
+    store(storage, age=DAY)
+    with caplog.at_level("INFO", "sqlalchemy_file"):
+        list(compare(engine, Base.metadata))
+        status(engine, Base.metadata)
+    told = {
+        record.__dict__["operation"]: record.__dict__["count"]
+        for record in caplog.records
+        if record.__dict__.get("event") == "count"
+    }
+    expected = {"pending releases": 0, "failed deletions": 0, "orphans": 1, "dangling": 1}
+    assert told == expected

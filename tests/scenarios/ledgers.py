@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from weakref import WeakSet
 
 from sqlalchemy import event, func, select, update
 from sqlalchemy.pool import NullPool
@@ -14,6 +15,8 @@ from sqlalchemy_file.reconcile import drain
 from .databases import Database
 from .models import Base
 
+_prepared: WeakSet[Database] = WeakSet()
+
 
 class DrainedLedger:
     """The ledger of the models in one database, and the worker that drains it."""
@@ -22,21 +25,28 @@ class DrainedLedger:
         self._engine = database.engine(poolclass=NullPool)
         self._ledger = ledger
 
-    def prepare(self) -> None:
+    def prepare(self, database: Database) -> None:
         """Install what is missing, and forget what earlier scenarios have left."""
         with self._engine.begin() as connection:
-            self._ledger.install(connection)
+            if database not in _prepared:
+                self._ledger.install(connection)
+                _prepared.add(database)
             connection.execute(self._ledger.releases.delete())
 
     def drain(self) -> None:
         """Do what a worker does, later; afterwards nothing may be listed any more."""
-        releases = self._ledger.releases
+        if not self._pending():
+            return
         with self._engine.begin() as connection:
-            connection.execute(update(releases).values(due_at=0))
+            connection.execute(update(self._ledger.releases).values(due_at=0))
         found = {each.kind for each in drain(self._engine, self._ledger.metadata)}
         assert found <= {"deleted", "named"}
+        assert not self._pending()
+
+    def _pending(self) -> int:
         with self._engine.connect() as connection:
-            assert connection.scalar(select(func.count()).select_from(releases)) == 0
+            counting = select(func.count()).select_from(self._ledger.releases)
+            return connection.scalar(counting) or 0
 
 
 @contextmanager
@@ -46,7 +56,7 @@ def attached(database: Database) -> Iterator[DrainedLedger]:
     ledger = Ledger(metadata)
     try:
         drained = DrainedLedger(database, ledger)
-        drained.prepare()
+        drained.prepare(database)
         yield drained
     finally:
         event.remove(metadata, "after_create", ledger._after_create)

@@ -62,15 +62,17 @@ MATRIX = tuple(
 )
 
 _NO_LISTS = tuple(group for group in GROUPS if group != "lists")
+_OF_ROWS = ("basics", "savepoints", "sharing_and_moving", "end_of_transaction", "joined_sessions")
+_OF_ROWS += ("failures", "concurrency")
 _OF_STORAGES = ("basics", "sharing_and_moving", "failures", "again")
 
 VARIANTS = (
     Column(database="sqlite", variant="legacy", storage="memory", groups=_NO_LISTS),
     Column(database="sqlite", variant="static", storage="memory", groups=_NO_LISTS),
     Column(database="sqlite", storage="dummy", groups=_OF_STORAGES),
-    Column(database="sqlite", variant="ledger", storage="memory"),
-    Column(database="postgresql", variant="ledger", storage="memory"),
-    Column(database="mariadb", variant="ledger", storage="memory"),
+    Column(database="sqlite", variant="ledger", storage="memory", groups=(*_OF_ROWS, "bulk")),
+    Column(database="postgresql", variant="ledger", storage="memory", groups=_OF_ROWS),
+    Column(database="mariadb", variant="ledger", storage="memory", groups=_OF_ROWS[:3]),
     Column(database="sqlite", variant="async", storage="memory"),
     Column(database="postgresql", variant="async", storage="local", groups=_NO_LISTS),
 )

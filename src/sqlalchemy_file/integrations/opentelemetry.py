@@ -77,6 +77,11 @@ class _Observer:
             "pending releases": meter.create_gauge(
                 f"{_NAME}.pending_releases", "{object}", "Objects released and not yet deleted"
             ),
+            "failed deletions": meter.create_gauge(
+                f"{_NAME}.failed_deletions",
+                "{object}",
+                "Released objects whose deletion failed and is tried again, when last counted",
+            ),
             "orphans": meter.create_gauge(
                 f"{_NAME}.orphans", "{object}", "Objects that no row names, when last counted"
             ),

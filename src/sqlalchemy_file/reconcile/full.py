@@ -16,6 +16,7 @@ from sqlalchemy import MetaData
 
 from sqlalchemy_file.exceptions import InvalidKeyError, ObjectNotFoundError
 from sqlalchemy_file.ledger.state import position, set_position
+from sqlalchemy_file.observing import counted
 from sqlalchemy_file.reconcile.barrier import PATIENCE
 from sqlalchemy_file.reconcile.findings import Finding, Progress, Watcher
 from sqlalchemy_file.reconcile.judging import Judge
@@ -60,9 +61,20 @@ def compare(
             ahead = next(by_storage, None)
         mine = ahead is not None and ahead[0] == judge.storage_name
         keys = (key for _, key in ahead[1]) if ahead is not None and mine else iter(())
-        yield from _compare(judge, keys, restart, watcher)
+        yield from _told(judge.storage_name, _compare(judge, keys, restart, watcher))
         if mine:
             ahead = next(by_storage, None)
+
+
+def _told(storage_name: str, findings: Iterator[Finding]) -> Iterator[Finding]:
+    """Pass findings on, and tell whoever watches how many there were, once all have been found."""
+    orphans = dangling = 0
+    for finding in findings:
+        orphans += finding.kind == "orphan"
+        dangling += finding.kind == "dangling"
+        yield finding
+    counted("orphans", orphans, storage_name)
+    counted("dangling", dangling, storage_name)
 
 
 class Merger:

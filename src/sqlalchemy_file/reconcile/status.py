@@ -11,6 +11,7 @@ from sqlalchemy import Connection, MetaData, case, func, literal, select
 
 from sqlalchemy_file.ledger import Ledger, Problem
 from sqlalchemy_file.ledger.state import Checkpoint, checkpoint, grace
+from sqlalchemy_file.observing import counted
 from sqlalchemy_file.reconcile.naming import Named, files_named
 from sqlalchemy_file.reconcile.workplace import Bind, is_known, workplace
 from sqlalchemy_file.storage import StorageManager
@@ -69,7 +70,10 @@ class _Waiting:
 
 
 def status(bind: Bind, metadata: MetaData) -> Status:
-    """Return how things stand. Raises `LedgerError` without a ledger, or its tables."""
+    """Return how things stand, and tell the counts to whoever watches.
+
+    Raises `LedgerError` without a ledger, or its tables.
+    """
     place = workplace(bind, metadata)
     ledger = place.ledger
     columns = files_named(place)
@@ -77,8 +81,12 @@ def status(bind: Bind, metadata: MetaData) -> Status:
     names = sorted({*StorageManager.names(), *waiting, *(each.storage for each in columns)})
     now = place.now()
     swept = {name: place.run(partial(checkpoint, ledger=ledger, storage=name)) for name in names}
+    storages = [_of_storage(name, columns, waiting, swept[name], now) for name in names]
+    for each in storages:
+        counted("pending releases", each.pending, each.name)
+        counted("failed deletions", each.failed, each.name)
     return Status(
-        [_of_storage(name, columns, waiting, swept[name], now) for name in names],
+        storages,
         columns,
         place.run(ledger.problems),
         place.run(partial(grace, ledger=ledger)),
