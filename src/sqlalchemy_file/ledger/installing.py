@@ -180,14 +180,14 @@ def problems_of(state: State, schema: str | None) -> Iterator[Problem]:
         yield Problem(str(table), "missing column", message)
     replaced = {(each.place, each.kind) for each in state.obsolete}
     for each in state.obsolete:
-        message = f"the trigger {each.name} is out of date; {_ADVICE}"
+        message = f"{_noun(each)} {each.name} is out of date; {_ADVICE}"
         yield Problem(str(each.place), "out of date", message)
     for new in state.missing:
         if (new.place, new.kind) not in replaced:
             message = f"{_what(new)} is missing; {_ADVICE}"
             yield Problem(str(new.place), "missing trigger", message)
     for each, _ in state.faulty:
-        message = f"the trigger {each.name} does not work: {each.fault}; {_ADVICE}"
+        message = f"{_noun(each)} {each.name} does not work: {each.fault}; {_ADVICE}"
         yield Problem(str(each.place), "disabled", message)
     for each in state.unknown:
         message = (
@@ -196,6 +196,10 @@ def problems_of(state: State, schema: str | None) -> Iterator[Problem]:
             "metadata, or drop the trigger"
         )
         yield Problem(str(each.place), "unknown table", message)
+
+
+def _noun(found: Found) -> str:
+    return "the index" if found.kind == "index" else "the trigger"
 
 
 def _what(piece: Trigger) -> str:

@@ -98,6 +98,7 @@ def _trigger(where: Place, kind: str, moment: str, body: str) -> Trigger:
 
 
 def _body(kind: str, ledger: Place, names: Sequence[str]) -> str:
+    """Return a trigger's body: plain records are read without a query, which costs a tenth."""
     rows = ("OLD", "NEW") if kind == "update" else ("OLD",)
     # By way of variables: where a column is gone, only its own SET fails, and is passed over.
     variables = [f"{row}_{index}" for row in rows for index in range(len(names))]
@@ -106,20 +107,61 @@ def _body(kind: str, ledger: Place, names: Sequence[str]) -> str:
         for row in rows
         for index, name in enumerate(names)
     ]
-    released = " UNION ".join(_paths_of(f"OLD_{index}") for index in range(len(names)))
-    insert = _insert(ledger, released)
-    if kind == "update":
-        kept = " UNION ".join(_paths_of(f"NEW_{index}") for index in range(len(names)))
-        changed = " AND ".join(
-            f"BINARY OLD_{index} <=> BINARY NEW_{index}" for index in range(len(names))
-        )
+    was = [each for each in variables if each.startswith("OLD")]
+    now = [each for each in variables if each.startswith("NEW")]
+    insert = _insert(ledger, " UNION ".join(map(_paths_of, was)))
+    if now:
+        kept = " UNION ".join(map(_paths_of, now))
         insert = f"{insert} WHERE r.p NOT IN (SELECT n.p FROM ({kept}) AS n)"
-        insert = f"IF NOT ({changed}) THEN {insert}; END IF"
+    steps = [
+        *map(_read_plain, variables),
+        "IF plain THEN",
+        *(_insert_plain(ledger, each, now) for each in was),
+        f"ELSE {insert};",
+        "END IF;",
+    ]
+    if now:
+        pairs = zip(was, now, strict=True)
+        same = " AND ".join(f"BINARY {old} <=> BINARY {new}" for old, new in pairs)
+        steps = [f"IF NOT ({same}) THEN", *steps, "END IF;"]
+    declared = ", ".join([*variables, *(f"{each}_path" for each in variables), "parts"])
+    return "\n".join(
+        [
+            f"BEGIN\n{note(ledger, names)}",
+            f"DECLARE {declared} {_TEXT};",
+            "DECLARE plain BOOLEAN DEFAULT TRUE;",
+            _HANDLER,
+            *sets,
+            *steps,
+            "END",
+        ]
+    )
+
+
+def _read_plain(value: str) -> str:
+    """Return what sets a variable to the path of a record that has one object, without escapes."""
+    path = f"{value}_path"
     return (
-        f"BEGIN\n{note(ledger, names)}\n"
-        f"DECLARE {', '.join(variables)} {_TEXT};\n{_HANDLER}\n"
-        + "\n".join(sets)
-        + f"\n{insert};\nEND"
+        f"IF JSON_VALID({value}) THEN\n"
+        f"SET {path} = JSON_EXTRACT({value}, '$.path');\n"
+        f"SET parts = JSON_EXTRACT({value}, '$.files'); END IF;\n"
+        f"IF LEFT({path}, 1) = '\"' AND INSTR({path}, CHAR(92)) = 0 "
+        f"AND LENGTH({path}) <= {LONGEST_PATH + 2} "
+        f"AND parts = CONCAT('[', {path}, ']') THEN\n"
+        f"SET {path} = SUBSTR({path}, 2, CHAR_LENGTH({path}) - 2);\n"
+        f"ELSEIF {value} IS NOT NULL THEN SET plain = FALSE; END IF;"
+    )
+
+
+def _insert_plain(ledger: Place, value: str, now: Sequence[str]) -> str:
+    path = f"{value}_path"
+    kept = ", ".join(f"{each}_path" for each in now)
+    released = f"{path} IS NOT NULL"
+    if kept:
+        released += f" AND NOT COALESCE({path} IN ({kept}), FALSE)"
+    return (
+        f"IF {released} THEN INSERT INTO {qualified(ledger)} (path, at, due_at) "
+        f"VALUES ({path}, {_NOW}, {_NOW}); END IF;"
     )
 
 
@@ -132,16 +174,18 @@ def _insert(ledger: Place, released: str) -> str:
 
 def _paths_of(value: str, rows: str = "") -> str:
     """Return a query for the paths in a value, or in those of ``rows``, whatever it is."""
-    records = (
+    records = f"IF(JSON_TYPE({value}) = 'ARRAY', {value}, CONCAT('[', {value}, ']'))"
+    paths = (
         f"IF(JSON_VALID({value}), "
-        f"IF(JSON_TYPE({value}) = 'ARRAY', {value}, CONCAT('[', {value}, ']')), '[]')"
+        f"IFNULL(JSON_EXTRACT({records}, '$[*].path', '$[*].files[*]'), '[]'), '[]')"
     )
-    return " UNION ".join(
-        f"SELECT CONVERT(JSON_UNQUOTE(j.x) USING utf8mb4) COLLATE utf8mb4_bin AS p FROM {rows}"
-        f"JSON_TABLE({records}, '{path}' COLUMNS (x JSON PATH '$')) AS j "
+    # Longer texts would make of each temporary table one on disk.
+    return (
+        f"SELECT DISTINCT CAST(JSON_UNQUOTE(j.x) AS CHAR({LONGEST_PATH}) CHARACTER SET utf8mb4) "
+        f"COLLATE utf8mb4_bin AS p FROM {rows}"
+        f"JSON_TABLE({paths}, '$[*]' COLUMNS (x JSON PATH '$')) AS j "
         f"WHERE JSON_TYPE(j.x) = 'STRING' AND LENGTH(JSON_UNQUOTE(j.x)) <= {LONGEST_PATH} "
         "AND INSTR(JSON_UNQUOTE(j.x), CHAR(0)) = 0"
-        for path in ("$[*].path", "$[*].files[*]")
     )
 
 

@@ -125,8 +125,10 @@ def _indexes(
 ) -> Iterator[Trigger]:
     for column in names:
         expression = _read(ledger, reader, column)
-        name = trigger_name("index", where, expression)
-        create = f"CREATE INDEX {quoted(name)} ON {qualified(where)} USING gin (({expression}))"
+        # Pending entries would be read one by one for each path that is looked up.
+        definition = f"USING gin (({expression})) WITH (fastupdate = off)"
+        name = trigger_name("index", where, definition)
+        create = f"CREATE INDEX {quoted(name)} ON {qualified(where)} {definition}"
         yield Trigger(where, "index", name, (create,))
 
 
@@ -163,7 +165,7 @@ def _reader(ledger: Place) -> Trigger:
     name = trigger_name("paths", ledger, body)
     signature = f"{qualified(Place(ledger.schema, name))}(value text)"
     # Not PARALLEL SAFE: a worker cannot begin the subtransaction that EXCEPTION needs.
-    create = _function(signature, "text[]", "IMMUTABLE COST 10000", body)
+    create = _function(signature, "text[]", "IMMUTABLE STRICT COST 10000", body)
     return Trigger(ledger, "paths", name, (create,))
 
 
@@ -174,6 +176,9 @@ def _function(signature: str, returned: str, options: str, body: str) -> str:
     )
 
 
+UNREADABLE = "\x01"
+"""What stands for the paths of a value that cannot be read."""
+
 _SECURED = "SECURITY DEFINER SET search_path = pg_catalog, pg_temp"
 
 # What jsonb refuses, an escaped NUL and halves of surrogate pairs, becomes U+0001: no key has that.
@@ -182,16 +187,33 @@ _REFUSED = _escaped(
     r"|(?<!\\u[dD][89abAB][0-9a-fA-F][0-9a-fA-F])\\u[dD][c-fC-F][0-9a-fA-F][0-9a-fA-F])"
 )
 _CONTROL = _escaped(r"\1\\u0001")
+# All that `paths_of` of a record knows. The plainest record needs no query; of what cannot be read
+# at all U+0001 tells.
 _READER = f"""
 DECLARE
   sound text := value;
+  found jsonb;
+  path text;
 BEGIN
   FOR attempt IN 1..2 LOOP
     BEGIN
+      found := sound::jsonb;
+      path := found ->> 'path';
+      IF found -> 'files' = jsonb_build_array(path) AND octet_length(path) <= {LONGEST_PATH}
+      AND strpos(path, chr(1)) = 0 AND NOT found ?| ARRAY['thumbnail', 'variants'] THEN
+        RETURN ARRAY[path];
+      END IF;
       RETURN ARRAY(
         SELECT DISTINCT item #>> '{{}}' FROM (
-          SELECT jsonb_path_query(sound::jsonb, '$[*].path') UNION ALL
-          SELECT jsonb_path_query(sound::jsonb, '$[*].files[*]')
+          SELECT jsonb_path_query(found, '$[*].path') UNION ALL
+          SELECT jsonb_path_query(found, '$[*].files[*]') UNION ALL
+          SELECT jsonb_path_query(found, '$[*].thumbnail.path') UNION ALL
+          SELECT jsonb_path_query(found, '$[*].variants.*.path') UNION ALL
+          SELECT to_jsonb((record ->> 'upload_storage') || '/' || (record ->> 'file_id'))
+          FROM jsonb_path_query(found, '$[*]') AS record
+          WHERE NOT coalesce(jsonb_typeof(record -> 'path') = 'string', false)
+          AND NOT coalesce(jsonb_typeof(record -> 'files') = 'array'
+                           AND jsonb_typeof(record -> 'files' -> 0) = 'string', false)
         ) AS each (item)
         WHERE jsonb_typeof(item) = 'string' AND octet_length(item #>> '{{}}') <= {LONGEST_PATH}
         AND strpos(item #>> '{{}}', chr(1)) = 0);
@@ -199,61 +221,72 @@ BEGIN
       sound := regexp_replace(value, {_REFUSED}, {_CONTROL}, 'g');
     END;
   END LOOP;
-  RETURN ARRAY[]::text[];
+  RETURN ARRAY[chr(1)];
 END"""
 
 
 def _body(ledger: Place, reader: Trigger, names: Sequence[str]) -> str:
+    """Return the body of a trigger's function; a block with EXCEPTION is what costs in it.
+
+    A column or function that is gone must not make the user's statement fail: then the columns
+    are read one by one.
+    """
     paths = qualified(Place(ledger.schema, reader.name))
-    # A column that is gone must not make the user's statement fail.
-    read = "\n".join(
-        f"""  BEGIN
-    was := was || ARRAY[OLD.{column}::text];
-    IF TG_OP = 'UPDATE' THEN now := now || ARRAY[NEW.{column}::text]; END IF;
-  EXCEPTION WHEN OTHERS THEN NULL; END;"""
-        for column in map(quoted, names)
-    )
-    every = ", ".join(f"({quoted(name)}::text)" for name in names)
+    columns = list(map(quoted, names))
     clock = "(extract(epoch FROM clock_timestamp()) * 1000)::bigint"
     insert = f"INSERT INTO {qualified(ledger)} (path, at, due_at) SELECT p, {clock}, {clock} FROM"
     before = f"{insert} (SELECT DISTINCT p FROM "
     after = (
-        f" AS t, LATERAL (VALUES {every}) AS v (value), "
-        f"LATERAL unnest({paths}(v.value)) AS p) AS released"
+        f" AS t, LATERAL (VALUES {', '.join(f'({each}::text)' for each in columns)}) AS v (value), "
+        f"LATERAL unnest({paths}(v.value)) AS p WHERE p <> chr(1)) AS released"
+    )
+    same = " AND ".join(
+        f"OLD.{each}::text IS NOT DISTINCT FROM NEW.{each}::text" for each in columns
+    )
+    one_by_one = "\n".join(
+        f"""    BEGIN
+      IF TG_OP = 'UPDATE' THEN kept := kept || {_all_paths(paths, "NEW", [each])}; END IF;
+      released := released || {_all_paths(paths, "OLD", [each])};
+    EXCEPTION WHEN OTHERS THEN NULL; END;"""
+        for each in columns
     )
     return f"""{note(ledger, names)}
 DECLARE
-  was text[] := '{{}}';
-  now text[] := '{{}}';
   released text[] := '{{}}';
-  value text;
+  kept text[] := '{{}}';
 BEGIN
-  IF to_regclass({_escaped(qualified(ledger))}) IS NULL THEN
-    RETURN NULL;
-  ELSIF TG_OP = 'TRUNCATE' THEN
+  IF TG_OP = 'TRUNCATE' THEN
+    IF to_regclass({_escaped(qualified(ledger))}) IS NULL THEN RETURN NULL; END IF;
     BEGIN
       EXECUTE {_escaped(before)} || TG_RELID::regclass::text || {_escaped(after)};
     EXCEPTION WHEN undefined_column OR undefined_function THEN NULL; END;
     RETURN NULL;
   END IF;
-{read}
-  IF was IS NOT DISTINCT FROM now THEN
+  BEGIN
+    IF TG_OP = 'UPDATE' THEN
+      IF {same} THEN RETURN NULL; END IF;
+      kept := {_all_paths(paths, "NEW", columns)};
+    END IF;
+    released := {_all_paths(paths, "OLD", columns)};
+  EXCEPTION WHEN OTHERS THEN
+    kept := '{{}}';
+{one_by_one}
+  END;
+  released := array_remove(released, chr(1));
+  IF released = '{{}}' OR to_regclass({_escaped(qualified(ledger))}) IS NULL THEN
     RETURN NULL;
   END IF;
-  BEGIN
-    FOREACH value IN ARRAY was LOOP
-      IF value IS NOT NULL THEN released := released || {paths}(value); END IF;
-    END LOOP;
-    was := '{{}}';
-    FOREACH value IN ARRAY now LOOP
-      IF value IS NOT NULL THEN was := was || {paths}(value); END IF;
-    END LOOP;
-  EXCEPTION WHEN undefined_function THEN RETURN NULL; END;
-  IF released <> '{{}}' THEN
-    {insert} (SELECT unnest(released) EXCEPT SELECT unnest(was)) AS r (p);
+  IF cardinality(released) > 1 THEN
+    {insert} (SELECT unnest(released) EXCEPT SELECT unnest(kept)) AS r (p);
+  ELSIF released[1] <> ALL (kept) THEN
+    INSERT INTO {qualified(ledger)} (path, at, due_at) VALUES (released[1], {clock}, {clock});
   END IF;
   RETURN NULL;
 END"""
+
+
+def _all_paths(reader: str, row: str, columns: Sequence[str]) -> str:
+    return " || ".join(f"coalesce({reader}({row}.{each}::text), '{{}}')" for each in columns)
 
 
 _TRIGGERS: Any = text(rf"""
