@@ -87,7 +87,8 @@ class World:
 
     def _check_after_the_drain(self) -> None:
         """Assert that nothing is missing, and that only what was left over on purpose may be."""
-        named = {path for one in self.database.named() for path in _paths(one)}
+        rows = (one for database in self._databases for one in database.named())
+        named = {path for one in rows for path in _paths(one)}
         objects = set(self.objects())
         assert named <= objects
         assert objects - named <= self._kept
