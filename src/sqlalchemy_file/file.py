@@ -86,14 +86,7 @@ class File(BaseFile):
         path = own_path(self) if self.saved else None
         if path is None:
             raise RuntimeError("Only available for saved file")
-        storage_name, key = StorageManager.resolve(path)
-        return StoredFile(
-            StorageManager.storage(storage_name),
-            key,
-            storage_name=storage_name,
-            filename=self.get("filename"),
-            content_type=self.get("content_type"),
-        )
+        return StorageManager.view(path, self.get("filename"), self.get("content_type"))
 
     def __missing__(self, key: str) -> Any:
         if key == "original_content" and self._content is not None:

@@ -25,9 +25,10 @@ def paths_of(record: Mapping[str, Any]) -> tuple[str, ...]:
 
 def own_path(record: Mapping[str, Any]) -> str | None:
     """Return the path of the file itself, or None for a record that names no object."""
-    path, files = record.get("path"), record.get("files")
+    path = record.get("path")
     if isinstance(path, str):
         return path
+    files = record.get("files")
     if isinstance(files, list | tuple) and files and isinstance(files[0], str):
         return files[0]
     storage_name, key = record.get("upload_storage"), record.get("file_id")

@@ -27,6 +27,8 @@ except ImportError:  # SQLAlchemy 2.0 without greenlet
 
 T = TypeVar("T")
 
+_MANY = 32
+
 DEFAULT_LIMIT = 8
 """How many operations run at the same time."""
 
@@ -141,6 +143,12 @@ async def in_thread(function: Callable[[], T]) -> T:
     except asyncio.CancelledError:
         await asyncio.wait([future])
         raise
+
+
+def breathe(done: int) -> None:
+    """Let the event loop's other tasks run, after as many pieces of work as may make them wait."""
+    if done >= _MANY and _can_await():
+        await_only(asyncio.sleep(0))
 
 
 def later(job: Callable[[], object]) -> None:

@@ -11,9 +11,9 @@ from libcloud.storage.drivers.s3 import S3StorageDriver
 
 from tests.services.ceph import S3Server
 
-from .databases import Database, LegacySQLite, MariaDB, PostgreSQL, SQLite, StaticSQLite
+from .databases import Database, LegacySQLite, MariaDB, PostgreSQL, Psycopg, SQLite, StaticSQLite
 from .matrix import Matrix, Shared
-from .places import S3, Dummy, Folder, LibcloudFolder, Memory, Place
+from .places import S3, Dummy, Folder, LibcloudFolder, Memory, Native, Place
 from .world import ARCHIVE, MAIN
 
 Databases = Iterator[Shared[Database]]
@@ -56,6 +56,12 @@ def postgresql_databases(postgresql_server: str) -> Databases:
 
 
 @pytest.fixture(scope="session")
+def psycopg_databases(postgresql_server: str) -> Databases:
+    with Shared[Database](lambda: Psycopg("postgresql", postgresql_server)) as databases:
+        yield databases
+
+
+@pytest.fixture(scope="session")
 def mariadb_databases(mariadb_server: str) -> Databases:
     with Shared[Database](lambda: MariaDB("mariadb", mariadb_server)) as databases:
         yield databases
@@ -64,6 +70,12 @@ def mariadb_databases(mariadb_server: str) -> Databases:
 @pytest.fixture(scope="session")
 def memory_places() -> Places:
     with Shared[Place](lambda _name: Memory()) as places:
+        yield places
+
+
+@pytest.fixture(scope="session")
+def native_places() -> Places:
+    with Shared[Place](lambda _name: Native()) as places:
         yield places
 
 

@@ -295,6 +295,12 @@ class PostgreSQL(Server):
         super().close()
 
 
+class Psycopg(PostgreSQL):
+    """The same by psycopg's own coroutines."""
+
+    async_driver = "postgresql+psycopg"
+
+
 class MariaDB(Server):
     text_type = "CHAR"
     connection_id = "connection_id()"

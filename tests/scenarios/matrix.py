@@ -73,12 +73,14 @@ class Matrix:
                 places,
                 folder,
                 second=lambda: self._empty_database(column, "second"),
-                through_asyncio=column.variant == "async",
+                through_asyncio=column.through_asyncio,
                 ledger=ledger,
             )
 
     def _empty_database(self, column: Column, name: str) -> Database:
-        kind = column.variant if column.variant in ("legacy", "static") else column.database
+        kind = (
+            column.variant if column.variant in ("legacy", "static", "psycopg") else column.database
+        )
         shared: Shared[Database] = self._request.getfixturevalue(f"{kind}_databases")
         database = shared.get(f"{name} with a ledger" if column.variant == "ledger" else name)
         database.empty()

@@ -13,6 +13,7 @@ from typing import Any
 from libcloud.storage.drivers.dummy import DummyStorageDriver
 from libcloud.storage.drivers.local import LocalStorageDriver
 from libcloud.storage.drivers.s3 import BaseS3StorageDriver
+from obstore.store import MemoryStore
 
 from sqlalchemy_file.exceptions import ObjectNotFoundError
 from sqlalchemy_file.storage.memory import MemoryStorage
@@ -64,6 +65,25 @@ class Memory(Place):
 
     def discard(self, key: str) -> None:
         self._storage.delete([key])
+
+
+class Native(Place):
+    """A store of obstore, whose requests are coroutines under asyncio."""
+
+    def fresh(self) -> MemoryStore:
+        self._store = MemoryStore()
+        return self._store
+
+    def objects(self) -> dict[str, bytes]:
+        found = {}
+        for batch in self._store.list():
+            for info in batch:
+                with suppress(FileNotFoundError):  # deleted since, by a finalizer
+                    found[info["path"]] = bytes(self._store.get(info["path"]).bytes())
+        return found
+
+    def discard(self, key: str) -> None:
+        self._store.delete(key)
 
 
 class Folder(Place):

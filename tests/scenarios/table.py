@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 Run = Callable[["World"], None]
 
+_ASYNC = ("async", "psycopg")
+
 
 @dataclass(frozen=True, kw_only=True)
 class Column:
@@ -23,6 +25,16 @@ class Column:
     storage: str
     variant: str = ""
     groups: tuple[str, ...] = GROUPS
+
+    @property
+    def through_asyncio(self) -> bool:
+        return self.variant in _ASYNC
+
+    @property
+    def traits(self) -> set[str]:
+        """What scenarios name that run on some columns only."""
+        also = {"async"} if self.through_asyncio else set()
+        return {self.database, self.variant, self.storage, *also}
 
     def __str__(self) -> str:
         return "-".join(part for part in (self.database, self.variant, self.storage) if part)
@@ -44,11 +56,10 @@ class Scenario:
 
     def runs_on(self, column: Column) -> bool:
         """Tell whether it fits a column, by its database, its variant or its storage."""
-        traits = {column.database, column.variant, column.storage}
         return (
             self.group in column.groups
-            and not traits.intersection(self.without)
-            and (not self.only or bool(traits.intersection(self.only)))
+            and not column.traits.intersection(self.without)
+            and (not self.only or bool(column.traits.intersection(self.only)))
         )
 
 
@@ -65,6 +76,8 @@ _NO_LISTS = tuple(group for group in GROUPS if group != "lists")
 _OF_ROWS = ("basics", "savepoints", "sharing_and_moving", "end_of_transaction", "joined_sessions")
 _OF_ROWS += ("failures", "concurrency")
 _OF_STORAGES = ("basics", "sharing_and_moving", "failures", "again")
+_OF_COROUTINES = ("basics", "sharing_and_moving", "failures")
+_OF_DRIVERS = ("basics", "savepoints", "bulk", "end_of_transaction", "joined_sessions", "failures")
 
 VARIANTS = (
     Column(database="sqlite", variant="legacy", storage="memory", groups=_NO_LISTS),
@@ -74,7 +87,9 @@ VARIANTS = (
     Column(database="postgresql", variant="ledger", storage="memory", groups=_OF_ROWS),
     Column(database="mariadb", variant="ledger", storage="memory", groups=_OF_ROWS[:3]),
     Column(database="sqlite", variant="async", storage="memory"),
+    Column(database="sqlite", variant="async", storage="native", groups=_OF_COROUTINES),
     Column(database="postgresql", variant="async", storage="local", groups=_NO_LISTS),
+    Column(database="postgresql", variant="psycopg", storage="memory", groups=_OF_DRIVERS),
 )
 """Other ways to the same: pysqlite's own transactions, one shared connection, a ledger, asyncio.
 
@@ -104,7 +119,7 @@ class Group:
     def in_memory(self) -> Group:
         """The same group for variations that ask of a storage nothing that others do not."""
         return self.where(
-            without=("local", "libcloud", "s3", "dummy"),
+            without=("local", "libcloud", "s3", "dummy", "native"),
             because="A storage is asked the same as by its siblings.",
         )
 

@@ -130,6 +130,12 @@ class TestReading:
         buffer = bytearray(5)
         assert (text.readinto(buffer), bytes(buffer)) == (5, b"first")
 
+    def test_what_was_read_at_one_go_can_be_read_again(self, text: StoredFile) -> None:
+        assert (text.read(), text.tell(), text.read(), text.size) == (TEXT, 19, b"", 19)
+        assert (text.seek(-4, os.SEEK_CUR), text.read()) == (15, b"last")
+        assert (text.seek(6), text.read(6), text.tell()) == (6, b"second", 12)
+        assert (text.seek(0), text.read()) == (0, TEXT)
+
     def test_stream_yields_what_is_left_in_chunks(self, text: StoredFile) -> None:
         text.read(6)
         assert list(text.stream(5)) == [b"secon", b"d\r\n\nl", b"ast"]

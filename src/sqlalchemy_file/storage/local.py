@@ -29,8 +29,15 @@ from sqlalchemy_file.storage.base import (
 )
 from sqlalchemy_file.storage.border import Border, sort_out, translated
 from sqlalchemy_file.storage.drafts import TEMPORARY
-from sqlalchemy_file.storage.files import clone, info_of, open_object, pour, refuse_unless_file
-from sqlalchemy_file.storage.folders import CAN_HOLD, Folder, Route
+from sqlalchemy_file.storage.files import (
+    clone,
+    info_of,
+    open_object,
+    pour,
+    read_object,
+    refuse_unless_file,
+)
+from sqlalchemy_file.storage.folders import CAN_HOLD, NO_FOLLOW, Folder, Route
 from sqlalchemy_file.storage.listing import Listing
 from sqlalchemy_file.storage.sidecars import SIDECAR, read_sidecar
 from sqlalchemy_file.storage.writing import Writer
@@ -66,6 +73,7 @@ class LocalStorage:
         self.concurrency = DEFAULT_CONCURRENCY if fsync else 1
         self._create = create
         self._hold = CAN_HOLD
+        self._at_root = os.path.join(self._root, "")  # noqa: PTH118
         self._writer = Writer(
             root=self._root, sidecars=sidecars, fsync=fsync, create=create, hold=self._hold
         )
@@ -143,6 +151,17 @@ class LocalStorage:
         """Return the object's file, open for reading and unbuffered."""
         with Border(self._about_reading, key), self._folder_of(key) as (folder, name):
             return open_object(folder, name)
+
+    def read_file(self, key: str) -> bytes:
+        """Return the whole object."""
+        self._check(key)
+        if "/" in key or not NO_FOLLOW:
+            with self.open_file(key) as file:
+                return file.readall()
+        try:
+            return read_object(self._at_root + key)
+        except OSError as error:
+            raise translated(error, self._about_reading, key) from error
 
     # --- reading
 

@@ -189,6 +189,18 @@ class StorageManager:
         return StoredFile(storage, key, storage_name=storage_name).require()
 
     @classmethod
+    def view(
+        cls, path: str, filename: str | None = None, content_type: str | None = None
+    ) -> StoredFile:
+        """Open the object of a path, of which the name and type are known; nothing is requested."""
+        storage_name, _, key = path.rpartition("/")
+        found = cls._registered.get(storage_name)  # as nearly every path is resolved
+        if found is None:
+            storage_name, key = cls.resolve(path)
+            found = cls._found(storage_name)
+        return StoredFile(found.storage, key, storage_name, None, filename, content_type)
+
+    @classmethod
     def delete_file(cls, path: str) -> bool:
         """Delete the object of a path, and what lies beside it; a missing one is no error."""
         storage_name, key = cls.resolve(path)

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import io
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import suppress
+from typing import Protocol, cast
 
+from sqlalchemy_file.exceptions import StorageError
 from sqlalchemy_file.storage.base import Storage, named
 
 READ_AHEAD = 64 * 1024
@@ -16,10 +18,24 @@ _GROWTH = 4
 _LARGEST_RANGE = 4 * 1024 * 1024
 
 
+class HasFiles(Protocol):
+    """A storage whose objects are real files."""
+
+    def open_file(self, key: str) -> io.FileIO:
+        """Return the object's file, open for reading and unbuffered."""
+        ...
+
+    def read_file(self, key: str) -> bytes:
+        """Return the whole object."""
+        ...
+
+
 class ObjectReader(io.RawIOBase):
     """What the two kinds of readers share: the object they read, and that they only read."""
 
     mode = "rb"
+    read_ahead = READ_AHEAD
+    """How much a buffer before it is to hold."""
 
     def __init__(self, key: str, storage_name: str | None) -> None:
         super().__init__()
@@ -38,20 +54,25 @@ class ObjectReader(io.RawIOBase):
 
 
 class FileReader(ObjectReader):
-    """Reads an object that is a file on this machine's disk."""
+    """Reads an object that is a file on this machine's disk; read at one go, it is never held."""
 
-    def __init__(
-        self, key: str, storage_name: str | None, open_file: Callable[[str], io.FileIO]
-    ) -> None:
-        super().__init__(key, storage_name)
-        self._open_file = open_file
-        self._file: io.FileIO | None = None
+    read_ahead = io.DEFAULT_BUFFER_SIZE
+    _file: io.FileIO | None = None
+    _position = 0  # of a file that is not open
+
+    def __init__(self, key: str, storage_name: str | None, storage: HasFiles) -> None:
+        # RawIOBase has nothing to set up, and reading a small file is a matter of microseconds.
+        self.name = key
+        self._storage_name = storage_name or ""
+        self._storage = storage
 
     def open(self) -> io.FileIO:
         """Open the file if it is not open yet; raise `ObjectNotFoundError` if it is gone."""
         if self._file is None:
             with named(self._storage_name):
-                self._file = self._open_file(self.name)
+                self._file = self._storage.open_file(self.name)
+            if self._position:
+                self._file.seek(self._position)
         return self._file
 
     def size(self) -> int:
@@ -64,18 +85,29 @@ class FileReader(ObjectReader):
         return self.open().readinto(buffer)
 
     def readall(self) -> bytes:
-        return self.open().readall()
+        if self._file is not None or self._position:
+            return self.open().readall()
+        try:  # cheaper than a block
+            data = self._storage.read_file(self.name)
+        except StorageError as error:
+            error.storage = error.storage or self._storage_name
+            raise
+        self._position = len(data)
+        return data
 
     def seek(self, offset: int, whence: int = io.SEEK_SET, /) -> int:
         return self.open().seek(offset, whence)
 
     def tell(self) -> int:
-        return 0 if self._file is None else self._file.tell()
+        return self._position if self._file is None else self._file.tell()
 
     def close(self) -> None:
         if self._file is not None:
             self._file.close()
         super().close()
+
+    def __del__(self) -> None:
+        """Leave it to the open file, if there is one, to close itself."""
 
 
 class RangeReader(ObjectReader):
@@ -189,10 +221,9 @@ def reader_for(
 ) -> ObjectReader:
     """Return the reader that suits a storage; nothing is opened or requested yet.
 
-    A storage whose objects are real files has ``open_file(key)``, which returns one, unbuffered.
+    A storage whose objects are real files has ``open_file(key)`` and ``read_file(key)``.
     """
     # Asking isinstance of a protocol would cost more than opening the file.
-    open_file = getattr(storage, "open_file", None)
-    if callable(open_file):
-        return FileReader(key, storage_name, open_file)
+    if hasattr(storage, "read_file"):
+        return FileReader(key, storage_name, cast("HasFiles", storage))
     return RangeReader(storage, key, storage_name, size)

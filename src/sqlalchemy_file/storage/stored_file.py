@@ -21,8 +21,11 @@ from sqlalchemy_file.storage.base import (
     is_native,
     named,
 )
-from sqlalchemy_file.storage.readers import READ_AHEAD, FileReader, reader_for
+from sqlalchemy_file.storage.readers import FileReader, reader_for
 from sqlalchemy_file.transfer import in_thread
+
+_init = io.BufferedReader.__init__
+_read = io.BufferedReader.read
 
 UNNAMED = "unnamed"
 UNKNOWN_TYPE = "application/octet-stream"
@@ -36,25 +39,30 @@ class StoredFile(io.BufferedReader):
     Reading in order is one request; after a seek only the ranges needed are asked for.
     """
 
+    _info: ObjectInfo | None = None
+    _areader: AsyncReader | None = None
+
     def __init__(
         self,
         storage: Storage,
         key: str,
-        *,
         storage_name: str | None = None,
         info: ObjectInfo | None = None,
         filename: str | None = None,
         content_type: str | None = None,
     ) -> None:
-        self._reader = reader_for(storage, key, storage_name, info.size if info else None)
-        super().__init__(self._reader, READ_AHEAD)
+        self._reader = reader = reader_for(storage, key, storage_name, info.size if info else None)
+        _init(self, reader, reader.read_ahead)
         self._storage = storage
         self._storage_name = storage_name or ""
         self._key = key
-        self._info = info
+        if info is not None:
+            self._info = info
         self._filename = filename
         self._content_type = content_type
-        self._areader: AsyncReader | None = None
+
+    def __del__(self) -> None:
+        """Leave it to the reader to let go of what it holds; there is nothing to write."""
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self._key!r} in storage {self._storage_name!r}>"
@@ -115,7 +123,7 @@ class StoredFile(io.BufferedReader):
 
     def read(self, n: int | None = -1, chunk_size: int | None = None) -> bytes:
         """Read ``n`` bytes, or all to the end; ``chunk_size`` is only taken for old programs."""
-        return super().read(n)
+        return _read(self, n)
 
     def stream(self, chunk_size: int = CHUNK_SIZE) -> Iterator[bytes]:
         """Yield what is left to read, in chunks of ``chunk_size`` bytes but for the last."""

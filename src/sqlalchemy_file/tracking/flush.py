@@ -33,6 +33,7 @@ from sqlalchemy_file.tracking.tables import (
     row_key,
 )
 from sqlalchemy_file.tracking.units import Unit, unit_of
+from sqlalchemy_file.transfer import breathe
 
 
 @dataclass(slots=True)
@@ -79,6 +80,7 @@ def store_pending(session: Session, instances: Iterable[object] | None) -> None:
         by_connection = _by_connection(session, work)
         for connection, part in by_connection.items():
             _prepare(connection, part, attempt)
+            breathe(len(part.writes))
     except BaseException:
         for connection in by_connection:
             unit_of(connection).forget_flush()

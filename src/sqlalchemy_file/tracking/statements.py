@@ -24,6 +24,7 @@ from sqlalchemy_file.tracking.storing import Attempt, Unsaved
 from sqlalchemy_file.tracking.tables import file_table_of
 from sqlalchemy_file.tracking.units import Unit, unit_of
 from sqlalchemy_file.tracking.values import Parameters, replaced
+from sqlalchemy_file.transfer import breathe
 
 
 def before(
@@ -38,6 +39,7 @@ def before(
     if target is None:
         refuse_join(statement)
         return None
+    breathe(len(parameters))
     plan = plan_of(statement, target, parameters)
     if plan is None:
         return None
@@ -48,6 +50,7 @@ def before(
         _find_changes(database, unit, plan)
         effects = _effects(unit, plan, attempt)
         effects.schemas = database.schemas
+        breathe(len(plan.values))
     except BaseException:
         attempt.undo()
         raise
