@@ -42,7 +42,7 @@ test: $(VENV)/.with-dev ## run every test, with servers of its own
 
 test-sqlalchemy-2.0: ## the same on the older SQLAlchemy, without the slowest columns and the crashes
 	@$(MAKE) --no-print-directory test VENV=.venv-sqlalchemy-2.0 SQLALCHEMY='SQLAlchemy<2.1' \
-	  PYTEST_ARGS='-k "not -s3] and not [mariadb and not -libcloud] and not mariadb-ledger" \
+	  PYTEST_ARGS='-k "not -s3] and not [mariadb and not -libcloud]" \
 	  --ignore tests/crash --ignore tests/benchmarks $(PYTEST_ARGS)'
 
 torture: $(VENV)/.with-dev $(OLD)/.with-0.7.0 ## kill 10,000 writers, and see what the same finds in release 0.7.0

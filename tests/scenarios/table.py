@@ -85,7 +85,6 @@ VARIANTS = (
     Column(database="sqlite", storage="dummy", groups=_OF_STORAGES),
     Column(database="sqlite", variant="ledger", storage="memory", groups=(*_OF_ROWS, "bulk")),
     Column(database="postgresql", variant="ledger", storage="memory", groups=_OF_ROWS),
-    Column(database="mariadb", variant="ledger", storage="memory", groups=_OF_ROWS[:3]),
     Column(database="sqlite", variant="async", storage="memory"),
     Column(database="sqlite", variant="async", storage="native", groups=_OF_COROUTINES),
     Column(database="postgresql", variant="async", storage="local", groups=_NO_LISTS),

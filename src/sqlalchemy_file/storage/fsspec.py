@@ -5,7 +5,6 @@ from __future__ import annotations
 import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any, BinaryIO
 
@@ -31,6 +30,7 @@ from sqlalchemy_file.storage.border import Border, sort_out, translated
 from sqlalchemy_file.storage.chunks import reader_of
 from sqlalchemy_file.storage.drafts import TEMPORARY
 from sqlalchemy_file.storage.fsspec_buckets import BUCKETS, Bucket
+from sqlalchemy_file.storage.fsspec_entries import info_of
 from sqlalchemy_file.storage.fsspec_instances import Instances, exists_already, no_bucket
 
 if TYPE_CHECKING:
@@ -42,7 +42,6 @@ READ_SIZE = 1024 * 1024
 WINDOW = 2 * 1024 * 1024
 """How many bytes are asked for in one request."""
 
-_DATES = ("mtime", "LastModified", "last_modified", "modify", "updated", "created")
 _NO_SUCH = (FileNotFoundError, NotADirectoryError)
 
 
@@ -165,7 +164,7 @@ class FsspecStorage:
             return
         with Border(self._our_error):
             found = [
-                _info(key, entry)
+                info_of(key, entry)
                 for key, entry in self._entries(folder)
                 if key.startswith(prefix) and key > (start_after or "")
             ]
@@ -265,7 +264,7 @@ class FsspecStorage:
         found = filesystem.info(self._path(key))
         if found.get("type") == "directory":
             raise ObjectNotFoundError(key=key)
-        return _info(key, found)
+        return info_of(key, found)
 
     # --- the filesystem, and its errors
 
@@ -332,25 +331,3 @@ def _is_there(filesystem: Any, path: str) -> bool:
         return bool(filesystem.exists(path))
     except Exception:  # noqa: BLE001  the first error says more
         return True
-
-
-def _info(key: str, entry: dict[str, Any]) -> ObjectInfo:
-    date = next((entry[name] for name in _DATES if entry.get(name)), None)
-    etag = entry.get("ETag") or entry.get("etag")
-    return ObjectInfo(
-        key=key,
-        size=int(entry.get("size") or 0),
-        last_modified=_date(date),
-        etag=str(etag).strip('"') if etag else None,
-    )
-
-
-def _date(value: Any) -> datetime | None:
-    if isinstance(value, int | float):
-        return datetime.fromtimestamp(value, UTC)
-    if isinstance(value, str):
-        with suppress(ValueError):
-            value = datetime.fromisoformat(value)
-    if not isinstance(value, datetime):
-        return None
-    return value if value.tzinfo else value.replace(tzinfo=UTC)
