@@ -11,6 +11,7 @@ import pytest
 
 from tests.services import ceph, mariadb, postgresql
 
+pytest.register_assert_rewrite("sqlalchemy_file.testing")  # before anything imports it
 pytest_plugins = ["tests.completeness"]
 
 

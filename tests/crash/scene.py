@@ -129,6 +129,10 @@ class Scene:
     def objects(self) -> list[str]:
         return [f"main/{key}" for key in keys(self.storage)]
 
+    def pending(self) -> int:
+        with self.engine.connect() as connection:
+            return len(connection.execute(ledger.releases.select()).all())
+
     def nothing_dangles(self) -> None:
         missing = set(self.named()) - set(self.objects())
         assert not missing, f"committed rows name objects that are gone: {missing}"
@@ -144,9 +148,7 @@ class Scene:
         """Assert that there is exactly what rows name, once drain and sweep have passed."""
         self.tidy()
         assert sorted(self.objects()) == sorted(self.named())
-        with self.engine.connect() as connection:
-            pending = connection.execute(ledger.releases.select()).all()
-        assert not pending
+        assert self.pending() == 0
         assert not self._litter()
 
     def _litter(self) -> list[str]:

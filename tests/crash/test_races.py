@@ -103,6 +103,7 @@ def drain_all(engine: Engine) -> None:
 # --- two writers
 
 
+@pytest.mark.filterwarnings("ignore:DELETE statement on table:sqlalchemy.exc.SAWarning")
 def test_two_writers_on_one_row(engine: Engine, storage: MemoryStorage) -> None:
     outcomes: Counter[str] = Counter()
 

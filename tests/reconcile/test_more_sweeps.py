@@ -16,6 +16,7 @@ from sqlalchemy_file import File, FileField, StorageManager
 from sqlalchemy_file.ledger import Ledger
 from sqlalchemy_file.reconcile import compare, drain, status, sweep
 from sqlalchemy_file.storage.base import PendingUpload
+from sqlalchemy_file.storage.drafts import TEMPORARY
 from sqlalchemy_file.storage.memory import MemoryStorage
 from tests.reconcile.helpers import kinds
 from tests.reconcile.test_sweep import store
@@ -104,6 +105,19 @@ def test_uploads_in_parts_that_nobody_completed_are_aborted(
     storage.abort_upload(left)
     storage.abort_upload(PendingUpload(key=left.key, id=left.id, begun_at=left.begun_at))
     driver.delete_container(container)
+
+
+def test_drafts_of_killed_processes_are_removed(engine: Engine, tmp_path: Path) -> None:
+    add_memory("kept")
+    StorageManager.add_storage("main", (tmp_path / "objects").as_uri())
+    drafts = [tmp_path / "objects" / f"{TEMPORARY}1", tmp_path / "objects" / "a" / f"{TEMPORARY}2"]
+    drafts[1].parent.mkdir()
+    for draft in drafts:
+        draft.write_bytes(b"half")
+    assert list(sweep(engine, Base.metadata, delete=True)) == []  # younger than the grace period
+    assert kinds(sweep(engine, Base.metadata, grace=0)) == {"upload": 2}
+    assert kinds(sweep(engine, Base.metadata, delete=True, grace=0)) == {"aborted": 2}
+    assert not any(draft.exists() for draft in drafts)
 
 
 def test_rows_that_move_between_partitions_keep_their_objects(postgresql_server: str) -> None:

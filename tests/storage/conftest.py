@@ -14,8 +14,6 @@ from s3fs import S3FileSystem
 
 from tests.services.ceph import S3Server
 
-pytest.register_assert_rewrite("sqlalchemy_file.testing")
-
 DRIVERS: dict[str, type[StorageDriver]] = {"minio": MinIOStorageDriver, "s3": S3StorageDriver}
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from sqlalchemy_file.storage.drafts import TEMPORARY
 from sqlalchemy_file.storage.sidecars import SIDECAR
 
 _ID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-([47])[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}")
@@ -17,8 +18,9 @@ def owner(key: str) -> str:
 
 
 def is_ours(key: str) -> bool:
-    """Tell whether a key is one that this package makes: a UUID, in any folder."""
-    return _ID.fullmatch(_name(key)) is not None
+    """Tell whether a key is one that this package makes: a UUID, or a draft, in any folder."""
+    name = _name(key)
+    return _ID.fullmatch(name) is not None or name.startswith(TEMPORARY)
 
 
 def made_at(key: str) -> int | None:

@@ -44,5 +44,5 @@ def _about(
         storage=judge.storage_name,
         key=upload.key,
         last_modified=begun,
-        detail=detail or f"an upload in parts that began at {begun}",
+        detail=detail or f"an upload that was begun, last at {begun}",
     )

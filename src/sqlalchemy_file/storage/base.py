@@ -160,7 +160,7 @@ class HasPublicURL(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PendingUpload:
-    """An upload in parts that was begun and is not complete."""
+    """An upload that was begun and is not complete: in parts, or in a hidden draft."""
 
     key: str
     id: str

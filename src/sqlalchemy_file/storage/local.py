@@ -6,7 +6,8 @@ import errno
 import os
 import re
 from collections.abc import Iterator, Sequence
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
+from datetime import UTC, datetime
 from functools import partial
 from io import FileIO
 from itertools import groupby
@@ -25,6 +26,7 @@ from sqlalchemy_file.storage.base import (
     DEFAULT_CONCURRENCY,
     Attributes,
     ObjectInfo,
+    PendingUpload,
     check_key,
 )
 from sqlalchemy_file.storage.border import Border, sort_out, translated
@@ -143,6 +145,24 @@ class LocalStorage:
             listing = Listing(prefix, start_after or "", self._is_object)
             with route:
                 yield from listing.below(route.last, above + slash)
+
+    def uploads(self) -> Iterator[PendingUpload]:
+        """Yield the hidden drafts: those that are written now, and those that killed processes left."""
+        with Border(self._about_root):
+            for folder, _, names in os.walk(self._root):
+                for name in names:
+                    if name.startswith(TEMPORARY):
+                        yield from self._draft_at(Path(folder, name))
+
+    def _draft_at(self, path: Path) -> Iterator[PendingUpload]:
+        with suppress(FileNotFoundError):  # published since
+            written = datetime.fromtimestamp(path.lstat().st_mtime, UTC)
+            key = path.relative_to(self._root).as_posix()
+            yield PendingUpload(key=key, id=path.name, begun_at=written)
+
+    def abort_upload(self, upload: PendingUpload) -> None:
+        with Border(self._about_root):
+            Path(self._root, upload.key).with_name(upload.id).unlink(missing_ok=True)
 
     def path(self, key: str) -> Path:
         return Path(self._root, *self._check(key).split("/"))
