@@ -147,7 +147,7 @@ class LocalStorage:
                 yield from listing.below(route.last, above + slash)
 
     def uploads(self) -> Iterator[PendingUpload]:
-        """Yield the hidden drafts: those that are written now, and those that killed processes left."""
+        """Yield hidden drafts: those being written, and those that killed processes left."""
         with Border(self._about_root):
             for folder, _, names in os.walk(self._root):
                 for name in names:
