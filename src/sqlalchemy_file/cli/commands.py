@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import signal
 import sys
 import threading
@@ -35,6 +36,8 @@ def run() -> None:
     """Run the command, and exit with its code; 128 and the signal's number where one came."""
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _interrupt)
+    # What fails is printed as a finding; the program of --app may still let the log be seen.
+    logging.getLogger("sqlalchemy_file").addHandler(logging.NullHandler())
     try:
         code = group.main(standalone_mode=False)
     except _Interrupted as interrupted:
