@@ -1,0 +1,91 @@
+"""What the tests of `AsyncSession` share: a model, two databases, and a story played in one."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+from sqlalchemy import make_url, text
+from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, create_async_engine
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+from sqlalchemy_file import File, FileField, StorageManager
+from sqlalchemy_file.storage.memory import MemoryStorage
+from sqlalchemy_file.tracking.changes import records_in
+from tests.scenarios.flaky import FlakyStorage
+from tests.stores import contents
+
+
+class Base(DeclarativeBase):
+    pass
+
+
+class Paper(Base):
+    __tablename__ = "asynchronous_paper"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    body: Mapped[File | None] = mapped_column(FileField())
+    pages: Mapped[list[File] | None] = mapped_column(FileField(multiple=True))
+
+
+DRIVERS = ("aiosqlite", "asyncpg")
+
+
+def add_flaky() -> FlakyStorage:
+    """Add a storage in memory that can be told to be slow, and return it."""
+    storage = FlakyStorage(MemoryStorage())
+    StorageManager.add_storage("main", storage)
+    return storage
+
+
+def address_for(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """Return the address of a database, for the driver that is the parameter of a fixture."""
+    if request.param == "aiosqlite":
+        return f"sqlite+aiosqlite:///{tmp_path}/x.db"
+    address = make_url(request.getfixturevalue("postgresql_server"))
+    asynchronous = address.set(drivername="postgresql+asyncpg")
+    return asynchronous.render_as_string(hide_password=False)
+
+
+@asynccontextmanager
+async def database(url: str) -> AsyncIterator[AsyncEngine]:
+    engine = create_async_engine(url)
+    try:
+        async with engine.begin() as connection:
+            await connection.run_sync(Base.metadata.drop_all)
+            await connection.run_sync(Base.metadata.create_all)
+        yield engine
+        async with engine.begin() as connection:
+            await connection.run_sync(Base.metadata.drop_all)
+    finally:
+        await engine.dispose()
+
+
+async def files(engine: AsyncEngine, storage: FlakyStorage) -> list[bytes]:
+    """Return what the storage holds, sure that it is what the rows name."""
+    async with engine.connect() as connection:
+        rows = await connection.execute(text("SELECT body, pages FROM asynchronous_paper"))
+        paths = [
+            path for row in rows for raw in row for one in records_in(raw) for path in one["files"]
+        ]
+    assert sorted(paths) == sorted(f"main/{info.key}" for info in storage.inner.list())
+    return contents(storage.inner)
+
+
+Story = Callable[[AsyncSession], Awaitable[None]]
+
+
+def play(url: str, storage: FlakyStorage, story: Story) -> list[bytes]:
+    """Play a story in one session on a new table, and return the bytes that are left."""
+
+    async def main() -> list[bytes]:
+        async with database(url) as engine:
+            async with AsyncSession(engine, expire_on_commit=False) as session:
+                session.add(Paper(id=1, body=File(b"old"), pages=[File(b"page")]))
+                await session.commit()
+                await story(session)
+            return await files(engine, storage)
+
+    return asyncio.run(main())
