@@ -60,6 +60,12 @@ class Folder:
         if descriptor is not None:
             os.close(descriptor)
 
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
     def child(self, name: str, *, create: bool) -> Folder:
         """Return a folder in this one, made if need be; `NotADirectoryError` for a link."""
         try:
@@ -98,11 +104,12 @@ class Folder:
 
     def name_descriptor(self, descriptor: int, name: str) -> None:
         """Give a name to a file that has none; `FileExistsError` where it is taken."""
-        # Without src_dir_fd Python calls link(2), which would link the symbolic link in /proc.
+        # Without src_dir_fd, whatever it is, Python calls link(2), which would link the symbolic
+        # link in /proc.
         os.link(
             f"/proc/self/fd/{descriptor}",
             self._at(name),
-            src_dir_fd=self._descriptor,
+            src_dir_fd=descriptor,
             dst_dir_fd=self._descriptor,
         )
 
@@ -160,6 +167,18 @@ class Folder:
         """Have the names in this folder on disk, where the platform can."""
         if self._descriptor is not None:
             os.fsync(self._descriptor)
+        elif CAN_HOLD:
+            with Folder.root(self._path) as folder:
+                folder.sync()
+
+    def sync_file(self, name: str) -> None:
+        """Have the content of a file on disk; one that is gone is left out."""
+        with suppress(FileNotFoundError):
+            descriptor = self.open(name, os.O_RDONLY | NO_WAITING)
+            try:
+                os.fsync(descriptor)
+            finally:
+                os.close(descriptor)
 
     @contextmanager
     def locked(self) -> Iterator[None]:
@@ -195,6 +214,14 @@ class Route:
         self._hold = hold
         self.folders: list[Folder] = []
         self._walk()
+
+    @classmethod
+    def to_root(cls, root: str) -> Self:
+        """Return the way to names right under the root, where nothing can be swapped or opened."""
+        route = cls.__new__(cls)
+        route._root, route._names, route._create, route._hold = root, (), False, CAN_HOLD
+        route.folders = [Folder(root)]
+        return route
 
     @property
     def last(self) -> Folder:

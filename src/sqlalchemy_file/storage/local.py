@@ -23,7 +23,6 @@ from sqlalchemy_file.exceptions import (
 )
 from sqlalchemy_file.storage.base import (
     CHUNK_SIZE,
-    DEFAULT_CONCURRENCY,
     Attributes,
     ObjectInfo,
     PendingUpload,
@@ -51,14 +50,17 @@ _UNFIT_FOR_WINDOWS = re.compile(r'[<>:"|?*]|[. ](/|$)')
 class LocalStorage:
     """A folder whose files are the objects; keys with slashes lie in sub-folders.
 
-    An object appears under its key only when it is complete and, with ``fsync``, on disk together
-    with its name. Symbolic links below the root are not followed, and not listed. One key
-    cannot be both an object and the beginning of others (``a`` and ``a/b``). ``list`` goes by
-    code points, which is also the order of the keys' UTF-8 bytes.
+    An object appears under its key only when it is complete. With ``fsync`` it is on disk, and its
+    name with it, when `put` returns; small new objects of one flush, when all are stored. Symbolic
+    links below the root are not followed, and not listed. One key cannot be both an object and the
+    beginning of others (``a`` and ``a/b``). ``list`` goes by code points, which is also the order
+    of the keys' UTF-8 bytes.
 
     With ``sidecars`` the attributes lie beside each object in ``<key>.metadata.json``, as
     releases before 1.0 laid them; else they are not kept. ``create`` makes a missing root.
     """
+
+    concurrency = 1  # a small file is written faster than handed to a thread
 
     def __init__(
         self,
@@ -71,13 +73,16 @@ class LocalStorage:
         self._root = os.path.abspath(root)  # noqa: PTH100  a root that is a link stays one
         self._sidecars = sidecars
         self._fsync = fsync
-        # Threads wait for the disk together; where nobody waits they are only in each other's way.
-        self.concurrency = DEFAULT_CONCURRENCY if fsync else 1
         self._create = create
         self._hold = CAN_HOLD
         self._at_root = os.path.join(self._root, "")  # noqa: PTH118
         self._writer = Writer(
-            root=self._root, sidecars=sidecars, fsync=fsync, create=create, hold=self._hold
+            root=self._root,
+            sidecars=sidecars,
+            fsync=fsync,
+            create=create,
+            hold=self._hold,
+            sync=self._sync,
         )
         with Border(self._about_root):
             self._writer.make_root()
@@ -182,6 +187,25 @@ class LocalStorage:
             return read_object(self._at_root + key)
         except OSError as error:
             raise translated(error, self._about_reading, key) from error
+
+    # --- syncing
+
+    def _sync(self, keys: Sequence[str]) -> None:
+        """Have objects on disk, with their names; what is gone by now is left out."""
+        for folder, group in groupby(sorted(keys, key=_folder_name), key=_folder_name):
+            names = folder.split("/") if folder else []
+            gone = suppress(FileNotFoundError, NotADirectoryError)
+            with Border(self._about_writing, folder), gone, self._route(names) as route:
+                for key in group:
+                    self._sync_file(route.last, key)
+                route.sync()
+
+    def _sync_file(self, folder: Folder, key: str) -> None:
+        name = key.rpartition("/")[2]
+        with Border(self._about_writing, key):
+            folder.sync_file(name)
+            if self._sidecars:
+                folder.sync_file(f"{name}{SIDECAR}")
 
     # --- reading
 

@@ -6,17 +6,22 @@ import errno
 import os
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import nullcontext
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import TypeVar
 
 from sqlalchemy_file.storage.base import Attributes
 from sqlalchemy_file.storage.drafts import Draft, can_be_unnamed
 from sqlalchemy_file.storage.files import refuse_taken
-from sqlalchemy_file.storage.folders import Route
+from sqlalchemy_file.storage.folders import Folder, Route
 from sqlalchemy_file.storage.sidecars import publish_both, sidecar_of
+from sqlalchemy_file.storage.syncing import Sync, is_together, sync_later
 
 T = TypeVar("T")
+
+_SMALL = 1024 * 1024
+"""Up to how many bytes a file is better synced together with others than alone."""
 
 _ATTEMPTS = 200  # of a writer under whose hands a folder is removed, in some ten seconds
 
@@ -30,6 +35,8 @@ class Writer:
     fsync: bool
     create: bool
     hold: bool
+    sync: Sync
+    """Does later, by the key, what is left to the end of a batch."""
     _unnamed: bool | None = None
 
     def write(
@@ -46,13 +53,19 @@ class Writer:
             if exclusive:
                 refuse_taken(route.last, name)
             size = fill(draft)
-            if self.fsync:
-                draft.sync()
+            waits = self.fsync and self._can_wait(route.last, name, size)
+            self._sync_draft(draft, waits=waits)
             if self.sidecars:
-                self._publish_both(route, name, draft, attributes, exclusive=exclusive)
+                with self._sidecar(route, attributes) as sidecar:
+                    if sidecar is not None:
+                        self._sync_draft(sidecar, waits=waits)
+                    publish = partial(publish_both, exclusive=exclusive)
+                    self._insist(route, lambda: publish(route.last, name, draft, sidecar))
             else:
                 self._insist(route, lambda: draft.publish(route.last, name, exclusive=exclusive))
-            if self.fsync:
+            if waits:
+                sync_later(self.sync, key)
+            elif self.fsync:
                 route.sync()
         return size
 
@@ -64,7 +77,13 @@ class Writer:
         if not os.path.isdir(self.root):  # noqa: PTH112
             raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), self.root)
 
+    def _can_wait(self, folder: Folder, name: str, size: int) -> bool:
+        """Tell whether a new file is synced with others: a small one, that replaces none."""
+        return self.hold and is_together() and size <= _SMALL and not folder.exists(name)
+
     def _route(self, folders: Sequence[str]) -> Route:
+        if self.hold and not folders and not self.sidecars:
+            return Route.to_root(self.root)
         for _ in _attempts():
             try:
                 return Route(self.root, folders, create=True, hold=self.hold)
@@ -82,25 +101,32 @@ class Writer:
             self._unnamed = self.hold and can_be_unnamed(route.folders[0])
         return self._unnamed
 
-    def _publish_both(
-        self, route: Route, name: str, draft: Draft, attributes: Attributes, *, exclusive: bool
-    ) -> None:
+    @contextmanager
+    def _sidecar(self, route: Route, attributes: Attributes) -> Iterator[Draft | None]:
         kept = sidecar_of(attributes)
-        with self._draft(route) if kept else nullcontext() as sidecar:
-            if sidecar is not None:
-                sidecar.write(kept)
-                if self.fsync:
-                    sidecar.sync()
-            self._insist(
-                route, lambda: publish_both(route.last, name, draft, sidecar, exclusive=exclusive)
-            )
+        if not kept:
+            yield None
+            return
+        with self._draft(route) as sidecar:
+            sidecar.write(kept)
+            yield sidecar
+
+    def _sync_draft(self, draft: Draft, *, waits: bool) -> None:
+        if waits:
+            draft.begin_sync()
+        elif self.fsync:
+            draft.sync()
 
     def _insist(self, route: Route, action: Callable[[], T]) -> T:
         """Do something in the last folder, which is made anew whenever somebody removed it."""
-        for attempt in _attempts():
+        try:
+            return action()
+        except FileNotFoundError:
+            self.make_root()
+            self._raise_if_root_is_gone()
+        for _ in _attempts():
             try:
-                if attempt:
-                    route.again()
+                route.again()
                 return action()
             except FileNotFoundError:
                 self._raise_if_root_is_gone()

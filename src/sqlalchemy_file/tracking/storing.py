@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from copy import copy
 from dataclasses import dataclass
 from functools import partial
@@ -14,15 +15,22 @@ from typing import NamedTuple, Protocol, cast
 
 from uuid_utils import uuid7
 
+from sqlalchemy_file.exceptions import StorageError
 from sqlalchemy_file.file import File
 from sqlalchemy_file.observing import Task
 from sqlalchemy_file.records import paths_of
 from sqlalchemy_file.storage import AsyncStorage, StorageManager
 from sqlalchemy_file.storage.base import concurrency_of, is_native, named
+from sqlalchemy_file.storage.syncing import synced_together
 from sqlalchemy_file.tracking.deletion import discard
 from sqlalchemy_file.tracking.frames import Frame
 from sqlalchemy_file.transfer import Operation, carry_out, in_thread, results
 from sqlalchemy_file.types import FileField
+
+_LARGE = 1024 * 1024
+"""From how many bytes on hashing takes long enough for a thread of its own."""
+
+_NO_SOURCE = 0
 
 
 class Unsaved(NamedTuple):
@@ -60,18 +68,31 @@ class Attempt:
     def store(self, unsaved: Sequence[Unsaved]) -> None:
         """Validate all, then store all; the first error is raised, and nothing more is begun."""
         wanted = list({id(item.file): item for item in unsaved}.values())
-        judged = any(item.field.validators for item in wanted)
-        _in_parallel([_Checking(item) for item in wanted], cpu_count() or 1 if judged else 1)
+        _in_parallel([_Checking(item) for item in wanted])
         storings = [_Storing(item, *item.field.place(item.file)) for item in wanted]
         self._files += [item.file for item in wanted]
-        _in_parallel(storings, max((step.concurrency for step in storings), default=1))
+        with self._synced_together():
+            _in_parallel(storings)
+
+    @contextmanager
+    def _synced_together(self) -> Iterator[None]:
+        try:
+            with synced_together():
+                yield
+        except StorageError as error:
+            places = map(StorageManager.resolve, self.written)
+            error.storage = error.storage or next(
+                (name for name, key in places if key == error.key), None
+            )
+            raise
 
     def copy(self, files: Sequence[File]) -> list[File]:
         """Return copies of saved files, each with objects of its own."""
         moves = [{path: _beside(path) for path in paths_of(file)} for file in files]
         pairs = list(chain.from_iterable(move.items() for move in moves))
         self._copies += [new for _, new in pairs]
-        results(carry_out([_copying(old, new) for old, new in pairs]))
+        with self._synced_together():
+            results(carry_out([_copying(old, new) for old, new in pairs]))
         copies = [file.copied(move) for file, move in zip(files, moves, strict=True)]
         self._files += copies
         self._copies = []
@@ -110,6 +131,11 @@ class _Step(Protocol):
     @property
     def is_native(self) -> bool: ...
 
+    @property
+    def concurrency(self) -> int:
+        """How many steps like this one best go on at the same time; 1 if it waits for nothing."""
+        ...
+
     def run(self) -> None: ...
 
     async def arun(self) -> None: ...
@@ -124,6 +150,10 @@ class _Checking:
     @property
     def is_native(self) -> bool:
         return self.item.file.needs_await
+
+    @property
+    def concurrency(self) -> int:
+        return cpu_count() or 1 if self.item.field.validators else 1
 
     def run(self) -> None:
         with _Reading(self.item) as file:
@@ -165,8 +195,9 @@ class _Storing:
 
     @property
     def concurrency(self) -> int:
-        processes = cpu_count() or 1 if self.item.field.processors else 1
-        return max(processes, concurrency_of(StorageManager.storage(self.storage_name)))
+        computes = self.item.field.processors or (self.item.file.get("size") or 0) >= _LARGE
+        threads = cpu_count() or 1 if computes else 1
+        return max(threads, concurrency_of(StorageManager.storage(self.storage_name)))
 
     def _place(self, file: File) -> None:
         file.apply_defaults(self.item.field.extra, self.item.field.headers)
@@ -219,12 +250,18 @@ def _beside(path: str) -> str:
     return StorageManager.path(storage_name, f"{folder}{slash}{uuid7()}")
 
 
-def _in_parallel(steps: Sequence[_Step], limit: int) -> None:
-    """Take one step for each file at the same time; files that read one handle in turn."""
-    by_source: dict[int, list[_Step]] = defaultdict(list)
+def _in_parallel(steps: Sequence[_Step]) -> None:
+    """Take one step for each file at the same time; files that read one handle in turn.
+
+    So do those that wait for nothing: handing them to threads would take longer.
+    """
+    waiting = {step.item.file.source: step.concurrency for step in steps if step.concurrency > 1}
+    lanes: dict[int, list[_Step]] = defaultdict(list)
     for step in steps:
-        by_source[step.item.file.source if limit > 1 else 0].append(step)
-    results(carry_out([_in_turn(group) for group in by_source.values()], limit=limit))
+        source = step.item.file.source
+        lanes[source if source in waiting else _NO_SOURCE].append(step)
+    limit = max(waiting.values(), default=1)
+    results(carry_out([_in_turn(lane) for lane in lanes.values()], limit=limit))
 
 
 def _in_turn(steps: Sequence[_Step]) -> Operation[None]:
