@@ -1,8 +1,9 @@
-"""Measure the full pass: ``python benchmarks/full_pass.py [sorted|folder] [objects]``.
+"""Measure the full pass: ``python benchmarks/full_pass.py [sorted|folder] [objects] [place]``.
 
 ``sorted`` compares a listing that comes in order, as a bucket's does, with rows of SQLite;
-``folder`` a local folder with as many real files, which the disk lists in no order. Prints
-seconds and the most memory that the process held.
+``folder`` a local folder with as many real files, which the disk lists in no order; they are made
+in ``place``, by default in the folder for temporary files. Prints seconds and the most memory that
+the process held.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from sqlalchemy_file.reconcile import compare
 from sqlalchemy_file.storage import LocalStorage, MemoryStorage, ObjectInfo
 
 LOST_EVERY = 100_000
+STRIDE = 7_368_787  # a prime, so that files are made in no order
 KEY = "{:08x}-0000-7000-8000-000000000000"
 
 
@@ -53,13 +55,13 @@ class Listed(MemoryStorage):
             yield ObjectInfo(key=KEY.format(number), size=1)
 
 
-def main(kind: str, count: int) -> None:
-    with tempfile.TemporaryDirectory() as folder:
+def main(kind: str, count: int, place: str | None = None) -> None:
+    with tempfile.TemporaryDirectory() as folder, tempfile.TemporaryDirectory(dir=place) as files:
         engine = create_engine(f"sqlite:///{folder}/rows.db")
         Base.metadata.create_all(engine)
         began = time.monotonic()
         fill(engine, count)
-        StorageManager.add_storage("main", storage_of(kind, count, Path(folder, "files")))
+        StorageManager.add_storage("main", storage_of(kind, count, Path(files)))
         say("prepared", began)
         began = time.monotonic()
         found = [each.kind for each in compare(engine, Base.metadata)]
@@ -85,8 +87,8 @@ def fill(engine: Engine, count: int) -> None:
 def storage_of(kind: str, count: int, folder: Path) -> Any:
     if kind == "sorted":
         return Listed(count)
-    folder.mkdir()
-    for number in range(count):
+    for step in range(count):
+        number = step * STRIDE % count
         name = KEY.format(number)
         os.close(os.open(folder / name, os.O_CREAT | os.O_WRONLY))
         if number % LOST_EVERY == 0:
@@ -101,4 +103,4 @@ def say(what: str, began: float) -> None:
 
 if __name__ == "__main__":
     arguments = sys.argv[1:] or ["sorted", "1000000"]
-    main(arguments[0], int(arguments[1]))
+    main(arguments[0], int(arguments[1]), *arguments[2:3])

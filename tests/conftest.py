@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import os
 import signal
 from collections.abc import Iterator
-from types import FrameType, ModuleType
+from types import FrameType
 
 import pytest
 
 from tests.services import ceph, mariadb, postgresql
+from tests.services.required import require
 
 pytest.register_assert_rewrite("sqlalchemy_file.testing")  # before anything imports it
 pytest_plugins = ["tests.completeness"]
@@ -36,7 +36,7 @@ def no_storages_left() -> Iterator[None]:
 @pytest.fixture(scope="session")
 def postgresql_server() -> Iterator[str]:
     """Return the URL of a PostgreSQL database, for psycopg."""
-    _require(postgresql)
+    require(postgresql)
     with postgresql.running() as server:
         yield server.url
 
@@ -44,7 +44,7 @@ def postgresql_server() -> Iterator[str]:
 @pytest.fixture(scope="session")
 def mariadb_server() -> Iterator[str]:
     """Return the URL of a MariaDB database, for PyMySQL."""
-    _require(mariadb)
+    require(mariadb)
     with mariadb.running() as server:
         yield server.url
 
@@ -52,16 +52,6 @@ def mariadb_server() -> Iterator[str]:
 @pytest.fixture(scope="session")
 def s3_server() -> Iterator[ceph.S3Server]:
     """Return the address and keys of an S3 server; each test makes a bucket of its own."""
-    _require(ceph)
+    require(ceph)
     with ceph.running() as server:
         yield server
-
-
-def _require(service: ModuleType) -> None:
-    """Skip where a server is not installed; in CI, where nothing may be skipped, fail."""
-    reason = service.missing()
-    if reason is None:
-        return
-    if os.environ.get("CI") == "true":
-        pytest.fail(reason)
-    pytest.skip(reason)

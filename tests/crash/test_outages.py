@@ -5,18 +5,21 @@ from __future__ import annotations
 import os
 import signal
 import time
-from collections.abc import Callable
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from functools import partial
 from pathlib import Path
 from random import Random
 
 import psycopg
+import pytest
 from sqlalchemy import Engine, create_engine, make_url, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import NullPool
 
-from tests.services import postgresql
+from tests.services import mariadb, postgresql
 from tests.services.ceph import S3Server
+from tests.services.required import require
 
 from .faulty_line import FaultyLine
 from .scene import PATIENCE, Nursery, Scene, opened
@@ -24,24 +27,45 @@ from .scene import PATIENCE, Nursery, Scene, opened
 OpenScene = Callable[[str], AbstractContextManager[Scene]]
 
 
-def test_a_database_server_that_crashes_again_and_again(tmp_path: Path, nursery: Nursery) -> None:
-    dice = Random(1)
+@contextmanager
+def crashing_postgresql() -> Iterator[tuple[str, Callable[[], None]]]:
+    """Yield an address, and what makes the server at it crash."""
     with postgresql.running() as server:
         # Else the server itself would lose what it has confirmed.
         durable = make_url(server.url).update_query_dict({"options": "-csynchronous_commit=on"})
         address = durable.render_as_string(False)
-        place = (tmp_path / "objects").as_uri()
-        with opened(Scene(nursery, address, place, address)) as scene:
-            for seed in range(8):
-                writer = scene.start("write", seed=seed, stubborn=True)
-                for _ in range(2):
-                    time.sleep(dice.uniform(0.1, 0.4))
-                    crash(address)
+        yield address, partial(crash, address)
+
+
+@contextmanager
+def crashing_mariadb() -> Iterator[tuple[str, Callable[[], None]]]:
+    require(mariadb)
+    with mariadb.crashing() as server:
+        yield server.url, server.crash
+
+
+@pytest.mark.parametrize("database", [crashing_postgresql, crashing_mariadb])
+def test_a_database_server_that_crashes_again_and_again(
+    tmp_path: Path,
+    nursery: Nursery,
+    database: Callable[[], AbstractContextManager[tuple[str, Callable[[], None]]]],
+) -> None:
+    dice = Random(1)
+    place = (tmp_path / "objects").as_uri()
+    with (
+        database() as (address, make_it_crash),
+        opened(Scene(nursery, address, place, address)) as scene,
+    ):
+        for seed in range(8):
+            writer = scene.start("write", seed=seed, stubborn=True)
+            for _ in range(2):
                 time.sleep(dice.uniform(0.1, 0.4))
-                os.kill(writer, signal.SIGKILL)
-                scene.expect(-signal.SIGKILL)
-                scene.nothing_dangles()
-                scene.nothing_is_left_over()
+                make_it_crash()
+            time.sleep(dice.uniform(0.1, 0.4))
+            os.kill(writer, signal.SIGKILL)
+            scene.expect(-signal.SIGKILL)
+            scene.nothing_dangles()
+            scene.nothing_is_left_over()
 
 
 def crash(address: str) -> None:

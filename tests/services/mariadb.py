@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import secrets
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack
 from functools import partial
 from pathlib import Path
@@ -48,18 +49,61 @@ def running() -> AbstractContextManager[Server]:
     return started(_start)
 
 
+class CrashingServer:
+    """A server that confirms only what it will still have after a crash, and can be made to."""
+
+    def __init__(self, url: str, command: Sequence[str | Path], folder: Path) -> None:
+        self.url = url
+        self._command = command
+        self._folder = folder
+        self._process = ExitStack()
+
+    def start(self) -> None:
+        ready = partial(accepts_connections, self.url)
+        self._process.enter_context(server_process(self._command, self._folder, ready))
+
+    def crash(self) -> None:
+        """Kill it, and start it again: it recovers, on the same port."""
+        self._process.close()
+        self.start()
+
+    def stop(self) -> None:
+        self._process.close()
+
+
+def crashing() -> AbstractContextManager[CrashingServer]:
+    """Run a server of our own until the block is left."""
+    return started(_start_crashing)
+
+
 def _start(stack: ExitStack) -> Server:
+    url, command, folder = _installed(stack, _SETTINGS)
+    stack.enter_context(server_process(command, folder, partial(accepts_connections, url)))
+    return Server(url)
+
+
+def _start_crashing(stack: ExitStack) -> CrashingServer:
+    server = CrashingServer(
+        *_installed(stack, {**_SETTINGS, "innodb-flush-log-at-trx-commit": "1"})
+    )
+    stack.callback(server.stop)
+    server.start()
+    return server
+
+
+def _installed(
+    stack: ExitStack, settings: Mapping[str, str]
+) -> tuple[str, Sequence[str | Path], Path]:
+    """Return the URL, the command and the folder of a server that is ready to be started."""
     folder = stack.enter_context(private_folder("mariadb"))
     common = ["--no-defaults", f"--datadir={folder / 'data'}", "--skip-name-resolve"]
-    common += [f"--{name}={value}" for name, value in _SETTINGS.items()]
+    common += [f"--{name}={value}" for name, value in settings.items()]
     _initialise(folder, common)
     password, port = secrets.token_hex(16), free_port()
     options = [f"--port={port}", f"--init-file={_first_statements(folder, password)}"]
     options += [f"--socket={folder / 'socket'}", f"--pid-file={folder / 'pid'}"]
     url = f"{_DRIVER}://root:{password}@127.0.0.1:{port}/test?charset=utf8mb4"
-    command = [find_program("mariadbd") or "mariadbd", *common, *options]
-    stack.enter_context(server_process(command, folder, partial(accepts_connections, url)))
-    return Server(url)
+    return url, [find_program("mariadbd") or "mariadbd", *common, *options], folder
 
 
 def _initialise(folder: Path, common: list[str]) -> None:
@@ -75,7 +119,7 @@ def _first_statements(folder: Path, password: str) -> Path:
         "GRANT ALL ON *.* TO 'root'@'127.0.0.1' WITH GRANT OPTION;",
         "DELETE FROM mysql.global_priv WHERE User = '';",
         "FLUSH PRIVILEGES;",
-        "CREATE DATABASE test;",
+        "CREATE DATABASE IF NOT EXISTS test;",
     ]
     file = folder / "first.sql"
     file.write_text("\n".join(statements))
