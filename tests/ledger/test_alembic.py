@@ -105,10 +105,10 @@ class Project:
             return path in connection.exec_driver_sql(query).scalars().all()
 
 
-def metadata_of(*columns: Column, has_ledger: bool = True) -> MetaData:
+def metadata_of(*columns: Column, has_ledger: bool = True, indexed: bool = False) -> MetaData:
     metadata = MetaData()
     if has_ledger:
-        Ledger(metadata)
+        Ledger(metadata, indexed=indexed)
     identity = Column("id", Integer, primary_key=True, autoincrement=False)
     Table("letter", metadata, identity, *columns)
     return metadata
@@ -183,6 +183,25 @@ def test_a_change_of_columns_is_followed_up_and_down(bare: Project, name: str) -
     bare.config.attributes["metadata"] = before
     assert bare.kinds() == set()
     assert bare.releases("s/b")
+
+
+@pytest.mark.filterwarnings("ignore:Skipped unsupported reflection of expression-based index")
+def test_an_indexed_column_is_dropped_and_comes_back(project: Project) -> None:
+    project.config.attributes["batch"] = False  # which would drop the table
+    before = metadata_of(body(), body("other"), indexed=True)
+    project.write(before)
+    project.upgrade()
+    assert project.kinds() == set()
+    project.write(metadata_of(body(), indexed=True))
+    project.upgrade()
+    assert project.kinds() == set()
+    assert project.releases("s/a")
+    project.downgrade()
+    project.config.attributes["metadata"] = before
+    with project.engine.begin() as connection:
+        ledger_of(before).ensure(connection)
+    assert project.kinds() == set()
+    assert project.releases("s/b")
 
 
 def test_a_table_dropped_comes_back_with_its_triggers(bare: Project) -> None:

@@ -16,6 +16,7 @@ import tempfile
 import textwrap
 import threading
 import time
+import tracemalloc
 from contextlib import suppress
 from pathlib import Path
 
@@ -39,6 +40,7 @@ from sqlalchemy_file.storage import (
     writing,
 )
 from sqlalchemy_file.storage import local as local_module
+from sqlalchemy_file.storage.drafts import TEMPORARY
 from tests.storage.helpers import PLAIN, keys, names, put, read
 
 LAID_BY_0_7_0 = Path(__file__).parent / "laid_by_0_7_0"
@@ -282,6 +284,24 @@ class TestSymbolicLinks:
         with pytest.raises(ObjectNotFoundError):
             read(storage, "pipe")
         assert keys(storage) == []
+
+
+class TestDrafts:
+    def test_few_names_are_held_however_many_objects_there_are(self, root: Path) -> None:
+        storage = LocalStorage(root, fsync=False)
+        (root / "a").mkdir()
+        for number in range(20_000):
+            (root / f"{number:>040}").touch()
+        (root / "a" / f"{TEMPORARY}left").touch()
+        list(storage.uploads())
+        tracemalloc.start()
+        try:
+            found = list(storage.uploads())
+            _, peak = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+        assert [each.id for each in found] == [f"{TEMPORARY}left"]
+        assert peak < 200_000, "of 20,000 names"
 
 
 class TestDurability:

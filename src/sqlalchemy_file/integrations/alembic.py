@@ -16,7 +16,7 @@ from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy_file.exceptions import LedgerError, MissingExtraError
 from sqlalchemy_file.ledger import Ledger, ledger_of
 from sqlalchemy_file.ledger.columns import FileColumns, file_field
-from sqlalchemy_file.ledger.installing import fed_tables, look, mend
+from sqlalchemy_file.ledger.installing import drop_indexes, fed_tables, look, mend
 from sqlalchemy_file.ledger.triggers import kind_of
 
 try:
@@ -134,6 +134,9 @@ def _create(operations: Operations, operation: CreateFileTriggersOp) -> None:
 @Operations.implementation_for(DropFileTriggersOp)
 def _drop(operations: Operations, operation: DropFileTriggersOp) -> None:
     _apply(operations, operation, [FileColumns(operation.files.table, (), operation.files.schema)])
+    if operations.get_bind().dialect.name == "sqlite":
+        # It drops no column that stands in one. `ensure_triggers` makes them again.
+        drop_indexes(operations.get_bind(), operation.files)
 
 
 def _apply(operations: Operations, operation: _FileTriggersOp, changed: list[FileColumns]) -> None:

@@ -30,7 +30,7 @@ class Ledger:
 
     ``create_all`` makes both from now on, for every table that the metadata has by then.
     ``schema`` is that of the two tables. ``indexed=True`` also makes indexes on the paths that
-    rows name, on PostgreSQL; elsewhere the tables are read.
+    rows name, on PostgreSQL and SQLite; elsewhere the tables are read.
     """
 
     def __init__(

@@ -168,6 +168,15 @@ def mend(connection: Connection, state: State) -> None:
         execute(connection, unused)
 
 
+def drop_indexes(connection: Connection, files: FileColumns) -> None:
+    """Drop the indexes on the paths of one table."""
+    database = database_of(connection)
+    where = database.place(connection, files.table, files.schema)
+    for each in list(database.found(connection)):
+        if each.kind == "index" and each.place == where:
+            execute(connection, each.drop)
+
+
 def problems_of(state: State, schema: str | None) -> Iterator[Problem]:
     """Yield what a look at the catalog has found, in words."""
     if state.ledger is None:

@@ -14,6 +14,7 @@ from sqlalchemy_file.ledger.triggers import (
     LONGEST_PATH,
     PREFIX,
     Found,
+    Lookup,
     Place,
     Trigger,
     note,
@@ -71,6 +72,11 @@ def found(connection: Connection) -> Iterator[Found]:
         drop = (f"DROP TRIGGER IF EXISTS {quoted(where.schema)}.{quoted(row.name)}",)
         fault = f"its definer {row.definer} is gone" if row.definer in gone else None
         yield Found(where, row.name, drop, row.body, fault)
+
+
+def lookup(connection: Connection, ledger: Place, where: Place, column: str) -> Lookup | None:
+    """Return None: an index would need a generated column, which users would meet everywhere."""
+    return None
 
 
 def leftovers(connection: Connection, ledger: Place) -> Iterator[str]:

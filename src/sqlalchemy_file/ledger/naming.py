@@ -17,16 +17,14 @@ from sqlalchemy import (
     Text,
     cast,
     func,
-    literal,
-    literal_column,
     or_,
     select,
 )
-from sqlalchemy.dialects.postgresql import ARRAY
 
-from sqlalchemy_file.ledger import postgresql
 from sqlalchemy_file.ledger.columns import all_file_columns
+from sqlalchemy_file.ledger.installing import database_of
 from sqlalchemy_file.ledger.tables import IN_INFO
+from sqlalchemy_file.ledger.triggers import Lookup
 from sqlalchemy_file.records import paths_of
 
 if TYPE_CHECKING:
@@ -51,39 +49,40 @@ def named_paths(
     found: set[str] = set()
     for table, columns in all_file_columns(tables):
         for column in columns if wanted else ():
-            indexed = _indexed(connection, tables, table, column)
-            if indexed is not None:
-                found |= _looked_up(connection, column, indexed, wanted)
+            lookup = _lookup(connection, tables, table, column)
+            if lookup is not None:
+                found |= _looked_up(connection, column, lookup, wanted)
             else:
                 found |= _scanned(connection, column, wanted)
     return found
 
 
-def _indexed(
+def _lookup(
     connection: Connection, metadata: MetaData, table: Table, column: Column[Any]
-) -> str | None:
-    """Return the indexed expression for a column, or None where the table has to be scanned."""
+) -> Lookup | None:
+    """Return what finds rows by an index, or None where the table has to be scanned."""
     ledger = metadata.info.get(IN_INFO)
-    if ledger is None or not ledger.indexed or connection.dialect.name != "postgresql":
+    if ledger is None or not ledger.indexed:
         return None
-    schema_of = connection.schema_for_object
-    releases = postgresql.place(connection, ledger.releases.name, schema_of(ledger.releases))
-    where = postgresql.place(connection, table.name, schema_of(table))
+    database, schema_of = database_of(connection), connection.schema_for_object
+    releases = database.place(connection, ledger.releases.name, schema_of(ledger.releases))
+    where = database.place(connection, table.name, schema_of(table))
     if releases is None or where is None:
         return None
-    return postgresql.paths_index(connection, releases, where, column.name)
+    found: Lookup | None = database.lookup(connection, releases, where, column.name)
+    return found
 
 
 def _looked_up(
-    connection: Connection, column: Column[Any], indexed: str, wanted: list[str]
+    connection: Connection, column: Column[Any], lookup: Lookup, wanted: list[str]
 ) -> set[str]:
     found: set[str] = set()
     with _by_index(connection):
         for start in range(0, len(wanted), _LOOKED_UP_AT_ONCE):
-            names = [*wanted[start : start + _LOOKED_UP_AT_ONCE], postgresql.UNREADABLE]
-            matching = literal_column(indexed, ARRAY(Text)).overlap(literal(names, ARRAY(Text)))
-            for raw in connection.scalars(select(cast(column, Text)).where(matching)):
-                found.update(_paths_in(raw, raw.split('"')))
+            matching = lookup(wanted[start : start + _LOOKED_UP_AT_ONCE])
+            for raw in connection.scalars(select(_as_read(connection, column)).where(matching)):
+                value = _as_text(raw)
+                found.update(_paths_in(value, value.split('"')))
     return found.intersection(wanted)
 
 
@@ -93,7 +92,7 @@ def _by_index(connection: Connection) -> Iterator[None]:
 
     What is set ends with a savepoint.
     """
-    if _has_no_transaction(connection):
+    if connection.dialect.name != "postgresql" or _has_no_transaction(connection):
         yield
         return
     savepoint = connection.begin_nested()
@@ -110,7 +109,7 @@ def _scanned(connection: Connection, column: Column[Any], wanted: list[str]) -> 
     hints = _hints(wanted)
     found: set[str] = set()
     for raw in _values(connection, column, wanted):
-        value = raw if isinstance(raw, str) else raw.decode(json.detect_encoding(raw), "replace")
+        value = _as_text(raw)
         # Without escapes, quotation marks tell where strings begin and end.
         strings = value.split('"')
         if "\\" in value or not hints.isdisjoint(strings):
@@ -126,9 +125,7 @@ def _values(
     For more, to look here is faster.
     """
     name = connection.dialect.name
-    # Bytes that are no text would raise in the driver.
-    values: Any = cast(column, LargeBinary if name == "sqlite" else Text)
-    query = select(values).where(column.is_not(None))
+    query = select(_as_read(connection, column)).where(column.is_not(None))
     if len(wanted) <= _ASKED_AT_ONCE and name in _POSITIONS:
         position = _POSITIONS[name]
         parts = [r"\u00", *map(_plainest_part, wanted)]
@@ -138,6 +135,15 @@ def _values(
     for (value,) in connection.execute(query):
         if value is not None:
             yield value
+
+
+def _as_read(connection: Connection, column: Column[Any]) -> Any:
+    # Bytes that are no text would raise in the driver of SQLite.
+    return cast(column, LargeBinary if connection.dialect.name == "sqlite" else Text)
+
+
+def _as_text(raw: str | bytes) -> str:
+    return raw if isinstance(raw, str) else raw.decode(json.detect_encoding(raw), "replace")
 
 
 def _has_no_transaction(connection: Connection) -> bool:

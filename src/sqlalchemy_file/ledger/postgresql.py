@@ -9,13 +9,15 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, Text, literal, literal_column, text
+from sqlalchemy.dialects.postgresql import ARRAY
 
 from sqlalchemy_file.ledger.columns import FileColumns
 from sqlalchemy_file.ledger.triggers import (
     LONGEST_PATH,
     PREFIX,
     Found,
+    Lookup,
     Place,
     Trigger,
     note,
@@ -110,14 +112,15 @@ def leftovers(connection: Connection, ledger: Place) -> Iterator[str]:
                 yield f"DROP FUNCTION IF EXISTS {function}({parameters})"
 
 
-def paths_index(connection: Connection, ledger: Place, where: Place, column: str) -> str | None:
-    """Return the expression that is indexed for a column, or None if the index is not there."""
+def lookup(connection: Connection, ledger: Place, where: Place, column: str) -> Lookup | None:
+    """Return the condition that the index of a column answers, or None if it is not there."""
     index = next(_indexes(ledger, _reader(ledger), where, (column,)))
     query = text("SELECT 1 FROM pg_index WHERE indexrelid = to_regclass(:name) AND indisvalid")
     name = qualified(Place(where.schema, index.name))
     if connection.execute(query, {"name": name}).first() is None:
         return None
-    return _read(ledger, _reader(ledger), column)
+    expression = literal_column(_read(ledger, _reader(ledger), column), ARRAY(Text))
+    return lambda paths: expression.overlap(literal([*paths, UNREADABLE], ARRAY(Text)))
 
 
 def _indexes(

@@ -1,10 +1,10 @@
-"""The triggers on SQLite: they write into tables of their own database file only."""
+"""The triggers and indexes on SQLite: triggers write into their own database file only."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, Text, literal_column, or_
 
 from sqlalchemy_file.exceptions import LedgerError
 from sqlalchemy_file.ledger.columns import FileColumns
@@ -12,11 +12,16 @@ from sqlalchemy_file.ledger.triggers import (
     LONGEST_PATH,
     PREFIX,
     Found,
+    Lookup,
     Place,
     Trigger,
+    kind_of,
     note,
     trigger_name,
 )
+
+_READ_IT = ""
+"""Stands in the index for the path of a record that has to be read."""
 
 _NOW = "CAST((julianday('now') - 2440587.5) * 86400000 AS INTEGER)"
 
@@ -33,8 +38,9 @@ def place(connection: Connection, table: str, schema: str | None) -> Place | Non
 def wanted(
     connection: Connection, ledger: Place, feeds: Sequence[tuple[Place, FileColumns]]
 ) -> Iterator[Trigger]:
-    """Yield the triggers that these tables need."""
+    """Yield the triggers and indexes that these tables need."""
     for where, files in feeds:
+        yield from (_index(where, name, number) for name in files.indexed for number in range(2))
         if not files.columns:
             continue
         if where.schema != ledger.schema:
@@ -58,15 +64,80 @@ def wanted(
 
 
 def found(connection: Connection) -> Iterator[Found]:
-    """Yield the ledger's triggers in all database files of a connection."""
+    """Yield the ledger's triggers and indexes in all database files of a connection."""
     for schema in _schemas(connection):
         query = (
-            f"SELECT name, tbl_name, sql FROM {quoted(schema)}.sqlite_master "
-            f"WHERE type = 'trigger' AND substr(name, 1, {len(PREFIX)}) = '{PREFIX}'"
+            f"SELECT type, name, tbl_name, sql FROM {quoted(schema)}.sqlite_master "
+            f"WHERE type IN ('trigger', 'index') AND substr(name, 1, {len(PREFIX)}) = '{PREFIX}'"
         )
-        for name, table, sql in connection.exec_driver_sql(query).all():
-            drop = f"DROP TRIGGER IF EXISTS {quoted(schema)}.{quoted(name)}"
-            yield Found(Place(schema, table), name, (drop,), sql)
+        for kind, name, table, sql in connection.exec_driver_sql(query).all():
+            if kind_of(name) is not None:  # not an index of the ledger's own tables
+                drop = f"DROP {kind} IF EXISTS {quoted(schema)}.{quoted(name)}"
+                yield Found(Place(schema, table), name, (drop,), sql)
+
+
+def lookup(connection: Connection, ledger: Place, where: Place, column: str) -> Lookup | None:
+    """Return the condition that the index of a column answers, or None if it is not there."""
+    query = f"SELECT 1 FROM {quoted(where.schema)}.sqlite_master WHERE type = 'index' AND name = ?"
+    names = [_index(where, column, number).name for number in range(2)]
+    if not all(connection.exec_driver_sql(query, (name,)).first() for name in names):
+        return None
+    first, second = (literal_column(_indexed(column, number), Text) for number in range(2))
+    return lambda paths: or_(first.in_([*paths, _READ_IT]), second.in_(paths))
+
+
+def _index(where: Place, column: str, number: int) -> Trigger:
+    definition = f"({_indexed(column, number)})"
+    name = trigger_name("index", where, definition)
+    create = (
+        f"CREATE INDEX {quoted(where.schema)}.{quoted(name)} ON {quoted(where.table)} {definition}"
+    )
+    return Trigger(where, "index", name, (create,))
+
+
+def _indexed(column: str, number: int) -> str:
+    """Return the first or second path of a plain record; `_READ_IT` for any other first one.
+
+    Plain is a single file with no objects but its own and a thumbnail, as `_is_plain` knows it.
+    """
+    value = quoted(column)
+    path = f"json_extract({value}, '$.files[{number}]')"
+    other = "NULL" if number else f"'{_READ_IT}'"
+    # CASE keeps what follows from what would raise, and a statement of the user fail with it.
+    return (
+        f"CASE WHEN {value} IS NULL THEN NULL WHEN typeof({value}) <> 'text' THEN {other} "
+        f"WHEN NOT json_valid({value}) THEN {other} WHEN {_is_plain(value)} THEN {path} "
+        f"ELSE {other} END"
+    )
+
+
+def _is_plain(value: str) -> str:
+    """Return whether all paths in valid JSON stand in a list of one or two, beyond any doubt.
+
+    Names that stand there twice, or with letters that are escaped, are doubtful: what reads the
+    record in the end may take another one of them.
+    """
+    thumbnail = f"json_type({value}, '$.thumbnail') = 'object'"
+    conditions = [
+        f"json_type({value}) = 'object'",
+        f"json_type({value}, '$.files') = 'array'",
+        f"json_type({value}, '$.files[0]') = 'text'",
+        f"json_extract({value}, '$.path') = json_extract({value}, '$.files[0]')",
+        f"json_type({value}, '$.variants') IS NOT 'object'",
+        f"json_array_length({value}, '$.files') = CASE WHEN {thumbnail} THEN 2 ELSE 1 END",
+        f"{_count(value, 'path')} = CASE WHEN {thumbnail} THEN 2 ELSE 1 END",
+        f"json_extract({value}, '$.thumbnail.path') IS json_extract({value}, '$.files[1]')",
+        f"{_count(value, 'files')} = 1",
+        f"{_count(value, 'thumbnail')} <= 1",
+        *(f"instr({value}, '{escape}') = 0" for escape in (r"\u000", r"\u006", r"\u007")),
+        *(f"instr({value}, '\"' || char({space}) || ':') = 0" for space in (9, 10, 13, 32)),
+    ]
+    return " AND ".join(conditions)
+
+
+def _count(value: str, name: str) -> str:
+    key = f'"{name}":'
+    return f"(length({value}) - length(replace({value}, '{key}', ''))) / {len(key)}"
 
 
 def quoted(name: str) -> str:

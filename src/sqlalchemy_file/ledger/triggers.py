@@ -5,9 +5,11 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
+
+from sqlalchemy import ColumnElement
 
 VERSION = 1
 PREFIX = "sqlalchemy_file_"
@@ -16,6 +18,10 @@ LONGEST_PATH = 2048
 
 _NAME = re.compile(rf"{PREFIX}([a-z]+)_v\d+_[0-9a-f]{{12}}")
 _NOTE = re.compile(r"/\*sqlalchemy-file (.*?)\*/", re.DOTALL)
+
+
+Lookup = Callable[[Sequence[str]], ColumnElement[bool]]
+"""Returns the condition, answered by an index, that all rows meet which may name these paths."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,9 @@ from __future__ import annotations
 import errno
 import os
 import secrets
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
 from typing import Self
 
 from sqlalchemy_file.storage.folders import Folder
@@ -103,6 +106,18 @@ def can_be_unnamed(folder: Folder) -> bool:
         return False
     folder.discard(name)
     return True
+
+
+def drafts_below(root: str) -> Iterator[Path]:
+    """Yield the hidden files in a folder and in all below it, however many others there are."""
+    folders = [root]
+    while folders:
+        with suppress(FileNotFoundError, NotADirectoryError), os.scandir(folders.pop()) as entries:
+            for entry in entries:
+                if entry.is_dir(follow_symlinks=False):
+                    folders.append(entry.path)
+                elif entry.name.startswith(TEMPORARY):
+                    yield Path(entry.path)
 
 
 def _hidden_name() -> str:

@@ -29,7 +29,7 @@ from sqlalchemy_file.storage.base import (
     check_key,
 )
 from sqlalchemy_file.storage.border import Border, sort_out, translated
-from sqlalchemy_file.storage.drafts import TEMPORARY
+from sqlalchemy_file.storage.drafts import TEMPORARY, drafts_below
 from sqlalchemy_file.storage.files import (
     clone,
     info_of,
@@ -154,10 +154,8 @@ class LocalStorage:
     def uploads(self) -> Iterator[PendingUpload]:
         """Yield hidden drafts: those being written, and those that killed processes left."""
         with Border(self._about_root):
-            for folder, _, names in os.walk(self._root):
-                for name in names:
-                    if name.startswith(TEMPORARY):
-                        yield from self._draft_at(Path(folder, name))
+            for path in drafts_below(self._root):
+                yield from self._draft_at(path)
 
     def _draft_at(self, path: Path) -> Iterator[PendingUpload]:
         with suppress(FileNotFoundError):  # published since
