@@ -57,6 +57,20 @@ def named_paths(
     return found
 
 
+def paths_in(
+    connection: Connection,
+    columns: Iterable[Column[Any]],
+    paths: Iterable[str],
+    schemas: Mapping[str | None, str | None] | None = None,
+) -> set[str]:
+    """Return which of these paths stand in file columns; ``schemas`` is their translation."""
+    wanted = sorted(set(paths))
+    found: set[str] = set()
+    for column in columns if wanted else ():
+        found |= _scanned(connection, column, wanted, schemas)
+    return found
+
+
 def _lookup(
     connection: Connection, metadata: MetaData, table: Table, column: Column[Any]
 ) -> Lookup | None:
@@ -104,11 +118,16 @@ def _by_index(connection: Connection) -> Iterator[None]:
         savepoint.rollback()
 
 
-def _scanned(connection: Connection, column: Column[Any], wanted: list[str]) -> set[str]:
+def _scanned(
+    connection: Connection,
+    column: Column[Any],
+    wanted: list[str],
+    schemas: Mapping[str | None, str | None] | None = None,
+) -> set[str]:
     """Read every row once, and look here for the paths: nothing odd in a row makes that fail."""
     hints = _hints(wanted)
     found: set[str] = set()
-    for raw in _values(connection, column, wanted):
+    for raw in _values(connection, column, wanted, schemas):
         value = _as_text(raw)
         # Without escapes, quotation marks tell where strings begin and end.
         strings = value.split('"')
@@ -118,7 +137,10 @@ def _scanned(connection: Connection, column: Column[Any], wanted: list[str]) -> 
 
 
 def _values(
-    connection: Connection, column: Column[Any], wanted: Sequence[str]
+    connection: Connection,
+    column: Column[Any],
+    wanted: Sequence[str],
+    schemas: Mapping[str | None, str | None] | None,
 ) -> Iterator[str | bytes]:
     """Yield what rows hold; for very few paths only where the database sees a part of them.
 
@@ -130,6 +152,8 @@ def _values(
         position = _POSITIONS[name]
         parts = [r"\u00", *map(_plainest_part, wanted)]
         query = query.where(or_(*(position(cast(column, Text), part) > 0 for part in parts)))
+    if schemas:
+        query = query.execution_options(schema_translate_map=schemas)
     if not _has_no_transaction(connection):
         query = query.execution_options(yield_per=_READ_AT_ONCE)
     for (value,) in connection.execute(query):

@@ -13,6 +13,7 @@ from sqlalchemy.pool import Pool
 from sqlalchemy.sql.elements import ClauseElement
 
 from sqlalchemy_file.exceptions import CommitRefusedError
+from sqlalchemy_file.ledger.naming import paths_in
 from sqlalchemy_file.mutable_list import MutableList
 from sqlalchemy_file.tracking import flush, statements
 from sqlalchemy_file.tracking.clearing import clear
@@ -26,7 +27,7 @@ from sqlalchemy_file.tracking.databases import (
 )
 from sqlalchemy_file.tracking.guard import refuse_if_late
 from sqlalchemy_file.tracking.raw_sql import may_end_transaction
-from sqlalchemy_file.tracking.reading import Database, named_paths
+from sqlalchemy_file.tracking.reading import Database
 from sqlalchemy_file.tracking.tables import FileAttribute, file_attributes
 from sqlalchemy_file.tracking.units import (
     Phase,
@@ -149,8 +150,7 @@ def _make_sure(conn: Connection, unit: Unit) -> None:
     if unit.phase is Phase.PREPARED:
         return
     for effects in unit.take_unsure():
-        database = Database(conn, effects.schemas)
-        named = named_paths(database, effects.target, effects.paths())
+        named = paths_in(conn, effects.target.columns, effects.paths(), effects.schemas)
         unit.frames.top.apply(effects.as_seen(named))
 
 

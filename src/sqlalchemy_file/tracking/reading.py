@@ -6,7 +6,6 @@ and many never looked at.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -21,7 +20,6 @@ from sqlalchemy import (
     Text,
     bindparam,
     cast,
-    or_,
     select,
     tuple_,
 )
@@ -29,8 +27,6 @@ from sqlalchemy.sql.dml import Delete, Update
 from sqlalchemy.sql.sqltypes import _Binary
 
 from sqlalchemy_file.exceptions import UnsupportedStatementError
-from sqlalchemy_file.records import paths_of
-from sqlalchemy_file.tracking.changes import records_in
 from sqlalchemy_file.tracking.databases import lock_for_writing
 from sqlalchemy_file.tracking.tables import FileTable, Key
 
@@ -109,27 +105,6 @@ def rows_where(database: Database, target: FileTable, criteria: Sequence[Any]) -
     statement = select(*target.keys, *_as_text(target)).where(*criteria)
     found = database.execute(_locking(statement, target, deleting=True))
     return [_old_row(target, row) for row in found]
-
-
-def named_paths(database: Database, target: FileTable, paths: Iterable[str]) -> set[str]:
-    """Return which of these paths the rows of a table name; reads the whole table."""
-    wanted = sorted(paths)
-    found: set[str] = set()
-    for start in range(0, len(wanted), BATCH_SIZE // 10):
-        hints = [_plainest_part(path) for path in wanted[start : start + BATCH_SIZE // 10]]
-        for column in target.columns:
-            text = cast(column, Text)
-            query = select(text).where(
-                or_(*(text.contains(hint, autoescape=True) for hint in hints))
-            )
-            for raw in database.execute(query).scalars():
-                found.update(path for record in records_in(raw) for path in paths_of(record))
-    return found.intersection(wanted)
-
-
-def _plainest_part(path: str) -> str:
-    """Return the longest part of a path that reads the same however JSON is escaped."""
-    return max(re.findall(r"[A-Za-z0-9._-]+", path), key=len, default="")
 
 
 def pinned(connection: Connection, statement: Any, target: FileTable, keys: Sequence[Key]) -> Any:
