@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import BinaryIO, NamedTuple, cast
 
@@ -55,7 +53,7 @@ class Upload:
 
     def run(self) -> StoredObject:
         """Store it from this thread."""
-        with Task("store", self.storage_name, (self.key,)) as task, self._measured() as measured:
+        with Task("store", self.storage_name, (self.key,)) as task, self._sending() as measured:
             self.storage.put(
                 self.key, cast("BinaryIO", measured), self.attributes, exclusive=self.exclusive
             )
@@ -65,28 +63,38 @@ class Upload:
     async def arun(self) -> StoredObject:
         """Store it with the storage's own coroutine, which it must have."""
         storage = cast("AsyncStorage", self.storage)
-        with Task("store", self.storage_name, (self.key,)) as task, self._measured() as measured:
+        with Task("store", self.storage_name, (self.key,)) as task, self._sending() as measured:
             await storage.aput(
                 self.key, cast("BinaryIO", measured), self.attributes, exclusive=self.exclusive
             )
             task.size = measured.size
         return self._stored(measured)
 
-    @contextmanager
-    def _measured(self) -> Iterator[Measured]:
-        measured = Measured(self.content.open())
-        try:
-            yield measured
-        except StorageError as error:
-            error.storage = error.storage or self.storage_name
-            raise
-        except Exception as error:
-            if measured.error is not None:
-                raise
-            raise StorageError(str(error), storage=self.storage_name, key=self.key) from error
+    def _sending(self) -> _Sending:
+        return _Sending(Measured(self.content.open()), self.storage_name, self.key)
 
     def _stored(self, measured: Measured) -> StoredObject:
         return StoredObject(self.key, self.path, measured.size, measured.checksum)
+
+
+class _Sending:
+    """A block that reads a content out: errors that are not its own become a `StorageError`."""
+
+    __slots__ = ("_key", "_measured", "_storage_name")
+
+    def __init__(self, measured: Measured, storage_name: str, key: str) -> None:
+        self._measured = measured
+        self._storage_name = storage_name
+        self._key = key
+
+    def __enter__(self) -> Measured:
+        return self._measured
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if isinstance(error, StorageError):
+            error.storage = error.storage or self._storage_name
+        elif isinstance(error, Exception) and self._measured.error is None:
+            raise StorageError(str(error), storage=self._storage_name, key=self._key) from error
 
 
 def fresh_key(neighbour: str = "") -> str:
