@@ -336,6 +336,30 @@ def _memory() -> list[Case]:
     ]
 
 
+def _memory_of_many() -> list[Case]:
+    title = "peak memory while 24 files of 100 MB are saved in one flush, {} storage{}"
+    limits = {None: "", 2: ", at most 2 at a time"}
+    return [
+        Case(
+            f"memory_many_{storage}{f'_{limit}' if limit else ''}".replace("-", "_"),
+            title.format(storage, words),
+            "save_many_large",
+            24,
+            100 * MB,
+            some("ours"),
+            {"storage": storage, "limit": limit},
+            (),
+            "memory",
+            "megabytes",
+            1,
+            needs,  # type: ignore[arg-type]
+            repeats=False,
+        )
+        for storage, needs in {"local-synced": "", "obstore": "s3", "libcloud-s3": "s3"}.items()
+        for limit, words in limits.items()
+    ]
+
+
 def _growth() -> list[Case]:
     two = some("ours", "floor")
     flushes = [
@@ -409,5 +433,6 @@ CASES: list[Case] = [
     *_growth(),
     *_ledger(),
     *_memory(),
+    *_memory_of_many(),
     *_deletions(),
 ]

@@ -36,7 +36,7 @@ class Document(Base):
 
 
 def record(key: str, filename: str, size: int, checksum: str | None = None) -> dict[str, Any]:
-    """Return what one would want to know of a file; as long as our own record."""
+    """Return what one would want to know of a file, in the same words as our own record."""
     return {
         "content_path": None,
         "filename": filename,
@@ -44,7 +44,11 @@ def record(key: str, filename: str, size: int, checksum: str | None = None) -> d
         "declared_content_type": "application/pdf",
         "size": size,
         "files": [f"files/{key}"],
-        "extra": {"meta_data": {"filename": filename, "content_type": "application/pdf"}},
+        "extra": {
+            "content_type": "application/pdf",
+            "meta_data": {"filename": filename, "content_type": "application/pdf"},
+        },
+        "headers": None,
         "file_id": key,
         "upload_storage": "files",
         "uploaded_at": datetime.now(UTC).isoformat(),

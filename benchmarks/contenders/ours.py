@@ -195,6 +195,22 @@ def save_large(setting: Setting) -> Work:
     return work
 
 
+def save_many_large(setting: Setting) -> Work:
+    """Save several such files in one flush, with as many at a time as the setting allows."""
+
+    def work(this: Round) -> None:
+        connect(setting, this.folder)
+        StorageManager.set_limit(setting.limit)
+        engine, path = this.engine(), this.large_file()
+        Base.metadata.create_all(engine)
+        with Session(engine) as session, this.memory_watched():
+            session.add_all(Document(content=File(path)) for _ in range(this.n))
+            session.commit()
+        engine.dispose()
+
+    return work
+
+
 def read_large(setting: Setting) -> Work:
     """Read it back in pieces."""
     save = save_large(setting)

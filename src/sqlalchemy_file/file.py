@@ -45,6 +45,8 @@ class File(BaseFile):
     _begun: list[str] = []  # noqa: RUF012 (never changed here: saving sets a list of its own)
     _key: str | None = None
     _folder: str = ""
+    _is_decoded_later: bool = False
+    _decoded_for: str | None = None
 
     def __init__(
         self,
@@ -148,6 +150,20 @@ class File(BaseFile):
         """Read an asynchronous source."""
         if isinstance(self._content, AsyncStreamContent):
             await self._content.fetch()
+
+    def expect_processors(self, processors: Sequence[Processor]) -> None:
+        """Take note of the processors that come once the content is stored."""
+        self._is_decoded_later = any(getattr(each, "decodes", False) for each in processors)
+
+    def leave_decoding(self, key: str) -> bool:
+        """Leave it to a processor to decode a picture, on behalf of ``key``; tell if one will."""
+        self._decoded_for = key if self._is_decoded_later else None
+        return self._is_decoded_later
+
+    @property
+    def decoded_for(self) -> str | None:
+        """The attribute that a picture which cannot be decoded is wrong for, if one was named."""
+        return self._decoded_for
 
     def apply_validators(self, validators: Sequence[Validator], key: str = "") -> None:
         """Let each validator look at the file, in order; the first refusal is raised."""

@@ -29,11 +29,12 @@ def rendered(
 ) -> dict[str, Rendition]:
     """Return scaled copies of a file's picture, by name.
 
-    Raises `InvalidImageError` for ``key`` where the file is no picture, or beyond ``max_pixels``.
+    Raises `InvalidImageError` where the file is no picture, or beyond ``max_pixels``: for ``key``,
+    or for the attribute whose validator has left the decoding to this.
     """
     from sqlalchemy_file.imaging import decoding, rendering  # noqa: PLC0415  Pillow is optional
 
-    content = file.original_content
+    content, key = file.original_content, file.decoded_for or key
     with decoding.decoding(content, key, formats=_FORMATS, max_pixels=max_pixels) as image:
         return rendering.render(image, variants)
 

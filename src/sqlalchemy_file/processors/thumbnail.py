@@ -17,6 +17,8 @@ class ThumbnailGenerator(Processor):
     pixels raises `InvalidImageError`.
     """
 
+    decodes = True
+
     def __init__(
         self,
         thumbnail_size: tuple[int, int] = (128, 128),

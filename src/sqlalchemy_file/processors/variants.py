@@ -18,6 +18,8 @@ class Variants(Processor):
     `InvalidImageError`.
     """
 
+    decodes = True
+
     def __init__(
         self, *, max_pixels: int = MAX_PIXELS, **variants: Variant | tuple[int, int]
     ) -> None:

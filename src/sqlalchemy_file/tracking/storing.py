@@ -158,7 +158,9 @@ class _Checking:
     def run(self) -> None:
         with _Reading(self.item) as file:
             file.prepare()
-            file.apply_validators(self.item.field.validators, self.item.name)
+            if self.item.field.validators:
+                file.expect_processors(self.item.field.processors)
+                file.apply_validators(self.item.field.validators, self.item.name)
 
     async def arun(self) -> None:
         with _Reading(self.item) as file:
