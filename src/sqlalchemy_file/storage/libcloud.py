@@ -64,6 +64,9 @@ class _Verbs(Protocol):
     def driver_object(self, key: str) -> Object: ...
 
 
+_S3_CONCURRENCY = 16  # beyond it threads are in each other's way, and large files take memory
+
+
 class LibcloudStorage:
     """A container of any libcloud driver, safe to use from several threads.
 
@@ -83,15 +86,15 @@ class LibcloudStorage:
         *,
         timeout: float | None = None,
         max_retries: int = MAX_RETRIES,
-        concurrency: int = DEFAULT_CONCURRENCY,
+        concurrency: int | None = None,
     ) -> None:
         self._container = container
-        self.concurrency: int = checked_concurrency(concurrency)
+        is_s3 = speaks_s3(container.driver)
+        usual = _S3_CONCURRENCY if is_s3 else DEFAULT_CONCURRENCY
+        self.concurrency: int = usual if concurrency is None else checked_concurrency(concurrency)
         _check_limits(timeout, max_retries)
         self._verbs: _Verbs = (
-            S3Verbs(container, timeout, max_retries)
-            if speaks_s3(container.driver)
-            else verbs_for(container, timeout)
+            S3Verbs(container, timeout, max_retries) if is_s3 else verbs_for(container, timeout)
         )
 
     def __repr__(self) -> str:
