@@ -138,6 +138,24 @@ def test_what_is_rolled_back_is_deleted_and_was_never_released(
     assert told(log, "release") == []
 
 
+def test_what_is_stored_and_deleted_outside_of_sessions_is_told_of_too(
+    storage: Waiting, log: pytest.LogCaptureFixture
+) -> None:
+    async def coroutines() -> None:
+        await StorageManager.asave_file("b", b"xyz")
+        await StorageManager.adelete_file("main/b")
+
+    StorageManager.save_file("a", b"x")
+    StorageManager.delete_file("main/a")
+    asyncio.run(coroutines())
+    assert [(each["event"], each["key"], each["size"]) for each in events(log)] == [
+        ("store", "a", 1),
+        ("delete", "a", None),
+        ("store", "b", 3),
+        ("delete", "b", None),
+    ]
+
+
 @both
 def test_a_failed_upload_is_a_warning_and_the_error_is_raised(
     way: str, tmp_path: Path, storage: Waiting, log: pytest.LogCaptureFixture
@@ -172,7 +190,7 @@ def test_a_failed_deletion_is_an_error_and_the_others_are_told_of_as_done(
     assert len(told(log, "delete")) == 2
     (failure,) = [each for each in events(log) if each["event"] == "failure"]
     assert failure["levelno"] == logging.ERROR
-    assert f"could not delete main/{left}, which no row names any more: " in log.text
+    assert f"could not delete main/{left}: " in log.text
 
 
 def test_by_default_only_failures_are_logged(

@@ -179,7 +179,7 @@ _DONE: Mapping[Verb, str] = {
 _FAILED: Mapping[Verb, str] = {
     "store": "could not store %s/%s: %s",
     "copy": "could not copy to %s/%s: %s",
-    "delete": "could not delete %s/%s, which no row names any more: %s",
+    "delete": "could not delete %s/%s: %s",
 }
 _UNKNOWN: Mapping[str, Any] = dict.fromkeys(
     ("event", "operation", "storage", "key", "source", "size", "duration", "error", "count")

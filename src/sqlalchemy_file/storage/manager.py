@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, cast
 
 from sqlalchemy_file.exceptions import InvalidKeyError, MissingExtraError, UnknownStorageError
+from sqlalchemy_file.observing import Task
 from sqlalchemy_file.storage.adapters import adapt
 from sqlalchemy_file.storage.attributes import attributes_of
 from sqlalchemy_file.storage.base import AsyncStorage, Storage, check_key, is_native, named
@@ -177,8 +178,10 @@ class StorageManager:
         storage = cls.storage(storage_name)
         cls.path(storage_name, name)
         attributes = attributes_of(None, None, extra, headers)
-        with _opened(content, content_path) as stream, named(storage_name):
+        task = Task("store", storage_name, (name,))
+        with _opened(content, content_path) as stream, task, named(storage_name):
             info = storage.put(name, stream, attributes)
+            task.size = info.size
         return StoredFile(storage, name, storage_name=storage_name, info=info)
 
     @classmethod
@@ -205,7 +208,7 @@ class StorageManager:
         """Delete the object of a path, and what lies beside it; a missing one is no error."""
         storage_name, key = cls.resolve(path)
         storage = cls.storage(storage_name)
-        with named(storage_name):
+        with Task("delete", storage_name, (key,)), named(storage_name):
             storage.delete([key])
         return True
 
@@ -227,8 +230,10 @@ class StorageManager:
             return await in_thread(partial(save, content_path))
         cls.path(storage_name, name)
         attributes = attributes_of(None, None, extra, headers)
-        with _opened(content, content_path) as stream, named(storage_name):
+        task = Task("store", storage_name, (name,))
+        with _opened(content, content_path) as stream, task, named(storage_name):
             info = await cast("AsyncStorage", storage).aput(name, stream, attributes)
+            task.size = info.size
         return StoredFile(storage, name, storage_name=storage_name, info=info)
 
     @classmethod
@@ -249,7 +254,7 @@ class StorageManager:
         storage = cls.storage(storage_name)
         if not is_native(storage):
             return await in_thread(partial(cls.delete_file, path))
-        with named(storage_name):
+        with Task("delete", storage_name, (key,)), named(storage_name):
             await cast("AsyncStorage", storage).adelete([key])
         return True
 
