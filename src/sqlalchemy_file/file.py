@@ -154,10 +154,12 @@ class File(BaseFile):
     def expect_processors(self, processors: Sequence[Processor]) -> None:
         """Take note of the processors that come once the content is stored."""
         self._is_decoded_later = any(getattr(each, "decodes", False) for each in processors)
+        self._decoded_for = None
 
     def leave_decoding(self, key: str) -> bool:
         """Leave it to a processor to decode a picture, on behalf of ``key``; tell if one will."""
-        self._decoded_for = key if self._is_decoded_later else None
+        if self._is_decoded_later:
+            self._decoded_for = key
         return self._is_decoded_later
 
     @property

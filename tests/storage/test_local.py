@@ -287,6 +287,16 @@ class TestSymbolicLinks:
 
 
 class TestDrafts:
+    def test_a_root_that_is_missing_at_first_does_not_tell_that_files_need_names(
+        self, root: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        storage = LocalStorage(root)
+        root.rmdir()
+        put(storage, "first")
+        with recorded(monkeypatch, "link", "replace", "unlink") as calls:
+            put(storage, "second")
+        assert calls == ["link"]
+
     def test_few_names_are_held_however_many_objects_there_are(self, root: Path) -> None:
         storage = LocalStorage(root, fsync=False)
         (root / "a").mkdir()

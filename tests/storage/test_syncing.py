@@ -5,20 +5,21 @@ from __future__ import annotations
 import asyncio
 import errno
 import os
+import shutil
 import stat
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from sqlalchemy import create_engine, event, select
-from sqlalchemy.ext.asyncio import AsyncSession, create_async_engine
+from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import Session
 
 from sqlalchemy_file import File, StorageManager
 from sqlalchemy_file.exceptions import StorageError
 from sqlalchemy_file.storage import LocalStorage
 from sqlalchemy_file.storage.syncing import synced_together
-from tests.asynchronous import Base, Paper
+from tests.asynchronous import Base, Paper, database
 from tests.storage.helpers import names, put, read
 
 LARGE = b"x" * (1024 * 1024 + 1)
@@ -107,6 +108,14 @@ def test_what_is_gone_at_the_end_is_left_out(root: Path) -> None:
     assert names(root) == ["stays"]
 
 
+def test_a_folder_that_is_lost_is_not_taken_for_an_empty_one(root: Path) -> None:
+    root.mkdir()
+    storage = LocalStorage(root, create=False)
+    with pytest.raises(StorageError, match="there is no folder"), synced_together():
+        put(storage, "key")
+        shutil.rmtree(root)
+
+
 def test_an_error_of_the_block_is_what_is_raised(root: Path, synced: list[str]) -> None:
     storage = LocalStorage(root)
     with pytest.raises(ZeroDivisionError), synced_together():
@@ -168,14 +177,11 @@ def test_coroutines_sync_together_too(root: Path, tmp_path: Path, synced: list[s
     StorageManager.add_storage("main", storage)
 
     async def story() -> None:
-        engine = create_async_engine(f"sqlite+aiosqlite:///{tmp_path}/x.db")
-        async with engine.begin() as connection:
-            await connection.run_sync(Base.metadata.create_all)
-        async with AsyncSession(engine) as session:
-            pages = [File(f"{number}".encode()) for number in range(20)]
+        pages = [File(f"{number}".encode()) for number in range(20)]
+        address = f"sqlite+aiosqlite:///{tmp_path}/x.db"
+        async with database(address) as engine, AsyncSession(engine) as session:
             session.add(Paper(body=File(LARGE), pages=pages))
             await session.commit()
-        await engine.dispose()
 
     asyncio.run(story())
     assert synced.count("file") == 21

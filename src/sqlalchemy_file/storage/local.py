@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import nullcontext, suppress
 from datetime import UTC, datetime
 from functools import partial
@@ -189,14 +189,20 @@ class LocalStorage:
     # --- syncing
 
     def _sync(self, keys: Sequence[str]) -> None:
-        """Have objects on disk, with their names; what is gone by now is left out."""
+        """Have objects on disk, with their names; what was deleted by now is left out."""
         for folder, group in groupby(sorted(keys, key=_folder_name), key=_folder_name):
-            names = folder.split("/") if folder else []
-            gone = suppress(FileNotFoundError, NotADirectoryError)
-            with Border(self._about_writing, folder), gone, self._route(names) as route:
-                for key in group:
-                    self._sync_file(route.last, key)
-                route.sync()
+            with Border(self._about_root):
+                try:
+                    self._sync_in(folder.split("/") if folder else [], group)
+                except (FileNotFoundError, NotADirectoryError):
+                    if self._root_is_lost():
+                        raise
+
+    def _sync_in(self, folders: Sequence[str], keys: Iterable[str]) -> None:
+        with self._route(folders) as route:
+            for key in keys:
+                self._sync_file(route.last, key)
+            route.sync()
 
     def _sync_file(self, folder: Folder, key: str) -> None:
         name = key.rpartition("/")[2]

@@ -98,7 +98,10 @@ class Writer:
 
     def _nameless(self, route: Route) -> bool:
         if self._unnamed is None:
-            self._unnamed = self.hold and can_be_unnamed(route.folders[0])
+            unnamed = self.hold and can_be_unnamed(route.folders[0])
+            if not unnamed:
+                self._raise_if_root_is_gone()  # then nothing was learnt
+            self._unnamed = unnamed
         return self._unnamed
 
     @contextmanager

@@ -158,7 +158,7 @@ class _Checking:
     def run(self) -> None:
         with _Reading(self.item) as file:
             file.prepare()
-            if self.item.field.validators:
+            if self.item.field.validators or self.item.field.processors:
                 file.expect_processors(self.item.field.processors)
                 file.apply_validators(self.item.field.validators, self.item.name)
 
@@ -257,7 +257,7 @@ def _in_parallel(steps: Sequence[_Step]) -> None:
 
     So do those that wait for nothing: handing them to threads would take longer.
     """
-    waiting = {step.item.file.source: step.concurrency for step in steps if step.concurrency > 1}
+    waiting = {step.item.file.source: n for step in steps if (n := step.concurrency) > 1}
     lanes: dict[int, list[_Step]] = defaultdict(list)
     for step in steps:
         source = step.item.file.source
