@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from sqlalchemy import Engine, event, func, insert, null, select, text
+from sqlalchemy import Engine, event, func, insert, null, select, text, type_coerce
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 
 from sqlalchemy_file import File, FileField, ImageField, StorageManager
@@ -116,6 +116,18 @@ def test_fields_of_other_classes_are_cached_apart(session: Session) -> None:
 
 
 # --- what a column is
+
+
+def test_a_program_may_make_of_a_row_what_it_likes(session: Session) -> None:
+    class Titled(FileField):
+        def process_result_value(self, value: Any, dialect: Any) -> Any:
+            file = super().process_result_value(value, dialect)
+            return file and f"{file.filename} in {dialect.name}"
+
+    session.add(Paper(body=File(b"x", filename="a.txt")))
+    session.flush()
+    titles = select(type_coerce(Paper.body, Titled), type_coerce(Paper.pages, Titled))
+    assert session.execute(titles).one() == ("a.txt in sqlite", None)
 
 
 def test_the_module_of_the_fields_is_the_one_that_programs_look_for() -> None:

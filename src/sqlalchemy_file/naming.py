@@ -102,8 +102,8 @@ def clean_filename(raw: str | None) -> str:
 
 def guess_type(filename: str | None) -> str | None:
     """Return the content type that the suffix of a file name stands for, if any."""
-    suffix = splitext(filename or "")[1].lower()
-    return _type_of_suffix(suffix) if suffix else None
+    stem, dot, suffix = (filename or "").rpartition(".")
+    return _type_of_suffix(f".{suffix.lower()}") if dot and stem.strip(".") else None
 
 
 def _type_of_suffix(suffix: str) -> str | None:
@@ -113,7 +113,8 @@ def _type_of_suffix(suffix: str) -> str | None:
     # ten times slower. What a program adds with add_type() is in them.
     if not mimetypes.inited:
         mimetypes.init()
-    last = splitext(mimetypes.suffix_map.get(suffix, suffix))[1] or suffix
+    whole = mimetypes.suffix_map.get(suffix)  # ".tar.gz" for ".tgz"
+    last = suffix if whole is None else splitext(whole)[1]
     encoding = mimetypes.encodings_map.get(last)
     return mimetypes.types_map.get(suffix) if encoding is None else _TYPE_BY_ENCODING.get(encoding)
 

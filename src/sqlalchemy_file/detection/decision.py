@@ -86,6 +86,8 @@ _SPECIAL_CASES = {
     "video/x-ms-asf": ("audio/x-ms-wma", "video/x-ms-wmv"),
 }
 
+_NARROWED = frozenset({"text/xml", *_SPECIAL_CASES})
+
 
 def decide(detected: str | None, declared: str | None, filename: str | None) -> str:
     """Return the content type of a file: what its bytes say, where they say something.
@@ -93,6 +95,8 @@ def decide(detected: str | None, declared: str | None, filename: str | None) -> 
     Where they don't, its sender's word counts, then its name. The same where these only
     narrow down what the bytes say: a .docx is a zip archive, and text/xml may be Atom.
     """
+    if detected is not None and detected not in _NARROWED:
+        return detected  # as for most files
     claims = [claim for claim in (essence(declared), guess_type(filename)) if claim is not None]
     if detected is None:
         return next((claim for claim in claims if claim != UNKNOWN), UNKNOWN)
