@@ -22,7 +22,7 @@ from sqlalchemy_file.storage.base import (
     checked_concurrency,
 )
 from sqlalchemy_file.storage.border import Border, sort_out, translated
-from sqlalchemy_file.storage.obstore_errors import Panic, our_error, reason_of
+from sqlalchemy_file.storage.obstore_errors import Panic, is_panic, our_error, reason_of
 from sqlalchemy_file.storage.obstore_requests import (
     READ_SIZE,
     Listing,
@@ -285,8 +285,7 @@ async def _one_page(pages: Any) -> AsyncIterator[Any]:
 
 
 def _tamed(error: BaseException) -> BaseException:
-    # A fault in Rust is no Exception, and would go past every handler up to the event loop.
-    if type(error).__name__ != "PanicException":
+    if not is_panic(error):
         return error
     tame = Panic(reason_of(error))
     tame.__cause__ = error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
@@ -12,6 +13,7 @@ from obstore.store import HTTPStore, from_url
 
 from sqlalchemy_file.exceptions import InvalidStorageError
 from sqlalchemy_file.storage.obstore import CONCURRENCY, ObstoreStorage
+from sqlalchemy_file.storage.obstore_errors import is_panic
 
 DEFAULT_TIMEOUTS: dict[str, timedelta] = {
     "connect_timeout": timedelta(seconds=5),
@@ -33,6 +35,7 @@ _CLIENT_OPTIONS = _DURATIONS | {
     "http1_only",
     "http2_keep_alive_interval",
     "http2_keep_alive_while_idle",
+    "http2_max_frame_size",
     "http2_only",
     "pool_max_idle_per_host",
     "proxy_ca_certificate",
@@ -42,6 +45,13 @@ _CLIENT_OPTIONS = _DURATIONS | {
     "root_certificate",
     "user_agent",
 }
+_IN_ENVIRONMENT = _CLIENT_OPTIONS - {"default_headers", "root_certificate"}
+"""What obstore would take of them from there."""
+
+_PREFIXES = {"s3": "aws_", "gs": "google_", "az": "azure_"}
+"""What the names of options begin with in the environment, and may begin with elsewhere."""
+
+_ENDPOINTS = frozenset({"endpoint", "endpoint_url", "endpoint_url_s3"})
 
 
 def storage_at(parts: SplitResult, given: Mapping[str, Any]) -> ObstoreStorage:
@@ -51,7 +61,8 @@ def storage_at(parts: SplitResult, given: Mapping[str, Any]) -> ObstoreStorage:
     option: some are secrets.
     """
     _refuse_unsound(parts)
-    options = {**dict(parse_qsl(parts.query, keep_blank_values=True)), **given}
+    query = dict(parse_qsl(parts.query, keep_blank_values=True))
+    options = {**_plain_names(parts.scheme, query), **_plain_names(parts.scheme, given)}
     concurrency = _whole_number(options, "concurrency", CONCURRENCY)
     retries = {
         **DEFAULT_RETRIES,
@@ -59,10 +70,15 @@ def storage_at(parts: SplitResult, given: Mapping[str, Any]) -> ObstoreStorage:
         **_chosen(options, {"retry_timeout"}),
     }
     retries["max_retries"] = _whole_number(options, "max_retries", retries["max_retries"])
-    client = {**DEFAULT_TIMEOUTS, **_chosen(options, _CLIENT_OPTIONS)}
-    client |= _mapping(options, "client_options")
-    plain = parts.scheme == "http" or str(options.get("endpoint", "")).startswith("http://")
-    if plain:
+    around = _environment(parts.scheme)
+    client = {
+        **DEFAULT_TIMEOUTS,
+        **_chosen(around, _IN_ENVIRONMENT),
+        **_chosen(options, _CLIENT_OPTIONS),
+        **_mapping(options, "client_options"),
+    }
+    addresses = {**around, **options}
+    if parts.scheme == "http" or any(_is_plain(*address) for address in addresses.items()):
         client.setdefault("allow_http", True)
     return ObstoreStorage(_store(parts, options, client, retries), concurrency=concurrency)
 
@@ -78,6 +94,37 @@ def _refuse_unsound(parts: SplitResult) -> None:
         raise InvalidStorageError(
             f"the address of this storage is to look like {scheme}://bucket/prefix?option=value"
         )
+
+
+def _plain_names(scheme: str, options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return options by the names that this module knows, where they are about the client.
+
+    obstore takes ``aws_timeout`` and ``TIMEOUT`` too, among the options of a bucket, and panics.
+    """
+    plain = {name: name.lower().removeprefix(_PREFIXES.get(scheme, "")) for name in options}
+    return {
+        plain[name] if plain[name] in _CLIENT_OPTIONS else name: value
+        for name, value in options.items()
+    }
+
+
+def _environment(scheme: str) -> dict[str, Any]:
+    """Return the options that stand in the environment.
+
+    obstore reads them itself, but not those about the client once it is given any such.
+    """
+    prefix = _PREFIXES.get(scheme, "").upper()
+    return {
+        name.removeprefix(prefix).lower(): value
+        for name, value in os.environ.items()
+        if prefix and name.startswith(prefix)
+    }
+
+
+def _is_plain(name: str, value: Any) -> bool:
+    """Tell whether an option sends requests to a server without TLS."""
+    plain = name.lower().removeprefix("aws_").removeprefix("azure_")
+    return plain in _ENDPOINTS and str(value).startswith("http://")
 
 
 def _chosen(options: dict[str, Any], names: frozenset[str] | set[str]) -> dict[str, Any]:
@@ -133,7 +180,9 @@ def _store(
     except UnknownConfigurationKeyError as error:
         culprit = next((name for name in options if f"'{name}'" in str(error)), "one of them")
         fault = f"no option {culprit!r}"
-    except (BaseError, ValueError, TypeError):
+    except BaseException as error:
+        if not isinstance(error, BaseError | ValueError | TypeError) and not is_panic(error):
+            raise
         chosen = [name for name in client if client[name] != DEFAULT_TIMEOUTS.get(name)]
         names = ", ".join([*options, *chosen])
         fault = f"no store with these options ({names or 'from the environment'}): " + _ADVICE

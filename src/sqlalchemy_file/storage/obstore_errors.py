@@ -40,6 +40,11 @@ class Panic(RuntimeError):  # noqa: N818  so Rust calls it
     """The library gave up in the midst of its work."""
 
 
+def is_panic(error: BaseException) -> bool:
+    """Tell a fault in Rust, which is no Exception and would go past every handler."""
+    return type(error).__name__ == "PanicException"
+
+
 def reason_of(error: BaseException) -> str:
     """Return the first part of obstore's message, without what an address may carry of secrets."""
     told, _, details = str(error).partition("\n\nDebug source")
