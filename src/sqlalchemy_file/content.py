@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, Protocol, cast
 
 from sqlalchemy_file.exceptions import ContentSpentError
+from sqlalchemy_file.storage.chunks import size_left
 
 SPOOL_SIZE = 1024 * 1024
 """Streams that cannot seek are kept in memory up to this many bytes, beyond it on disk."""
@@ -214,6 +215,10 @@ class Measured(io.RawIOBase):
 
     def readable(self) -> bool:
         return True
+
+    def size_left(self) -> int | None:
+        """Return how many bytes there are still to be read, where that is known."""
+        return size_left(self._stream)
 
     def read(self, size: int | None = -1, /) -> bytes:
         try:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import io
+import os
 from collections.abc import Iterable, Iterator
-from typing import BinaryIO, Self, cast
+from contextlib import suppress
+from tempfile import SpooledTemporaryFile
+from typing import Any, BinaryIO, Self, cast
 
 
 class ChunkReader(io.RawIOBase):
@@ -61,3 +64,20 @@ def cut(chunks: Iterable[bytes], start: int, end: int | None) -> Iterator[bytes]
 def reader_of(chunks: Iterable[bytes]) -> BinaryIO:
     """Return a binary file of what an iterable of bytes yields."""
     return cast("BinaryIO", ChunkReader(chunks))
+
+
+def size_left(content: Any) -> int | None:
+    """Return how many bytes there are still to be read, where that is known without a request."""
+    own = getattr(content, "size_left", None)
+    if own is not None:
+        return cast("int | None", own())
+    if isinstance(getattr(content, "raw", content), _SEEKABLE):
+        with suppress(OSError, ValueError):  # a pipe, a closed file: reading it tells
+            position: int = content.tell()
+            end: int = content.seek(0, os.SEEK_END)
+            content.seek(position)
+            return end - position
+    return None
+
+
+_SEEKABLE = (io.BytesIO, io.FileIO, SpooledTemporaryFile)

@@ -33,8 +33,8 @@ from sqlalchemy_file.storage.obstore_requests import (
     deleting,
     describing,
     opening,
-    putting,
 )
+from sqlalchemy_file.storage.obstore_uploads import Abilities, putting
 from sqlalchemy_file.transfer import in_thread
 
 if TYPE_CHECKING:
@@ -57,9 +57,10 @@ class ObstoreStorage:
     """A store of obstore, from threads and, natively, from coroutines.
 
     Contents beyond 5 MB are stored in parts, several at once, of a few contents at a time.
-    ``exclusive`` is decided by the store up to that size, races included; beyond it the key is
-    looked up first. Attributes are not kept in obstore's ``LocalStore``. A cancelled coroutine
-    ends when its request has, and takes back the parts it sent.
+    ``exclusive`` is decided by the store, races included: beyond that size by the name under
+    which it renames a draft, or, on S3, by an empty object that holds the place meanwhile.
+    Attributes are not kept in obstore's ``LocalStore``. A cancelled coroutine ends when its
+    request has, and takes back the parts it sent.
 
     obstore's threads do not survive a fork: a process that was forked after the first request
     raises `StorageError`.
@@ -71,6 +72,9 @@ class ObstoreStorage:
         self._is_local = isinstance(store, LocalStore)
         self._is_sorted = isinstance(store, _SORTED)
         self._is_web = isinstance(store, HTTPStore)
+        self._abilities = Abilities(
+            keeps_attributes=not self._is_local, renames=not isinstance(store, S3Store)
+        )
         self._large = threading.BoundedSemaphore(LARGE_AT_ONCE)
         self._large_by_loop: WeakKeyDictionary[Any, asyncio.Semaphore] = WeakKeyDictionary()
 
@@ -181,64 +185,61 @@ class ObstoreStorage:
     def _putting(
         self, key: str, content: BinaryIO, attributes: Attributes, border: Border, exclusive: bool
     ) -> Steps[ObjectInfo]:
-        return putting(
-            key,
-            content,
-            attributes,
-            border,
-            exclusive=exclusive,
-            keeps_attributes=not self._is_local,
-        )
+        abilities = self._abilities
+        return putting(key, content, attributes, border, exclusive=exclusive, abilities=abilities)
 
     # --- the two ways of carrying out a verb
 
     def _carry_out(self, steps: Steps[T]) -> T:
-        proceed = partial(next, steps)
-        while True:
-            try:
+        proceed, has_turn = partial(next, steps), False
+        try:
+            while True:
                 step = proceed()
-            except StopIteration as done:
-                result: T = done.value
-                return result
-            try:
-                proceed = partial(steps.send, self._call(step))
-            except BaseException as error:  # noqa: BLE001  the verb decides
-                proceed = partial(steps.throw, _tamed(error))
+                try:
+                    has_turn = has_turn or (step.in_turn and self._large.acquire())
+                    proceed = partial(steps.send, self._call(step))
+                except BaseException as error:  # noqa: BLE001  the verb decides
+                    proceed = partial(steps.throw, _tamed(error))
+        except StopIteration as done:
+            result: T = done.value
+            return result
+        finally:
+            if has_turn:
+                self._large.release()
 
     async def _acarry_out(self, steps: Steps[T]) -> T:
-        proceed = partial(next, steps)
-        while True:
-            try:
+        proceed, has_turn = partial(next, steps), False
+        try:
+            while True:
                 step = proceed()
-            except StopIteration as done:
-                result: T = done.value
-                return result
-            try:
-                proceed = partial(steps.send, await self._await(step))
-            except BaseException as error:  # noqa: BLE001  the verb decides
-                proceed = partial(steps.throw, _tamed(error))
+                try:
+                    has_turn = has_turn or (step.in_turn and await self._large_of_loop().acquire())
+                    proceed = partial(steps.send, await self._await(step))
+                except BaseException as error:  # noqa: BLE001  the verb decides
+                    proceed = partial(steps.throw, _tamed(error))
+        except StopIteration as done:
+            result: T = done.value
+            return result
+        finally:
+            if has_turn:
+                self._large_of_loop().release()
 
     def _call(self, step: Request | Reading) -> Any:
         if isinstance(step, Reading):
             return step.read()
         self._refuse_changes(step)
         method = getattr(self._ready(), step.verb)
-        if step.source is None:
-            return method(*step.arguments, **step.options)
-        with self._large:
-            return method(*step.arguments, step.source.chunks(), **step.options)
+        contents = [step.source.chunks()] if step.source else []
+        return method(*step.arguments, *contents, **step.options)
 
     async def _await(self, step: Request | Reading) -> Any:
         if isinstance(step, Reading):
             return await in_thread(step.read)
         self._refuse_changes(step)
         method = getattr(self._ready(), f"{step.verb}_async")
-        if step.source is None:
-            awaitable = method(*step.arguments, **step.options)
-            return await (_to_the_end(awaitable, step) if step.changes else awaitable)
-        async with self._large_of_loop():
-            uploading = method(*step.arguments, step.source.achunks(), **step.options)
-            return await _to_the_end(uploading, step)
+        contents = [step.source.achunks()] if step.source else []
+        awaitable = method(*step.arguments, *contents, **step.options)
+        return await (_to_the_end(awaitable, step) if step.changes else awaitable)
 
     def _large_of_loop(self) -> asyncio.Semaphore:
         loop = asyncio.get_running_loop()

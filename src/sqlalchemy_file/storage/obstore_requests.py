@@ -22,19 +22,8 @@ from typing import TYPE_CHECKING, Any, BinaryIO, TypeAlias, TypeVar
 
 from obstore import exceptions
 
-from sqlalchemy_file.exceptions import (
-    InvalidKeyError,
-    ObjectExistsError,
-    StorageError,
-)
-from sqlalchemy_file.storage.attributes import (
-    attributes_from,
-    checked_headers,
-    from_headers,
-    header_value,
-    meta_data_of,
-    to_headers,
-)
+from sqlalchemy_file.exceptions import InvalidKeyError
+from sqlalchemy_file.storage.attributes import attributes_from, from_headers
 from sqlalchemy_file.storage.base import Attributes, ObjectInfo, check_key
 from sqlalchemy_file.storage.border import Border
 from sqlalchemy_file.storage.obstore_errors import is_hopeless
@@ -48,14 +37,8 @@ T = TypeVar("T")
 READ_SIZE = 1024 * 1024
 """How many bytes are read at a time, in either direction; smaller ones cost speed."""
 
-PART_SIZE = 5 * 1024 * 1024
-"""Smaller contents are stored in one request; larger ones in parts of this size, S3's least."""
-
-PARTS_AT_ONCE = 4  # a dozen is a tenth faster and takes 40 MB more
-
 _MANY = 1_000  # objects in one request to delete
-_UNKNOWN_TYPE = "application/octet-stream"
-_HEADERS = (
+HEADERS = (
     "Cache-Control",
     "Content-Disposition",
     "Content-Encoding",
@@ -63,8 +46,7 @@ _HEADERS = (
     "Content-Type",
     "Storage-Class",
 )
-_IN_PARTS = {"use_multipart": True, "chunk_size": PART_SIZE, "max_concurrency": PARTS_AT_ONCE}
-_HEAD = {"options": {"head": True}}
+HEAD = {"options": {"head": True}}
 
 
 class Source:
@@ -119,6 +101,11 @@ class Request:
     source: Source | None = None
 
     @property
+    def in_turn(self) -> bool:
+        """Whether only a few of its kind are to be under way at the same time."""
+        return self.source is not None
+
+    @property
     def changes(self) -> bool:
         """Whether something may be left half done when nobody waits for the end."""
         return self.verb != "get"
@@ -128,49 +115,21 @@ class Request:
 class Reading:
     """A function that reads the content, which may take its time."""
 
-    read: Callable[[], list[bytes]]
+    read: Callable[[], Any]
+    in_turn: bool = False
 
 
 Steps: TypeAlias = Generator[Request | Reading, Any, T]
 
 
-def putting(
-    key: str,
-    content: BinaryIO,
-    attributes: Attributes,
-    border: Border,
-    *,
-    exclusive: bool,
-    keeps_attributes: bool,
-) -> Steps[ObjectInfo]:
-    options: dict[str, Any] = {}
-    if keeps_attributes:
-        options["attributes"] = _sent(attributes, key)
-    begun = yield Reading(lambda: _beginning(content, border))
-    if len(begun) < 2:
-        data = b"".join(begun)
-        mode = "create" if exclusive else "overwrite"
-        answer = yield Request("put", (key, data), {**options, "mode": mode})
-        size = len(data)
-    else:
-        if exclusive:
-            yield from _refuse_taken(key)
-        source = Source(begun, content, border)
-        del begun  # each chunk is let go once it is sent
-        answer = yield Request("put", (key,), {**options, **_IN_PARTS}, source)
-        size = source.size
-    kept = attributes if keeps_attributes else Attributes()
-    return ObjectInfo(key=key, size=size, etag=_etag(answer["e_tag"]), attributes=kept)
-
-
 def describing(key: str) -> Steps[ObjectInfo]:
-    found = yield from _looking(key)
+    found = yield from looking(key)
     meta = found.meta
     return ObjectInfo(
         key=key,
         size=meta["size"],
         last_modified=meta["last_modified"],
-        etag=_etag(meta["e_tag"]),
+        etag=etag_of(meta["e_tag"]),
         attributes=_received(found.attributes),
     )
 
@@ -189,7 +148,7 @@ def opening(key: str, start: int, end: int | None) -> Steps[GetResult | None]:
         raise
     except exceptions.BaseError:
         # Stores have no common word for a range beyond the end, as any is in an empty object.
-        found = yield from _looking(key)
+        found = yield from looking(key)
         if found.meta["size"] <= start:
             return None
         raise
@@ -259,48 +218,17 @@ class Listing:
                 return
 
 
-def _looking(key: str) -> Steps[GetResult]:
+def looking(key: str) -> Steps[GetResult]:
     try:
-        found: GetResult = yield Request("get", (key,), _HEAD)
+        found: GetResult = yield Request("get", (key,), HEAD)
     except FileNotFoundError:
         # The answer to HEAD cannot say what is missing: the object, or the whole bucket.
         found = yield Request("get", (key,))
     return found
 
 
-def _refuse_taken(key: str) -> Steps[None]:
-    # Uploads in parts are not conditional in obstore: asked first, as well as can be.
-    try:
-        yield Request("get", (key,), _HEAD)
-    except FileNotFoundError:
-        return
-    raise ObjectExistsError("an object is stored there already", key=key)
-
-
-def _beginning(content: BinaryIO, border: Border) -> list[bytes]:
-    """Return one chunk if that is all of the content, two if it is to be sent in parts."""
-    first = border.read_full(content, PART_SIZE)
-    second = border.read(content, READ_SIZE) if len(first) == PART_SIZE else b""
-    return [first, second] if second else [first]
-
-
-def _sent(attributes: Attributes, key: str) -> dict[str, str]:
-    own = {name.title(): value for name, value in checked_headers(attributes.headers, key).items()}
-    unknown = sorted(own.keys() - set(_HEADERS))
-    if unknown:
-        raise StorageError(
-            f"obstore sends no header {unknown[0]!r}; it knows {', '.join(_HEADERS)}", key=key
-        )
-    content_type = attributes.content_type or own.get("Content-Type") or _UNKNOWN_TYPE
-    return {
-        **to_headers(meta_data_of(attributes)),
-        **own,
-        "Content-Type": header_value(content_type),
-    }
-
-
 def _received(attributes: Mapping[str, str]) -> Attributes:
-    kept = {name: value for name, value in attributes.items() if name not in _HEADERS}
+    kept = {name: value for name, value in attributes.items() if name not in HEADERS}
     return attributes_from(from_headers(kept), attributes.get("Content-Type"))
 
 
@@ -309,7 +237,7 @@ def _listed(entry: ObjectMeta) -> ObjectInfo:
         key=entry["path"],
         size=entry["size"],
         last_modified=entry["last_modified"],
-        etag=_etag(entry["e_tag"]),
+        etag=etag_of(entry["e_tag"]),
     )
 
 
@@ -321,5 +249,5 @@ def _is_key(key: str) -> bool:
     return True
 
 
-def _etag(value: str | None) -> str | None:
+def etag_of(value: str | None) -> str | None:
     return value.strip('"') or None if value else None
