@@ -187,3 +187,10 @@ def test_a_missing_extra_names_the_command_that_installs_it() -> None:
     assert (error.what, error.extra) == ("ThumbnailGenerator", "image")
     assert "ThumbnailGenerator" in str(error)
     assert "pip install 'sqlalchemy-file[image]'" in str(error)
+
+
+def test_a_missing_extra_names_the_storage_that_needs_it() -> None:
+    error = MissingExtraError("a storage at s3://", "obstore")
+    error.storage = "media"
+    for copied in (error, pickle.loads(pickle.dumps(error)), copy.copy(error)):
+        assert str(copied).startswith("storage 'media': a storage at s3:// needs an extra")

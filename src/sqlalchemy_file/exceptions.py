@@ -18,7 +18,7 @@ SQLAlchemyFileError
 ├── UnsupportedStatementError       also TypeError: a statement whose files cannot be known
 ├── CommitRefusedError              a commit so late that the sweep may have taken its files
 ├── LedgerError                     the ledger's table or triggers are not as they should be
-└── MissingExtraError               also ImportError: an optional dependency is not installed
+└── MissingExtraError               .storage; also ImportError: an optional dependency is missing
 """
 
 from __future__ import annotations
@@ -174,12 +174,20 @@ class LedgerError(SQLAlchemyFileError):
 
 
 class MissingExtraError(SQLAlchemyFileError, ImportError):
-    """An optional dependency is not installed; the message names the extra that brings it."""
+    """An optional dependency is not installed; the message names the extra that brings it.
+
+    ``storage`` is the name under which a storage that needs it was to be added.
+    """
 
     def __init__(self, what: str, extra: str) -> None:
         super().__init__(f"{what} needs an extra: pip install 'sqlalchemy-file[{extra}]'")
         self.what = what
         self.extra = extra
+        self.storage: str | None = None
+
+    def __str__(self) -> str:
+        place = f"storage {self.storage!r}: " if self.storage is not None else ""
+        return f"{place}{self.msg}"
 
     def __reduce__(self) -> tuple[Any, ...]:
         return type(self), (self.what, self.extra), _extra_state(self, "what", "extra")

@@ -118,14 +118,16 @@ def test_without_fsspec_an_address_names_the_extra() -> None:
 import sys
 sys.modules["fsspec"] = None
 from sqlalchemy_file.exceptions import InvalidStorageError, MissingExtraError
-from sqlalchemy_file.storage import adapt
+from sqlalchemy_file.storage import StorageManager
 try:
-    adapt("sftp://host/folder")
+    StorageManager.add_storage("far", "sftp://host/folder")
 except MissingExtraError as error:
-    assert "sqlalchemy-file[fsspec]" in str(error)
+    assert "storage 'far': " in str(error), error
+    assert "sqlalchemy-file[fsspec]" in str(error), error
 try:
-    adapt("nonsense://host/folder")
+    StorageManager.add_storage("far", "nonsense://host/folder")
 except InvalidStorageError as error:
+    assert "storage 'far': " in str(error), error
     sys.exit(0 if "sqlalchemy-file[fsspec]" in str(error) else str(error))
 sys.exit("it was taken")
 """

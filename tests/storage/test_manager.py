@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import threading
+import traceback
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,12 @@ from libcloud.storage.drivers.dummy import DummyStorageDriver
 from libcloud.storage.drivers.local import LocalStorageDriver
 from libcloud.storage.types import ObjectDoesNotExistError
 
-from sqlalchemy_file.exceptions import InvalidKeyError, ObjectNotFoundError, UnknownStorageError
+from sqlalchemy_file.exceptions import (
+    InvalidKeyError,
+    InvalidStorageError,
+    ObjectNotFoundError,
+    UnknownStorageError,
+)
 from sqlalchemy_file.storage import LocalStorage, MemoryStorage, StorageManager
 from tests.storage.helpers import keys, read
 
@@ -81,6 +87,15 @@ class TestNames:
             StorageManager.add_storage("name", None)
         with pytest.raises(UnknownStorageError):
             StorageManager.get("name")
+
+    @pytest.mark.parametrize("address", ["nonsense://hunter2/x", "hunter2", "file://hunter2/x"])
+    def test_an_address_that_means_nothing_is_refused_with_the_name(self, address: str) -> None:
+        with pytest.raises(InvalidStorageError, match=r"storage 'media': the address of") as told:
+            StorageManager.add_storage("media", address)
+        assert told.value.storage == "media"
+        assert "hunter2" not in "".join(traceback.format_exception(told.value))
+        with pytest.raises(UnknownStorageError):
+            StorageManager.get("media")
 
     def test_threads_may_add_storages_at_once(self) -> None:
         def add(number: int) -> None:

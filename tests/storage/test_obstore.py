@@ -220,11 +220,12 @@ def test_without_obstore_an_address_names_the_extra() -> None:
 import sys
 sys.modules["obstore"] = None
 from sqlalchemy_file.exceptions import MissingExtraError
-from sqlalchemy_file.storage import adapt
+from sqlalchemy_file.storage import StorageManager
 try:
-    adapt("s3://bucket?region=x")
+    StorageManager.add_storage("media", "s3://bucket?region=x")
 except MissingExtraError as error:
-    sys.exit(0 if "sqlalchemy-file[obstore]" in str(error) else str(error))
+    words = ("storage 'media': ", "s3://", "sqlalchemy-file[obstore]")
+    sys.exit(0 if all(word in str(error) for word in words) else str(error))
 sys.exit("it was taken")
 """
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, check=False)

@@ -282,7 +282,10 @@ def _adapted(name: str, thing: Any, options: Mapping[str, Any]) -> Storage:
     try:
         with named(name):
             return adapt(thing, **options)
-    except (TypeError, MissingExtraError) as error:
+    except MissingExtraError as error:
+        error.storage = name
+        raise
+    except TypeError as error:
         error.add_note(f"while adding the storage {name!r}")
         raise
 
