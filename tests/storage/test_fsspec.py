@@ -8,8 +8,11 @@ import os
 import subprocess
 import sys
 import threading
+import time
+import traceback
 import uuid
 from collections.abc import Callable, Iterator
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -19,11 +22,13 @@ from fsspec.implementations.dirfs import DirFileSystem
 from fsspec.implementations.local import LocalFileSystem
 from fsspec.implementations.memory import MemoryFileSystem
 from fsspec.registry import register_implementation
+from fsspec.spec import AbstractFileSystem
 from libcloud.storage.base import Container
 from s3fs import S3FileSystem
 
 from sqlalchemy_file import StorageManager
 from sqlalchemy_file.exceptions import (
+    DeletionError,
     InvalidKeyError,
     InvalidStorageError,
     ObjectExistsError,
@@ -32,8 +37,11 @@ from sqlalchemy_file.exceptions import (
 )
 from sqlalchemy_file.storage import Attributes, adapt
 from sqlalchemy_file.storage.fsspec import FsspecStorage
+from sqlalchemy_file.storage.fsspec_instances import Instances
+from sqlalchemy_file.storage.fsspec_limits import with_limits
 from tests.services.ceph import S3Server
 from tests.storage.helpers import keys, names, put, read
+from tests.storage.silence import silent
 
 MEGABYTE = 1024 * 1024
 
@@ -280,6 +288,188 @@ def test_a_filesystem_that_cannot_copy_is_copied_through_here(tmp_path: Path) ->
     assert names(tmp_path) == ["folder", "folder/new", "key"]
 
 
+def _told(instances: Instances, words: str) -> str:
+    return instances.told(OSError(words))
+
+
+def test_secrets_are_masked_wherever_they_stand_among_the_arguments() -> None:
+    class Remote(AbstractFileSystem):
+        def __init__(self, host: str, password: str, *more: str, **options: Any) -> None:
+            super().__init__(**options)
+
+    options = {"client_kwargs": {"aws_secret_access_key": "hunter3", "endpoint_url": "url"}}
+    instances = Instances(Remote, ("host", "hunter2", "hunter4", "hunter5"), options)
+    words = "host said url hunter2, hunter3, hunter4 and hunter5"
+    assert _told(instances, words) == "host said url ***, ***, *** and ***"
+
+
+def test_a_longer_secret_is_masked_as_a_whole() -> None:
+    options = {"password": "hunter", "client_kwargs": {"auth": ["user", "hunter2"]}}
+    assert _told(Instances(MemoryFileSystem, (), options), "no hunter2!") == "no ***!"
+
+
+# --- connections that are lost, servers that stall
+
+
+class Mortal(LocalFileSystem):
+    """A folder behind connections that can be cut."""
+
+    made: list[Mortal] = []  # noqa: RUF012  of all instances
+    is_down = False
+    asked = 0
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self.is_cut = False
+        self.made.append(self)
+
+    @classmethod
+    def cut(cls) -> None:
+        for each in cls.made:
+            each.is_cut = True
+
+    def _ask(self) -> None:
+        Mortal.asked += 1
+        if self.is_cut or self.is_down:
+            raise EOFError
+
+    def info(self, path: str, **options: Any) -> Any:
+        self._ask()
+        return super().info(path, **options)
+
+    def rm_file(self, path: str) -> None:
+        self._ask()
+        super().rm_file(path)
+
+    def find(self, path: str, **options: Any) -> Any:
+        self._ask()
+        return super().find(path, **options)
+
+
+@pytest.fixture
+def mortal(tmp_path: Path) -> Iterator[FsspecStorage]:
+    Mortal.asked = 0
+    yield FsspecStorage(Mortal(), root=str(tmp_path))
+    Mortal.made.clear()
+    Mortal.clear_instance_cache()
+
+
+@pytest.mark.parametrize(
+    "action",
+    [
+        lambda storage: storage.stat("key"),
+        lambda storage: read(storage, "key"),
+        keys,
+        lambda storage: storage.delete(["key", "other"]),
+        lambda storage: put(storage, "new"),
+        lambda storage: storage.copy("key", "new"),
+    ],
+    ids=["stat", "stream", "list", "delete", "put", "copy"],
+)
+def test_a_connection_that_was_lost_meanwhile_is_made_anew(
+    mortal: FsspecStorage, action: Callable[[FsspecStorage], object]
+) -> None:
+    put(mortal, "key")
+    Mortal.cut()
+    action(mortal)
+    assert len(Mortal.made) == 2
+
+
+def test_a_connection_that_breaks_in_a_put_is_not_used_again(mortal: FsspecStorage) -> None:
+    class Cutting(io.BytesIO):
+        def read(self, size: int | None = -1, /) -> bytes:
+            Mortal.cut()
+            return super().read(size)
+
+    with pytest.raises(StorageError, match="key 'key': EOFError"):
+        mortal.put("key", Cutting(b"bytes"), Attributes(), exclusive=True)
+    assert put(mortal, "key").size == 5
+    assert keys(mortal) == ["key"]
+
+
+def test_a_server_that_is_gone_is_not_asked_about_each_key_to_delete(tmp_path: Path) -> None:
+    Mortal.asked = 0
+    storage = FsspecStorage(Mortal(), root=str(tmp_path), max_retries=1)
+    put(storage, "key-0")
+    Mortal.asked, Mortal.is_down = 0, True
+    try:
+        with pytest.raises(DeletionError) as caught:
+            storage.delete([f"key-{number}" for number in range(100)])
+    finally:
+        Mortal.is_down = False
+        Mortal.made.clear()
+    assert len(caught.value.failures) == 100
+    assert Mortal.asked == 2
+    assert names(tmp_path) == ["key-0"]
+
+
+@pytest.mark.parametrize("option", ["timeout", "read_timeout"])
+def test_a_server_of_ftp_that_stalls_is_given_up(option: str) -> None:
+    with silent() as (port, taken):
+        address = f"ftp://user:hunter2@127.0.0.1:{port}/folder"
+        StorageManager.add_storage("far", address, **{option: 0.3}, max_retries=1)
+        began = time.monotonic()
+        with pytest.raises(StorageError, match="storage 'far', key 'key': timed out") as caught:
+            StorageManager.get_file("far/key")
+        assert time.monotonic() - began < 20
+        assert len(taken) == 2
+        assert "hunter2" not in "".join(traceback.format_exception(caught.value))
+
+
+@pytest.mark.parametrize("option", ["timeout", "read_timeout"])
+def test_a_bucket_of_s3fs_that_stalls_is_given_up(option: str) -> None:
+    with silent() as (port, taken):
+        StorageManager.add_storage(
+            "far",
+            "s3a://bucket/prefix",
+            key="key",
+            secret="hunter2",
+            endpoint_url=f"http://127.0.0.1:{port}",
+            client_kwargs={"region_name": "us-east-1"},
+            **{option: 0.2},
+        )
+        began = time.monotonic()
+        with pytest.raises(StorageError, match=r"storage 'far', key 'key': .*timeout") as caught:
+            StorageManager.get_file("far/key")
+        assert time.monotonic() - began < 30
+        assert len(taken) == 5  # as often as s3fs tries, and botocore not once more
+        assert "hunter2" not in "".join(traceback.format_exception(caught.value))
+
+
+@pytest.mark.parametrize(
+    ("scheme", "given", "made"),
+    [
+        ("ftp", {}, {"timeout": 60}),
+        ("ftp", {"read_timeout": timedelta(seconds=5)}, {"timeout": 5}),
+        ("ftp", {"timeout": 7, "read_timeout": 5}, {"timeout": 7}),
+        ("sftp", {}, {"timeout": 5, "banner_timeout": 60, "auth_timeout": 60}),
+        (
+            "ssh",
+            {"connect_timeout": 3, "read_timeout": 9, "auth_timeout": 1},
+            {"timeout": 3, "banner_timeout": 9, "auth_timeout": 1},
+        ),
+        ("smb", {"connect_timeout": 3, "username": "me"}, {"timeout": 3, "username": "me"}),
+        ("hdfs", {"read_timeout": "its own"}, {"read_timeout": "its own"}),
+    ],
+)
+def test_time_limits_are_told_by_the_names_of_each_filesystem(
+    scheme: str, given: dict[str, Any], made: dict[str, Any]
+) -> None:
+    assert with_limits(scheme, given) == made
+
+
+def test_time_limits_are_set_beside_other_settings_of_botocore() -> None:
+    own = {"max_pool_connections": 3, "read_timeout": 7}
+    made = with_limits("s3a", {"config_kwargs": own, "connect_timeout": 2})["config_kwargs"]
+    assert made == {**own, "connect_timeout": 2, "retries": {"total_max_attempts": 1}}
+
+
+@pytest.mark.parametrize("value", [0, -1, "5", True, None])
+def test_a_time_limit_is_a_number_of_seconds(value: object) -> None:
+    with pytest.raises(InvalidStorageError, match=r"storage 'far': .*'read_timeout' is a number"):
+        StorageManager.add_storage("far", "ftp://host/folder", read_timeout=value)
+
+
 # --- threads and processes
 
 
@@ -312,6 +502,35 @@ def test_a_sync_filesystem_is_made_once_a_thread(counted: list[int], tmp_path: P
         thread.join()
     work()
     assert len(counted) == 4
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system cannot fork")
+def test_a_forked_process_makes_new_filesystems_that_are_for_one_thread(tmp_path: Path) -> None:
+    program = f"""
+import io, os, signal
+from fsspec.implementations.local import LocalFileSystem
+from sqlalchemy_file.storage import Attributes, adapt
+
+class Connected(LocalFileSystem):
+    def __init__(self, **options):
+        super().__init__(**options)
+        self.made_in = os.getpid()
+
+    def info(self, path, **options):
+        assert self.made_in == os.getpid(), "the connection of another process"
+        return super().info(path, **options)
+
+storage = adapt(Connected(), root={str(tmp_path)!r})
+storage.put("parent", io.BytesIO(b"x"), Attributes())
+if not (child := os.fork()):
+    signal.alarm(30)
+    storage.put("child", io.BytesIO(b"x"), Attributes())
+    os._exit([info.key for info in storage.list()] != ["child", "parent"])
+assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+storage.put("again", io.BytesIO(b"x"), Attributes())
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, check=False)
+    assert (done.returncode, done.stderr) == (0, b"")
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system cannot fork")

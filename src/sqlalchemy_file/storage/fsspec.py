@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from functools import partial
-from typing import TYPE_CHECKING, Any, BinaryIO
+from time import sleep
+from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
 
 from fsspec.implementations.dirfs import DirFileSystem
-from fsspec.spec import AbstractFileSystem
 
 from sqlalchemy_file.exceptions import (
     DeletionError,
@@ -31,18 +31,19 @@ from sqlalchemy_file.storage.chunks import reader_of
 from sqlalchemy_file.storage.drafts import TEMPORARY
 from sqlalchemy_file.storage.fsspec_buckets import BUCKETS, Bucket
 from sqlalchemy_file.storage.fsspec_entries import info_of
+from sqlalchemy_file.storage.fsspec_folders import NO_SUCH, READ_SIZE, move, remove, write
 from sqlalchemy_file.storage.fsspec_instances import Instances, exists_already, no_bucket
+from sqlalchemy_file.storage.fsspec_limits import is_lost
+from sqlalchemy_file.storage.retrying import MAX_RETRIES, checked_retries, pauses
 
 if TYPE_CHECKING:
     from typing import Self
 
-READ_SIZE = 1024 * 1024
-"""How many bytes are moved at a time."""
-
 WINDOW = 2 * 1024 * 1024
 """How many bytes are asked for in one request."""
 
-_NO_SUCH = (FileNotFoundError, NotADirectoryError)
+
+T = TypeVar("T")
 
 
 class FsspecStorage:
@@ -53,7 +54,8 @@ class FsspecStorage:
     decides races. Attributes are kept by s3fs alone. ``list`` holds all keys in memory.
 
     Each thread has a filesystem of its own, made from the arguments of the one given; those that
-    work on fsspec's event loop serve all threads. A forked process makes new ones.
+    work on fsspec's event loop serve all threads. A forked process makes new ones, and so does a
+    thread whose connection is lost: what is safe to repeat is done again, ``max_retries`` times.
     """
 
     def __init__(
@@ -62,6 +64,7 @@ class FsspecStorage:
         *,
         root: str | None = None,
         concurrency: int = DEFAULT_CONCURRENCY,
+        max_retries: int = MAX_RETRIES,
     ) -> None:
         if isinstance(filesystem, DirFileSystem):
             root = "/".join(filter(None, [filesystem.path, root]))
@@ -71,16 +74,17 @@ class FsspecStorage:
                 "a filesystem of fsspec needs a root, such as root='/srv/uploads' or "
                 "root='bucket/prefix'; a DirFileSystem has one"
             )
-        self._set_up(Instances.like(filesystem), str(filesystem._strip_protocol(root)), concurrency)
+        root = str(filesystem._strip_protocol(root))
+        self._set_up(Instances.like(filesystem), root, concurrency, max_retries)
 
     @classmethod
-    def of(cls, instances: Instances, root: str, concurrency: int) -> Self:
+    def of(cls, instances: Instances, root: str, concurrency: int, max_retries: int) -> Self:
         """Return the storage of filesystems that are made when they are needed."""
         storage = cls.__new__(cls)
-        storage._set_up(instances, root, concurrency)
+        storage._set_up(instances, root, concurrency, max_retries)
         return storage
 
-    def _set_up(self, instances: Instances, root: str, concurrency: int) -> None:
+    def _set_up(self, instances: Instances, root: str, concurrency: int, max_retries: int) -> None:
         protocol = instances.kind.protocol
         self._protocols = {protocol} if isinstance(protocol, str) else set(protocol)
         self._root = root if root.endswith("/") or not root else f"{root}/"
@@ -89,6 +93,7 @@ class FsspecStorage:
             raise InvalidStorageError("the root in a store of objects begins with a bucket")
         self._instances = instances
         self.concurrency: int = checked_concurrency(concurrency)
+        self._max_retries = checked_retries(max_retries)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self._instances.kind.__name__}, root={self._root!r})"
@@ -97,8 +102,8 @@ class FsspecStorage:
         self, key: str, content: BinaryIO, attributes: Attributes, *, exclusive: bool = False
     ) -> ObjectInfo:
         with Border(self._our_error, self._check(key)) as border:
+            self._insist(lambda each: self._refuse_folder(each, key, exclusive=exclusive))
             filesystem = self._ready()
-            self._refuse_folder(filesystem, key, exclusive=exclusive)
             read = partial(border.read_full, content)
             if self._is_bucket:
                 bucket = Bucket(filesystem, self._protocols)
@@ -110,20 +115,20 @@ class FsspecStorage:
 
     def stat(self, key: str) -> ObjectInfo:
         with Border(self._our_error, self._check(key)):
-            return self._described(self._ready(), key)
+            return self._insist(lambda filesystem: self._described(filesystem, key))
 
     def stream(self, key: str, start: int = 0, end: int | None = None) -> Iterator[bytes]:
         with Border(self._our_error, self._check(key)):
-            filesystem, path = self._ready(), self._path(key)
-            size = self._described(filesystem, key).size
+            path = self._path(key)
+            size = self._insist(lambda filesystem: self._described(filesystem, key)).size
             end = size if end is None else min(end, size)
             if start >= end:
                 return
             if end - start <= WINDOW:
-                data = filesystem.cat_file(path, start=start, end=end)
+                data = self._insist(lambda each: each.cat_file(path, start=start, end=end))
                 yield from (data[at : at + READ_SIZE] for at in range(0, len(data), READ_SIZE))
                 return
-            with filesystem.open(path, "rb", block_size=WINDOW) as file:
+            with self._ready().open(path, "rb", block_size=WINDOW) as file:
                 file.seek(start)
                 while start < end and (chunk := file.read(min(READ_SIZE, end - start))):
                     start += len(chunk)
@@ -132,13 +137,11 @@ class FsspecStorage:
     def delete(self, keys: Sequence[str]) -> None:
         valid, failures = sort_out(keys, self._check)
         with Border(self._our_error):
-            filesystem = self._ready()
             if self._is_bucket:
-                Bucket(filesystem, self._protocols).delete(
-                    {self._path(key): key for key in valid}, failures
-                )
+                paths = {self._path(key): key for key in valid}
+                Bucket(self._ready(), self._protocols).delete(paths, failures)
             else:
-                _delete_each(filesystem, {self._path(key): key for key in valid}, failures)
+                self._delete_each(valid, failures)
         if failures:
             raise DeletionError(
                 {key: translated(error, self._our_error, key) for key, error in failures.items()}
@@ -147,11 +150,11 @@ class FsspecStorage:
     def copy(self, key: str, new_key: str) -> ObjectInfo:
         self._check(new_key)
         with Border(self._our_error, self._check(key)):
-            filesystem = self._ready()
-            found = self._described(filesystem, key)
+            found = self._insist(lambda filesystem: self._described(filesystem, key))
             if new_key == key:
                 return found
             try:
+                filesystem = self._ready()
                 self._copy_inside(filesystem, key, new_key)
                 return self._described(filesystem, new_key)
             except NotImplementedError:  # this filesystem cannot
@@ -165,7 +168,7 @@ class FsspecStorage:
         with Border(self._our_error):
             found = [
                 info_of(key, entry)
-                for key, entry in self._entries(folder)
+                for key, entry in self._insist(lambda each: self._entries(each, folder))
                 if key.startswith(prefix) and key > (start_after or "")
             ]
             found.sort(key=lambda info: info.key)
@@ -186,18 +189,20 @@ class FsspecStorage:
             return bool(self._check(key))
         return False
 
-    def _entries(self, folder: str) -> Iterator[tuple[str, dict[str, Any]]]:
-        filesystem, above = self._ready(), self._root.lstrip("/")
+    def _entries(self, filesystem: Any, folder: str) -> Sequence[tuple[str, dict[str, Any]]]:
         path = self._path(folder).rstrip("/") or self._root
         try:
             found: dict[str, dict[str, Any]] = filesystem.find(path, detail=True)
         except FileNotFoundError:
             self._refuse_missing_bucket(filesystem, None)
-            return
-        for name, entry in found.items():
-            key = name.lstrip("/").removeprefix(above)
-            if entry.get("type") != "directory" and self._is_key(key):
-                yield key, entry
+            return []
+        above = self._root.lstrip("/")
+        entries = [(name.lstrip("/").removeprefix(above), each) for name, each in found.items()]
+        return [
+            (key, entry)
+            for key, entry in entries
+            if entry.get("type") != "directory" and self._is_key(key)
+        ]
 
     # --- files
 
@@ -206,7 +211,7 @@ class FsspecStorage:
         if self._root.strip("/"):
             filesystem.makedirs(self._root.rstrip("/"), exist_ok=True)
         try:
-            size = _write(filesystem, draft, read)
+            size = write(filesystem, draft, read)
             if exclusive:
                 self._refuse_folder(filesystem, key, exclusive=True)
             self._publish(filesystem, draft, key)
@@ -221,13 +226,13 @@ class FsspecStorage:
         if "/" in key:
             filesystem.makedirs(path.rpartition("/")[0], exist_ok=True)
         try:
-            _move(filesystem, draft, path)
+            move(filesystem, draft, path)
         except Exception:
             # Some servers rename over nothing that is there.
             if not filesystem.exists(path) or not filesystem.exists(draft):
                 raise
             filesystem.rm_file(path)
-            _move(filesystem, draft, path)
+            move(filesystem, draft, path)
 
     def _copy_inside(self, filesystem: Any, key: str, new_key: str) -> None:
         self._refuse_folder(filesystem, new_key, exclusive=False)
@@ -248,7 +253,7 @@ class FsspecStorage:
             return
         try:
             found = filesystem.info(self._path(key))
-        except _NO_SUCH:
+        except NO_SUCH:
             return
         if found.get("type") != "directory":
             if exclusive:
@@ -266,7 +271,31 @@ class FsspecStorage:
             raise ObjectNotFoundError(key=key)
         return info_of(key, found)
 
+    def _delete_each(self, keys: Sequence[str], failures: dict[str, Exception]) -> None:
+        for index, key in enumerate(keys):
+            try:
+                self._insist(partial(remove, path=self._path(key)))
+            except Exception as error:  # noqa: BLE001  one failure must not spare the others
+                if is_lost(error):  # for good: all further keys would fail alike
+                    failures.update(dict.fromkeys(keys[index:], error))
+                    return
+                failures[key] = error
+
     # --- the filesystem, and its errors
+
+    def _insist(self, action: Callable[[Any], T]) -> T:
+        """Do what is safe to repeat, by another connection whenever one is lost."""
+        is_mended = self._instances.kind.async_impl  # those repeat by themselves
+        waits = pauses(0 if is_mended else self._max_retries)
+        while True:
+            try:
+                return action(self._ready())
+            except Exception as error:
+                pause = next(waits, None) if is_lost(error) else None
+                if pause is None:
+                    raise
+            self._instances.drop()
+            sleep(pause)
 
     def _ready(self) -> Any:
         filesystem = self._instances.get()
@@ -282,7 +311,9 @@ class FsspecStorage:
             raise no_bucket(key) from None
 
     def _our_error(self, error: Exception, key: str | None) -> StorageError:
-        if isinstance(error, _NO_SUCH):
+        if is_lost(error):
+            self._instances.drop()
+        if isinstance(error, NO_SUCH):
             try:
                 self._refuse_missing_bucket(self._instances.get(), key)
             except StorageError as missing:
@@ -295,39 +326,3 @@ class FsspecStorage:
         if isinstance(error, NotImplementedError):
             return StorageError("this filesystem of fsspec cannot do that", key=key)
         return StorageError(self._instances.told(error), key=key)
-
-
-def _write(filesystem: Any, path: str, read: Any) -> int:
-    size = 0
-    with filesystem.open(path, "wb") as file:
-        while chunk := read(READ_SIZE):
-            file.write(chunk)
-            size += len(chunk)
-    return size
-
-
-def _move(filesystem: Any, path: str, new_path: str) -> None:
-    if type(filesystem).mv is not AbstractFileSystem.mv:
-        filesystem.mv(path, new_path)
-        return
-    # fsspec's own would take brackets and asterisks in a key for a pattern.
-    filesystem.cp_file(path, new_path)
-    filesystem.rm_file(path)
-
-
-def _delete_each(filesystem: Any, paths: dict[str, str], failures: dict[str, Exception]) -> None:
-    for path, key in paths.items():
-        try:
-            with suppress(*_NO_SUCH):
-                filesystem.rm_file(path)
-        except Exception as error:  # noqa: BLE001  one failure must not spare the others
-            # Not every filesystem says by its error that nothing was there.
-            if _is_there(filesystem, path):
-                failures[key] = error
-
-
-def _is_there(filesystem: Any, path: str) -> bool:
-    try:
-        return bool(filesystem.exists(path))
-    except Exception:  # noqa: BLE001  the first error says more
-        return True

@@ -12,6 +12,8 @@ from sqlalchemy_file.exceptions import InvalidStorageError
 from sqlalchemy_file.storage.base import DEFAULT_CONCURRENCY
 from sqlalchemy_file.storage.fsspec import FsspecStorage
 from sqlalchemy_file.storage.fsspec_instances import Instances
+from sqlalchemy_file.storage.fsspec_limits import with_limits
+from sqlalchemy_file.storage.retrying import MAX_RETRIES
 
 
 def storage_at(parts: SplitResult, given: Mapping[str, Any]) -> FsspecStorage | None:
@@ -28,6 +30,7 @@ def storage_at(parts: SplitResult, given: Mapping[str, Any]) -> FsspecStorage | 
         )
     options = dict(given)
     concurrency = options.pop("concurrency", DEFAULT_CONCURRENCY)
+    max_retries = options.pop("max_retries", MAX_RETRIES)
     try:
         kind = get_filesystem_class(parts.scheme)
     except ImportError as error:
@@ -36,6 +39,6 @@ def storage_at(parts: SplitResult, given: Mapping[str, Any]) -> FsspecStorage | 
         ) from error
     url = urlunsplit(parts)
     # What fsspec itself asks of a class to understand an address.
-    options = {**kind._get_kwargs_from_urls(url), **options}
+    options = {**kind._get_kwargs_from_urls(url), **with_limits(parts.scheme, options)}
     root = str(kind._strip_protocol(url))
-    return FsspecStorage.of(Instances(kind, (), options), root, concurrency)
+    return FsspecStorage.of(Instances(kind, (), options), root, concurrency, max_retries)

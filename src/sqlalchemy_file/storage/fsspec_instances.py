@@ -5,6 +5,9 @@ from __future__ import annotations
 import os
 import re
 import threading
+from collections.abc import Iterator, Mapping
+from inspect import signature
+from itertools import zip_longest
 from typing import Any
 
 from sqlalchemy_file.exceptions import InvalidStorageError, ObjectExistsError, StorageError
@@ -51,6 +54,11 @@ class Instances:
         # Two threads may make one each at the same moment; either serves.
         return self._keep(self._made())
 
+    def drop(self) -> None:
+        """Make a new filesystem for this thread the next time: its connection is lost."""
+        if not self.kind.async_impl:  # those have more than one, and mend themselves
+            self._local.kept = None
+
     def forget_listings(self, filesystem: Any) -> None:
         """Let a filesystem ask its server rather than its memory."""
         filesystem.invalidate_cache()
@@ -58,10 +66,19 @@ class Instances:
     def told(self, error: BaseException) -> str:
         """Return an error's words, without what opens a door."""
         words = getattr(error, "strerror", None) or str(error) or type(error).__name__
-        for name, value in self._options.items():
-            if _SECRET.search(name) and isinstance(value, str) and value:
-                words = words.replace(value, "***")
+        for secret in sorted({*self._secrets()}, key=len, reverse=True):
+            words = words.replace(secret, "***")
         return _LOGIN.sub("://", _QUERY.sub("", words))[:200]
+
+    def _secrets(self) -> Iterator[str]:
+        yield from _secrets_in(self._options)
+        parameters = list(signature(self.kind.__init__).parameters.values())[1:]
+        names = [each.name for each in parameters if each.kind is each.POSITIONAL_OR_KEYWORD]
+        # What has no name is taken for a secret, too.
+        for name, value in zip_longest(
+            names[: len(self._arguments)], self._arguments, fillvalue="secret"
+        ):
+            yield from _secrets_in({name: value})
 
     def _made(self) -> Any:
         return self.kind(*self._arguments, **self._options, skip_instance_cache=True)
@@ -73,6 +90,18 @@ class Instances:
         else:
             self._local.kept = kept
         return filesystem
+
+
+def _secrets_in(value: Any, *, is_secret: bool = False) -> Iterator[str]:
+    """Yield the strings that stand, however deep, under a name that is one of a secret."""
+    if isinstance(value, str) and value and is_secret:
+        yield value
+    elif isinstance(value, Mapping):
+        for name, each in value.items():
+            yield from _secrets_in(each, is_secret=is_secret or bool(_SECRET.search(str(name))))
+    elif isinstance(value, list | tuple):
+        for each in value:
+            yield from _secrets_in(each, is_secret=is_secret)
 
 
 def exists_already(key: str) -> ObjectExistsError:
