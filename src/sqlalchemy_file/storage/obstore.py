@@ -64,10 +64,21 @@ class ObstoreStorage:
 
     obstore's threads do not survive a fork: a process that was forked after the first request
     raises `StorageError`.
+
+    obstore repeats any request that an overloaded server answers. ``once`` is the same store
+    without that, for those that create only what is new: whose first try took effect after all,
+    the second would find its own object there.
     """
 
-    def __init__(self, store: ObjectStore, *, concurrency: int = CONCURRENCY) -> None:
+    def __init__(
+        self,
+        store: ObjectStore,
+        *,
+        concurrency: int = CONCURRENCY,
+        once: ObjectStore | None = None,
+    ) -> None:
         self._store = store
+        self._once = once or store
         self.concurrency: int = checked_concurrency(concurrency)
         self._is_local = isinstance(store, LocalStore)
         self._is_sorted = isinstance(store, _SORTED)
@@ -228,7 +239,7 @@ class ObstoreStorage:
         if isinstance(step, Reading):
             return step.read()
         self._refuse_changes(step)
-        method = getattr(self._ready(), step.verb)
+        method = getattr(self._ready(once=step.once), step.verb)
         contents = [step.source.chunks()] if step.source else []
         return method(*step.arguments, *contents, **step.options)
 
@@ -236,7 +247,7 @@ class ObstoreStorage:
         if isinstance(step, Reading):
             return await in_thread(step.read)
         self._refuse_changes(step)
-        method = getattr(self._ready(), f"{step.verb}_async")
+        method = getattr(self._ready(once=step.once), f"{step.verb}_async")
         contents = [step.source.achunks()] if step.source else []
         awaitable = method(*step.arguments, *contents, **step.options)
         return await (_to_the_end(awaitable, step) if step.changes else awaitable)
@@ -253,14 +264,14 @@ class ObstoreStorage:
                 key=key if isinstance(key, str) else None,
             )
 
-    def _ready(self) -> Any:
+    def _ready(self, *, once: bool = False) -> Any:
         if _process.is_forked:
             raise StorageError(
                 "this process was forked after obstore was first used, and its threads did not "
                 "come along: start workers by 'spawn' or 'forkserver', or fork before the first use"
             )
         _process.is_used = True
-        return self._store
+        return self._once if once else self._store
 
 
 async def _to_the_end(awaitable: Awaitable[T], request: Request) -> T:

@@ -64,13 +64,29 @@ def storage_at(parts: SplitResult, given: Mapping[str, Any]) -> ObstoreStorage:
     query = dict(parse_qsl(parts.query, keep_blank_values=True))
     options = {**_plain_names(parts.scheme, query), **_plain_names(parts.scheme, given)}
     concurrency = _whole_number(options, "concurrency", CONCURRENCY)
+    retries = _retries(options)
+    common = {"client_options": _client(parts.scheme, options)}
+    provider = options.pop("credential_provider", None)
+    common |= {} if provider is None else {"credential_provider": provider}
+    store, once = (
+        _store(parts, options, {**common, "retry_config": config})
+        for config in (retries, {**retries, "max_retries": 0})
+    )
+    return ObstoreStorage(store, concurrency=concurrency, once=once)
+
+
+def _retries(options: dict[str, Any]) -> dict[str, Any]:
     retries = {
         **DEFAULT_RETRIES,
         **_mapping(options, "retry_config"),
         **_chosen(options, {"retry_timeout"}),
     }
     retries["max_retries"] = _whole_number(options, "max_retries", retries["max_retries"])
-    around = _environment(parts.scheme)
+    return retries
+
+
+def _client(scheme: str, options: dict[str, Any]) -> dict[str, Any]:
+    around = _environment(scheme)
     client = {
         **DEFAULT_TIMEOUTS,
         **_chosen(around, _IN_ENVIRONMENT),
@@ -78,9 +94,9 @@ def storage_at(parts: SplitResult, given: Mapping[str, Any]) -> ObstoreStorage:
         **_mapping(options, "client_options"),
     }
     addresses = {**around, **options}
-    if parts.scheme == "http" or any(_is_plain(*address) for address in addresses.items()):
+    if scheme == "http" or any(_is_plain(*address) for address in addresses.items()):
         client.setdefault("allow_http", True)
-    return ObstoreStorage(_store(parts, options, client, retries), concurrency=concurrency)
+    return client
 
 
 def _refuse_unsound(parts: SplitResult) -> None:
@@ -161,17 +177,11 @@ def _mapping(options: dict[str, Any], name: str) -> dict[str, Any]:
     return dict(value)
 
 
-def _store(
-    parts: SplitResult, options: dict[str, Any], client: dict[str, Any], retries: dict[str, Any]
-) -> Any:
+def _store(parts: SplitResult, options: dict[str, Any], common: dict[str, Any]) -> Any:
     place = f"{parts.scheme}://{parts.netloc}{parts.path}"
-    common: Any = {"client_options": client, "retry_config": retries}
-    provider = options.pop("credential_provider", None)
-    if provider is not None:
-        common["credential_provider"] = provider
     try:
         if parts.scheme in ("http", "https"):
-            if options or provider is not None:
+            if options or "credential_provider" in common:
                 raise UnknownConfigurationKeyError(
                     f"'{next(iter(options), 'credential_provider')}'"
                 )
@@ -183,6 +193,7 @@ def _store(
     except BaseException as error:
         if not isinstance(error, BaseError | ValueError | TypeError) and not is_panic(error):
             raise
+        client = common["client_options"]
         chosen = [name for name in client if client[name] != DEFAULT_TIMEOUTS.get(name)]
         names = ", ".join([*options, *chosen])
         fault = f"no store with these options ({names or 'from the environment'}): " + _ADVICE

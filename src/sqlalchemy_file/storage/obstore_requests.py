@@ -106,6 +106,11 @@ class Request:
         return self.source is not None
 
     @property
+    def once(self) -> bool:
+        """Whether it creates only what is new, and must not find what it made itself."""
+        return self.options.get("mode") == "create" or self.options.get("overwrite") is False
+
+    @property
     def changes(self) -> bool:
         """Whether something may be left half done when nobody waits for the end."""
         return self.verb != "get"

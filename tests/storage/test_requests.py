@@ -1,0 +1,284 @@
+"""What is asked of a server: which requests, how many, how often, and by how many connections."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+from libcloud.storage.base import Container
+from libcloud.storage.drivers.azure_blobs import AzureBlobsStorageDriver
+from libcloud.storage.drivers.minio import MinIOStorageDriver
+from s3fs import S3FileSystem
+
+from sqlalchemy_file import StorageManager
+from sqlalchemy_file.exceptions import ObjectExistsError, StorageError
+from sqlalchemy_file.storage import Attributes, Storage, adapt
+from tests.storage.helpers import put, read
+from tests.storage.server import Answer, Bucket, Request, answering
+from tests.storage.silence import silent
+
+PLAIN = Attributes()
+MEGABYTE = 1024 * 1024
+FORBIDDEN = b"<Error><Code>AccessDenied</Code></Error>"
+
+
+def _obstore(port: int, **options: Any) -> Storage:
+    return adapt(
+        "s3://bucket/prefix",
+        endpoint=f"http://127.0.0.1:{port}",
+        region="us-east-1",
+        access_key_id="key",
+        secret_access_key="hunter2",
+        **options,
+    )
+
+
+def _libcloud(port: int, **options: Any) -> Storage:
+    driver = MinIOStorageDriver("key", secret="hunter2", host="127.0.0.1", port=port, secure=False)
+    return adapt(Container("bucket", {}, driver), **options)
+
+
+def _s3fs(port: int, **options: Any) -> Storage:
+    filesystem = S3FileSystem(
+        key="key",
+        secret="hunter2",
+        client_kwargs={"endpoint_url": f"http://127.0.0.1:{port}", "region_name": "us-east-1"},
+        config_kwargs={"retries": {"total_max_attempts": 1}},
+        skip_instance_cache=True,
+    )
+    return adapt(filesystem, root="bucket/prefix", **options)
+
+
+KINDS: dict[str, Callable[..., Storage]] = {
+    "obstore": _obstore,
+    "libcloud": _libcloud,
+    "s3fs": _s3fs,
+}
+
+
+@contextmanager
+def served(
+    kind: str, fault: Callable[[Request], Answer | None] = lambda request: None, **options: Any
+) -> Iterator[tuple[Storage, Bucket]]:
+    bucket = Bucket(fault)
+    with answering(bucket) as port:
+        yield KINDS[kind](port, **options), bucket
+
+
+# --- one request where one will do
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_many_objects_are_deleted_by_one_request(kind: str) -> None:
+    with served(kind) as (storage, bucket):
+        storage.delete([f"key-{number}" for number in range(500)])
+    (request,) = bucket.seen
+    assert (request.method, "delete" in urlsplit(request.path).query) == ("POST", True)
+    assert request.body.count(b"<Key>") == 500
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_copy_is_made_by_the_server(kind: str) -> None:
+    with served(kind) as (storage, bucket):
+        storage.copy("key", "new")
+    assert "GET" not in bucket.methods
+    assert [each.body for each in bucket.seen if each.method == "PUT"] == [b""]
+
+
+@pytest.mark.parametrize("kind", ["obstore", "libcloud"])
+def test_a_listing_begins_at_the_server_behind_a_key(kind: str) -> None:
+    with served(kind) as (storage, bucket):
+        assert list(storage.list(start_after="key-5")) == []
+    (request,) = bucket.seen
+    (after,) = parse_qs(urlsplit(request.path).query)["start-after"]
+    assert after.removeprefix("prefix/") == "key-5"
+
+
+@pytest.mark.parametrize("kind", ["obstore", "libcloud"])
+def test_a_small_object_takes_one_request_each_way(kind: str) -> None:
+    with served(kind) as (storage, bucket):
+        put(storage, "key")
+        assert read(storage, "key") == b"bytes"
+    assert bucket.methods == ["PUT", "GET"]
+
+
+# --- parts
+
+
+def test_parts_of_one_object_are_sent_at_the_same_time() -> None:
+    together, under_way, most = threading.Barrier(4), set[str](), []
+
+    def fault(request: Request) -> Answer | None:
+        if request.is_part:
+            under_way.add(request.path)
+            most.append(len(under_way))
+            together.wait(30)  # broken, and the request with it, unless four come together
+            under_way.discard(request.path)
+        return None
+
+    with served("obstore", fault) as (storage, bucket):
+        storage.put("key", io.BytesIO(b"x" * 40 * MEGABYTE), PLAIN)
+    assert max(most) == 4
+    assert sum(request.is_part for request in bucket.seen) == 8
+    assert len({request.connection for request in bucket.seen if request.is_part}) <= 8
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_part_that_is_refused_takes_back_the_others(kind: str) -> None:
+    def fault(request: Request) -> Answer | None:
+        refused = request.is_part and "partNumber=2" in request.path
+        return Answer(403, FORBIDDEN) if refused else None
+
+    with served(kind, fault) as (storage, bucket):
+        with pytest.raises(StorageError, match="key 'key': "):
+            storage.put("key", io.BytesIO(b"x" * 16 * MEGABYTE), PLAIN)
+        _wait_for(lambda: any(request.is_abort for request in bucket.seen))
+    assert sum(request.is_abort for request in bucket.seen) == 1
+    assert not any(request.is_completion for request in bucket.seen)
+
+
+def test_a_part_that_is_refused_takes_back_the_others_of_a_coroutine() -> None:
+    def fault(request: Request) -> Answer | None:
+        return Answer(403, FORBIDDEN) if request.is_part else None
+
+    with served("obstore", fault) as (storage, bucket):
+        content = io.BytesIO(b"x" * 16 * MEGABYTE)
+        with pytest.raises(StorageError, match="key 'key': "):
+            asyncio.run(storage.aput("key", content, PLAIN))  # type: ignore[attr-defined]
+        _wait_for(lambda: any(request.is_abort for request in bucket.seen))
+    assert not any(request.is_completion for request in bucket.seen)
+
+
+# --- what is not safe to repeat
+
+
+@pytest.mark.parametrize("kind", ["obstore", "libcloud"])
+def test_a_conditional_request_is_sent_once(kind: str) -> None:
+    def fault(request: Request) -> Answer | None:
+        if request.method == "HEAD":
+            return Answer(404 if "key" in request.path else 200)
+        return Answer(503)
+
+    with (
+        served(kind, fault) as (storage, bucket),
+        pytest.raises(StorageError, match="503") as caught,
+    ):
+        storage.put("key", io.BytesIO(b"bytes"), PLAIN, exclusive=True)
+    assert not isinstance(caught.value, ObjectExistsError)
+    assert [each.headers.get("if-none-match") for each in bucket.seen if each.body] == ["*"]
+
+
+def test_a_place_is_claimed_once() -> None:
+    def fault(request: Request) -> Answer | None:
+        return Answer({"HEAD": 404, "GET": 404}.get(request.method, 503))
+
+    with (
+        served("obstore", fault) as (storage, bucket),
+        pytest.raises(StorageError, match="503"),
+    ):
+        storage.put("key", io.BytesIO(b"x" * 6 * MEGABYTE), PLAIN, exclusive=True)
+    assert [request.headers.get("if-none-match") for request in bucket.seen][1:] == ["*"]
+
+
+def test_a_completion_is_sent_once() -> None:
+    def fault(request: Request) -> Answer | None:
+        return Answer(503) if request.is_completion else None
+
+    with served("libcloud", fault) as (storage, bucket):
+        with pytest.raises(StorageError, match="503"):
+            storage.put("key", io.BytesIO(b"x" * 6 * MEGABYTE), PLAIN)
+        _wait_for(lambda: any(request.is_abort for request in bucket.seen))
+    assert sum(request.is_completion for request in bucket.seen) == 1
+
+
+# --- servers that stop in the middle
+
+
+def _half(request: Request) -> Answer | None:
+    if request.method != "GET":
+        return None
+    sizes = {"Content-Length": str(8 * MEGABYTE), "ETag": '"1"'}
+    dates = {"Last-Modified": "Mon, 02 Feb 2026 10:00:00 GMT"}
+    return Answer(200, b"x" * MEGABYTE, {**sizes, **dates}, stalls=True)
+
+
+@pytest.mark.parametrize("kind", ["obstore", "libcloud"])
+@pytest.mark.parametrize("way", ["read", "aread", "astream"])
+def test_a_server_that_stops_in_the_middle_is_given_up(kind: str, way: str) -> None:
+    async def read_in_coroutine() -> None:
+        file = await StorageManager.aget_file("media/key")
+        if way == "aread":
+            await file.aread()
+        else:
+            async for _ in file.astream():
+                pass
+
+    limits = {"timeout": 0.5} if kind == "libcloud" else {"read_timeout": 0.5}
+    with served(kind, _half, **limits, max_retries=1) as (storage, _):
+        StorageManager.add_storage("media", storage)
+        began = time.monotonic()
+        with pytest.raises(StorageError, match="storage 'media', key 'key'"):
+            if way == "read":
+                StorageManager.get_file("media/key").read()
+            else:
+                asyncio.run(read_in_coroutine())
+        assert time.monotonic() - began < 20
+
+
+def test_a_driver_other_than_s3_has_a_time_limit_too() -> None:
+    with silent() as (port, taken):
+        driver = AzureBlobsStorageDriver(
+            "account",
+            secret="aHVudGVyMg==",
+            host="127.0.0.1",
+            port=port,
+            secure=False,
+        )
+        StorageManager.add_storage("blobs", Container("container", {}, driver), timeout=0.3)
+        began = time.monotonic()
+        with pytest.raises(StorageError, match=r"storage 'blobs', key 'key': .*[Tt]imed? ?out"):
+            StorageManager.get_file("blobs/key")
+        assert time.monotonic() - began < 20
+        assert taken
+
+
+# --- connections
+
+
+def test_a_thread_uses_one_connection_for_all_its_requests() -> None:
+    with served("libcloud") as (storage, bucket):
+        for number in range(5):
+            put(storage, f"key-{number}")
+            read(storage, f"key-{number}")
+            storage.stat(f"key-{number}")
+        assert (len(bucket.seen), len(bucket.connections)) == (15, 1)
+        other = threading.Thread(target=lambda: [storage.stat("key") for _ in range(5)])
+        other.start()
+        other.join()
+    assert (len(bucket.seen), len(bucket.connections)) == (20, 2)
+
+
+def test_event_loops_and_threads_share_the_connections_of_obstore() -> None:
+    async def some(storage: Any) -> None:
+        for _ in range(4):
+            await asyncio.gather(*(storage.astat(f"key-{number}") for number in range(4)))
+
+    with served("obstore") as (storage, bucket):
+        for _ in range(3):
+            asyncio.run(some(storage))
+        storage.stat("key")
+    assert len(bucket.seen) == 3 * 16 + 1
+    assert len(bucket.connections) <= 8
+
+
+def _wait_for(condition: Callable[[], bool]) -> None:
+    end = time.monotonic() + 20
+    while not condition() and time.monotonic() < end:
+        time.sleep(0.01)
