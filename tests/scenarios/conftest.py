@@ -13,7 +13,7 @@ from tests.services.ceph import S3Server
 
 from .databases import Database, LegacySQLite, MariaDB, PostgreSQL, Psycopg, SQLite, StaticSQLite
 from .matrix import Matrix, Shared
-from .places import S3, Dummy, Folder, LibcloudFolder, Memory, Native, Place
+from .places import S3, Dummy, Folder, FsspecFolder, LibcloudFolder, Memory, Native, Place
 from .world import ARCHIVE, MAIN
 
 Databases = Iterator[Shared[Database]]
@@ -94,6 +94,12 @@ def local_places(scenario_folder: Path) -> Places:
 @pytest.fixture(scope="session")
 def libcloud_places(scenario_folder: Path) -> Places:
     with Shared[Place](lambda name: LibcloudFolder(scenario_folder / "cloud" / name)) as places:
+        yield places
+
+
+@pytest.fixture(scope="session")
+def fsspec_places(scenario_folder: Path) -> Places:
+    with Shared[Place](lambda name: FsspecFolder(scenario_folder / "fsspec" / name)) as places:
         yield places
 
 

@@ -10,6 +10,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from fsspec.implementations.dirfs import DirFileSystem
+from fsspec.implementations.local import LocalFileSystem
 from libcloud.storage.drivers.dummy import DummyStorageDriver
 from libcloud.storage.drivers.local import LocalStorageDriver
 from libcloud.storage.drivers.s3 import BaseS3StorageDriver
@@ -133,6 +135,14 @@ class LibcloudFolder(Folder):
     def fresh(self) -> Any:
         super().fresh()
         return LocalStorageDriver(str(self._parent)).get_container(self.root.name)
+
+
+class FsspecFolder(Folder):
+    """The same as a filesystem of fsspec, which worker threads use under asyncio, too."""
+
+    def fresh(self) -> Any:
+        super().fresh()
+        return DirFileSystem(str(self.root), LocalFileSystem())
 
 
 class Dummy(Place):

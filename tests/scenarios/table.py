@@ -87,6 +87,8 @@ VARIANTS = (
     Column(database="postgresql", variant="ledger", storage="memory", groups=_OF_ROWS),
     Column(database="sqlite", variant="async", storage="memory"),
     Column(database="sqlite", variant="async", storage="native", groups=_OF_COROUTINES),
+    Column(database="sqlite", storage="fsspec", groups=_OF_COROUTINES),
+    Column(database="sqlite", variant="async", storage="fsspec", groups=("basics", "failures")),
     Column(database="postgresql", variant="async", storage="local", groups=_NO_LISTS),
     Column(database="postgresql", variant="psycopg", storage="memory", groups=_OF_DRIVERS),
 )
@@ -118,7 +120,7 @@ class Group:
     def in_memory(self) -> Group:
         """The same group for variations that ask of a storage nothing that others do not."""
         return self.where(
-            without=("local", "libcloud", "s3", "dummy", "native"),
+            without=("local", "libcloud", "s3", "dummy", "native", "fsspec"),
             because="A storage is asked the same as by its siblings.",
         )
 
