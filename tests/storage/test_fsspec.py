@@ -509,6 +509,27 @@ def test_time_limits_are_set_beside_other_settings_of_botocore() -> None:
     assert made == {**own, "connect_timeout": 2, "retries": {"total_max_attempts": 1}}
 
 
+def test_a_connection_over_ssh_that_is_signed_in_has_a_time_limit_too() -> None:
+    limits: list[float] = []
+
+    class Channel:
+        settimeout = limits.append
+
+    class Remote(AbstractFileSystem):  # as fsspec's own, which needs paramiko
+        protocol = "sftp", "ssh"
+
+        def __init__(self, **options: Any) -> None:
+            super().__init__(**options)
+            self.ftp = self
+
+        def get_channel(self) -> Any:
+            return Channel
+
+    Instances(Remote, (), with_limits("sftp", {"read_timeout": 7})).get()
+    Instances(Remote, (), {}).get()
+    assert limits == [7]
+
+
 @pytest.mark.parametrize("value", [0, -1, "5", True, None])
 def test_a_time_limit_is_a_number_of_seconds(value: object) -> None:
     with pytest.raises(InvalidStorageError, match=r"storage 'far': .*'read_timeout' is a number"):

@@ -11,6 +11,7 @@ from itertools import zip_longest
 from typing import Any
 
 from sqlalchemy_file.exceptions import InvalidStorageError, ObjectExistsError, StorageError
+from sqlalchemy_file.storage.fsspec_limits import limit_reads
 
 _SECRET = re.compile(r"pass|secret|token|key|cred|auth", re.IGNORECASE)
 _QUERY = re.compile(r"\?[^\s,)\"']*")
@@ -81,7 +82,9 @@ class Instances:
             yield from _secrets_in({name: value})
 
     def _made(self) -> Any:
-        return self.kind(*self._arguments, **self._options, skip_instance_cache=True)
+        made = self.kind(*self._arguments, **self._options, skip_instance_cache=True)
+        limit_reads(made, self._options)
+        return made
 
     def _keep(self, filesystem: Any) -> Any:
         kept = os.getpid(), filesystem

@@ -40,6 +40,12 @@ def with_limits(scheme: str, given: Mapping[str, Any]) -> dict[str, Any]:
     return {**limits, **options, **nested}
 
 
+def limit_reads(filesystem: Any, options: Mapping[str, Any]) -> None:
+    """Let a connection over SSH that is signed in give up, too: it would wait for ever."""
+    if "sftp" in filesystem.protocol and "banner_timeout" in options:
+        filesystem.ftp.get_channel().settimeout(options["banner_timeout"])
+
+
 def is_lost(error: BaseException) -> bool:
     """Tell whether a connection is of no more use after this error: another one may be."""
     if isinstance(error, _LOST) or type(error).__name__ in _LOST_ELSEWHERE:
