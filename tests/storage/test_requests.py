@@ -184,7 +184,69 @@ def test_a_place_is_claimed_once() -> None:
         pytest.raises(StorageError, match="503"),
     ):
         storage.put("key", io.BytesIO(b"x" * 6 * MEGABYTE), PLAIN, exclusive=True)
-    assert [request.headers.get("if-none-match") for request in bucket.seen][1:] == ["*"]
+    assert bucket.methods == ["HEAD", "PUT", "HEAD"]
+    assert bucket.seen[1].headers["if-none-match"] == "*"
+
+
+class _Claimed:
+    """Answers what a bucket does in which a claim takes effect, whatever its answer was."""
+
+    def __init__(self, status: int, *, mark: str | None = None) -> None:
+        self.status = status
+        self.mark = mark
+        self.came = threading.Event()
+        self.go_on = threading.Event()
+
+    def __call__(self, request: Request) -> Answer | None:
+        if "if-none-match" in request.headers:
+            self.mark = self.mark or request.headers["x-amz-meta-sqlalchemy-file-claim"]
+            self.came.set()
+            self.go_on.wait(20)
+            return Answer(self.status)
+        if request.method == "HEAD" and not self.came.is_set():
+            return Answer(404)
+        if request.method == "HEAD":
+            dates = {"Last-Modified": "Mon, 02 Feb 2026 10:00:00 GMT", "ETag": '"1"'}
+            return Answer(200, b"", {"x-amz-meta-sqlalchemy-file-claim": str(self.mark), **dates})
+        return None
+
+
+@pytest.mark.parametrize(
+    ("claimed", "is_deleted"),
+    [
+        (_Claimed(500), True),
+        (_Claimed(500, mark="of another writer"), False),
+        (_Claimed(412), False),
+    ],
+)
+def test_a_claim_that_failed_is_taken_back_if_it_took_effect(
+    claimed: _Claimed, is_deleted: bool
+) -> None:
+    claimed.go_on.set()
+    with served("obstore", claimed) as (storage, bucket):
+        with pytest.raises(StorageError) as caught:
+            storage.put("key", io.BytesIO(b"x" * 6 * MEGABYTE), PLAIN, exclusive=True)
+        assert isinstance(caught.value, ObjectExistsError) == (claimed.status == 412)
+        assert ("DELETE" in bucket.methods or "POST" in bucket.methods) == is_deleted
+
+
+def test_a_claim_that_was_cancelled_is_taken_back() -> None:
+    claimed = _Claimed(200)
+
+    async def cancelled(storage: Any) -> None:
+        content = io.BytesIO(b"x" * 6 * MEGABYTE)
+        task = asyncio.ensure_future(storage.aput("key", content, PLAIN, exclusive=True))
+        await asyncio.to_thread(claimed.came.wait, 20)
+        task.cancel()
+        await asyncio.sleep(0.1)
+        claimed.go_on.set()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+    with served("obstore", claimed) as (storage, bucket):
+        asyncio.run(cancelled(storage))
+    assert bucket.methods == ["HEAD", "PUT", "HEAD", "POST"]
+    assert b"<Key>prefix/key</Key>" in bucket.seen[-1].body
 
 
 def test_a_completion_is_sent_once() -> None:

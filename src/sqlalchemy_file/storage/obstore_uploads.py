@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, BinaryIO
 
+from obstore import exceptions
 from uuid_utils import uuid7
 
 from sqlalchemy_file.exceptions import ObjectExistsError, StorageError
@@ -39,6 +40,7 @@ PART_SIZE = 5 * 1024 * 1024
 
 PARTS_AT_ONCE = 4  # a dozen is a tenth faster and takes 40 MB more
 
+_CLAIM = "sqlalchemy-file-claim"
 _UNKNOWN_TYPE = "application/octet-stream"
 _IN_PARTS = {"use_multipart": True, "chunk_size": PART_SIZE, "max_concurrency": PARTS_AT_ONCE}
 
@@ -142,16 +144,28 @@ def _create_by_renaming(key: str, source: Source, options: dict[str, Any]) -> St
 def _create_by_claiming(key: str, source: Source, options: dict[str, Any]) -> Steps[str | None]:
     # S3 renames nothing, and copies under no condition that all its servers heed. All of them
     # decide who creates a small object first: an empty one holds the place until this is complete.
-    kept = {name: value for name, value in options.items() if name not in _IN_PARTS}
-    yield Request("put", (key, b""), {**kept, "mode": "create"})
+    mark, is_ours = str(uuid7()), False
+    marked = {**options["attributes"], _CLAIM: mark}
     try:
+        yield Request("put", (key, b""), {"attributes": marked, "mode": "create"})
+        is_ours = True
         answer = yield Request("put", (key,), options, source)
-    except GeneratorExit:
+    except (GeneratorExit, exceptions.AlreadyExistsError):
         raise
     except BaseException:
-        yield from _taking_back(key)
+        if is_ours or (yield from _is_marked(key, mark)):
+            yield from _taking_back(key)
         raise
     return etag_of(answer["e_tag"])
+
+
+def _is_marked(key: str, mark: str) -> Steps[bool]:
+    # A request that failed or was cancelled may have taken effect all the same.
+    try:
+        found = yield Request("get", (key,), HEAD)
+    except Exception:  # noqa: BLE001  then nothing is known, and nothing is deleted
+        return False
+    return bool(found.attributes.get(_CLAIM) == mark)
 
 
 def _taking_back(key: str) -> Steps[None]:
