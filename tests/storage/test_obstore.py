@@ -7,12 +7,9 @@ import io
 import os
 import subprocess
 import sys
-import threading
 import time
 import traceback
 from collections.abc import AsyncIterator, Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -22,9 +19,9 @@ import pytest
 import requests
 from libcloud.storage.base import Container
 from obstore.store import HTTPStore, LocalStore, MemoryStore, S3Store
-from sqlalchemy import Integer, create_engine, select
+from sqlalchemy import Integer, select
 from sqlalchemy.ext.asyncio import AsyncSession, create_async_engine
-from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from sqlalchemy_file import File, FileField, StorageManager
 from sqlalchemy_file.exceptions import (
@@ -362,198 +359,6 @@ def test_of_two_exclusive_coroutines_one_wins(s3_store: S3Store) -> None:
 
     outcomes = asyncio.run(both())
     assert sum(isinstance(outcome, ObjectExistsError) for outcome in outcomes) == 1
-
-
-class _Meeting(io.RawIOBase):
-    """Twelve megabytes of one letter; beyond the first six it waits for the other writers."""
-
-    def __init__(self, letter: bytes, together: threading.Barrier) -> None:
-        super().__init__()
-        self._letter = letter
-        self._together = together
-        self._left = 12 * MEGABYTE
-
-    def read(self, size: int | None = -1, /) -> bytes:
-        if self._left == 6 * MEGABYTE:
-            with suppress(threading.BrokenBarrierError):  # the other one was refused already
-                self._together.wait(3)
-        count = min(size or 0, MEGABYTE, self._left)
-        self._left -= count
-        return self._letter * count
-
-
-@pytest.fixture(params=["memory", "local", "s3"])
-def any_store(request: pytest.FixtureRequest, tmp_path: Path) -> ObstoreStorage:
-    if request.param == "s3":
-        return ObstoreStorage(request.getfixturevalue("s3_store"))
-    return ObstoreStorage(MemoryStore() if request.param == "memory" else LocalStore(tmp_path))
-
-
-@pytest.mark.parametrize("kind", ["threads", "coroutines"])
-def test_of_two_exclusive_writers_of_a_large_object_one_wins(
-    any_store: ObstoreStorage, kind: str
-) -> None:
-    together = threading.Barrier(2)
-    contents = {letter: _Meeting(letter, together) for letter in (b"a", b"b")}
-
-    def write(letter: bytes) -> bytes | None:
-        with suppress(ObjectExistsError):
-            any_store.put("folder/key", contents[letter], PLAIN, exclusive=True)
-            return letter
-        return None
-
-    async def awrite(letter: bytes) -> bytes | None:
-        with suppress(ObjectExistsError):
-            await any_store.aput("folder/key", contents[letter], PLAIN, exclusive=True)
-            return letter
-        return None
-
-    async def both() -> list[bytes | None]:
-        return list(await asyncio.gather(*map(awrite, contents)))
-
-    if kind == "coroutines":
-        outcomes = asyncio.run(both())
-    else:
-        with ThreadPoolExecutor(2) as threads:
-            outcomes = list(threads.map(write, contents))
-    (winner,) = filter(None, outcomes)
-    assert read(any_store, "folder/key") == winner * 12 * MEGABYTE
-    assert keys(any_store) == ["folder/key"]
-
-
-def test_a_large_exclusive_object_keeps_its_attributes(s3_store: S3Store) -> None:
-    attributes = Attributes(content_type="video/mp4", metadata={"a": "b"})
-    storage = ObstoreStorage(s3_store)
-    storage.put("key", io.BytesIO(b"x" * 6 * MEGABYTE), attributes, exclusive=True)
-    kept = storage.stat("key")
-    assert (kept.size, kept.attributes.content_type) == (6 * MEGABYTE, "video/mp4")
-    assert kept.attributes.metadata == {"a": "b"}
-
-
-def test_a_large_exclusive_content_that_fails_leaves_its_key_free(
-    any_store: ObstoreStorage,
-) -> None:
-    def chunks() -> Iterator[bytes]:
-        yield from [b"x" * MEGABYTE] * 8
-        raise ZeroDivisionError
-
-    with pytest.raises(ZeroDivisionError):
-        any_store.put("key", _Chunks(chunks()), PLAIN, exclusive=True)
-    assert keys(any_store) == []
-    large = io.BytesIO(b"x" * 6 * MEGABYTE)
-    assert any_store.put("key", large, PLAIN, exclusive=True).size == 6 * MEGABYTE
-
-
-class _Large(io.BytesIO):
-    """Twelve megabytes; tells at how many of its kind somebody has begun to read."""
-
-    begun: set[int] = set()  # noqa: RUF012  of all instances
-    done: set[int] = set()  # noqa: RUF012
-    most = 0
-    knows_its_size = True
-
-    @classmethod
-    def forget(cls) -> None:
-        cls.begun.clear()
-        cls.done.clear()
-        _Large.most = 0
-
-    def __init__(self) -> None:
-        super().__init__(b"x" * 12 * MEGABYTE)
-        self._read = 0
-
-    def size_left(self) -> int | None:
-        return 12 * MEGABYTE if self.knows_its_size else None
-
-    def read(self, size: int | None = -1, /) -> bytes:
-        chunk = super().read(size)
-        self._read += len(chunk)
-        # A flush looks at the first bytes to tell the type, long before.
-        if self._read > (MEGABYTE // 4 if self.knows_its_size else MEGABYTE):
-            self.begun.add(id(self))
-        _Large.most = max(_Large.most, len(self.begun - self.done))
-        if not chunk:
-            self.done.add(id(self))
-        return chunk
-
-
-class _LargeOfUnknownSize(_Large):
-    knows_its_size = False
-
-
-@pytest.mark.parametrize("content", [_Large, _LargeOfUnknownSize])
-@pytest.mark.parametrize("kind", ["threads", "coroutines"])
-def test_a_few_large_contents_are_read_at_a_time(
-    storage: ObstoreStorage, kind: str, content: type[_Large]
-) -> None:
-    _Large.forget()
-    contents = [content() for _ in range(12)]
-
-    async def in_coroutines(some: list[_Large]) -> None:
-        puts = [storage.aput(f"{id(each)}", each, PLAIN) for each in some]
-        await asyncio.gather(*puts)
-
-    if kind == "coroutines":
-        asyncio.run(in_coroutines(contents[:6]))
-        asyncio.run(in_coroutines(contents[6:]))
-    else:
-        with ThreadPoolExecutor(12) as threads:
-            list(threads.map(lambda each: storage.put(f"{id(each)}", each, PLAIN), contents))
-    assert 1 <= _Large.most <= 4
-    assert [info.size for info in storage.list()] == [12 * MEGABYTE] * 12
-
-
-@pytest.mark.parametrize("kind", ["threads", "coroutines"])
-def test_large_contents_hold_up_no_small_ones(storage: ObstoreStorage, kind: str) -> None:
-    go_on = threading.Event()
-
-    class Waiting(io.RawIOBase):
-        def read(self, size: int | None = -1, /) -> bytes:
-            assert go_on.wait(60)
-            return b""
-
-        def size_left(self) -> int:
-            return 100 * MEGABYTE
-
-    def small() -> None:
-        for number, size in enumerate((5, MEGABYTE // 2, 4 * MEGABYTE)):
-            put(storage, f"small-{number}", b"x" * size)
-        go_on.set()
-
-    async def in_coroutines() -> None:
-        waiting = [
-            asyncio.ensure_future(storage.aput(f"{number}", Waiting(), PLAIN))  # type: ignore[arg-type]
-            for number in range(6)
-        ]
-        await asyncio.sleep(0.2)
-        await storage.aput("small", io.BytesIO(b"x" * 4 * MEGABYTE), PLAIN)
-        go_on.set()
-        await asyncio.gather(*waiting)
-
-    if kind == "coroutines":
-        asyncio.run(asyncio.wait_for(in_coroutines(), 60))
-        return
-    with ThreadPoolExecutor(7) as threads:
-        waiting = [
-            threads.submit(storage.put, f"{number}", Waiting(), PLAIN)  # type: ignore[arg-type]
-            for number in range(6)
-        ]
-        time.sleep(0.2)
-        threads.submit(small).result(60)
-        for future in waiting:
-            future.result(60)
-
-
-def test_a_flush_begins_to_read_a_few_large_files_at_a_time() -> None:
-    _Large.forget()
-    StorageManager.add_storage("default", MemoryStore())
-    engine = create_engine("sqlite://")
-    Base.metadata.create_all(engine)
-    contents = [_Large() for _ in range(12)]
-    with Session(engine) as session:
-        session.add_all([Document(content=File(content=each)) for each in contents])
-        session.commit()
-    assert 1 <= _Large.most <= 4
 
 
 # --- signed addresses
