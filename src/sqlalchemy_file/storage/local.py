@@ -5,8 +5,8 @@ from __future__ import annotations
 import errno
 import os
 import re
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import nullcontext, suppress
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, nullcontext, suppress
 from datetime import UTC, datetime
 from functools import partial
 from io import FileIO
@@ -31,6 +31,7 @@ from sqlalchemy_file.storage.base import (
 from sqlalchemy_file.storage.border import Border, sort_out, translated
 from sqlalchemy_file.storage.drafts import TEMPORARY, drafts_below
 from sqlalchemy_file.storage.files import (
+    begin_sync,
     clone,
     info_of,
     open_object,
@@ -41,9 +42,11 @@ from sqlalchemy_file.storage.files import (
 from sqlalchemy_file.storage.folders import CAN_HOLD, NO_FOLLOW, Folder, Route
 from sqlalchemy_file.storage.listing import Listing
 from sqlalchemy_file.storage.sidecars import SIDECAR, read_sidecar
+from sqlalchemy_file.storage.syncing import Syncing
 from sqlalchemy_file.storage.writing import Writer
 
 _NOTHING_KEPT = Attributes()
+_OPEN_AT_ONCE = 32  # objects while they are synced: a process may not open files without end
 _UNFIT_FOR_WINDOWS = re.compile(r'[<>:"|?*]|[. ](/|$)')
 
 
@@ -82,7 +85,7 @@ class LocalStorage:
             fsync=fsync,
             create=create,
             hold=self._hold,
-            sync=self._sync,
+            syncing=Syncing(self._root, self._sync, self._about_root),
         )
         with Border(self._about_root):
             self._writer.make_root()
@@ -193,23 +196,33 @@ class LocalStorage:
         for folder, group in groupby(sorted(keys, key=_folder_name), key=_folder_name):
             with Border(self._about_root):
                 try:
-                    self._sync_in(folder.split("/") if folder else [], group)
+                    self._sync_in(folder.split("/") if folder else [], list(group))
                 except (FileNotFoundError, NotADirectoryError):
                     if self._root_is_lost():
                         raise
 
-    def _sync_in(self, folders: Sequence[str], keys: Iterable[str]) -> None:
+    def _sync_in(self, folders: Sequence[str], keys: Sequence[str]) -> None:
         with self._route(folders) as route:
-            for key in keys:
-                self._sync_file(route.last, key)
+            for start in range(0, len(keys), _OPEN_AT_ONCE):
+                self._sync_files(route.last, keys[start : start + _OPEN_AT_ONCE])
             route.sync()
 
-    def _sync_file(self, folder: Folder, key: str) -> None:
+    def _sync_files(self, folder: Folder, keys: Sequence[str]) -> None:
+        """Let the system begin to write all of them, and only then wait for each."""
+        with ExitStack() as stack:
+            begun: list[tuple[str, FileIO]] = []
+            for key in keys:
+                with Border(self._about_writing, key):
+                    found = (begin_sync(folder, name) for name in self._names_of(key))
+                    begun += [(key, stack.enter_context(file)) for file in found if file]
+            for key, file in begun:
+                with Border(self._about_writing, key):
+                    os.fsync(file.fileno())
+
+    def _names_of(self, key: str) -> tuple[str, ...]:
+        """Return the names, in their folder, of an object's own file and of what lies beside it."""
         name = key.rpartition("/")[2]
-        with Border(self._about_writing, key):
-            folder.sync_file(name)
-            if self._sidecars:
-                folder.sync_file(f"{name}{SIDECAR}")
+        return (name, f"{name}{SIDECAR}") if self._sidecars else (name,)
 
     # --- reading
 
@@ -249,11 +262,9 @@ class LocalStorage:
 
     def _unlink(self, folder: Folder, keys: Sequence[str], failures: dict[str, Exception]) -> None:
         for key in keys:
-            name = key.rpartition("/")[2]
             try:
-                folder.discard(name)
-                if self._sidecars:
-                    folder.discard(f"{name}{SIDECAR}")
+                for name in self._names_of(key):
+                    folder.discard(name)
             except OSError as error:
                 failures[key] = error
 

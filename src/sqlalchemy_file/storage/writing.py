@@ -16,7 +16,7 @@ from sqlalchemy_file.storage.drafts import Draft, can_be_unnamed
 from sqlalchemy_file.storage.files import refuse_taken
 from sqlalchemy_file.storage.folders import Folder, Route
 from sqlalchemy_file.storage.sidecars import publish_both, sidecar_of
-from sqlalchemy_file.storage.syncing import Sync, is_together, sync_later
+from sqlalchemy_file.storage.syncing import Syncing, is_together, sync_later
 
 T = TypeVar("T")
 
@@ -35,8 +35,8 @@ class Writer:
     fsync: bool
     create: bool
     hold: bool
-    sync: Sync
-    """Does later, by the key, what is left to the end of a batch."""
+    syncing: Syncing
+    """Does later what is left to the end of a batch."""
     _unnamed: bool | None = None
 
     def write(
@@ -54,19 +54,21 @@ class Writer:
                 refuse_taken(route.last, name)
             size = fill(draft)
             waits = self.fsync and self._can_wait(route.last, name, size)
-            self._sync_draft(draft, waits=waits)
+            syncs = self.fsync and not waits
+            if syncs:
+                draft.sync()
             if self.sidecars:
                 with self._sidecar(route, attributes) as sidecar:
-                    if sidecar is not None:
-                        self._sync_draft(sidecar, waits=waits)
+                    if sidecar is not None and syncs:
+                        sidecar.sync()
                     publish = partial(publish_both, exclusive=exclusive)
                     self._insist(route, lambda: publish(route.last, name, draft, sidecar))
             else:
                 self._insist(route, lambda: draft.publish(route.last, name, exclusive=exclusive))
-            if waits:
-                sync_later(self.sync, key)
-            elif self.fsync:
+            if syncs:
                 route.sync()
+            elif waits:
+                sync_later(self.syncing, key, size)
         return size
 
     def make_root(self) -> None:
@@ -113,12 +115,6 @@ class Writer:
         with self._draft(route) as sidecar:
             sidecar.write(kept)
             yield sidecar
-
-    def _sync_draft(self, draft: Draft, *, waits: bool) -> None:
-        if waits:
-            draft.begin_sync()
-        elif self.fsync:
-            draft.sync()
 
     def _insist(self, route: Route, action: Callable[[], T]) -> T:
         """Do something in the last folder, which is made anew whenever somebody removed it."""
