@@ -257,7 +257,8 @@ def test_a_disk_that_fails_as_a_whole_fails_the_block(
 
     storage = LocalStorage(root)
     monkeypatch.setattr(disks, "syncfs", fail)
-    with pytest.raises(StorageError, match="EIO"), synced_together():
+    wanted = r"the disk of '.*root' could not be synced: .*EIO"
+    with pytest.raises(StorageError, match=wanted), synced_together():
         for number in range(40):
             put(storage, f"{number}")
 

@@ -12,7 +12,7 @@ from functools import partial
 from io import FileIO
 from itertools import groupby
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 from sqlalchemy_file.exceptions import (
     DeletionError,
@@ -85,7 +85,7 @@ class LocalStorage:
             fsync=fsync,
             create=create,
             hold=self._hold,
-            syncing=Syncing(self._root, self._sync, self._about_root),
+            syncing=Syncing(self._root, self._sync, self._about_syncing),
         )
         with Border(self._about_root):
             self._writer.make_root()
@@ -289,6 +289,11 @@ class LocalStorage:
             return StorageError(f"there is no folder {self._root!r}: make it, or say create=True")
         return _about_disk(error, key)
 
+    def _about_syncing(self, error: Exception, key: str | None) -> StorageError | None:
+        if not isinstance(error, OSError):
+            return None
+        return StorageError(f"the disk of {self._root!r} could not be synced: {_reason(error)}")
+
     def _about_reading(self, error: Exception, key: str | None) -> StorageError | None:
         if isinstance(error, FileNotFoundError | NotADirectoryError):
             if self._root_is_lost():
@@ -339,5 +344,9 @@ def _about_disk(error: Exception, key: str | None) -> StorageError | None:
         return InvalidKeyError("a part of the key is longer than this file system takes", key=key)
     if error.errno == errno.ELOOP:
         return StorageError("a symbolic link lies there, and is not followed", key=key)
-    code: Any = errno.errorcode.get(error.errno or 0, type(error).__name__)
-    return StorageError(f"{error.strerror or error} ({code})", key=key)
+    return StorageError(_reason(error), key=key)
+
+
+def _reason(error: OSError) -> str:
+    code = errno.errorcode.get(error.errno or 0, type(error).__name__)
+    return f"{error.strerror or error} ({code})"
