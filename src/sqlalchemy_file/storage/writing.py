@@ -6,7 +6,7 @@ import errno
 import os
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
 from typing import TypeVar
@@ -58,11 +58,8 @@ class Writer:
             if syncs:
                 draft.sync()
             if self.sidecars:
-                with self._sidecar(route, attributes) as sidecar:
-                    if sidecar is not None and syncs:
-                        sidecar.sync()
-                    publish = partial(publish_both, exclusive=exclusive)
-                    self._insist(route, lambda: publish(route.last, name, draft, sidecar))
+                kept = sidecar_of(attributes)
+                self._publish_both(route, name, draft, kept, exclusive=exclusive, syncs=syncs)
             else:
                 self._insist(route, lambda: draft.publish(route.last, name, exclusive=exclusive))
             if syncs:
@@ -106,15 +103,16 @@ class Writer:
             self._unnamed = unnamed
         return self._unnamed
 
-    @contextmanager
-    def _sidecar(self, route: Route, attributes: Attributes) -> Iterator[Draft | None]:
-        kept = sidecar_of(attributes)
-        if not kept:
-            yield None
-            return
-        with self._draft(route) as sidecar:
-            sidecar.write(kept)
-            yield sidecar
+    def _publish_both(
+        self, route: Route, name: str, draft: Draft, kept: bytes, *, exclusive: bool, syncs: bool
+    ) -> None:
+        with self._draft(route) if kept else nullcontext() as sidecar:
+            if sidecar is not None:
+                sidecar.write(kept)
+                if syncs:
+                    sidecar.sync()
+            publish = partial(publish_both, exclusive=exclusive)
+            self._insist(route, lambda: publish(route.last, name, draft, sidecar))
 
     def _insist(self, route: Route, action: Callable[[], T]) -> T:
         """Do something in the last folder, which is made anew whenever somebody removed it."""
