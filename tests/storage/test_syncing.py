@@ -249,18 +249,25 @@ def test_each_storage_syncs_its_own_disk(tmp_path: Path, whole: list[str]) -> No
     assert whole.count("file") == 1
 
 
-def test_a_disk_that_fails_as_a_whole_fails_the_block(
-    root: Path, whole: list[str], monkeypatch: pytest.MonkeyPatch
+def test_a_failure_that_may_be_somebody_elses_is_looked_for_in_each_file(
+    root: Path,
+    whole: list[str],
+    broken_disk: Callable[[], None],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     def fail(descriptor: int) -> None:
         raise OSError(errno.EIO, os.strerror(errno.EIO))
 
     storage = LocalStorage(root)
     monkeypatch.setattr(disks, "syncfs", fail)
-    wanted = r"the disk of '.*root' could not be synced: .*EIO"
-    with pytest.raises(StorageError, match=wanted), synced_together():
+    with synced_together():
         for number in range(40):
             put(storage, f"{number}")
+    assert whole.count("file") == 40
+    with pytest.raises(StorageError, match=r"key 'own\d+': .*EIO"), synced_together():
+        for number in range(40):
+            put(storage, f"own{number}")
+        broken_disk()
 
 
 @pytest.mark.skipif(not Path("/proc/mounts").exists(), reason="only Linux has syncfs")

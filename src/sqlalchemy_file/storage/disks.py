@@ -35,15 +35,16 @@ class Disk:
         self._descriptor = os.open(root, os.O_RDONLY | getattr(os, "O_DIRECTORY", 0))
 
     def sync(self, own: int) -> bool:
-        """Have all of it on disk; return False where that is not safe, or would take long.
+        """Have all of it on disk; return False where that is not safe, would take long or fails.
 
-        ``own`` is how many bytes the batch has written. Raises `OSError` if something, anybody's,
-        could not be written.
+        ``own`` is how many bytes the batch has written. What fails may be anybody's: whether it
+        is one's own, ``fsync`` of each file tells.
         """
-        if not (self._is_root() and can_sync(self._descriptor) and waiting() - own <= _LITTLE):
-            return False
-        syncfs(self._descriptor)
-        return True
+        if self._is_root() and can_sync(self._descriptor) and waiting() - own <= _LITTLE:
+            with suppress(OSError):
+                syncfs(self._descriptor)
+                return True
+        return False
 
     def close(self) -> None:
         os.close(self._descriptor)

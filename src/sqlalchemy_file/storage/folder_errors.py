@@ -32,11 +32,6 @@ class FolderErrors:
             return StorageError(f"there is no folder {self._root!r}: make it, or say create=True")
         return _disk(error, key)
 
-    def syncing(self, error: Exception, key: str | None) -> StorageError | None:
-        if not isinstance(error, OSError):
-            return None
-        return StorageError(f"the disk of {self._root!r} could not be synced: {_reason(error)}")
-
     def reading(self, error: Exception, key: str | None) -> StorageError | None:
         if isinstance(error, FileNotFoundError | NotADirectoryError):
             return self.root(error, key) if self.root_is_lost() else ObjectNotFoundError(key=key)
@@ -63,9 +58,5 @@ def _disk(error: Exception, key: str | None) -> StorageError | None:
         return InvalidKeyError("a part of the key is longer than this file system takes", key=key)
     if error.errno == errno.ELOOP:
         return StorageError("a symbolic link lies there, and is not followed", key=key)
-    return StorageError(_reason(error), key=key)
-
-
-def _reason(error: OSError) -> str:
     code = errno.errorcode.get(error.errno or 0, type(error).__name__)
-    return f"{error.strerror or error} ({code})"
+    return StorageError(f"{error.strerror or error} ({code})", key=key)

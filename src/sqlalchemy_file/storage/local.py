@@ -82,7 +82,7 @@ class LocalStorage:
             fsync=fsync,
             create=create,
             hold=self._hold,
-            syncing=Syncing(self._root, self._sync, self._errors.syncing),
+            syncing=Syncing(self._root, self._sync),
         )
         with Border(self._errors.root):
             self._writer.make_root()

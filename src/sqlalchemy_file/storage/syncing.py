@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TypeVar
 
-from sqlalchemy_file.storage.border import Border, Translation
 from sqlalchemy_file.storage.disks import Disk
 from sqlalchemy_file.transfer import Operation, carry_out, results
 
@@ -32,8 +31,6 @@ class Syncing:
     root: str
     sync: Callable[[Sequence[str]], None]
     """Has the objects of some keys on disk, with their names."""
-    translation: Translation
-    """Makes ours of the errors of a whole disk."""
 
 
 class _Left:
@@ -50,8 +47,7 @@ class _Left:
         self._size += size
 
     def sync_disk(self) -> bool:
-        with Border(self._syncing.translation):
-            return len(self._keys) >= _MANY and self.disk.sync(self._size)
+        return len(self._keys) >= _MANY and self.disk.sync(self._size)
 
     def parts(self) -> Iterator[Operation[None]]:
         for start in range(min(_AT_ONCE, len(self._keys))):
