@@ -11,6 +11,7 @@ import ctypes
 import os
 import platform
 import re
+import sys
 from contextlib import suppress
 from pathlib import Path
 
@@ -31,7 +32,7 @@ class Disk:
 
     def __init__(self, root: str) -> None:
         self._root = root
-        # Opened before there is anything to sync: what fails from now on is reported by it.
+        # Opened at the first file: of what fails from then on, syncing it tells.
         self._descriptor = os.open(root, os.O_RDONLY | getattr(os, "O_DIRECTORY", 0))
 
     def sync(self, own: int) -> bool:
@@ -41,7 +42,7 @@ class Disk:
         is one's own, ``fsync`` of each file tells.
         """
         if self._is_root() and can_sync(self._descriptor) and waiting() - own <= _LITTLE:
-            with suppress(OSError):
+            with suppress(OSError, AttributeError):  # AttributeError: a C library without it
                 syncfs(self._descriptor)
                 return True
         return False
@@ -70,9 +71,13 @@ def syncfs(descriptor: int) -> None:
 
 
 def waiting() -> int:
-    """Return how many bytes wait to be written to disks, all of them, whoever wrote them."""
-    counts = (line.split() for line in _lines("/proc/meminfo"))
-    return sum(int(count[1]) * 1024 for count in counts if count[0] in ("Dirty:", "Writeback:"))
+    """Return how many bytes wait to be written to disks, all of them, whoever wrote them.
+
+    Where that is not told, they may be any number.
+    """
+    facts = (line.split() for line in _lines("/proc/meminfo"))
+    counts = [int(fact[1]) * 1024 for fact in facts if fact[0] in ("Dirty:", "Writeback:")]
+    return sum(counts) if counts else sys.maxsize
 
 
 def _kernel() -> tuple[int, ...]:
