@@ -1,8 +1,7 @@
 """A few jobs at a time, taken one by one, so that no more of a large content is read than is sent.
 
-Whoever reads the content does its share of the work; helpers do the rest. Batches are not made of
-this: the batch that a job belongs to may be a worker of `transfer` itself, which must not wait for
-another worker.
+Whoever reads the content does its share of the work, helpers do the rest. They are not the workers
+of `transfer`, since the caller may be one, and workers that wait for workers may wait for ever.
 """
 
 from __future__ import annotations
@@ -10,8 +9,9 @@ from __future__ import annotations
 import os
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, wait
+from contextlib import contextmanager
 from contextvars import copy_context
 from typing import Generic, TypeVar
 
@@ -20,14 +20,14 @@ from sqlalchemy_file.transfer import get_limit
 T = TypeVar("T")
 
 WINDOW = 4
-"""How many jobs of one caller are under way at the same time, unless a limit is set."""
+"""How many jobs are under way at the same time, unless a lower limit is set; callers share them."""
 
 
 class Helpers(Generic[T]):
-    """Threads that work beside their callers: one fewer than `WINDOW`, for all callers together."""
+    """Threads that work beside their callers where these are few: many are parallel enough."""
 
     def __init__(self) -> None:
-        self._crew: _Crew[T] | None = None
+        self._crew: _Crew[T] = _Crew()
 
     def results(self, jobs: Iterable[Callable[[], T]]) -> list[T]:
         """Return what the jobs return, in their order; each is taken when there is room for it.
@@ -37,32 +37,22 @@ class Helpers(Generic[T]):
         """
         under_way: deque[Future[T]] = deque()
         done: list[T] = []
-        try:
-            for job in jobs:
-                under_way.append(self._begun(job, under_way))
-                del job  # with all that it holds, before the next one is made
-                _refuse_failed(under_way)
-                while under_way and under_way[0].done():
-                    done.append(under_way.popleft().result())
-            return done + [each.result() for each in under_way]
-        finally:
-            wait(under_way)
-
-    def _begun(self, job: Callable[[], T], under_way: Iterable[Future[T]]) -> Future[T]:
-        busy = sum(not each.done() for each in under_way)
-        if busy < min(WINDOW, get_limit() or WINDOW) - 1:
-            begun = self._crew_here().begin(job)
-            if begun is not None:
-                return begun
-        ended: Future[T] = Future()
-        ended.set_result(job())
-        return ended
+        with self._crew_here().joined() as crew:
+            try:
+                for job in jobs:
+                    under_way.append(crew.begin(job, under_way))
+                    del job  # with all that it holds, before the next one is made
+                    _refuse_failed(under_way)
+                    while under_way and under_way[0].done():
+                        done.append(under_way.popleft().result())
+                return done + [each.result() for each in under_way]
+            finally:
+                wait(under_way)
 
     def _crew_here(self) -> _Crew[T]:
-        crew = self._crew
-        if crew is None or crew.process != os.getpid():
-            crew = self._crew = _Crew()
-        return crew
+        if self._crew.process != os.getpid():
+            self._crew = _Crew()
+        return self._crew
 
 
 class _Crew(Generic[T]):
@@ -70,24 +60,32 @@ class _Crew(Generic[T]):
 
     def __init__(self) -> None:
         self.process = os.getpid()
-        self._idle = threading.Semaphore(WINDOW - 1)
         self._threads = ThreadPoolExecutor(WINDOW - 1, "sqlalchemy-file-part")
+        self._callers = 0
+        self._lock = threading.Lock()
 
-    def begin(self, job: Callable[[], T]) -> Future[T] | None:
-        """Let an idle thread do it; return None where all are busy."""
-        if not self._idle.acquire(blocking=False):
-            return None
+    @contextmanager
+    def joined(self) -> Iterator[_Crew[T]]:
+        """Count the caller among those that share the helpers."""
+        with self._lock:
+            self._callers += 1
         try:
-            return self._threads.submit(copy_context().run, self._do, job)
-        except RuntimeError:  # the interpreter is about to end: no thread begins anything more
-            self._idle.release()
-            return None
-
-    def _do(self, job: Callable[[], T]) -> T:
-        try:
-            return job()
+            yield self
         finally:
-            self._idle.release()
+            with self._lock:
+                self._callers -= 1
+
+    def begin(self, job: Callable[[], T], under_way: Iterable[Future[T]]) -> Future[T]:
+        """Let a helper do it, or do it here where the caller's others keep as many as it may."""
+        busy = sum(not each.done() for each in under_way)
+        if busy < min(WINDOW, get_limit() or WINDOW) // self._callers - 1:
+            try:
+                return self._threads.submit(copy_context().run, job)
+            except RuntimeError:
+                pass  # the interpreter is about to end: no thread begins anything more
+        ended: Future[T] = Future()
+        ended.set_result(job())
+        return ended
 
 
 def _refuse_failed(under_way: Iterable[Future[T]]) -> None:
