@@ -1,7 +1,7 @@
 """A few jobs at a time, taken one by one, so that no more of a large content is read than is sent.
 
-Whoever reads the content does its share of the work, helpers do the rest. They are not the workers
-of `transfer`, since the caller may be one, and workers that wait for workers may wait for ever.
+They are not done by the workers of `transfer`, since the caller may be one of these, and workers
+that wait for workers may wait for ever.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import os
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from contextvars import copy_context
 from typing import Generic, TypeVar
@@ -24,7 +24,7 @@ WINDOW = 4
 
 
 class Helpers(Generic[T]):
-    """Threads that work beside their callers where these are few: many are parallel enough."""
+    """Threads that work for their callers where these are few: many are parallel enough."""
 
     def __init__(self) -> None:
         self._crew: _Crew[T] = _Crew()
@@ -40,9 +40,9 @@ class Helpers(Generic[T]):
         with self._crew_here().joined() as crew:
             try:
                 for job in jobs:
-                    under_way.append(crew.begin(job, under_way))
+                    under_way.append(crew.begin(job))
                     del job  # with all that it holds, before the next one is made
-                    _refuse_failed(under_way)
+                    _make_room(under_way, crew.share)
                     while under_way and under_way[0].done():
                         done.append(under_way.popleft().result())
                 return done + [each.result() for each in under_way]
@@ -60,7 +60,7 @@ class _Crew(Generic[T]):
 
     def __init__(self) -> None:
         self.process = os.getpid()
-        self._threads = ThreadPoolExecutor(WINDOW - 1, "sqlalchemy-file-part")
+        self._threads = ThreadPoolExecutor(WINDOW, "sqlalchemy-file-part")
         self._callers = 0
         self._lock = threading.Lock()
 
@@ -75,10 +75,14 @@ class _Crew(Generic[T]):
             with self._lock:
                 self._callers -= 1
 
-    def begin(self, job: Callable[[], T], under_way: Iterable[Future[T]]) -> Future[T]:
-        """Let a helper do it, or do it here where the caller's others keep as many as it may."""
-        busy = sum(not each.done() for each in under_way)
-        if busy < min(WINDOW, get_limit() or WINDOW) // self._callers - 1:
+    @property
+    def share(self) -> int:
+        """How many jobs each caller may have under way now."""
+        return max(min(WINDOW, get_limit() or WINDOW) // self._callers, 1)
+
+    def begin(self, job: Callable[[], T]) -> Future[T]:
+        """Hand a job to a helper, or do it here where there can be no other beside it."""
+        if self.share > 1:
             try:
                 return self._threads.submit(copy_context().run, job)
             except RuntimeError:
@@ -88,7 +92,13 @@ class _Crew(Generic[T]):
         return ended
 
 
-def _refuse_failed(under_way: Iterable[Future[T]]) -> None:
-    for each in under_way:
-        if each.done():
-            each.result()
+def _make_room(under_way: Iterable[Future[T]], share: int) -> None:
+    """Wait until one more may begin; raise what one of them failed with."""
+    while True:
+        for each in under_way:
+            if each.done():
+                each.result()
+        busy = [each for each in under_way if not each.done()]
+        if len(busy) < share:
+            return
+        wait(busy, return_when=FIRST_COMPLETED)
