@@ -7,6 +7,7 @@ import os
 import re
 import threading
 import time
+import tracemalloc
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
@@ -226,6 +227,18 @@ def test_what_goes_out_in_parts_comes_back_whole(storage: LibcloudStorage) -> No
     content = os.urandom(17 * MEGABYTE)
     assert put(storage, "key", content).size == len(content)
     assert read(storage, "key") == content
+
+
+def test_no_thread_keeps_what_it_sent(storage: LibcloudStorage) -> None:
+    put(storage, "warm")
+    tracemalloc.start()
+    try:
+        put(storage, "in one", bytes(4 * MEGABYTE))
+        put(storage, "in parts", bytes(17 * MEGABYTE))
+        kept, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert kept < 2 * MEGABYTE
 
 
 def test_workers_of_one_flush_send_parts_too(storage: LibcloudStorage) -> None:
