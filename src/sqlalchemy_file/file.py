@@ -6,6 +6,7 @@ import warnings
 from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from datetime import UTC, datetime
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Self, TypeVar
 
@@ -47,6 +48,7 @@ class File(BaseFile):
     _folder: str = ""
     _is_decoded_later: bool = False
     _decoded_for: str | None = None
+    _copies: dict[Any, Any] | None = None
 
     def __init__(
         self,
@@ -168,6 +170,14 @@ class File(BaseFile):
         """The attribute that a picture which cannot be decoded is wrong for, if one was named."""
         return self._decoded_for
 
+    @property
+    def scaled_copies(self) -> dict[Any, Any]:
+        """What the processors at work want to have made of a picture, with what was made of it.
+
+        They make all of it at once. Outside of `apply_processors` nobody else wants anything.
+        """
+        return {} if self._copies is None else self._copies
+
     def apply_validators(self, validators: Sequence[Validator], key: str = "") -> None:
         """Let each validator look at the file, in order; the first refusal is raised."""
         for validator in validators:
@@ -217,8 +227,13 @@ class File(BaseFile):
         self, processors: Sequence[Processor], upload_storage: str | None = None
     ) -> None:
         """Let each processor derive its objects, in order."""
-        for processor in processors:
-            processor.process(self, upload_storage or self.get("upload_storage"))
+        wanted = (getattr(each, "scaled_copies", ()) for each in processors)
+        self._copies = dict.fromkeys(chain.from_iterable(wanted))
+        try:
+            for processor in processors:
+                processor.process(self, upload_storage or self.get("upload_storage"))
+        finally:
+            self._copies = None
 
     def finish_saving(self) -> None:
         """Close the record to change."""
