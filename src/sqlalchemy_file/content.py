@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, Protocol, cast
 
 from sqlalchemy_file.exceptions import ContentSpentError
+from sqlalchemy_file.hashing import LARGE, Hash, HashBehind
 from sqlalchemy_file.storage.chunks import size_left
 
 SPOOL_SIZE = 1024 * 1024
@@ -204,7 +205,7 @@ class Measured(io.RawIOBase):
     def __init__(self, stream: BinaryIO) -> None:
         super().__init__()
         self._stream = stream
-        self._hash = hashlib.sha256()
+        self._hash: Hash = hashlib.sha256()
         self.size: int = 0
         self.error: BaseException | None = None
         """What the stream itself raised, so that it is not taken for a fault of the storage."""
@@ -228,6 +229,8 @@ class Measured(io.RawIOBase):
             raise
         self._hash.update(chunk)
         self.size += len(chunk)
+        if self.size >= LARGE and not isinstance(self._hash, HashBehind):
+            self._hash = HashBehind(self._hash)
         return chunk
 
     def readall(self) -> bytes:

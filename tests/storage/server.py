@@ -25,8 +25,8 @@ class Request:
     path: str
     headers: dict[str, str]
     body: bytes
-    connection: int = 0
-    """The client's port: of the same connection the same."""
+    connection: int
+    """The port that the client sent it from: the same for all requests of one connection."""
 
     @property
     def is_part(self) -> bool:
