@@ -13,6 +13,7 @@ import threading
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
+from contextlib import suppress
 from contextvars import copy_context
 from dataclasses import dataclass
 from functools import cache
@@ -104,8 +105,9 @@ def carry_out(
 ) -> list[Outcome[T]]:
     """Carry out operations at the same time, and return how each ended, in their order.
 
-    Without ``go_on``, nothing more is begun once one has failed. Cancellation is raised after
-    all that were begun have ended; with ``go_on`` the batch is finished first.
+    Without ``go_on``, nothing more is begun once one has failed. Cancellation reaches every
+    coroutine under way, and is raised after all that were begun have ended: what a thread does
+    cannot be cancelled. With ``go_on`` the batch is finished first.
     """
     batch = _Batch(operations, go_on=go_on)
     limit = min(limit, _limits.operations or limit)
@@ -137,11 +139,25 @@ def results(outcomes: Sequence[Outcome[T]]) -> list[T]:
 
 async def in_thread(function: Callable[[], T]) -> T:
     """Run a function in a worker thread, and wait for its end even when cancelled."""
-    future = asyncio.get_running_loop().run_in_executor(_threads(), _in_worker(function))
+    job = _threads().submit(_in_worker(function))
+    return await to_the_end(asyncio.wrap_future(job), stop=job.cancel)
+
+
+async def to_the_end(future: asyncio.Future[T], stop: Callable[[], object] | None = None) -> T:
+    """Await a future, and its end even when cancelled, however often.
+
+    ``stop`` is called then, to bring the end about: what it does must not leave work running.
+    """
     try:
         return await asyncio.shield(future)
     except asyncio.CancelledError:
-        await asyncio.wait([future])
+        if stop is not None:
+            stop()
+        while not future.done():
+            with suppress(asyncio.CancelledError):  # once more: the first is raised below
+                await asyncio.wait([future])
+        if not future.cancelled():
+            future.exception()  # looked at, else asyncio complains
         raise
 
 
@@ -197,9 +213,12 @@ async def _run_awaited(batch: _Batch[Any], limit: int) -> None:
     while workers:
         try:
             _, workers = await asyncio.wait(workers)
-        except asyncio.CancelledError as error:  # threads can't be cancelled: wait for them
+        except asyncio.CancelledError as error:
+            if cancelled is None and not batch.go_on:
+                batch.stopped = True
+                for worker in workers:
+                    worker.cancel()  # once only: what it then takes back must not be cut off
             cancelled = error
-            batch.stopped = batch.stopped or not batch.go_on
     if cancelled is not None and batch.go_on:
         _cancel_again()
     elif cancelled is not None:

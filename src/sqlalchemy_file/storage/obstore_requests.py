@@ -117,6 +117,8 @@ class Request:
     arguments: Sequence[Any]
     options: Mapping[str, Any] = field(default_factory=dict)
     source: Source | None = None
+    undo: Request | None = None
+    """What takes it back when it was cancelled, and had succeeded all the same."""
 
     @property
     def changes(self) -> bool:
@@ -144,20 +146,22 @@ def putting(
     keeps_attributes: bool,
 ) -> Steps[ObjectInfo]:
     options: dict[str, Any] = {}
+    # Only what is exclusive is known to be nobody else's.
+    undo = Request("delete", ([key],)) if exclusive else None
     if keeps_attributes:
         options["attributes"] = _sent(attributes, key)
     begun = yield Reading(lambda: _beginning(content, border))
     if len(begun) < 2:
         data = b"".join(begun)
         mode = "create" if exclusive else "overwrite"
-        answer = yield Request("put", (key, data), {**options, "mode": mode})
+        answer = yield Request("put", (key, data), {**options, "mode": mode}, undo=undo)
         size = len(data)
     else:
         if exclusive:
             yield from _refuse_taken(key)
         source = Source(begun, content, border)
         del begun  # each chunk is let go once it is sent
-        answer = yield Request("put", (key,), {**options, **_IN_PARTS}, source)
+        answer = yield Request("put", (key,), {**options, **_IN_PARTS}, source, undo)
         size = source.size
     kept = attributes if keeps_attributes else Attributes()
     return ObjectInfo(key=key, size=size, etag=_etag(answer["e_tag"]), attributes=kept)
