@@ -233,6 +233,24 @@ def test_cancelled_in_the_middle_of_the_deletions_after_a_commit_they_are_finish
     assert play(url, storage, story) == [b"new"]
 
 
+def test_a_timeout_that_comes_during_the_deletions_does_not_strike_after_its_block(
+    url: str, storage: FlakyStorage
+) -> None:
+    """The commit has succeeded; whatever the task does later is none of that timeout's business."""
+
+    async def story(session: AsyncSession) -> None:
+        storage.before("delete", lambda: time.sleep(0.2))
+        (await session.get_one(Paper, 1)).body = File(b"new")
+        async with asyncio.timeout(0.1):
+            await session.commit()
+        for _ in range(3):
+            await asyncio.sleep(0.01)
+        session.add(Paper(id=2, body=File(b"later")))
+        await session.commit()
+
+    assert play(url, storage, story) == [b"later", b"new", b"page"]
+
+
 @pytest.mark.parametrize("url", ["asyncpg"], indirect=True)  # aiosqlite leaves its lock behind
 def test_cancelled_in_a_statement_nothing_of_the_transaction_stays(
     url: str, storage: FlakyStorage

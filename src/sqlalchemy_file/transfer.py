@@ -229,6 +229,13 @@ def _cancel_again() -> None:
     """Let the cancellation strike at the next await, where it hurts nothing that is finished."""
     task = asyncio.current_task()
     if task is not None:
+        asyncio.get_running_loop().call_soon(_strike, task)
+
+
+def _strike(task: asyncio.Task[Any]) -> None:
+    # By now `asyncio.timeout` may have taken it back, whose block ended with the batch; cancelled
+    # at once, the task would learn of it behind that block, where nobody expects it.
+    if not task.done() and task.cancelling():
         task.uncancel()
         task.cancel()
 
