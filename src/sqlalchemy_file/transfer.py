@@ -196,7 +196,19 @@ def _run_in_threads(batch: _Batch[Any], limit: int) -> None:
         _work_alone(batch)
     finally:
         batch.stopped = batch.stopped or not batch.go_on
-        wait([future for future in futures if not future.cancel()])
+        _wait_for([future for future in futures if not future.cancel()])
+
+
+def _wait_for(futures: Sequence[Future[Any]]) -> None:
+    """Wait for threads, and for their end even when interrupted, however often."""
+    interrupted: BaseException | None = None
+    while not all(future.done() for future in futures):
+        try:
+            wait(futures)
+        except BaseException as error:  # noqa: BLE001 (Ctrl-C: raised below)
+            interrupted = error
+    if interrupted is not None:
+        raise interrupted
 
 
 def _work_alone(batch: _Batch[Any]) -> None:
