@@ -124,6 +124,41 @@ def test_cancelled_before_the_storage_has_answered_a_chosen_key_stays_free(
     assert read(StorageManager.storage(), "chosen/a") == b"again"
 
 
+class InAThread(SlowToAnswer):
+    """The same by a future, which is no task, as obstore's own requests are."""
+
+    def put_async(self, *arguments: Any, **options: Any) -> Any:
+        loop = asyncio.get_running_loop()
+
+        def put() -> Any:
+            answer = self.put(*arguments, **options)
+            loop.call_soon_threadsafe(self.begun.set)
+            time.sleep(0.1)
+            return answer
+
+        return loop.run_in_executor(None, put)
+
+
+def test_when_all_tasks_are_cancelled_chosen_keys_stay_free(tmp_path: Path) -> None:
+    """As at the end of `asyncio.run`, say."""
+    store = InAThread()
+    StorageManager.add_storage("main", store)
+
+    async def story(session: AsyncSession) -> None:
+        store.begun = asyncio.Event()
+        session.add_all([Film(chosen=File(b"x", filename=name)) for name in "abcdef"])
+        task = asyncio.ensure_future(session.commit())
+        await store.begun.wait()
+        for each in asyncio.all_tasks() - {asyncio.current_task()}:
+            each.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert keys(StorageManager.storage()) == []
+        await session.rollback()
+
+    play(tmp_path, story)
+
+
 def test_cancelled_a_flush_leaves_alone_what_is_stored_under_its_chosen_key(tmp_path: Path) -> None:
     store = SlowToAnswer()
     StorageManager.add_storage("main", store)
