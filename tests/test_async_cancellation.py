@@ -6,7 +6,7 @@ import asyncio
 import io
 import threading
 import time
-from collections.abc import AsyncIterator, Awaitable
+from collections.abc import AsyncIterator, Awaitable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -135,6 +135,26 @@ def test_a_timeout_does_not_wait_for_a_source_that_sends_nothing_more(
         await session.rollback()
 
     assert play(url, used, story) == [b"old", b"page"]
+
+
+def test_a_timeout_ends_an_endless_stream_at_its_next_chunk(
+    url: str, storage: FlakyStorage
+) -> None:
+    def endless() -> Iterator[bytes]:
+        while True:
+            time.sleep(0.01)
+            yield b"x"
+
+    async def story(session: AsyncSession) -> None:
+        session.add_all([Paper(id=2, body=File(endless())), Paper(id=3, body=File(b"x"))])
+        began = time.monotonic()
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.1):
+                await session.commit()
+        assert time.monotonic() - began < 1
+        await session.rollback()
+
+    assert play(url, storage, story) == [b"old", b"page"]
 
 
 def add_native() -> Any:

@@ -23,6 +23,7 @@ from sqlalchemy_file.storage.chunks import (
     closing_on_error,
     new_spool,
 )
+from sqlalchemy_file.transfer import heed_cancellation
 
 
 class Content(Protocol):
@@ -161,6 +162,7 @@ class StreamContent:
         chunks, self._chunks = self._chunks, None
         with closing_on_error(new_spool()) as spool:
             for chunk in chunks():
+                heed_cancellation()
                 spool.write(binary(chunk))
         return spool
 

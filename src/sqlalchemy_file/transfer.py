@@ -138,9 +138,25 @@ def results(outcomes: Sequence[Outcome[T]]) -> list[T]:
 
 
 async def in_thread(function: Callable[[], T]) -> T:
-    """Run a function in a worker thread, and wait for its end even when cancelled."""
-    job = _threads().submit(_in_worker(function))
-    return await to_the_end(asyncio.wrap_future(job), stop=job.cancel)
+    """Run a function in a worker thread, and wait for its end even when cancelled.
+
+    The function can learn of that by `heed_cancellation`, and end sooner.
+    """
+    cancelled = threading.Event()
+    job = _threads().submit(_in_worker(function, cancelled))
+
+    def stop() -> None:
+        cancelled.set()
+        job.cancel()  # if it was not begun
+
+    return await to_the_end(asyncio.wrap_future(job), stop)
+
+
+def heed_cancellation() -> None:
+    """Raise `CancelledError` in a worker thread if whoever waits for it was cancelled."""
+    cancelled: threading.Event | None = getattr(_here, "cancelled", None)
+    if cancelled is not None and cancelled.is_set():
+        raise asyncio.CancelledError
 
 
 async def to_the_end(future: asyncio.Future[T], stop: Callable[[], object] | None = None) -> T:
@@ -252,12 +268,15 @@ def _strike(task: asyncio.Task[Any]) -> None:
         task.cancel()
 
 
-def _in_worker(function: Callable[[], T]) -> Callable[[], T]:
+def _in_worker(
+    function: Callable[[], T], cancelled: threading.Event | None = None
+) -> Callable[[], T]:
     """Return the function as a worker is to call it: it sees the caller's context variables."""
     context = copy_context()
 
     def work() -> T:
         _here.is_worker = True
+        _here.cancelled = cancelled
         return context.run(function)
 
     return work
