@@ -313,6 +313,8 @@ def _memory() -> list[Case]:
         "libcloud_local": ("libcloud", ""),
         "obstore": ("obstore", "s3"),
         "libcloud_s3": ("libcloud-s3", "s3"),
+        "fsspec_local": ("fsspec", ""),
+        "fsspec_s3": ("fsspec-s3", "s3"),
     }
     ways = {"save_large": "saved", "read_large": "read"}
     return [

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from statistics import median
 from typing import Any, Self
@@ -35,6 +36,8 @@ class Outcome:
     files: dict[str, int]
     rounds: dict[str, list[Measured]] = field(default_factory=dict)
     void: int = 0
+    day: str = ""
+    """When it was measured."""
 
     def typical(self, contender: str, measure: str) -> float:
         """Return the median of a measure; seconds are for each file."""
@@ -129,7 +132,8 @@ def measure(
             contenders[name] = stack.enter_context(Contender(entry.module, python_of(entry.module)))
             contenders[name].ask(do="prepare", work=case.work, setting=setting)
             contenders[name].ask(do="round", number=0)
-        outcome = Outcome(case.name, files, {name: [] for name in contenders})
+        today = f"{datetime.now(UTC):%Y-%m-%d}"
+        outcome = Outcome(case.name, files, {name: [] for name in contenders}, day=today)
         _take_turns(outcome, contenders, rounds, repeats=case.repeats)
     return outcome
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from benchmarks.cases import ALL, CASES, AtMost, Case, Faster
 from benchmarks.measuring import Outcome
@@ -46,7 +46,7 @@ def page_with(
     _, end, after = rest.partition(END)
     if not (begin and end):
         raise ValueError(f"the page is to have a line {BEGIN!r} and below it a line {END!r}")
-    parts = [_on(machine), _of(versions)]
+    parts = [_on(machine, {outcome.day for outcome in outcomes.values()}), _of(versions)]
     for group, heading in HEADINGS.items():
         cases = [case for case in CASES if case.group == group and case.name in outcomes]
         if cases:
@@ -54,8 +54,9 @@ def page_with(
     return "".join([before, begin, "\n\n", "\n\n".join(parts), "\n\n", end, after])
 
 
-def _on(machine: Mapping[str, str]) -> str:
-    return "Measured on: " + "; ".join(f"{name} {value}" for name, value in machine.items()) + "."
+def _on(machine: Mapping[str, str], days: Iterable[str]) -> str:
+    facts = [f"{name} {value}" for name, value in machine.items()]
+    return f"Measured on {' and '.join(sorted(days))}, on: {'; '.join(facts)}."
 
 
 def _of(versions: Mapping[str, Mapping[str, str]]) -> str:

@@ -198,7 +198,7 @@ def test_a_timeout_stops_a_large_upload_to_a_native_storage_in_its_middle(
         with pytest.raises(TimeoutError):
             async with asyncio.timeout(0.4):
                 await session.commit()
-        assert time.monotonic() - began < 1
+        assert time.monotonic() - began < 1.3  # and 2.1 read to its end
         assert 5_000_000 < (position := content.position) < 60_000_000
         await asyncio.sleep(0.1)
         assert content.position == position  # nobody reads on

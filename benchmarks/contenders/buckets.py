@@ -1,4 +1,4 @@
-"""A bucket of the benchmark's S3 server, through libcloud and through obstore."""
+"""A bucket of the benchmark's S3 server, through libcloud, obstore and fsspec."""
 
 from __future__ import annotations
 
@@ -26,3 +26,15 @@ def bucket_of_obstore(s3: dict[str, Any]) -> Any:
         region="us-east-1",
         client_options={"allow_http": True},
     )
+
+
+def filesystem_of_fsspec(s3: dict[str, Any]) -> Any:
+    from s3fs import S3FileSystem
+
+    filesystem = S3FileSystem(
+        key=s3["access_key"],
+        secret=s3["secret_key"],
+        endpoint_url=f"http://{s3['host']}:{s3['port']}",
+    )
+    filesystem.ls(s3["bucket"])  # loads its description of S3, which takes 12 MB
+    return filesystem

@@ -10,11 +10,16 @@ from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession, create_async_engine
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 
-from benchmarks.contenders.buckets import bucket_of_libcloud, bucket_of_obstore
+from benchmarks.contenders.buckets import (
+    bucket_of_libcloud,
+    bucket_of_obstore,
+    filesystem_of_fsspec,
+)
 from benchmarks.kit import Round, Setting, Work, engine_at, multiply
 from sqlalchemy_file import File, FileField, ImageField, StorageManager
 from sqlalchemy_file.ledger import Ledger
 from sqlalchemy_file.processors import Variant, Variants
+from sqlalchemy_file.storage.adapters import adapt
 from sqlalchemy_file.storage.local import LocalStorage
 
 PACKAGES = ("sqlalchemy-file", "apache-libcloud", "obstore", "Pillow")
@@ -78,6 +83,12 @@ def _storage(kind: str, folder: Path, s3: Any) -> Any:
         return bucket_of_obstore(s3)
     if kind == "libcloud-s3":
         return bucket_of_libcloud(s3)
+    if kind == "fsspec":
+        from fsspec.implementations.local import LocalFileSystem
+
+        return adapt(LocalFileSystem(), root=str(folder))
+    if kind == "fsspec-s3":
+        return adapt(filesystem_of_fsspec(s3), root=s3["bucket"])
     if kind == "libcloud":
         from libcloud.storage.drivers.local import LocalStorageDriver
 

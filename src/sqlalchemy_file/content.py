@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, Protocol, cast
 
 from sqlalchemy_file.exceptions import ContentSpentError
+from sqlalchemy_file.hashing import LARGE, Hash, HashBehind
 from sqlalchemy_file.storage.base import CHUNK_SIZE
 from sqlalchemy_file.storage.chunks import (
     aspooled,
@@ -213,7 +214,7 @@ class Measured(io.RawIOBase):
     def __init__(self, stream: BinaryIO) -> None:
         super().__init__()
         self._stream = stream
-        self._hash = hashlib.sha256()
+        self._hash: Hash = hashlib.sha256()
         self.size: int = 0
         self.error: BaseException | None = None
         """What the stream itself raised, so that it is not taken for a fault of the storage."""
@@ -233,6 +234,8 @@ class Measured(io.RawIOBase):
             raise
         self._hash.update(chunk)
         self.size += len(chunk)
+        if self.size >= LARGE and not isinstance(self._hash, HashBehind):
+            self._hash = HashBehind(self._hash)
         return chunk
 
     def readall(self) -> bytes:

@@ -6,6 +6,7 @@ import warnings
 from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from datetime import UTC, datetime
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Self, TypeVar
 
@@ -49,6 +50,7 @@ class File(BaseFile):
     _folder: str = ""
     _is_decoded_later: bool = False
     _decoded_for: str | None = None
+    _copies: dict[Any, Any] | None = None
 
     def __init__(
         self,
@@ -139,9 +141,10 @@ class File(BaseFile):
     ) -> None:
         """Take a field's options for the storage, where this file has none of its own."""
         self._note_undo()
-        for name, default in (("extra", extra), ("headers", headers)):
-            if default is not None and self.get(name) is None:
-                self[name] = dict(default)
+        if extra is not None and self.get("extra") is None:
+            self["extra"] = dict(extra)
+        if headers is not None and self.get("headers") is None:
+            self["headers"] = dict(headers)
 
     @property
     def needs_fetching(self) -> bool:
@@ -178,6 +181,14 @@ class File(BaseFile):
         """The attribute that a picture which cannot be decoded is wrong for, if one was named."""
         return self._decoded_for
 
+    @property
+    def scaled_copies(self) -> dict[Any, Any]:
+        """What the processors at work want to have made of a picture, with what was made of it.
+
+        They make all of it at once. Outside of `apply_processors` nobody else wants anything.
+        """
+        return {} if self._copies is None else self._copies
+
     def apply_validators(self, validators: Sequence[Validator], key: str = "") -> None:
         """Let each validator look at the file, in order; the first refusal is raised."""
         for validator in validators:
@@ -195,12 +206,12 @@ class File(BaseFile):
 
     def place(self, *, key: str | None = None, folder: str = "") -> None:
         """Choose a whole key, one that must be free, or a folder (with its slash) for a new one."""
-        self._key, self._folder = key, folder
+        vars(self).update(_key=key, _folder=folder)
 
     def upload(self, storage_name: str) -> Upload:
         """Return the upload of the content; its key is a new UUIDv7 unless one was chosen."""
         self._note_undo()
-        self._begun = []
+        vars(self)["_begun"] = []
         attributes = attributes_of(
             self["filename"], self["content_type"], self.get("extra"), self.get("headers")
         )
@@ -227,8 +238,13 @@ class File(BaseFile):
         self, processors: Sequence[Processor], upload_storage: str | None = None
     ) -> None:
         """Let each processor derive its objects, in order."""
-        for processor in processors:
-            processor.process(self, upload_storage or self.get("upload_storage"))
+        wanted = (getattr(each, "scaled_copies", ()) for each in processors)
+        self._copies = dict.fromkeys(chain.from_iterable(wanted))
+        try:
+            for processor in processors:
+                processor.process(self, upload_storage or self.get("upload_storage"))
+        finally:
+            self._copies = None
 
     def finish_saving(self) -> None:
         """Close the record to change."""
@@ -324,8 +340,7 @@ class File(BaseFile):
 
     def settle(self) -> None:
         """Keep what the transaction stored, and let go of the content."""
-        self._undo = None
-        self._content = None
+        vars(self).update(_undo=None, _content=None)
 
     def _unspent(self) -> Content:
         if self._content is None:
@@ -338,16 +353,23 @@ class File(BaseFile):
     def _note_undo(self) -> None:
         """Keep the record as it was before the transaction stored this file."""
         if self._undo is None:
-            self._undo = (snapshot(self), False)
+            vars(self)["_undo"] = (snapshot(self), False)
 
     def _upload(
         self, content: Content, storage_name: str, key: str | None, attributes: Attributes
     ) -> Upload:
         chosen = key or fresh_key(self.get("file_id") or self._folder)
-        path = StorageManager.path(storage_name, chosen)
-        upload = Upload(content, storage_name, chosen, path, attributes, exclusive=key is not None)
+        upload = Upload(
+            content,
+            storage_name,
+            StorageManager.storage(storage_name),
+            chosen,
+            StorageManager.path(storage_name, chosen),
+            attributes,
+            exclusive=key is not None,
+        )
         if not upload.exclusive:
-            self._begun.append(path)
+            self._begun.append(upload.path)
         return upload
 
     def _account_for(self, upload: Upload) -> None:

@@ -37,14 +37,11 @@ class Upload:
 
     content: Content
     storage_name: str
+    storage: Storage
     key: str
     path: str
     attributes: Attributes
     exclusive: bool
-
-    @property
-    def storage(self) -> Storage:
-        return StorageManager.storage(self.storage_name)
 
     def public_url(self) -> str | None:
         """Return the permanent public address that it will have, if any."""

@@ -183,6 +183,16 @@ def breathe(done: int) -> None:
         await_only(asyncio.sleep(0))
 
 
+def beside(job: Callable[[], T]) -> Future[T]:
+    """Begin a short computation that waits for nothing and holds no lock, in a thread beside."""
+    try:
+        return _computing().submit(job)
+    except RuntimeError:  # the interpreter ends, and begins nothing more in threads
+        future: Future[T] = Future()
+        future.set_result(job())
+        return future
+
+
 def later(job: Callable[[], object]) -> None:
     """Run ``job`` in a worker thread, soon; for callers that may not wait, such as finalizers."""
     while _background and _background[0].done():
@@ -287,8 +297,15 @@ def _threads() -> ThreadPoolExecutor:
     return ThreadPoolExecutor(max_workers=MOST_THREADS, thread_name_prefix="sqlalchemy-file")
 
 
+@cache
+def _computing() -> ThreadPoolExecutor:
+    # Threads of their own: those that store may all be waiting for what is computed here.
+    return ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="sqlalchemy-file-computing")
+
+
 def _forget_threads() -> None:
     _threads.cache_clear()
+    _computing.cache_clear()
     _background.clear()
 
 

@@ -54,6 +54,13 @@ def test_cases_that_were_not_run_have_no_line() -> None:
     assert len(table(CASES, {"save_local": _of("save_local")}).splitlines()) == 3
 
 
+def test_the_page_tells_every_day_on_which_figures_were_measured() -> None:
+    measured = {"save_local": _of("save_local"), "read_local": _of("read_local")}
+    measured["save_local"].day, measured["read_local"].day = "2031-05-07", "2031-05-06"
+    page = page_with(f"{BEGIN}{END}", {"system": "Linux"}, {}, measured)
+    assert "Measured on 2031-05-06 and 2031-05-07, on: system Linux." in page
+
+
 def test_only_the_part_of_the_page_between_the_marks_is_new() -> None:
     page = f"# Title\n\n{BEGIN}\nlast year\n{END}\n\nRest\n"
     new = page_with(page, {"system": "Linux"}, {}, {"save_local": _of("save_local")})

@@ -129,3 +129,7 @@ def test_a_variant_is_a_frozen_value():
     assert Variant((9, 9)) == Variant((9, 9), "WEBP", None)
     with pytest.raises(AttributeError):
         Variant((9, 9)).format = "PNG"
+
+
+def test_a_size_given_as_a_list_is_the_same_variant():
+    assert {Variant([8, 8]), Variant((8, 8))} == {Variant((8, 8))}

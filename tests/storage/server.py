@@ -22,6 +22,8 @@ class Request:
     path: str
     headers: dict[str, str]
     body: bytes
+    connection: int
+    """The port that the client sent it from: the same for all requests of one connection."""
 
 
 @contextmanager
@@ -34,7 +36,8 @@ def answering(answer: Callable[[Request], Answer]) -> Iterator[int]:
         def respond(self) -> None:
             length = int(self.headers.get("Content-Length", 0))
             headers = {name.lower(): value for name, value in self.headers.items()}
-            said = answer(Request(self.command, self.path, headers, self.rfile.read(length)))
+            body, port = self.rfile.read(length), self.client_address[1]
+            said = answer(Request(self.command, self.path, headers, body, port))
             self.send_response(said.status)
             for name, value in {"Content-Length": str(len(said.body)), **said.headers}.items():
                 self.send_header(name, value)

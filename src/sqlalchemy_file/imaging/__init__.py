@@ -9,6 +9,15 @@ from sqlalchemy_file.exceptions import MissingExtraError
 DEFAULT_FORMATS = ("JPEG", "PNG", "GIF", "WEBP", "AVIF")
 """Pillow's decoders for what browsers show: small, fast, and tested by everybody every day."""
 
+COPIED_FORMATS = (
+    *("JPEG", "PNG", "GIF", "WEBP", "AVIF", "HEIF"),
+    *("BMP", "ICO", "JPEG2000", "PPM", "TIFF"),
+)
+"""What scaled copies are made of: what browsers show and scanners make.
+
+Nothing here starts another program, as Pillow's PostScript decoder does.
+"""
+
 MAX_PIXELS = 64_000_000
 """How many pixels a picture may have: as four bytes each, they take 256 MB of memory."""
 

@@ -16,6 +16,7 @@ from PIL import Image
 
 from sqlalchemy_file.detection import canonical
 from sqlalchemy_file.exceptions import InvalidImageError, ValidationError
+from sqlalchemy_file.imaging import COPIED_FORMATS
 
 JPEG = ("JPEG", "MPO")
 _ALIASES = {"JPG": "JPEG", "TIF": "TIFF"}
@@ -75,13 +76,18 @@ def read_through(image: Image.Image, max_pixels: int) -> None:
     if image.format in JPEG:
         # Every byte is read, but one brightness a block of 8 x 8 pixels is all that is made of it.
         image.draft("L", (1, 1))
-    frames = getattr(image, "n_frames", 1) if image.format in _ANIMATED else 1
+    frames = _frames(image)
     _require_frames(image.size, frames, max_pixels * _ANIMATION_FACTOR)
     image.load()
     for number in range(1, frames):
         image.seek(number)
         _require_size(image.size, max_pixels)
         image.load()
+
+
+def is_decoded_by_copying(image: Image.Image) -> bool:
+    """Tell whether making a scaled copy decodes all of a picture: of an animation, it does not."""
+    return image.format in (*COPIED_FORMATS, *JPEG) and _frames(image) == 1
 
 
 def formats_of(content_types: Collection[str]) -> tuple[str, ...]:
@@ -132,6 +138,11 @@ def _opened(source: _Source, formats: Collection[str]) -> Image.Image:
     known = [name for name in formats if name in Image.OPEN]
     with quiet():
         return Image.open(cast("BinaryIO", source), formats=known)
+
+
+def _frames(image: Image.Image) -> int:
+    """Return how many frames a picture has, of the formats in which these are an animation."""
+    return getattr(image, "n_frames", 1) if image.format in _ANIMATED else 1
 
 
 def _require_size(size: tuple[int, int], max_pixels: int) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -59,8 +59,8 @@ def require_encoders(names: Iterable[str]) -> None:
         raise ValueError(f"Pillow cannot write {missing}; it can write {sorted(Image.SAVE)}")
 
 
-def render(image: Image.Image, variants: Mapping[str, Variant]) -> dict[str, Rendition]:
-    """Return the copies that ``variants`` ask for, by name, of a picture not yet decoded.
+def render(image: Image.Image, variants: Collection[Variant]) -> dict[Variant, Rendition]:
+    """Return the copies that ``variants`` ask for, of a picture not yet decoded.
 
     A JPEG is decoded at a reduced size where that is enough. The largest copy is made from the
     picture, the others from the largest.
@@ -69,9 +69,9 @@ def render(image: Image.Image, variants: Mapping[str, Variant]) -> dict[str, Ren
         image.load()
     orientation = _orientation(image)
     width, height = image.size[::-1] if orientation in _ON_ITS_SIDE else image.size
-    sizes = {name: variant.fitted(width, height) for name, variant in variants.items()}
+    sizes = {variant: variant.fitted(width, height) for variant in variants}
     largest = _upright(image, max(sizes.values()), orientation)
-    return {name: _encoded(_scaled(largest, sizes[name]), variants[name]) for name in variants}
+    return {variant: _encoded(_scaled(largest, size), variant) for variant, size in sizes.items()}
 
 
 def _orientation(image: Image.Image) -> int:

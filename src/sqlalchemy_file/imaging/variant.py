@@ -22,6 +22,7 @@ class Variant:
     def __post_init__(self) -> None:
         if len(self.size) != 2 or not all(isinstance(n, int) and n > 0 for n in self.size):
             raise ValueError(f"size is (width, height) in pixels, not {self.size!r}")
+        object.__setattr__(self, "size", tuple(self.size))  # a list could not be hashed
         if self.quality is not None and not 1 <= self.quality <= 100:
             raise ValueError(f"quality is a number from 1 to 100, not {self.quality!r}")
 

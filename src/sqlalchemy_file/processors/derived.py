@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy_file.file import File
-from sqlalchemy_file.imaging import MAX_PIXELS, require_pillow
+from sqlalchemy_file.imaging import COPIED_FORMATS, MAX_PIXELS, require_pillow
 from sqlalchemy_file.imaging.variant import Variant
 from sqlalchemy_file.naming import clean_filename
 from sqlalchemy_file.objects import public_url
@@ -16,27 +16,24 @@ from sqlalchemy_file.storage import StorageManager
 if TYPE_CHECKING:
     from sqlalchemy_file.imaging.rendering import Rendition
 
-# What browsers show and scanners make. Nothing here starts another program, as Pillow's
-# PostScript decoder does.
-_FORMATS = (
-    *("JPEG", "PNG", "GIF", "WEBP", "AVIF", "HEIF"),
-    *("BMP", "ICO", "JPEG2000", "PPM", "TIFF"),
-)
-
 
 def rendered(
     file: File, variants: Mapping[str, Variant], key: str, max_pixels: int = MAX_PIXELS
 ) -> dict[str, Rendition]:
     """Return scaled copies of a file's picture, by name.
 
+    Whoever asks first has those made, too, that the file's other processors will ask for.
     Raises `InvalidImageError` where the file is no picture, or beyond ``max_pixels``: for ``key``,
     or for the attribute whose validator has left the decoding to this.
     """
     from sqlalchemy_file.imaging import decoding, rendering  # noqa: PLC0415  Pillow is optional
 
     content, key = file.original_content, file.decoded_for or key
-    with decoding.decoding(content, key, formats=_FORMATS, max_pixels=max_pixels) as image:
-        return rendering.render(image, variants)
+    copies = file.scaled_copies
+    with decoding.decoding(content, key, formats=COPIED_FORMATS, max_pixels=max_pixels) as image:
+        if not all(map(copies.get, variants.values())):
+            copies.update(rendering.render(image, [*copies, *variants.values()]))
+    return {name: copies[variant] for name, variant in variants.items()}
 
 
 def store(

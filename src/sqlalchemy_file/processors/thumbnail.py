@@ -33,6 +33,11 @@ class ThumbnailGenerator(Processor):
         width, height = thumbnail_size
         self._variant = Variant((width, height), thumbnail_format)
 
+    @property
+    def scaled_copies(self) -> list[Variant]:
+        """What is made of every file, together with what other processors of the file ask for."""
+        return [self._variant]
+
     def process(self, file: File, upload_storage: str | None = None) -> None:
         copies = rendered(file, {"thumbnail": self._variant}, "thumbnail", self.max_pixels)
         record = store(file, copies["thumbnail"], "thumbnail", upload_storage)

@@ -32,11 +32,15 @@ class Variants(Processor):
         formats = [variant.format for variant in self.variants.values()]
         require_writable(formats, type(self).__name__)
 
+    @property
+    def scaled_copies(self) -> list[Variant]:
+        """What is made of every file, together with what other processors of the file ask for."""
+        return list(self.variants.values())
+
     def process(self, file: File, upload_storage: str | None = None) -> None:
         copies = rendered(file, self.variants, "variants", self.max_pixels)
-        file["variants"] = {
-            name: store(file, copy, name, upload_storage) for name, copy in copies.items()
-        }
+        records = {name: store(file, copy, name, upload_storage) for name, copy in copies.items()}
+        file["variants"] = {**(file.get("variants") or {}), **records}
 
 
 def _variant(wanted: Variant | tuple[int, int]) -> Variant:

@@ -49,11 +49,6 @@ class Draft:
     def sync(self) -> None:
         os.fsync(self._descriptor)
 
-    def begin_sync(self) -> None:
-        """Let the system begin to write it to disk, where it can be told so."""
-        if hasattr(os, "posix_fadvise"):
-            os.posix_fadvise(self._descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
-
     def publish(self, folder: Folder, name: str, *, exclusive: bool) -> None:
         """Let the file appear in ``folder``, over an older one of that name unless ``exclusive``.
 

@@ -169,7 +169,11 @@ def verbs_for(container: Container, timeout: float | None = None) -> DriverVerbs
 
 @contextmanager
 def _spooled(content: BinaryIO, border: Border) -> Iterator[tuple[BinaryIO, int]]:
-    """Copy the content where it can be read again, so that it cannot fail half-way through."""
+    """Copy the content where it can be read again, so that it cannot fail half-way through.
+
+    One that can seek, too: libcloud reads what it sends once more, for a hash of its own, and may
+    close it, while the content is measured by being read once.
+    """
     with _spool(iter(lambda: border.read(content, CHUNK_SIZE), b"")) as spool:
         size = spool.seek(0, 2)
         spool.seek(0)

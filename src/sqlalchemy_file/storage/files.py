@@ -34,6 +34,17 @@ def open_object(folder: Folder, name: str) -> ObjectFile:
         raise
 
 
+def begin_sync(folder: Folder, name: str) -> ObjectFile | None:
+    """Return a file that the system begins to write to disk now, or None if it is gone."""
+    try:
+        file = open_object(folder, name)
+    except FileNotFoundError:
+        return None
+    if hasattr(os, "posix_fadvise"):
+        os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+    return file
+
+
 def read_object(path: str) -> bytes:
     """Return all of a file by as few system calls as there can be; for platforms with O_NOFOLLOW.
 

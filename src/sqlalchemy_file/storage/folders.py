@@ -171,15 +171,6 @@ class Folder:
             with Folder.root(self._path) as folder:
                 folder.sync()
 
-    def sync_file(self, name: str) -> None:
-        """Have the content of a file on disk; one that is gone is left out."""
-        with suppress(FileNotFoundError):
-            descriptor = self.open(name, os.O_RDONLY | NO_WAITING)
-            try:
-                os.fsync(descriptor)
-            finally:
-                os.close(descriptor)
-
     @contextmanager
     def locked(self) -> Iterator[None]:
         """Keep others, other processes too, from doing the same; leaves no lock file."""
@@ -197,7 +188,7 @@ class Folder:
                 fcntl.flock(self._descriptor, fcntl.LOCK_UN)
 
     def _at(self, name: str) -> str:
-        return os.path.join(self._path, name) if self._descriptor is None else name
+        return f"{self._path}/{name}" if self._descriptor is None else name
 
 
 class Route:

@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import re
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import nullcontext, suppress
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, nullcontext, suppress
 from datetime import UTC, datetime
 from functools import partial
 from io import FileIO
 from itertools import groupby
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 from sqlalchemy_file.exceptions import (
     DeletionError,
     InvalidKeyError,
-    ObjectExistsError,
-    ObjectNotFoundError,
-    StorageError,
 )
 from sqlalchemy_file.storage.base import (
     CHUNK_SIZE,
@@ -31,6 +27,7 @@ from sqlalchemy_file.storage.base import (
 from sqlalchemy_file.storage.border import Border, sort_out, translated
 from sqlalchemy_file.storage.drafts import TEMPORARY, drafts_below
 from sqlalchemy_file.storage.files import (
+    begin_sync,
     clone,
     info_of,
     open_object,
@@ -38,12 +35,15 @@ from sqlalchemy_file.storage.files import (
     read_object,
     refuse_unless_file,
 )
+from sqlalchemy_file.storage.folder_errors import FolderErrors
 from sqlalchemy_file.storage.folders import CAN_HOLD, NO_FOLLOW, Folder, Route
 from sqlalchemy_file.storage.listing import Listing
 from sqlalchemy_file.storage.sidecars import SIDECAR, read_sidecar
+from sqlalchemy_file.storage.syncing import Syncing
 from sqlalchemy_file.storage.writing import Writer
 
 _NOTHING_KEPT = Attributes()
+_OPEN_AT_ONCE = 32  # objects while they are synced: a process may not open files without end
 _UNFIT_FOR_WINDOWS = re.compile(r'[<>:"|?*]|[. ](/|$)')
 
 
@@ -73,8 +73,8 @@ class LocalStorage:
         self._root = os.path.abspath(root)  # noqa: PTH100  a root that is a link stays one
         self._sidecars = sidecars
         self._fsync = fsync
-        self._create = create
         self._hold = CAN_HOLD
+        self._errors = FolderErrors(self._root, is_made=create)
         self._at_root = os.path.join(self._root, "")  # noqa: PTH118
         self._writer = Writer(
             root=self._root,
@@ -82,9 +82,9 @@ class LocalStorage:
             fsync=fsync,
             create=create,
             hold=self._hold,
-            sync=self._sync,
+            syncing=Syncing(self._root, self._sync),
         )
-        with Border(self._about_root):
+        with Border(self._errors.root):
             self._writer.make_root()
             Folder.root(self._root, hold=self._hold).close()
 
@@ -94,20 +94,20 @@ class LocalStorage:
     def put(
         self, key: str, content: BinaryIO, attributes: Attributes, *, exclusive: bool = False
     ) -> ObjectInfo:
-        with Border(self._about_writing, self._check(key)) as border:
+        with Border(self._errors.writing, self._check(key)) as border:
             read = partial(border.read, content)
             size = self._writer.write(key, attributes, partial(pour, read), exclusive=exclusive)
         kept = attributes if self._sidecars else _NOTHING_KEPT
         return ObjectInfo(key=key, size=size, attributes=kept)
 
     def stat(self, key: str) -> ObjectInfo:
-        with Border(self._about_reading, key), self._folder_of(key) as (folder, name):
+        with Border(self._errors.reading, key), self._folder_of(key) as (folder, name):
             found = folder.stat(name)
             refuse_unless_file(found)
             return info_of(key, found, read_sidecar(folder, name) if self._sidecars else None)
 
     def stream(self, key: str, start: int = 0, end: int | None = None) -> Iterator[bytes]:
-        with Border(self._about_reading, key), self.open_file(key) as file:
+        with Border(self._errors.reading, key), self.open_file(key) as file:
             size = os.fstat(file.fileno()).st_size
             end = size if end is None else min(end, size)
             if start:
@@ -123,7 +123,7 @@ class LocalStorage:
         if failures:
             raise DeletionError(
                 {
-                    key: translated(error, self._about_writing, key)
+                    key: translated(error, self._errors.writing, key)
                     for key, error in failures.items()
                 }
             )
@@ -132,7 +132,7 @@ class LocalStorage:
         info = self.stat(key)
         if new_key == key:
             return info
-        with Border(self._about_writing, self._check(new_key)), self.open_file(key) as source:
+        with Border(self._errors.writing, self._check(new_key)), self.open_file(key) as source:
             size = self._writer.write(new_key, info.attributes, partial(clone, source))
         return ObjectInfo(key=new_key, size=size, attributes=info.attributes)
 
@@ -140,11 +140,11 @@ class LocalStorage:
         above, slash, _ = prefix.rpartition("/")
         if above and not self._is_object(above):
             return  # "../": no key begins like that
-        with Border(self._about_root):
+        with Border(self._errors.root):
             try:
                 route = self._route(above.split("/") if above else [])
             except (FileNotFoundError, NotADirectoryError):
-                if self._root_is_lost():
+                if self._errors.root_is_lost():
                     raise
                 return
             listing = Listing(prefix, start_after or "", self._is_object)
@@ -153,7 +153,7 @@ class LocalStorage:
 
     def uploads(self) -> Iterator[PendingUpload]:
         """Yield hidden drafts: those being written, and those that killed processes left."""
-        with Border(self._about_root):
+        with Border(self._errors.root):
             for path in drafts_below(self._root):
                 yield from self._draft_at(path)
 
@@ -164,7 +164,7 @@ class LocalStorage:
             yield PendingUpload(key=key, id=path.name, begun_at=written)
 
     def abort_upload(self, upload: PendingUpload) -> None:
-        with Border(self._about_root):
+        with Border(self._errors.root):
             Path(self._root, upload.key).with_name(upload.id).unlink(missing_ok=True)
 
     def path(self, key: str) -> Path:
@@ -172,7 +172,7 @@ class LocalStorage:
 
     def open_file(self, key: str) -> FileIO:
         """Return the object's file, open for reading and unbuffered."""
-        with Border(self._about_reading, key), self._folder_of(key) as (folder, name):
+        with Border(self._errors.reading, key), self._folder_of(key) as (folder, name):
             return open_object(folder, name)
 
     def read_file(self, key: str) -> bytes:
@@ -184,32 +184,42 @@ class LocalStorage:
         try:
             return read_object(self._at_root + key)
         except OSError as error:
-            raise translated(error, self._about_reading, key) from error
+            raise translated(error, self._errors.reading, key) from error
 
     # --- syncing
 
     def _sync(self, keys: Sequence[str]) -> None:
         """Have objects on disk, with their names; what was deleted by now is left out."""
         for folder, group in groupby(sorted(keys, key=_folder_name), key=_folder_name):
-            with Border(self._about_root):
+            with Border(self._errors.root):
                 try:
-                    self._sync_in(folder.split("/") if folder else [], group)
+                    self._sync_in(folder.split("/") if folder else [], list(group))
                 except (FileNotFoundError, NotADirectoryError):
-                    if self._root_is_lost():
+                    if self._errors.root_is_lost():
                         raise
 
-    def _sync_in(self, folders: Sequence[str], keys: Iterable[str]) -> None:
+    def _sync_in(self, folders: Sequence[str], keys: Sequence[str]) -> None:
         with self._route(folders) as route:
-            for key in keys:
-                self._sync_file(route.last, key)
+            for start in range(0, len(keys), _OPEN_AT_ONCE):
+                self._sync_files(route.last, keys[start : start + _OPEN_AT_ONCE])
             route.sync()
 
-    def _sync_file(self, folder: Folder, key: str) -> None:
+    def _sync_files(self, folder: Folder, keys: Sequence[str]) -> None:
+        """Let the system begin to write all of them, and only then wait for each."""
+        with ExitStack() as stack:
+            begun: list[tuple[str, FileIO]] = []
+            for key in keys:
+                with Border(self._errors.writing, key):
+                    found = (begin_sync(folder, name) for name in self._names_of(key))
+                    begun += [(key, stack.enter_context(file)) for file in found if file]
+            for key, file in begun:
+                with Border(self._errors.writing, key):
+                    os.fsync(file.fileno())
+
+    def _names_of(self, key: str) -> tuple[str, ...]:
+        """Return the names, in their folder, of an object's own file and of what lies beside it."""
         name = key.rpartition("/")[2]
-        with Border(self._about_writing, key):
-            folder.sync_file(name)
-            if self._sidecars:
-                folder.sync_file(f"{name}{SIDECAR}")
+        return (name, f"{name}{SIDECAR}") if self._sidecars else (name,)
 
     # --- reading
 
@@ -242,22 +252,20 @@ class LocalStorage:
                     changed.sync()
         except (FileNotFoundError, NotADirectoryError) as error:
             # No such folder: no such objects, unless the whole storage is not there.
-            if self._root_is_lost():
+            if self._errors.root_is_lost():
                 failures.update(dict.fromkeys(keys, error))
         except OSError as error:
             failures.update(dict.fromkeys(keys, error))
 
     def _unlink(self, folder: Folder, keys: Sequence[str], failures: dict[str, Exception]) -> None:
         for key in keys:
-            name = key.rpartition("/")[2]
             try:
-                folder.discard(name)
-                if self._sidecars:
-                    folder.discard(f"{name}{SIDECAR}")
+                for name in self._names_of(key):
+                    folder.discard(name)
             except OSError as error:
                 failures[key] = error
 
-    # --- keys and errors
+    # --- keys
 
     def _check(self, key: str) -> str:
         check_key(key)
@@ -268,35 +276,6 @@ class LocalStorage:
         if os.name == "nt" and _UNFIT_FOR_WINDOWS.search(key):
             raise InvalidKeyError("Windows has no such file names", key=key)
         return key
-
-    def _root_is_lost(self) -> bool:
-        # A folder that we may make is merely empty; one that we may not is, say, not mounted.
-        return not self._create and not Path(self._root).is_dir()
-
-    def _about_root(self, error: Exception, key: str | None) -> StorageError | None:
-        if isinstance(error, FileNotFoundError | NotADirectoryError):
-            return StorageError(f"there is no folder {self._root!r}: make it, or say create=True")
-        return _about_disk(error, key)
-
-    def _about_reading(self, error: Exception, key: str | None) -> StorageError | None:
-        if isinstance(error, FileNotFoundError | NotADirectoryError):
-            if self._root_is_lost():
-                return self._about_root(error, key)
-            return ObjectNotFoundError(key=key)
-        return _about_disk(error, key)
-
-    def _about_writing(self, error: Exception, key: str | None) -> StorageError | None:
-        if isinstance(error, FileNotFoundError):
-            return StorageError(f"there is no folder {self._root!r} to write to", key=key)
-        if isinstance(error, FileExistsError):
-            return ObjectExistsError("an object is stored there already", key=key)
-        if isinstance(error, NotADirectoryError):
-            return StorageError(
-                "an object, or a symbolic link, lies where the key needs a folder", key=key
-            )
-        if isinstance(error, IsADirectoryError):
-            return StorageError("other objects lie below this key, as in a folder", key=key)
-        return _about_disk(error, key)
 
 
 class _Place:
@@ -319,14 +298,3 @@ class _Place:
 
 def _folder_name(key: str) -> str:
     return key.rpartition("/")[0]
-
-
-def _about_disk(error: Exception, key: str | None) -> StorageError | None:
-    if not isinstance(error, OSError):
-        return None
-    if error.errno == errno.ENAMETOOLONG:
-        return InvalidKeyError("a part of the key is longer than this file system takes", key=key)
-    if error.errno == errno.ELOOP:
-        return StorageError("a symbolic link lies there, and is not followed", key=key)
-    code: Any = errno.errorcode.get(error.errno or 0, type(error).__name__)
-    return StorageError(f"{error.strerror or error} ({code})", key=key)

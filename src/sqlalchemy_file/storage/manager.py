@@ -128,8 +128,7 @@ class StorageManager:
         """
         cls._found(storage_name)
         path = f"{storage_name}/{check_key(key)}"
-        resolved = cls.resolve(path)
-        if resolved != (storage_name, key):
+        if "/" in key and (resolved := cls.resolve(path)) != (storage_name, key):
             raise InvalidKeyError(
                 f"the path {path!r} means the key {resolved[1]!r} in storage {resolved[0]!r}: "
                 "choose a key that does not begin like the name of another storage",
@@ -271,10 +270,11 @@ class StorageManager:
     def _found(cls, name: str | None) -> _Registered:
         registered = cls._registered
         chosen = cls.get_default() if name is None else name
-        if chosen not in registered:
+        try:
+            return registered[chosen]
+        except KeyError:
             known = ", ".join(map(repr, registered)) or "none"
-            raise UnknownStorageError(f"{chosen} storage has not been added (added: {known})")
-        return registered[chosen]
+        raise UnknownStorageError(f"{chosen} storage has not been added (added: {known})")
 
     # Names that programs written for older releases call.
 

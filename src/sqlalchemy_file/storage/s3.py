@@ -13,6 +13,8 @@ import logging
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from email.utils import parsedate_to_datetime
+from functools import partial
+from itertools import chain, count, islice, repeat
 from typing import Any, BinaryIO
 from urllib.parse import quote, unquote_plus
 from xml.etree import ElementTree as ET
@@ -41,6 +43,7 @@ from sqlalchemy_file.storage.s3_requests import (
     refuse_late_error,
     text_of,
 )
+from sqlalchemy_file.storage.window import Helpers
 
 PART_SIZE = 5 * 1024 * 1024
 """Smaller contents are stored in one request; larger ones in parts of this size, S3's least."""
@@ -61,6 +64,7 @@ class S3Verbs:
         self, container: Container, timeout: float | None = None, max_retries: int = MAX_RETRIES
     ) -> None:
         self._s3 = S3Requests(container, timeout=timeout, max_retries=max_retries)
+        self._helpers: Helpers[tuple[int, str]] = Helpers()
 
     def put(
         self, key: str, content: BinaryIO, attributes: Attributes, border: Border, exclusive: bool
@@ -194,23 +198,23 @@ class S3Verbs:
     ) -> tuple[int, str | None]:
         begun = self._s3.send("POST", key, query={"uploads": ""}, headers=headers)
         upload = {"uploadId": text_of(parsed(self._s3.expect(begun, key, 200)), "UploadId")}
+        jobs = map(partial, repeat(partial(self._put_part, key, upload)), count(1), parts)
         try:
-            sizes, etags = zip(
-                *(
-                    (len(data), self._put_part(key, number, data, upload))
-                    for number, data in enumerate(parts, 1)
-                ),
-                strict=True,
-            )
+            # Later parts are so large that one at a time takes memory enough.
+            together = self._helpers.results(islice(jobs, _SMALL_PARTS))
+            sizes, etags = zip(*together, *(job() for job in jobs), strict=True)
             return sum(sizes), self._complete(key, etags, upload, condition)
         except BaseException:
             self._abort(key, upload)
             raise
 
-    def _put_part(self, key: str, number: int, data: bytes, upload: Mapping[str, str]) -> str:
+    def _put_part(
+        self, key: str, upload: Mapping[str, str], number: int, data: bytes
+    ) -> tuple[int, str]:
+        """Return the size of the part and its ETag."""
         query = {**upload, "partNumber": str(number)}
         answer = self._s3.send("PUT", key, query=query, data=data)
-        return str(self._s3.expect(answer, key, 200).headers["ETag"])
+        return len(data), str(self._s3.expect(answer, key, 200).headers["ETag"])
 
     def _complete(
         self,
@@ -291,14 +295,12 @@ def _attribute_headers(attributes: Attributes, key: str) -> dict[str, str]:
 
 
 def _parts(read_last_first: list[bytes], content: BinaryIO, border: Border) -> Iterator[bytes]:
-    number = len(read_last_first)
-    while read_last_first:
+    """Yield the parts of a content, those read first, without holding on to any of them."""
+    sizes = chain(repeat(PART_SIZE, _SMALL_PARTS), repeat(_LATER_PART_SIZE))
+    for _ in range(len(read_last_first)):
+        next(sizes)
         yield read_last_first.pop()
-    while data := border.read_full(
-        content, PART_SIZE if number < _SMALL_PARTS else _LATER_PART_SIZE
-    ):
-        number += 1
-        yield data
+    yield from iter(lambda: border.read_full(content, next(sizes)), b"")
 
 
 def _info_from_headers(key: str, headers: Mapping[str, str]) -> ObjectInfo:

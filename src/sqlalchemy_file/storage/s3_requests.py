@@ -98,16 +98,20 @@ class S3Requests:
             if key is None
             else driver._get_object_path(container, key)
         )
-        driver.connection.request(
-            path,
-            method=method,
-            params=dict(query or {}),
-            headers=dict(headers or {}),
-            data=data,
-            raw=True,
-            stream=stream,
-        )
-        return driver.connection.connection.getresponse()
+        connection = driver.connection
+        try:
+            connection.request(
+                path,
+                method=method,
+                params=dict(query or {}),
+                headers=dict(headers or {}),
+                data=data,
+                raw=True,
+                stream=stream,
+            )
+            return _without_body(connection.connection.getresponse())
+        finally:
+            connection.data = None  # else each thread would keep what it sent last
 
     def expect(self, answer: Any, key: str | None, *statuses: int) -> Any:
         """Return an answer of one of these statuses; raise what any other one says."""
@@ -138,6 +142,12 @@ def _prepare(driver: Any) -> None:
         return sign(params, {**headers, "Accept-Encoding": "identity"})
 
     connection.pre_connect_hook = sign_for_bytes
+
+
+def _without_body(answer: Any) -> Any:
+    """Return an answer that does not keep alive what it is the answer to."""
+    answer.request.body = None
+    return answer
 
 
 def answered(what: str, key: str | None) -> StorageError:

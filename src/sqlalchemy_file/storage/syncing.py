@@ -6,18 +6,76 @@ long as two or three of them alone would have done.
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+import threading
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
+from dataclasses import dataclass
 from functools import partial
+from typing import TypeVar
 
+from sqlalchemy_file.storage.disks import Disk
 from sqlalchemy_file.transfer import Operation, carry_out, results
 
-Sync = Callable[[Sequence[str]], None]
-"""Has the objects of some keys on disk, with their names."""
+T = TypeVar("T")
 
 _AT_ONCE = 4
+_MANY = 32
+"""From how many objects on one call for the whole disk takes less time than one for each."""
+
+
+@dataclass(frozen=True, eq=False)
+class Syncing:
+    """How one storage has its objects on disk."""
+
+    root: str
+    sync: Callable[[Sequence[str]], None]
+    """Has the objects of some keys on disk, with their names."""
+
+
+class _Left:
+    """What one storage has left to the end of a block."""
+
+    def __init__(self, syncing: Syncing) -> None:
+        self._syncing = syncing
+        self._keys: list[str] = []
+        self._size = 0
+        self.disk = Disk(syncing.root)
+
+    def add(self, key: str, size: int) -> None:
+        self._keys.append(key)
+        self._size += size
+
+    def sync_disk(self) -> bool:
+        return len(self._keys) >= _MANY and self.disk.sync(self._size)
+
+    def parts(self) -> Iterator[Operation[None]]:
+        for start in range(min(_AT_ONCE, len(self._keys))):
+            yield Operation(partial(self._syncing.sync, self._keys[start::_AT_ONCE]))
+
+
+class _Block:
+    """What all storages have left to its end."""
+
+    def __init__(self) -> None:
+        self._left: dict[Syncing, _Left] = {}
+        self._lock = threading.Lock()
+
+    def add(self, syncing: Syncing, key: str, size: int) -> None:
+        with self._lock:
+            if syncing not in self._left:
+                self._left[syncing] = _Left(syncing)
+            self._left[syncing].add(key, size)
+
+    def sync(self) -> None:
+        left = list(self._left.values())
+        are_done = _results(Operation(each.sync_disk) for each in left)
+        rest = (each for each, is_done in zip(left, are_done, strict=True) if not is_done)
+        _results(part for each in rest for part in each.parts())
+
+    def close(self) -> None:
+        for left in self._left.values():
+            left.disk.close()
 
 
 @contextmanager
@@ -26,36 +84,34 @@ def synced_together() -> Iterator[None]:
 
     Raises what the syncing raises; then nobody knows which of the objects are on disk.
     """
-    left: list[tuple[Sync, str]] = []
-    token = _left.set(left)
+    block = _Block()
+    token = _block.set(block)
     try:
-        yield
+        try:
+            yield
+        finally:
+            _block.reset(token)
+        block.sync()
     finally:
-        _left.reset(token)
-    by_storage: dict[Sync, list[str]] = defaultdict(list)
-    for sync, key in left:
-        by_storage[sync].append(key)
-    results(carry_out(list(_operations(by_storage)), limit=_AT_ONCE))
+        block.close()
 
 
 def is_together() -> bool:
     """Tell whether the syncing can be left to the end of a block, by `sync_later`."""
-    return _left.get() is not None
+    return _block.get() is not None
 
 
-def sync_later(sync: Sync, key: str) -> None:
-    """Leave an object to the end of the block."""
-    left = _left.get()
-    if left is None:
-        sync([key])
+def sync_later(syncing: Syncing, key: str, size: int) -> None:
+    """Leave an object of ``size`` bytes to the end of the block."""
+    block = _block.get()
+    if block is None:
+        syncing.sync([key])
     else:
-        left.append((sync, key))
+        block.add(syncing, key, size)
 
 
-def _operations(by_storage: dict[Sync, list[str]]) -> Iterator[Operation[None]]:
-    for sync, keys in by_storage.items():
-        for start in range(min(_AT_ONCE, len(keys))):
-            yield Operation(partial(sync, keys[start::_AT_ONCE]))
+def _results(operations: Iterable[Operation[T]]) -> list[T]:
+    return results(carry_out(list(operations), limit=_AT_ONCE))
 
 
-_left: ContextVar[list[tuple[Sync, str]] | None] = ContextVar("_left", default=None)
+_block: ContextVar[_Block | None] = ContextVar("_block", default=None)

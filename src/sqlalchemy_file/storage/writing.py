@@ -6,7 +6,7 @@ import errno
 import os
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
 from typing import TypeVar
@@ -16,7 +16,7 @@ from sqlalchemy_file.storage.drafts import Draft, can_be_unnamed
 from sqlalchemy_file.storage.files import refuse_taken
 from sqlalchemy_file.storage.folders import Folder, Route
 from sqlalchemy_file.storage.sidecars import publish_both, sidecar_of
-from sqlalchemy_file.storage.syncing import Sync, is_together, sync_later
+from sqlalchemy_file.storage.syncing import Syncing, is_together, sync_later
 
 T = TypeVar("T")
 
@@ -35,8 +35,8 @@ class Writer:
     fsync: bool
     create: bool
     hold: bool
-    sync: Sync
-    """Does later, by the key, what is left to the end of a batch."""
+    syncing: Syncing
+    """Does later what is left to the end of a batch."""
     _unnamed: bool | None = None
 
     def write(
@@ -54,19 +54,18 @@ class Writer:
                 refuse_taken(route.last, name)
             size = fill(draft)
             waits = self.fsync and self._can_wait(route.last, name, size)
-            self._sync_draft(draft, waits=waits)
+            syncs = self.fsync and not waits
+            if syncs:
+                draft.sync()
             if self.sidecars:
-                with self._sidecar(route, attributes) as sidecar:
-                    if sidecar is not None:
-                        self._sync_draft(sidecar, waits=waits)
-                    publish = partial(publish_both, exclusive=exclusive)
-                    self._insist(route, lambda: publish(route.last, name, draft, sidecar))
+                kept = sidecar_of(attributes)
+                self._publish_both(route, name, draft, kept, exclusive=exclusive, syncs=syncs)
             else:
                 self._insist(route, lambda: draft.publish(route.last, name, exclusive=exclusive))
-            if waits:
-                sync_later(self.sync, key)
-            elif self.fsync:
+            if syncs:
                 route.sync()
+            elif waits:
+                sync_later(self.syncing, key, size)
         return size
 
     def make_root(self) -> None:
@@ -104,21 +103,16 @@ class Writer:
             self._unnamed = unnamed
         return self._unnamed
 
-    @contextmanager
-    def _sidecar(self, route: Route, attributes: Attributes) -> Iterator[Draft | None]:
-        kept = sidecar_of(attributes)
-        if not kept:
-            yield None
-            return
-        with self._draft(route) as sidecar:
-            sidecar.write(kept)
-            yield sidecar
-
-    def _sync_draft(self, draft: Draft, *, waits: bool) -> None:
-        if waits:
-            draft.begin_sync()
-        elif self.fsync:
-            draft.sync()
+    def _publish_both(
+        self, route: Route, name: str, draft: Draft, kept: bytes, *, exclusive: bool, syncs: bool
+    ) -> None:
+        with self._draft(route) if kept else nullcontext() as sidecar:
+            if sidecar is not None:
+                sidecar.write(kept)
+                if syncs:
+                    sidecar.sync()
+            publish = partial(publish_both, exclusive=exclusive)
+            self._insist(route, lambda: publish(route.last, name, draft, sidecar))
 
     def _insist(self, route: Route, action: Callable[[], T]) -> T:
         """Do something in the last folder, which is made anew whenever somebody removed it."""

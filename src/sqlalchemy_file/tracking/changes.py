@@ -22,13 +22,13 @@ class Change(NamedTuple):
 
 
 class RowChange(NamedTuple):
-    """One file column of one row: what it held, as the database has it, and what it will hold.
+    """One file column of one row: the records that it held, and the files that it will hold.
 
     ``place`` is where the statement keeps the new value.
     """
 
     column: Column[Any]
-    old: Any
+    old: Sequence[Mapping[str, Any]]
     files: Sequence[File]
     place: Any = None
 

@@ -20,7 +20,7 @@ from sqlalchemy_file.exceptions import StorageError
 from sqlalchemy_file.file import File
 from sqlalchemy_file.mutable_list import MutableList
 from sqlalchemy_file.records import paths_of
-from sqlalchemy_file.tracking.changes import Change, change, files_in, records_in
+from sqlalchemy_file.tracking.changes import Change, change, files_in
 from sqlalchemy_file.tracking.reading import Database, rows_by_key
 from sqlalchemy_file.tracking.storing import Attempt, Twins, Unsaved
 from sqlalchemy_file.tracking.tables import (
@@ -210,15 +210,14 @@ def _released_by(unit: Unit, deletes: Iterable[InstanceState[Any]]) -> Iterator[
     for state in deletes:
         for target in file_tables(state.mapper):
             row = unit.known.get((target.table, row_key(target, state) or ()))
-            for raw in row.values.values() if row else ():
-                yield from (path for record in records_in(raw) for path in paths_of(record))
+            for records in map(row.records, row.values) if row else ():
+                yield from (path for record in records for path in paths_of(record))
 
 
 def _change(unit: Unit, assigned: Assigned) -> Change:
     found = _row_of(assigned)
     row = unit.known.get((found[0].table, found[1])) if found else None
-    old = row.values[assigned.attribute.column] if row else None
-    return change(records_in(old), assigned.files)
+    return change(row.records(assigned.attribute.column) if row else (), assigned.files)
 
 
 def _row_of(assigned: Assigned) -> tuple[FileTable, Key] | None:

@@ -41,7 +41,7 @@ class Plan:
             files = files_in(self.values[given.place])
             if files and given.place.kind == "inline" and len(self.parameters) > 1:
                 raise _one_content(given.column, len(self.parameters))
-            yield RowChange(given.column, None, files, given.place)
+            yield RowChange(given.column, (), files, given.place)
 
     def updated(self, row: RowValues, olds: Sequence[OldRow]) -> Iterator[RowChange]:
         """Yield what changes in the rows that one parameter set matches."""
@@ -51,13 +51,13 @@ class Plan:
             if files and (len(olds) > 1 or shared):
                 raise _one_content(given.column, max(len(olds), len(self.parameters)))
             for old in olds:
-                yield RowChange(given.column, old.values[given.column], files, given.place)
+                yield RowChange(given.column, old.records(given.column), files, given.place)
 
     def deleted(self, olds: Sequence[OldRow]) -> Iterator[RowChange]:
         """Yield what deleted rows held."""
         for old in olds:
-            for column, raw in old.values.items():
-                yield RowChange(column, raw, ())
+            for column in old.values:
+                yield RowChange(column, old.records(column), ())
 
     def substitute(self, row: RowChange, position: int, copy: File) -> None:
         """Put a copy in the place of a file that the row may not own."""

@@ -7,7 +7,7 @@ and many never looked at.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from sqlalchemy import (
@@ -27,6 +27,7 @@ from sqlalchemy.sql.dml import Delete, Update
 from sqlalchemy.sql.sqltypes import _Binary
 
 from sqlalchemy_file.exceptions import UnsupportedStatementError
+from sqlalchemy_file.tracking.changes import records_in
 from sqlalchemy_file.tracking.databases import lock_for_writing
 from sqlalchemy_file.tracking.tables import FileTable, Key
 
@@ -43,6 +44,14 @@ class OldRow:
 
     key: Key
     values: Mapping[Column[Any], Any]
+    _records: dict[Column[Any], Sequence[Mapping[str, Any]]] = field(default_factory=dict)
+
+    def records(self, column: Column[Any]) -> Sequence[Mapping[str, Any]]:
+        """Return what a column holds; it is decoded when it is first asked for."""
+        found = self._records.get(column)
+        if found is None:
+            found = self._records[column] = records_in(self.values[column])
+        return found
 
 
 @dataclass(frozen=True, slots=True)

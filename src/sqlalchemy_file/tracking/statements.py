@@ -15,7 +15,7 @@ from sqlalchemy.sql.dml import Delete, Insert, Update
 
 from sqlalchemy_file.exceptions import UnsupportedStatementError
 from sqlalchemy_file.records import paths_of
-from sqlalchemy_file.tracking.changes import change, files_in, records_in
+from sqlalchemy_file.tracking.changes import change, files_in
 from sqlalchemy_file.tracking.frames import Effects
 from sqlalchemy_file.tracking.matching import matched_rows
 from sqlalchemy_file.tracking.plans import Plan, plan_of, refuse_join
@@ -107,7 +107,7 @@ def _effects(unit: Unit, plan: Plan, attempt: Attempt) -> Effects:
     """Decide what the statement releases and acquires; give it copies of what it may not own."""
     effects, acquired = Effects(plan.target), []
     for row in plan.changes:
-        found = change(records_in(row.old), row.files)
+        found = change(row.old, row.files)
         keeps = plan.target.field(row.column).on_release == "keep"
         (effects.archived if keeps else effects.released).extend(found.released)
         acquired += [(row, position, file) for position, file in found.acquired]

@@ -45,7 +45,7 @@ class Conflict:
             for column, source in self.sets.items():
                 item = None if source is None else given.get(source)
                 files = files_in(values[item.place]) if item else ()
-                yield RowChange(column, old.values[column], files, item and item.place)
+                yield RowChange(column, old.records(column), files, item and item.place)
 
 
 def conflict_of(statement: Any, target: FileTable, *, gives_files: bool) -> Conflict | None:
