@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import io
 import threading
+import tracemalloc
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -308,6 +309,32 @@ def test_what_does_not_fit_into_memory_is_not_written_by_the_event_loop(
     play(sqlite_url, storage, story)
     assert on_disk
     assert threading.get_ident() not in on_disk
+
+
+def test_a_long_source_is_never_whole_in_memory(
+    sqlite_url: str, storage: FlakyStorage, tmp_path: Path
+) -> None:
+    (tmp_path / "root").mkdir()
+    StorageManager.clear()
+    StorageManager.add_storage("main", (tmp_path / "root").as_uri())
+
+    async def story(session: AsyncSession) -> None:
+        tracemalloc.start()
+        try:
+            long = (b"x" * 100_000 for _ in range(320))
+            session.add(Paper(id=2, body=File(_sent_from(long))))
+            await session.commit()
+            assert tracemalloc.get_traced_memory()[1] < 8_000_000
+        finally:
+            tracemalloc.stop()
+
+    stored = play(sqlite_url, StorageManager.storage(), story)
+    assert max(map(len, stored)) == 32_000_000
+
+
+async def _sent_from(parts: Iterator[bytes]) -> AsyncIterator[bytes]:
+    for part in parts:
+        yield part
 
 
 # --- where nobody can await it
