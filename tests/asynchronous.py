@@ -1,4 +1,4 @@
-"""What the tests of `AsyncSession` share: a model, two databases, and a story played in one."""
+"""What the tests of `AsyncSession` share: a model, three drivers, and a story played in one."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, create_async_engin
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from sqlalchemy_file import File, FileField, StorageManager
+from sqlalchemy_file.storage import Storage
 from sqlalchemy_file.storage.memory import MemoryStorage
 from sqlalchemy_file.tracking.changes import records_in
 from tests.scenarios.flaky import FlakyStorage
@@ -30,7 +31,7 @@ class Paper(Base):
     pages: Mapped[list[File] | None] = mapped_column(FileField(multiple=True))
 
 
-DRIVERS = ("aiosqlite", "asyncpg")
+DRIVERS = ("aiosqlite", "asyncpg", "psycopg")
 
 
 def add_flaky() -> FlakyStorage:
@@ -45,7 +46,7 @@ def address_for(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     if request.param == "aiosqlite":
         return f"sqlite+aiosqlite:///{tmp_path}/x.db"
     address = make_url(request.getfixturevalue("postgresql_server"))
-    asynchronous = address.set(drivername="postgresql+asyncpg")
+    asynchronous = address.set(drivername=f"postgresql+{request.param}")
     return asynchronous.render_as_string(hide_password=False)
 
 
@@ -63,21 +64,22 @@ async def database(url: str) -> AsyncIterator[AsyncEngine]:
         await engine.dispose()
 
 
-async def files(engine: AsyncEngine, storage: FlakyStorage) -> list[bytes]:
+async def files(engine: AsyncEngine, storage: Storage) -> list[bytes]:
     """Return what the storage holds, sure that it is what the rows name."""
     async with engine.connect() as connection:
         rows = await connection.execute(text("SELECT body, pages FROM asynchronous_paper"))
         paths = [
             path for row in rows for raw in row for one in records_in(raw) for path in one["files"]
         ]
-    assert sorted(paths) == sorted(f"main/{info.key}" for info in storage.inner.list())
-    return contents(storage.inner)
+    plain = storage.inner if isinstance(storage, FlakyStorage) else storage
+    assert sorted(paths) == sorted(f"main/{info.key}" for info in plain.list())
+    return contents(plain)
 
 
 Story = Callable[[AsyncSession], Awaitable[None]]
 
 
-def play(url: str, storage: FlakyStorage, story: Story) -> list[bytes]:
+def play(url: str, storage: Storage, story: Story) -> list[bytes]:
     """Play a story in one session on a new table, and return the bytes that are left."""
 
     async def main() -> list[bytes]:

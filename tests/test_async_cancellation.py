@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import threading
 import time
-from collections.abc import Awaitable
+from collections.abc import AsyncIterator, Awaitable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from obstore.store import MemoryStore
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from sqlalchemy_file import File
+from sqlalchemy_file import File, StorageManager
+from sqlalchemy_file.exceptions import ContentSpentError
 from tests.asynchronous import (
     DRIVERS,
     Paper,
@@ -107,6 +110,129 @@ def test_a_timeout_in_the_middle_of_an_upload_leaves_nothing(
     assert play(url, storage, story) == [b"old", b"page"]
 
 
+async def silent(begun: asyncio.Event | None = None) -> AsyncIterator[bytes]:
+    """Begin to send, and then never send again."""
+    yield b"begun"
+    if begun is not None:
+        begun.set()
+    await asyncio.Event().wait()
+
+
+@pytest.mark.parametrize("native", [False, True])
+def test_a_timeout_does_not_wait_for_a_source_that_sends_nothing_more(
+    url: str, storage: FlakyStorage, native: bool
+) -> None:
+    used = add_native() if native else storage
+
+    async def story(session: AsyncSession) -> None:
+        session.add_all([Paper(id=2, body=File(silent())), Paper(id=3, body=File(b"x"))])
+        began = time.monotonic()
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.1):
+                await session.commit()
+        assert time.monotonic() - began < 1
+        assert contents(used.inner if used is storage else used) == [b"old", b"page"]
+        await session.rollback()
+
+    assert play(url, used, story) == [b"old", b"page"]
+
+
+def test_a_timeout_ends_an_endless_stream_at_its_next_chunk(
+    url: str, storage: FlakyStorage
+) -> None:
+    def endless() -> Iterator[bytes]:
+        while True:
+            time.sleep(0.01)
+            yield b"x"
+
+    async def story(session: AsyncSession) -> None:
+        session.add_all([Paper(id=2, body=File(endless())), Paper(id=3, body=File(b"x"))])
+        began = time.monotonic()
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.1):
+                await session.commit()
+        assert time.monotonic() - began < 1
+        await session.rollback()
+
+    assert play(url, storage, story) == [b"old", b"page"]
+
+
+def add_native() -> Any:
+    """Put a storage with native coroutines in the place of the one that was added."""
+    StorageManager.clear()
+    StorageManager.add_storage("main", MemoryStore())
+    return StorageManager.storage("main")
+
+
+class SlowHandle(io.RawIOBase):
+    """Seventy megabytes that come slowly, and note that they are read."""
+
+    def __init__(self) -> None:
+        self.position = 0
+
+    def seekable(self) -> bool:
+        return True
+
+    def seek(self, position: int, whence: int = 0) -> int:
+        self.position = position if whence == 0 else 70_000_000
+        return self.position
+
+    def tell(self) -> int:
+        return self.position
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        time.sleep(0.03)
+        taken = min(70_000_000 - self.position, 1_000_000, size or 0)
+        self.position += taken
+        return b"x" * taken
+
+
+def test_a_timeout_stops_a_large_upload_to_a_native_storage_in_its_middle(
+    url: str, storage: FlakyStorage
+) -> None:
+    used, content = add_native(), SlowHandle()
+
+    async def story(session: AsyncSession) -> None:
+        session.add(Paper(id=2, body=File(content)))
+        began = time.monotonic()
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.4):
+                await session.commit()
+        assert time.monotonic() - began < 1.3  # and 2.1 read to its end
+        assert 5_000_000 < (position := content.position) < 60_000_000
+        await asyncio.sleep(0.1)
+        assert content.position == position  # nobody reads on
+        assert contents(used) == [b"old", b"page"]
+        await session.rollback()
+
+    assert play(url, used, story) == [b"old", b"page"]
+
+
+def test_a_session_can_be_used_again_after_a_source_was_cancelled(
+    url: str, storage: FlakyStorage
+) -> None:
+    async def story(session: AsyncSession) -> None:
+        begun = asyncio.Event()
+        paper = Paper(id=2, body=File(silent(begun)))
+        session.add(paper)
+        task = asyncio.ensure_future(session.flush())
+        await begun.wait()
+        for _ in range(3):
+            task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        await session.rollback()
+        session.add(paper)
+        with pytest.raises(ContentSpentError, match="give the File a new one"):
+            await session.flush()
+        await session.rollback()
+        paper.body = File(b"again")
+        session.add(paper)
+        await session.commit()
+
+    assert play(url, storage, story) == [b"again", b"old", b"page"]
+
+
 @pytest.mark.parametrize("times", [1, 3])
 def test_cancelled_in_the_middle_of_the_deletions_after_a_commit_they_are_finished(
     url: str, storage: FlakyStorage, times: int
@@ -125,6 +251,24 @@ def test_cancelled_in_the_middle_of_the_deletions_after_a_commit_they_are_finish
         await cancel_at(gate, commit_and_go_on(), times=times)
 
     assert play(url, storage, story) == [b"new"]
+
+
+def test_a_timeout_that_comes_during_the_deletions_does_not_strike_after_its_block(
+    url: str, storage: FlakyStorage
+) -> None:
+    """The commit has succeeded; whatever the task does later is none of that timeout's business."""
+
+    async def story(session: AsyncSession) -> None:
+        storage.before("delete", lambda: time.sleep(0.2))
+        (await session.get_one(Paper, 1)).body = File(b"new")
+        async with asyncio.timeout(0.1):
+            await session.commit()
+        for _ in range(3):
+            await asyncio.sleep(0.01)
+        session.add(Paper(id=2, body=File(b"later")))
+        await session.commit()
+
+    assert play(url, storage, story) == [b"later", b"new", b"page"]
 
 
 @pytest.mark.parametrize("url", ["asyncpg"], indirect=True)  # aiosqlite leaves its lock behind

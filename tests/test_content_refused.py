@@ -14,13 +14,13 @@ import pytest
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 
 from sqlalchemy_file import File, FileField
-from sqlalchemy_file.content import SPOOL_SIZE
 from sqlalchemy_file.exceptions import (
     ContentSpentError,
     SizeValidationError,
     StorageError,
     ValidationError,
 )
+from sqlalchemy_file.storage.chunks import SPOOL_SIZE
 from sqlalchemy_file.storage.memory import MemoryStorage
 from sqlalchemy_file.validators import SizeValidator
 from tests.scenarios.content import FailingStream

@@ -14,8 +14,10 @@ import pytest
 from sqlalchemy.util import greenlet_spawn
 
 from sqlalchemy_file.transfer import (
+    MOST_THREADS,
     Operation,
     carry_out,
+    in_thread,
     results,
 )
 
@@ -94,10 +96,16 @@ def test_ctrl_c_that_comes_while_others_are_waited_for_leaves_nothing_running() 
     assert main is not None
     timer = threading.Timer(0.1, lambda: signal.pthread_kill(main, signal.SIGINT))
     slow = counting.operations(4, 0.4)
-    timer.start()
+
+    def until_all_have_begun() -> int:
+        while len(counting.begun) < 4:
+            time.sleep(0.001)
+        timer.start()
+        return 0
+
     try:
         with pytest.raises(KeyboardInterrupt):
-            carry_out([Operation(lambda: 0), *slow], limit=5)
+            carry_out([Operation(until_all_have_begun), *slow], limit=5)
             time.sleep(WAIT)  # where the signal is handled at the latest
     finally:
         timer.join()
@@ -167,6 +175,74 @@ def test_a_cancelled_batch_leaves_nothing_running(times: int) -> None:
     asyncio.run(_cancelled(counting, go_on=False, times=times))
     assert counting.running == 0
     assert len(counting.ended) == 4
+
+
+@pytest.mark.parametrize("go_on", [False, True])
+@pytest.mark.parametrize("times", [1, 3])
+def test_a_cancellation_reaches_coroutines_once_and_waits_for_what_they_take_back(
+    times: int, go_on: bool
+) -> None:
+    """Unless the batch is to be finished first."""
+    told: list[str] = []
+
+    async def one() -> None:
+        try:
+            await asyncio.sleep(0.3 if go_on else WAIT)
+            told.append("done")
+        except asyncio.CancelledError:
+            await asyncio.sleep(0.2)
+            told.append("taken back")
+            raise
+
+    async def main() -> None:
+        operations = [Operation(partial(fail, AssertionError("not in a thread")), one)] * 6
+        batch = asyncio.ensure_future(_then_wait(operations, go_on=go_on))
+        for _ in range(times):
+            await asyncio.sleep(0.03)
+            batch.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await batch
+
+    asyncio.run(main())
+    assert told == (["done"] * 6 if go_on else ["taken back"] * 4)
+
+
+async def _then_wait(operations: list[Operation[Any]], *, go_on: bool) -> None:
+    await greenlet_spawn(lambda: carry_out(operations, limit=4, go_on=go_on))
+    await asyncio.sleep(WAIT)
+
+
+def test_a_thread_is_waited_for_however_often_its_caller_is_cancelled() -> None:
+    counting = Counting()
+
+    async def main() -> None:
+        task = asyncio.ensure_future(in_thread(partial(counting.run, 1, 0.2)))
+        for _ in range(3):
+            await asyncio.sleep(0.02)
+            task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+    asyncio.run(main())
+    assert counting.ended == [1]
+
+
+def test_what_no_thread_has_begun_is_not_begun_after_a_cancellation() -> None:
+    busy, counting = Counting(), Counting()
+
+    async def main() -> None:
+        workers = [in_thread(partial(busy.run, number, 0.5)) for number in range(MOST_THREADS)]
+        working = [asyncio.ensure_future(each) for each in workers]
+        await asyncio.sleep(0.1)
+        began = time.monotonic()
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.05):
+                await in_thread(partial(counting.run, 1))
+        assert time.monotonic() - began < 0.3
+        await asyncio.gather(*working)
+
+    asyncio.run(main())
+    assert counting.begun == []
 
 
 def test_asyncio_timeout_leaves_nothing_running() -> None:

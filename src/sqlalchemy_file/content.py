@@ -10,20 +10,22 @@ import errno
 import hashlib
 import io
 import os
-import tempfile
 from collections.abc import AsyncIterable, Callable, Iterable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO, Protocol, cast
 
 from sqlalchemy_file.exceptions import ContentSpentError
 from sqlalchemy_file.hashing import LARGE, Hash, HashBehind
-from sqlalchemy_file.storage.chunks import size_left
-
-SPOOL_SIZE = 1024 * 1024
-"""Streams that cannot seek are kept in memory up to this many bytes, beyond it on disk."""
-
-CHUNK_SIZE = 256 * 1024
+from sqlalchemy_file.storage.base import CHUNK_SIZE
+from sqlalchemy_file.storage.chunks import (
+    aspooled,
+    async_chunks,
+    binary,
+    closing_on_error,
+    new_spool,
+    size_left,
+)
+from sqlalchemy_file.transfer import heed_cancellation
 
 
 class Content(Protocol):
@@ -132,11 +134,20 @@ class HandleContent:
 
 
 class StreamContent:
-    """A stream that cannot seek, from where it stands: copied once to a spooled file."""
+    """A stream that cannot seek, from where it stands: copied once to a spooled file.
 
-    def __init__(self, chunks: Callable[[], Iterator[bytes]]) -> None:
-        self._chunks: Callable[[], Iterator[bytes]] | None = chunks
+    ``chunks`` begins to read ``source``.
+    """
+
+    def __init__(self, chunks: Callable[[], Iterator[bytes]] | None, source: object = None) -> None:
+        self._chunks = chunks
         self._spool: BinaryIO | None = None
+        self._identity = id(self if source is None else source)
+
+    @property
+    def is_fetched(self) -> bool:
+        """Whether all of the stream was read, so that nobody has to be waited for."""
+        return self._spool is not None
 
     def open(self) -> BinaryIO:
         if self._spool is None:
@@ -153,7 +164,8 @@ class StreamContent:
         chunks, self._chunks = self._chunks, None
         with closing_on_error(new_spool()) as spool:
             for chunk in chunks():
-                spool.write(_binary(chunk))
+                heed_cancellation()
+                spool.write(binary(chunk))
         return spool
 
     def size(self) -> int | None:
@@ -164,7 +176,7 @@ class StreamContent:
             self._spool.close()
 
     def identity(self) -> int:
-        return id(self)
+        return self._identity
 
     def release(self) -> None:
         """Keep the spool: it is the only copy of the bytes."""
@@ -173,30 +185,28 @@ class StreamContent:
 class AsyncStreamContent(StreamContent):
     """An asynchronous stream, from where it stands: awaited once, into a spooled file."""
 
-    def __init__(self, chunks: AsyncIterable[bytes]) -> None:
-        super().__init__(self._refuse)
-        self._source: AsyncIterable[bytes] | None = chunks
+    def __init__(self, chunks: AsyncIterable[Any], source: object) -> None:
+        super().__init__(None, source)
+        self._source: AsyncIterable[Any] | None = chunks
 
     @property
-    def is_fetched(self) -> bool:
-        return self._spool is not None
+    def needs_await(self) -> bool:
+        """Whether `afetch` is needed before `open`."""
+        return self._source is not None
 
-    async def fetch(self) -> None:
-        """Read the stream; needed once, before `open`."""
+    async def afetch(self) -> None:
+        """Read the stream, once."""
         source, self._source = self._source, None
-        if source is None:
-            return
-        self._chunks = None
-        with closing_on_error(new_spool()) as spool:
-            async for chunk in source:
-                spool.write(_binary(chunk))
-        self._spool = spool
+        if source is not None:
+            self._spool = await aspooled(source)
 
-    def _refuse(self) -> Iterator[bytes]:
-        raise TypeError(
-            "an asynchronous source can be read by an AsyncSession only: give the File its bytes, "
-            "a binary file or an ordinary iterator"
-        )
+    def open(self) -> BinaryIO:
+        if self._source is not None:
+            raise TypeError(
+                "an asynchronous source can be read by an AsyncSession only: give the File its "
+                "bytes, a binary file or an ordinary iterator"
+            )
+        return super().open()
 
 
 class Measured(io.RawIOBase):
@@ -242,27 +252,13 @@ class Measured(io.RawIOBase):
         return len(chunk)
 
 
-def new_spool() -> BinaryIO:
-    """Return a temporary file that is kept in memory up to `SPOOL_SIZE`."""
-    return cast("BinaryIO", tempfile.SpooledTemporaryFile(max_size=SPOOL_SIZE))
-
-
-@contextmanager
-def closing_on_error(spool: BinaryIO) -> Iterator[BinaryIO]:
-    """Close a file if it could not be filled."""
-    try:
-        yield spool
-    except BaseException:
-        spool.close()
-        raise
-
-
 def content_of(source: Any) -> Content:
     """Return the content that ``source`` stands for.
 
     Takes bytes, text, a path object, a binary file, an upload object (its ``.file`` or
-    ``.stream`` is read), or an iterator of bytes. Raises `TypeError` for anything else, and
-    `FileNotFoundError` or `IsADirectoryError` for such a path.
+    ``.stream`` is read), or an iterator of bytes; the file and the iterator may be asynchronous.
+    Raises `TypeError` for anything else, and `FileNotFoundError` or `IsADirectoryError` for such
+    a path.
     """
     if isinstance(source, str):
         return BytesContent(source.encode())
@@ -273,16 +269,22 @@ def content_of(source: Any) -> Content:
     handle = uploaded_file(source)
     if any(map(_is_text, (source, handle))):
         raise TypeError("a file must be opened in binary mode ('rb'), not as text")
-    if callable(getattr(handle, "read", None)):
-        return HandleContent(handle, source) if _can_seek(handle) else StreamContent(_reads(handle))
-    if isinstance(source, AsyncIterable):
-        return AsyncStreamContent(source)
+    if callable(getattr(handle, "read", None)) or isinstance(handle, AsyncIterable):
+        return _content_of_handle(handle, source)
     if isinstance(source, Iterable) and not isinstance(source, dict | list | tuple | set):
-        return StreamContent(lambda: iter(source))
+        return StreamContent(lambda: iter(source), source)
     raise TypeError(
         "the content of a file is bytes, str, a path, a binary file object, an upload or an "
         f"iterator of bytes, not {type(source).__name__}"
     )
+
+
+def _content_of_handle(handle: Any, owner: object) -> Content:
+    if (chunks := async_chunks(handle)) is not None:
+        return AsyncStreamContent(chunks, handle)
+    if _can_seek(handle):
+        return HandleContent(handle, owner)
+    return StreamContent(_reads(handle), handle)
 
 
 def given_content(content: Any, content_path: str | os.PathLike[str] | None) -> Content:
@@ -337,9 +339,3 @@ def _can_seek(handle: Any) -> bool:
 
 def _reads(handle: Any) -> Callable[[], Iterator[bytes]]:
     return lambda: iter(lambda: handle.read(CHUNK_SIZE), b"")
-
-
-def _binary(chunk: Any) -> bytes:
-    if not isinstance(chunk, bytes | bytearray | memoryview):
-        raise TypeError(f"a stream must yield bytes, not {type(chunk).__name__}")
-    return bytes(chunk)

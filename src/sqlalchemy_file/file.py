@@ -14,6 +14,7 @@ from sqlalchemy_file.base import BaseFile
 from sqlalchemy_file.content import (
     AsyncStreamContent,
     Content,
+    StreamContent,
     given_content,
     given_name,
     upload_attribute,
@@ -35,7 +36,8 @@ class File(BaseFile):
     """A file: a dict, with attribute access, of what is known about it.
 
     Content is bytes, text, a `pathlib.Path`, a binary file object (stored from its start where
-    it can seek, else from where it stands), an upload object, or an iterator of bytes.
+    it can seek, else from where it stands), an upload object, or an iterator of bytes. Under
+    `AsyncSession` the file object and the iterator may be asynchronous.
     ``storage`` names the storage for this one file; further keywords become keys of the record.
     Until the flush the keys may be changed; afterwards any change raises `TypeError`.
     """
@@ -145,14 +147,23 @@ class File(BaseFile):
             self["headers"] = dict(headers)
 
     @property
-    def needs_await(self) -> bool:
-        """Whether the content comes from an asynchronous source that was not read yet."""
-        return isinstance(self._content, AsyncStreamContent) and not self._content.is_fetched
+    def needs_fetching(self) -> bool:
+        """Whether the content is a stream that was not read yet, and may have to be waited for."""
+        return isinstance(self._content, StreamContent) and not self._content.is_fetched
 
-    async def fetch_content(self) -> None:
-        """Read an asynchronous source."""
+    @property
+    def needs_await(self) -> bool:
+        """Whether that stream is an asynchronous one."""
+        return isinstance(self._content, AsyncStreamContent) and self._content.needs_await
+
+    def fetch_content(self) -> None:
+        """Read a stream that cannot be read twice; raise `TypeError` for an asynchronous one."""
+        self._unspent().open()
+
+    async def afetch_content(self) -> None:
+        """Read an asynchronous stream."""
         if isinstance(self._content, AsyncStreamContent):
-            await self._content.fetch()
+            await self._content.afetch()
 
     def expect_processors(self, processors: Sequence[Processor]) -> None:
         """Take note of the processors that come once the content is stored."""

@@ -13,6 +13,7 @@ import threading
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
+from contextlib import suppress
 from contextvars import copy_context
 from dataclasses import dataclass
 from functools import cache
@@ -104,8 +105,9 @@ def carry_out(
 ) -> list[Outcome[T]]:
     """Carry out operations at the same time, and return how each ended, in their order.
 
-    Without ``go_on``, nothing more is begun once one has failed. Cancellation is raised after
-    all that were begun have ended; with ``go_on`` the batch is finished first.
+    Without ``go_on``, nothing more is begun once one has failed. Cancellation reaches every
+    coroutine under way, and is raised after all that were begun have ended: what a thread does
+    cannot be cancelled. With ``go_on`` the batch is finished first.
     """
     batch = _Batch(operations, go_on=go_on)
     limit = min(limit, _limits.operations or limit)
@@ -136,12 +138,42 @@ def results(outcomes: Sequence[Outcome[T]]) -> list[T]:
 
 
 async def in_thread(function: Callable[[], T]) -> T:
-    """Run a function in a worker thread, and wait for its end even when cancelled."""
-    future = asyncio.get_running_loop().run_in_executor(_threads(), _in_worker(function))
+    """Run a function in a worker thread, and wait for its end even when cancelled.
+
+    The function can learn of that by `heed_cancellation`, and end sooner.
+    """
+    cancelled = threading.Event()
+    job = _threads().submit(_in_worker(function, cancelled))
+
+    def stop() -> None:
+        cancelled.set()
+        job.cancel()  # if it was not begun
+
+    return await to_the_end(asyncio.wrap_future(job), stop)
+
+
+def heed_cancellation() -> None:
+    """Raise `CancelledError` in a worker thread if whoever waits for it was cancelled."""
+    cancelled: threading.Event | None = getattr(_here, "cancelled", None)
+    if cancelled is not None and cancelled.is_set():
+        raise asyncio.CancelledError
+
+
+async def to_the_end(future: asyncio.Future[T], stop: Callable[[], object] | None = None) -> T:
+    """Await a future, and its end even when cancelled, however often.
+
+    ``stop`` is called then, to bring the end about: what it does must not leave work running.
+    """
     try:
         return await asyncio.shield(future)
     except asyncio.CancelledError:
-        await asyncio.wait([future])
+        if stop is not None:
+            stop()
+        while not future.done():
+            with suppress(asyncio.CancelledError):  # once more: the first is raised below
+                await asyncio.wait([future])
+        if not future.cancelled():
+            future.exception()  # looked at, else asyncio complains
         raise
 
 
@@ -190,7 +222,19 @@ def _run_in_threads(batch: _Batch[Any], limit: int) -> None:
         _work_alone(batch)
     finally:
         batch.stopped = batch.stopped or not batch.go_on
-        wait([future for future in futures if not future.cancel()])
+        _wait_for([future for future in futures if not future.cancel()])
+
+
+def _wait_for(futures: Sequence[Future[Any]]) -> None:
+    """Wait for threads, and for their end even when interrupted, however often."""
+    interrupted: BaseException | None = None
+    while not all(future.done() for future in futures):
+        try:
+            wait(futures)
+        except BaseException as error:  # noqa: BLE001 (Ctrl-C: raised below)
+            interrupted = error
+    if interrupted is not None:
+        raise interrupted
 
 
 def _work_alone(batch: _Batch[Any]) -> None:
@@ -207,9 +251,12 @@ async def _run_awaited(batch: _Batch[Any], limit: int) -> None:
     while workers:
         try:
             _, workers = await asyncio.wait(workers)
-        except asyncio.CancelledError as error:  # threads can't be cancelled: wait for them
+        except asyncio.CancelledError as error:
+            if cancelled is None and not batch.go_on:
+                batch.stopped = True
+                for worker in workers:
+                    worker.cancel()  # once only: what it then takes back must not be cut off
             cancelled = error
-            batch.stopped = batch.stopped or not batch.go_on
     if cancelled is not None and batch.go_on:
         _cancel_again()
     elif cancelled is not None:
@@ -220,16 +267,26 @@ def _cancel_again() -> None:
     """Let the cancellation strike at the next await, where it hurts nothing that is finished."""
     task = asyncio.current_task()
     if task is not None:
+        asyncio.get_running_loop().call_soon(_strike, task)
+
+
+def _strike(task: asyncio.Task[Any]) -> None:
+    # By now `asyncio.timeout` may have taken it back, whose block ended with the batch; cancelled
+    # at once, the task would learn of it behind that block, where nobody expects it.
+    if not task.done() and task.cancelling():
         task.uncancel()
         task.cancel()
 
 
-def _in_worker(function: Callable[[], T]) -> Callable[[], T]:
+def _in_worker(
+    function: Callable[[], T], cancelled: threading.Event | None = None
+) -> Callable[[], T]:
     """Return the function as a worker is to call it: it sees the caller's context variables."""
     context = copy_context()
 
     def work() -> T:
         _here.is_worker = True
+        _here.cancelled = cancelled
         return context.run(function)
 
     return work

@@ -28,6 +28,7 @@ HARNESS = (
     "databases",
     "flaky",
     "matrix",
+    "meeting",
     "models",
     "places",
     "programs",

@@ -73,7 +73,9 @@ class Database:
     def async_engine(self, **options: Any) -> Engine:
         """Return the sync face of an asyncio engine, for use inside a greenlet."""
         url = self.url.set(drivername=self.async_driver)
-        return create_async_engine(url, poolclass=NullPool, **options).sync_engine
+        if "pool_size" not in options:
+            options["poolclass"] = NullPool
+        return create_async_engine(url, **options).sync_engine
 
     async_driver = ""
 

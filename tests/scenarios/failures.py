@@ -368,8 +368,6 @@ def no_row_is_locked_while_files_are_stored(world: World) -> None:
 @scenario
 def files_of_a_flush_are_stored_at_the_same_time(world: World) -> None:
     """Four uploads wait for one another; one after the other they would wait for ever."""
-    if world.through_asyncio:
-        return
     flaky = world.make_flaky()
     meeting = threading.Barrier(4)
     flaky.before("put", lambda: meeting.wait(PATIENCE) and None)

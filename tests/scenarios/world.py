@@ -6,6 +6,7 @@ import asyncio
 import hashlib
 import logging
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -25,6 +26,7 @@ from .content import DERIVED, content_of, filename_of, label_of
 from .databases import Database, Named
 from .flaky import FlakyStorage
 from .ledgers import DrainedLedger
+from .meeting import Barrier, Event, TaskBarrier, TaskEvent, pause, together
 from .places import Place
 
 MAIN = "main"
@@ -280,10 +282,20 @@ class World:
             time.sleep(0.01)
 
     def at_once(self, *works: Callable[[], T]) -> list[T]:
-        """Run every function in a thread of its own, and return what they return, in order."""
+        """Run every function in a thread or task of its own; return what they return, in order."""
+        if self.through_asyncio:
+            return together(works, PATIENCE * 3)
         with ThreadPoolExecutor(len(works)) as pool:
             running = [pool.submit(work) for work in works]
             return [future.result(PATIENCE * 3) for future in running]
+
+    def new_event(self) -> Event:
+        """Return an event for those whom `at_once` runs."""
+        return TaskEvent() if self.through_asyncio else threading.Event()
+
+    def new_barrier(self, parties: int) -> Barrier:
+        """Return a barrier for those whom `at_once` runs."""
+        return TaskBarrier(parties) if self.through_asyncio else threading.Barrier(parties)
 
     def retrying(self, work: Callable[[], T]) -> T:
         """Run ``work`` again while the database refuses it as a victim of concurrency."""
@@ -294,7 +306,7 @@ class World:
             except DBAPIError as error:
                 if not _is_refusal(error) or time.monotonic() > deadline:
                     raise
-            time.sleep(0.01)
+            pause(0.01) if self.through_asyncio else time.sleep(0.01)
 
 
 def _is_refusal(error: DBAPIError) -> bool:

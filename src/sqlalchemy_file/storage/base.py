@@ -98,7 +98,11 @@ class Storage(Protocol):
 
 @runtime_checkable
 class AsyncStorage(Protocol):
-    """A storage whose requests are native coroutines: the six verbs with an ``a`` in front."""
+    """A storage whose requests are native coroutines: the six verbs with an ``a`` in front.
+
+    A coroutine that is cancelled ends when nothing of it is under way any more. What it was to
+    store is then there as a whole or not at all; with ``exclusive``, not at all.
+    """
 
     async def aput(
         self, key: str, content: BinaryIO, attributes: Attributes, *, exclusive: bool = False

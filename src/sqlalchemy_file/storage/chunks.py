@@ -1,13 +1,21 @@
-"""Iterators of bytes: as a binary file, and cut to a range."""
+"""Iterators of bytes, asynchronous ones too: as a binary file, and cut to a range."""
 
 from __future__ import annotations
 
 import io
 import os
-from collections.abc import Iterable, Iterator
-from contextlib import suppress
-from tempfile import SpooledTemporaryFile
+import tempfile
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
+from functools import partial
+from inspect import iscoroutinefunction
 from typing import Any, BinaryIO, Self, cast
+
+from sqlalchemy_file.storage.base import CHUNK_SIZE
+from sqlalchemy_file.transfer import in_thread
+
+SPOOL_SIZE = 1024 * 1024
+"""Streams that cannot seek are kept in memory up to this many bytes, beyond it on disk."""
 
 
 class ChunkReader(io.RawIOBase):
@@ -80,4 +88,61 @@ def size_left(content: Any) -> int | None:
     return None
 
 
-_SEEKABLE = (io.BytesIO, io.FileIO, SpooledTemporaryFile)
+def async_chunks(source: Any) -> AsyncIterable[Any] | None:
+    """Return what an asynchronous source yields, from where it stands; None for any other."""
+    # The parts of aiohttp are read by `read_chunk`: their `read` takes no size.
+    for name in ("read_chunk", "read"):
+        read = getattr(source, name, None)
+        if iscoroutinefunction(read):
+            return _pieces(read)
+    return source if isinstance(source, AsyncIterable) else None
+
+
+async def _pieces(read: Callable[[int], Any]) -> AsyncIterator[Any]:
+    while chunk := await read(CHUNK_SIZE):
+        yield chunk
+
+
+async def aspooled(chunks: AsyncIterable[Any]) -> BinaryIO:
+    """Return a temporary file of what an asynchronous source yields, to be closed by the caller.
+
+    What does not fit into memory is written in a thread: the event loop waits for no disk.
+    """
+    with closing_on_error(new_spool()) as spool:
+        held, size, is_large = [], 0, False
+        async for chunk in chunks:
+            held.append(binary(chunk))
+            size += len(held[-1])
+            if size >= SPOOL_SIZE:
+                await in_thread(partial(spool.writelines, held))
+                held, size, is_large = [], 0, True
+        if is_large:
+            await in_thread(partial(spool.writelines, held))
+        else:
+            spool.writelines(held)
+    return spool
+
+
+def new_spool() -> BinaryIO:
+    """Return a temporary file that is kept in memory up to `SPOOL_SIZE`."""
+    return cast("BinaryIO", tempfile.SpooledTemporaryFile(max_size=SPOOL_SIZE))
+
+
+@contextmanager
+def closing_on_error(spool: BinaryIO) -> Iterator[BinaryIO]:
+    """Close a file if it could not be filled."""
+    try:
+        yield spool
+    except BaseException:
+        spool.close()
+        raise
+
+
+def binary(chunk: object) -> bytes:
+    """Return what a stream has yielded, or raise `TypeError` if that is no bytes."""
+    if not isinstance(chunk, bytes | bytearray | memoryview):
+        raise TypeError(f"a stream must yield bytes, not {type(chunk).__name__}")
+    return bytes(chunk)
+
+
+_SEEKABLE = (io.BytesIO, io.FileIO, tempfile.SpooledTemporaryFile)

@@ -18,7 +18,7 @@ from sqlalchemy_file.observing import Task
 from sqlalchemy_file.storage.adapters import adapt
 from sqlalchemy_file.storage.attributes import attributes_of
 from sqlalchemy_file.storage.base import AsyncStorage, Storage, check_key, is_native, named
-from sqlalchemy_file.storage.chunks import reader_of
+from sqlalchemy_file.storage.chunks import aspooled, async_chunks, reader_of
 from sqlalchemy_file.storage.stored_file import StoredFile
 from sqlalchemy_file.transfer import get_limit, in_thread, set_limit
 
@@ -165,6 +165,7 @@ class StorageManager:
         """Store a binary file, an iterator of bytes, bytes or text under the key ``name``.
 
         A file is stored from where it stands. ``content_path`` names a file on disk instead.
+        An asynchronous file or iterator raises `TypeError`: `asave_file` takes these.
         """
         if metadata is not None:
             warnings.warn(
@@ -221,7 +222,15 @@ class StorageManager:
         headers: dict[str, str] | None = None,
         content_path: str | PathLike[str] | None = None,
     ) -> StoredFile:
-        """Store as `save_file` does, while the event loop stays free."""
+        """Store as `save_file` does, while the event loop stays free.
+
+        Takes asynchronous files and iterators as well. Cancelled, it ends when nothing is under
+        way any more; the object is then whole, or what it was before.
+        """
+        if (chunks := async_chunks(content)) is not None:
+            with await aspooled(chunks) as spool:
+                spool.seek(0)
+                return await cls.asave_file(name, spool, upload_storage, extra, headers)
         storage_name = upload_storage or cls.get_default()
         storage = cls.storage(storage_name)
         if not is_native(storage):
@@ -308,6 +317,11 @@ def _opened(content: Any, content_path: str | PathLike[str] | None) -> Iterator[
         return
     if isinstance(content, TextIOBase):
         raise TypeError("a file must be opened in binary mode ('rb'), not as text")
+    if async_chunks(content) is not None:
+        raise TypeError(
+            "asynchronous content can be awaited only: await asave_file, or give its bytes, "
+            "a binary file or an ordinary iterator"
+        )
     if isinstance(content, str):
         content = content.encode()
     if isinstance(content, bytes | bytearray | memoryview):

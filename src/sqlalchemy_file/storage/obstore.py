@@ -35,7 +35,7 @@ from sqlalchemy_file.storage.obstore_requests import (
     opening,
 )
 from sqlalchemy_file.storage.obstore_uploads import Abilities, putting
-from sqlalchemy_file.transfer import in_thread
+from sqlalchemy_file.transfer import in_thread, to_the_end
 
 if TYPE_CHECKING:
     from obstore.store import ObjectStore
@@ -60,7 +60,7 @@ class ObstoreStorage:
     ``exclusive`` is decided by the store, races included: beyond that size by the name under
     which it renames a draft, or, on S3, by an empty object that holds the place meanwhile.
     Attributes are not kept in obstore's ``LocalStore``. A cancelled coroutine ends when its
-    request has, and takes back the parts it sent.
+    request has, and takes back the parts it sent; if it was ``exclusive``, the whole object too.
 
     obstore's threads do not survive a fork: a process that was forked after the first request
     raises `StorageError`.
@@ -250,7 +250,23 @@ class ObstoreStorage:
         method = getattr(self._ready(once=step.once), f"{step.verb}_async")
         contents = [step.source.achunks()] if step.source else []
         awaitable = method(*step.arguments, *contents, **step.options)
-        return await (_to_the_end(awaitable, step) if step.changes else awaitable)
+        return await (self._to_the_end(awaitable, step) if step.changes else awaitable)
+
+    async def _to_the_end(self, awaitable: Awaitable[T], request: Request) -> T:
+        """Await a request even when cancelled; obstore would forget the parts it has sent."""
+        sending = asyncio.ensure_future(awaitable)
+        try:
+            return await to_the_end(sending, request.source.stop if request.source else None)
+        except asyncio.CancelledError as cancelled:
+            if request.undo and not sending.cancelled() and sending.exception() is None:
+                await self._take_back(request.undo, cancelled)
+            raise
+
+    async def _take_back(self, undo: Request, cancelled: asyncio.CancelledError) -> None:
+        try:
+            await self._await(undo)
+        except Exception as error:  # noqa: BLE001  it must not hide the cancellation
+            cancelled.add_note(f"stored, and could not be deleted again: {undo.arguments}: {error}")
 
     def _large_of_loop(self) -> asyncio.Semaphore:
         loop = asyncio.get_running_loop()
@@ -272,24 +288,6 @@ class ObstoreStorage:
             )
         _process.is_used = True
         return self._once if once else self._store
-
-
-async def _to_the_end(awaitable: Awaitable[T], request: Request) -> T:
-    """Await a request even when cancelled; obstore would forget the parts it has sent."""
-    future = asyncio.ensure_future(awaitable)
-    try:
-        return await asyncio.shield(future)
-    except asyncio.CancelledError:
-        if request.source is not None:
-            request.source.stop()
-        while not future.done():
-            try:
-                await asyncio.wait([future])
-            except asyncio.CancelledError:  # once more: the first is raised below
-                continue
-        if not future.cancelled():
-            future.exception()  # looked at, else asyncio complains
-        raise
 
 
 async def _one_page(pages: Any) -> AsyncIterator[Any]:

@@ -99,6 +99,8 @@ class Request:
     arguments: Sequence[Any]
     options: Mapping[str, Any] = field(default_factory=dict)
     source: Source | None = None
+    undo: Request | None = None
+    """What takes it back when it was cancelled, and had succeeded all the same."""
 
     @property
     def in_turn(self) -> bool:

@@ -87,7 +87,8 @@ def putting(
     else:
         data = b"".join(begun.chunks)
         mode = "create" if exclusive else "overwrite"
-        answer = yield Request("put", (key, data), {**options, "mode": mode})
+        undo = _deleting(key) if exclusive else None  # any other may be somebody else's
+        answer = yield Request("put", (key, data), {**options, "mode": mode}, undo=undo)
         size, etag = len(data), etag_of(answer["e_tag"])
     kept = attributes if abilities.keeps_attributes else Attributes()
     return ObjectInfo(key=key, size=size, etag=etag, attributes=kept)
@@ -132,7 +133,7 @@ def _create_by_renaming(key: str, source: Source, options: dict[str, Any]) -> St
     draft = f"{folder}{slash}{uuid7()}"
     try:
         yield Request("put", (draft,), options, source)
-        yield Request("rename", (draft, key), {"overwrite": False})
+        yield Request("rename", (draft, key), {"overwrite": False}, undo=_deleting(key))
     except GeneratorExit:
         raise
     except BaseException:
@@ -171,11 +172,15 @@ def _is_marked(key: str, mark: str) -> Steps[bool]:
 def _taking_back(key: str) -> Steps[None]:
     # The first cause is what the caller is to see, not that clearing up failed too.
     try:
-        yield Request("delete", ([key],))
+        yield _deleting(key)
     except FileNotFoundError:
         pass
     except Exception:  # noqa: BLE001
         _log.warning("the incomplete object %r stays in its storage", key, exc_info=True)
+
+
+def _deleting(key: str) -> Request:
+    return Request("delete", ([key],))
 
 
 def _refuse_taken(key: str) -> Steps[None]:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import io
+from asyncio import CancelledError
 from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 from typing import Any, NoReturn, SupportsIndex, cast
 
+from sqlalchemy_file.exceptions import StorageError
 from sqlalchemy_file.storage.async_reading import AsyncReader
 from sqlalchemy_file.storage.attributes import meta_data_of
 from sqlalchemy_file.storage.base import (
@@ -131,10 +134,18 @@ class StoredFile(io.BufferedReader):
             yield chunk
 
     async def aread(self, n: int | None = -1) -> bytes:
-        """Read as `read` does, from where the file stands, while the event loop stays free."""
-        if not is_native(self._storage):
-            return await in_thread(partial(super().read, n))
+        """Read as `read` does, from where the file stands, while the event loop stays free.
+
+        Cancelled, the file stands where it stood.
+        """
         start = self.tell()
+        if not is_native(self._storage):
+            try:
+                return await in_thread(partial(super().read, n))
+            except CancelledError:
+                with suppress(OSError, StorageError):  # the cancellation goes first
+                    self.seek(start)
+                raise
         data = await self._native_reader().read(start, None if n is None or n < 0 else n)
         self.seek(start + len(data))
         return data

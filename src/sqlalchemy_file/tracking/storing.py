@@ -7,7 +7,6 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from copy import copy
 from dataclasses import dataclass
-from functools import partial
 from itertools import chain
 from os import cpu_count
 from time import monotonic
@@ -24,7 +23,7 @@ from sqlalchemy_file.storage.base import concurrency_of, is_native, named
 from sqlalchemy_file.storage.syncing import synced_together
 from sqlalchemy_file.tracking.deletion import discard
 from sqlalchemy_file.tracking.frames import Frame
-from sqlalchemy_file.transfer import Operation, carry_out, in_thread, results
+from sqlalchemy_file.transfer import DEFAULT_LIMIT, Operation, carry_out, in_thread, results
 from sqlalchemy_file.types import FileField
 
 _LARGE = 1024 * 1024
@@ -39,6 +38,12 @@ class Unsaved(NamedTuple):
     file: File
     field: FileField
     name: str
+
+    @property
+    def is_processed(self) -> bool:
+        """Whether anything is to be derived from it, which may take long."""
+        has_own = type(self.file).apply_processors is not File.apply_processors
+        return has_own or bool(self.field.processors)
 
 
 class Twins:
@@ -68,11 +73,13 @@ class Attempt:
     def store(self, unsaved: Sequence[Unsaved]) -> None:
         """Validate all, then store all; the first error is raised, and nothing more is begun."""
         wanted = list({id(item.file): item for item in unsaved}.values())
+        _in_parallel([_Fetching(item) for item in wanted if item.file.needs_fetching])
         _in_parallel([_Checking(item) for item in wanted])
         storings = [_Storing(item, *item.field.place(item.file)) for item in wanted]
         self._files += [item.file for item in wanted]
         with self._synced_together():
             _in_parallel(storings)
+            _in_parallel([_Processing(item) for item in wanted if item.is_processed])
 
     @contextmanager
     def _synced_together(self) -> Iterator[None]:
@@ -91,8 +98,10 @@ class Attempt:
         moves = [{path: _beside(path) for path in paths_of(file)} for file in files]
         pairs = list(chain.from_iterable(move.items() for move in moves))
         self._copies += [new for _, new in pairs]
+        names = {StorageManager.resolve(new)[0] for _, new in pairs}
+        limit = max((concurrency_of(StorageManager.storage(name)) for name in names), default=1)
         with self._synced_together():
-            results(carry_out([_copying(old, new) for old, new in pairs]))
+            results(carry_out([_copying(old, new) for old, new in pairs], limit=limit))
         copies = [file.copied(move) for file, move in zip(files, moves, strict=True)]
         self._files += copies
         self._copies = []
@@ -142,14 +151,52 @@ class _Step(Protocol):
 
 
 @dataclass(slots=True)
-class _Checking:
-    """Looks at the content of a file, and lets the validators judge it."""
+class _Fetching:
+    """Reads a stream that cannot be read twice, as fast as whoever sends it lets it."""
 
     item: Unsaved
 
     @property
     def is_native(self) -> bool:
         return self.item.file.needs_await
+
+    @property
+    def concurrency(self) -> int:
+        return DEFAULT_LIMIT
+
+    def run(self) -> None:
+        with _Reading(self.item) as file:
+            file.fetch_content()
+
+    async def arun(self) -> None:
+        with _Reading(self.item) as file:
+            await file.afetch_content()
+
+
+@dataclass(slots=True)
+class _Computing:
+    """Works on the content of a file: in threads only, and no more of them than there are cores."""
+
+    item: Unsaved
+
+    @property
+    def is_native(self) -> bool:
+        return False
+
+    @property
+    def concurrency(self) -> int:
+        return cpu_count() or 1
+
+    def run(self) -> None:
+        raise NotImplementedError
+
+    async def arun(self) -> None:
+        await in_thread(self.run)
+
+
+@dataclass(slots=True)
+class _Checking(_Computing):
+    """Looks at the content of a file, and lets the validators judge it."""
 
     @property
     def concurrency(self) -> int:
@@ -162,15 +209,23 @@ class _Checking:
                 file.expect_processors(self.item.field.processors)
                 file.apply_validators(self.item.field.validators, self.item.name)
 
-    async def arun(self) -> None:
+
+@dataclass(slots=True)
+class _Processing(_Computing):
+    """Lets the processors derive their objects from a file that is stored, and closes its record.
+
+    A step of its own, for these are not as many at a time as the storage takes.
+    """
+
+    def run(self) -> None:
         with _Reading(self.item) as file:
-            await file.fetch_content()
-        await in_thread(self.run)
+            file.apply_processors(self.item.field.processors, file.get("upload_storage"))
+            file.finish_saving()
 
 
 @dataclass(slots=True)
 class _Storing:
-    """Stores the content of a file, lets the processors derive theirs, and closes the record."""
+    """Stores the content of a file, and closes the record unless there are processors to come."""
 
     item: Unsaved
     storage_name: str
@@ -181,14 +236,14 @@ class _Storing:
         with _Reading(self.item) as file:
             self._place(file)
             file.save_to_storage(self.storage_name)
-            self._process(file)
+            self._finish(file)
 
     async def arun(self) -> None:
         with _Reading(self.item) as file:
             self._place(file)
             upload = file.upload(self.storage_name)
             file.uploaded(upload, await upload.arun())
-            await in_thread(partial(self._process, file))
+            self._finish(file)
 
     @property
     def is_native(self) -> bool:
@@ -197,17 +252,17 @@ class _Storing:
 
     @property
     def concurrency(self) -> int:
-        computes = self.item.field.processors or (self.item.file.get("size") or 0) >= _LARGE
-        threads = cpu_count() or 1 if computes else 1
+        hashes_long = (self.item.file.get("size") or 0) >= _LARGE
+        threads = cpu_count() or 1 if hashes_long else 1
         return max(threads, concurrency_of(StorageManager.storage(self.storage_name)))
 
     def _place(self, file: File) -> None:
         file.apply_defaults(self.item.field.extra, self.item.field.headers)
         file.place(key=self.key, folder=self.folder)
 
-    def _process(self, file: File) -> None:
-        file.apply_processors(self.item.field.processors, self.storage_name)
-        file.finish_saving()
+    def _finish(self, file: File) -> None:
+        if not self.item.is_processed:
+            file.finish_saving()
 
 
 class _Reading:
