@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections import deque
 from concurrent.futures import Future
-from functools import partial
 from typing import Any, Protocol
 
 from sqlalchemy_file.transfer import beside
 
 LARGE = 1024 * 1024
-"""From how many bytes on another thread is worth its while; so many it is handed at a time."""
+"""From how many bytes on another thread is worth its while, and how many may wait for it."""
 
 
 class Hash(Protocol):
@@ -22,35 +21,37 @@ class Hash(Protocol):
 
 
 class HashBehind:
-    """A hash that is computed behind: while some bytes are written, those before are hashed."""
+    """A hash that is computed behind: while some bytes are written, those before are hashed.
+
+    Few of them are kept waiting. That bounds memory, and the processor still has them at hand.
+    """
 
     def __init__(self, inner: Hash) -> None:
         self._inner = inner
-        self._chunks: list[bytes] = []
-        self._size = 0
-        self._behind: Future[None] | None = None
+        self._waiting: deque[bytes] = deque()
+        self._job: Future[None] | None = None
 
     def update(self, data: Any, /) -> None:
         # A stream that lends its own buffer may overwrite it before it is hashed.
-        self._chunks.append(data if type(data) is bytes else bytes(data))
-        self._size += len(data)
-        if self._size >= LARGE:
-            self._catch_up()
-            self._behind = beside(partial(_update, self._inner, self._chunks))
-            self._chunks, self._size = [], 0
+        self._waiting.append(data if type(data) is bytes else bytes(data))
+        # One that is about to end may leave a chunk: the next one finds it first in the queue.
+        if self._job is None or self._job.done():
+            self._join()
+            self._job = beside(self._work)
+        elif sum(map(len, self._waiting)) > LARGE:
+            self._join()
 
     def hexdigest(self) -> str:
-        self._catch_up()
-        _update(self._inner, self._chunks)
-        self._chunks, self._size = [], 0
+        self._join()
+        self._work()
         return self._inner.hexdigest()
 
-    def _catch_up(self) -> None:
-        behind, self._behind = self._behind, None
-        if behind is not None:
-            behind.result()
+    def _work(self) -> None:
+        while self._waiting:
+            self._inner.update(self._waiting[0])
+            self._waiting.popleft()  # only now, so that it counts as waiting until then
 
-
-def _update(inner: Hash, chunks: Iterable[bytes]) -> None:
-    for chunk in chunks:
-        inner.update(chunk)
+    def _join(self) -> None:
+        job, self._job = self._job, None
+        if job is not None:
+            job.result()
