@@ -213,7 +213,7 @@ def test_few_files_are_synced_one_by_one(root: Path, whole: list[str]) -> None:
 def test_a_disk_for_which_much_else_waits_is_not_synced_as_a_whole(
     root: Path, whole: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    own, much = 40 * 1000, 64 * 1024 * 1024
+    own, much = 40 * 1000, 40 * 256 * 1024
     storage = LocalStorage(root)
     for waiting, expected in ((much + own, 1), (much + own + 1, 0)):
         monkeypatch.setattr(disks, "waiting", lambda waiting=waiting: waiting)

@@ -23,8 +23,8 @@ _KINDS = frozenset({"ext4", "xfs"})
 
 _MOUNTS = "/proc/self/mountinfo"
 
-_LITTLE = 64 * 1024 * 1024
-"""So many bytes of others may wait for their disks: a slow one takes them in half a second."""
+_WORTH = 256 * 1024
+"""How many bytes a disk takes in the time of one ``fsync``, at the least."""
 
 
 class Disk:
@@ -35,13 +35,14 @@ class Disk:
         # Opened at the first file: of what fails from then on, syncing it tells.
         self._descriptor = os.open(root, os.O_RDONLY | getattr(os, "O_DIRECTORY", 0))
 
-    def sync(self, own: int) -> bool:
-        """Have all of it on disk; return False where that is not safe, would take long or fails.
+    def sync(self, files: int, own: int) -> bool:
+        """Have all of it on disk; return False where that is not safe, would take longer or fails.
 
-        ``own`` is how many bytes the batch has written. What fails may be anybody's: whether it
-        is one's own, ``fsync`` of each file tells.
+        Longer than ``fsync`` of so many files, with ``own`` bytes in all, because of what others
+        have left to be written. What fails may be theirs, too: ``fsync`` of each file tells.
         """
-        if self._is_root() and can_sync(self._descriptor) and waiting() - own <= _LITTLE:
+        foreign = waiting() - own
+        if foreign <= files * _WORTH and self._is_root() and can_sync(self._descriptor):
             with suppress(OSError, AttributeError):  # AttributeError: a C library without it
                 syncfs(self._descriptor)
                 return True

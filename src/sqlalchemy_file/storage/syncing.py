@@ -47,7 +47,8 @@ class _Left:
         self._size += size
 
     def sync_disk(self) -> bool:
-        return len(self._keys) >= _MANY and self.disk.sync(self._size)
+        files = len(self._keys)
+        return files >= _MANY and self.disk.sync(files, self._size)
 
     def parts(self) -> Iterator[Operation[None]]:
         for start in range(min(_AT_ONCE, len(self._keys))):
