@@ -19,7 +19,7 @@ from typing import Any, TextIO
 from benchmarks.kit import Setting, Work
 
 MUCH = 100_000_000
-"""Bytes that would be written to the disk during somebody else's round, and soon fill it."""
+"""Bytes that would soon fill the disk."""
 
 
 class Worker:
@@ -37,12 +37,10 @@ class Worker:
         if request["do"] == "prepare":
             self._setting = Setting(**request["setting"])
             self._work = getattr(self._module, request["work"])(self._setting)
-            os.sync()  # what was left to be written to the disk is not the first round's business
             return {}
         assert self._setting is not None and self._work is not None, "not prepared"  # noqa: PT018
         this_round = self._setting.round(request["number"])
-        if this_round.n * this_round.size > MUCH:
-            os.sync()
+        os.sync()  # what others have left to be written to the disk is not this round's business
         self._work(this_round)
         _make_room(this_round.folder)
         return this_round.measured

@@ -321,8 +321,11 @@ def uploaded_file(source: Any) -> Any:
 
 def upload_attribute(source: Any, *names: str) -> str | None:
     """Return the first of several attributes that is a non-empty string."""
-    values = (getattr(source, name, None) for name in names)
-    return next((value for value in values if isinstance(value, str) and value), None)
+    for name in names:
+        value = getattr(source, name, None)
+        if isinstance(value, str) and value:
+            return value
+    return None
 
 
 def _is_text(handle: Any) -> bool:

@@ -95,9 +95,10 @@ def clean_filename(raw: str | None) -> str:
     That is the last part of a path in either notation, in Unicode's composed form, without
     control, format and bidirectional characters, of at most 255 bytes with its suffix kept.
     """
-    parts = _SEPARATORS.split(raw or "")
-    name = next((part for part in map(_printable, reversed(parts)) if part), "")
-    return _shortened(name) if name.strip(". ") else UNNAMED
+    for part in reversed(_SEPARATORS.split(raw or "")):
+        if name := _printable(part):
+            return _shortened(name) if name.strip(". ") else UNNAMED
+    return UNNAMED
 
 
 def guess_type(filename: str | None) -> str | None:

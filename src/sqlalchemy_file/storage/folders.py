@@ -178,14 +178,11 @@ class Folder:
             with _lock_without_flock:
                 yield
             return
-        # Some network file systems know no locks: two names are then not changed as one.
-        with suppress(OSError):
-            fcntl.flock(self._descriptor, fcntl.LOCK_EX)
+        _flock(self._descriptor, fcntl.LOCK_EX)
         try:
             yield
         finally:
-            with suppress(OSError):
-                fcntl.flock(self._descriptor, fcntl.LOCK_UN)
+            _flock(self._descriptor, fcntl.LOCK_UN)
 
     def _at(self, name: str) -> str:
         return f"{self._path}/{name}" if self._descriptor is None else name
@@ -258,6 +255,11 @@ class Route:
         except BaseException:
             self.close()
             raise
+
+
+def _flock(descriptor: int, operation: int) -> None:
+    with suppress(OSError):  # some network file systems know no locks
+        fcntl.flock(descriptor, operation)
 
 
 def _names_of(entries: Iterable[os.DirEntry[str]]) -> Iterator[str]:
