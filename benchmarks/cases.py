@@ -286,7 +286,7 @@ def _stalls() -> list[Case]:
     kinds = {
         "local": ("local-synced", some("ours", "floor", "0.7.0"), ""),
         "obstore": ("obstore", some("ours"), "s3"),
-        "libcloud": ("libcloud-s3", some("ours", "0.7.0"), "s3"),
+        "libcloud": ("libcloud-s3", some("ours"), "s3"),  # 0.7.0 gives up after a minute
     }
     return [
         Case(

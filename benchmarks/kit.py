@@ -5,6 +5,9 @@ from __future__ import annotations
 import asyncio
 import gc
 import hashlib
+import json
+import subprocess
+import sys
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
@@ -14,6 +17,8 @@ from typing import Any
 
 from sqlalchemy import Engine, create_engine, event
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+
+from benchmarks.ticker import summary, tick
 
 SIGNATURE = b"%PDF-1.7\n"
 WARM_UP_FILES = 20
@@ -80,22 +85,25 @@ class Round:
 
     @asynccontextmanager
     async def loop_watched(self) -> AsyncIterator[None]:
-        """Measure in milliseconds how late a task comes that wants to run every two."""
+        """Measure in milliseconds how late a task comes that wants to run every two.
+
+        And how late one comes in an idle process: so much is for want of processors.
+        """
         late: list[float] = []
-        ticking = asyncio.create_task(_tick(late))
+        ticking = asyncio.create_task(tick(late))
         gc.collect()
-        await asyncio.sleep(0.05)
-        late.clear()  # what came late of the collection is nobody's stall
-        start = time.perf_counter()
-        try:
-            yield
-        finally:
-            self.measured["seconds"] = time.perf_counter() - start
-            await asyncio.sleep(0.01)
-            ticking.cancel()
-        late.sort()
-        self.measured["worst"] = late[-1] * 1000
-        self.measured["percentile_99"] = late[int(len(late) * 0.99) - 1] * 1000
+        with _idle_process() as idle:
+            await asyncio.sleep(0.05)
+            late.clear()  # what came late of the collection is nobody's stall
+            start = time.perf_counter()
+            try:
+                yield
+            finally:
+                self.measured["seconds"] = time.perf_counter() - start
+                await asyncio.sleep(0.01)
+                ticking.cancel()
+        self.measured |= summary(late)
+        self.measured |= {f"idle_{name}": value for name, value in idle.items()}
 
     def contents(self) -> list[bytes]:
         """Return different contents that begin like a PDF and go on at random."""
@@ -169,11 +177,18 @@ def _without_waiting_for_the_disk(engine: Engine) -> None:
         cursor.close()
 
 
-async def _tick(late: list[float], every: float = 0.002) -> None:
-    while True:
-        start = time.perf_counter()
-        await asyncio.sleep(every)
-        late.append(time.perf_counter() - start - every)
+@contextmanager
+def _idle_process() -> Iterator[dict[str, float]]:
+    """Let a process tick beside; what it has to tell is there at the end of the block."""
+    told: dict[str, float] = {}
+    command = [sys.executable, "-m", "benchmarks.ticker"]
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as idle:
+        assert idle.stdout is not None
+        idle.stdout.readline()
+        yield told
+        told.update(json.loads(idle.communicate("\n")[0]))
 
 
 def _resident(name: str) -> float:

@@ -72,7 +72,8 @@ def _cell(case: Case, outcome: Outcome, name: str) -> str:
         return ""
     value = _quantity(case, outcome.typical(name, case.measure))
     if case.measure == "worst":
-        return f"{value} (99 %: {outcome.typical(name, 'percentile_99'):.1f} ms)"
+        most, idle = (outcome.typical(name, f"{of}percentile_99") for of in ("", "idle_"))
+        return f"{value} (99 %: {most:.1f} ms; of an idle process {idle:.1f} ms)"
     base = "floor" if "floor" in outcome.rounds else "ours"
     if case.measure == "seconds" and name != base:
         return f"{value} ({_ratio(outcome.times_as_fast(name, base))})"

@@ -22,6 +22,7 @@ from sqlalchemy_file.storage.chunks import (
     async_chunks,
     binary,
     closing_on_error,
+    is_at_hand,
     new_spool,
     size_left,
 )
@@ -230,6 +231,10 @@ class Measured(io.RawIOBase):
     def size_left(self) -> int | None:
         """Return how many bytes there are still to be read, where that is known."""
         return size_left(self._stream)
+
+    def is_at_hand(self) -> bool:
+        """Tell whether reading takes no time."""
+        return is_at_hand(self._stream)
 
     def read(self, size: int | None = -1, /) -> bytes:
         try:

@@ -87,6 +87,7 @@ class _Batch(Generic[T]):
             operation = self.operations[index]
             try:
                 if operation.arun is not None:
+                    await asyncio.sleep(0)  # many may end at once, and others wait for the loop
                     value = await operation.arun()
                 else:
                     value = await in_thread(operation.run)

@@ -15,6 +15,7 @@ _PRINTABLE = " !\"#$&'()*+,-./:;<=>?@[\\]^_`{|}~"
 _TOKEN = "!#$&'*+-.^_`|~"  # noqa: S105  RFC 9110: what a header's name may hold beside letters
 # Signatures are made of values whose outer spaces are cut and whose runs of spaces are one.
 _FRAGILE_SPACE = re.compile(r"^ | $|(?<= ) ")
+_PLAIN = re.compile(r"[\w./+=-]+", re.ASCII)  # as most values are
 _UNFIT = re.compile(r"[^\t\x20-\x7e]")
 
 
@@ -79,6 +80,8 @@ def from_headers(meta_data: Mapping[str, Any]) -> dict[str, str]:
 
 def header_value(value: str) -> str:
     """Return a value that survives any header: ASCII, no control characters, no lost spaces."""
+    if _PLAIN.fullmatch(value):
+        return value
     return _FRAGILE_SPACE.sub("%20", quote(value, safe=_PRINTABLE))
 
 

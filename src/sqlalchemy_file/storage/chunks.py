@@ -145,4 +145,13 @@ def binary(chunk: object) -> bytes:
     return bytes(chunk)
 
 
+def is_at_hand(content: Any) -> bool:
+    """Tell whether a content is in memory, and so little that reading it takes no time."""
+    own = getattr(content, "is_at_hand", None)
+    if own is not None:
+        return bool(own())
+    return isinstance(content, io.BytesIO) and content.getbuffer().nbytes <= _LITTLE
+
+
+_LITTLE = 128 * 1024
 _SEEKABLE = (io.BytesIO, io.FileIO, tempfile.SpooledTemporaryFile)

@@ -120,10 +120,11 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """A function that reads the content, which may take its time."""
+    """A function that reads the content, which may take its time unless that ``is_at_hand``."""
 
     read: Callable[[], Any]
     in_turn: bool = False
+    is_at_hand: bool = False
 
 
 Steps: TypeAlias = Generator[Request | Reading, Any, T]

@@ -23,7 +23,7 @@ from sqlalchemy_file.storage.attributes import (
 )
 from sqlalchemy_file.storage.base import Attributes, ObjectInfo
 from sqlalchemy_file.storage.border import Border
-from sqlalchemy_file.storage.chunks import size_left
+from sqlalchemy_file.storage.chunks import is_at_hand, size_left
 from sqlalchemy_file.storage.obstore_requests import (
     HEAD,
     HEADERS,
@@ -76,7 +76,8 @@ def putting(
     options: dict[str, Any] = {}
     if abilities.keeps_attributes:
         options["attributes"] = _sent(attributes, key)
-    begun: _Begun = yield Reading(partial(_beginning, content, border))
+    beginning = partial(_beginning, content, border)
+    begun: _Begun = yield Reading(beginning, is_at_hand=is_at_hand(content))
     if begun.is_large is None:
         begun = yield Reading(partial(_reading_on, begun.chunks, content, border), in_turn=True)
     if begun.is_large:
