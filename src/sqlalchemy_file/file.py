@@ -3,28 +3,18 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from copy import deepcopy
-from datetime import UTC, datetime
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Self, TypeVar
 
-from sqlalchemy_file.base import BaseFile
-from sqlalchemy_file.content import (
-    AsyncStreamContent,
-    Content,
-    StreamContent,
-    given_content,
-    given_name,
-    upload_attribute,
-)
-from sqlalchemy_file.detection import HEAD_SIZE, UNKNOWN, decide, detect, essence
-from sqlalchemy_file.exceptions import ContentSpentError
+from sqlalchemy_file.content import given_content, given_name, upload_attribute
+from sqlalchemy_file.detection import UNKNOWN, essence
 from sqlalchemy_file.naming import clean_filename, guess_type
-from sqlalchemy_file.objects import StoredObject, Upload, fresh_key, public_url
-from sqlalchemy_file.records import described_extra, own_path, relocated, snapshot
-from sqlalchemy_file.storage import Attributes, StorageManager, StoredFile
+from sqlalchemy_file.records import own_path
+from sqlalchemy_file.saving import Saving
+from sqlalchemy_file.storage import StorageManager, StoredFile
 from sqlalchemy_file.storage.attributes import attributes_of
 
 if TYPE_CHECKING:
@@ -32,7 +22,7 @@ if TYPE_CHECKING:
     from sqlalchemy_file.validators import Validator
 
 
-class File(BaseFile):
+class File(Saving):
     """A file: a dict, with attribute access, of what is known about it.
 
     Content is bytes, text, a `pathlib.Path`, a binary file object (stored from its start where
@@ -41,16 +31,6 @@ class File(BaseFile):
     ``storage`` names the storage for this one file; further keywords become keys of the record.
     Until the flush the keys may be changed; afterwards any change raises `TypeError`.
     """
-
-    _content: Content | None = None
-    _storage: str | None = None
-    _undo: tuple[dict[str, Any], bool] | None = None
-    _begun: list[str] = []  # noqa: RUF012 (never changed here: saving sets a list of its own)
-    _key: str | None = None
-    _folder: str = ""
-    _is_decoded_later: bool = False
-    _decoded_for: str | None = None
-    _copies: dict[Any, Any] | None = None
 
     def __init__(
         self,
@@ -75,11 +55,6 @@ class File(BaseFile):
             files=[],
         )
         vars(self).update(_frozen=False, _content=kept, _storage=storage)
-
-    @property
-    def saved(self) -> bool:
-        """Whether the content is stored."""
-        return self._frozen or bool(self.get("saved"))
 
     @property
     def original_content(self) -> BinaryIO:
@@ -121,118 +96,10 @@ class File(BaseFile):
     def __deepcopy__(self, memo: dict[int, Any]) -> Self:
         return _restore(type(self), deepcopy(dict(self), memo), dict(vars(self)))
 
-    # --- the steps of being stored, in order
-
-    def prepare(self) -> None:
-        """Look at the content: its size and, where the bytes tell it, its content type."""
-        content = self._unspent()
-        head = content.open().read(HEAD_SIZE)
-        detected = detect(head, self["filename"])
-        self["content_type"] = decide(detected, self["declared_content_type"], self["filename"])
-        self["size"] = content.size()
-
-    @property
-    def source(self) -> int:
-        """What tells apart the sources of two files: they may not be read at the same time."""
-        return id(self) if self._content is None else self._content.identity()
-
-    def apply_defaults(
-        self, extra: Mapping[str, Any] | None, headers: Mapping[str, str] | None
-    ) -> None:
-        """Take a field's options for the storage, where this file has none of its own."""
-        self._note_undo()
-        if extra is not None and self.get("extra") is None:
-            self["extra"] = dict(extra)
-        if headers is not None and self.get("headers") is None:
-            self["headers"] = dict(headers)
-
-    @property
-    def needs_fetching(self) -> bool:
-        """Whether the content is a stream that was not read yet, and may have to be waited for."""
-        return isinstance(self._content, StreamContent) and not self._content.is_fetched
-
-    @property
-    def needs_await(self) -> bool:
-        """Whether that stream is an asynchronous one."""
-        return isinstance(self._content, AsyncStreamContent) and self._content.needs_await
-
-    def fetch_content(self) -> None:
-        """Read a stream that cannot be read twice; raise `TypeError` for an asynchronous one."""
-        self._unspent().open()
-
-    async def afetch_content(self) -> None:
-        """Read an asynchronous stream."""
-        if isinstance(self._content, AsyncStreamContent):
-            await self._content.afetch()
-
-    def expect_processors(self, processors: Sequence[Processor]) -> None:
-        """Take note of the processors that come once the content is stored."""
-        self._is_decoded_later = any(getattr(each, "decodes", False) for each in processors)
-        self._decoded_for = None
-
-    def leave_decoding(self, key: str) -> bool:
-        """Leave it to a processor to decode a picture, on behalf of ``key``; tell if one will."""
-        if self._is_decoded_later:
-            self._decoded_for = key
-        return self._is_decoded_later
-
-    @property
-    def decoded_for(self) -> str | None:
-        """The attribute that a picture which cannot be decoded is wrong for, if one was named."""
-        return self._decoded_for
-
-    @property
-    def scaled_copies(self) -> dict[Any, Any]:
-        """What the processors at work want to have made of a picture, with what was made of it.
-
-        They make all of it at once. Outside of `apply_processors` nobody else wants anything.
-        """
-        return {} if self._copies is None else self._copies
-
     def apply_validators(self, validators: Sequence[Validator], key: str = "") -> None:
         """Let each validator look at the file, in order; the first refusal is raised."""
         for validator in validators:
             validator.process(self, key)
-
-    def release(self) -> None:
-        """Close what was opened to read the content."""
-        if self._content is not None:
-            self._content.release()
-
-    def save_to_storage(self, upload_storage: str | None = None) -> None:
-        """Store the content, from its start, and turn this file into the record of it."""
-        upload = self.upload(upload_storage or self._storage or StorageManager.get_default())
-        self.uploaded(upload, upload.run())
-
-    def place(self, *, key: str | None = None, folder: str = "") -> None:
-        """Choose a whole key, one that must be free, or a folder (with its slash) for a new one."""
-        vars(self).update(_key=key, _folder=folder)
-
-    def upload(self, storage_name: str) -> Upload:
-        """Return the upload of the content; its key is a new UUIDv7 unless one was chosen."""
-        self._note_undo()
-        vars(self)["_begun"] = []
-        attributes = attributes_of(
-            self["filename"], self["content_type"], self.get("extra"), self.get("headers")
-        )
-        return self._upload(self._unspent(), storage_name, self._key, attributes)
-
-    def uploaded(self, upload: Upload, stored: StoredObject) -> None:
-        """Turn this file into the record of what was stored."""
-        self._account_for(upload)
-        self.update(
-            files=[stored.path],
-            size=stored.size,
-            checksum=stored.checksum,
-            extra=described_extra(self),
-            headers=self.get("headers"),
-            file_id=stored.key,
-            upload_storage=upload.storage_name,
-            uploaded_at=datetime.now(UTC).isoformat(),
-            path=stored.path,
-            url=upload.public_url(),
-            saved=True,
-        )
 
     def apply_processors(
         self, processors: Sequence[Processor], upload_storage: str | None = None
@@ -245,10 +112,6 @@ class File(BaseFile):
                 processor.process(self, upload_storage or self.get("upload_storage"))
         finally:
             self._copies = None
-
-    def finish_saving(self) -> None:
-        """Close the record to change."""
-        self._freeze()
 
     def store_content(
         self,
@@ -286,97 +149,6 @@ class File(BaseFile):
         return StoredFile(
             StorageManager.storage(storage_name), stored.key, storage_name=storage_name
         )
-
-    def encode(self) -> dict[str, Any]:
-        """Return the record as it is kept in the column."""
-        return dict(self)
-
-    @classmethod
-    def decode(cls, data: Any) -> Self:
-        """Return the saved file that a record describes, without checking or copying it."""
-        file = cls.__new__(cls)
-        dict.update(file, data)
-        return file
-
-    # --- what the unit of work needs
-
-    @property
-    def chosen_storage(self) -> str | None:
-        """The storage asked for when the file was made."""
-        return self._storage
-
-    @property
-    def begun(self) -> list[str]:
-        """The paths of all objects that saving began to write, whether or not it got to the end."""
-        return list(self._begun)
-
-    @property
-    def undoable(self) -> bool:
-        """Whether the transaction that stored this file is still open."""
-        return self._undo is not None
-
-    def copied(self, new_paths: Mapping[str, str]) -> Self:
-        """Return this file as the record of copies of its objects, found at ``new_paths``."""
-        copy = type(self).decode(relocated(self, new_paths, public_url))
-        if self._undo is None:
-            copy._undo = (snapshot(self), True)
-        else:
-            copy._undo = (deepcopy(self._undo[0]), self._undo[1])
-        copy._content = self._content
-        copy._storage = self._storage
-        copy._begun = list(new_paths.values())
-        return copy
-
-    def revert(self) -> None:
-        """Go back to what this file was before the transaction stored it."""
-        if self._undo is None:
-            return
-        record, frozen = self._undo
-        self._undo = None
-        self._begun = []
-        dict.clear(self)
-        dict.update(self, record)
-        object.__setattr__(self, "_frozen", frozen)
-
-    def settle(self) -> None:
-        """Keep what the transaction stored, and let go of the content."""
-        vars(self).update(_undo=None, _content=None)
-
-    def _unspent(self) -> Content:
-        if self._content is None:
-            raise ContentSpentError(
-                f"the content of {self.get('filename')!r} is stored and no longer at hand: "
-                "read it through .file, or make a new File"
-            )
-        return self._content
-
-    def _note_undo(self) -> None:
-        """Keep the record as it was before the transaction stored this file."""
-        if self._undo is None:
-            vars(self)["_undo"] = (snapshot(self), False)
-
-    def _upload(
-        self, content: Content, storage_name: str, key: str | None, attributes: Attributes
-    ) -> Upload:
-        chosen = key or fresh_key(self.get("file_id") or self._folder)
-        upload = Upload(
-            content,
-            storage_name,
-            StorageManager.storage(storage_name),
-            chosen,
-            StorageManager.path(storage_name, chosen),
-            attributes,
-            exclusive=key is not None,
-        )
-        if not upload.exclusive:
-            self._begun.append(upload.path)
-        return upload
-
-    def _account_for(self, upload: Upload) -> None:
-        # A key of our own is noted before its first byte leaves, whatever happens then. One that
-        # a program chose may be somebody else's, until it is known to be ours.
-        if upload.exclusive:
-            self._begun.append(upload.path)
 
 
 _SET_BY_SAVING = {
