@@ -6,6 +6,7 @@ each; whoever needs it asks ``isinstance`` and does without where the answer is 
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -24,6 +25,8 @@ DEFAULT_CONCURRENCY = 8
 
 MAX_KEY_BYTES = 1024
 """The longest key that S3, GCS and Azure all take."""
+
+_SIMPLE = re.compile(r"[0-9A-Za-z-]{1,100}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -217,9 +220,14 @@ class named:  # noqa: N801  a block, like those of contextlib, whose own cost th
             error.storage = error.storage or self._storage_name
 
 
+def is_simple(key: str) -> bool:
+    """Tell whether a key is made of letters, digits and hyphens only, as our own are."""
+    return isinstance(key, str) and _SIMPLE.fullmatch(key) is not None
+
+
 def check_key(key: str) -> str:
     """Return ``key`` if it stays inside its container, else raise `InvalidKeyError`."""
-    reason = None if _is_plain(key) else _key_fault(key)
+    reason = None if is_simple(key) or _is_plain(key) else _key_fault(key)
     if reason is not None:
         raise InvalidKeyError(reason, key=key if isinstance(key, str) else repr(key))
     return key

@@ -23,6 +23,7 @@ from sqlalchemy_file.storage.base import (
     ObjectInfo,
     PendingUpload,
     check_key,
+    is_simple,
 )
 from sqlalchemy_file.storage.border import Border, sort_out, translated
 from sqlalchemy_file.storage.drafts import TEMPORARY, drafts_below
@@ -268,6 +269,8 @@ class LocalStorage:
     # --- keys
 
     def _check(self, key: str) -> str:
+        if is_simple(key):
+            return key  # as nearly all are
         check_key(key)
         if TEMPORARY in key and any(part.startswith(TEMPORARY) for part in key.split("/")):
             raise InvalidKeyError(f"names with {TEMPORARY!r} in front are for drafts", key=key)
