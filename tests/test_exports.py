@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from importlib import import_module
 from types import ModuleType
 
@@ -68,3 +70,24 @@ def test_old_and_new_paths_lead_to_the_same_class() -> None:
 def test_fields_say_that_they_live_in_types(name: str) -> None:
     # starlette-admin finds its converters by this dotted name
     assert getattr(sqlalchemy_file, name).__module__ == "sqlalchemy_file.types"
+
+
+def test_what_few_programs_need_is_loaded_at_its_first_use() -> None:
+    program = (
+        "import sys, sqlalchemy_file, sqlalchemy_file.ledger\n"
+        "print(*(name for name in sys.argv[1:] if name in sys.modules))\n"
+    )
+    rare = ("sqlalchemy.dialects.postgresql", "sqlalchemy.dialects.mysql", "PIL", "obstore")
+    rare += ("libcloud.storage.drivers.s3", "libcloud.storage.base", "fsspec", "xml.etree")
+    done = subprocess.run(
+        [sys.executable, "-c", program, *rare], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.split() == []
+
+
+def test_the_storage_of_libcloud_is_there_when_it_is_asked_for() -> None:
+    from sqlalchemy_file.storage import LibcloudStorage
+
+    assert LibcloudStorage.__module__ == "sqlalchemy_file.storage.libcloud"
+    with pytest.raises(ImportError, match="Nope"):
+        from sqlalchemy_file.storage import Nope  # noqa: F401

@@ -9,8 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Text, literal, literal_column, text
-from sqlalchemy.dialects.postgresql import ARRAY
+from sqlalchemy import ARRAY, Connection, Text, literal, literal_column, text
 
 from sqlalchemy_file.ledger.columns import FileColumns
 from sqlalchemy_file.ledger.triggers import (
@@ -120,7 +119,8 @@ def lookup(connection: Connection, ledger: Place, where: Place, column: str) -> 
     if connection.execute(query, {"name": name}).first() is None:
         return None
     expression = literal_column(_read(ledger, _reader(ledger), column), ARRAY(Text))
-    return lambda paths: expression.overlap(literal([*paths, UNREADABLE], ARRAY(Text)))
+    # As `overlap` of the dialect's own ARRAY, which would load the dialect for everybody.
+    return lambda paths: expression.bool_op("&&")(literal([*paths, UNREADABLE], ARRAY(Text)))
 
 
 def _indexes(

@@ -16,7 +16,6 @@ from sqlalchemy import (
     Table,
     Text,
 )
-from sqlalchemy.dialects.mysql import TEXT
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.functions import FunctionElement
 
@@ -60,7 +59,7 @@ def state_table(metadata: MetaData, schema: str | None = None) -> Table:
 
 
 # Other collations would take "a" and "A" for one path.
-_PATH = Text().with_variant(TEXT(charset="utf8mb4", collation="utf8mb4_bin"), "mysql", "mariadb")
+_PATH = Text().with_variant(Text(collation="utf8mb4_bin"), "mysql", "mariadb")
 _BIG = BigInteger().with_variant(Integer, "sqlite")
 
 

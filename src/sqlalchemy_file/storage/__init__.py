@@ -3,6 +3,8 @@
 `StorageManager` keeps them by name; `StoredFile` is one of their objects, open for reading.
 """
 
+from typing import TYPE_CHECKING, Any
+
 from sqlalchemy_file.storage.adapters import adapt
 from sqlalchemy_file.storage.base import (
     AsyncStorage,
@@ -14,11 +16,13 @@ from sqlalchemy_file.storage.base import (
     ObjectInfo,
     Storage,
 )
-from sqlalchemy_file.storage.libcloud import LibcloudStorage
 from sqlalchemy_file.storage.local import LocalStorage
 from sqlalchemy_file.storage.manager import StorageManager
 from sqlalchemy_file.storage.memory import MemoryStorage
 from sqlalchemy_file.storage.stored_file import StoredFile
+
+if TYPE_CHECKING:
+    from sqlalchemy_file.storage.libcloud import LibcloudStorage
 
 __all__ = [
     "AsyncStorage",
@@ -36,3 +40,11 @@ __all__ = [
     "StoredFile",
     "adapt",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if name != "LibcloudStorage":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from sqlalchemy_file.storage.libcloud import LibcloudStorage  # noqa: PLC0415  loads drivers
+
+    return LibcloudStorage

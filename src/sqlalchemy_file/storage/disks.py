@@ -7,7 +7,6 @@ kernel and file system reports by it what could not be written.
 
 from __future__ import annotations
 
-import ctypes
 import os
 import platform
 import re
@@ -65,6 +64,8 @@ def can_sync(descriptor: int) -> bool:
 
 def syncfs(descriptor: int) -> None:
     """Sync the file system of an open file, as ``syncfs(2)`` of Linux does."""
+    import ctypes  # noqa: PLC0415  many programs never need it
+
     libc = ctypes.CDLL(None, use_errno=True)
     if libc.syncfs(descriptor):
         error = ctypes.get_errno()
