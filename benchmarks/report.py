@@ -72,8 +72,11 @@ def _cell(case: Case, outcome: Outcome, name: str) -> str:
         return ""
     value = _quantity(case, outcome.typical(name, case.measure))
     if case.measure == "worst":
-        most, idle = (outcome.typical(name, f"{of}percentile_99") for of in ("", "idle_"))
-        return f"{value} (99 %: {most:.1f} ms; of an idle process {idle:.1f} ms)"
+        most, idle, most_idle = (
+            outcome.typical(name, measure)
+            for measure in ("percentile_99", "idle_worst", "idle_percentile_99")
+        )
+        return f"{value} (99 %: {most:.1f} ms), idle process {idle:.1f} ms ({most_idle:.1f} ms)"
     base = "floor" if "floor" in outcome.rounds else "ours"
     if case.measure == "seconds" and name != base:
         return f"{value} ({_ratio(outcome.times_as_fast(name, base))})"
