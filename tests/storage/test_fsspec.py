@@ -587,16 +587,8 @@ class Connected(LocalFileSystem):
         return super().info(path, **options)
 
 storage = adapt(Connected(), root={str(tmp_path)!r})
-storage.put("parent", io.BytesIO(b"x"), Attributes())
-if not (child := os.fork()):
-    signal.alarm(30)
-    storage.put("child", io.BytesIO(b"x"), Attributes())
-    os._exit([info.key for info in storage.list()] != ["child", "parent"])
-assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
-storage.put("again", io.BytesIO(b"x"), Attributes())
 """
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, check=False)
-    assert (done.returncode, done.stderr) == (0, b"")
+    _run_and_fork(program)
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system cannot fork")
@@ -611,6 +603,18 @@ filesystem = S3FileSystem(
     client_kwargs={{"endpoint_url": {s3_server.url!r}, "region_name": "us-east-1"}},
 )
 storage = adapt(filesystem, root={bucket.name!r})
+"""
+    _run_and_fork(program)
+
+
+def _run_and_fork(program: str) -> None:
+    """Run a program that makes a storage, in which a child of it stores something, too."""
+    command = [sys.executable, "-c", program + _FORKS]
+    done = subprocess.run(command, capture_output=True, check=False)
+    assert (done.returncode, done.stderr) == (0, b"")
+
+
+_FORKS = """
 storage.put("parent", io.BytesIO(b"x"), Attributes())
 if not (child := os.fork()):
     signal.alarm(30)
@@ -619,5 +623,3 @@ if not (child := os.fork()):
 assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
 storage.put("again", io.BytesIO(b"x"), Attributes())
 """
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, check=False)
-    assert (done.returncode, done.stderr) == (0, b"")
