@@ -319,3 +319,33 @@ def test_encode_and_decode_of_a_subclass_are_used(storage: MemoryStorage) -> Non
         session.commit()
     engine.dispose()
     assert keys(storage) == []
+
+
+OLD_NAMES = ["source", "place", "upload", "uploaded", "release", "prepare", "settle", "revert"]
+OLD_NAMES += ["begun", "copied", "undoable", "needs_await", "needs_fetching", "fetch_content"]
+OLD_NAMES += [
+    "afetch_content",
+    "finish_saving",
+    "chosen_storage",
+    "apply_defaults",
+    "scaled_copies",
+]
+OLD_NAMES += ["decoded_for", "leave_decoding", "expect_processors"]
+
+
+@pytest.mark.parametrize("name", OLD_NAMES)
+def test_a_key_of_any_name_is_an_attribute(name: str) -> None:
+    file = File(b"x", **{name: "given"})
+    assert getattr(file, name) == "given"
+    setattr(file, name, "changed")
+    assert file[name] == "changed"
+    delattr(file, name)
+    assert name not in file
+
+
+def test_a_file_has_no_other_public_names_than_its_documented_calls() -> None:
+    public = {name for name in dir(File) if not name.startswith("_")} - set(dir(dict))
+    assert public == {
+        *("apply_processors", "apply_validators", "decode", "encode", "file"),
+        *("original_content", "save_to_storage", "saved", "store_content"),
+    }

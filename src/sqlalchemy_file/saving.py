@@ -51,7 +51,7 @@ class Saving(BaseFile):
 
     # --- the steps, in order
 
-    def prepare(self) -> None:
+    def _prepare(self) -> None:
         """Look at the content: its size and, where the bytes tell it, its content type."""
         content = self._unspent()
         head = content.open().read(HEAD_SIZE)
@@ -60,11 +60,11 @@ class Saving(BaseFile):
         self["size"] = content.size()
 
     @property
-    def source(self) -> int:
+    def _source(self) -> int:
         """What tells apart the sources of two files: they may not be read at the same time."""
         return id(self) if self._content is None else self._content.identity()
 
-    def apply_defaults(
+    def _apply_defaults(
         self, extra: Mapping[str, Any] | None, headers: Mapping[str, str] | None
     ) -> None:
         """Take a field's options for the storage, where this file has none of its own."""
@@ -75,63 +75,58 @@ class Saving(BaseFile):
             self["headers"] = dict(headers)
 
     @property
-    def needs_fetching(self) -> bool:
+    def _needs_fetching(self) -> bool:
         """Whether the content is a stream that was not read yet, and may have to be waited for."""
         return isinstance(self._content, StreamContent) and not self._content.is_fetched
 
     @property
-    def needs_await(self) -> bool:
+    def _needs_await(self) -> bool:
         """Whether that stream is an asynchronous one."""
         return isinstance(self._content, AsyncStreamContent) and self._content.needs_await
 
-    def fetch_content(self) -> None:
+    def _fetch_content(self) -> None:
         """Read a stream that cannot be read twice; raise `TypeError` for an asynchronous one."""
         self._unspent().open()
 
-    async def afetch_content(self) -> None:
+    async def _afetch_content(self) -> None:
         """Read an asynchronous stream."""
         if isinstance(self._content, AsyncStreamContent):
             await self._content.afetch()
 
-    def expect_processors(self, processors: Sequence[Processor]) -> None:
+    def _expect_processors(self, processors: Sequence[Processor]) -> None:
         """Take note of the processors that come once the content is stored."""
         self._is_decoded_later = any(getattr(each, "decodes", False) for each in processors)
         self._decoded_for = None
 
-    def leave_decoding(self, key: str) -> bool:
+    def _leave_decoding(self, key: str) -> bool:
         """Leave it to a processor to decode a picture, on behalf of ``key``; tell if one will."""
         if self._is_decoded_later:
             self._decoded_for = key
         return self._is_decoded_later
 
     @property
-    def decoded_for(self) -> str | None:
-        """The attribute that a picture which cannot be decoded is wrong for, if one was named."""
-        return self._decoded_for
-
-    @property
-    def scaled_copies(self) -> dict[Any, Any]:
+    def _scaled_copies(self) -> dict[Any, Any]:
         """What the processors at work want to have made of a picture, with what was made of it.
 
         They make all of it at once. Outside of `apply_processors` nobody else wants anything.
         """
         return {} if self._copies is None else self._copies
 
-    def release(self) -> None:
+    def _release(self) -> None:
         """Close what was opened to read the content."""
         if self._content is not None:
             self._content.release()
 
     def save_to_storage(self, upload_storage: str | None = None) -> None:
         """Store the content, from its start, and turn this file into the record of it."""
-        upload = self.upload(upload_storage or self._storage or StorageManager.get_default())
-        self.uploaded(upload, upload.run())
+        upload = self._begin_upload(upload_storage or self._storage or StorageManager.get_default())
+        self._finish_upload(upload, upload.run())
 
-    def place(self, *, key: str | None = None, folder: str = "") -> None:
+    def _place(self, *, key: str | None = None, folder: str = "") -> None:
         """Choose a whole key, one that must be free, or a folder (with its slash) for a new one."""
         vars(self).update(_key=key, _folder=folder)
 
-    def upload(self, storage_name: str) -> Upload:
+    def _begin_upload(self, storage_name: str) -> Upload:
         """Return the upload of the content; its key is a new UUIDv7 unless one was chosen."""
         self._note_undo()
         vars(self)["_begun"] = []
@@ -140,7 +135,7 @@ class Saving(BaseFile):
         )
         return self._upload(self._unspent(), storage_name, self._key, attributes)
 
-    def uploaded(self, upload: Upload, stored: StoredObject) -> None:
+    def _finish_upload(self, upload: Upload, stored: StoredObject) -> None:
         """Turn this file into the record of what was stored."""
         self._account_for(upload)
         self.update(
@@ -157,28 +152,18 @@ class Saving(BaseFile):
             saved=True,
         )
 
-    def finish_saving(self) -> None:
+    def _finish_saving(self) -> None:
         """Close the record to change."""
         self._freeze()
 
     # --- what the unit of work needs
 
     @property
-    def chosen_storage(self) -> str | None:
-        """The storage asked for when the file was made."""
-        return self._storage
-
-    @property
-    def begun(self) -> list[str]:
-        """The paths of all objects that saving began to write, whether or not it got to the end."""
-        return list(self._begun)
-
-    @property
-    def undoable(self) -> bool:
+    def _undoable(self) -> bool:
         """Whether the transaction that stored this file is still open."""
         return self._undo is not None
 
-    def copied(self, new_paths: Mapping[str, str]) -> Self:
+    def _copied(self, new_paths: Mapping[str, str]) -> Self:
         """Return this file as the record of copies of its objects, found at ``new_paths``."""
         copy = type(self).decode(relocated(self, new_paths, public_url))
         if self._undo is None:
@@ -190,7 +175,7 @@ class Saving(BaseFile):
         copy._begun = list(new_paths.values())
         return copy
 
-    def revert(self) -> None:
+    def _revert(self) -> None:
         """Go back to what this file was before the transaction stored it."""
         if self._undo is None:
             return
@@ -201,7 +186,7 @@ class Saving(BaseFile):
         dict.update(self, record)
         object.__setattr__(self, "_frozen", frozen)
 
-    def settle(self) -> None:
+    def _settle(self) -> None:
         """Keep what the transaction stored, and let go of the content."""
         vars(self).update(_undo=None, _content=None)
 

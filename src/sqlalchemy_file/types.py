@@ -114,7 +114,7 @@ class FileField(TypeDecorator[Any]):
         Raises `UnknownStorageError` and `InvalidKeyError`; nothing is stored.
         """
         chosen = self.upload_storage(file) if callable(self.upload_storage) else self.upload_storage
-        storage_name = file.chosen_storage or chosen or StorageManager.get_default()
+        storage_name = file._storage or chosen or StorageManager.get_default()
         StorageManager.storage(storage_name)
         key = self.key(file) if self.key is not None else ""
         if key.endswith("/"):

@@ -18,10 +18,10 @@ def process() -> Process:
 
     def run(processor: Processor, content: bytes, **arguments: Any) -> File:
         file = File(content, **{"filename": "photo.png", **arguments})
-        file.prepare()
+        file._prepare()
         file.save_to_storage("pictures")
         file.apply_processors([processor], "pictures")
-        file.finish_saving()
+        file._finish_saving()
         return file
 
     return run

@@ -119,10 +119,10 @@ def test_the_frames_of_an_animation_are_judged_by_the_validator(
 
 def test_what_no_copies_are_made_of_is_decoded_by_the_validator() -> None:
     file = File(encoded(noise(), "TGA"), "picture.tga", "image/x-tga")
-    file.prepare()
-    file.expect_processors([ThumbnailGenerator()])
+    file._prepare()
+    file._expect_processors([ThumbnailGenerator()])
     ImageValidator(formats=["TGA"], allowed_content_types=["image/*"]).process(file, "picture")
-    assert file.decoded_for is None
+    assert file._decoded_for is None
 
 
 @pytest.mark.parametrize("format_name", STILL)
@@ -184,7 +184,7 @@ def test_nothing_decoded_outlives_the_processors(session: Session) -> None:
     session.add(picture)
     session.flush()
     assert picture.both is not None
-    assert picture.both.scaled_copies == {}
+    assert picture.both._scaled_copies == {}
 
 
 def test_the_variants_of_two_files_of_one_flush_are_made_at_the_same_time(

@@ -226,7 +226,7 @@ def test_options_of_the_file_go_out_with_its_thumbnail(process):
     file = Seen(
         encoded(noise()), filename="a.png", extra={"acl": "public-read"}, headers={"x-a": "b"}
     )
-    file.prepare()
+    file._prepare()
     file.save_to_storage("pictures")
     ThumbnailGenerator().process(file, "pictures")
     assert seen[0]["extra"]["acl"] == "public-read"

@@ -28,8 +28,8 @@ def rendered(
     """
     from sqlalchemy_file.imaging import decoding, rendering  # noqa: PLC0415  Pillow is optional
 
-    content, key = file.original_content, file.decoded_for or key
-    copies = file.scaled_copies
+    content, key = file.original_content, file._decoded_for or key
+    copies = file._scaled_copies
     with decoding.decoding(content, key, formats=COPIED_FORMATS, max_pixels=max_pixels) as image:
         if not all(map(copies.get, variants.values())):
             copies.update(rendering.render(image, [*copies, *variants.values()]))

@@ -73,7 +73,7 @@ class Attempt:
     def store(self, unsaved: Sequence[Unsaved]) -> None:
         """Validate all, then store all; the first error is raised, and nothing more is begun."""
         wanted = list({id(item.file): item for item in unsaved}.values())
-        _in_parallel([_Fetching(item) for item in wanted if item.file.needs_fetching])
+        _in_parallel([_Fetching(item) for item in wanted if item.file._needs_fetching])
         _in_parallel([_Checking(item) for item in wanted])
         storings = [_Storing(item, *item.field.place(item.file)) for item in wanted]
         self._files += [item.file for item in wanted]
@@ -102,7 +102,7 @@ class Attempt:
         limit = max((concurrency_of(StorageManager.storage(name)) for name in names), default=1)
         with self._synced_together():
             results(carry_out([_copying(old, new) for old, new in pairs], limit=limit))
-        copies = [file.copied(move) for file, move in zip(files, moves, strict=True)]
+        copies = [file._copied(move) for file, move in zip(files, moves, strict=True)]
         self._files += copies
         self._copies = []
         return copies
@@ -111,7 +111,7 @@ class Attempt:
         """Delete whatever was written, and make every file what it was before."""
         written = self.written
         for file in reversed(self._files):
-            file.revert()
+            file._revert()
         self._files, self._copies = [], []
         discard(written)
 
@@ -123,12 +123,12 @@ class Attempt:
         frame.files += mine
         if mine:
             frame.note_begin(self._began)
-        frame.stored.update(path for file in mine for path in file.begun)
+        frame.stored.update(path for file in mine for path in file._begun)
 
     @property
     def written(self) -> set[str]:
         """The paths of all objects that were written, or begun."""
-        return {*self._copies, *(path for file in self._files for path in file.begun)}
+        return {*self._copies, *(path for file in self._files for path in file._begun)}
 
 
 class _Step(Protocol):
@@ -158,7 +158,7 @@ class _Fetching:
 
     @property
     def is_native(self) -> bool:
-        return self.item.file.needs_await
+        return self.item.file._needs_await
 
     @property
     def concurrency(self) -> int:
@@ -166,11 +166,11 @@ class _Fetching:
 
     def run(self) -> None:
         with _Reading(self.item) as file:
-            file.fetch_content()
+            file._fetch_content()
 
     async def arun(self) -> None:
         with _Reading(self.item) as file:
-            await file.afetch_content()
+            await file._afetch_content()
 
 
 @dataclass(slots=True)
@@ -204,9 +204,9 @@ class _Checking(_Computing):
 
     def run(self) -> None:
         with _Reading(self.item) as file:
-            file.prepare()
+            file._prepare()
             if self.item.field.validators or self.item.field.processors:
-                file.expect_processors(self.item.field.processors)
+                file._expect_processors(self.item.field.processors)
                 file.apply_validators(self.item.field.validators, self.item.name)
 
 
@@ -220,7 +220,7 @@ class _Processing(_Computing):
     def run(self) -> None:
         with _Reading(self.item) as file:
             file.apply_processors(self.item.field.processors, file.get("upload_storage"))
-            file.finish_saving()
+            file._finish_saving()
 
 
 @dataclass(slots=True)
@@ -241,8 +241,8 @@ class _Storing:
     async def arun(self) -> None:
         with _Reading(self.item) as file:
             self._place(file)
-            upload = file.upload(self.storage_name)
-            file.uploaded(upload, await upload.arun())
+            upload = file._begin_upload(self.storage_name)
+            file._finish_upload(upload, await upload.arun())
             self._finish(file)
 
     @property
@@ -257,12 +257,12 @@ class _Storing:
         return max(threads, concurrency_of(StorageManager.storage(self.storage_name)))
 
     def _place(self, file: File) -> None:
-        file.apply_defaults(self.item.field.extra, self.item.field.headers)
-        file.place(key=self.key, folder=self.folder)
+        file._apply_defaults(self.item.field.extra, self.item.field.headers)
+        file._place(key=self.key, folder=self.folder)
 
     def _finish(self, file: File) -> None:
         if not self.item.is_processed:
-            file.finish_saving()
+            file._finish_saving()
 
 
 class _Reading:
@@ -280,7 +280,7 @@ class _Reading:
         file = self._item.file
         if isinstance(error, Exception):
             error.add_note(f"while storing {file['filename']!r} for {self._item.name}")
-        file.release()
+        file._release()
 
 
 def _copying(old: str, new: str) -> Operation[None]:
@@ -312,10 +312,10 @@ def _in_parallel(steps: Sequence[_Step]) -> None:
 
     So do those that wait for nothing: handing them to threads would take longer.
     """
-    waiting = {step.item.file.source: n for step in steps if (n := step.concurrency) > 1}
+    waiting = {step.item.file._source: n for step in steps if (n := step.concurrency) > 1}
     lanes: dict[int, list[_Step]] = defaultdict(list)
     for step in steps:
-        source = step.item.file.source
+        source = step.item.file._source
         lanes[source if source in waiting else _NO_SOURCE].append(step)
     limit = max(waiting.values(), default=1)
     results(carry_out([_in_turn(lane) for lane in lanes.values()], limit=limit))

@@ -205,9 +205,9 @@ class Unit:
         if self._process != os.getpid():
             return  # a forked child: the files are its parent's business
         for file in ending.reverted:
-            file.revert()
+            file._revert()
         for file in ending.settled:
-            file.settle()
+            file._settle()
 
     def _abandoned(self) -> None:
         self.end()

@@ -58,7 +58,7 @@ class ImageValidator(ContentTypeValidator):
             width, height = image.size
             self._require_dimensions(width, height, attr_key)
             # Nearly all of the time that a scaled copy takes is this, too.
-            if not (decoding.is_decoded_by_copying(image) and file.leave_decoding(attr_key)):
+            if not (decoding.is_decoded_by_copying(image) and file._leave_decoding(attr_key)):
                 decoding.read_through(image, self.max_pixels)
         file["width"], file["height"] = width, height
 
