@@ -5,6 +5,8 @@ VENV ?= .venv
 # A constraint on SQLAlchemy for this environment, such as SQLAlchemy<2.1
 SQLALCHEMY ?= SQLAlchemy
 PYTEST_ARGS ?=
+# Which versions `make test-pythons` looks for
+PYTHONS ?= 3.11 3.12 3.13 3.14
 # How many writers `make torture` kills
 KILLS ?= 10000
 # The environment of the release that others are compared with
@@ -29,7 +31,7 @@ endif
 SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-sqlalchemy-2.0 torture services check lint format types layers package bench clean
+.PHONY: help run test test-sqlalchemy-2.0 test-pythons torture services check lint format types layers package bench clean
 
 help: ## list what can be made
 	@sed -n 's/^\([a-z][a-z0-9.-]*\):.*## \(.*\)/  make \1: \2/p' Makefile
@@ -44,6 +46,9 @@ test-sqlalchemy-2.0: ## the same on the older SQLAlchemy, without the slowest co
 	@$(MAKE) --no-print-directory test VENV=.venv-sqlalchemy-2.0 SQLALCHEMY='SQLAlchemy<2.1' \
 	  PYTEST_ARGS='-k "not -s3] and not [mariadb and not -libcloud]" \
 	  --ignore tests/crash --ignore tests/benchmarks $(PYTEST_ARGS)'
+
+test-pythons: ## run README, docs and examples on each Python from 3.11 to 3.14 that is here
+	@PYTHONS="$(PYTHONS)" .ci/examples-on-pythons
 
 torture: $(VENV)/.with-dev $(OLD)/.with-0.7.0 ## kill 10,000 writers, and see what the same finds in release 0.7.0
 	SQLALCHEMY_FILE_TEST_KILLS=$(KILLS) $(BIN)/python -m pytest -n logical --maxprocesses 4 \

@@ -1,12 +1,15 @@
 """In CI a test run must be whole: nothing skipped, no column of the scenario matrix left out.
 
-A run that chooses its tests (by path, ``-k`` or ``-m``) answers for what it chose only.
+A run that chooses its tests (by path, ``-k`` or ``-m``) answers for what it chose only. Elsewhere
+one line for each reason says how many tests were skipped.
 """
 
 from __future__ import annotations
 
 import os
 import re
+from collections import Counter
+from typing import Any
 
 import pytest
 
@@ -50,9 +53,37 @@ class Completeness:
         return faults
 
 
+class Skips:
+    """Counts skipped tests by their reason, where pytest would list each place."""
+
+    def __init__(self) -> None:
+        self._reasons: Counter[str] = Counter()
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        self._count(report)
+
+    def pytest_collectreport(self, report: pytest.CollectReport) -> None:
+        self._count(report)
+
+    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
+        for line in self.lines():
+            terminalreporter.write_line(line, yellow=True)
+
+    def lines(self) -> list[str]:
+        """Return one line for each reason, the most frequent first."""
+        return [f"SKIPPED [{count}] {reason}" for reason, count in self._reasons.most_common()]
+
+    def _count(self, report: Any) -> None:
+        if report.skipped and not hasattr(report, "wasxfail"):
+            _path, _line, reason = report.longrepr
+            self._reasons[reason.removeprefix("Skipped: ")] += 1
+
+
 def pytest_configure(config: pytest.Config) -> None:
-    is_worker = hasattr(config, "workerinput")  # pytest-xdist: its controller sees every report
-    if os.environ.get("CI") == "true" and not is_worker:
+    if hasattr(config, "workerinput"):
+        return  # pytest-xdist: its controller sees every report
+    config.pluginmanager.register(Skips())
+    if os.environ.get("CI") == "true":
         config.pluginmanager.register(Completeness(config))
 
 
