@@ -6,11 +6,15 @@ from collections.abc import Callable, Iterator, Mapping
 from copy import deepcopy
 from typing import Any
 
+from sqlalchemy_file.storage.location import Location
+
 
 def paths_of(record: Mapping[str, Any]) -> tuple[str, ...]:
     """Return the paths of every object that belongs to a record, its own first.
 
-    Rows of older releases may lack ``files``, or ``path``; what they do have is believed.
+    They are `Location`s: the record itself says in which storage an object lies, whatever storages
+    this process knows. Rows of older releases may lack ``files``, or ``path``; what they do have
+    is believed.
     """
     path, files = own_path(record), record.get("files")
     if (
@@ -25,26 +29,31 @@ def paths_of(record: Mapping[str, Any]) -> tuple[str, ...]:
 
 def own_path(record: Mapping[str, Any]) -> str | None:
     """Return the path of the file itself, or None for a record that names no object."""
-    path = record.get("path")
+    path, storage_name = record.get("path"), record.get("upload_storage")
     if isinstance(path, str):
-        return path
+        return Location.of(path, storage_name)
     files = record.get("files")
     if isinstance(files, list | tuple) and files and isinstance(files[0], str):
-        return files[0]
-    storage_name, key = record.get("upload_storage"), record.get("file_id")
-    return f"{storage_name}/{key}" if storage_name and key else None
+        return Location.of(files[0], storage_name)
+    key = record.get("file_id")
+    return Location.of(f"{storage_name}/{key}", storage_name) if storage_name and key else None
 
 
 def _paths(record: Mapping[str, Any]) -> Iterator[str]:
     own = own_path(record)
     if own is not None:
         yield own
-    files = record.get("files")
+    derived = {
+        each["path"]: Location.of(each["path"], each.get("upload_storage"))
+        for each in _derived(record)
+        if isinstance(each.get("path"), str)
+    }
+    files, storage_name = record.get("files"), record.get("upload_storage")
     if isinstance(files, list | tuple):
-        yield from (path for path in files if isinstance(path, str))
-    for derived in _derived(record):
-        if isinstance(derived.get("path"), str):
-            yield derived["path"]
+        for path in files:
+            if isinstance(path, str):
+                yield derived.get(path) or Location.of(path, storage_name)
+    yield from derived.values()
 
 
 def _derived(record: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:

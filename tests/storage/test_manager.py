@@ -19,6 +19,7 @@ from sqlalchemy_file.exceptions import (
     UnknownStorageError,
 )
 from sqlalchemy_file.storage import LocalStorage, MemoryStorage, StorageManager
+from sqlalchemy_file.storage.location import Location
 from tests.storage.helpers import keys, read
 
 
@@ -114,26 +115,37 @@ class TestPaths:
         assert StorageManager.resolve("a/b/c") == ("a/b", "c")
         assert StorageManager._get_storage_and_file_id("a/b") == ("a", "b")
 
-    def test_behind_the_longest_name_that_was_added(self) -> None:
+    def test_behind_the_name_that_was_added(self) -> None:
         StorageManager.add_storage("a", "memory://")
         assert StorageManager.resolve("a/b/c") == ("a", "b/c")
+        StorageManager.clear()
         StorageManager.add_storage("a/b", "memory://")
         assert StorageManager.resolve("a/b/c") == ("a/b", "c")
-        assert StorageManager.resolve("a/bc/d") == ("a", "bc/d")
+
+    @pytest.mark.parametrize("names", [("a", "a/b"), ("a/b", "a"), ("a/b", "a/b/c/d")])
+    def test_names_that_make_a_path_ambiguous_are_refused(self, names: tuple[str, str]) -> None:
+        first, second = names
+        StorageManager.add_storage(first, "memory://")
+        with pytest.raises(RuntimeError, match=f"'{second}' cannot be added beside '{first}'"):
+            StorageManager.add_storage(second, "memory://")
+        assert StorageManager.names() == [first]
+
+    def test_names_that_begin_alike_within_a_part_are_not(self) -> None:
+        for name in ("a", "ab", "a-b", "b/a", "b/ab"):
+            StorageManager.add_storage(name, "memory://")
+            assert StorageManager.resolve(f"{name}/c/d") == (name, "c/d")
+
+    def test_a_record_s_path_keeps_its_meaning_whatever_is_added(self) -> None:
+        path = Location("a/b", "c")
+        StorageManager.add_storage("a", "memory://")
+        assert StorageManager.resolve(path) == ("a/b", "c")
+        with pytest.raises(UnknownStorageError, match="a/b storage has not been added"):
+            StorageManager.view(path)
 
     def test_path_and_resolve_are_inverse(self) -> None:
         StorageManager.add_storage("a/b", "memory://")
         for key in ("c", "c/d", "a/b"):
             assert StorageManager.resolve(StorageManager.path("a/b", key)) == ("a/b", key)
-
-    def test_a_key_that_would_be_another_storages_is_refused(self) -> None:
-        StorageManager.add_storage("a", "memory://")
-        StorageManager.add_storage("a/b", "memory://")
-        with pytest.raises(InvalidKeyError, match="'c' in storage 'a/b'"):
-            StorageManager.path("a", "b/c")
-        with pytest.raises(InvalidKeyError):
-            StorageManager.save_file("b/c", b"", upload_storage="a")
-        assert keys(StorageManager.storage("a")) == keys(StorageManager.storage("a/b")) == []
 
     def test_a_key_that_leaves_its_container_is_refused(self) -> None:
         StorageManager.add_storage("a", "memory://")

@@ -13,12 +13,13 @@ from os import PathLike
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
-from sqlalchemy_file.exceptions import InvalidKeyError, MissingExtraError, UnknownStorageError
+from sqlalchemy_file.exceptions import MissingExtraError, UnknownStorageError
 from sqlalchemy_file.observing import Task
 from sqlalchemy_file.storage.adapters import adapt
 from sqlalchemy_file.storage.attributes import attributes_of
 from sqlalchemy_file.storage.base import AsyncStorage, Storage, check_key, is_native, named
 from sqlalchemy_file.storage.chunks import aspooled, async_chunks, reader_of
+from sqlalchemy_file.storage.location import Location, overlap
 from sqlalchemy_file.storage.stored_file import StoredFile
 from sqlalchemy_file.transfer import get_limit, in_thread, set_limit
 
@@ -50,14 +51,15 @@ class StorageManager:
         ``file:///srv/uploads`` or ``s3://bucket``, a store of obstore, a filesystem of fsspec, or
         any `Storage`; and the options of that kind of storage. Nothing is asked of the storage.
 
-        Raises `RuntimeError` if the name is taken, `InvalidStorageError` for an address or an
-        option that means nothing, `TypeError` for what is no storage, `MissingExtraError`.
+        Raises `RuntimeError` if the name is taken, or begins like another one (``media`` and
+        ``media/avatars``), since a path could then mean either; `InvalidStorageError` for an
+        address or an option that means nothing, `TypeError` for what is no storage,
+        `MissingExtraError`.
         """
         _check_name(name)
         registered = _Registered(container, _adapted(name, container, options))
         with cls._lock:
-            if name in cls._registered:
-                raise RuntimeError(f"Storage {name} has already been added")
+            cls._refuse_ambiguous(name)
             cls._registered = {**cls._registered, name: registered}
             cls._default = cls._default or name
 
@@ -121,28 +123,19 @@ class StorageManager:
 
     @classmethod
     def path(cls, storage_name: str, key: str) -> str:
-        """Return the path of an object.
-
-        Raises `InvalidKeyError` if the path would be understood as an object of another storage:
-        of storage ``a/b`` rather than of key ``b/c`` in storage ``a``.
-        """
+        """Return the path of an object; raises `InvalidKeyError`, `UnknownStorageError`."""
         cls._found(storage_name)
-        path = f"{storage_name}/{check_key(key)}"
-        if "/" in key and (resolved := cls.resolve(path)) != (storage_name, key):
-            raise InvalidKeyError(
-                f"the path {path!r} means the key {resolved[1]!r} in storage {resolved[0]!r}: "
-                "choose a key that does not begin like the name of another storage",
-                storage=storage_name,
-                key=key,
-            )
-        return path
+        return f"{storage_name}/{check_key(key)}"
 
     @classmethod
     def resolve(cls, path: str) -> tuple[str, str]:
         """Return the storage name and the key of a path.
 
-        It is split behind the longest storage name that was added, else at its last slash.
+        A path that a record names knows them itself. A plain one is split behind the storage name
+        that was added, else at its last slash.
         """
+        if isinstance(path, Location):
+            return path.storage, path.key
         end = path.rfind("/")
         last = end
         while end > 0:
@@ -196,11 +189,8 @@ class StorageManager:
         cls, path: str, filename: str | None = None, content_type: str | None = None
     ) -> StoredFile:
         """Open the object of a path, of which the name and type are known; nothing is requested."""
-        storage_name, _, key = path.rpartition("/")
-        found = cls._registered.get(storage_name)  # as nearly every path is resolved
-        if found is None:
-            storage_name, key = cls.resolve(path)
-            found = cls._found(storage_name)
+        storage_name, key = cls.resolve(path)
+        found = cls._found(storage_name)
         return StoredFile(found.storage, key, storage_name, None, filename, content_type)
 
     @classmethod
@@ -265,6 +255,18 @@ class StorageManager:
         with Task("delete", storage_name, (key,)), named(storage_name):
             await cast("AsyncStorage", storage).adelete([key])
         return True
+
+    @classmethod
+    def _refuse_ambiguous(cls, name: str) -> None:
+        if name in cls._registered:
+            raise RuntimeError(f"Storage {name} has already been added")
+        other = next((each for each in cls._registered if overlap(each, name)), None)
+        if other is not None:
+            raise RuntimeError(
+                f"Storage {name!r} cannot be added beside {other!r}: a path that begins with both "
+                "names could mean an object of either; choose a name that does not begin like "
+                "another one"
+            )
 
     @classmethod
     def _found(cls, name: str | None) -> _Registered:
