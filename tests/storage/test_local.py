@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import io
 import itertools
@@ -26,6 +27,7 @@ from libcloud.storage.drivers.local import LocalStorageDriver
 from sqlalchemy_file.exceptions import (
     DeletionError,
     InvalidKeyError,
+    InvalidStorageError,
     ObjectExistsError,
     ObjectNotFoundError,
     StorageError,
@@ -41,6 +43,8 @@ from sqlalchemy_file.storage import (
 )
 from sqlalchemy_file.storage import local as local_module
 from sqlalchemy_file.storage.drafts import TEMPORARY
+from sqlalchemy_file.storage.folders import Folder
+from sqlalchemy_file.storage.syncing import synced_together
 from tests.storage.helpers import PLAIN, keys, names, put, read
 
 LAID_BY_0_7_0 = Path(__file__).parent / "laid_by_0_7_0"
@@ -192,20 +196,52 @@ class TestSymbolicLinks:
     @pytest.mark.usefixtures("either_way")
     def test_a_linked_folder_is_not_entered(self, root: Path, outside: Path) -> None:
         storage = LocalStorage(root)
+        put(storage, "mine", b"mine")
         (root / "link").symlink_to(outside)
-        with pytest.raises(StorageError):
-            put(storage, "link/new")
-        with pytest.raises(StorageError):
-            put(storage, "link/deeper/new")
-        with pytest.raises(ObjectNotFoundError):
-            storage.stat("link/secret")
-        with pytest.raises(ObjectNotFoundError):
-            read(storage, "link/secret")
-        with pytest.raises(ObjectNotFoundError):
-            storage.copy("link/secret", "copy")
-        storage.delete(["link/secret"])
-        assert keys(storage) == [info.key for info in storage.list("link/")] == []
+        for action in (
+            lambda: put(storage, "link/new"),
+            lambda: put(storage, "link/deeper/new"),
+            lambda: storage.put("link/new", io.BytesIO(), PLAIN, exclusive=True),
+            lambda: storage.stat("link/secret"),
+            lambda: storage.open_file("link/secret"),
+            lambda: storage.read_file("link/secret"),
+            lambda: read(storage, "link/secret"),
+            lambda: storage.copy("link/secret", "copy"),
+            lambda: storage.copy("mine", "link/copy"),
+            lambda: list(storage.list("link/")),
+            lambda: storage.delete(["link/secret"]),
+        ):
+            with pytest.raises(StorageError, match="a symbolic link lies there") as caught:
+                action()
+            assert not isinstance(caught.value, ObjectNotFoundError)
+        assert keys(storage) == ["mine"]
         assert names(outside) == ["secret"]
+
+    @pytest.mark.usefixtures("either_way")
+    def test_a_link_does_not_spare_what_lies_in_other_folders(
+        self, root: Path, outside: Path
+    ) -> None:
+        storage = LocalStorage(root)
+        put(storage, "a/b/key")
+        put(storage, "other/key")
+        (root / "a" / "link").symlink_to(outside)
+        with pytest.raises(DeletionError) as caught:
+            storage.delete(["a/link/secret", "a/b/key", "other/key", "other/missing"])
+        assert list(caught.value.failures) == ["a/link/secret"]
+        assert keys(storage) == []
+
+    @pytest.mark.usefixtures("either_way")
+    def test_a_draft_is_not_removed_through_a_link(self, root: Path, outside: Path) -> None:
+        storage = LocalStorage(root)
+        for folder in (root / "link", outside):
+            folder.mkdir(exist_ok=True)
+            (folder / f"{TEMPORARY}left").touch()
+        (draft,) = storage.uploads()
+        shutil.rmtree(root / "link")
+        (root / "link").symlink_to(outside)
+        with pytest.raises(StorageError, match="symbolic link"):
+            storage.abort_upload(draft)
+        assert names(outside) == [f"{TEMPORARY}left", "secret"]
 
     @pytest.mark.usefixtures("either_way")
     def test_a_linked_file_is_not_read(self, root: Path, outside: Path) -> None:
@@ -284,6 +320,93 @@ class TestSymbolicLinks:
         with pytest.raises(ObjectNotFoundError):
             read(storage, "pipe")
         assert keys(storage) == []
+
+
+class TestModes:
+    @pytest.mark.usefixtures("either_way")
+    @pytest.mark.parametrize("umask", [0o000, 0o022, 0o077])
+    def test_new_files_and_folders_have_the_modes_that_were_chosen(
+        self, root: Path, umask: int
+    ) -> None:
+        before = os.umask(umask)
+        try:
+            storage = LocalStorage(root, sidecars=True, file_mode=0o640, folder_mode=0o750)
+            put(storage, "a/b/key", filename="name")
+            storage.copy("a/b/key", "a/copy")
+        finally:
+            os.umask(before)
+        modes = {path: stat.S_IMODE(path.stat().st_mode) for path in [root, *root.rglob("*")]}
+        assert {mode for path, mode in modes.items() if path.is_dir()} == {0o750}
+        assert {mode for path, mode in modes.items() if path.is_file()} == {0o640}
+        assert len(modes) == 7
+
+    def test_a_draft_with_a_name_has_the_mode_too(
+        self, root: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(writing, "can_be_unnamed", lambda folder: False)
+        storage = adapt(f"file://{root}", file_mode=0o600)
+        put(storage, "key")
+        assert stat.S_IMODE((root / "key").stat().st_mode) == 0o600
+
+    def test_what_is_there_already_keeps_its_mode(self, root: Path) -> None:
+        (root / "a").mkdir(parents=True, mode=0o755)
+        root.chmod(0o755)
+        storage = LocalStorage(root, folder_mode=0o700)
+        put(storage, "a/key")
+        assert [stat.S_IMODE(path.stat().st_mode) for path in (root, root / "a")] == [0o755] * 2
+
+    @pytest.mark.parametrize("mode", [600, 0o1600, -1, 0o060, 0o400, "600", 6.0, True])
+    @pytest.mark.parametrize("option", ["file_mode", "folder_mode"])
+    def test_what_is_no_mode_or_keeps_the_owner_out_is_refused(
+        self, root: Path, option: str, mode: object
+    ) -> None:
+        with pytest.raises(InvalidStorageError, match=f"'{option}' is an octal number"):
+            LocalStorage(root, **{option: mode})  # type: ignore[arg-type]
+        assert not root.exists()
+
+
+class TestMountsBelowTheRoot:
+    """A file system of its own may lie on a folder below the root."""
+
+    def test_one_without_files_that_have_no_name_is_written_to(
+        self, root: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        real = os.open
+
+        def open_as_fat_does(path: str, flags: int, *args: object, **options: object) -> int:
+            inside = options.get("dir_fd")
+            place = Path(f"/proc/self/fd/{inside}")
+            is_unnamed = flags & os.O_TMPFILE == os.O_TMPFILE
+            if is_unnamed and inside and place.readlink() == root / "mounted":
+                raise OSError(errno.EOPNOTSUPP, os.strerror(errno.EOPNOTSUPP))
+            return real(path, flags, *args, **options)  # type: ignore[arg-type]
+
+        monkeypatch.setattr(os, "open", open_as_fat_does)
+        monkeypatch.setattr(Folder, "device", lambda folder: len(folder._path))
+        storage = LocalStorage(root)
+        put(storage, "key")
+        for key in ("mounted/a", "mounted/b", "other/c"):
+            put(storage, key, b"one")
+            put(storage, key, b"two")
+            assert read(storage, key) == b"two"
+        assert names(root) == ["key", "mounted", "mounted/a", "mounted/b", "other", "other/c"]
+
+    def test_a_folder_on_another_file_system_works_like_any_other(self, tmp_path: Path) -> None:
+        script = f"""
+            import io, os
+            from sqlalchemy_file.storage import Attributes, LocalStorage
+            storage = LocalStorage({str(tmp_path)!r}, sidecars=True)
+            for key in ("mounted/a/key", "key"):
+                storage.put(key, io.BytesIO(key.encode()), Attributes(filename="name"))
+            storage.copy("key", "mounted/copy")
+            assert os.stat("{tmp_path}/mounted/copy").st_dev != os.stat("{tmp_path}").st_dev
+            assert b"".join(storage.stream("mounted/copy")) == b"key"
+            print([info.key for info in storage.list()])
+            storage.delete(["mounted/a/key", "mounted/copy", "key"])
+            print([info.key for info in storage.list()])
+        """
+        done = run_with_a_mount(tmp_path / "mounted", script)
+        assert done == ["['key', 'mounted/a/key', 'mounted/copy']", "[]"]
 
 
 class TestDrafts:
@@ -522,6 +645,23 @@ class TestSidecars:
             storage.put("key", io.StringIO("text"), Attributes(filename="name"))  # type: ignore[arg-type]
         assert names(root) == []
 
+    @pytest.mark.usefixtures("either_way")
+    def test_one_may_be_switched_on_for_objects_whose_names_leave_no_room_for_it(
+        self, root: Path
+    ) -> None:
+        key = f"a/{'x' * 250}"
+        put(LocalStorage(root), key, b"before")
+        storage = LocalStorage(root, sidecars=True)
+        assert storage.stat(key).size == 6
+        put(storage, key, b"again")
+        with synced_together():
+            put(storage, f"b/{'y' * 250}", b"synced with others")
+        with pytest.raises(InvalidKeyError, match="longer than this file system takes"):
+            put(storage, f"c/{'z' * 250}", filename="name")
+        assert read(storage, key) == b"again"
+        storage.delete([key, f"b/{'y' * 250}", "x" * 300])
+        assert keys(storage) == []
+
     def test_an_object_and_its_sidecar_are_always_of_one_put(
         self, storage: LocalStorage, root: Path
     ) -> None:
@@ -585,6 +725,18 @@ class TestFilesOfOlderReleases:
         address = file.get_cdn_url()
         assert address is not None
         assert Path(address).read_bytes() == Path(file.object.get_cdn_url()).read_bytes()
+
+
+def run_with_a_mount(folder: Path, script: str) -> list[str]:
+    """Run a program that has a file system of its own on ``folder``; return what it prints."""
+    folder.mkdir()
+    private = ["unshare", "--mount"]
+    if not shutil.which("unshare") or subprocess.run([*private, "true"], check=False).returncode:
+        pytest.skip("no right to mount a file system")
+    mount = f'mount -t tmpfs -o size=1m none {folder} && exec "$0" -c "$1"'
+    command = [*private, "sh", "-c", mount, sys.executable, textwrap.dedent(script)]
+    done = subprocess.run(command, check=True, capture_output=True, text=True)
+    return done.stdout.splitlines()
 
 
 class recorded:  # noqa: N801

@@ -19,6 +19,7 @@ from sqlalchemy.orm import Session
 from sqlalchemy_file import File, StorageManager
 from sqlalchemy_file.exceptions import StorageError
 from sqlalchemy_file.storage import LocalStorage, disks
+from sqlalchemy_file.storage.folders import Folder
 from sqlalchemy_file.storage.syncing import synced_together
 from tests.asynchronous import Base, Paper, database
 from tests.storage.helpers import names, put, read
@@ -84,6 +85,26 @@ def test_small_files_wait_for_the_end_of_the_block(
     assert synced.count("file") == files
     assert 3 <= synced.count("folder") <= 10, "far fewer than files"
     assert synced[-1] == "folder"
+
+
+def test_what_lies_on_another_file_system_is_synced_by_itself(
+    root: Path, whole: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    storage = LocalStorage(root)
+    put(storage, "mounted/first")
+    whole.clear()
+    mounted = root.stat().st_dev + 1
+    monkeypatch.setattr(
+        Folder, "device", lambda folder: mounted if "mounted" in folder._path else mounted - 1
+    )
+    with synced_together():
+        for number in range(40):
+            put(storage, f"{number}")
+            put(storage, f"folder/{number}")
+        for number in range(3):
+            put(storage, f"mounted/a/{number}")
+    assert whole.count("disk") == 1
+    assert whole.count("file") == 3
 
 
 def test_large_files_and_such_that_replace_others_are_synced_at_once(

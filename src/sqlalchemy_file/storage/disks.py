@@ -33,6 +33,7 @@ class Disk:
         self._root = root
         # Opened at the first file: of what fails from then on, syncing it tells.
         self._descriptor = os.open(root, os.O_RDONLY | getattr(os, "O_DIRECTORY", 0))
+        self.device: int = os.fstat(self._descriptor).st_dev
 
     def sync(self, files: int, own: int) -> bool:
         """Have all of it on disk; return False where that is not safe, would take longer or fails.

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Self
 
 from sqlalchemy_file.storage.folders import Folder
+from sqlalchemy_file.storage.modes import apply_mode
 
 TEMPORARY = ".sqlalchemy-file-"
 """How the hidden names of drafts begin, on file systems that know no files without a name."""
@@ -27,15 +28,16 @@ class Draft:
 
     __slots__ = ("_descriptor", "_folder", "_name")
 
-    def __init__(self, folder: Folder, *, unnamed: bool) -> None:
+    def __init__(self, folder: Folder, *, unnamed: bool, mode: int | None = None) -> None:
         self._folder = folder
         self._name: str | None = None
         if unnamed:
-            self._descriptor = folder.open_unnamed()
+            self._descriptor = folder.open_unnamed(mode)
         else:
             name = _hidden_name()
-            self._descriptor = folder.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL)
+            self._descriptor = folder.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
             self._name = name
+        apply_mode(mode, self._descriptor, "")
 
     @property
     def descriptor(self) -> int:

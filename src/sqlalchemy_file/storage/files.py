@@ -40,6 +40,10 @@ def begin_sync(folder: Folder, name: str) -> ObjectFile | None:
         file = open_object(folder, name)
     except FileNotFoundError:
         return None
+    except OSError as error:
+        if error.errno == errno.ENAMETOOLONG:
+            return None  # no file has a name that its file system cannot hold
+        raise
     if hasattr(os, "posix_fadvise"):
         os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
     return file

@@ -1,4 +1,4 @@
-# ruff: noqa: PTH112, PTH118
+# ruff: noqa: PTH112, PTH116, PTH118
 # pathlib knows no names relative to an open folder.
 """Folders below a root, entered one by one, so that no symbolic link leads out of it."""
 
@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import Self
 
+from sqlalchemy_file.storage.modes import apply_mode
 from sqlalchemy_file.storage.sorting import in_order
 
 try:
@@ -31,6 +32,13 @@ CAN_HOLD = bool(NO_FOLLOW) and {os.open, os.mkdir, os.rename, os.unlink, os.link
 """Whether this platform opens names relative to an open folder (not on Windows)."""
 
 _lock_without_flock = threading.RLock()
+
+
+class LinkedFolderError(OSError):
+    """A symbolic link lies where a folder is expected."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(errno.ELOOP, os.strerror(errno.ELOOP), name)
 
 
 class Folder:
@@ -66,36 +74,68 @@ class Folder:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def child(self, name: str, *, create: bool) -> Folder:
-        """Return a folder in this one, made if need be; `NotADirectoryError` for a link."""
+    def child(self, name: str, *, create: bool, mode: int | None = None) -> Folder:
+        """Return a folder in this one, made if need be; `LinkedFolderError` for a link."""
         try:
             return self._child(name)
         except FileNotFoundError:
             if not create:
                 raise
-        with suppress(FileExistsError):
-            os.mkdir(self._at(name), dir_fd=self._descriptor)
-        return self._child(name)
+        try:
+            os.mkdir(self._at(name), 0o777 if mode is None else mode, dir_fd=self._descriptor)
+        except FileExistsError:
+            return self._child(name)
+        child = self._child(name)
+        apply_mode(mode, child._descriptor, child._path)
+        return child
 
     def _child(self, name: str) -> Folder:
         path = os.path.join(self._path, name)
         if self._descriptor is not None:
-            return Folder(path, os.open(name, _ENTER, dir_fd=self._descriptor))
-        if not stat.S_ISDIR(os.lstat(path).st_mode):
+            return Folder(path, self._entered(name))
+        found = os.lstat(path).st_mode
+        if stat.S_ISLNK(found):
+            raise LinkedFolderError(path)
+        if not stat.S_ISDIR(found):
             raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), path)
         return Folder(path)
 
-    def open(self, name: str, flags: int) -> int:
+    def _entered(self, name: str) -> int:
+        try:
+            return os.open(name, _ENTER, dir_fd=self._descriptor)
+        except NotADirectoryError:
+            # Linux says the same of a file and of a link.
+            if self.has_link(name):
+                raise LinkedFolderError(name) from None
+            raise
+
+    def raise_if_removed(self) -> None:
+        """Raise `FileNotFoundError` if this folder is no longer anywhere."""
+        here = self._path if self._descriptor is None else self._descriptor
+        if not os.stat(here).st_nlink:
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), self._path)
+
+    def device(self) -> int:
+        """Return the number of the file system that new files in this folder lie on."""
+        return os.stat(self._path if self._descriptor is None else self._descriptor).st_dev
+
+    def open(self, name: str, flags: int, mode: int | None = None) -> int:
         """Return the descriptor of a file; a symbolic link is refused with ``ELOOP``."""
         if not NO_FOLLOW and self.has_link(name):
             raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), name)
-        return os.open(self._at(name), flags | NO_FOLLOW | BINARY, 0o666, dir_fd=self._descriptor)
+        return os.open(
+            self._at(name),
+            flags | NO_FOLLOW | BINARY,
+            0o666 if mode is None else mode,
+            dir_fd=self._descriptor,
+        )
 
-    def open_unnamed(self) -> int:
+    def open_unnamed(self, mode: int | None = None) -> int:
         """Return the descriptor of a new file that has no name yet; Linux only."""
         flags = os.O_TMPFILE | os.O_WRONLY
+        mode = 0o666 if mode is None else mode
         try:
-            return os.open(self._at("."), flags, 0o666, dir_fd=self._descriptor)
+            return os.open(self._at("."), flags, mode, dir_fd=self._descriptor)
         except PermissionError as error:
             # What ext4 says of a folder that was removed while it was held open.
             if self._descriptor is not None and os.fstat(self._descriptor).st_nlink == 0:
@@ -130,8 +170,9 @@ class Folder:
             self.unlink(name)
         except FileNotFoundError:
             pass
-        except OSError:
-            if not stat.S_ISDIR(self.stat(name).st_mode):
+        except OSError as error:
+            # No file has a name that is too long for its file system.
+            if error.errno != errno.ENAMETOOLONG and not stat.S_ISDIR(self.stat(name).st_mode):
                 raise
 
     def remove_folder(self, name: str) -> None:
@@ -191,12 +232,19 @@ class Folder:
 class Route:
     """The folders from the root to where a key lies, all held open until it is left."""
 
-    __slots__ = ("_create", "_hold", "_names", "_root", "folders")
+    __slots__ = ("_create", "_hold", "_mode", "_names", "_root", "folders")
 
     def __init__(
-        self, root: str, names: Sequence[str], *, create: bool, hold: bool = CAN_HOLD
+        self,
+        root: str,
+        names: Sequence[str],
+        *,
+        create: bool,
+        hold: bool = CAN_HOLD,
+        mode: int | None = None,
     ) -> None:
         self._root = root
+        self._mode = mode
         self._names = names
         self._create = create
         self._hold = hold
@@ -208,6 +256,7 @@ class Route:
         """Return the way to names right under the root, where nothing can be swapped or opened."""
         route = cls.__new__(cls)
         route._root, route._names, route._create, route._hold = root, (), False, CAN_HOLD
+        route._mode = None
         route.folders = [Folder(root)]
         return route
 
@@ -251,7 +300,7 @@ class Route:
         try:
             self.folders.append(Folder.root(self._root, hold=self._hold))
             for name in self._names:
-                self.folders.append(self.last.child(name, create=self._create))
+                self.folders.append(self.last.child(name, create=self._create, mode=self._mode))
         except BaseException:
             self.close()
             raise

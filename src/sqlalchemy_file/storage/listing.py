@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from sqlalchemy_file.storage.base import ObjectInfo
 from sqlalchemy_file.storage.files import info_of
-from sqlalchemy_file.storage.folders import Folder
+from sqlalchemy_file.storage.folders import Folder, LinkedFolderError
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +33,7 @@ class Listing:
     def _inside(self, folder: Folder, name: str, path: str) -> Iterator[ObjectInfo]:
         try:
             child = folder.child(name, create=False)
-        except (FileNotFoundError, NotADirectoryError):
+        except (FileNotFoundError, NotADirectoryError, LinkedFolderError):
             return  # removed since, or swapped for a link
         try:
             yield from self.below(child, path)

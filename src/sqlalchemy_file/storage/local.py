@@ -39,6 +39,7 @@ from sqlalchemy_file.storage.files import (
 from sqlalchemy_file.storage.folder_errors import FolderErrors
 from sqlalchemy_file.storage.folders import CAN_HOLD, NO_FOLLOW, Folder, Route
 from sqlalchemy_file.storage.listing import Listing
+from sqlalchemy_file.storage.modes import checked_modes
 from sqlalchemy_file.storage.sidecars import SIDECAR, read_sidecar
 from sqlalchemy_file.storage.syncing import Syncing
 from sqlalchemy_file.storage.writing import Writer
@@ -59,6 +60,10 @@ class LocalStorage:
 
     With ``sidecars`` the attributes lie beside each object in ``<key>.metadata.json``, as
     releases before 1.0 laid them; else they are not kept. ``create`` makes a missing root.
+
+    ``file_mode`` and ``folder_mode`` are the permissions of new files and folders, whatever the
+    umask is: ``0o600`` and ``0o700`` keep other users of the machine out. The root gets
+    ``folder_mode`` if it is made here.
     """
 
     concurrency = 1  # a small file is written faster than handed to a thread
@@ -70,6 +75,8 @@ class LocalStorage:
         sidecars: bool = False,
         fsync: bool = True,
         create: bool = True,
+        file_mode: int | None = None,
+        folder_mode: int | None = None,
     ) -> None:
         self._root = os.path.abspath(root)  # noqa: PTH100  a root that is a link stays one
         self._sidecars = sidecars
@@ -83,6 +90,7 @@ class LocalStorage:
             fsync=fsync,
             create=create,
             hold=self._hold,
+            modes=checked_modes(file_mode, folder_mode),
             syncing=Syncing(self._root, self._sync),
         )
         with Border(self._errors.root):
@@ -165,8 +173,13 @@ class LocalStorage:
             yield PendingUpload(key=key, id=path.name, begun_at=written)
 
     def abort_upload(self, upload: PendingUpload) -> None:
-        with Border(self._errors.root):
-            Path(self._root, upload.key).with_name(upload.id).unlink(missing_ok=True)
+        """Delete a draft; its ``key`` is the path of its file below the root."""
+        *folders, name = upload.key.split("/")
+        if not name.startswith(TEMPORARY) or {"", ".", ".."} & {*folders}:
+            raise InvalidKeyError("this is no draft of an upload", key=upload.key)
+        gone = suppress(FileNotFoundError, NotADirectoryError)
+        with Border(self._errors.root), gone, self._route(folders) as route:
+            route.last.discard(name)
 
     def path(self, key: str) -> Path:
         return Path(self._root, *self._check(key).split("/"))

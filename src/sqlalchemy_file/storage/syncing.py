@@ -39,10 +39,15 @@ class _Left:
     def __init__(self, syncing: Syncing) -> None:
         self._syncing = syncing
         self._keys: list[str] = []
+        self._elsewhere: list[str] = []
         self._size = 0
         self.disk = Disk(syncing.root)
 
-    def add(self, key: str, size: int) -> None:
+    def add(self, key: str, size: int, device: int | None) -> None:
+        if device is not None and device != self.disk.device:
+            # Syncing the root's file system does nothing for one that is mounted below it.
+            self._elsewhere.append(key)
+            return
         self._keys.append(key)
         self._size += size
 
@@ -50,9 +55,11 @@ class _Left:
         files = len(self._keys)
         return files >= _MANY and self.disk.sync(files, self._size)
 
-    def parts(self) -> Iterator[Operation[None]]:
-        for start in range(min(_AT_ONCE, len(self._keys))):
-            yield Operation(partial(self._syncing.sync, self._keys[start::_AT_ONCE]))
+    def parts(self, *, disk_is_synced: bool) -> Iterator[Operation[None]]:
+        """Return what is left to do, file by file."""
+        keys = self._elsewhere if disk_is_synced else self._keys + self._elsewhere
+        for start in range(min(_AT_ONCE, len(keys))):
+            yield Operation(partial(self._syncing.sync, keys[start::_AT_ONCE]))
 
 
 class _Block:
@@ -62,17 +69,20 @@ class _Block:
         self._left: dict[Syncing, _Left] = {}
         self._lock = threading.Lock()
 
-    def add(self, syncing: Syncing, key: str, size: int) -> None:
+    def add(self, syncing: Syncing, key: str, size: int, device: int | None) -> None:
         with self._lock:
             if syncing not in self._left:
                 self._left[syncing] = _Left(syncing)
-            self._left[syncing].add(key, size)
+            self._left[syncing].add(key, size, device)
 
     def sync(self) -> None:
         left = list(self._left.values())
         are_done = _results(Operation(each.sync_disk) for each in left)
-        rest = (each for each, is_done in zip(left, are_done, strict=True) if not is_done)
-        _results(part for each in rest for part in each.parts())
+        _results(
+            part
+            for each, is_done in zip(left, are_done, strict=True)
+            for part in each.parts(disk_is_synced=is_done)
+        )
 
     def close(self) -> None:
         for left in self._left.values():
@@ -102,13 +112,16 @@ def is_together() -> bool:
     return _block.get() is not None
 
 
-def sync_later(syncing: Syncing, key: str, size: int) -> None:
-    """Leave an object of ``size`` bytes to the end of the block."""
+def sync_later(syncing: Syncing, key: str, size: int, device: int | None = None) -> None:
+    """Leave an object of ``size`` bytes to the end of the block.
+
+    ``device`` is the number of the file system that it lies on; None is that of the root.
+    """
     block = _block.get()
     if block is None:
         syncing.sync([key])
     else:
-        block.add(syncing, key, size)
+        block.add(syncing, key, size, device)
 
 
 def _results(operations: Iterable[Operation[T]]) -> list[T]:

@@ -7,7 +7,7 @@ import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import TypeVar
 
@@ -15,6 +15,7 @@ from sqlalchemy_file.storage.base import Attributes
 from sqlalchemy_file.storage.drafts import Draft, can_be_unnamed
 from sqlalchemy_file.storage.files import refuse_taken
 from sqlalchemy_file.storage.folders import Folder, Route
+from sqlalchemy_file.storage.modes import Modes, apply_mode
 from sqlalchemy_file.storage.sidecars import publish_both, sidecar_of
 from sqlalchemy_file.storage.syncing import Syncing, is_together, sync_later
 
@@ -35,9 +36,11 @@ class Writer:
     fsync: bool
     create: bool
     hold: bool
+    modes: Modes
     syncing: Syncing
     """Does later what is left to the end of a batch."""
-    _unnamed: bool | None = None
+    _unnamed: dict[int | None, bool] = field(default_factory=dict)
+    """Whether files without a name can be made, by the file system; None is that of the root."""
 
     def write(
         self,
@@ -54,6 +57,7 @@ class Writer:
                 refuse_taken(route.last, name)
             size = fill(draft)
             waits = self.fsync and self._can_wait(route.last, name, size)
+            device = route.last.device() if waits and folders else None
             syncs = self.fsync and not waits
             if syncs:
                 draft.sync()
@@ -65,12 +69,12 @@ class Writer:
             if syncs:
                 route.sync()
             elif waits:
-                sync_later(self.syncing, key, size)
+                sync_later(self.syncing, key, size, device)
         return size
 
     def make_root(self) -> None:
         if self.create:
-            os.makedirs(self.root, exist_ok=True)  # noqa: PTH103
+            make_root(self.root, self.modes.folder)
 
     def _raise_if_root_is_gone(self) -> None:
         if not os.path.isdir(self.root):  # noqa: PTH112
@@ -85,7 +89,8 @@ class Writer:
             return Route.to_root(self.root)
         for _ in _attempts():
             try:
-                return Route(self.root, folders, create=True, hold=self.hold)
+                mode = self.modes.folder
+                return Route(self.root, folders, create=True, hold=self.hold, mode=mode)
             except FileNotFoundError:
                 # The root is gone, or a folder, empty once more, was removed just now.
                 self.make_root()
@@ -93,15 +98,23 @@ class Writer:
         raise _gave_up()
 
     def _draft(self, route: Route) -> Draft:
-        return self._insist(route, lambda: Draft(route.last, unnamed=self._nameless(route)))
+        mode = self.modes.file
+        return self._insist(
+            route, lambda: Draft(route.last, unnamed=self._nameless(route), mode=mode)
+        )
 
     def _nameless(self, route: Route) -> bool:
-        if self._unnamed is None:
-            unnamed = self.hold and can_be_unnamed(route.folders[0])
-            if not unnamed:
-                self._raise_if_root_is_gone()  # then nothing was learnt
-            self._unnamed = unnamed
-        return self._unnamed
+        if not self.hold:
+            return False
+        # Another file system may be mounted on a folder below the root.
+        device = route.last.device() if len(route.folders) > 1 else None
+        known = self._unnamed.get(device)
+        if known is None:
+            known = can_be_unnamed(route.last)
+            if not known:
+                route.last.raise_if_removed()  # then nothing was learnt
+            self._unnamed[device] = self._unnamed[route.last.device()] = known
+        return known
 
     def _publish_both(
         self, route: Route, name: str, draft: Draft, kept: bytes, *, exclusive: bool, syncs: bool
@@ -128,6 +141,14 @@ class Writer:
             except FileNotFoundError:
                 self._raise_if_root_is_gone()
         raise _gave_up()
+
+
+def make_root(root: str, mode: int | None) -> None:
+    """Make a storage's folder where it is missing; one that is there keeps its mode."""
+    if os.path.isdir(root):  # noqa: PTH112
+        return
+    os.makedirs(root, 0o777 if mode is None else mode, exist_ok=True)  # noqa: PTH103
+    apply_mode(mode, None, root)
 
 
 def _attempts() -> Iterator[int]:

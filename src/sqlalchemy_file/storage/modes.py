@@ -1,0 +1,55 @@
+"""Who may read the files and folders that a local folder's storage makes."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy_file.exceptions import InvalidStorageError
+
+_FILE = 0o600
+_FOLDER = 0o700
+"""What the process itself needs to read, replace and delete its objects."""
+
+
+@dataclass(frozen=True, slots=True)
+class Modes:
+    """Permissions of new files and folders; None leaves them to the umask."""
+
+    file: int | None = None
+    folder: int | None = None
+
+
+def checked_modes(file_mode: Any, folder_mode: Any) -> Modes:
+    """Return the modes that a program chose, or raise `InvalidStorageError`."""
+    _check("file_mode", file_mode, _FILE)
+    _check("folder_mode", folder_mode, _FOLDER)
+    return Modes(file_mode, folder_mode)
+
+
+def apply_mode(mode: int | None, descriptor: int | None, path: str) -> None:
+    """Give a file or folder that was just made exactly this mode, whatever the umask took away."""
+    if mode is None:
+        return
+    if descriptor is None:
+        os.chmod(path, mode)  # noqa: PTH101
+    else:
+        os.fchmod(descriptor, mode)
+
+
+def _check(name: str, mode: Any, least: int) -> None:
+    if mode is None:
+        return
+    is_number = isinstance(mode, int) and not isinstance(mode, bool)
+    if not is_number or not 0 <= mode <= 0o777 or mode & least != least:
+        raise InvalidStorageError(
+            f"{name!r} is an octal number between 0o{least:o} and 0o777 with which the owner can "
+            f"read and write, such as 0o{least:o}, not {_shown(mode, is_number=is_number)}"
+        )
+    if not hasattr(os, "fchmod"):
+        raise InvalidStorageError(f"{name!r} has no meaning on this platform: leave it out")
+
+
+def _shown(mode: Any, *, is_number: bool) -> str:
+    return f"0o{mode:o}" if is_number and mode >= 0 else repr(mode)
