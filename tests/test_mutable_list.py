@@ -219,7 +219,7 @@ ERRORS: dict[str, tuple[Callable[[Any], Any], type[Exception]]] = {
 @pytest.mark.parametrize("name", ERRORS)
 def test_what_cannot_be_raises_and_changes_nothing(name: str) -> None:
     work, error = ERRORS[name]
-    values: MutableList[File] = MutableList(files("abcde"))
+    values: MutableList[File] = MutableList(files("abcde"), kind=File)
     with pytest.raises(error):
         work(values)
     assert sorted(labels(values)) == list("abcde")
@@ -235,10 +235,31 @@ def test_what_is_no_list_is_refused_with_advice(wrong: Any) -> None:
 
 
 def test_content_becomes_files() -> None:
-    values: MutableList[File] = MutableList([b"a", "b", File(b"c")])
+    values: MutableList[File] = MutableList([b"a", "b", File(b"c")], kind=File)
     values.append(b"d")
     values[0] = b"e"
     assert [type(value) for value in values] == [File] * 4
+
+
+def test_a_list_that_no_field_owns_takes_anything() -> None:
+    values: MutableList[Any] = MutableList([1, {"a": 2}, "x"])
+    values += [None]
+    values[0] = 9
+    assert values.pop(1) == {"a": 2}
+    assert (values, values._removed) == ([9, "x", None], [1, {"a": 2}])
+
+
+def test_a_field_adopts_the_very_list_that_is_assigned(session: Session) -> None:
+    values: MutableList[Any] = MutableList([b"a"])
+    album = Album(pictures=values)
+    assert album.pictures is values
+    assert type(values[0]) is File
+    with pytest.raises(TypeError, match="expected a File"):
+        values.append(42)
+    wrong: MutableList[Any] = MutableList([b"a", 42])
+    with pytest.raises(TypeError, match="expected a File"):
+        album.pictures = wrong
+    assert wrong == [b"a", 42]
 
 
 def test_a_list_or_tuple_becomes_one_of_this_class_and_none_stays() -> None:

@@ -83,3 +83,7 @@ class BaseFile(dict[str, Any]):
 
     def _freeze(self) -> None:
         object.__setattr__(self, "_frozen", True)
+
+    def _thaw(self) -> None:
+        """Open a saved file to change once more, as programs written for release 0.7.0 do."""
+        object.__setattr__(self, "_frozen", False)

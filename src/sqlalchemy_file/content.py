@@ -84,6 +84,11 @@ class PathContent:
             raise IsADirectoryError(errno.EISDIR, "a file is expected, this is a folder", str(path))
         self._size = self._path.stat().st_size
 
+    @property
+    def path(self) -> str:
+        """Where it lies."""
+        return str(self._path)
+
     def open(self) -> BinaryIO:
         if self._stream is None:
             self._stream = self._path.open("rb")

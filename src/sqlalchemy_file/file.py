@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from copy import deepcopy
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Self, TypeVar
 
-from sqlalchemy_file.content import given_content, given_name, upload_attribute
+from sqlalchemy_file.content import PathContent, given_content, given_name, upload_attribute
+from sqlalchemy_file.deprecation import moved, with_metadata
 from sqlalchemy_file.detection import UNKNOWN, essence
 from sqlalchemy_file.naming import clean_filename, guess_type
-from sqlalchemy_file.records import own_path
+from sqlalchemy_file.objects import StoredObject, public_url
+from sqlalchemy_file.records import described_extra, own_path
 from sqlalchemy_file.saving import Saving
 from sqlalchemy_file.storage import StorageManager, StoredFile
 from sqlalchemy_file.storage.attributes import attributes_of
@@ -30,7 +31,10 @@ class File(Saving):
     `AsyncSession` the file object and the iterator may be asynchronous.
     ``storage`` names the storage for this one file; further keywords become keys of the record.
     Until the flush the keys may be changed; afterwards any change raises `TypeError`.
+    ``File(record)`` and ``File(saved_file)`` are that saved file, as a `File` of this class.
     """
+
+    _latest: StoredObject | None = None
 
     def __init__(
         self,
@@ -42,6 +46,11 @@ class File(Saving):
         storage: str | None = None,
         **extra_keys: Any,
     ) -> None:
+        if isinstance(content, Mapping):
+            self._become(content)
+            return
+        if isinstance(extra_keys.get("metadata"), Mapping):
+            with_metadata(None, extra_keys["metadata"])  # warns; it counts when it is stored
         kept = given_content(content, content_path)
         name = clean_filename(filename or given_name(content, content_path))
         declared = essence(content_type or upload_attribute(content, "content_type"))
@@ -60,6 +69,21 @@ class File(Saving):
     def original_content(self) -> BinaryIO:
         """The content still to be stored, as a seekable stream, for validators and processors."""
         return self._unspent().open()
+
+    @original_content.setter
+    def original_content(self, content: Any) -> None:
+        """Let a validator replace the content; type, size and checksum follow."""
+        self._replace_content(content)
+
+    def _become(self, record: Mapping[str, Any]) -> None:
+        if isinstance(record, File):
+            vars(self).update(vars(record))
+        elif own_path(record) is None:
+            raise ValueError(
+                "a dict is content only as the record of a stored file, which has a path; "
+                "this one names no object"
+            )
+        dict.update(self, deepcopy(dict(record)))
 
     @property
     def file(self) -> StoredFile:
@@ -113,6 +137,36 @@ class File(Saving):
         finally:
             self._copies = None
 
+    def save_to_storage(self, upload_storage: str | None = None) -> None:
+        """Store the content, from its start, and turn this file into the record of it.
+
+        A subclass may choose the key in its own `store_content`.
+        """
+        if type(self).store_content is File.store_content:
+            super().save_to_storage(upload_storage)
+            return
+        self._begin_saving()
+        storage_name = upload_storage or self._storage or StorageManager.get_default()
+        path = self._content.path if isinstance(self._content, PathContent) else None
+        stored = self.store_content(
+            self.original_content if path is None else None,
+            storage_name,
+            self._key,
+            extra=described_extra(self),
+            headers=self.get("headers"),
+            content_path=path,
+        )
+        self._become_stored(getattr(stored, "storage_name", None) or storage_name, stored.name)
+
+    def _become_stored(self, storage_name: str, key: str) -> None:
+        """Turn this file into the record of what its own `store_content` has stored."""
+        path = StorageManager.path(storage_name, key)
+        latest = self._latest
+        if latest is not None and latest.path == path:
+            self.update(size=latest.size, checksum=latest.checksum)
+        self["files"] = list(dict.fromkeys([path, *self["files"]]))
+        self._describe(storage_name, key, path, public_url(path))
+
     def store_content(
         self,
         content: Any,
@@ -128,13 +182,7 @@ class File(Saving):
         Its path is appended to ``files``, so that it is deleted with the file.
         """
         self._refuse_if_frozen()
-        if metadata is not None:
-            warnings.warn(
-                'metadata attribute is deprecated. Use extra={"meta_data": ...} instead',
-                DeprecationWarning,
-                stacklevel=2,
-            )
-            extra = {**(extra or {}), "meta_data": metadata}
+        extra = with_metadata(extra, metadata)
         source = given_content(content, content_path)
         described = (extra or {}).get("meta_data") or {}
         attributes = attributes_of(
@@ -142,7 +190,7 @@ class File(Saving):
         )
         storage_name = upload_storage or self.get("upload_storage") or StorageManager.get_default()
         upload = self._upload(source, storage_name, name, attributes)
-        stored = upload.run()
+        vars(self)["_latest"] = stored = upload.run()
         self._account_for(upload)
         self["files"] = [*self["files"], stored.path]
         source.release()
@@ -164,3 +212,17 @@ def _restore(cls: type[F], record: dict[str, Any], state: dict[str, Any]) -> F:
     file = cls.decode(record)
     vars(file).update(state)
     return file
+
+
+__getattr__: Callable[[str], Any] = moved(
+    __name__,
+    {
+        "BaseFile": "sqlalchemy_file.base",
+        "Processor": "sqlalchemy_file.processors",
+        "Validator": "sqlalchemy_file.validators",
+        "get_content_from_file_obj": "sqlalchemy_file.helpers",
+        "get_content_size_from_fileobj": "sqlalchemy_file.legacy",
+        "get_content_type_from_fileobj": "sqlalchemy_file.legacy",
+        "get_filename_from_fileob": "sqlalchemy_file.legacy",
+    },
+)

@@ -31,11 +31,15 @@ def as_file(value: Any, kind: type[File] = File) -> Any:
 
 
 class MutableList(Mutable, list[T]):
-    """A list of files. What was taken out of it is kept in ``_removed``, in order of removal."""
+    """A list of files. What was taken out of it is kept in ``_removed``, in order of removal.
+
+    With ``kind``, which a file field sets, content becomes files of that class, and anything else
+    is refused with a `TypeError`. Without it the list takes any elements.
+    """
 
     _removed: list[T]
 
-    def __init__(self, *args: Iterable[Any], kind: type[File] = File) -> None:
+    def __init__(self, *args: Iterable[Any], kind: type[File] | None = None) -> None:
         self._removed = []
         self._kind = kind
         super().__init__(self._file(item) for item in (args[0] if args else ()))
@@ -52,6 +56,12 @@ class MutableList(Mutable, list[T]):
             "the field is multiple, assign [File(...), ...]"
         )
 
+    def adopt(self, kind: type[File]) -> None:
+        """Belong to a file field from now on; `TypeError` for elements that are no files."""
+        if self._kind is None:
+            list.__setitem__(self, slice(None), [as_file(item, kind) for item in self])
+            self._kind = kind
+
     def changed(self) -> None:
         """Mark the rows that still hold this very list."""
         for parent, key in list(self._parents.items()):
@@ -66,7 +76,7 @@ class MutableList(Mutable, list[T]):
         )
 
     def _file(self, value: Any) -> T:
-        return cast("T", as_file(value, self._kind))
+        return cast("T", value if self._kind is None else as_file(value, self._kind))
 
     def _take_out(self, items: Iterable[T]) -> None:
         self._removed.extend(items)
@@ -129,7 +139,7 @@ class MutableList(Mutable, list[T]):
 
 
 def _restore(
-    cls: type[MutableList[Any]], items: list[Any], removed: list[Any], kind: type[File]
+    cls: type[MutableList[Any]], items: list[Any], removed: list[Any], kind: type[File] | None
 ) -> MutableList[Any]:
     restored = cls(items, kind=kind)
     restored._removed = removed

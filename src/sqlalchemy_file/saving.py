@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from copy import deepcopy
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Self
 
 from sqlalchemy_file.base import BaseFile
-from sqlalchemy_file.content import AsyncStreamContent, Content, StreamContent
+from sqlalchemy_file.content import AsyncStreamContent, Content, StreamContent, content_of
 from sqlalchemy_file.detection import HEAD_SIZE, decide, detect
 from sqlalchemy_file.exceptions import ContentSpentError
 from sqlalchemy_file.objects import StoredObject, Upload, fresh_key, public_url
@@ -32,6 +33,8 @@ class Saving(BaseFile):
     _is_decoded_later: bool = False
     _decoded_for: str | None = None
     _copies: dict[Any, Any] | None = None
+    _given: Content | None = None
+    _is_checked: bool = False
 
     @property
     def saved(self) -> bool:
@@ -52,12 +55,40 @@ class Saving(BaseFile):
     # --- the steps, in order
 
     def _prepare(self) -> None:
-        """Look at the content: its size and, where the bytes tell it, its content type."""
+        """Look at the content: its size and, where the bytes tell it, its content type.
+
+        What validators have made of it before, in a transaction that was undone, is forgotten.
+        """
+        if self._given is not None:
+            vars(self).update(_content=self._given, _given=None)
+        self._look_at_content()
+
+    def _look_at_content(self) -> None:
         content = self._unspent()
         head = content.open().read(HEAD_SIZE)
         detected = detect(head, self["filename"])
         self["content_type"] = decide(detected, self["declared_content_type"], self["filename"])
         self["size"] = content.size()
+
+    def _replace_content(self, source: Any) -> None:
+        """Let other content be stored; the type and the size follow."""
+        self._refuse_if_frozen()
+        if self.saved:
+            raise TypeError("the content is stored already: store_content stores a further object")
+        content = content_of(source)
+        if self._is_checked and self._given is None:
+            vars(self)["_given"] = self._content  # what is added again is checked again
+        vars(self)["_content"] = content
+        self._look_at_content()
+
+    @contextmanager
+    def _checked(self) -> Iterator[None]:
+        """Tell a validator that replaces the content from the program that made the file."""
+        vars(self)["_is_checked"] = True
+        try:
+            yield
+        finally:
+            vars(self)["_is_checked"] = False
 
     @property
     def _source(self) -> int:
@@ -114,8 +145,9 @@ class Saving(BaseFile):
 
     def _release(self) -> None:
         """Close what was opened to read the content."""
-        if self._content is not None:
-            self._content.release()
+        for content in (self._content, self._given):
+            if content is not None:
+                content.release()
 
     def save_to_storage(self, upload_storage: str | None = None) -> None:
         """Store the content, from its start, and turn this file into the record of it."""
@@ -128,33 +160,44 @@ class Saving(BaseFile):
 
     def _begin_upload(self, storage_name: str) -> Upload:
         """Return the upload of the content; its key is a new UUIDv7 unless one was chosen."""
-        self._note_undo()
-        vars(self)["_begun"] = []
+        self._begin_saving()
         attributes = attributes_of(
             self["filename"], self["content_type"], self.get("extra"), self.get("headers")
         )
         return self._upload(self._unspent(), storage_name, self._key, attributes)
 
+    def _begin_saving(self) -> None:
+        self._note_undo()
+        vars(self)["_begun"] = []
+        if isinstance(metadata := self.get("metadata"), Mapping):  # deprecated, and still counts
+            self["extra"] = {**(self.get("extra") or {}), "meta_data": dict(metadata)}
+
     def _finish_upload(self, upload: Upload, stored: StoredObject) -> None:
         """Turn this file into the record of what was stored."""
         self._account_for(upload)
+        self.update(files=[stored.path], size=stored.size, checksum=stored.checksum)
+        self._describe(upload.storage_name, stored.key, stored.path, upload.public_url())
+
+    def _describe(self, storage_name: str, key: str, path: str, url: str | None) -> None:
         self.update(
-            files=[stored.path],
-            size=stored.size,
-            checksum=stored.checksum,
             extra=described_extra(self),
             headers=self.get("headers"),
-            file_id=stored.key,
-            upload_storage=upload.storage_name,
+            file_id=key,
+            upload_storage=storage_name,
             uploaded_at=datetime.now(UTC).isoformat(),
-            path=stored.path,
-            url=upload.public_url(),
+            path=path,
+            url=url,
             saved=True,
         )
 
     def _finish_saving(self) -> None:
         """Close the record to change."""
         self._freeze()
+
+    def _thaw(self) -> None:
+        if self._frozen:
+            dict.__setitem__(self, "saved", True)  # rows of old releases may lack it
+        super()._thaw()
 
     # --- what the unit of work needs
 
@@ -188,7 +231,7 @@ class Saving(BaseFile):
 
     def _settle(self) -> None:
         """Keep what the transaction stored, and let go of the content."""
-        vars(self).update(_undo=None, _content=None)
+        vars(self).update(_undo=None, _content=None, _given=None)
 
     def _unspent(self) -> Content:
         if self._content is None:
@@ -217,11 +260,16 @@ class Saving(BaseFile):
             exclusive=key is not None,
         )
         if not upload.exclusive:
-            self._begun.append(upload.path)
+            self._note_begun(upload.path)
         return upload
 
     def _account_for(self, upload: Upload) -> None:
         # A key of our own is noted before its first byte leaves, whatever happens then. One that
         # a program chose may be somebody else's, until it is known to be ours.
         if upload.exclusive:
-            self._begun.append(upload.path)
+            self._note_begun(upload.path)
+
+    def _note_begun(self, *paths: str) -> None:
+        """Answer for objects, which go if the transaction is undone."""
+        begun = vars(self).setdefault("_begun", [])
+        begun += [path for path in paths if path not in begun]

@@ -1,5 +1,18 @@
 """The old way to import `StoredFile`."""
 
+from collections.abc import Callable
+from typing import Any
+
+from sqlalchemy_file.deprecation import moved
 from sqlalchemy_file.storage.stored_file import StoredFile
 
 __all__ = ["StoredFile"]
+
+__getattr__: Callable[[str], Any] = moved(
+    __name__,
+    {
+        "LOCAL_STORAGE_DRIVER_NAME": "sqlalchemy_file.legacy",
+        "Object": "libcloud.storage.base",
+        "ObjectDoesNotExistError": "libcloud.storage.types",
+    },
+)

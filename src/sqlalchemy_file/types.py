@@ -9,6 +9,7 @@ from sqlalchemy import JSON
 from sqlalchemy.engine.interfaces import Dialect
 from sqlalchemy.types import TypeDecorator
 
+from sqlalchemy_file.deprecation import moved
 from sqlalchemy_file.file import File
 from sqlalchemy_file.mutable_list import MutableList, as_file
 from sqlalchemy_file.processors import Processor, ThumbnailGenerator
@@ -17,6 +18,14 @@ from sqlalchemy_file.storage.base import check_key
 from sqlalchemy_file.validators import ImageValidator, Validator
 
 __all__ = ["FileField", "ImageField"]
+
+__getattr__: Callable[[str], Any] = moved(
+    __name__,
+    {
+        "FileFieldSessionTracker": "sqlalchemy_file.tracking.legacy",
+        "flatmap": "sqlalchemy_file.legacy",
+    },
+)
 
 StorageChoice = str | Callable[[File], str | None] | None
 KeyChoice = Callable[[File], str] | None
@@ -84,6 +93,8 @@ class FileField(TypeDecorator[Any]):
         """
         if not self.multiple:
             return self._coerce_one(value, name)
+        if isinstance(value, MutableList):
+            value.adopt(self.upload_type)
         if value is None or isinstance(value, MutableList):
             return value
         if not isinstance(value, list | tuple):

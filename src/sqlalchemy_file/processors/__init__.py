@@ -1,8 +1,19 @@
 """Processors derive further objects from a file just stored."""
 
+from collections.abc import Callable
+from typing import Any
+
+from sqlalchemy_file.deprecation import moved
 from sqlalchemy_file.imaging.variant import Variant
 from sqlalchemy_file.processors.base import Processor
 from sqlalchemy_file.processors.thumbnail import ThumbnailGenerator
 from sqlalchemy_file.processors.variants import Variants
 
 __all__ = ["Processor", "ThumbnailGenerator", "Variant", "Variants"]
+
+__getattr__: Callable[[str], Any] = moved(
+    __name__,
+    {
+        "INMEMORY_FILESIZE": "sqlalchemy_file.legacy",
+    },
+)

@@ -5,6 +5,7 @@
 
 from typing import TYPE_CHECKING, Any
 
+from sqlalchemy_file.deprecation import moved
 from sqlalchemy_file.storage.adapters import adapt
 from sqlalchemy_file.storage.base import (
     AsyncStorage,
@@ -44,7 +45,18 @@ __all__ = [
 
 def __getattr__(name: str) -> Any:
     if name != "LibcloudStorage":
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        return _moved(name)
     from sqlalchemy_file.storage.libcloud import LibcloudStorage  # noqa: PLC0415  loads drivers
 
     return LibcloudStorage
+
+
+_moved = moved(
+    __name__,
+    {
+        "Container": "libcloud.storage.base",
+        "LOCAL_STORAGE_DRIVER_NAME": "sqlalchemy_file.legacy",
+        "ObjectDoesNotExistError": "libcloud.storage.types",
+        "get_metadata_file_obj": "sqlalchemy_file.legacy",
+    },
+)

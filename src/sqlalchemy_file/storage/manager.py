@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ from os import PathLike
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
+from sqlalchemy_file.deprecation import with_metadata
 from sqlalchemy_file.exceptions import MissingExtraError, UnknownStorageError
 from sqlalchemy_file.observing import Task
 from sqlalchemy_file.storage.adapters import adapt
@@ -160,13 +160,7 @@ class StorageManager:
         A file is stored from where it stands. ``content_path`` names a file on disk instead.
         An asynchronous file or iterator raises `TypeError`: `asave_file` takes these.
         """
-        if metadata is not None:
-            warnings.warn(
-                'metadata attribute is deprecated. Use extra={"meta_data": ...} instead',
-                DeprecationWarning,
-                stacklevel=2,
-            )
-            extra = {"meta_data": metadata, **(extra or {})}
+        extra = with_metadata(extra, metadata)
         storage_name = upload_storage or cls.get_default()
         storage = cls.storage(storage_name)
         cls.path(storage_name, name)

@@ -207,7 +207,8 @@ class _Checking(_Computing):
             file._prepare()
             if self.item.field.validators or self.item.field.processors:
                 file._expect_processors(self.item.field.processors)
-                file.apply_validators(self.item.field.validators, self.item.name)
+                with file._checked():
+                    file.apply_validators(self.item.field.validators, self.item.name)
 
 
 @dataclass(slots=True)
@@ -236,6 +237,8 @@ class _Storing:
         with _Reading(self.item) as file:
             self._place(file)
             file.save_to_storage(self.storage_name)
+            if not self._is_ours:
+                self._account_for(file)
             self._finish(file)
 
     async def arun(self) -> None:
@@ -247,14 +250,32 @@ class _Storing:
 
     @property
     def is_native(self) -> bool:
-        is_ours = type(self.item.file).save_to_storage is File.save_to_storage
-        return is_ours and is_native(StorageManager.storage(self.storage_name))
+        return self._is_ours and is_native(StorageManager.storage(self.storage_name))
+
+    @property
+    def _is_ours(self) -> bool:
+        """Whether the program has left it to us how the content is stored."""
+        kind = type(self.item.file)
+        return (
+            kind.save_to_storage is File.save_to_storage
+            and kind.store_content is File.store_content
+        )
 
     @property
     def concurrency(self) -> int:
         hashes_long = (self.item.file.get("size") or 0) >= _LARGE
         threads = cpu_count() or 1 if hashes_long else 1
         return max(threads, concurrency_of(StorageManager.storage(self.storage_name)))
+
+    def _account_for(self, file: File) -> None:
+        """Answer for what the program's own method has stored."""
+        if not (paths := paths_of(file)):
+            raise StorageError(
+                f"{type(file).__name__}.save_to_storage has left a record without a path: call "
+                "super().save_to_storage(), or set path, file_id, upload_storage and saved",
+                storage=self.storage_name,
+            )
+        file._note_begun(*paths)
 
     def _place(self, file: File) -> None:
         file._apply_defaults(self.item.field.extra, self.item.field.headers)

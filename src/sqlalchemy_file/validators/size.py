@@ -16,7 +16,7 @@ class SizeValidator(Validator):
     Zero means no limit; ``min_size=1`` refuses empty files.
     """
 
-    def __init__(self, max_size: int | str = 0, min_size: int | str = 0) -> None:
+    def __init__(self, max_size: float | str = 0, min_size: float | str = 0) -> None:
         self.max_size = max_size
         self.min_size = min_size
         self._most = convert_size(max_size)

@@ -1,0 +1,53 @@
+"""What is left of release 0.7.0's `FileFieldSessionTracker`, for programs that subclass it.
+
+Files are tracked by `sqlalchemy_file.tracking`, whatever these listeners do: they do nothing, and
+are there to be removed and registered again, as those programs do.
+"""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from sqlalchemy import event
+from sqlalchemy.orm import Mapper, Session
+
+
+class FileFieldSessionTracker:
+    """Deprecated: does nothing. Sessions and connections are followed without it."""
+
+    mapped_entities: ClassVar[dict[type, list[str]]] = {}
+
+    @classmethod
+    def delete_files(cls, paths: set[str], ctx: str) -> None:
+        """Do nothing: what a transaction releases is deleted when it has ended."""
+
+    @classmethod
+    def clear_session(cls, session: Session) -> None:
+        """Do nothing."""
+
+    @classmethod
+    def _mapper_configured(cls, mapper: Mapper[Any], class_: Any) -> None:
+        """Do nothing."""
+
+    @classmethod
+    def _after_configured(cls) -> None:
+        """Do nothing."""
+
+    @classmethod
+    def _after_commit(cls, session: Session) -> None:
+        """Do nothing."""
+
+    @classmethod
+    def _after_soft_rollback(cls, session: Session, _: Any) -> None:
+        """Do nothing."""
+
+    @classmethod
+    def setup(cls) -> None:
+        """Register the listeners."""
+        event.listen(Mapper, "mapper_configured", cls._mapper_configured)
+        event.listen(Mapper, "after_configured", cls._after_configured)
+        event.listen(Session, "after_commit", cls._after_commit)
+        event.listen(Session, "after_soft_rollback", cls._after_soft_rollback)
+
+
+FileFieldSessionTracker.setup()
