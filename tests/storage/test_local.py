@@ -39,11 +39,13 @@ from sqlalchemy_file.storage import (
     LocalStorage,
     StorageManager,
     adapt,
+    locks,
     writing,
 )
 from sqlalchemy_file.storage import local as local_module
 from sqlalchemy_file.storage.drafts import TEMPORARY
 from sqlalchemy_file.storage.folders import Folder
+from sqlalchemy_file.storage.locks import locked
 from sqlalchemy_file.storage.syncing import synced_together
 from tests.storage.helpers import PLAIN, keys, names, put, read
 
@@ -677,6 +679,53 @@ class TestSidecars:
         for writer in writers:
             writer.join()
         assert read(storage, "key").decode() == storage.stat("key").attributes.filename
+
+
+class TestLocks:
+    """An object and its sidecar are published, and deleted, by one writer at a time."""
+
+    @pytest.fixture
+    def storage(self, root: Path) -> LocalStorage:
+        return LocalStorage(root, sidecars=True)
+
+    def test_whoever_reads_the_folder_keeps_nobody_waiting(
+        self, storage: LocalStorage, root: Path
+    ) -> None:
+        fcntl = pytest.importorskip("fcntl")
+        put(storage, "a/key", filename="name")
+        held = [os.open(path, os.O_RDONLY) for path in (root, *root.rglob("*"))]
+        for descriptor in held:
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        began = time.monotonic()
+        put(storage, "a/key", filename="other")
+        storage.copy("a/key", "b/copy")
+        storage.delete(["a/key", "b/copy"])
+        for descriptor in held:
+            os.close(descriptor)
+        assert time.monotonic() - began < 2
+        assert names(root) == []
+
+    @pytest.mark.usefixtures("either_way")
+    def test_one_writer_waits_for_the_other(self, storage: LocalStorage, root: Path) -> None:
+        put(storage, "key", filename="name")
+        with locked(Folder(str(root))):
+            writer = threading.Thread(target=lambda: put(storage, "key", filename="other"))
+            writer.start()
+            writer.join(0.1)
+            assert storage.stat("key").attributes.filename == "name"
+        writer.join()
+        assert storage.stat("key").attributes.filename == "other"
+        assert names(root) == ["key", "key.metadata.json"]
+
+    @pytest.mark.usefixtures("either_way")
+    def test_one_that_a_killed_process_left_is_broken(
+        self, storage: LocalStorage, root: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(locks, "_ABANDONED", 0.05)
+        put(storage, "key")
+        (root / f"{TEMPORARY}lock").touch()
+        put(storage, "key", filename="name")
+        assert names(root) == ["key", "key.metadata.json"]
 
 
 class TestFilesOfOlderReleases:

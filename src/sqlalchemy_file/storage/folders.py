@@ -7,18 +7,11 @@ from __future__ import annotations
 import errno
 import os
 import stat
-import threading
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
 from typing import Self
 
 from sqlalchemy_file.storage.modes import apply_mode
 from sqlalchemy_file.storage.sorting import in_order
-
-try:
-    import fcntl
-except ImportError:  # Windows
-    fcntl = None  # type: ignore[assignment]
 
 BINARY = getattr(os, "O_BINARY", 0)
 NO_FOLLOW = getattr(os, "O_NOFOLLOW", 0)
@@ -30,8 +23,6 @@ CAN_HOLD = bool(NO_FOLLOW) and {os.open, os.mkdir, os.rename, os.unlink, os.link
     os.supports_dir_fd
 )
 """Whether this platform opens names relative to an open folder (not on Windows)."""
-
-_lock_without_flock = threading.RLock()
 
 
 class LinkedFolderError(OSError):
@@ -212,19 +203,6 @@ class Folder:
             with Folder.root(self._path) as folder:
                 folder.sync()
 
-    @contextmanager
-    def locked(self) -> Iterator[None]:
-        """Keep others, other processes too, from doing the same; leaves no lock file."""
-        if self._descriptor is None or fcntl is None:
-            with _lock_without_flock:
-                yield
-            return
-        _flock(self._descriptor, fcntl.LOCK_EX)
-        try:
-            yield
-        finally:
-            _flock(self._descriptor, fcntl.LOCK_UN)
-
     def _at(self, name: str) -> str:
         return f"{self._path}/{name}" if self._descriptor is None else name
 
@@ -304,11 +282,6 @@ class Route:
         except BaseException:
             self.close()
             raise
-
-
-def _flock(descriptor: int, operation: int) -> None:
-    with suppress(OSError):  # some network file systems know no locks
-        fcntl.flock(descriptor, operation)
 
 
 def _names_of(entries: Iterable[os.DirEntry[str]]) -> Iterator[str]:

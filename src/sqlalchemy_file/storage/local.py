@@ -39,6 +39,7 @@ from sqlalchemy_file.storage.files import (
 from sqlalchemy_file.storage.folder_errors import FolderErrors
 from sqlalchemy_file.storage.folders import CAN_HOLD, NO_FOLLOW, Folder, Route
 from sqlalchemy_file.storage.listing import Listing
+from sqlalchemy_file.storage.locks import locked
 from sqlalchemy_file.storage.modes import checked_modes
 from sqlalchemy_file.storage.sidecars import SIDECAR, read_sidecar
 from sqlalchemy_file.storage.syncing import Syncing
@@ -259,7 +260,7 @@ class LocalStorage:
     ) -> None:
         try:
             with self._route(folders) as route:
-                with route.last.locked() if self._sidecars else nullcontext():
+                with locked(route.last) if self._sidecars else nullcontext():
                     self._unlink(route.last, keys, failures)
                 changed = route.remove_empty()
                 if self._fsync:

@@ -9,6 +9,7 @@ from sqlalchemy_file.storage.base import Attributes
 from sqlalchemy_file.storage.drafts import Draft
 from sqlalchemy_file.storage.files import open_object, refuse_taken
 from sqlalchemy_file.storage.folders import Folder
+from sqlalchemy_file.storage.locks import locked
 
 SIDECAR = ".metadata.json"
 
@@ -33,7 +34,7 @@ def publish_both(
     folder: Folder, name: str, draft: Draft, sidecar: Draft | None, *, exclusive: bool
 ) -> None:
     """Let the sidecar appear, then its object; nobody else changes either meanwhile."""
-    with folder.locked():
+    with locked(folder):
         if exclusive:
             refuse_taken(folder, name)
         if sidecar is None:
