@@ -28,6 +28,8 @@ from typing import Any
 
 from libcloud.storage.types import ObjectDoesNotExistError
 
+from sqlalchemy_file.escaping import escaped
+
 __all__ = [
     "AspectRatioValidationError",
     "CommitRefusedError",
@@ -52,7 +54,14 @@ __all__ = [
 
 
 class SQLAlchemyFileError(Exception):
-    """The base of every error that this package raises by itself."""
+    """The base of every error that this package raises by itself.
+
+    Its text is one line, with whatever is not printable escaped: keys, names and the messages of
+    servers may hold anything.
+    """
+
+    def __str__(self) -> str:
+        return escaped(super().__str__())
 
 
 class ValidationError(SQLAlchemyFileError):
@@ -100,7 +109,7 @@ class StorageError(SQLAlchemyFileError):
     def __str__(self) -> str:
         place = [f"storage {self.storage!r}"] if self.storage is not None else []
         place += [f"key {self.key!r}"] if self.key is not None else []
-        return f"{', '.join(place)}: {self.reason}" if place else self.reason
+        return escaped(f"{', '.join(place)}: {self.reason}" if place else self.reason)
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _rebuild_storage_error, (type(self), dict(vars(self)))
@@ -187,7 +196,7 @@ class MissingExtraError(SQLAlchemyFileError, ImportError):
 
     def __str__(self) -> str:
         place = f"storage {self.storage!r}: " if self.storage is not None else ""
-        return f"{place}{self.msg}"
+        return escaped(f"{place}{self.msg}")
 
     def __reduce__(self) -> tuple[Any, ...]:
         return type(self), (self.what, self.extra), _extra_state(self, "what", "extra")

@@ -3,7 +3,7 @@
 The records are those of the logger ``sqlalchemy_file``; their fields are ``event`` (``store``,
 ``copy``, ``release``, ``delete``, ``failure`` or ``count``), ``operation``, ``storage``, ``key``,
 ``source`` (of a copy), ``size`` in bytes, ``duration`` in seconds, ``error`` and ``count``; what is
-not known is None.
+not known is None. Characters that are not printable are escaped in messages and fields.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from time import perf_counter
 from types import MappingProxyType
 from typing import Any, Literal, Protocol, Self
 
+from sqlalchemy_file.escaping import escaped
 from sqlalchemy_file.exceptions import DeletionError
 
 logger: logging.Logger = logging.getLogger("sqlalchemy_file")
@@ -167,7 +168,13 @@ def _level(task: Task, error: BaseException) -> int:
 
 
 def _emit(level: int, message: str, values: tuple[object, ...], fields: Mapping[str, Any]) -> None:
-    logger.log(level, message, *values, extra={**_UNKNOWN, **fields})
+    lines = {name: _line(value) for name, value in fields.items()}
+    logger.log(level, message, *map(_line, values), extra={**_UNKNOWN, **lines})
+
+
+def _line(value: object) -> object:
+    """Return a value that a formatter may put into its line, whoever chose the key."""
+    return escaped(value) if isinstance(value, str | BaseException) else value
 
 
 _DONE: Mapping[Verb, str] = {

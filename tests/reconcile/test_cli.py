@@ -224,12 +224,6 @@ def test_wrong_options_are_errors(run: Run) -> None:
         assert "Error" in err
 
 
-def test_what_keys_hold_cannot_command_the_terminal() -> None:
-    from sqlalchemy_file.cli.output import _shown
-
-    assert _shown("a\x1b[2Jb\u202ec") == "a\\u001b[2Jb\\u202ec"
-
-
 def test_sizes_and_ages_are_short() -> None:
     from sqlalchemy_file.cli.output import age_of, size_of
 

@@ -17,6 +17,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy_file import reconcile
 from sqlalchemy_file.cli.loading import load
 from sqlalchemy_file.cli.output import Printer, show_status
+from sqlalchemy_file.escaping import escaped
 from sqlalchemy_file.exceptions import SQLAlchemyFileError
 from sqlalchemy_file.reconcile.findings import Finding, Watcher
 
@@ -62,7 +63,10 @@ def _interrupt(number: int, frame: FrameType | None) -> None:
 def _told(error: Exception) -> str:
     # The text of the statement says nothing to those who run a command.
     original = getattr(error, "orig", None)
-    return f"the database: {original}" if original is not None else str(error)
+    if original is None:
+        return str(error)
+    # Some databases point to the place by a line of its own.
+    return "\n".join(map(escaped, f"the database: {original}".splitlines()))
 
 
 def _app_option(function: Callable[..., Any]) -> Callable[..., Any]:

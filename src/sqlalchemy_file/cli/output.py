@@ -25,6 +25,7 @@ from rich.progress import Progress as Bars
 from rich.table import Table
 from rich.text import Text
 
+from sqlalchemy_file.escaping import escaped
 from sqlalchemy_file.reconcile import Finding, Progress, Status
 from sqlalchemy_file.reconcile.findings import Watcher
 
@@ -62,7 +63,7 @@ class Printer:
         else:
             size = "" if finding.size is None else f" ({size_of(finding.size)})"
             detail = f": {finding.detail}" if finding.detail else ""
-            self._print(f"{_SAID[finding.kind]}: {_shown(finding.path)}{size}{_shown(detail)}")
+            self._print(f"{_SAID[finding.kind]}: {escaped(finding.path)}{size}{escaped(detail)}")
 
     def _print(self, line: str) -> None:
         if self._bars is not None and sys.stdout.isatty():
@@ -138,7 +139,7 @@ def show_status(found: Status, *, as_json: bool) -> None:
     if not found.problems:
         console.print("Triggers: present and current", style="green")
     for problem in found.problems:
-        console.print(Text(f"Triggers: {problem}", style="red"))
+        console.print(Text(f"Triggers: {escaped(problem)}", style="red"))
 
 
 def _storages(found: Status) -> Table:
@@ -148,7 +149,7 @@ def _storages(found: Status) -> Table:
     most = max((each.bytes for each in found.storages), default=0)
     for each in found.storages:
         table.add_row(
-            Text(_shown(each.name) if each.is_known else f"{_shown(each.name)} (not added)"),
+            Text(escaped(each.name) if each.is_known else f"{escaped(each.name)} (not added)"),
             f"{each.files:,}",
             size_of(each.bytes),
             _bar(each.bytes, most),
@@ -164,10 +165,10 @@ def _columns(found: Status) -> Table:
     table = _table("column", "storage", "files>", "bytes>", "share")
     most = max((each.bytes for each in found.columns), default=0)
     for each in found.columns:
-        name = Text(f"{each.table}.{each.column}")
+        name = Text(escaped(f"{each.table}.{each.column}"))
         table.add_row(
             name,
-            _shown(each.storage),
+            Text(escaped(each.storage)),
             f"{each.files:,}",
             size_of(each.bytes),
             _bar(each.bytes, most),
@@ -202,8 +203,3 @@ def age_of(seconds: float) -> str:
         if seconds >= 2 * length or (unit == "h" and seconds >= length):
             return f"{seconds / length:.0f} {unit}"
     return f"{seconds:.0f} s"
-
-
-def _shown(text: str) -> str:
-    """Return text that cannot command the terminal, whatever keys hold."""
-    return "".join(each if each.isprintable() else f"\\u{ord(each):04x}" for each in text)

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 from sqlalchemy import Connection, delete
 from sqlalchemy.exc import SQLAlchemyError
 
+from sqlalchemy_file.escaping import escaped
 from sqlalchemy_file.ledger import Ledger
 
 logger: logging.Logger = logging.getLogger("sqlalchemy_file")
@@ -33,7 +34,7 @@ def clear(connection: Connection, ledgers: Iterable[Ledger], gone: Iterable[str]
                 "%d deleted objects stay in %s until the next drain: %s",
                 len(paths),
                 ledger.releases,
-                error,
+                escaped(error),
             )
 
 

@@ -1,0 +1,17 @@
+"""Text that came from elsewhere, made safe for a line of a log or a terminal."""
+
+from __future__ import annotations
+
+
+def escaped(text: object) -> str:
+    """Return text on one line, in which nothing commands a terminal or reorders what is shown.
+
+    Whatever is not printable is escaped as in Python's literals: line breaks, control characters,
+    bidirectional controls, lone surrogates.
+    """
+    words = str(text)
+    if words.isprintable():
+        return words
+    return "".join(
+        each if each.isprintable() else each.encode("unicode_escape").decode() for each in words
+    )
