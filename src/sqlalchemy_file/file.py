@@ -13,8 +13,8 @@ from sqlalchemy_file.deprecation import moved, with_metadata
 from sqlalchemy_file.detection import UNKNOWN, essence
 from sqlalchemy_file.naming import clean_filename, guess_type
 from sqlalchemy_file.objects import StoredObject, public_url
-from sqlalchemy_file.records import described_extra, own_path
-from sqlalchemy_file.saving import Saving
+from sqlalchemy_file.records import described_extra, own_path, without_objects
+from sqlalchemy_file.saving import Saving, of_a_copy
 from sqlalchemy_file.storage import StorageManager, StoredFile
 from sqlalchemy_file.storage.attributes import attributes_of
 
@@ -55,7 +55,7 @@ class File(Saving):
         name = clean_filename(filename or given_name(content, content_path))
         declared = essence(content_type or upload_attribute(content, "content_type"))
         super().__init__(
-            {key: value for key, value in extra_keys.items() if key not in _SET_BY_SAVING},
+            without_objects(extra_keys),
             content_path=None if content_path is None else str(content_path),
             filename=name,
             declared_content_type=declared,
@@ -77,7 +77,7 @@ class File(Saving):
 
     def _become(self, record: Mapping[str, Any]) -> None:
         if isinstance(record, File):
-            vars(self).update(vars(record))
+            vars(self).update(of_a_copy(vars(record)))
         elif own_path(record) is None:
             raise ValueError(
                 "a dict is content only as the record of a stored file, which has a path; "
@@ -115,10 +115,10 @@ class File(Saving):
         return _restore, (type(self), dict(self), state)
 
     def __copy__(self) -> Self:
-        return _restore(type(self), dict(self), dict(vars(self)))
+        return _restore(type(self), dict(self), of_a_copy(vars(self)))
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Self:
-        return _restore(type(self), deepcopy(dict(self), memo), dict(vars(self)))
+        return _restore(type(self), deepcopy(dict(self), memo), of_a_copy(vars(self)))
 
     def apply_validators(self, validators: Sequence[Validator], key: str = "") -> None:
         """Let each validator look at the file, in order; the first refusal is raised."""
@@ -198,12 +198,6 @@ class File(Saving):
             StorageManager.storage(storage_name), stored.key, storage_name=storage_name
         )
 
-
-_SET_BY_SAVING = {
-    "saved", "path", "files", "file_id", "upload_storage", "url", "uploaded_at", "checksum",
-    "thumbnail", "variants",
-}  # fmt: skip
-"""What the record of another file may have brought along, and names that one's objects."""
 
 F = TypeVar("F", bound=File)
 

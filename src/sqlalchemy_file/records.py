@@ -8,6 +8,12 @@ from typing import Any
 
 from sqlalchemy_file.storage.location import Location
 
+SET_BY_SAVING: frozenset[str] = frozenset({
+    "saved", "path", "files", "file_id", "upload_storage", "url", "uploaded_at", "checksum",
+    "thumbnail", "variants",
+})  # fmt: skip
+"""Keys that name objects, and what was found out while these were stored."""
+
 
 def paths_of(record: Mapping[str, Any]) -> tuple[str, ...]:
     """Return the paths of every object that belongs to a record, its own first.
@@ -93,3 +99,11 @@ def snapshot(record: Mapping[str, Any]) -> dict[str, Any]:
     return {
         key: value.copy() if type(value) in (dict, list) else value for key, value in record.items()
     }
+
+
+def without_objects(record: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what a record from outside may say of a file that is still to be stored.
+
+    The record of another file, or a client's JSON, may name objects of other rows.
+    """
+    return {key: value for key, value in record.items() if key not in SET_BY_SAVING}

@@ -13,12 +13,21 @@ from sqlalchemy_file.content import AsyncStreamContent, Content, StreamContent, 
 from sqlalchemy_file.detection import HEAD_SIZE, decide, detect
 from sqlalchemy_file.exceptions import ContentSpentError
 from sqlalchemy_file.objects import StoredObject, Upload, fresh_key, public_url
-from sqlalchemy_file.records import described_extra, relocated, snapshot
+from sqlalchemy_file.records import (
+    SET_BY_SAVING,
+    described_extra,
+    paths_of,
+    relocated,
+    snapshot,
+    without_objects,
+)
 from sqlalchemy_file.storage import Attributes, StorageManager
 from sqlalchemy_file.storage.attributes import attributes_of
 
 if TYPE_CHECKING:
     from sqlalchemy_file.processors import Processor
+
+_NOTHING_STORED: Mapping[str, Any] = {"_begun": (), "_beside": (), "_is_owned": False}
 
 
 class Saving(BaseFile):
@@ -27,7 +36,12 @@ class Saving(BaseFile):
     _content: Content | None = None
     _storage: str | None = None
     _undo: tuple[dict[str, Any], bool] | None = None
-    _begun: list[str] = []  # noqa: RUF012 (never changed here: saving sets a list of its own)
+    _begun: Sequence[str] = ()
+    """The paths of all objects that saving began to write, whether or not it got to the end."""
+    _beside: Sequence[str] = ()
+    """The paths of what was stored through `StorageManager` while this file was worked on."""
+    _is_owned: bool = False
+    """Whether a transaction answers for what was stored."""
     _key: str | None = None
     _folder: str = ""
     _is_decoded_later: bool = False
@@ -168,14 +182,14 @@ class Saving(BaseFile):
 
     def _begin_saving(self) -> None:
         self._note_undo()
-        vars(self)["_begun"] = []
         if isinstance(metadata := self.get("metadata"), Mapping):  # deprecated, and still counts
             self["extra"] = {**(self.get("extra") or {}), "meta_data": dict(metadata)}
 
     def _finish_upload(self, upload: Upload, stored: StoredObject) -> None:
         """Turn this file into the record of what was stored."""
         self._account_for(upload)
-        self.update(files=[stored.path], size=stored.size, checksum=stored.checksum)
+        files = [stored.path, *self._further_objects()]
+        self.update(files=files, size=stored.size, checksum=stored.checksum)
         self._describe(upload.storage_name, stored.key, stored.path, upload.public_url())
 
     def _describe(self, storage_name: str, key: str, path: str, url: str | None) -> None:
@@ -199,12 +213,55 @@ class Saving(BaseFile):
             dict.__setitem__(self, "saved", True)  # rows of old releases may lack it
         super()._thaw()
 
+    # --- changes from outside
+
+    def __setitem__(self, key: str, value: Any) -> None:
+        if key in SET_BY_SAVING and not self._may_name_objects:
+            raise TypeError(
+                f"{key!r} is set when the content is stored: it names objects in a storage, and "
+                "this file has none yet; use another key"
+            )
+        super().__setitem__(key, value)
+
+    def setdefault(self, key: str, default: Any = None) -> Any:
+        if key not in self:
+            self[key] = default
+        return self[key]
+
+    def update(self, *args: Any, **kwargs: Any) -> None:
+        """Change several keys; what only storing sets is left out until something is stored."""
+        if self._may_name_objects:
+            super().update(*args, **kwargs)
+        else:
+            super().update(without_objects(dict(*args, **kwargs)))
+
+    @property
+    def _may_name_objects(self) -> bool:
+        """Whether storing has begun, so that processors and the like may tell what was stored."""
+        return self.saved or self._undo is not None
+
     # --- what the unit of work needs
 
     @property
     def _undoable(self) -> bool:
         """Whether the transaction that stored this file is still open."""
         return self._undo is not None
+
+    @property
+    def _is_ownerless(self) -> bool:
+        """Whether this file stored its objects by itself, and no transaction answers for them."""
+        return bool(self._begun) and self.saved and not self._is_owned
+
+    @property
+    def _stored_paths(self) -> list[str]:
+        """The paths of all objects that this file stored, or began to store.
+
+        What went through `StorageManager` counts if the record names it.
+        """
+        if not self._beside:
+            return list(self._begun)
+        named = paths_of(self)
+        return [*self._begun, *(path for path in self._beside if path in named)]
 
     def _copied(self, new_paths: Mapping[str, str]) -> Self:
         """Return this file as the record of copies of its objects, found at ``new_paths``."""
@@ -223,15 +280,14 @@ class Saving(BaseFile):
         if self._undo is None:
             return
         record, frozen = self._undo
-        self._undo = None
-        self._begun = []
+        vars(self).update(_undo=None, **_NOTHING_STORED)
         dict.clear(self)
         dict.update(self, record)
         object.__setattr__(self, "_frozen", frozen)
 
     def _settle(self) -> None:
         """Keep what the transaction stored, and let go of the content."""
-        vars(self).update(_undo=None, _content=None, _given=None)
+        vars(self).update(_undo=None, _content=None, _given=None, **_NOTHING_STORED)
 
     def _unspent(self) -> Content:
         if self._content is None:
@@ -249,6 +305,7 @@ class Saving(BaseFile):
     def _upload(
         self, content: Content, storage_name: str, key: str | None, attributes: Attributes
     ) -> Upload:
+        self._note_undo()
         chosen = key or fresh_key(self.get("file_id") or self._folder)
         upload = Upload(
             content,
@@ -263,6 +320,12 @@ class Saving(BaseFile):
             self._note_begun(upload.path)
         return upload
 
+    def _further_objects(self) -> list[str]:
+        """Return what this file has stored beside its own object, as far as ``files`` names it."""
+        files, own, stored = self.get("files"), self.get("path"), self._stored_paths
+        named = files if isinstance(files, list) else []
+        return [path for path in named if path in stored and path != own]
+
     def _account_for(self, upload: Upload) -> None:
         # A key of our own is noted before its first byte leaves, whatever happens then. One that
         # a program chose may be somebody else's, until it is known to be ours.
@@ -271,5 +334,11 @@ class Saving(BaseFile):
 
     def _note_begun(self, *paths: str) -> None:
         """Answer for objects, which go if the transaction is undone."""
-        begun = vars(self).setdefault("_begun", [])
+        begun = vars(self).get("_begun") or []
+        vars(self)["_begun"] = begun
         begun += [path for path in paths if path not in begun]
+
+
+def of_a_copy(state: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the state of a file as a copy of the file gets it: it has stored nothing itself."""
+    return {**state, **_NOTHING_STORED}

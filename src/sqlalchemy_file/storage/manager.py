@@ -20,6 +20,7 @@ from sqlalchemy_file.storage.attributes import attributes_of
 from sqlalchemy_file.storage.base import AsyncStorage, Storage, check_key, is_native, named
 from sqlalchemy_file.storage.chunks import aspooled, async_chunks, reader_of
 from sqlalchemy_file.storage.location import Location, overlap
+from sqlalchemy_file.storage.noting import note
 from sqlalchemy_file.storage.stored_file import StoredFile
 from sqlalchemy_file.transfer import get_limit, in_thread, set_limit
 
@@ -169,6 +170,7 @@ class StorageManager:
         with _opened(content, content_path) as stream, task, named(storage_name):
             info = storage.put(name, stream, attributes)
             task.size = info.size
+        note(f"{storage_name}/{name}")
         return StoredFile(storage, name, storage_name=storage_name, info=info)
 
     @classmethod
@@ -226,6 +228,7 @@ class StorageManager:
         with _opened(content, content_path) as stream, task, named(storage_name):
             info = await cast("AsyncStorage", storage).aput(name, stream, attributes)
             task.size = info.size
+        note(f"{storage_name}/{name}")
         return StoredFile(storage, name, storage_name=storage_name, info=info)
 
     @classmethod

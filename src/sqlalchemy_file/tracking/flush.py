@@ -9,7 +9,7 @@ themselves are counted by the statements.
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -76,10 +76,12 @@ def store_pending(session: Session, instances: Iterable[object] | None) -> None:
     attempt = Attempt()
     by_connection: dict[Connection, Work] = {}
     try:
+        attempt.take_over(file for assigned in work.writes for file in assigned.files)
         attempt.store([item for assigned in work.writes for item in assigned.unsaved()])
         by_connection = _by_connection(session, work)
+        elsewhere: set[str] = set()
         for connection, part in by_connection.items():
-            _prepare(connection, part, attempt)
+            elsewhere |= _prepare(connection, part, attempt, elsewhere)
             breathe(len(part.writes))
     except BaseException:
         for connection in by_connection:
@@ -151,7 +153,13 @@ def _by_connection(session: Session, work: Work) -> dict[Connection, Work]:
     return parts
 
 
-def _prepare(connection: Connection, work: Work, attempt: Attempt) -> None:
+def _prepare(
+    connection: Connection, work: Work, attempt: Attempt, elsewhere: Collection[str]
+) -> set[str]:
+    """Decide which files the rows of one connection may own, and copy the others.
+
+    Returns the paths that these rows take over; those of other connections are ``elsewhere``.
+    """
     unit = unit_of(connection)
     unit.forget_flush()
     _read_old_rows(connection, unit, work)
@@ -163,6 +171,8 @@ def _prepare(connection: Connection, work: Work, attempt: Attempt) -> None:
     foreign: list[tuple[Assigned, int, File]] = []
 
     def is_free(path: str) -> bool:
+        if path in elsewhere:
+            return False
         holders = 0 if path in written else unit.frames.count(path)
         return holders - released[path] + taken[path] < 1
 
@@ -179,6 +189,7 @@ def _prepare(connection: Connection, work: Work, attempt: Attempt) -> None:
         assigned.put(position, copy)
         taken.update(paths_of(copy))
     unit.claims.update(taken)
+    return set(taken)
 
 
 def _read_old_rows(connection: Connection, unit: Unit, work: Work) -> None:

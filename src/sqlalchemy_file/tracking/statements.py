@@ -45,6 +45,7 @@ def before(
         return None
     attempt = Attempt()
     try:
+        attempt.take_over(file for value in plan.values.values() for file in files_in(value))
         attempt.store(list(_unsaved(plan)))
         unit = unit_of(database.connection)
         _find_changes(database, unit, plan)

@@ -20,6 +20,7 @@ from sqlalchemy_file.observing import Task
 from sqlalchemy_file.records import paths_of
 from sqlalchemy_file.storage import AsyncStorage, StorageManager
 from sqlalchemy_file.storage.base import concurrency_of, is_native, named
+from sqlalchemy_file.storage.noting import noting
 from sqlalchemy_file.storage.syncing import synced_together
 from sqlalchemy_file.tracking.deletion import discard
 from sqlalchemy_file.tracking.frames import Frame
@@ -93,6 +94,13 @@ class Attempt:
             )
             raise
 
+    def take_over(self, files: Iterable[File]) -> None:
+        """Answer for saved files that have stored their objects by themselves, outside a flush."""
+        ownerless = {id(file): file for file in files if file._is_ownerless}
+        for file in ownerless.values():
+            file._finish_saving()
+        self._files += ownerless.values()
+
     def copy(self, files: Sequence[File]) -> list[File]:
         """Return copies of saved files, each with objects of its own."""
         moves = [{path: _beside(path) for path in paths_of(file)} for file in files]
@@ -123,12 +131,14 @@ class Attempt:
         frame.files += mine
         if mine:
             frame.note_begin(self._began)
-        frame.stored.update(path for file in mine for path in file._begun)
+        for file in mine:
+            file._is_owned = True
+            frame.stored.update(file._stored_paths)
 
     @property
     def written(self) -> set[str]:
         """The paths of all objects that were written, or begun."""
-        return {*self._copies, *(path for file in self._files for path in file._begun)}
+        return {*self._copies, *(path for file in self._files for path in file._stored_paths)}
 
 
 class _Step(Protocol):
@@ -287,18 +297,27 @@ class _Storing:
 
 
 class _Reading:
-    """A block that reads a file's content: its errors say which file of which column."""
+    """A block that reads a file's content: its errors say which file of which column.
 
-    __slots__ = ("_item",)
+    What a program's own code stores meanwhile is noted in the file.
+    """
+
+    __slots__ = ("_item", "_noted", "_noting")
 
     def __init__(self, item: Unsaved) -> None:
         self._item = item
+        self._noted: list[str] = []
+        self._noting = noting(self._noted)
 
     def __enter__(self) -> File:
+        self._noting.__enter__()
         return self._item.file
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        self._noting.__exit__(None, None, None)
         file = self._item.file
+        if self._noted:
+            file._beside = [*file._beside, *self._noted]
         if isinstance(error, Exception):
             error.add_note(f"while storing {file['filename']!r} for {self._item.name}")
         file._release()
