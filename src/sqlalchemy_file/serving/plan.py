@@ -1,0 +1,136 @@
+"""The answer to a request for a file, as a pure function: what to send, but not how.
+
+Based on RFC 9110; nothing here reads a file or knows a framework.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from http import HTTPStatus
+
+from sqlalchemy_file.serving.conditions import failed_precondition, http_date, may_send_range
+from sqlalchemy_file.serving.facts import FileFacts
+from sqlalchemy_file.serving.ranges import ByteRange, requested_ranges
+
+METHODS = ("GET", "HEAD", "OPTIONS")
+
+Segment = bytes | ByteRange
+"""A piece of a body: these bytes, or those of the file in a range."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """A status, headers in order, and the segments of the body."""
+
+    status: HTTPStatus
+    headers: Sequence[tuple[str, str]]
+    body: Sequence[Segment] = field(default=())
+
+    @property
+    def size(self) -> int:
+        """The number of bytes in the body."""
+        return sum(len(part) if isinstance(part, bytes) else part.size for part in self.body)
+
+
+def plan(
+    method: str,
+    headers: Mapping[str, str],
+    facts: FileFacts,
+    *,
+    now: datetime | None = None,
+    boundary: str | None = None,
+) -> Plan:
+    """Return the answer to a request for a file that exists.
+
+    ``headers`` are those of the request, with lower-case names; several lines of one name are
+    joined with a comma. ``now`` and ``boundary`` are for tests.
+    """
+    if method not in METHODS:
+        return Plan(HTTPStatus.METHOD_NOT_ALLOWED, [_allow(), _EMPTY])
+    if method == "OPTIONS":
+        return Plan(HTTPStatus.NO_CONTENT, [_allow(), ("Accept-Ranges", "bytes")])
+    modified = None if facts.modified is None else facts.modified.replace(microsecond=0)
+    failed = failed_precondition(headers, facts.etag, modified)
+    if failed is HTTPStatus.PRECONDITION_FAILED:
+        return Plan(failed, [_EMPTY])
+    if failed is not None:
+        return Plan(failed, _validators(facts))
+    asked = headers.get("range") if method == "GET" else None
+    ranges = None
+    if asked is not None and may_send_range(headers, facts.etag, modified, now or _now()):
+        ranges = requested_ranges(asked, facts.size)
+    if ranges is None:
+        is_sent = method == "GET" and facts.size > 0
+        return _with_body(HTTPStatus.OK, facts, (ByteRange(0, facts.size),) if is_sent else ())
+    return _partial(facts, ranges, boundary or secrets.token_hex(16))
+
+
+def _partial(facts: FileFacts, ranges: Sequence[ByteRange], boundary: str) -> Plan:
+    if not ranges:
+        unsatisfied = ("Content-Range", f"bytes */{facts.size}")
+        headers = [*facts.headers, unsatisfied, ("Accept-Ranges", "bytes"), _EMPTY]
+        return Plan(HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE, headers)
+    if len(ranges) == 1:
+        extra = ("Content-Range", ranges[0].content_range(facts.size))
+        return _with_body(HTTPStatus.PARTIAL_CONTENT, facts, ranges, extra)
+    body: list[Segment] = []
+    for each in ranges:
+        head = (
+            f"--{boundary}\r\nContent-Type: {facts.content_type}\r\n"
+            f"Content-Range: {each.content_range(facts.size)}\r\n\r\n"
+        )
+        body += [head.encode("latin-1"), each, b"\r\n"]
+    body.append(f"--{boundary}--\r\n".encode("ascii"))
+    kind = f"multipart/byteranges; boundary={boundary}"
+    return _with_body(HTTPStatus.PARTIAL_CONTENT, facts, body, content_type=kind)
+
+
+def _with_body(
+    status: HTTPStatus,
+    facts: FileFacts,
+    body: Sequence[Segment],
+    *extra: tuple[str, str],
+    content_type: str | None = None,
+) -> Plan:
+    answer = Plan(status, (), body)
+    length = answer.size if body else facts.size  # to HEAD, what GET would send
+    headers = [
+        ("Content-Type", content_type or facts.content_type),
+        ("Content-Length", str(length)),
+        *extra,
+        ("Accept-Ranges", "bytes"),
+        *_validators(facts),
+        *_representation(facts),
+    ]
+    return Plan(status, headers, body)
+
+
+def _validators(facts: FileFacts) -> list[tuple[str, str]]:
+    """Return what a 304 repeats as well."""
+    headers = list(facts.headers)
+    if facts.etag is not None:
+        headers.append(("ETag", facts.etag))
+    if facts.modified is not None:
+        headers.append(("Last-Modified", http_date(facts.modified)))
+    return headers
+
+
+def _representation(facts: FileFacts) -> list[tuple[str, str]]:
+    headers = [("Content-Disposition", facts.content_disposition)]
+    if facts.repr_digest is not None:
+        headers.append(("Repr-Digest", facts.repr_digest))
+    return headers
+
+
+def _allow() -> tuple[str, str]:
+    return "Allow", ", ".join(METHODS)
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
+_EMPTY = ("Content-Length", "0")

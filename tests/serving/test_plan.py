@@ -1,0 +1,251 @@
+"""What RFC 9110 says about a request for a file, row by row."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from email.parser import BytesParser
+from http import HTTPStatus
+
+import pytest
+
+from sqlalchemy_file.serving.facts import FileFacts
+from sqlalchemy_file.serving.plan import Plan, plan
+from sqlalchemy_file.serving.ranges import MOST_RANGES, ByteRange
+
+DATA = bytes(range(100))
+MODIFIED = datetime(2026, 3, 1, 12, 30, 45, tzinfo=UTC)
+SAME, EARLIER, LATER = (
+    "Sun, 01 Mar 2026 12:30:45 GMT",
+    "Sun, 01 Mar 2026 12:30:44 GMT",
+    "Sun, 01 Mar 2026 12:30:46 GMT",
+)
+FACTS = FileFacts(
+    size=100,
+    content_type="image/png",
+    filename="a.png",
+    etag='"same"',
+    modified=MODIFIED,
+    sha256="ab" * 32,
+    headers=[("Cache-Control", "private")],
+)
+EMPTY = FileFacts(size=0, content_type="text/plain", filename="empty.txt", etag='"same"')
+
+
+def answer(method: str = "GET", facts: FileFacts = FACTS, **headers: str) -> Plan:
+    given = {name.replace("_", "-"): value for name, value in headers.items()}
+    return plan(method, given, facts, now=MODIFIED + timedelta(days=1), boundary="limit")
+
+
+def sent(found: Plan, data: bytes = DATA) -> bytes:
+    return b"".join(
+        part if isinstance(part, bytes) else data[part.start : part.end] for part in found.body
+    )
+
+
+def header(found: Plan, name: str) -> str | None:
+    values = [value for key, value in found.headers if key.lower() == name.lower()]
+    assert len(values) <= 1, f"{name} stands there twice"
+    return values[0] if values else None
+
+
+WHOLE, NOT_MODIFIED, FAILED = (HTTPStatus.OK, None), (HTTPStatus.NOT_MODIFIED, None), (412, None)
+
+ROWS: list[tuple[dict[str, str], tuple[int, str | None]]] = [
+    ({}, WHOLE),
+    # one range
+    ({"range": "bytes=0-9"}, (206, "0-9")),
+    ({"range": "bytes=90-"}, (206, "90-99")),
+    ({"range": "bytes=0-"}, (206, "0-99")),
+    ({"range": "bytes=99-99"}, (206, "99-99")),
+    ({"range": "bytes=90-1000"}, (206, "90-99")),
+    ({"range": "bytes=0-9999999999999999999"}, (206, "0-99")),
+    ({"range": "bytes=-10"}, (206, "90-99")),
+    ({"range": "bytes=-1000"}, (206, "0-99")),
+    ({"range": "BYTES=0-9"}, (206, "0-9")),
+    ({"range": "bytes= 0-9 "}, (206, "0-9")),
+    ({"range": "bytes=,0-9,,"}, (206, "0-9")),
+    # none that can be satisfied
+    ({"range": "bytes=100-"}, (416, None)),
+    ({"range": "bytes=200-300"}, (416, None)),
+    ({"range": "bytes=-0"}, (416, None)),
+    ({"range": "bytes=100-,200-,-0"}, (416, None)),
+    # malformed, or of another unit: ignored
+    ({"range": "items=0-9"}, WHOLE),
+    ({"range": "bytes"}, WHOLE),
+    ({"range": "bytes="}, WHOLE),
+    ({"range": "bytes=,"}, WHOLE),
+    ({"range": "bytes=abc"}, WHOLE),
+    ({"range": "bytes=9-0"}, WHOLE),
+    ({"range": "bytes=0-9,9-0"}, WHOLE),
+    ({"range": "bytes=0-9;20-29"}, WHOLE),
+    ({"range": "bytes=--1"}, WHOLE),
+    ({"range": "bytes=+1-2"}, WHOLE),
+    ({"range": "bytes=0 -9"}, WHOLE),
+    ({"range": "bytes=0x1-0x2"}, WHOLE),
+    ({"range": "bytes=\u0661-\u0662"}, WHOLE),
+    ({"range": "bytes=0-99999999999999999999999999"}, WHOLE),
+    ({"range": "bytes=" + ",".join(["0-0"] * 5000)}, WHOLE),
+    # several that become one
+    ({"range": "bytes=0-9,200-"}, (206, "0-9")),
+    ({"range": "bytes=0-9,10-19"}, (206, "0-19")),
+    ({"range": "bytes=5-14,0-9"}, (206, "0-14")),
+    ({"range": "bytes=0-,5-9,-1"}, (206, "0-99")),
+    # entity tags
+    ({"if_match": '"same"'}, WHOLE),
+    ({"if_match": '"other", "same"'}, WHOLE),
+    ({"if_match": "*"}, WHOLE),
+    ({"if_match": '"other"'}, FAILED),
+    ({"if_match": 'W/"same"'}, FAILED),
+    ({"if_match": "same"}, FAILED),
+    ({"if_match": '"other"', "range": "bytes=0-9"}, FAILED),
+    ({"if_match": '"other"', "if_none_match": '"same"'}, FAILED),
+    ({"if_none_match": '"same"'}, NOT_MODIFIED),
+    ({"if_none_match": 'W/"same"'}, NOT_MODIFIED),
+    ({"if_none_match": '"a,b" , W/"same"'}, NOT_MODIFIED),
+    ({"if_none_match": "*"}, NOT_MODIFIED),
+    ({"if_none_match": '"other"'}, WHOLE),
+    ({"if_none_match": '"same"', "range": "bytes=0-9"}, NOT_MODIFIED),
+    ({"if_none_match": '"other"', "range": "bytes=0-9"}, (206, "0-9")),
+    # dates
+    ({"if_modified_since": SAME}, NOT_MODIFIED),
+    ({"if_modified_since": LATER}, NOT_MODIFIED),
+    ({"if_modified_since": EARLIER}, WHOLE),
+    ({"if_modified_since": "Sunday, 01-Mar-26 12:30:45 GMT"}, NOT_MODIFIED),
+    ({"if_modified_since": "Sun Mar  1 12:30:45 2026"}, NOT_MODIFIED),
+    ({"if_modified_since": "yesterday"}, WHOLE),
+    ({"if_modified_since": "Sun, 99 Mar 2026 12:30:45 GMT"}, WHOLE),
+    ({"if_modified_since": SAME, "if_none_match": '"other"'}, WHOLE),
+    ({"if_unmodified_since": SAME}, WHOLE),
+    ({"if_unmodified_since": EARLIER}, FAILED),
+    ({"if_unmodified_since": "never"}, WHOLE),
+    ({"if_unmodified_since": EARLIER, "if_match": '"same"'}, WHOLE),
+    # If-Range
+    ({"range": "bytes=0-9", "if_range": '"same"'}, (206, "0-9")),
+    ({"range": "bytes=0-9", "if_range": 'W/"same"'}, WHOLE),
+    ({"range": "bytes=0-9", "if_range": '"other"'}, WHOLE),
+    ({"range": "bytes=0-9", "if_range": SAME}, (206, "0-9")),
+    ({"range": "bytes=0-9", "if_range": EARLIER}, WHOLE),
+    ({"range": "bytes=0-9", "if_range": LATER}, WHOLE),
+    ({"range": "bytes=0-9", "if_range": "soon"}, WHOLE),
+    ({"range": "bytes=200-", "if_range": '"other"'}, WHOLE),
+    ({"if_range": '"other"'}, WHOLE),
+]
+
+
+@pytest.mark.parametrize(("headers", "expected"), ROWS, ids=lambda value: str(value)[:60])
+def test_a_request_gets_what_the_rfc_says(
+    headers: dict[str, str], expected: tuple[int, str | None]
+) -> None:
+    status, positions = expected
+    found = answer(**headers)
+    assert found.status == status
+    if positions:
+        start, end = map(int, positions.split("-"))
+        assert sent(found) == DATA[start : end + 1]
+        assert header(found, "Content-Range") == f"bytes {positions}/100"
+    elif status == HTTPStatus.OK:
+        assert sent(found) == DATA
+        assert header(found, "Content-Range") is None
+    else:
+        assert sent(found) == b""
+    if status in (200, 206):
+        assert header(found, "Content-Length") == str(found.size) == str(len(sent(found)))
+        assert header(found, "ETag") == '"same"'
+        assert header(found, "Accept-Ranges") == "bytes"
+        assert (
+            header(found, "Repr-Digest") == "sha-256=:q6urq6urq6urq6urq6urq6urq6urq6urq6urq6urq6s=:"
+        )
+
+
+@pytest.mark.parametrize(("headers", "expected"), ROWS, ids=lambda value: str(value)[:60])
+def test_head_gets_the_headers_of_get_and_ignores_ranges(
+    headers: dict[str, str], expected: tuple[int, str | None]
+) -> None:
+    found = answer("HEAD", **headers)
+    without_range = {name: value for name, value in headers.items() if name != "range"}
+    same = answer("GET", **without_range)
+    assert (found.status, found.headers) == (same.status, same.headers)
+    assert found.body == ()
+
+
+def test_several_ranges_are_parts_in_the_order_asked_for() -> None:
+    found = answer(range="bytes=50-59,0-9,-1")
+    assert found.status == HTTPStatus.PARTIAL_CONTENT
+    assert header(found, "Content-Range") is None
+    assert header(found, "Content-Length") == str(len(sent(found)))
+    kind = header(found, "Content-Type")
+    parsed = BytesParser().parsebytes(f"Content-Type: {kind}\r\n\r\n".encode() + sent(found))
+    parts = parsed.get_payload()
+    assert [part["Content-Range"] for part in parts] == [
+        "bytes 50-59/100",
+        "bytes 0-9/100",
+        "bytes 99-99/100",
+    ]
+    assert [part.get_content_type() for part in parts] == ["image/png"] * 3
+    assert [part for part in found.body if isinstance(part, ByteRange)] == [
+        (50, 60),
+        (0, 10),
+        (99, 100),
+    ]
+
+
+@pytest.mark.parametrize(("count", "status"), [(MOST_RANGES, 206), (MOST_RANGES + 1, 200)])
+def test_many_parts_are_answered_with_the_whole_file(count: int, status: int) -> None:
+    asked = ",".join(f"{2 * number}-{2 * number}" for number in range(count))
+    assert answer(range=f"bytes={asked}").status == status
+
+
+def test_an_unsatisfiable_range_is_told_the_size() -> None:
+    found = answer(range="bytes=100-")
+    assert header(found, "Content-Range") == "bytes */100"
+    assert header(found, "Content-Length") == "0"
+    assert header(found, "Content-Type") is None
+
+
+@pytest.mark.parametrize("asked", ["bytes=0-", "bytes=-5", "bytes=0-0", "bytes=7-9"])
+def test_an_empty_file_is_sent_whole(asked: str) -> None:
+    found = answer(facts=EMPTY, range=asked)
+    assert (found.status, found.body) == (HTTPStatus.OK, ())
+    assert header(found, "Content-Length") == "0"
+
+
+def test_not_modified_repeats_what_caches_need_and_describes_no_body() -> None:
+    found = answer(if_none_match='"same"')
+    assert dict(found.headers) == {
+        "Cache-Control": "private",
+        "ETag": '"same"',
+        "Last-Modified": SAME,
+    }
+
+
+def test_a_fraction_of_a_second_does_not_make_a_file_newer() -> None:
+    facts = FileFacts(100, "image/png", "a", modified=MODIFIED + timedelta(microseconds=900))
+    assert answer(facts=facts, if_modified_since=SAME).status == HTTPStatus.NOT_MODIFIED
+
+
+def test_a_date_of_this_second_is_too_weak_for_a_range() -> None:
+    headers = {"range": "bytes=0-9", "if-range": SAME}
+    fresh = plan("GET", headers, FACTS, now=MODIFIED + timedelta(microseconds=5))
+    assert fresh.status == HTTPStatus.OK
+
+
+def test_without_validators_conditions_are_those_of_a_file_without_a_version() -> None:
+    facts = FileFacts(100, "image/png", "a")
+    assert answer(facts=facts, if_match='"same"').status == HTTPStatus.PRECONDITION_FAILED
+    assert answer(facts=facts, if_match="*").status == HTTPStatus.OK
+    assert answer(facts=facts, if_none_match='"same"').status == HTTPStatus.OK
+    assert answer(facts=facts, if_modified_since=SAME).status == HTTPStatus.OK
+    assert answer(facts=facts, range="bytes=0-9", if_range=SAME).status == HTTPStatus.OK
+
+
+@pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "PATCH", "TRACE", "get"])
+def test_other_methods_are_refused_and_told_which_are_allowed(method: str) -> None:
+    found = answer(method)
+    assert found.status == HTTPStatus.METHOD_NOT_ALLOWED
+    assert header(found, "Allow") == "GET, HEAD, OPTIONS"
+
+
+def test_options_tells_the_methods() -> None:
+    found = answer("OPTIONS")
+    assert (found.status, found.body) == (HTTPStatus.NO_CONTENT, ())
+    assert header(found, "Allow") == "GET, HEAD, OPTIONS"

@@ -1,0 +1,92 @@
+"""Random headers never raise, leave the file's bounds, or get more bytes than it has."""
+
+from __future__ import annotations
+
+import os
+from datetime import UTC, datetime
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from sqlalchemy_file.serving.facts import FileFacts, content_disposition
+from sqlalchemy_file.serving.plan import plan
+from sqlalchemy_file.serving.ranges import ByteRange, requested_ranges
+
+EXAMPLES = int(os.environ.get("SQLALCHEMY_FILE_TEST_REQUESTS", "400"))
+
+sizes = st.one_of(st.integers(0, 60), st.integers(0, 1 << 62))
+position = st.one_of(st.just(""), st.integers(0, 70).map(str), st.integers(0, 1 << 66).map(str))
+spec = st.one_of(
+    st.tuples(position, st.just("-"), position).map("".join),
+    st.text("0123456789-, \t=+", max_size=12),
+)
+ranges = st.one_of(
+    st.lists(spec, max_size=40).map(lambda specs: "bytes=" + ",".join(specs)),
+    st.tuples(st.sampled_from(["bytes=", "items=", "bytes", ""]), st.text(max_size=60)).map(
+        "".join
+    ),
+)
+tags = st.one_of(
+    st.sampled_from(['"same"', 'W/"same"', "*", '"other"', "same", '"a", "same"', '"']), st.text()
+)
+dates = st.one_of(
+    st.datetimes(timezones=st.just(UTC)).map(lambda date: f"{date:%a, %d %b %Y %H:%M:%S GMT}"),
+    st.text(max_size=40),
+)
+requests = st.fixed_dictionaries(
+    {},
+    optional={
+        "range": ranges,
+        "if-range": st.one_of(tags, dates),
+        "if-match": tags,
+        "if-none-match": tags,
+        "if-modified-since": dates,
+        "if-unmodified-since": dates,
+    },
+)
+
+
+@settings(max_examples=EXAMPLES, deadline=None)
+@given(requests, sizes, st.sampled_from(["GET", "HEAD", "OPTIONS", "POST"]))
+def test_no_request_leaves_the_bounds_of_the_file(
+    headers: dict[str, str], size: int, method: str
+) -> None:
+    modified = datetime(2026, 3, 1, tzinfo=UTC)
+    facts = FileFacts(size, "image/png", "a.png", etag='"same"', modified=modified)
+    found = plan(method, headers, facts)
+    parts = [part for part in found.body if isinstance(part, ByteRange)]
+    assert all(0 <= part.start < part.end <= size for part in parts)
+    assert sum(part.size for part in parts) <= size
+    assert method == "GET" or not found.body
+    if found.status in (200, 206) and method == "GET":
+        assert dict(found.headers)["Content-Length"] == str(found.size)
+    assert all("\r" not in value and "\n" not in value for _, value in found.headers)
+
+
+@settings(max_examples=EXAMPLES, deadline=None)
+@given(ranges, st.integers(1, 60))
+def test_merged_ranges_hold_just_the_bytes_asked_for(header: str, size: int) -> None:
+    found = requested_ranges(header, size)
+    if found is None:
+        return
+    sent = [number for each in found for number in range(each.start, each.end)]
+    asked = set()
+    for item in filter(None, (item.strip(" \t") for item in header.partition("=")[2].split(","))):
+        first, _, last = item.partition("-")
+        if first:
+            asked |= set(range(size)[int(first) : int(last) + 1 if last else None])
+        elif int(last):
+            asked |= set(range(size)[-int(last) :])
+    assert sorted(sent) == sorted(asked)
+
+
+@settings(max_examples=EXAMPLES, deadline=None)
+@given(st.text(max_size=400), st.sampled_from(["inline", "attachment"]))
+def test_no_file_name_leaves_its_header(filename: str, disposition: str) -> None:
+    value = content_disposition(disposition, filename)
+    assert value.isascii()
+    assert value.isprintable()
+    quoted = value.split('"')
+    assert len(quoted) == 3
+    assert not set(quoted[1]) & set('\\/%"')
+    assert len(value) < 2500
