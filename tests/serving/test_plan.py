@@ -8,9 +8,9 @@ from http import HTTPStatus
 
 import pytest
 
-from sqlalchemy_file.serving.facts import FileFacts
-from sqlalchemy_file.serving.plan import Plan, plan
-from sqlalchemy_file.serving.ranges import MOST_RANGES, ByteRange
+from sqlalchemy_file.serving.http.facts import FileFacts
+from sqlalchemy_file.serving.http.plan import Plan, plan
+from sqlalchemy_file.serving.http.ranges import MOST_RANGES, ByteRange
 
 DATA = bytes(range(100))
 MODIFIED = datetime(2026, 3, 1, 12, 30, 45, tzinfo=UTC)

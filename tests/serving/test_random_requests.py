@@ -8,9 +8,9 @@ from datetime import UTC, datetime
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sqlalchemy_file.serving.facts import FileFacts, content_disposition
-from sqlalchemy_file.serving.plan import plan
-from sqlalchemy_file.serving.ranges import ByteRange, requested_ranges
+from sqlalchemy_file.serving.http.facts import FileFacts, content_disposition
+from sqlalchemy_file.serving.http.plan import plan
+from sqlalchemy_file.serving.http.ranges import ByteRange, requested_ranges
 
 EXAMPLES = int(os.environ.get("SQLALCHEMY_FILE_TEST_REQUESTS", "400"))
 

@@ -1,1 +1,30 @@
-"""Files on the web: what a request gets, as RFC 9110 says."""
+"""Files on the web: URLs that expire, and answers as RFC 9110 defines them.
+
+`FileServer` makes the URLs and serves them. Behind it, ``plan`` decides what a request gets as
+a pure function of method, headers and facts about the file, ``bodies`` reads the bytes from the
+storage, and ``asgi`` and ``wsgi`` send them.
+"""
+
+from sqlalchemy_file.serving.delivery import Handover, Redirect, XAccelRedirect
+from sqlalchemy_file.serving.http.facts import FileFacts, content_disposition
+from sqlalchemy_file.serving.http.plan import Plan, plan
+from sqlalchemy_file.serving.http.ranges import ByteRange
+from sqlalchemy_file.serving.policy import INLINE_TYPES
+from sqlalchemy_file.serving.request import RequestFacts
+from sqlalchemy_file.serving.server import FileServer
+from sqlalchemy_file.serving.target import Target
+
+__all__ = [
+    "INLINE_TYPES",
+    "ByteRange",
+    "FileFacts",
+    "FileServer",
+    "Handover",
+    "Plan",
+    "Redirect",
+    "RequestFacts",
+    "Target",
+    "XAccelRedirect",
+    "content_disposition",
+    "plan",
+]

@@ -11,9 +11,9 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from http import HTTPStatus
 
-from sqlalchemy_file.serving.conditions import failed_precondition, http_date, may_send_range
-from sqlalchemy_file.serving.facts import FileFacts
-from sqlalchemy_file.serving.ranges import ByteRange, requested_ranges
+from sqlalchemy_file.serving.http.conditions import failed_precondition, http_date, may_send_range
+from sqlalchemy_file.serving.http.facts import FileFacts
+from sqlalchemy_file.serving.http.ranges import ByteRange, requested_ranges
 
 METHODS = ("GET", "HEAD", "OPTIONS")
 

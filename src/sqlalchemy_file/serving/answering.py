@@ -1,0 +1,144 @@
+"""From a request to an answer: steps that an ASGI and a WSGI application both take.
+
+The generator yields what has to be waited for; who drives it calls that, or awaits it.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Awaitable, Generator, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from http import HTTPStatus
+from typing import Any, cast
+
+from sqlalchemy_file.serving.delivery import Delivery, Handover
+from sqlalchemy_file.serving.http.facts import FileFacts
+from sqlalchemy_file.serving.http.plan import Plan, plan
+from sqlalchemy_file.serving.http.ranges import ByteRange
+from sqlalchemy_file.serving.problems import problem, problem_of
+from sqlalchemy_file.serving.request import Authorize, RequestFacts
+from sqlalchemy_file.serving.target import Target
+from sqlalchemy_file.storage import AsyncStorage, ObjectInfo, StorageManager
+from sqlalchemy_file.storage.base import is_native, named
+from sqlalchemy_file.transfer import Operation, in_thread
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A plan, and the object whose bytes it sends, if any."""
+
+    plan: Plan
+    target: Target | None = None
+
+
+Answering = Generator[Operation[Any], Any, Answer]
+
+
+def answering(
+    request: RequestFacts,
+    target: Target,
+    headers: Sequence[tuple[str, str]],
+    delivery: Delivery,
+    authorize: Authorize | None = None,
+) -> Answering:
+    """Answer a request for a target; ``headers`` go with the file."""
+    if authorize is not None and not (yield _asking(authorize, request, target)):
+        return Answer(problem(HTTPStatus.FORBIDDEN))
+    info: ObjectInfo | None = None
+    try:
+        if target.size is None or request.method == "HEAD":
+            info = yield stat(target)
+        facts = target.facts(info, headers)
+        answer = plan(request.method, request.headers, facts)
+        if info is None and not _asks_storage_first(answer):
+            yield stat(target)  # a missing object has no other answer than 404
+    except Exception as error:  # noqa: BLE001  what is no error of a storage is raised again
+        return Answer(problem_of(error))
+    if answer.status in (HTTPStatus.OK, HTTPStatus.PARTIAL_CONTENT):
+        handover = delivery(target, facts)
+        if handover is not None:
+            return Answer(_handed_over(handover, facts))
+    return Answer(answer, target if answer.body else None)
+
+
+def stat(target: Target) -> Operation[ObjectInfo]:
+    """Return the operation that asks a storage about the object of a target."""
+
+    def run() -> ObjectInfo:
+        with named(target.storage):
+            return StorageManager.storage(target.storage).stat(target.key)
+
+    async def arun() -> ObjectInfo:
+        storage = StorageManager.storage(target.storage)
+        with named(target.storage):
+            if is_native(storage):
+                return await cast("AsyncStorage", storage).astat(target.key)
+            return await in_thread(partial(storage.stat, target.key))
+
+    return Operation(run, arun)
+
+
+def drive(steps: Answering) -> Answer:
+    """Take the steps in this thread."""
+    value: Any = None
+    error: Exception | None = None
+    while True:
+        try:
+            operation = steps.send(value) if error is None else steps.throw(error)
+        except StopIteration as end:
+            return cast("Answer", end.value)
+        value, error = None, None
+        try:
+            value = operation.run()
+        except Exception as raised:  # noqa: BLE001  it is raised where the step was asked for
+            error = raised
+
+
+async def adrive(steps: Answering) -> Answer:
+    """Take the steps while the event loop stays free."""
+    value: Any = None
+    error: Exception | None = None
+    while True:
+        try:
+            operation = steps.send(value) if error is None else steps.throw(error)
+        except StopIteration as end:
+            return cast("Answer", end.value)
+        value, error = None, None
+        try:
+            value = await operation.arun() if operation.arun else await in_thread(operation.run)
+        except Exception as raised:  # noqa: BLE001  it is raised where the step was asked for
+            error = raised
+
+
+def _asks_storage_first(answer: Plan) -> bool:
+    """Return True if the first byte to be sent comes from the storage."""
+    return bool(answer.body) and isinstance(answer.body[0], ByteRange)
+
+
+def _asking(authorize: Authorize, request: RequestFacts, target: Target) -> Operation[bool]:
+    def run() -> bool:
+        allowed = authorize(request, target)
+        if inspect.isawaitable(allowed):
+            raise TypeError("authorize is a coroutine function: serve with FileServer.asgi")
+        return bool(allowed)
+
+    async def arun() -> bool:
+        if inspect.iscoroutinefunction(authorize):
+            return bool(await cast("Awaitable[bool]", authorize(request, target)))
+        allowed = await in_thread(lambda: authorize(request, target))
+        return bool(await allowed if inspect.isawaitable(allowed) else allowed)
+
+    return Operation(run, arun)
+
+
+def _handed_over(handover: Handover, facts: FileFacts) -> Plan:
+    whole = plan("HEAD", {}, facts)
+    dropped = {"content-length"}
+    if handover.is_redirect:
+        dropped |= {"content-type", "content-disposition", "accept-ranges", "etag", "repr-digest",
+                    "last-modified"}  # fmt: skip
+    kept = [(name, value) for name, value in whole.headers if name.lower() not in dropped]
+    status = HTTPStatus.FOUND if handover.is_redirect else HTTPStatus.OK
+    headers = [(handover.name, handover.value), *kept, ("Content-Length", "0")]
+    return replace(whole, status=status, headers=headers, body=())

@@ -1,0 +1,84 @@
+"""An ASGI application that sends answers."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from contextlib import aclosing
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy_file.serving.answering import Answer, adrive
+from sqlalchemy_file.serving.bodies import astream
+from sqlalchemy_file.serving.problems import problem_of
+from sqlalchemy_file.serving.request import RequestFacts
+from sqlalchemy_file.serving.target import Target
+from sqlalchemy_file.storage import StorageManager
+from sqlalchemy_file.storage.base import HasPath
+
+if TYPE_CHECKING:
+    from sqlalchemy_file.serving.server import FileServer
+
+Scope = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+
+
+class FileApp:
+    """The ASGI application of a `FileServer`."""
+
+    def __init__(self, server: FileServer) -> None:
+        self.server = server
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            raise RuntimeError(f"a file server answers HTTP requests, not {scope['type']!r}")
+        request = RequestFacts.of_scope(scope)
+        await send_answer(await adrive(self.server.answering(request)), scope, send)
+
+
+async def send_answer(answer: Answer, scope: Mapping[str, Any], send: Send) -> None:
+    """Send an answer; an error before its first byte becomes a problem body.
+
+    An error in the middle is raised, so that the server cuts the connection.
+    """
+    target = answer.target
+    if target is None:
+        await _start(answer, send)
+        body = b"".join(part for part in answer.plan.body if isinstance(part, bytes))
+        sent = b"" if scope["method"] == "HEAD" else body
+        await send({"type": "http.response.body", "body": sent, "more_body": False})
+        return
+    if (path := _sendable_path(answer, target, scope)) is not None:
+        await _start(answer, send)
+        await send({"type": "http.response.pathsend", "path": path})
+        return
+    try:
+        chunks: Any = await astream(target.storage, target.key, answer.plan.body)
+    except Exception as error:  # noqa: BLE001  what is no error of a storage is raised again
+        await send_answer(Answer(problem_of(error)), scope, send)
+        return
+    async with aclosing(chunks):
+        await _start(answer, send)
+        async for chunk in chunks:
+            await send({"type": "http.response.body", "body": chunk, "more_body": True})
+    await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+
+async def _start(answer: Answer, send: Send) -> None:
+    headers = [
+        (name.lower().encode("latin-1"), value.encode("latin-1"))
+        for name, value in answer.plan.headers
+    ]
+    status = int(answer.plan.status)
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+
+
+def _sendable_path(answer: Answer, target: Target, scope: Mapping[str, Any]) -> str | None:
+    """Return the path of a whole file that the server can send by itself."""
+    if "http.response.pathsend" not in (scope.get("extensions") or {}):
+        return None
+    storage = StorageManager.storage(target.storage)
+    if answer.plan.status is not HTTPStatus.OK or not isinstance(storage, HasPath):
+        return None
+    path = storage.path(target.key)
+    return str(path) if path.is_file() else None

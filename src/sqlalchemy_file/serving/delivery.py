@@ -1,0 +1,108 @@
+"""Who sends the bytes: this process, the bucket, or the server in front."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Literal, Protocol
+from urllib.parse import quote
+
+from sqlalchemy_file.serving.http.facts import FileFacts
+from sqlalchemy_file.serving.target import Target
+from sqlalchemy_file.storage import StorageManager
+from sqlalchemy_file.storage.base import HasPath, HasSignedURL
+
+DeliveryName = Literal["stream", "redirect", "x-sendfile"]
+
+
+class Delivery(Protocol):
+    """Hands an answer over to somebody else.
+
+    Returns the headers to add and whether to redirect, or None to stream the bytes from here.
+    """
+
+    def __call__(self, target: Target, facts: FileFacts) -> Handover | None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Handover:
+    """A header that lets another server answer: ``Location`` of a redirect, or an internal path."""
+
+    name: str
+    value: str
+    is_redirect: bool = False
+
+
+def stream(target: Target, facts: FileFacts) -> Handover | None:
+    """Send the bytes from this process."""
+    return None
+
+
+@dataclass(frozen=True, slots=True)
+class Redirect:
+    """Send the client to a presigned URL of the bucket, which is valid for ``expires``.
+
+    A storage that cannot sign is streamed from. The type and the disposition are signed into the
+    URL where the storage can do that.
+    """
+
+    expires: timedelta = timedelta(minutes=5)
+
+    def __call__(self, target: Target, facts: FileFacts) -> Handover | None:
+        storage = StorageManager.storage(target.storage)
+        if not isinstance(storage, HasSignedURL):
+            return None
+        url = storage.signed_url(target.key, expires=self.expires)
+        return None if url is None else Handover("Location", url, is_redirect=True)
+
+
+@dataclass(frozen=True, slots=True)
+class XAccelRedirect:
+    """Let nginx send the file from an ``internal`` location below ``prefix``.
+
+    ``prefix`` may hold ``{storage}``. The key is percent-encoded, as nginx decodes it.
+    """
+
+    prefix: str = "/protected/"
+
+    def __call__(self, target: Target, facts: FileFacts) -> Handover | None:
+        prefix = self.prefix.format(storage=quote(target.storage))
+        return Handover("X-Accel-Redirect", prefix.rstrip("/") + "/" + quote(target.key))
+
+
+def x_sendfile(target: Target, facts: FileFacts) -> Handover | None:
+    """Let Apache or lighttpd send the file of a local folder; other storages are streamed from."""
+    storage = StorageManager.storage(target.storage)
+    if not isinstance(storage, HasPath):
+        return None
+    return Handover("X-Sendfile", str(storage.path(target.key)))
+
+
+_NAMED: Mapping[str, Delivery] = {
+    "stream": stream,
+    "redirect": Redirect(),
+    "x-sendfile": x_sendfile,
+}
+
+DeliveryChoice = DeliveryName | Delivery | Mapping[str, DeliveryName | Delivery]
+
+
+def chosen_delivery(choice: DeliveryChoice) -> Callable[[str], Delivery]:
+    """Return a function from a storage's name to its delivery; raises `ValueError`."""
+    if isinstance(choice, Mapping):
+        known = {name: _one(each) for name, each in choice.items()}
+        return lambda storage: known.get(storage, stream)
+    one = _one(choice)
+    return lambda storage: one
+
+
+def _one(choice: DeliveryName | Delivery) -> Delivery:
+    if callable(choice):
+        return choice
+    if choice not in _NAMED:
+        known = ", ".join(map(repr, _NAMED))
+        raise ValueError(
+            f"delivery is one of {known}, or Redirect(...) or XAccelRedirect(...), not {choice!r}"
+        )
+    return _NAMED[choice]

@@ -1,0 +1,213 @@
+"""The file server: addresses that expire, and what a request to one of them gets."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from http import HTTPStatus
+from typing import Any
+from urllib.parse import quote, unquote, urlsplit
+
+from sqlalchemy_file.serving.answering import Answer, Answering, answering, stat
+from sqlalchemy_file.serving.asgi import FileApp
+from sqlalchemy_file.serving.delivery import DeliveryChoice, chosen_delivery
+from sqlalchemy_file.serving.http.facts import Disposition
+from sqlalchemy_file.serving.http.plan import Plan
+from sqlalchemy_file.serving.policy import INLINE_TYPES, caching, protecting_headers
+from sqlalchemy_file.serving.problems import problem, problem_of
+from sqlalchemy_file.serving.request import Authorize, RequestFacts
+from sqlalchemy_file.serving.target import Target, target_of
+from sqlalchemy_file.serving.tokens import Forged, Signer
+from sqlalchemy_file.serving.wsgi import WSGIFileApp
+from sqlalchemy_file.storage import StorageManager
+from sqlalchemy_file.storage.base import HasPublicURL
+
+_PUBLIC = "public"
+
+
+@dataclass(frozen=True, slots=True)
+class Resolved:
+    """A request whose URL is valid: its target, and how it may be cached."""
+
+    target: Target
+    headers: Sequence[tuple[str, str]]
+
+
+class FileServer:
+    """Serves the files of all storages at signed, expiring URLs.
+
+    ``secret`` is a string, or several: the first signs, all of them verify, so that one can
+    replace another. ``url`` is the path at which `asgi` or `wsgi` is mounted, or the whole URL of
+    it on another host. ``expires`` is how long an address is valid at least. ``inline`` are the
+    content types that browsers may show; everything else is an attachment. ``public`` names
+    storages whose files need no signature. ``authorize`` is asked about each request for a file
+    that is not public; it may be a coroutine function (then only `asgi` serves). ``delivery`` is
+    ``"stream"``, ``"redirect"``, ``"x-sendfile"``, an `XAccelRedirect`, or a mapping from names
+    of storages to these. ``cross_site=False`` refuses private files to pages of other sites.
+
+        server = FileServer(secret=os.environ["FILES_SECRET"])
+        app.mount("/files", server.asgi)
+        server.url_for(user.avatar, variant="small")
+    """
+
+    def __init__(
+        self,
+        *,
+        secret: str | Sequence[str] | None = None,
+        url: str = "/files",
+        expires: timedelta = timedelta(minutes=5),
+        inline: Collection[str] = INLINE_TYPES,
+        public: Collection[str] = (),
+        authorize: Authorize | None = None,
+        delivery: DeliveryChoice = "stream",
+        resource_policy: str = "same-origin",
+        cross_site: bool = True,
+    ) -> None:
+        secrets = [secret] if isinstance(secret, str) else list(secret or ())
+        if any(not isinstance(each, str) or len(each) < 16 for each in secrets):
+            raise ValueError("a secret is a string of at least 16 characters, best a random one")
+        if expires <= timedelta(0):
+            raise ValueError(f"expires is a positive timedelta, not {expires!r}")
+        if isinstance(public, str):
+            raise TypeError(f"public is a collection of names of storages, not {public!r}")
+        self.url: str = url.rstrip("/")
+        self.expires: timedelta = expires
+        self.inline: frozenset[str] = frozenset(each.lower() for each in inline)
+        self.public: frozenset[str] = frozenset(public)
+        self.authorize: Authorize | None = authorize
+        self.cross_site: bool = cross_site
+        self.resource_policy: str = resource_policy
+        self.delivery_for = chosen_delivery(delivery)
+        self._signer = Signer(secrets) if secrets else None
+
+    def url_for(
+        self,
+        file: Any,
+        *,
+        expires: timedelta | None = None,
+        disposition: Disposition | None = None,
+        filename: str | None = None,
+        variant: str | None = None,
+    ) -> str:
+        """Return the URL of a stored file, of its thumbnail, or of one of its variants.
+
+        It is valid for ``expires`` at least, and half as long again at most: the end is rounded
+        up, so that the same file has the same URL for a while and browsers can cache it.
+        ``disposition="inline"`` is followed for the types that the server shows. Raises
+        `ValueError` for a file that is not stored and for a server without a secret, `KeyError`
+        for a variant that the file lacks, `UnknownStorageError` for a storage nobody added.
+        """
+        target = target_of(
+            file, variant=variant, disposition=disposition, filename=filename, inline=self.inline
+        )
+        storage = StorageManager.storage(target.storage)
+        if target.storage in self.public and filename is None and disposition is None:
+            address = storage.public_url(target.key) if isinstance(storage, HasPublicURL) else None
+            return address or f"{self.url}/{_PUBLIC}/{quote(target.storage)}/{quote(target.key)}"
+        if self._signer is None:
+            raise ValueError(
+                "this file server has no secret: give it one, FileServer(secret=...), "
+                f"or name storage {target.storage!r} in public=(...)"
+            )
+        token = self._signer.sign(target, _rounded_up(_now(), expires or self.expires))
+        return f"{self.url}/{token}/{quote(os.path.basename(target.filename))}"  # noqa: PTH119
+
+    def srcset(self, file: Any, *, expires: timedelta | None = None) -> str:
+        """Return the ``srcset`` of an image: the URLs of its variants, each with its width."""
+        variants = file.get("variants") or {}
+        widths = {name: each.get("width") for name, each in variants.items()}
+        return ", ".join(
+            f"{self.url_for(file, variant=name, expires=expires)} {width}w"
+            for name, width in sorted(widths.items(), key=lambda pair: pair[1] or 0)
+            if width
+        )
+
+    @property
+    def path(self) -> str:
+        """The path at which the server is to be mounted."""
+        return urlsplit(self.url).path
+
+    # --- a request
+
+    def answering(self, request: RequestFacts) -> Answering:
+        """Answer a request, step by step; see `serving.answering`."""
+        found = self.resolve(request)
+        if isinstance(found, Plan):
+            return Answer(found)
+        target, authorize = found.target, self.authorize
+        if target.content_type is None:  # it is public, and its record is not known
+            authorize = None
+            try:
+                target = target.completed((yield stat(target)), self.inline)
+            except Exception as error:  # noqa: BLE001  what is no error of a storage is raised
+                return Answer(problem_of(error))
+        headers = [*found.headers, *self.protecting(target)]
+        delivery = self.delivery_for(target.storage)
+        return (yield from answering(request, target, headers, delivery, authorize))
+
+    def resolve(self, request: RequestFacts) -> Resolved | Plan:
+        """Return what a request names, or the answer to one that names nothing."""
+        kind, _, rest = request.path.lstrip("/").partition("/")
+        now = _now()
+        if kind == _PUBLIC:
+            return self._public(rest, now)
+        if self._signer is None:
+            return problem(HTTPStatus.FORBIDDEN)
+        try:
+            target, expires = self._signer.read(kind)
+        except Forged:
+            return problem(HTTPStatus.FORBIDDEN)
+        if expires is not None and expires <= now:
+            return problem(HTTPStatus.GONE)
+        if not self.cross_site and request.headers.get("sec-fetch-site") == "cross-site":
+            return problem(HTTPStatus.FORBIDDEN)
+        cache = caching(None if self.authorize else expires, now, is_public=False)
+        extra = [("Cache-Control", cache), ("Referrer-Policy", "no-referrer")]
+        if self.authorize is not None:
+            extra.append(("Vary", "Authorization, Cookie"))
+        return Resolved(target, extra)
+
+    def _public(self, rest: str, now: datetime) -> Resolved | Plan:
+        storage, key = _split(unquote(rest), self.public)
+        if not key:
+            return problem(HTTPStatus.NOT_FOUND)
+        target = Target(storage, key, None, key.rpartition("/")[2], "attachment")
+        return Resolved(target, [("Cache-Control", caching(None, now, is_public=True))])
+
+    def protecting(self, target: Target) -> list[tuple[str, str]]:
+        """Return the headers that keep an untrusted file from doing harm."""
+        policy = "cross-origin" if target.storage in self.public else self.resource_policy
+        return protecting_headers(target.content_type, target.disposition, policy)
+
+    # --- applications
+
+    @property
+    def asgi(self) -> FileApp:
+        """The ASGI application to mount at the server's path."""
+        return FileApp(self)
+
+    @property
+    def wsgi(self) -> WSGIFileApp:
+        """The WSGI application to mount at the server's path."""
+        return WSGIFileApp(self)
+
+
+def _split(path: str, names: Collection[str]) -> tuple[str, str]:
+    """Return the storage and the key of a public path, or empty ones."""
+    for name in names:
+        if path.startswith(f"{name}/"):
+            return name, path.removeprefix(f"{name}/")
+    return "", ""
+
+
+def _rounded_up(now: datetime, expires: timedelta) -> datetime:
+    step = max(1.0, expires.total_seconds() / 2)
+    end = math.ceil((now + expires).timestamp() / step) * step
+    return datetime.fromtimestamp(math.ceil(end), UTC)
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)

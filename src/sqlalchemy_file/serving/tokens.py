@@ -1,0 +1,111 @@
+"""Signed addresses: a target and its expiry, in a string that nobody else can make.
+
+The signature is itsdangerous's. A token says for which purpose it was signed and by which of the
+secrets, so that secrets can be replaced one after the other.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy_file.exceptions import MissingExtraError
+from sqlalchemy_file.serving.http.facts import Disposition
+from sqlalchemy_file.serving.target import Target
+
+_PURPOSE = "sqlalchemy-file.serving"
+_VERSION = 1
+_LONGEST_TOKEN = 8192
+
+
+class Forged(Exception):  # noqa: N818  it names what the token is
+    """A token that was not made by these secrets for this purpose."""
+
+
+class Signer:
+    """Makes and reads tokens; the first secret signs, all of them verify."""
+
+    def __init__(self, secrets: Sequence[str]) -> None:
+        try:
+            from itsdangerous import URLSafeSerializer  # noqa: PLC0415  an optional dependency
+        except ImportError as error:
+            raise MissingExtraError("signed URLs", "serve") from error
+        self._key_id = _key_id(secrets[0])
+        self._known = {_key_id(secret) for secret in secrets}
+        self._serializer = URLSafeSerializer(
+            list(reversed(secrets)),  # the last one signs
+            salt=_PURPOSE,
+            signer_kwargs={"key_derivation": "hmac", "digest_method": hashlib.sha256},
+        )
+
+    def sign(self, target: Target, expires: datetime | None) -> str:
+        token = self._serializer.dumps(
+            [
+                _VERSION,
+                self._key_id,
+                int(expires.timestamp()) if expires else 0,
+                target.storage,
+                target.key,
+                target.content_type,
+                target.filename,
+                target.disposition,
+                target.size,
+                _packed(target.sha256),
+                int(target.modified.timestamp()) if target.modified else 0,
+            ]
+        )
+        return token if isinstance(token, str) else token.decode("ascii")
+
+    def read(self, token: str) -> tuple[Target, datetime | None]:
+        """Return the target and when the token expires, past or not; raises `Forged`."""
+        from itsdangerous import BadData  # noqa: PLC0415  an optional dependency
+
+        if len(token) > _LONGEST_TOKEN:
+            raise Forged
+        try:
+            version, key_id, expires, *rest = self._serializer.loads(token)
+            if version != _VERSION or key_id not in self._known:
+                raise Forged
+            return _target(*rest), datetime.fromtimestamp(expires, UTC) if expires else None
+        except (BadData, ValueError, TypeError) as error:
+            raise Forged from error
+
+
+def _target(
+    storage: str,
+    key: str,
+    content_type: str | None,
+    filename: str,
+    disposition: Disposition,
+    size: int | None,
+    checksum: str | None,
+    modified: int,
+) -> Target:
+    return Target(
+        storage=storage,
+        key=key,
+        content_type=content_type,
+        filename=filename,
+        disposition=disposition,
+        size=size,
+        sha256=_unpacked(checksum),
+        modified=datetime.fromtimestamp(modified, UTC) if modified else None,
+    )
+
+
+def _packed(sha256: str | None) -> str | None:
+    if sha256 is None:
+        return None
+    return base64.urlsafe_b64encode(bytes.fromhex(sha256)).rstrip(b"=").decode("ascii")
+
+
+def _unpacked(checksum: Any) -> str | None:
+    return None if checksum is None else base64.urlsafe_b64decode(f"{checksum}=").hex()
+
+
+def _key_id(secret: str) -> str:
+    """Return a name of a secret that tells nothing of it."""
+    return hashlib.sha256(f"{_PURPOSE}:{secret}".encode()).hexdigest()[:8]

@@ -1,0 +1,41 @@
+"""A WSGI application that sends answers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy_file.serving.answering import Answer, drive
+from sqlalchemy_file.serving.bodies import stream
+from sqlalchemy_file.serving.problems import problem_of
+from sqlalchemy_file.serving.request import RequestFacts
+
+if TYPE_CHECKING:
+    from sqlalchemy_file.serving.server import FileServer
+
+StartResponse = Callable[..., Any]
+
+
+class WSGIFileApp:
+    """The WSGI application of a `FileServer`."""
+
+    def __init__(self, server: FileServer) -> None:
+        self.server = server
+
+    def __call__(self, environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
+        request = RequestFacts.of_environ(environ)
+        answer, body = with_body(drive(self.server.answering(request)))
+        status = answer.plan.status
+        start_response(f"{int(status)} {status.phrase}", list(answer.plan.headers))
+        return () if request.method == "HEAD" else body
+
+
+def with_body(answer: Answer) -> tuple[Answer, Iterable[bytes]]:
+    """Return an answer with its bytes; a storage that fails at once makes it a problem body."""
+    if answer.target is not None:
+        try:
+            target = answer.target
+            return answer, stream(target.storage, target.key, answer.plan.body)
+        except Exception as error:  # noqa: BLE001  what is no error of a storage is raised again
+            answer = Answer(problem_of(error))
+    return answer, [part for part in answer.plan.body if isinstance(part, bytes)]

@@ -1,0 +1,191 @@
+"""The file server: its URLs, and what requests to them get."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import timedelta
+from http import HTTPStatus
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import Engine, create_engine
+from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
+from sqlalchemy.pool import StaticPool
+from werkzeug.test import Client
+
+from sqlalchemy_file import File, FileField, StorageManager
+from sqlalchemy_file.serving import FileServer, XAccelRedirect
+from sqlalchemy_file.serving import server as server_module
+from tests.pictures import encoded, quadrants
+
+PNG = encoded(quadrants())
+SECRET = "0123456789abcdef"
+
+
+class Base(DeclarativeBase):
+    pass
+
+
+class Letter(Base):
+    __tablename__ = "served_letter"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    body: Mapped[File | None] = mapped_column(FileField(upload_storage="main"))
+
+
+@pytest.fixture(params=["memory", "local"])
+def engine(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Engine]:
+    (tmp_path / "files").mkdir()
+    place = "memory://" if request.param == "memory" else (tmp_path / "files").as_uri()
+    StorageManager.add_storage("main", place)
+    engine = create_engine("sqlite://", poolclass=StaticPool)
+    Base.metadata.create_all(engine)
+    yield engine
+    engine.dispose()
+
+
+def saved(engine: Engine, content: bytes, filename: str) -> File:
+    with Session(engine) as session:
+        letter = Letter(body=File(content, filename=filename))
+        session.add(letter)
+        session.commit()
+        file: Any = letter.body
+        return file
+
+
+def get(server: FileServer, url: str, method: str = "GET", **headers: str) -> Any:
+    given = {name.replace("_", "-"): value for name, value in headers.items()}
+    path = url.removeprefix(server.url)
+    return Client(server.wsgi, use_cookies=False).open(path, method=method, headers=given)
+
+
+def test_a_url_serves_the_file_with_its_name_and_its_range(engine: Engine) -> None:
+    server = FileServer(secret=SECRET)
+    file = saved(engine, b"hello, world", "grüße.txt")
+    url = server.url_for(file)
+    assert url.startswith("/files/")
+    found = get(server, url)
+    assert (found.status_code, found.data) == (200, b"hello, world")
+    assert found.headers["Content-Disposition"] == (
+        "attachment; filename=\"gru_e.txt\"; filename*=UTF-8''gr%C3%BC%C3%9Fe.txt"
+    )
+    part = get(server, url, range="bytes=7-")
+    assert (part.status_code, part.data) == (206, b"world")
+    same = get(server, url, if_none_match=found.headers["ETag"])
+    assert (same.status_code, same.data) == (304, b"")
+
+
+def test_a_url_stays_the_same_for_a_while_and_expires_then(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server = FileServer(secret=SECRET, expires=timedelta(minutes=10))
+    file = saved(engine, b"x", "a.txt")
+    start = server_module._now().replace(minute=0, second=1)
+    monkeypatch.setattr(server_module, "_now", lambda: start)
+    url = server.url_for(file)
+    for minutes, same in [(4, True), (6, False)]:
+        later = start + timedelta(minutes=minutes)
+        monkeypatch.setattr(server_module, "_now", lambda later=later: later)
+        assert (server.url_for(file) == url) is same
+    for minutes, status in [(10, 200), (14, 200), (16, 410)]:
+        later = start + timedelta(minutes=minutes)
+        monkeypatch.setattr(server_module, "_now", lambda later=later: later)
+        assert get(server, url).status_code == status
+
+
+def test_secrets_are_replaced_one_after_the_other(engine: Engine) -> None:
+    file = saved(engine, b"x", "a.txt")
+    old = FileServer(secret=SECRET)
+    url = old.url_for(file)
+    both = FileServer(secret=["fedcba9876543210", SECRET])
+    assert get(both, url).status_code == 200
+    assert get(FileServer(secret="fedcba9876543210"), both.url_for(file)).status_code == 200
+    assert get(FileServer(secret="fedcba9876543210"), url).status_code == 403
+
+
+@pytest.mark.parametrize("spoil", [lambda t: t[:-1], lambda t: "A" + t, lambda t: t[::-1],
+                                   lambda t: "", lambda t: "x" * 100_000])  # fmt: skip
+def test_a_forged_url_gets_a_problem_without_a_reason(engine: Engine, spoil: Any) -> None:
+    server = FileServer(secret=SECRET)
+    token, name = server.url_for(saved(engine, b"x", "a.txt")).removeprefix("/files/").split("/")
+    found = get(server, f"/{spoil(token)}/{name}")
+    assert found.status_code == HTTPStatus.FORBIDDEN
+    assert found.headers["Content-Type"] == "application/problem+json"
+    assert found.json["detail"] == "This address is not valid."
+
+
+def test_an_object_that_is_gone_is_not_found(engine: Engine) -> None:
+    server = FileServer(secret=SECRET)
+    file = saved(engine, b"x" * 100, "a.txt")
+    url = server.url_for(file)
+    StorageManager.delete_file(file["path"])
+    for method in ("GET", "HEAD"):
+        assert get(server, url, method).status_code == HTTPStatus.NOT_FOUND
+    for asked in ("bytes=0-9", "bytes=0-1,5-6", "bytes=500-"):
+        assert get(server, url, range=asked).status_code == HTTPStatus.NOT_FOUND
+    assert get(server, url, if_none_match="*").status_code == HTTPStatus.NOT_FOUND
+
+
+def test_only_types_that_run_nothing_are_shown_inline(engine: Engine) -> None:
+    server = FileServer(secret=SECRET)
+    picture = get(server, server.url_for(saved(engine, PNG, "a.png")))
+    assert picture.headers["Content-Disposition"].startswith("inline")
+    assert picture.headers["Content-Type"] == "image/png"
+    page = saved(engine, b"<!doctype html><script>alert(1)</script>", "a.html")
+    for disposition in (None, "inline", "attachment"):
+        found = get(server, server.url_for(page, disposition=disposition))
+        assert found.headers["Content-Disposition"].startswith("attachment")
+        assert found.headers["Content-Type"] == "application/octet-stream"
+    assert found.headers["X-Content-Type-Options"] == "nosniff"
+    assert "sandbox" in found.headers["Content-Security-Policy"]
+    assert found.headers["Referrer-Policy"] == "no-referrer"
+
+
+def test_the_application_is_asked_first(engine: Engine) -> None:
+    asked: list[tuple[str, str]] = []
+
+    def authorize(request: Any, target: Any) -> bool:
+        asked.append((request.headers.get("cookie", ""), target.key))
+        return request.headers.get("cookie") == "user=1"
+
+    server = FileServer(secret=SECRET, authorize=authorize)
+    file = saved(engine, b"x", "a.txt")
+    url = server.url_for(file)
+    assert get(server, url, cookie="user=2").status_code == HTTPStatus.FORBIDDEN
+    found = get(server, url, cookie="user=1")
+    assert found.status_code == HTTPStatus.OK
+    assert found.headers["Cache-Control"] == "private, no-cache"
+    assert asked == [("user=2", file["file_id"]), ("user=1", file["file_id"])]
+
+
+def test_public_storages_need_no_signature_and_are_cached_for_ever(engine: Engine) -> None:
+    server = FileServer(public=["main"])
+    file = saved(engine, PNG, "a.png")
+    url = server.url_for(file)
+    assert url == f"/files/public/main/{file['file_id']}"
+    found = get(server, url)
+    assert (found.status_code, found.data) == (200, PNG)
+    assert "immutable" in found.headers["Cache-Control"]
+    assert get(server, "/public/other/x").status_code == HTTPStatus.NOT_FOUND
+    assert get(server, "/public/main/../x").status_code == HTTPStatus.NOT_FOUND
+
+
+def test_a_server_in_front_may_send_the_bytes(engine: Engine) -> None:
+    server = FileServer(secret=SECRET, delivery=XAccelRedirect("/internal/{storage}/"))
+    file = saved(engine, b"x" * 100, "a b.txt")
+    found = get(server, server.url_for(file), range="bytes=0-9")
+    assert (found.status_code, found.data) == (200, b"")
+    assert found.headers["X-Accel-Redirect"] == f"/internal/main/{file['file_id']}"
+
+
+def test_what_cannot_be_served_is_told_with_what_to_do(engine: Engine) -> None:
+    file = saved(engine, b"x", "a.txt")
+    with pytest.raises(ValueError, match="no secret"):
+        FileServer().url_for(file)
+    with pytest.raises(ValueError, match="stored File"):
+        FileServer(secret=SECRET).url_for(File(b"x"))
+    with pytest.raises(KeyError, match="no variant 'small'"):
+        FileServer(secret=SECRET).url_for(file, variant="small")
+    StorageManager.clear()
+    with pytest.raises(RuntimeError, match="main"):
+        FileServer(secret=SECRET).url_for(file)
