@@ -17,6 +17,7 @@ from sqlalchemy_file import FileField
 from sqlalchemy_file.exceptions import LedgerError
 from sqlalchemy_file.ledger import Ledger, ledger_of
 
+from .earlier import first_layout
 from .helpers import record, run
 
 ENV = """
@@ -272,3 +273,18 @@ def test_sql_for_later_is_refused(bare: Project) -> None:
     bare.config.set_main_option("sqlalchemy.url", url)
     with pytest.raises(LedgerError, match="online"):
         command.upgrade(bare.config, "head", sql=True)
+
+
+def test_a_ledger_of_an_earlier_release_is_upgraded(bare: Project) -> None:
+    with bare.engine.begin() as connection:
+        first_layout(connection)
+        metadata_of(body(), has_ledger=False).create_all(connection)
+    script = bare.write(metadata_of(body()))
+    assert "op.upgrade_file_ledger()" in script
+    assert "alter_column" not in script
+    bare.upgrade()
+    assert bare.kinds() == set()
+    assert bare.is_current()
+    assert bare.releases("s/a")
+    bare.downgrade("base")
+    assert bare.releases("s/old"), "the notes of before are kept, in whichever layout"

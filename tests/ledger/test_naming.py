@@ -177,8 +177,11 @@ def test_plain_records_need_no_reading(
 def test_without_its_index_the_table_is_scanned_and_the_index_missed(indexing: Engine) -> None:
     schema, later = Schema(), Schema(indexed=True)
     fill(indexing, schema, body=record("s/a"))
+    reader = {("sqlalchemy_file_release", "missing trigger")}
     with indexing.begin() as connection:
-        assert later.problems(connection) == {("letter", "missing trigger")}
+        assert later.problems(connection) == {("letter", "missing trigger")} | (
+            reader if indexing.dialect.name == "postgresql" else set()
+        )
         assert named_paths(connection, later.ledger, ["s/a"]) == {"s/a"}
         later.ledger.ensure(connection)
         assert later.problems(connection) == set()

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
-from sqlalchemy import MetaData
+from sqlalchemy import Connection, MetaData
 from sqlalchemy.dialects.postgresql import JSONB
 
 from sqlalchemy_file.exceptions import LedgerError, MissingExtraError
@@ -32,7 +32,13 @@ except ImportError as _error:
 _priorities: Any = getattr(util, "DispatchPriority", None)
 _LAST: dict[str, Any] = {} if _priorities is None else {"priority": _priorities.LAST}
 
-__all__ = ["CreateFileTriggersOp", "DropFileTriggersOp", "ensure_triggers", "render_item"]
+__all__ = [
+    "CreateFileTriggersOp",
+    "DropFileTriggersOp",
+    "UpgradeFileLedgerOp",
+    "ensure_triggers",
+    "render_item",
+]
 
 
 class _FileTriggersOp(MigrateOperation):
@@ -100,6 +106,41 @@ class DropFileTriggersOp(_FileTriggersOp):
         return reversed_op
 
 
+@Operations.register_operation("upgrade_file_ledger")
+class UpgradeFileLedgerOp(MigrateOperation):
+    """``op.upgrade_file_ledger``: give a ledger of an earlier release the layout of this one."""
+
+    name = "upgrade_file_ledger"
+
+    def __init__(self, *, ledger_schema: str | None = None) -> None:
+        self.ledger_schema = ledger_schema
+
+    @classmethod
+    def upgrade_file_ledger(cls, operations: Operations, **options: Any) -> Any:
+        """Change the ledger's tables in place; their notes are kept."""
+        return operations.invoke(cls(**options))
+
+    def to_diff_tuple(self) -> tuple[Any, ...]:
+        """Return what ``alembic check`` shows."""
+        return (self.name, self.ledger_schema)
+
+    def reverse(self) -> KeepFileLedgerOp:
+        """Return an operation that does nothing: earlier releases write into this layout, too."""
+        return KeepFileLedgerOp()
+
+
+class KeepFileLedgerOp(MigrateOperation):
+    """Nothing, in a downgrade."""
+
+    def to_diff_tuple(self) -> tuple[Any, ...]:
+        """Return what ``alembic check`` shows."""
+        return ("keep_file_ledger",)
+
+    def reverse(self) -> UpgradeFileLedgerOp:
+        """Return the operation that brings the layout of this release."""
+        return UpgradeFileLedgerOp()
+
+
 def ensure_triggers(metadata: MetaData | Sequence[MetaData]) -> Callable[..., None]:
     """Return what ``env.py`` gives to ``context.configure`` as ``on_version_apply``.
 
@@ -139,16 +180,39 @@ def _drop(operations: Operations, operation: DropFileTriggersOp) -> None:
         drop_indexes(operations.get_bind(), operation.files)
 
 
+@Operations.implementation_for(UpgradeFileLedgerOp)
+def _upgrade(operations: Operations, operation: UpgradeFileLedgerOp) -> None:
+    connection = _online(operations)
+    tables = fed_tables(connection, operation.ledger_schema)
+    mend(connection, look(connection, operation.ledger_schema, tables))
+
+
 def _apply(operations: Operations, operation: _FileTriggersOp, changed: list[FileColumns]) -> None:
     """Make the triggers of one table so, and leave those of all others as the catalog has them."""
+    connection = _online(operations)
+    others = fed_tables(connection, operation.ledger_schema, without=operation.files)
+    mend(connection, look(connection, operation.ledger_schema, [*others, *changed]))
+
+
+def _online(operations: Operations) -> Connection:
     if operations.migration_context.as_sql:
         raise LedgerError(
             "the triggers of the ledger depend on what the database has: run this migration "
             "online, or take this operation out and call ensure(connection) of the ledger"
         )
-    connection = operations.get_bind()
-    others = fed_tables(connection, operation.ledger_schema, without=operation.files)
-    mend(connection, look(connection, operation.ledger_schema, [*others, *changed]))
+    return operations.get_bind()
+
+
+@renderers.dispatch_for(UpgradeFileLedgerOp)
+def _render_upgrade(context: AutogenContext, operation: UpgradeFileLedgerOp) -> str:
+    context.imports.add("import sqlalchemy_file.integrations.alembic")
+    schema = operation.ledger_schema
+    return f"op.{operation.name}({f'ledger_schema={schema!r}' if schema else ''})"
+
+
+@renderers.dispatch_for(KeepFileLedgerOp)
+def _render_nothing(context: AutogenContext, operation: KeepFileLedgerOp) -> str:
+    return "pass  # the ledger keeps its layout, and its notes"
 
 
 @renderers.dispatch_for(CreateFileTriggersOp)
@@ -177,8 +241,23 @@ def _compare(context: AutogenContext, upgrade_ops: Any, schemas: Any) -> None:
                 creates.append(
                     CreateFileTriggersOp(new.table, new.columns, schema=new.schema, **options)
                 )
+        _leave_layout_alone(ledger, upgrade_ops)
+        if context.connection is not None and ledger.is_of_earlier_release(context.connection):
+            drops.insert(0, UpgradeFileLedgerOp(ledger_schema=ledger.releases.schema))
     _leave_indexes_alone(upgrade_ops)
     upgrade_ops.ops[:] = [*drops, *upgrade_ops.ops, *creates]
+
+
+def _leave_layout_alone(ledger: Ledger, upgrade_ops: Any) -> None:
+    """Take out changes of the ledger's own tables: it knows better how to make them."""
+    own = {(each.schema, each.name) for each in (ledger.releases, ledger.state)}
+    upgrade_ops.ops[:] = [
+        each
+        for each in upgrade_ops.ops
+        if not (
+            isinstance(each, alembic_ops.ModifyTableOps) and (each.schema, each.table_name) in own
+        )
+    ]
 
 
 def _leave_indexes_alone(upgrade_ops: Any) -> None:

@@ -4,9 +4,11 @@ One line adds it to the metadata of a program::
 
     ledger = Ledger(Base.metadata)
 
-Layout: ``tables`` holds the two tables and the database's clock, ``columns`` finds the file
-columns, ``installing`` compares triggers wanted with triggers found; ``sqlite``, ``postgresql``
-and ``mariadb`` (with ``cascades``) write them; ``naming`` tells which paths rows still name.
+Layout: ``tables`` holds the two tables and the database's clock, ``layout`` brings those of earlier
+releases up to it, ``columns`` finds the file columns, ``installing`` compares triggers wanted with
+triggers found; ``sqlite``, ``postgresql`` and ``mariadb`` (with ``cascades``) write them, with the
+bodies of ``…_bodies``; ``notes`` reads and leases what they wrote; ``naming`` tells which paths
+rows still name.
 """
 
 from __future__ import annotations
@@ -18,7 +20,16 @@ from sqlalchemy import Column, Connection, MetaData, Table, event
 
 from sqlalchemy_file.exceptions import LedgerError
 from sqlalchemy_file.ledger.columns import FileColumns, all_file_columns, released_columns
-from sqlalchemy_file.ledger.installing import DATABASES, Problem, State, look, mend, problems_of
+from sqlalchemy_file.ledger.installing import (
+    DATABASES,
+    Problem,
+    State,
+    database_of,
+    look,
+    mend,
+    problems_of,
+)
+from sqlalchemy_file.ledger.layout import is_of_earlier_release
 from sqlalchemy_file.ledger.naming import named_paths
 from sqlalchemy_file.ledger.tables import IN_INFO, releases_table, state_table
 
@@ -89,6 +100,13 @@ class Ledger:
     def stale_tables(self, connection: Connection) -> list[FileColumns]:
         """Return those tables whose triggers are missing, out of date, or do not work."""
         return self._look(connection).stale
+
+    def is_of_earlier_release(self, connection: Connection) -> bool:
+        """Return whether the ledger's table in the database has the layout of an earlier one."""
+        database = database_of(connection)
+        schema = connection.schema_for_object(self.releases)
+        where = database.place(connection, self.releases.name, schema)
+        return where is not None and is_of_earlier_release(database.columns(connection, where))
 
     def _look(self, connection: Connection, *, is_wanted: bool = True) -> State:
         schema_of = connection.schema_for_object

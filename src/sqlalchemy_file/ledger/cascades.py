@@ -35,7 +35,11 @@ class Ancestor:
     targets: frozenset[Place]
 
     def rows_of(self, target: Place, column: str, qualified: Qualify, quoted: Quote) -> str:
-        """Return a query for one column of all rows of a target that go with the OLD row."""
+        """Return a query for one column of all rows of a target that go with the OLD row.
+
+        It locks them, and so finds what others have committed meanwhile, as the cascade will. Not
+        FOR UPDATE: that is refused for tables which the statement itself uses.
+        """
         nodes = self._nodes()
         value = f"c.{quoted(column)} AS value"
         parts = []
@@ -44,14 +48,14 @@ class Ancestor:
                 continue
             if each.parent == self.place:
                 parts.append(
-                    f"SELECT {value} FROM {qualified(target)} AS c "
-                    f"WHERE {_matches(each, lambda name: f'OLD.{quoted(name)}', quoted)}"
+                    f"(SELECT {value} FROM {qualified(target)} AS c WHERE "
+                    f"{_matches(each, lambda name: f'OLD.{quoted(name)}', quoted)} {_SHARED})"
                 )
             if each.parent in nodes:
                 parts.append(
-                    f"SELECT {value} FROM gone AS g JOIN {qualified(target)} AS c "
+                    f"(SELECT {value} FROM gone AS g JOIN {qualified(target)} AS c "
                     f"ON {_matches(each, nodes[each.parent].__getitem__, quoted)} "
-                    f"WHERE g.node = {list(nodes).index(each.parent)}"
+                    f"WHERE g.node = {list(nodes).index(each.parent)} {_SHARED})"
                 )
         rows = " UNION ALL ".join(parts)
         return f"{self._gone(nodes, qualified, quoted)} {rows}" if nodes else rows
@@ -78,13 +82,15 @@ class Ancestor:
             if each.parent == self.place:
                 where = _matches(each, lambda name: f"OLD.{quoted(name)}", quoted)
                 keys = _keys(nodes, each.child, qualified, quoted)
-                first.append(f"SELECT {keys} FROM {qualified(each.child)} AS c WHERE {where}")
+                first.append(
+                    f"(SELECT {keys} FROM {qualified(each.child)} AS c WHERE {where} {_SHARED})"
+                )
             if each.parent in nodes:
                 on = _matches(each, nodes[each.parent].__getitem__, quoted)
                 keys = _keys(nodes, each.child, qualified, quoted)
                 further.append(
-                    f"SELECT {keys} FROM gone AS g JOIN {qualified(each.child)} AS c ON {on} "
-                    f"WHERE g.node = {list(nodes).index(each.parent)}"
+                    f"(SELECT {keys} FROM gone AS g JOIN {qualified(each.child)} AS c ON {on} "
+                    f"WHERE g.node = {list(nodes).index(each.parent)} {_SHARED})"
                 )
         parts = " UNION ".join([*first, *further])
         return f"WITH RECURSIVE gone (node, {', '.join(names)}) AS ({parts})"
@@ -144,6 +150,8 @@ def _keys(
             parts.append(f"c.{column}" if place == child else null)
     return ", ".join(parts)
 
+
+_SHARED = "LOCK IN SHARE MODE"
 
 _CASCADES: Any = text("""
 SELECT k.table_schema AS child_schema, k.table_name AS child, k.constraint_name AS name,

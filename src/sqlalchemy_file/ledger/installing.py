@@ -12,6 +12,7 @@ from sqlalchemy import DDL, Connection
 from sqlalchemy_file.exceptions import LedgerError
 from sqlalchemy_file.ledger import mariadb, postgresql, sqlite
 from sqlalchemy_file.ledger.columns import FileColumns
+from sqlalchemy_file.ledger.layout import Flaw, flaws
 from sqlalchemy_file.ledger.tables import RELEASES
 from sqlalchemy_file.ledger.triggers import Found, Place, Trigger, read_note
 
@@ -29,7 +30,7 @@ class Problem:
 
     ``kind`` is "missing table", "missing column", "missing trigger", "out of date", "disabled"
     (or its definer is gone) or "unknown table": one whose releases come here, and which the
-    metadata does not know.
+    metadata does not know. Of the ledger's own table also "rights" and "unknown column".
     """
 
     table: str
@@ -52,6 +53,7 @@ class State:
     obsolete: list[Found] = field(default_factory=list)
     faulty: list[tuple[Found, Trigger]] = field(default_factory=list)
     unknown: list[Found] = field(default_factory=list)
+    flaws: list[Flaw] = field(default_factory=list)
 
     @property
     def stale(self) -> list[FileColumns]:
@@ -85,6 +87,7 @@ def look(
     if ledger is not None and is_wanted:
         feeding = [(where, each) for where, each in feeds if each.columns or each.indexed]
         wanted = list(database.wanted(connection, ledger, feeding))
+        state.flaws = list(flaws(connection, ledger, database.columns(connection, ledger)))
     found = [each for each in database.found(connection) if has_indexes or each.kind != "index"]
     names = {each.place.table for each in found}
     resting = [each for each in others if each.table in names]
@@ -157,6 +160,8 @@ def mend(connection: Connection, state: State) -> None:
     """Drop what is out of date or does not work, create what is missing."""
     for old in state.obsolete:
         execute(connection, old.drop)
+    for flaw in state.flaws:
+        execute(connection, flaw.repair)
     for old, new in state.faulty:
         execute(connection, old.repair or (*old.drop, *new.create))
     for new in state.missing:
@@ -182,6 +187,9 @@ def problems_of(state: State, schema: str | None) -> Iterator[Problem]:
     if state.ledger is None:
         name = f"{schema}.{RELEASES}" if schema else RELEASES
         yield Problem(name, "missing table", f"there is no such table; {_ADVICE}")
+    for flaw in state.flaws:
+        advice = f"; {_ADVICE}" if flaw.repair else ""
+        yield Problem(str(state.ledger), flaw.kind, f"{flaw.message}{advice}")
     for absent in state.absent:
         yield Problem(str(absent), "missing table", "the metadata has it, the database does not")
     for table, name in state.without:
@@ -212,7 +220,8 @@ def _noun(found: Found) -> str:
 
 
 def _what(piece: Trigger) -> str:
-    other = {"paths": "the function that reads paths", "index": "an index on the paths"}
+    reader = "the function that reads paths"
+    other = {"paths": reader, "notes": reader, "index": "an index on the paths"}
     return other.get(piece.kind, f"the trigger for {piece.kind.upper()}")
 
 

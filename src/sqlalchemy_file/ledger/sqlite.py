@@ -10,6 +10,7 @@ from sqlalchemy_file.exceptions import LedgerError
 from sqlalchemy_file.ledger.columns import FileColumns
 from sqlalchemy_file.ledger.triggers import (
     LONGEST_PATH,
+    LONGEST_VALUE,
     PREFIX,
     Found,
     Lookup,
@@ -22,8 +23,6 @@ from sqlalchemy_file.ledger.triggers import (
 
 _READ_IT = ""
 """Stands in the index for the path of a record that has to be read."""
-
-_NOW = "CAST((julianday('now') - 2440587.5) * 86400000 AS INTEGER)"
 
 
 def place(connection: Connection, table: str, schema: str | None) -> Place | None:
@@ -152,35 +151,42 @@ def _schemas(connection: Connection) -> list[str]:
 
 
 def _body(kind: str, ledger: Place, columns: Sequence[str]) -> str:
-    released = _paths("OLD", columns)
+    released = _notes("OLD", columns)
     if kind == "update":
-        kept = _paths("NEW", columns)
-        released = f"SELECT path FROM ({released})\n  EXCEPT SELECT path FROM ({kept})"
+        kept = _notes("NEW", columns)
+        released = (
+            f"SELECT path, storage FROM ({released})\n  EXCEPT SELECT path, storage FROM ({kept})"
+        )
     return (
-        f"INSERT INTO {quoted(ledger.table)} (path, at, due_at)\n"
-        f"  SELECT DISTINCT path, {_NOW}, {_NOW} FROM (\n  {released})\n"
+        f"INSERT INTO {quoted(ledger.table)} (path, storage)\n"
+        f"  SELECT DISTINCT path, storage FROM (\n  {released})\n"
         # Lone surrogates read as U+FFFD here, and cannot be read back at all by Python.
         f"  WHERE length(CAST(path AS BLOB)) <= {LONGEST_PATH} \n"
         "  AND path NOT GLOB '*' || char(65533) || '*'"
     )
 
 
-def _paths(row: str, columns: Sequence[str]) -> str:
-    return "\n  UNION ".join(_paths_of(f"{row}.{quoted(column)}") for column in columns)
+def _notes(row: str, columns: Sequence[str]) -> str:
+    return "\n  UNION ".join(_notes_in(f"{row}.{quoted(column)}") for column in columns)
 
 
-def _paths_of(value: str) -> str:
-    """Return a query for the paths in a value, whatever it is.
+def _notes_in(value: str) -> str:
+    """Return a query for the paths in a value, and their storages, whatever it is.
 
     Each CASE keeps json_each() from what it would refuse.
     """
     records = (
-        f"CASE WHEN typeof({value}) = 'text' THEN CASE WHEN json_valid({value}) THEN "
+        f"CASE WHEN typeof({value}) = 'text' AND length({value}) <= {LONGEST_VALUE} "
+        f"THEN CASE WHEN json_valid({value}) THEN "
         f"CASE json_type({value}) WHEN 'array' THEN {value} "
         f"WHEN 'object' THEN '[' || {value} || ']' END END END"
     )
+    storage = "json_extract(record.value, '$.upload_storage')"
     return (
-        f"SELECT file.value AS path FROM json_each({records}) AS record, "
+        "SELECT file.value AS path, CASE WHEN record.type = 'object' "
+        f"AND substr(file.value, 1, length({storage}) + 1) = {storage} || '/' "
+        f"THEN {storage} END AS storage "
+        f"FROM json_each({records}) AS record, "
         "json_each(CASE record.type WHEN 'object' THEN record.value END) AS part, "
         "json_each(CASE WHEN part.key = 'path' AND part.type = 'text' "
         f"AND {_is_whole('record.value')} THEN json_array(part.value) "

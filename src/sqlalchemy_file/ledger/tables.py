@@ -8,42 +8,59 @@ from sqlalchemy import (
     BigInteger,
     Column,
     ColumnElement,
-    Identity,
     Index,
     Integer,
     MetaData,
     String,
     Table,
     Text,
+    Uuid,
 )
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.functions import FunctionElement
 
 RELEASES = "sqlalchemy_file_release"
 STATE = "sqlalchemy_file_state"
+MISSED = "sqlalchemy_file_missed"
+"""The sequence of PostgreSQL that holds when a trigger last failed to write a note."""
+MISSED_NOTE = "missed:"
+"""Begins the names of rows of the state that hold what MariaDB could not write into the ledger."""
 
 IN_INFO = "sqlalchemy_file.ledger"
 """Where a metadata keeps its ledger."""
+
+TX_VARIABLE = "@sqlalchemy_file_tx"
+"""The user variable of MariaDB and MySQL that triggers copy into ``tx``."""
 
 
 def releases_table(metadata: MetaData, schema: str | None = None) -> Table:
     """Make the table of released paths: one row for each path that a row no longer names.
 
-    ``at`` and ``due_at`` are milliseconds since the epoch by the database's clock. A path may
-    stand there more than once: a unique one would make a user's DELETE fail.
+    ``storage`` is that of the record, where the path begins with it and a slash. ``at`` and
+    ``due_at`` are milliseconds since the epoch by the database's clock. ``tx`` tells which
+    transaction wrote the note, ``lease`` who is deleting its object, ``seen_at`` when a worker
+    first saw it committed. All but path and storage are filled by defaults.
+
+    A path may stand there more than once: a unique one would make a user's DELETE fail. Ids are
+    never used again, and none comes from a counter that statements would wait for.
     """
     return Table(
         RELEASES,
         metadata,
-        Column("id", _BIG, Identity(), primary_key=True, autoincrement=True),
+        Column("id", _ID, primary_key=True, autoincrement=False, server_default=new_id()),
         Column("path", _PATH, nullable=False),
-        Column("at", BigInteger, nullable=False),
-        Column("due_at", BigInteger, nullable=False),
+        Column("storage", _PATH),
+        Column("at", BigInteger, nullable=False, server_default=now_ms()),
+        Column("due_at", BigInteger, nullable=False, server_default=now_ms()),
         Column("tries", Integer, nullable=False, server_default="0"),
         Column("last_error", Text),
+        Column("tx", String(64), server_default=this_transaction()),
+        Column("lease", String(64)),
+        Column("seen_at", BigInteger),
         Index(f"ix_{RELEASES}_path", "path", mysql_length=255, mariadb_length=255),
         Index(f"ix_{RELEASES}_due_at", "due_at"),
         schema=schema,
+        sqlite_autoincrement=True,
     )
 
 
@@ -58,11 +75,6 @@ def state_table(metadata: MetaData, schema: str | None = None) -> Table:
     )
 
 
-# Other collations would take "a" and "A" for one path.
-_PATH = Text().with_variant(Text(collation="utf8mb4_bin"), "mysql", "mariadb")
-_BIG = BigInteger().with_variant(Integer, "sqlite")
-
-
 class now_ms(FunctionElement[int]):  # noqa: N801  named as a function of SQL
     """The database's clock, in milliseconds since the epoch."""
 
@@ -71,16 +83,53 @@ class now_ms(FunctionElement[int]):  # noqa: N801  named as a function of SQL
     name = "now_ms"
 
 
-@compiles(now_ms, "sqlite")
-def _now_on_sqlite(element: ColumnElement[int], compiler: Any, **options: Any) -> str:
-    return "CAST((julianday('now') - 2440587.5) * 86400000 AS INTEGER)"
+class new_id(FunctionElement[Any]):  # noqa: N801
+    """The default of a note's id."""
+
+    inherit_cache: bool | None = True
+    name = "new_id"
 
 
-@compiles(now_ms, "postgresql")
-def _now_on_postgresql(element: ColumnElement[int], compiler: Any, **options: Any) -> str:
-    return "CAST(extract(epoch FROM clock_timestamp()) * 1000 AS bigint)"
+class this_transaction(FunctionElement[str]):  # noqa: N801
+    """What tells the transaction that writes a note from all others, or NULL."""
+
+    type: String = String()  # pyright: ignore[reportIncompatibleVariableOverride]
+    inherit_cache: bool | None = True
+    name = "this_transaction"
 
 
-@compiles(now_ms, "mysql", "mariadb")
-def _now_on_mysql(element: ColumnElement[int], compiler: Any, **options: Any) -> str:
-    return "CAST(unix_timestamp(sysdate(3)) * 1000 AS signed)"
+# Other collations would take "a" and "A" for one path.
+_PATH = Text().with_variant(Text(collation="utf8mb4_bin"), "mysql", "mariadb")
+_ID = BigInteger().with_variant(Integer(), "sqlite").with_variant(Uuid(), "postgresql")
+
+
+def _register(element: type[FunctionElement[Any]], **texts: str) -> None:
+    def compiled(sql: str) -> Any:
+        def compile_(element: ColumnElement[Any], compiler: Any, **options: Any) -> str:
+            return sql
+
+        return compile_
+
+    for name, sql in texts.items():
+        for dialect in ("mysql", "mariadb") if name == "mysql" else (name,):
+            compiles(element, dialect)(compiled(sql))
+
+
+_register(
+    now_ms,
+    sqlite="CAST((julianday('now') - 2440587.5) * 86400000 AS INTEGER)",
+    postgresql="CAST(extract(epoch FROM clock_timestamp()) * 1000 AS bigint)",
+    mysql="CAST(unix_timestamp(sysdate(3)) * 1000 AS signed)",
+)
+_register(
+    new_id,
+    sqlite="NULL",  # AUTOINCREMENT gives it
+    postgresql="gen_random_uuid()",
+    mysql="(uuid_short() & 9223372036854775807)",
+)
+_register(
+    this_transaction,
+    sqlite="NULL",
+    postgresql="CAST(pg_current_xact_id() AS text)",
+    mysql="NULL",  # the triggers copy a variable, which no default may read
+)

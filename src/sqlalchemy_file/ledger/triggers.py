@@ -11,10 +11,12 @@ from typing import Any
 
 from sqlalchemy import ColumnElement
 
-VERSION = 1
+VERSION = 2
 PREFIX = "sqlalchemy_file_"
 LONGEST_PATH = 2048
 """In bytes. Storages take keys of half that; PostgreSQL's indexes refuse what is much longer."""
+LONGEST_VALUE = 16 * 1024 * 1024
+"""In bytes. What is longer is not read by a trigger, so that nobody makes it work for minutes."""
 
 _NAME = re.compile(rf"{PREFIX}([a-z]+)_v\d+_[0-9a-f]{{12}}")
 _NOTE = re.compile(r"/\*sqlalchemy-file (.*?)\*/", re.DOTALL)

@@ -1,0 +1,187 @@
+"""The layout of the ledger's own table in a database: what is wrong with it, and what mends that.
+
+Version 1 knew an identity key and the path. Its notes are kept; their storage is unknown.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Column, Connection, MetaData, Table, text
+from sqlalchemy.schema import CreateColumn, CreateIndex, CreateTable
+
+from sqlalchemy_file.ledger.tables import MISSED, releases_table
+from sqlalchemy_file.ledger.triggers import Place
+
+_NEW = ("storage", "tx", "lease", "seen_at")
+_KEPT = "id, path, at, due_at, tries, last_error"
+
+
+@dataclass(frozen=True, slots=True)
+class Flaw:
+    """Something wrong with the ledger's table: a `Problem` in the making.
+
+    ``repair`` is the SQL that mends it; without it somebody has to decide.
+    """
+
+    kind: str
+    message: str
+    repair: tuple[str, ...] = ()
+
+
+def flaws(connection: Connection, ledger: Place, columns: set[str]) -> Iterator[Flaw]:
+    """Yield what is wrong with the ledger's table, in the order in which it is to be mended."""
+    name = connection.dialect.name
+    if is_of_earlier_release(columns):
+        yield Flaw(
+            "out of date",
+            "its layout is that of an earlier release",
+            tuple(_upgrades(connection, ledger, columns)),
+        )
+    if name == "postgresql":
+        yield from _flaws_of_rights(connection, ledger)
+    # What an earlier release made has nothing but columns of ours.
+    for strange in _demanding(connection, ledger, columns):
+        yield Flaw(
+            "unknown column",
+            f"its column {strange!r} takes no NULL and has no default, so no trigger can write "
+            "a note; give the column a default, or drop it",
+        )
+
+
+def is_of_earlier_release(columns: set[str]) -> bool:
+    """Return whether a ledger's table with these columns has the layout of an earlier release."""
+    return not columns.issuperset(_NEW)
+
+
+def _upgrades(connection: Connection, ledger: Place, columns: set[str]) -> Iterator[str]:
+    table = releases_table(MetaData(), ledger.schema)
+    if connection.dialect.name == "sqlite":
+        yield from _copied(connection, table)
+    elif connection.dialect.name == "postgresql":
+        yield from _altered_on_postgresql(connection, table, columns)
+    else:
+        changes = [
+            f"{'MODIFY' if column.name in columns else 'ADD'} COLUMN {_spec(connection, column)}"
+            for column in table.columns
+        ]
+        yield f"ALTER TABLE {_name(connection, table)} {', '.join(changes)}"
+
+
+def _copied(connection: Connection, table: Table) -> Iterator[str]:
+    """SQLite gives a column no new default: notes go to a table aside and come back.
+
+    Renaming instead would fail over triggers of tables that nobody told us of.
+    """
+    name, aside = _name(connection, table), "temp.sqlalchemy_file_notes_aside"
+    yield f"CREATE TABLE {aside} AS SELECT {_KEPT} FROM {name}"
+    yield f"DROP TABLE {name}"
+    yield str(CreateTable(table).compile(dialect=connection.dialect))
+    for index in sorted(table.indexes, key=lambda each: str(each.name)):
+        yield str(CreateIndex(index).compile(dialect=connection.dialect))
+    yield f"INSERT INTO {name} ({_KEPT}) SELECT {_KEPT} FROM {aside}"
+    yield f"DROP TABLE {aside}"
+
+
+def _altered_on_postgresql(
+    connection: Connection, table: Table, columns: set[str]
+) -> Iterator[str]:
+    name = _name(connection, table)
+    yield f"ALTER TABLE {name} ALTER id DROP IDENTITY IF EXISTS"
+    yield f"ALTER TABLE {name} ALTER id DROP DEFAULT"
+    changes = ["ALTER id TYPE uuid USING gen_random_uuid()"]
+    for column in table.columns:
+        kind = column.type.compile(dialect=connection.dialect)
+        if column.name not in columns:
+            changes.append(f"ADD COLUMN {column.name} {kind}")
+    yield f"ALTER TABLE {name} {', '.join(changes)}"
+    # Apart from the above, for old notes are of no transaction that is known.
+    for column in table.columns:
+        _, default, sql = _spec(connection, column).partition(" DEFAULT ")
+        if default:
+            sql = sql.removesuffix(" NOT NULL")
+            yield f"ALTER TABLE {name} ALTER {column.name} SET DEFAULT {sql}"
+
+
+def _flaws_of_rights(connection: Connection, ledger: Place) -> Iterator[Flaw]:
+    """Yield what keeps roles of PostgreSQL from noting: triggers run with the rights of each."""
+    schema, sequence = _quoted(ledger.schema), f"{_quoted(ledger.schema)}.{_quoted(MISSED)}"
+    name = f"{schema}.{_quoted(ledger.table)}"
+    found = connection.execute(_RIGHTS, {"ledger": name, "missed": sequence}).one()
+    if not found.may_enter:
+        yield Flaw(
+            "rights",
+            "PUBLIC has no USAGE on its schema, so roles without that note nothing",
+            (f"GRANT USAGE ON SCHEMA {schema} TO PUBLIC",),
+        )
+    if not found.may_note:
+        columns = ", ".join(_NOTED)
+        yield Flaw(
+            "rights",
+            f"PUBLIC may not INSERT ({columns}), so roles without that note nothing",
+            (f"GRANT INSERT ({columns}) ON {name} TO PUBLIC",),
+        )
+    if not found.may_tell:
+        yield Flaw(
+            "rights",
+            f"PUBLIC may not UPDATE the sequence {MISSED}, so notes are missed without a trace",
+            (
+                f"CREATE SEQUENCE IF NOT EXISTS {sequence} OWNED BY {name}.path",
+                f"GRANT UPDATE ON SEQUENCE {sequence} TO PUBLIC",
+            ),
+        )
+    if found.is_guarded:
+        yield Flaw(
+            "rights",
+            "row-level security is enabled on it, so roles that its policies exclude note "
+            "nothing; disable it",
+        )
+
+
+def _demanding(connection: Connection, ledger: Place, columns: set[str]) -> list[str]:
+    """Return columns that are not ours and that no trigger can leave out."""
+    strange = columns - {column.name for column in releases_table(MetaData()).columns}
+    if not strange:
+        return []
+    if connection.dialect.name == "sqlite":
+        query = f"PRAGMA {_quoted(ledger.schema)}.table_xinfo({_quoted(ledger.table)})"
+        rows = connection.exec_driver_sql(query).all()
+        required = {row[1] for row in rows if row[3] and row[4] is None and not row[6]}
+    else:
+        named = {"schema": ledger.schema, "name": ledger.table}
+        required = set(connection.execute(_REQUIRED, named).scalars())
+    return sorted(strange & required)
+
+
+def _spec(connection: Connection, column: Column[Any]) -> str:
+    return str(CreateColumn(column).compile(dialect=connection.dialect))
+
+
+def _name(connection: Connection, table: Table) -> str:
+    return connection.dialect.identifier_preparer.format_table(table)
+
+
+def _quoted(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"'
+
+
+_NOTED = ("path", "storage")
+"""The columns that triggers write; all others are filled by defaults."""
+
+# Rights that PUBLIC lacks are those of no role in particular.
+_RIGHTS: Any = text("""
+SELECT has_schema_privilege('public', n.oid, 'USAGE') AS may_enter,
+       has_column_privilege('public', c.oid, 'path', 'INSERT')
+       AND EXISTS (SELECT FROM pg_attribute a WHERE a.attrelid = c.oid AND a.attname = 'storage'
+                   AND has_column_privilege('public', c.oid, a.attnum, 'INSERT')) AS may_note,
+       coalesce(has_sequence_privilege('public', to_regclass(:missed), 'UPDATE'), false)
+       AS may_tell, c.relrowsecurity AS is_guarded
+FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+WHERE c.oid = to_regclass(:ledger)""")
+
+_REQUIRED: Any = text("""
+SELECT column_name FROM information_schema.columns
+WHERE table_schema = :schema AND table_name = :name
+AND is_nullable = 'NO' AND column_default IS NULL""")

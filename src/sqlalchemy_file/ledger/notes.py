@@ -1,0 +1,197 @@
+"""Notes in the ledger, as the session, the drain and the sweep use them.
+
+What deletes an object leases its notes first, and says so by committing: a note with a lease means
+that its key is being deleted. Rows are changed and deleted by their ids only, so that nobody waits
+for gaps beside them.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+from uuid import uuid4
+from weakref import WeakKeyDictionary
+
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    and_,
+    cast,
+    delete,
+    extract,
+    func,
+    literal,
+    select,
+    text,
+    update,
+)
+from sqlalchemy.types import BigInteger
+
+from sqlalchemy_file.ledger.installing import database_of
+from sqlalchemy_file.ledger.layout import is_of_earlier_release
+from sqlalchemy_file.ledger.tables import TX_VARIABLE, now_ms, this_transaction
+
+if TYPE_CHECKING:
+    from sqlalchemy_file.ledger import Ledger
+
+LEASE = 600_000
+"""Milliseconds for which a note is leased: then others may take it."""
+
+BATCH_SIZE = 500
+"""How many parameters a statement has; every database takes that many."""
+
+_SECONDS_KNOWN = 60.0
+_usable: WeakKeyDictionary[Any, dict[Any, tuple[float, bool]]] = WeakKeyDictionary()
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """A row of the ledger. ``storage`` is None where the record did not tell it."""
+
+    id: Any
+    path: str
+    storage: str | None
+    lease: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """What tells the notes of one transaction: for MariaDB a token, for SQLite the last id before.
+
+    PostgreSQL knows its transactions itself.
+    """
+
+    token: str | None = None
+    last: int | None = None
+
+
+def begin(connection: Connection, ledger: Ledger) -> Mark:
+    """Have the notes that this transaction writes from now on told from those of others.
+
+    To be called directly before the first statement that may release something. On SQLite it
+    takes the write lock, as that statement would.
+    """
+    name = connection.dialect.name
+    if name == "postgresql":
+        return Mark()
+    if name != "sqlite":
+        token = uuid4().hex
+        connection.execute(text(f"SET {TX_VARIABLE} = '{token}'"))
+        return Mark(token=token)
+    driver: Any = connection.connection.driver_connection
+    if not getattr(driver, "in_transaction", True):
+        if getattr(driver, "isolation_level", "") is None:
+            return Mark()  # every statement is a transaction of its own
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
+    table = ledger.releases
+    schema = connection.schema_for_object(table) or "main"
+    query = text(f'SELECT seq FROM "{schema}".sqlite_sequence WHERE name = :name')
+    return Mark(last=int(connection.scalar(query, {"name": table.name}) or 0))
+
+
+def lease_mine(
+    connection: Connection, ledger: Ledger, mark: Mark, paths: Iterable[str], lease: str
+) -> list[Note]:
+    """Lease this transaction's notes of these paths, and return them.
+
+    ``lease`` is a token of the caller's that nobody else uses.
+    """
+    mine = _mine(connection, ledger, mark)
+    found: list[Note] = []
+    if mine is not None:
+        for batch in _batches(paths):
+            which = and_(mine, ledger.releases.c.path.in_(batch))
+            found += _lease(connection, ledger, which, lease)
+    return found
+
+
+def clear(
+    connection: Connection, ledger: Ledger, ids: Iterable[Any], *, lease: str | None = None
+) -> None:
+    """Delete notes whose objects are gone; of another's lease by now, they stay.
+
+    On MariaDB to be called in a transaction at READ COMMITTED.
+    """
+    note = ledger.releases.c
+    for batch in _batches(ids):
+        which: list[ColumnElement[bool]] = [note.id.in_(batch)]
+        if lease is not None:
+            which.append(note.lease == lease)
+        connection.execute(delete(ledger.releases).where(*which))
+
+
+def visible(connection: Connection, ledger: Ledger, paths: Iterable[str]) -> list[Note]:
+    """Return the notes of these paths that this transaction sees, its own included."""
+    note = ledger.releases.c
+    query: Any = select(note.id, note.path, note.storage, note.lease)
+    return [
+        Note(*row)
+        for batch in _batches(paths)
+        for row in connection.execute(query.where(note.path.in_(batch)))
+    ]
+
+
+def may_use(connection: Connection, ledger: Ledger) -> bool:
+    """Return whether the ledger is there in today's layout, with the rights to lease and clear.
+
+    Asks the catalog, so that it cannot fail and take the transaction along; what it says is
+    believed for a minute.
+    """
+    known = _usable.setdefault(connection.engine.pool, {})
+    key = (ledger.releases.name, connection.schema_for_object(ledger.releases))
+    at, usable = known.get(key, (0.0, False))
+    if not at or time.monotonic() - at > _SECONDS_KNOWN:
+        usable = _may_use(connection, ledger)
+        known[key] = (time.monotonic(), usable)
+    return usable
+
+
+def _may_use(connection: Connection, ledger: Ledger) -> bool:
+    database = database_of(connection)
+    schema = connection.schema_for_object(ledger.releases)
+    where = database.place(connection, ledger.releases.name, schema)
+    if where is None or is_of_earlier_release(database.columns(connection, where)):
+        return False
+    if connection.dialect.name != "postgresql":
+        return True
+    name = database.qualified(where)
+    rights = [
+        func.has_schema_privilege(where.schema, "USAGE"),
+        *(func.has_table_privilege(name, right) for right in ("SELECT", "UPDATE", "DELETE")),
+    ]
+    return bool(connection.scalar(select(and_(*rights))))
+
+
+def _mine(connection: Connection, ledger: Ledger, mark: Mark) -> ColumnElement[bool] | None:
+    note = ledger.releases.c
+    if connection.dialect.name == "postgresql":
+        # Numbers of transactions are those of one cluster: a restored note may have this one.
+        began = cast(func.floor(extract("epoch", func.now()) * 1000), BigInteger)
+        return and_(note.tx == this_transaction(), note.at >= began)
+    if mark.last is not None:
+        return note.id > mark.last
+    return note.tx == mark.token if mark.token is not None else None
+
+
+def _lease(
+    connection: Connection, ledger: Ledger, which: ColumnElement[bool], lease: str
+) -> Sequence[Note]:
+    table = ledger.releases
+    note = table.c
+    returned: list[Any] = [note.id, note.path, note.storage, literal(lease)]
+    values = {"due_at": now_ms() + LEASE, "tries": note.tries + 1, "lease": lease}
+    if connection.dialect.name in ("postgresql", "sqlite"):
+        change = update(table).where(which).values(values).returning(*returned)
+        return [Note(*row) for row in connection.execute(change)]
+    found = [Note(*row) for row in connection.execute(select(*returned).where(which))]
+    for ids in _batches(each.id for each in found):
+        connection.execute(update(table).where(note.id.in_(ids)).values(values))
+    return found
+
+
+def _batches(values: Iterable[Any]) -> Iterator[Collection[Any]]:
+    every = sorted(set(values))
+    for start in range(0, len(every), BATCH_SIZE):
+        yield every[start : start + BATCH_SIZE]
