@@ -19,6 +19,7 @@ from sqlalchemy_file.exceptions import (
     MissingExtraError,
     ValidationError,
 )
+from sqlalchemy_file.imaging import decoding
 from sqlalchemy_file.validators import ContentTypeValidator, ImageValidator
 from tests.pictures import animation, encoded, noise, png_of_size, turned, with_png_chunk
 from tests.samples import SVG
@@ -217,6 +218,36 @@ def test_the_frames_of_an_animation_count_together(format_name):
     assert validate(ImageValidator(max_pixels=80 * 80 * 2), content)["width"] == 80
     with pytest.raises(InvalidImageError, match=r"too long \(6 frames of 80 x 80 pixels\)"):
         validate(ImageValidator(max_pixels=80 * 80), content)
+
+
+def test_a_small_file_of_large_frames_does_not_take_more_memory_than_a_still():
+    """Some bytes that would decode to half a gigabyte."""
+    size = struct.pack("<HH", 8000, 8000)
+    frame = b"!\xf9\x04\0\0\0\0\0,\0\0\0\0" + size + b"\0\2\2D\1\0"
+    content = b"GIF89a" + size + b"\x80\0\0" + bytes(6) + frame * 4 + b";"
+    assert len(content) < 150
+    with pytest.raises(InvalidImageError, match=r"too large \(4 frames of 8000 x 8000"):
+        validate(ImageValidator(), content)
+
+
+@named("format_name", ["GIF", "PNG", "WEBP", "AVIF"])
+@named(
+    ("frames", "most"),
+    [(2, 2 * 48 * 64), (3, 3 * 48 * 64), (4, 4 * 48 * 64), (9, 4 * 48 * 64)],
+)
+def test_the_frames_that_are_in_memory_at_the_same_time_keep_within_the_budget(
+    format_name, frames, most, monkeypatch
+):
+    content = animation(format_name, frames)
+    for limit, is_refused in ((most, False), (most - 1, True)):
+        monkeypatch.setattr(decoding, "MAX_PIXELS", limit)
+        monkeypatch.setattr(decoding, "_LEAST_FRAME", 1)
+        validator = ImageValidator(max_pixels=48 * 64 * 3 if frames == 9 else 48 * 64)
+        if is_refused:
+            with pytest.raises(InvalidImageError, match=r"too large \(\d frames of 64 x 48"):
+                validate(validator, content)
+        else:
+            assert validate(validator, content)["width"] == 64
 
 
 def test_frames_of_a_single_pixel_count_as_what_opening_them_costs():

@@ -16,7 +16,7 @@ from PIL import Image
 
 from sqlalchemy_file.detection import canonical
 from sqlalchemy_file.exceptions import InvalidImageError, ValidationError
-from sqlalchemy_file.imaging import COPIED_FORMATS
+from sqlalchemy_file.imaging import COPIED_FORMATS, MAX_PIXELS
 
 JPEG = ("JPEG", "MPO")
 _ALIASES = {"JPG": "JPEG", "TIF": "TIFF"}
@@ -27,8 +27,13 @@ _ANIMATED = ("GIF", "PNG", "WEBP", "AVIF")
 _ANIMATION_FACTOR = 4
 _LEAST_FRAME = 64 * 64
 
+# While they are decoded, up to four canvases are in memory: the frame, the one before it, what the
+# file restores behind it, and the result. Pillow decodes any WEBP and AVIF as an animation.
+_HELD = 4
+_ALWAYS_HELD = ("WEBP", "AVIF")
+
 # A file of a few kilobytes may decode to hundreds of megabytes. However many threads there are,
-# one picture of this many pixels is decoded at a time.
+# one picture that takes this many pixels of memory is decoded at a time.
 _LARGE = 16_000_000
 _large_picture = threading.Lock()
 
@@ -77,7 +82,7 @@ def read_through(image: Image.Image, max_pixels: int) -> None:
         # Every byte is read, but one brightness a block of 8 x 8 pixels is all that is made of it.
         image.draft("L", (1, 1))
     frames = _frames(image)
-    _require_frames(image.size, frames, max_pixels * _ANIMATION_FACTOR)
+    _require_frames(image.size, frames, max_pixels)
     image.load()
     for number in range(1, frames):
         image.seek(number)
@@ -154,18 +159,33 @@ def _require_size(size: tuple[int, int], max_pixels: int) -> None:
         )
 
 
-def _require_frames(size: tuple[int, int], frames: int, budget: int) -> None:
-    if frames > 1 and max(size[0] * size[1], _LEAST_FRAME) * frames > budget:
+def _require_frames(size: tuple[int, int], frames: int, max_pixels: int) -> None:
+    """Let all frames of an animation keep within one budget of time, and one of memory."""
+    if frames == 1:
+        return
+    pixels, in_all = size[0] * size[1], max_pixels * _ANIMATION_FACTOR
+    at_once = max(max_pixels, MAX_PIXELS)
+    shown = f"{frames} frames of {size[0]} x {size[1]} pixels"
+    if max(pixels, _LEAST_FRAME) * frames > in_all:
         raise _RefusedError(
-            f"The animation is too long ({frames} frames of {size[0]} x {size[1]} pixels). "
-            f"Allowed maximum is {budget} pixels in all."
+            f"The animation is too long ({shown}). Allowed maximum is {in_all} pixels in all."
+        )
+    if pixels * min(frames, _HELD) > at_once:
+        raise _RefusedError(
+            f"The animation is too large ({shown}). "
+            f"Allowed maximum is {at_once} pixels in any {_HELD} frames."
         )
 
 
 def _is_large(image: Image.Image) -> bool:
     # A baseline JPEG is decoded line by line, to a reduced size.
-    small_steps = image.format in JPEG and not image.info.get("progressive")
-    return image.width * image.height > _LARGE and not small_steps
+    if image.format in JPEG and not image.info.get("progressive"):
+        return False
+    pixels = image.width * image.height
+    if pixels * _HELD <= _LARGE:
+        return False
+    is_held = image.format in _ALWAYS_HELD or getattr(image, "is_animated", False)
+    return is_held or pixels > _LARGE
 
 
 class _Source:
