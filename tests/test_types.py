@@ -160,9 +160,12 @@ def test_an_element_of_a_list_is_found_by_its_index(session: Session) -> None:
     assert session.scalars(select(second)).one() == "b.txt"
 
 
-@pytest.mark.parametrize("falsy", [None, b"", "", [], ()], ids=repr)
-def test_a_falsy_value_is_null(session: Session, storage: MemoryStorage, falsy: Any) -> None:
-    column = "pages" if isinstance(falsy, list | tuple) else "body"
+@pytest.mark.parametrize(
+    ("column", "falsy"), [("body", None), ("body", b""), ("body", ""), ("pages", None)]
+)
+def test_a_falsy_value_is_null(
+    session: Session, storage: MemoryStorage, falsy: Any, column: str
+) -> None:
     save(session, **{column: falsy})
     assert session.scalar(select(func.count()).where(getattr(Paper, column).is_(None))) == 1
     assert session.scalar(text(f"SELECT typeof({column}) FROM paper")) == "null"

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
 from typing import Any
 
 from sqlalchemy import JSON
 from sqlalchemy.engine.interfaces import Dialect
-from sqlalchemy.types import TypeDecorator
+from sqlalchemy.types import TypeDecorator, TypeEngine
 
+from sqlalchemy_file.comparator import FileComparator
 from sqlalchemy_file.deprecation import moved
 from sqlalchemy_file.file import File
 from sqlalchemy_file.mutable_list import MutableList, as_file
@@ -38,11 +40,14 @@ class FileField(TypeDecorator[Any]):
     default storage. ``key`` is a callable of the file: what it returns is a prefix if it ends
     with a slash, else the whole key. ``extra`` and ``headers`` go out with every object unless
     the file has its own. ``on_release="keep"`` leaves the objects of replaced and deleted
-    files in the storage. Raises `ValueError` or `TypeError` for settings that cannot be.
+    files in the storage. ``jsonb`` makes it a JSONB column on PostgreSQL, as
+    ``with_variant(JSONB(), "postgresql")`` does: such columns may be compared, grouped and
+    indexed. Raises `ValueError` or `TypeError` for settings that cannot be.
     """
 
     impl: type[JSON] = JSON  # pyright: ignore[reportIncompatibleVariableOverride]
     cache_ok: bool | None = True
+    comparator_factory: type[FileComparator] = FileComparator
 
     def __init__(
         self,
@@ -56,10 +61,15 @@ class FileField(TypeDecorator[Any]):
         headers: Mapping[str, str] | None = None,
         key: KeyChoice = None,
         on_release: str = "delete",
+        jsonb: bool = False,
         **kwargs: Any,
     ) -> None:
         kwargs.setdefault("none_as_null", True)
         super().__init__(*args, **kwargs)
+        if jsonb:
+            from sqlalchemy.dialects.postgresql import JSONB  # noqa: PLC0415  few programs need it
+
+            self._be_on("postgresql", JSONB())
         if on_release not in ("delete", "keep"):
             raise ValueError(f'on_release is "delete" or "keep", not {on_release!r}')
         if key is not None and not callable(key):
@@ -77,7 +87,51 @@ class FileField(TypeDecorator[Any]):
     @property
     def _static_cache_key(self) -> Any:
         # Validators and processors have no say in the SQL and need not be hashable.
-        return (type(self), self.upload_type, self.multiple)
+        return (type(self), self.upload_type, self.multiple, self._json_key)
+
+    @cached_property
+    def _json_key(self) -> Any:
+        json = self.impl_instance
+        variants = ((name, kind._static_cache_key) for name, kind in json._variant_mapping.items())
+        return (json._static_cache_key, *variants)
+
+    def with_variant(self, type_: Any, *dialect_names: str) -> Any:
+        """Return this field as a column of another JSON type on some databases.
+
+        It is a file field there, too. Raises `TypeError` for a type that is no JSON.
+        """
+        kind = type_() if isinstance(type_, type) else type_
+        if file_field(kind) is not None:
+            return super().with_variant(kind, *dialect_names)
+        field = self.copy()
+        for name in dialect_names:
+            field._be_on(name, kind)
+        return field
+
+    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
+        variants = self.impl_instance._variant_mapping
+        return variants.get(dialect.name, self.impl_instance)
+
+    def _be_on(self, dialect_name: str, kind: TypeEngine[Any]) -> None:
+        if not isinstance(kind, JSON):
+            raise TypeError(
+                f"a file column is a JSON column: JSON(), JSONB(), or a FileField, not {kind!r}"
+            )
+        kind = kind.copy()
+        kind.none_as_null = self.impl_instance.none_as_null  # type: ignore[attr-defined]
+        json = self.impl_instance.with_variant(kind, dialect_name)
+        vars(self).update(impl=json, impl_instance=json)
+        vars(self).pop("_json_key", None)
+
+    def __repr__(self) -> str:
+        """Return what Alembic writes into a migration."""
+        options = ["multiple=True"] if self.multiple else []
+        variant = self.impl_instance._variant_mapping.get("postgresql")
+        if variant is not None and variant.__visit_name__ == "JSONB":
+            options.append("jsonb=True")
+        if not self.impl_instance.none_as_null:  # type: ignore[attr-defined]
+            options.append("none_as_null=False")
+        return f"{type(self).__name__}({', '.join(options)})"
 
     @property
     def python_type(self) -> Any:
@@ -136,13 +190,13 @@ class FileField(TypeDecorator[Any]):
         return storage_name, key or None, ""
 
     def process_bind_param(self, value: Any, dialect: Dialect) -> Any:
-        """Return the JSON of a stored file; a falsy value is SQL NULL."""
+        """Return the JSON of a stored file, or of a list of them; None is SQL NULL."""
         if isinstance(value, File):
             return _encoded(value)
-        if not value:
-            return None
         if self.multiple and isinstance(value, list):
             return [_encoded(file) for file in value]
+        if not value:
+            return None
         raise TypeError(f"expected {self._expected()}, not {type(value).__name__}")
 
     def result_processor(self, dialect: Dialect, coltype: object) -> Callable[[Any], Any] | None:
@@ -151,27 +205,43 @@ class FileField(TypeDecorator[Any]):
             return super().result_processor(dialect, coltype)
         from_json = self.impl_instance.result_processor(dialect, coltype)
         decode, others = self.upload_type.decode, self.process_result_value
+        kind = None if self.multiple else dict
 
         def process(value: Any) -> Any:
             if from_json is not None:
                 value = from_json(value)
-            return decode(value) if type(value) is dict else others(value, dialect)
+            return decode(value) if type(value) is kind else others(value, dialect)
 
         return process
 
     def process_result_value(self, value: Any, dialect: Dialect) -> Any:
-        """Return the file, or list of files, that a row holds; nothing is requested for it."""
+        """Return the file, or list of files, that a row holds; nothing is requested for it.
+
+        What is no record, and other programs may have written, is left out.
+        """
         if value is None:
             return None
-        if isinstance(value, list):
-            files: MutableList[Any] = MutableList(
-                (self.upload_type.decode(record) for record in value), kind=self.upload_type
-            )
-            return files
-        return self.upload_type.decode(value)
+        records = value if isinstance(value, list) else [value]
+        files: MutableList[Any] = MutableList(
+            (self.upload_type.decode(record) for record in records if isinstance(record, dict)),
+            kind=self.upload_type,
+        )
+        if self.multiple:
+            return files if files or isinstance(value, list) else None
+        return files if len(files) > 1 else next(iter(files), None)
 
     def _expected(self) -> str:
         return "a list of File" if self.multiple else "a File"
+
+
+def file_field(kind: TypeEngine[Any]) -> FileField | None:
+    """Return the file field in a type: itself, a variant of it, or what a decorator wraps."""
+    if isinstance(kind, FileField):
+        return kind
+    variants = list(getattr(kind, "_variant_mapping", {}).values())
+    if isinstance(kind, TypeDecorator):
+        variants.append(kind.impl_instance)
+    return next((field for field in map(file_field, variants) if field is not None), None)
 
 
 class ImageField(FileField):

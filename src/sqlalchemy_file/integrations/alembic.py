@@ -15,9 +15,10 @@ from sqlalchemy.dialects.postgresql import JSONB
 
 from sqlalchemy_file.exceptions import LedgerError, MissingExtraError
 from sqlalchemy_file.ledger import Ledger, ledger_of
-from sqlalchemy_file.ledger.columns import FileColumns, file_field
+from sqlalchemy_file.ledger.columns import FileColumns
 from sqlalchemy_file.ledger.installing import drop_indexes, fed_tables, look, mend
 from sqlalchemy_file.ledger.triggers import kind_of
+from sqlalchemy_file.types import file_field
 
 try:
     from alembic import util

@@ -7,9 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import Column, MetaData, Table
-from sqlalchemy.types import TypeDecorator, TypeEngine
 
-from sqlalchemy_file.types import FileField
+from sqlalchemy_file.types import file_field
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,16 +26,6 @@ class FileColumns:
 
     def __str__(self) -> str:
         return f"{self.schema}.{self.table}" if self.schema else self.table
-
-
-def file_field(kind: TypeEngine[Any]) -> FileField | None:
-    """Return the file field in a type: itself, a variant of it, or what a decorator wraps."""
-    if isinstance(kind, FileField):
-        return kind
-    variants = list(getattr(kind, "_variant_mapping", {}).values())
-    if isinstance(kind, TypeDecorator):
-        variants.append(kind.impl_instance)
-    return next((field for field in map(file_field, variants) if field is not None), None)
 
 
 def all_file_columns(metadata: MetaData) -> Iterator[tuple[Table, tuple[Column[Any], ...]]]:

@@ -9,11 +9,12 @@ from typing import Any
 
 from sqlalchemy import Column, Connection, Table, Text, cast, select, text, tuple_
 
-from sqlalchemy_file.ledger.columns import all_file_columns, file_field
+from sqlalchemy_file.ledger.columns import all_file_columns
 from sqlalchemy_file.reconcile.workplace import Workplace
 from sqlalchemy_file.records import own_path, paths_of
 from sqlalchemy_file.storage import StorageManager
 from sqlalchemy_file.storage.sorting import in_order
+from sqlalchemy_file.types import file_field
 
 _ROWS_AT_ONCE = 5000
 _END_OF_NAME = "\0"  # sorts before everything that a key may hold

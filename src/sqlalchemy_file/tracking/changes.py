@@ -40,10 +40,10 @@ def change(old: Sequence[Mapping[str, Any]], new: Sequence[File]) -> Change:
     left = Counter(path for record in old for path in paths_of(record))
     acquired = []
     for position, file in enumerate(new):
-        own, *_ = paths_of(file)
-        if left[own] > 0:
-            left.subtract(path for path in paths_of(file) if left[path] > 0)
-        else:
+        paths = paths_of(file)
+        if paths and left[paths[0]] > 0:
+            left.subtract(path for path in paths if left[path] > 0)
+        elif paths:  # the record of another program may name no object
             acquired.append((position, file))
     return Change(tuple(left.elements()), tuple(acquired))
 

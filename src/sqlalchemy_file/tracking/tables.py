@@ -10,7 +10,7 @@ from weakref import WeakKeyDictionary
 from sqlalchemy import Column, Table
 from sqlalchemy.orm import InstanceState, Mapper
 
-from sqlalchemy_file.types import FileField
+from sqlalchemy_file.types import FileField, file_field
 
 Key = tuple[Any, ...]
 
@@ -25,7 +25,7 @@ class FileTable:
 
     def field(self, column: Column[Any]) -> FileField:
         """Return the type of one of its file columns."""
-        return cast("FileField", column.type)
+        return cast("FileField", file_field(column.type))
 
     def __str__(self) -> str:
         return str(self.table.fullname)
@@ -92,16 +92,16 @@ def row_key(target: FileTable, state: InstanceState[Any]) -> Key | None:
 
 
 def _look_at(table: Table) -> FileTable | None:
-    columns = tuple(column for column in table.columns if isinstance(column.type, FileField))
+    columns = tuple(column for column in table.columns if file_field(column.type))
     return FileTable(table, tuple(table.primary_key.columns), columns) if columns else None
 
 
 def _attributes_of(mapper: Mapper[Any]) -> Iterator[FileAttribute]:
     for attribute in mapper.column_attrs:
         for column in attribute.columns:
-            if isinstance(column, Column) and isinstance(column.type, FileField):
+            if isinstance(column, Column) and (field := file_field(column.type)) is not None:
                 label = f"{mapper.class_.__name__}.{attribute.key}"
-                yield FileAttribute(attribute.key, column, column.type, label)
+                yield FileAttribute(attribute.key, column, field, label)
                 break
 
 
