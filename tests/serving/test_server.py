@@ -2,55 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import timedelta
 from http import HTTPStatus
-from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import Engine, create_engine
-from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
-from sqlalchemy.pool import StaticPool
+from sqlalchemy import Engine
 from werkzeug.test import Client
 
-from sqlalchemy_file import File, FileField, StorageManager
+from sqlalchemy_file import File, StorageManager
 from sqlalchemy_file.serving import FileServer, XAccelRedirect
 from sqlalchemy_file.serving import server as server_module
 from tests.pictures import encoded, quadrants
 
+from .models import SECRET, saved
+
 PNG = encoded(quadrants())
-SECRET = "0123456789abcdef"
-
-
-class Base(DeclarativeBase):
-    pass
-
-
-class Letter(Base):
-    __tablename__ = "served_letter"
-    id: Mapped[int] = mapped_column(primary_key=True)
-    body: Mapped[File | None] = mapped_column(FileField(upload_storage="main"))
-
-
-@pytest.fixture(params=["memory", "local"])
-def engine(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Engine]:
-    (tmp_path / "files").mkdir()
-    place = "memory://" if request.param == "memory" else (tmp_path / "files").as_uri()
-    StorageManager.add_storage("main", place)
-    engine = create_engine("sqlite://", poolclass=StaticPool)
-    Base.metadata.create_all(engine)
-    yield engine
-    engine.dispose()
-
-
-def saved(engine: Engine, content: bytes, filename: str) -> File:
-    with Session(engine) as session:
-        letter = Letter(body=File(content, filename=filename))
-        session.add(letter)
-        session.commit()
-        file: Any = letter.body
-        return file
 
 
 def get(server: FileServer, url: str, method: str = "GET", **headers: str) -> Any:

@@ -31,6 +31,14 @@ class Answer:
     plan: Plan
     target: Target | None = None
 
+    def with_headers(self, own: Sequence[tuple[str, str]]) -> Answer:
+        """Return the answer with more headers, which replace those of the same name."""
+        if not own:
+            return self
+        names = {name.lower() for name, _ in own}
+        kept = [pair for pair in self.plan.headers if pair[0].lower() not in names]
+        return replace(self, plan=replace(self.plan, headers=[*kept, *own]))
+
 
 Answering = Generator[Operation[Any], Any, Answer]
 

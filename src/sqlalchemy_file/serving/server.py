@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from http import HTTPStatus
@@ -13,7 +13,7 @@ from urllib.parse import quote, unquote, urlsplit
 
 from sqlalchemy_file.serving.answering import Answer, Answering, answering, stat
 from sqlalchemy_file.serving.asgi import FileApp
-from sqlalchemy_file.serving.delivery import DeliveryChoice, chosen_delivery
+from sqlalchemy_file.serving.delivery import Delivery, DeliveryChoice, chosen_delivery
 from sqlalchemy_file.serving.http.facts import Disposition
 from sqlalchemy_file.serving.http.plan import Plan
 from sqlalchemy_file.serving.policy import INLINE_TYPES, caching, protecting_headers
@@ -80,7 +80,7 @@ class FileServer:
         self.authorize: Authorize | None = authorize
         self.cross_site: bool = cross_site
         self.resource_policy: str = resource_policy
-        self.delivery_for = chosen_delivery(delivery)
+        self.delivery_for: Callable[[str], Delivery] = chosen_delivery(delivery)
         self._signer = Signer(secrets) if secrets else None
 
     def url_for(

@@ -1,0 +1,25 @@
+"""A database, and a storage in memory or in a local folder."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from sqlalchemy import Engine, create_engine
+from sqlalchemy.pool import StaticPool
+
+from sqlalchemy_file import StorageManager
+
+from .models import Base
+
+
+@pytest.fixture(params=["memory", "local"])
+def engine(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Engine]:
+    (tmp_path / "files").mkdir()
+    place = "memory://" if request.param == "memory" else (tmp_path / "files").as_uri()
+    StorageManager.add_storage("main", place)
+    engine = create_engine("sqlite://", poolclass=StaticPool)
+    Base.metadata.create_all(engine)
+    yield engine
+    engine.dispose()

@@ -1,0 +1,30 @@
+"""A model with a file, for the tests of the file server."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import Engine
+from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
+
+from sqlalchemy_file import File, FileField
+
+SECRET = "0123456789abcdef"
+
+
+class Base(DeclarativeBase):
+    pass
+
+
+class Letter(Base):
+    __tablename__ = "served_letter"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    body: Mapped[File | None] = mapped_column(FileField(upload_storage="main"))
+
+
+def saved(engine: Engine, content: bytes, filename: str) -> Any:
+    with Session(engine) as session:
+        letter = Letter(body=File(content, filename=filename))
+        session.add(letter)
+        session.commit()
+        return letter.body

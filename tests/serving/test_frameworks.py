@@ -1,0 +1,111 @@
+"""Responses for the routes of an application, in the frameworks that people use."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import flask
+import pytest
+from sqlalchemy import Engine
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.routing import Mount, Route
+from starlette.testclient import TestClient
+
+from sqlalchemy_file import StorageManager
+from sqlalchemy_file.integrations import flask as flask_integration
+from sqlalchemy_file.integrations.starlette import FileResponse
+from sqlalchemy_file.serving import FileServer
+
+from .models import SECRET, saved
+
+CONTENT = bytes(range(256)) * 40
+
+
+def starlette_client(file: Any, server: FileServer) -> Any:
+    async def download(request: Request) -> FileResponse:
+        return FileResponse(request, file, headers={"X-Own": "yes"})
+
+    app = Starlette(
+        routes=[
+            Route("/own", download, methods=["GET", "HEAD"]),
+            Mount(server.path, app=server.asgi),
+        ]
+    )
+    return TestClient(app)
+
+
+def flask_client(file: Any, server: FileServer) -> Any:
+    app = flask.Flask(__name__)
+
+    @app.get("/own")
+    def download() -> Any:
+        response = flask_integration.send_file(file)
+        response.headers["X-Own"] = "yes"
+        return response
+
+    app.wsgi_app = _mounted(app.wsgi_app, server)
+    return _FlaskClient(app.test_client())
+
+
+def _mounted(application: Any, server: FileServer) -> Any:
+    from werkzeug.middleware.dispatcher import DispatcherMiddleware
+
+    return DispatcherMiddleware(application, {server.path: server.wsgi})
+
+
+class _FlaskClient:
+    """Flask's client, whose responses look like those of Starlette's."""
+
+    def __init__(self, client: Any) -> None:
+        self._client = client
+
+    def request(self, method: str, url: str, headers: dict[str, str]) -> Any:
+        response = self._client.open(url, method=method, headers=headers)
+        response.content = response.data
+        return response
+
+
+@pytest.fixture(params=[starlette_client, flask_client], ids=["starlette", "flask"])
+def make_client(request: pytest.FixtureRequest) -> Any:
+    return request.param
+
+
+@pytest.mark.parametrize("place", ["own", "mounted"])
+def test_a_file_is_sent_whole_in_ranges_and_not_at_all(
+    make_client: Any, engine: Engine, place: str
+) -> None:
+    file = saved(engine, CONTENT, "a.bin")
+    server = FileServer(secret=SECRET)
+    client = make_client(file, server)
+    url = "/own" if place == "own" else server.url_for(file)
+
+    def get(method: str = "GET", **headers: str) -> Any:
+        given = {name.replace("_", "-"): value for name, value in headers.items()}
+        return client.request(method, url, headers=given)
+
+    whole = get()
+    assert (whole.status_code, whole.content) == (200, CONTENT)
+    assert whole.headers["Content-Length"] == str(len(CONTENT))
+    assert whole.headers["X-Content-Type-Options"] == "nosniff"
+    part = get(Range="bytes=100-199")
+    assert (part.status_code, part.content) == (206, CONTENT[100:200])
+    several = get(Range="bytes=0-9,100-109")
+    assert several.headers["Content-Type"].startswith("multipart/byteranges")
+    assert several.headers["Content-Length"] == str(len(several.content))
+    head = get("HEAD", Range="bytes=0-9")
+    assert (head.status_code, head.content) == (200, b"")
+    assert head.headers["Content-Length"] == str(len(CONTENT))
+    same = get(If_None_Match=whole.headers["ETag"])
+    assert (same.status_code, same.content) == (304, b"")
+    if place == "own":
+        assert whole.headers["X-Own"] == "yes"
+
+
+def test_an_object_that_is_gone_is_not_found(make_client: Any, engine: Engine) -> None:
+    file = saved(engine, CONTENT, "a.bin")
+    client = make_client(file, FileServer(secret=SECRET))
+    StorageManager.delete_file(file["path"])
+    found = client.request("GET", "/own", headers={})
+    assert found.status_code == 404
+    assert found.headers["Content-Type"] == "application/problem+json"
