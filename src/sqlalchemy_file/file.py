@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Self, TypeVar
 
 from sqlalchemy_file.content import PathContent, given_content, given_name, upload_attribute
 from sqlalchemy_file.deprecation import moved, with_metadata
-from sqlalchemy_file.detection import UNKNOWN, essence
-from sqlalchemy_file.naming import clean_filename, guess_type
+from sqlalchemy_file.detection import UNKNOWN, essence, guess_type
+from sqlalchemy_file.naming import clean_filename
 from sqlalchemy_file.objects import StoredObject, public_url
 from sqlalchemy_file.records import described_extra, own_path, without_objects
 from sqlalchemy_file.saving import Saving, of_a_copy

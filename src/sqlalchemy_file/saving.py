@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from sqlalchemy_file.base import BaseFile
 from sqlalchemy_file.content import AsyncStreamContent, Content, StreamContent, content_of
-from sqlalchemy_file.detection import HEAD_SIZE, decide, detect
+from sqlalchemy_file.detection import content_type_of
 from sqlalchemy_file.exceptions import ContentSpentError
 from sqlalchemy_file.objects import StoredObject, Upload, fresh_key, public_url
 from sqlalchemy_file.records import (
@@ -79,9 +79,9 @@ class Saving(BaseFile):
 
     def _look_at_content(self) -> None:
         content = self._unspent()
-        head = content.open().read(HEAD_SIZE)
-        detected = detect(head, self["filename"])
-        self["content_type"] = decide(detected, self["declared_content_type"], self["filename"])
+        self["content_type"] = content_type_of(
+            content.open(), self["declared_content_type"], self["filename"]
+        )
         self["size"] = content.size()
 
     def _replace_content(self, source: Any) -> None:

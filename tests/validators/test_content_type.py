@@ -88,13 +88,20 @@ def test_a_file_object_at_any_position_is_judged_from_its_start():
     assert file.original_content.tell() == 0
 
 
-@pytest.mark.parametrize("wrong", ["image/png", [b"image/png"], [None]])
+@pytest.mark.parametrize("allowed", ["application/pdf", "pdf", ["pdf"], [".PDF"]])
+def test_one_type_needs_no_list_and_suffixes_are_understood(allowed):
+    assert ContentTypeValidator(allowed).process(File(PDF), "content") is None
+    with pytest.raises(ContentTypeValidationError, match="image/png is not allowed"):
+        ContentTypeValidator(allowed).process(File(PNG), "content")
+
+
+@pytest.mark.parametrize("wrong", [[b"image/png"], [None]])
 def test_a_list_of_text_is_expected(wrong):
     with pytest.raises(TypeError, match=r"is a list of str, as in \['image/\*'\]"):
         ContentTypeValidator(wrong)
 
 
-@pytest.mark.parametrize("wrong", ["png", "", "*", "image/", "*/png", "image/p*"])
+@pytest.mark.parametrize("wrong", ["nonsense", "", "*", "image/", "*/png", "image/p*"])
 def test_what_is_no_type_is_refused_when_the_validator_is_made(wrong):
     with pytest.raises(ValueError, match="is no content type: expected one as"):
         ContentTypeValidator([wrong])

@@ -1,26 +1,107 @@
-"""Content types: what the first bytes of a file say, and what to believe where they say nothing."""
+"""Content types: what the bytes of a file say, and what to believe where they say nothing."""
 
 from __future__ import annotations
 
-from sqlalchemy_file.detection.decision import decide, refutes
-from sqlalchemy_file.detection.library import look_up
+from functools import partial
+from typing import BinaryIO
+
+from sqlalchemy_file.detection.archives import (
+    OFFICE_TYPES,
+    ZIP,
+    ReadAt,
+    hides_parts,
+    listed_zip_type,
+)
+from sqlalchemy_file.detection.compound import COMPOUND, compound_type
+from sqlalchemy_file.detection.decision import decide, is_separated, refutes
+from sqlalchemy_file.detection.hints import binary_hint, text_hint
 from sqlalchemy_file.detection.markup import markup_type
+from sqlalchemy_file.detection.media import tag_end, tagged_type_at
 from sqlalchemy_file.detection.names import UNKNOWN, canonical, essence
 from sqlalchemy_file.detection.signatures import is_text, signature_type
+from sqlalchemy_file.detection.suffixes import guess_type, type_of_suffix
 
-__all__ = ["HEAD_SIZE", "UNKNOWN", "canonical", "decide", "detect", "essence", "is_text", "refutes"]
+__all__ = [
+    "HEAD_SIZE",
+    "UNKNOWN",
+    "canonical",
+    "content_type_of",
+    "decide",
+    "detect",
+    "essence",
+    "guess_type",
+    "judge",
+    "refutes",
+    "type_of_suffix",
+]
 
 HEAD_SIZE = 4096
 """How many bytes from its start tell the type of a file, as far as they do."""
 
+_SOUND_BEHIND_TAG = "audio/mpeg"
+_TOLD_FURTHER_IN = frozenset({COMPOUND, ZIP, _SOUND_BEHIND_TAG, *OFFICE_TYPES})
+_DISC_MARK_AT = (32769, 5)
 
-def detect(head: bytes, filename: str | None = None) -> str | None:
+
+def content_type_of(stream: BinaryIO, declared: str | None, filename: str | None) -> str:
+    """Return the content type of what a stream holds from its start on, where it stands."""
+    return judge(stream.read(HEAD_SIZE), declared, filename, partial(_read_at, stream))
+
+
+def judge(
+    head: bytes, declared: str | None, filename: str | None, read_at: ReadAt | None = None
+) -> str:
+    """Return the content type to believe.
+
+    That is what the bytes prove, else what the sender or the name claims, else what they look like.
+    """
+    detected = detect(head, read_at)
+    if detected is not None:
+        return decide(detected, declared, filename)
+    text = is_text(head)
+    decided = decide(None, declared, filename, is_text=text)
+    if decided != UNKNOWN:
+        return decided
+    if text:
+        return text_hint(head) or _plain(head, declared, filename)
+    return binary_hint(head) or UNKNOWN
+
+
+def detect(head: bytes, read_at: ReadAt | None = None) -> str | None:
     """Return the content type that the first bytes of a file prove; None where they prove none.
 
-    Plain text and unmarked binary data prove none. ``filename`` has no say: it is its sender's.
+    Plain text and unmarked binary data prove none. ``read_at`` reads on, where the first bytes
+    say that more is to be found elsewhere.
     """
-    del filename
     found = signature_type(head) or markup_type(head)
-    if found is not None or is_text(head):
+    if read_at is None or (found is not None and found not in _TOLD_FURTHER_IN):
         return found
-    return look_up(head)
+    return _read_on(found, head, read_at)
+
+
+def _read_on(found: str | None, head: bytes, read_at: ReadAt) -> str | None:
+    """Return the type of a file that says more about itself further in, or at its end."""
+    if found is None:
+        is_disc = not head.strip(b"\0") and read_at(*_DISC_MARK_AT) == b"CD001"
+        return "application/x-iso9660-image" if len(head) == HEAD_SIZE and is_disc else None
+    if found == COMPOUND:
+        return compound_type(head, read_at)
+    if found == _SOUND_BEHIND_TAG:
+        place = tag_end(head)
+        return tagged_type_at(read_at, place) if place > len(head) else found
+    listed = listed_zip_type(read_at) if hides_parts(head) else ZIP
+    return found if listed == ZIP else listed
+
+
+def _plain(head: bytes, declared: str | None, filename: str | None) -> str:
+    """Return what a text is whose claims were refuted; one without any is of unknown type."""
+    if is_separated(head, declared):
+        return "text/csv"
+    claims = {canonical(declared), guess_type(filename)} - {None, UNKNOWN}
+    return "text/plain" if head and claims else UNKNOWN
+
+
+def _read_at(stream: BinaryIO, offset: int, size: int) -> bytes:
+    end = stream.seek(0, 2)
+    stream.seek(max(end + offset, 0) if offset < 0 else min(offset, end))
+    return stream.read(size)

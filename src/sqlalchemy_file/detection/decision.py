@@ -2,125 +2,100 @@
 
 from __future__ import annotations
 
-from sqlalchemy_file.detection.names import UNKNOWN, canonical, essence
-from sqlalchemy_file.naming import guess_type
+from sqlalchemy_file.detection.archives import ZIP
+from sqlalchemy_file.detection.names import UNKNOWN, canonical
+from sqlalchemy_file.detection.special_cases import (
+    ACTIVE,
+    NARROWED,
+    SIGNED,
+    SPECIAL_CASES,
+    ZIPPED,
+)
+from sqlalchemy_file.detection.suffixes import guess_type
 
-# Types whose files begin with a signature, every one, so that its absence refutes the claim.
-_SIGNED = frozenset(
+# Pictures, sound, film and fonts are binary, but for these.
+_BINARY_FAMILIES = ("image/", "audio/", "video/", "font/")
+_TEXTUAL = frozenset(
     {
-        "application/gzip",
-        "application/pdf",
-        "application/vnd.rar",
-        "application/x-7z-compressed",
-        "application/x-bzip2",
-        "application/x-xz",
-        "application/zip",
-        "application/zstd",
-        "audio/aiff",
-        "audio/flac",
-        "audio/matroska",
-        "audio/midi",
-        "audio/mp4",
-        "audio/ogg",
-        "audio/wav",
-        "audio/webm",
-        "font/collection",
-        "font/otf",
-        "font/ttf",
-        "font/woff",
-        "font/woff2",
-        "image/avif",
-        "image/bmp",
-        "image/gif",
-        "image/heic",
-        "image/heif",
-        "image/jpeg",
-        "image/jxl",
-        "image/png",
-        "image/tiff",
-        "image/vnd.adobe.photoshop",
-        "image/webp",
-        "image/x-icon",
-        "video/matroska",
-        "video/mp4",
-        "video/ogg",
-        "video/webm",
-        "video/x-msvideo",
+        "audio/x-mpegurl",
+        "audio/x-scpls",
+        "image/cgm",
+        "image/svg+xml",
+        "image/vnd.dxf",
+        "image/x-portable-anymap",
+        "image/x-portable-bitmap",
+        "image/x-portable-graymap",
+        "image/x-portable-pixmap",
+        "image/x-xbitmap",
+        "image/x-xpixmap",
+        "video/vnd.mpegurl",
     }
 )
-_ZIPPED = (
-    "application/epub+zip",
-    "application/java-archive",
-    "application/vnd.android.package-archive",
-    "application/vnd.oasis.opendocument.",
-    "application/vnd.openxmlformats-officedocument.",
+
+# Types of binary files that have no signature, or none at their start.
+_NEVER_TEXT = frozenset(
+    {
+        "application/dicom",
+        "application/vnd.las",
+        "application/x-apple-diskimage",
+        "application/x-dbf",
+        "application/x-iso9660-image",
+        "application/x-lzh-compressed",
+        "application/x-lzma",
+        "application/x-python-code",
+        "application/x-tar",
+    }
 )
 
-# What browsers run, or show as a page: never believed on a claim against the bytes.
-_ACTIVE = frozenset({"application/xhtml+xml", "image/svg+xml", "text/html", "text/javascript"})
 
-# Detected types, and those that are special cases of them as far as the first bytes tell:
-# whole names, or what the names begin with.
-_SPECIAL_CASES = {
-    "application/gzip": ("application/",),
-    "application/vnd.openxmlformats-officedocument.presentationml.presentation": (
-        "application/vnd.ms-powerpoint.presentation.macroenabled.12",
-    ),
-    "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet": (
-        "application/vnd.ms-excel.sheet.macroenabled.12",
-    ),
-    "application/vnd.openxmlformats-officedocument.wordprocessingml.document": (
-        "application/vnd.ms-word.document.macroenabled.12",
-    ),
-    "application/vnd.sqlite3": ("application/",),
-    "application/x-hdf": ("application/",),
-    "application/x-ole-storage": ("application/",),
-    "application/zip": ("application/", "model/"),
-    "audio/ogg": ("audio/opus", "audio/vorbis", "application/ogg"),
-    "image/tiff": ("image/x-",),
-    "text/html": ("text/markdown", "text/x-"),
-    "video/matroska": ("audio/matroska",),
-    "video/mp4": ("audio/mp4", "video/x-m4v"),
-    "video/ogg": ("application/ogg",),
-    "video/webm": ("audio/webm",),
-    "video/x-ms-asf": ("audio/x-ms-wma", "video/x-ms-wmv"),
-}
-
-_NARROWED = frozenset({"text/xml", *_SPECIAL_CASES})
-
-
-def decide(detected: str | None, declared: str | None, filename: str | None) -> str:
+def decide(
+    detected: str | None, declared: str | None, filename: str | None, *, is_text: bool = False
+) -> str:
     """Return the content type of a file: what its bytes say, where they say something.
 
-    Where they don't, its sender's word counts, then its name. The same where these only
-    narrow down what the bytes say: a .docx is a zip archive, and text/xml may be Atom.
+    Where they don't, its sender's word counts, then its name, as far as the bytes don't refute
+    them. The same where these only narrow down what the bytes say: a .docx is a zip archive, and
+    text/xml may be Atom. `UNKNOWN` if nothing is left.
     """
-    if detected is not None and detected not in _NARROWED:
+    if detected is not None and detected not in NARROWED:
         return detected  # as for most files
-    claims = [claim for claim in (essence(declared), guess_type(filename)) if claim is not None]
-    if detected is None:
-        return next((claim for claim in claims if claim != UNKNOWN), UNKNOWN)
-    return next((claim for claim in claims if _narrows(claim, detected)), detected)
+    claims = [claim for claim in (canonical(declared), guess_type(filename)) if claim is not None]
+    if detected is not None:
+        return next((claim for claim in claims if _narrows(claim, detected)), detected)
+    believed = (claim for claim in claims if not refutes(None, claim, is_text=is_text))
+    return next((claim for claim in believed if claim != UNKNOWN), UNKNOWN)
 
 
-def refutes(detected: str | None, claimed: str) -> bool:
+def refutes(detected: str | None, claimed: str, *, is_text: bool = False) -> bool:
     """Tell whether bytes of which ``detected`` is known cannot be of the claimed type."""
     name = canonical(claimed)
-    if name is None or name == detected or _narrows(claimed, detected or ""):
+    if name is None or name == detected or _narrows(name, detected or ""):
         return False
-    return detected is not None or name in _SIGNED or name.startswith(_ZIPPED)
+    if detected is not None or name in SIGNED or name.startswith(ZIPPED):
+        return True
+    return is_text and (
+        name in _NEVER_TEXT or (name.startswith(_BINARY_FAMILIES) and name not in _TEXTUAL)
+    )
 
 
-def _narrows(claim: str, detected: str) -> bool:
-    """Tell whether a claim is a special case of what the bytes say."""
-    name = canonical(claim) or UNKNOWN
+def is_separated(head: bytes, declared: str | None) -> bool:
+    """Tell whether a text is a table that its sender's office program claims as its own."""
+    if canonical(declared) != "application/vnd.ms-excel":
+        return False
+    first, second = (*head.split(b"\n", 2), b"")[:2]
+    return any(0 < first.count(mark) == second.count(mark) for mark in (b",", b";", b"\t"))
+
+
+def _narrows(name: str, detected: str) -> bool:
+    """Tell whether a type is a special case of what the bytes say."""
     if detected == "text/xml":
         return name.endswith("+xml")
-    cases = _SPECIAL_CASES.get(detected, ())
+    cases = SPECIAL_CASES.get(detected, ())
     if name in cases:
         return True
-    if name == UNKNOWN or name in _ACTIVE or name in _SIGNED:
+    if name == UNKNOWN or name in ACTIVE or name in SIGNED:
         return False
-    if name.startswith(_ZIPPED):
-        return detected == "application/zip"
+    if name.startswith(ZIPPED):
+        zipped = tuple(case for case in cases if case.startswith(ZIPPED))
+        return detected == ZIP or name.startswith(zipped)
     return name.startswith(cases)

@@ -1,25 +1,35 @@
-"""The many rarer formats, as pure-magic-rs knows them (libmagic's rules, compiled in)."""
+"""Some hundred rare formats, as pure-magic-rs knows them (libmagic's rules, compiled in).
+
+It is optional, the extra ``detect``. What it says is a hint.
+"""
 
 from __future__ import annotations
 
 from functools import cache
-
-from pure_magic_rs import MagicDb
+from typing import TYPE_CHECKING
 
 from sqlalchemy_file.detection.names import UNKNOWN, canonical
 
+if TYPE_CHECKING:
+    from pure_magic_rs import MagicDb
+
 _HEADER = 64
 
-# Rules of one or two bytes, which one random file in a hundred satisfies.
-_TOO_WEAK = frozenset({"image/x-tga", "application/x-dosexec", "audio/x-mp4a-latm"})
+# Rules of one or two bytes, which one random file in a hundred satisfies, and one for numbers.
+_TOO_WEAK = frozenset(
+    {"image/x-tga", "image/x-adobe-aco", "application/x-dosexec", "audio/x-mp4a-latm"}
+)
 
 
 def look_up(head: bytes) -> str | None:
     """Return the content type of binary data by the library's rules; None where none applies."""
     if not _has_header(head):
         return None
+    database = _database()
+    if database is None:
+        return None
     try:
-        name = _database().first_magic_buffer(head).mime_type
+        name = database.first_magic_buffer(head).mime_type
     except ValueError:
         return None
     if name in _TOO_WEAK or name == UNKNOWN or name.startswith("text/"):
@@ -39,5 +49,9 @@ def _has_header(head: bytes) -> bool:
 
 
 @cache
-def _database() -> MagicDb:
+def _database() -> MagicDb | None:
+    try:
+        from pure_magic_rs import MagicDb  # noqa: PLC0415  the extra "detect"
+    except ImportError:
+        return None
     return MagicDb()

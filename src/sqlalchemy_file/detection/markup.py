@@ -14,11 +14,15 @@ _PROLOG = {
 }
 _DOCTYPE = re.compile(rb"<!doctype\s+([\w:.-]+)", re.IGNORECASE)
 
-# The standard's list, and the others with which fragments, mails and attacks tend to begin.
-_HTML = frozenset(
-    b"a b base blockquote body br button center details div embed font form frameset h1 h2 h3 h4 "
-    b"h5 h6 head hr html i iframe img input isindex link math meta noscript object ol p pre script "
-    b"select span style table template textarea title ul video audio marquee".split()
+# The standard's list (https://mimesniff.spec.whatwg.org/#identifying-a-resource-with-an-unknown-mime-type)
+# without what XML and plain text begin with as well: <a>, <b> and comments.
+_HTML = frozenset(b"html head script iframe h1 div font table style title body br p".split())
+
+# Fragments, mails and attacks tend to begin with these, too. So does some XML.
+_LIKE_HTML = _HTML | frozenset(
+    b"a b base blockquote button center details embed form frameset h2 h3 h4 "
+    b"h5 h6 hr i img input isindex link math meta noscript object ol pre "
+    b"select span template textarea ul video audio marquee".split()
 )
 
 
@@ -39,6 +43,14 @@ def markup_type(head: bytes) -> str | None:
     return "text/html" if element in _HTML or _says_html(text) else None
 
 
+def looks_like_html(head: bytes) -> bool:
+    """Tell whether a text begins with a comment, or with an element that HTML has, too."""
+    text = _as_bytes(head).lstrip(_BLANK)
+    if text.startswith(b"<?xml"):
+        return False
+    return text.startswith(b"<!--") or _first_element(text).lower() in _LIKE_HTML
+
+
 def _as_bytes(head: bytes) -> bytes:
     """Return markup one byte a character, whatever Unicode encoding its byte order mark names."""
     if head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
@@ -47,8 +59,14 @@ def _as_bytes(head: bytes) -> bytes:
 
 
 def _says_html(text: bytes) -> bool:
-    match = _DOCTYPE.match(text)
-    return text.startswith(b"<!--") or (match is not None and match.group(1).lower() == b"html")
+    match = _DOCTYPE.match(_after_comments(text))
+    return match is not None and match.group(1).lower() == b"html"
+
+
+def _after_comments(text: bytes) -> bytes:
+    while text.startswith(b"<!--") and (end := _prolog_end(text)):
+        text = text[end:].lstrip(_BLANK)
+    return text
 
 
 def _first_element(text: bytes) -> bytes:

@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
-_RIFF_TYPES = {b"WEBP": "image/webp", b"WAVE": "audio/wav", b"AVI ": "video/x-msvideo"}
+_RIFF_TYPES = {
+    b"WEBP": "image/webp",
+    b"WAVE": "audio/wav",
+    b"AVI ": "video/x-msvideo",
+    b"RMID": "audio/midi",
+    b"CDXA": "video/mpeg",
+    b"QLCM": "audio/qcelp",
+    b"ACON": "application/x-navi-animation",
+}
 _IFF_TYPES = {b"AIFF": "audio/aiff", b"AIFC": "audio/aiff"}
 
 _AUDIO_IN_OGG = (b"\x01vorbis", b"OpusHead", b"Speex   ", b"\x7fFLAC")
@@ -25,6 +33,7 @@ _BRANDS = {
     b"M4B ": "audio/mp4",
     b"M4P ": "audio/mp4",
     b"F4A ": "audio/mp4",
+    b"F4B ": "audio/mp4",
     b"M4V ": "video/x-m4v",
     b"M4VH": "video/x-m4v",
     b"M4VP": "video/x-m4v",
@@ -34,6 +43,22 @@ _BRANDS = {
     b"jpm ": "image/jpm",
     b"mjp2": "video/mj2",
 }
+KNOWN_TYPES = frozenset(
+    {
+        *_RIFF_TYPES.values(),
+        *_IFF_TYPES.values(),
+        *_BRANDS.values(),
+        *("audio/ogg", "video/ogg", "video/webm", "video/matroska", "audio/mpeg", "audio/flac"),
+        *("video/3gpp", "video/3gpp2", "video/mp4", "image/heif", "video/quicktime"),
+        *("audio/ac3", "audio/eac3"),
+    }
+)
+"""What the functions of this module may say."""
+
+# Boxes that a file of QuickTime may begin with: files before 1999 have no "ftyp".
+ISO_MEDIA_BOXES = (b"ftyp", b"moov", b"mdat", b"wide", b"skip", b"pnot")
+_SOUND_BRANDS = frozenset({b"M4A ", b"M4B ", b"M4P ", b"F4A ", b"F4B "})
+_FILM_BRANDS = frozenset({b"M4V ", b"F4V ", b"avc1", b"hvc1"})
 _GENERAL_IMAGE_BRANDS = (b"mif1", b"msf1", b"miaf")
 
 _SAMPLE_RATES = {3: (44100, 48000, 32000), 2: (22050, 24000, 16000), 0: (11025, 12000, 8000)}
@@ -87,7 +112,8 @@ def iso_media_type(head: bytes) -> str:
     if major.startswith(b"3g2"):
         return "video/3gpp2"
     if major not in _GENERAL_IMAGE_BRANDS:
-        return _BRANDS.get(major, "video/mp4")
+        is_sound = not _SOUND_BRANDS.isdisjoint(others) and _FILM_BRANDS.isdisjoint(others)
+        return _BRANDS.get(major, "audio/mp4" if is_sound else "video/mp4")
     named = (_BRANDS[brand] for brand in others if brand in _BRANDS)
     return next(named, "image/heif")
 
@@ -98,10 +124,41 @@ def transport_stream_type(head: bytes) -> str | None:
     return "video/mp2t" if starts == b"\x47" * 4 and b"\0" in head[:_PACKET] else None
 
 
+def dolby_type(head: bytes) -> str | None:
+    """Tell Dolby Digital, plain or enhanced, by the version of its bit stream."""
+    version = head[5] >> 3 if len(head) > 5 else 32
+    return "audio/eac3" if 10 < version <= 16 else "audio/ac3" if version <= 10 else None
+
+
+def tagged_type(head: bytes) -> str:
+    """Return the type of sound behind an ID3 tag, if the tag ends in the head; else MPEG's."""
+    return _untagged_type(head[tag_end(head) :])
+
+
+def tag_end(head: bytes) -> int:
+    """Return where the ID3 tags at the start end; 0 if there is none (ID3 2.4, 3.1)."""
+    end = 0
+    while head[end : end + 3] == b"ID3" and len(head) >= end + 10:
+        a, b, c, d = (byte & 0x7F for byte in head[end + 6 : end + 10])
+        end += 10 + (a << 21 | b << 14 | c << 7 | d)
+    return end
+
+
+def tagged_type_at(read_at: Callable[[int, int], bytes], place: int) -> str:
+    """Return the type of sound behind an ID3 tag that is longer than the head."""
+    return _untagged_type(read_at(place, 4096))
+
+
+def _untagged_type(start: bytes) -> str:
+    if start.startswith(b"fLaC"):
+        return "audio/flac"
+    return mpeg_audio_type(start) or "audio/mpeg"
+
+
 def mpeg_audio_type(head: bytes) -> str | None:
     """Tell MPEG audio that has no ID3 tag by two frames of the same kind, one after the other."""
     for content_type, length, mask in (
-        ("audio/mpeg", _mpeg_frame_length(head), b"\xff\xfe\0\x0c"),
+        ("audio/mpeg", _mpeg_frame_length(head), b"\xff\xfe\x0c\0"),
         ("audio/aac", _adts_frame_length(head), b"\xff\xff\xfc\0"),
     ):
         following = head[length : length + 4]

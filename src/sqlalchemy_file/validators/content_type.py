@@ -8,10 +8,9 @@ from sqlalchemy_file.detection import (
     HEAD_SIZE,
     UNKNOWN,
     canonical,
-    decide,
+    content_type_of,
     detect,
-    is_text,
-    refutes,
+    type_of_suffix,
 )
 from sqlalchemy_file.exceptions import ContentTypeValidationError
 from sqlalchemy_file.file import File
@@ -22,51 +21,59 @@ class ContentTypeValidator(Validator):
     """Refuses files of other content types than those listed: ``"text/csv"``, ``"image/*"``, ...
 
     None allows every type. It judges by the bytes: a type that a sender claims counts only where
-    the bytes do not rule it out. Other names of the same type (``image/jpg``) are understood.
+    the bytes do not rule it out. Other names of the same type (``image/jpg``) are understood, and
+    so are suffixes (``"pdf"``). One type may be given without a list.
     """
 
-    _believes_claims = False
-
-    def __init__(self, allowed_content_types: Collection[str] | None = None) -> None:
+    def __init__(self, allowed_content_types: Collection[str] | str | None = None) -> None:
         self.allowed_content_types = allowed_content_types
         self._allowed = None if allowed_content_types is None else _parsed(allowed_content_types)
 
     def process(self, file: File, attr_key: str) -> None:
-        head = _head_of(file)
-        detected = detect(head, file["filename"])
-        content_type = decide(detected, file["content_type"], file["filename"])
-        if self._believes_claims or not refutes(detected, content_type):
-            self._require_allowed(content_type, attr_key)
-        else:
-            self._require_allowed(detected or _look(head), attr_key)
+        content_type = _judged(file)
+        if not (self._allows(content_type) or self._excuses(file)):
+            raise ContentTypeValidationError(
+                attr_key,
+                f"File content_type {content_type} is not allowed. "
+                f"Allowed content_types are: {self.allowed_content_types}",
+            )
 
-    def _require_allowed(self, content_type: str, attr_key: str) -> None:
-        if self._allowed is None or _matches(content_type, self._allowed):
-            return
-        raise ContentTypeValidationError(
-            attr_key,
-            f"File content_type {content_type} is not allowed. "
-            f"Allowed content_types are: {self.allowed_content_types}",
-        )
+    def _excuses(self, file: File) -> bool:
+        """Tell whether a file may pass whose bytes don't bear out what it claims to be."""
+        return False
+
+    def _allows(self, content_type: str | None) -> bool:
+        return self._allowed is None or _matches(content_type or UNKNOWN, self._allowed)
 
 
-def _parsed(content_types: Collection[str]) -> frozenset[str]:
-    if isinstance(content_types, str) or not all(isinstance(t, str) for t in content_types):
+def is_proven(file: File) -> bool:
+    """Tell whether the bytes of a file prove its type, whatever that is."""
+    content = file.original_content
+    content.seek(0)
+    found = detect(content.read(HEAD_SIZE))
+    content.seek(0)
+    return found is not None
+
+
+def _parsed(content_types: Collection[str] | str) -> frozenset[str]:
+    listed = [content_types] if isinstance(content_types, str) else list(content_types)
+    if not all(isinstance(content_type, str) for content_type in listed):
         raise TypeError(
             f"allowed_content_types is a list of str, as in ['image/*'], not {content_types!r}"
         )
-    return frozenset(_parse(content_type) for content_type in content_types)
+    return frozenset(_parse(content_type) for content_type in listed)
 
 
 def _parse(content_type: str) -> str:
-    name = canonical(content_type)
+    name = canonical(content_type) or type_of_suffix(content_type.strip())
     if name is not None:
         return name
     main, slash, rest = content_type.strip().lower().partition("/")
     if (slash and rest == "*") and (main == "*" or canonical(f"{main}/x") is not None):
         return f"{main}/*"
     raise ValueError(
-        f"{content_type!r} is no content type: expected one as 'image/png' or 'image/*'"
+        f"{content_type!r} is no content type: expected one as 'image/png' or 'image/*', "
+        "or a suffix as 'pdf'"
     )
 
 
@@ -76,13 +83,9 @@ def _matches(content_type: str, allowed: frozenset[str]) -> bool:
     return not allowed.isdisjoint((name, family, "*/*"))
 
 
-def _head_of(file: File) -> bytes:
+def _judged(file: File) -> str:
     content = file.original_content
     content.seek(0)
-    head = content.read(HEAD_SIZE)
+    content_type = content_type_of(content, file["content_type"], file["filename"])
     content.seek(0)
-    return head
-
-
-def _look(head: bytes) -> str:
-    return "text/plain" if head and is_text(head) else UNKNOWN
+    return content_type

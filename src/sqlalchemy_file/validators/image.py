@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
+from sqlalchemy_file.detection import guess_type
 from sqlalchemy_file.exceptions import AspectRatioValidationError, DimensionValidationError
 from sqlalchemy_file.file import File
 from sqlalchemy_file.imaging import DEFAULT_FORMATS, MAX_PIXELS, require_pillow
-from sqlalchemy_file.validators.content_type import ContentTypeValidator
+from sqlalchemy_file.validators.content_type import ContentTypeValidator, is_proven
 
 _Limit = tuple[int | None, int | None]
 
@@ -22,8 +23,6 @@ class ImageValidator(ContentTypeValidator):
     Adds ``width`` and ``height`` to the file: of the pixels as stored, before any rotation that
     EXIF asks for. Raises `MissingExtraError` where Pillow is not installed.
     """
-
-    _believes_claims = True  # and then decodes the picture
 
     def __init__(
         self,
@@ -61,6 +60,11 @@ class ImageValidator(ContentTypeValidator):
             if not (decoding.is_decoded_by_copying(image) and file._leave_decoding(attr_key)):
                 decoding.read_through(image, self.max_pixels)
         file["width"], file["height"] = width, height
+
+    def _excuses(self, file: File) -> bool:
+        """Let pass what claims to be an allowed picture and proves nothing: it will be decoded."""
+        claims = (file.get("declared_content_type"), guess_type(file["filename"]))
+        return any(map(self._allows, filter(None, claims))) and not is_proven(file)
 
     def _require_dimensions(self, width: int, height: int, attr_key: str) -> None:
         for what, value, least, most in (

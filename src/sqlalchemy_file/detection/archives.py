@@ -1,0 +1,180 @@
+"""What a ZIP archive is: documents, programs and books are ZIP archives, too.
+
+Layout: the ZIP specification (APPNOTE), 4.3. The first members tell most. Where they don't, the
+list at the end of the archive does, if its content can be read at any place.
+"""
+
+from __future__ import annotations
+
+import re
+import struct
+import zlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+ReadAt = Callable[[int, int], bytes]
+"""Returns as many bytes as there are from an offset on; a negative one counts from the end."""
+
+ZIP = "application/zip"
+
+_OFFICE = "application/vnd.openxmlformats-officedocument."
+_OFFICE_BY_FOLDER = {
+    b"word/": f"{_OFFICE}wordprocessingml.document",
+    b"xl/": f"{_OFFICE}spreadsheetml.sheet",
+    b"ppt/": f"{_OFFICE}presentationml.presentation",
+    b"visio/": "application/vnd.ms-visio.drawing",
+}
+OFFICE_TYPES = tuple(_OFFICE_BY_FOLDER.values())
+"""What packages are by their folders; their list of parts tells templates and macros as well."""
+
+_PARTS = b"[Content_Types].xml"
+_OFFICE_PACKAGE = (_PARTS, b"_rels/", b"docProps/")
+_MAIN_PART = re.compile(
+    rb'ContentType\s*=\s*"(application/vnd\.(?:openxmlformats-officedocument|ms-(?:word|excel|'
+    rb'powerpoint|visio))\.[\w.]+?)\.main(?:\+xml)?"'
+)
+_OTHER_PACKAGES = (
+    (b"application/vnd.ms-package.xps-fixeddocument", "application/vnd.ms-xpsdocument"),
+    (b"application/vnd.ms-package.3dmanufacturing-3dmodel+xml", "model/3mf"),
+)
+_NAMED_INSIDE = re.compile(
+    rb"(?:application/(?:epub\+zip|x-krita|vnd\.(?:oasis\.opendocument|sun\.xml)\.[\w.-]+|"
+    rb"vnd\.(?:recordare\.musicxml|adobe\.indesign-idml-package|etsi\.asic-[es]\+zip))|"
+    rb"image/openraster)(?![\w.+-])"
+)
+_LOCAL_HEADER = struct.Struct("<4sHHHHHIIIHH")
+_INFLATE_LIMIT = 64 * 1024
+_LIST_ENTRY = struct.Struct("<4s4xHHHHIII3H8xI")
+_LIST_END = struct.Struct("<4s8xII")
+_LIST_LIMIT = 256 * 1024
+_END_LIMIT = 4096  # an archive's comment may have 64 KB; those of documents have none
+
+
+def zip_type(head: bytes) -> str:
+    """Return what a zip archive is, as far as its first members tell; else plain zip."""
+    members = list(_members(head))
+    names = [member.name for member in members]
+    if names[:1] == [b"mimetype"]:
+        return _type_named_inside(members[0].content())
+    if names[:1] == [_PARTS]:
+        declared = _type_of_parts(members[0].content())
+        if declared is not None:
+            return declared
+    return _type_by_names(names)
+
+
+def listed_zip_type(read_at: ReadAt) -> str:
+    """Return what a zip archive is, by the list of its members; else plain zip."""
+    members = dict(_listed(_list_of_members(read_at)))
+    if _PARTS in members:
+        declared = _type_of_parts(_content_at(read_at, *members[_PARTS]))
+        if declared is not None:
+            return declared
+    if b"mimetype" in members:
+        return _type_named_inside(_content_at(read_at, *members[b"mimetype"]))
+    return _type_by_names(list(members))
+
+
+def hides_parts(head: bytes) -> bool:
+    """Tell whether the type of a package stands in a part that the head does not hold."""
+    return not head[30:].startswith((_PARTS, b"mimetype"))
+
+
+@dataclass(frozen=True, slots=True)
+class _Member:
+    name: bytes
+    method: int
+    packed: bytes
+
+    def content(self) -> bytes:
+        """Return as much of the content as there is of it."""
+        if self.method != zlib.DEFLATED:
+            return self.packed
+        try:
+            return zlib.decompressobj(-zlib.MAX_WBITS).decompress(self.packed, _INFLATE_LIMIT)
+        except zlib.error:
+            return b""
+
+
+def _members(head: bytes) -> Iterator[_Member]:
+    """Yield each member that begins in the head."""
+    start = 0
+    while start >= 0 and start + _LOCAL_HEADER.size <= len(head):
+        fields = _LOCAL_HEADER.unpack_from(head, start)
+        method, packed_size, name_size, extra_size = fields[3], fields[7], fields[9], fields[10]
+        name_start = start + _LOCAL_HEADER.size
+        data_start = name_start + name_size + extra_size
+        start = head.find(b"PK\3\4", data_start + packed_size)
+        data = head[data_start : start if start >= 0 else None]
+        yield _Member(head[name_start : name_start + name_size], method, data)
+
+
+def _list_of_members(read_at: ReadAt) -> bytes:
+    """Return the list at the end of the archive; nothing if it is not found, or very long."""
+    tail = read_at(-_END_LIMIT, _END_LIMIT)
+    place = tail.rfind(b"PK\5\6")
+    if place < 0 or place + _LIST_END.size > len(tail):
+        return b""
+    _, size, offset = _LIST_END.unpack_from(tail, place)
+    return read_at(offset, min(size, _LIST_LIMIT))
+
+
+def _listed(members: bytes) -> Iterator[tuple[bytes, tuple[int, int]]]:
+    """Yield the name of each listed member, with its packed size and where it begins."""
+    start = 0
+    while members.startswith(b"PK\1\2", start) and start + _LIST_ENTRY.size <= len(members):
+        fields = _LIST_ENTRY.unpack_from(members, start)
+        packed_size, (name_size, extra_size, comment_size), offset = (
+            fields[6],
+            fields[8:11],
+            fields[11],
+        )
+        name_start = start + _LIST_ENTRY.size
+        yield members[name_start : name_start + name_size], (packed_size, offset)
+        start = name_start + name_size + extra_size + comment_size
+
+
+def _content_at(read_at: ReadAt, packed_size: int, offset: int) -> bytes:
+    header = read_at(offset, _LOCAL_HEADER.size)
+    if len(header) < _LOCAL_HEADER.size or not header.startswith(b"PK\3\4"):
+        return b""
+    fields = _LOCAL_HEADER.unpack(header)
+    start = offset + _LOCAL_HEADER.size + fields[9] + fields[10]
+    return _Member(b"", fields[3], read_at(start, min(packed_size, _INFLATE_LIMIT))).content()
+
+
+def _type_named_inside(content: bytes) -> str:
+    match = _NAMED_INSIDE.match(content)
+    return match.group().decode() if match else ZIP
+
+
+def _type_of_parts(parts: bytes) -> str | None:
+    match = _MAIN_PART.search(parts)
+    if match is None:
+        return next((found for name, found in _OTHER_PACKAGES if name in parts), None)
+    name = match.group(1).decode().lower().replace("enabledtemplate", "enabled")
+    return f"{name}.12" if name.endswith("macroenabled") else name
+
+
+def _type_by_names(names: list[bytes]) -> str:
+    if any(name.startswith(_OFFICE_PACKAGE) for name in names):
+        return _office_by_folder(names)
+    return _packaged_program(names) or ZIP
+
+
+def _office_by_folder(names: list[bytes]) -> str:
+    for folder, content_type in _OFFICE_BY_FOLDER.items():
+        if any(name.startswith(folder) for name in names):
+            return content_type
+    return ZIP
+
+
+def _packaged_program(names: list[bytes]) -> str | None:
+    if b"AndroidManifest.xml" in names or b"classes.dex" in names:
+        return "application/vnd.android.package-archive"
+    if names and names[0] in (b"META-INF/", b"META-INF/MANIFEST.MF"):
+        return "application/java-archive"
+    if any(name.endswith(b".iwa") for name in names):
+        is_keynote = any(name.startswith((b"Index/Slide", b"Index/MasterSlide")) for name in names)
+        return "application/vnd.apple.keynote" if is_keynote else None
+    return "application/vnd.google-earth.kmz" if names[:1] == [b"doc.kml"] else None

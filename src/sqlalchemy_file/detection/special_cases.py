@@ -1,0 +1,139 @@
+"""Which types begin with a signature, and which are special cases of others."""
+
+from __future__ import annotations
+
+from sqlalchemy_file.detection.signatures import KNOWN_TYPES
+
+_OFFICE = "application/vnd.openxmlformats-officedocument."
+
+ZIPPED = (
+    "application/epub+zip",
+    "application/java-archive",
+    "application/oxps",
+    "application/vnd.android.package-archive",
+    "application/vnd.apple.keynote",
+    "application/vnd.apple.numbers",
+    "application/vnd.apple.pages",
+    "application/vnd.google-earth.kmz",
+    "application/vnd.ms-excel.",
+    "application/vnd.ms-powerpoint.",
+    "application/vnd.ms-visio.",
+    "application/vnd.ms-word.",
+    "application/vnd.ms-xpsdocument",
+    "application/vnd.oasis.opendocument.",
+    "application/vnd.openxmlformats-officedocument.",
+    "application/vnd.recordare.musicxml",
+    "application/vnd.sun.xml.",
+    "application/x-krita",
+    "application/x-xpinstall",
+    "image/openraster",
+    "model/3mf",
+    "model/vnd.usdz+zip",
+)
+"""What the names of types that are ZIP archives begin with."""
+
+ACTIVE = frozenset({"application/xhtml+xml", "image/svg+xml", "text/html", "text/javascript"})
+"""What browsers run, or show as a page: never believed on a claim against the bytes."""
+
+_OLE = (
+    "application/msword",
+    "application/vnd.ms-excel",
+    "application/vnd.ms-outlook",
+    "application/vnd.ms-powerpoint",
+    "application/vnd.ms-project",
+    "application/vnd.ms-publisher",
+    "application/vnd.ms-works",
+    "application/vnd.visio",
+    "application/x-msi",
+    "image/vnd.fpx",
+)
+_RAW_TIFF = (
+    "image/x-adobe-dng",
+    "image/x-canon-cr2",
+    "image/x-nikon-nef",
+    "image/x-pentax-pef",
+    "image/x-sony-arw",
+)
+
+# Office documents whose members tell the program, but not what of its is a template.
+_OF_EXCEL = (
+    "application/vnd.ms-excel.",
+    f"{_OFFICE}spreadsheetml.template",
+)
+_OF_POWERPOINT = (
+    "application/vnd.ms-powerpoint.",
+    f"{_OFFICE}presentationml.slideshow",
+    f"{_OFFICE}presentationml.template",
+)
+_OF_WORD = (
+    "application/vnd.ms-word.",
+    f"{_OFFICE}wordprocessingml.template",
+)
+
+SPECIAL_CASES: dict[str, tuple[str, ...]] = {
+    "application/gzip": ("application/",),
+    f"{_OFFICE}presentationml.presentation": _OF_POWERPOINT,
+    f"{_OFFICE}spreadsheetml.sheet": _OF_EXCEL,
+    f"{_OFFICE}wordprocessingml.document": _OF_WORD,
+    "application/vnd.ms-visio.drawing": ("application/vnd.ms-visio.",),
+    "application/vnd.ms-xpsdocument": ("application/oxps",),
+    "application/vnd.rn-realmedia": ("audio/vnd.rn-realaudio",),
+    "application/vnd.sqlite3": ("application/",),
+    "application/x-bzip2": ("application/x-apple-diskimage",),
+    "application/x-hdf": ("application/", "application/x-netcdf"),
+    "application/x-ole-storage": (*_OLE, "application/"),
+    "application/zip": ("image/openraster", "application/", "model/"),
+    "application/java-archive": ("application/",),
+    "audio/ogg": ("audio/opus", "audio/vorbis", "audio/speex", "application/ogg"),
+    "image/heic-sequence": ("image/heif-sequence", "image/heic", "image/heif"),
+    "image/j2c": ("image/jp2",),
+    "image/jp2": ("image/jpx", "image/jpm"),
+    "image/tiff": (*_RAW_TIFF, "image/x-"),
+    "text/html": ("text/markdown", "text/x-"),
+    "video/3gpp": ("audio/3gpp", "video/3gpp2", "audio/3gpp2"),
+    "video/3gpp2": ("audio/3gpp2",),
+    "video/matroska": ("audio/matroska",),
+    "video/mp4": ("audio/mp4", "video/x-m4v", "video/3gpp", "audio/3gpp"),
+    "video/ogg": ("application/ogg", "audio/ogg"),
+    "video/webm": ("audio/webm",),
+    "video/x-ms-asf": ("audio/x-ms-wma", "video/x-ms-wmv"),
+}
+"""Detected types, and those that are special cases of them as far as the first bytes tell:
+whole names, or what the names begin with."""
+
+NARROWED = frozenset({"text/xml", *SPECIAL_CASES})
+
+# Files of these types may begin with something else, or do not say so before they are read on.
+_ALSO_UNMARKED = frozenset(
+    {
+        "application/dicom",  # without a preamble
+        "application/postscript",  # behind the commands of a printer's language
+        "application/x-lzh-compressed",
+        "application/x-tar",
+        "audio/aac",  # cut out of a stream
+        "audio/mpeg",
+        "audio/x-mod",
+        "image/svg+xml",
+        "video/mp2t",
+    }
+)
+
+SIGNED = (
+    frozenset(
+        {
+            *KNOWN_TYPES,
+            *_OLE,
+            *_RAW_TIFF,
+            "audio/matroska",
+            "audio/opus",
+            "audio/speex",
+            "audio/vorbis",
+            "audio/webm",
+            "audio/x-ms-wma",
+            "image/heif-sequence",
+            "video/x-ms-wmv",
+        }
+    )
+    - _ALSO_UNMARKED
+)
+"""Types whose files begin with a signature, every one, so that its absence refutes the claim."""
