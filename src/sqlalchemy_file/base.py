@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any, NoReturn, Self
+from typing import TYPE_CHECKING, Any, NoReturn, Self
 
 _FROZEN = "Already saved files are immutable"
 
@@ -17,13 +17,15 @@ class BaseFile(dict[str, Any]):
 
     _frozen: bool = True  # what rows load is saved, and costs nothing to set
 
-    def __getattr__(self, name: str) -> Any:
-        if name.startswith("_"):
-            raise AttributeError(name)
-        try:
-            return self[name]
-        except KeyError:
-            raise AttributeError(name) from None
+    if not TYPE_CHECKING:  # so that a misspelt key is an error of type checkers
+
+        def __getattr__(self, name: str) -> Any:
+            if name.startswith("_"):
+                raise AttributeError(name)
+            try:
+                return self[name]
+            except KeyError:
+                raise AttributeError(name) from None
 
     def __setattr__(self, key: str, value: Any) -> None:
         if key.startswith("_") or isinstance(getattr(type(self), key, None), property):

@@ -8,6 +8,7 @@ from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Self, TypeVar
 
+from sqlalchemy_file import schemas
 from sqlalchemy_file.content import PathContent, given_content, given_name, upload_attribute
 from sqlalchemy_file.deprecation import moved, with_metadata
 from sqlalchemy_file.detection import UNKNOWN, essence, guess_type
@@ -33,6 +34,25 @@ class File(Saving):
     Until the flush the keys may be changed; afterwards any change raises `TypeError`.
     ``File(record)`` and ``File(saved_file)`` are that saved file, as a `File` of this class.
     """
+
+    filename: str
+    content_type: str
+    declared_content_type: str | None
+    size: int
+    checksum: str
+    files: list[str]
+    file_id: str
+    upload_storage: str
+    path: str
+    url: str | None
+    uploaded_at: str
+    extra: dict[str, Any] | None
+    headers: dict[str, str] | None
+    content_path: str | None
+    width: int
+    height: int
+    thumbnail: dict[str, Any]
+    variants: dict[str, dict[str, Any]]
 
     _latest: StoredObject | None = None
 
@@ -92,6 +112,14 @@ class File(Saving):
         if path is None:
             raise RuntimeError("Only available for saved file")
         return StorageManager.view(path, self.get("filename"), self.get("content_type"))
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: Any, handler: Any) -> Any:
+        return schemas.pydantic_schema(cls)
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, schema: Any, handler: Any) -> dict[str, Any]:
+        return schemas.json_schema(handler.mode)
 
     def __missing__(self, key: str) -> Any:
         if key == "original_content" and self._content is not None:

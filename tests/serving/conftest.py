@@ -19,7 +19,9 @@ def engine(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Engine]:
     (tmp_path / "files").mkdir()
     place = "memory://" if request.param == "memory" else (tmp_path / "files").as_uri()
     StorageManager.add_storage("main", place)
-    engine = create_engine("sqlite://", poolclass=StaticPool)
+    engine = create_engine(
+        "sqlite://", poolclass=StaticPool, connect_args={"check_same_thread": False}
+    )
     Base.metadata.create_all(engine)
     yield engine
     engine.dispose()

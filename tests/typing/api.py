@@ -118,3 +118,12 @@ def read(file: File) -> bytes:
 
 def refused(error: SizeValidationError) -> str:
     return f"{error.key}: {error.msg}"
+
+
+def known_keys(attachment: Attachment) -> None:
+    file = attachment.content
+    assert file is not None
+    assert_type(file.filename, str)
+    assert_type(file.size, int)
+    assert_type(file.url, str | None)
+    file.filenam  # type: ignore[attr-defined]  # noqa: B018  # pyright: ignore[reportAttributeAccessIssue]

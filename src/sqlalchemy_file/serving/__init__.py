@@ -5,6 +5,7 @@ a pure function of method, headers and facts about the file, ``bodies`` reads th
 storage, and ``asgi`` and ``wsgi`` send them.
 """
 
+from sqlalchemy_file.schemas import public_record, set_url_resolver
 from sqlalchemy_file.serving.delivery import Handover, Redirect, XAccelRedirect
 from sqlalchemy_file.serving.http.facts import FileFacts, content_disposition
 from sqlalchemy_file.serving.http.plan import Plan, plan
@@ -27,4 +28,6 @@ __all__ = [
     "XAccelRedirect",
     "content_disposition",
     "plan",
+    "public_record",
+    "set_url_resolver",
 ]

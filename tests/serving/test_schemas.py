@@ -1,0 +1,139 @@
+"""A file in the models of an API: what clients see, and what they may send."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import msgspec
+import pytest
+from fastapi import FastAPI, UploadFile
+from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
+from sqlalchemy import Engine
+from sqlalchemy.orm import Session
+from sqlmodel import Field, SQLModel
+from starlette.testclient import TestClient
+
+from sqlalchemy_file import File, FileField, StorageManager
+from sqlalchemy_file.serving import FileServer, set_url_resolver
+from sqlalchemy_file.storage.memory import MemoryStorage
+
+from .models import SECRET, Letter, saved
+
+HIDDEN = {"path", "file_id", "upload_storage", "extra", "headers", "content_path", "files", "saved"}
+
+
+class LetterOut(BaseModel):
+    model_config = ConfigDict(from_attributes=True)
+
+    id: int
+    body: File | None
+
+
+class LetterIn(BaseModel):
+    body: File | None = None
+
+
+class Note(SQLModel):
+    body: File | None = Field(default=None, sa_type=FileField)
+
+
+@pytest.fixture
+def urls() -> Iterator[FileServer]:
+    server = FileServer(secret=SECRET)
+    set_url_resolver(server.url_for)
+    yield server
+    set_url_resolver(None)
+
+
+def app(engine: Engine) -> FastAPI:
+    app = FastAPI()
+
+    @app.get("/letters/{number}", response_model=LetterOut)
+    def read(number: int) -> Any:
+        with Session(engine) as session:
+            return session.get(Letter, number)
+
+    @app.post("/letters", response_model=LetterOut)
+    def upload(body: UploadFile) -> Any:
+        with Session(engine, expire_on_commit=False) as session:
+            letter = Letter(body=File(body))
+            session.add(letter)
+            session.commit()
+            return letter
+
+    @app.put("/letters")
+    def describe(letter: LetterIn) -> Any:
+        return letter
+
+    return app
+
+
+def test_a_response_shows_the_file_and_not_how_it_is_kept(
+    engine: Engine, urls: FileServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client = TestClient(app(engine))
+    posted = client.post("/letters", files={"body": ("a.txt", b"hello", "text/plain")})
+    assert posted.status_code == 200, posted.text
+    for verb in ("stat", "stream"):
+        monkeypatch.setattr(MemoryStorage, verb, None)  # a response asks no storage
+    found = client.get(f"/letters/{posted.json()['id']}").json()["body"]
+    assert found["filename"] == "a.txt"
+    assert (found["content_type"], found["size"]) == ("text/plain", 5)
+    assert found["checksum"].startswith("sha256:")
+    assert found["url"].startswith("/files/")
+    assert not HIDDEN & found.keys()
+
+
+def test_a_variant_is_shown_with_its_own_url(engine: Engine, urls: FileServer) -> None:
+    file = saved(engine, b"x", "a.png")
+    file = File.decode({**file, "variants": {"small": {**file, "width": 3}}})
+    shown = TypeAdapter(File).dump_python(file, mode="json")
+    assert shown["variants"]["small"]["width"] == 3
+    assert shown["variants"]["small"]["url"].startswith("/files/")
+    assert not HIDDEN & shown["variants"]["small"].keys()
+
+
+def test_without_a_resolver_a_private_file_has_no_url(engine: Engine) -> None:
+    shown = TypeAdapter(File).dump_python(saved(engine, b"x", "a.txt"))
+    assert "url" not in shown
+
+
+def test_the_openapi_document_describes_files_both_ways(engine: Engine) -> None:
+    described = TestClient(app(engine)).get("/openapi.json")
+    assert described.status_code == 200
+    schemas = described.json()["components"]["schemas"]
+    sent = json.dumps(schemas["LetterIn"])
+    assert '"binary"' in sent
+    shown = json.dumps(schemas["LetterOut"])
+    assert '"checksum"' in shown
+    assert not any(f'"{name}"' in shown for name in ("path", "upload_storage", "file_id"))
+
+
+@pytest.mark.parametrize(
+    "body", [{"path": "main/x", "saved": True}, {"filename": "x"}, "main/x", ["x"], 5]
+)
+def test_json_never_names_a_file(engine: Engine, body: Any) -> None:
+    client = TestClient(app(engine))
+    assert client.put("/letters", json={"body": body}).status_code == 422
+    assert client.put("/letters", json={"body": None}).status_code == 200
+    with pytest.raises(ValidationError):
+        LetterIn.model_validate({"body": body})
+    with pytest.raises(ValidationError):
+        LetterIn.model_validate_json(json.dumps({"body": body}))
+
+
+def test_a_sqlmodel_and_msgspec_take_files(engine: Engine) -> None:
+    file = saved(engine, b"x", "a.txt")
+    assert Note(body=file).model_dump()["body"]["filename"] == "a.txt"
+    assert "path" not in Note(body=file).model_dump_json()
+    with pytest.raises(ValidationError):
+        Note.model_validate({"body": {"path": "main/x"}})
+    assert msgspec.json.decode(msgspec.json.encode(file))["filename"] == "a.txt"
+
+
+def test_a_file_in_a_model_is_the_file_itself(engine: Engine) -> None:
+    file = saved(engine, b"hello", "a.txt")
+    assert LetterIn(body=file).body is file
+    assert StorageManager.names() == ["main"]
