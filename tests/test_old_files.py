@@ -149,7 +149,7 @@ def test_a_file_made_from_an_unsaved_one_has_its_content(session: Session) -> No
 
 @pytest.mark.parametrize("record", [{}, {"filename": "a.txt"}, {"files": []}], ids=repr)
 def test_a_dict_that_names_no_object_is_no_content(record: Any) -> None:
-    with pytest.raises(ValueError, match="names no object"):
+    with pytest.raises(TypeError, match="names no object"):
         File(record)
 
 

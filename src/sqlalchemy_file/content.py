@@ -16,6 +16,7 @@ from typing import Any, BinaryIO, Protocol, cast
 
 from sqlalchemy_file.exceptions import ContentSpentError
 from sqlalchemy_file.hashing import LARGE, Hash, HashBehind
+from sqlalchemy_file.received import is_response, response_chunks, upload_name, uploaded_file
 from sqlalchemy_file.storage.base import CHUNK_SIZE
 from sqlalchemy_file.storage.chunks import (
     aspooled,
@@ -265,18 +266,20 @@ class Measured(io.RawIOBase):
 def content_of(source: Any) -> Content:
     """Return the content that ``source`` stands for.
 
-    Takes bytes, text, a path object, a binary file, an upload object (its ``.file`` or
-    ``.stream`` is read), or an iterator of bytes; the file and the iterator may be asynchronous.
+    Takes bytes, text, a path object, a binary file, an upload object of a framework, a response
+    of requests or httpx, or an iterator of bytes; the file and the iterator may be asynchronous.
     Raises `TypeError` for anything else, and `FileNotFoundError` or `IsADirectoryError` for such
     a path.
     """
-    if isinstance(source, str):
-        return BytesContent(source.encode())
-    if isinstance(source, bytes | bytearray | memoryview):
-        return BytesContent(bytes(source))
     if isinstance(source, os.PathLike):
         return PathContent(cast("os.PathLike[str]", source))
+    if is_response(source):
+        return _content_of_chunks(response_chunks(source), source)
     handle = uploaded_file(source)
+    if isinstance(handle, str):
+        return BytesContent(handle.encode())
+    if isinstance(handle, bytes | bytearray | memoryview):
+        return BytesContent(bytes(handle))
     if any(map(_is_text, (source, handle))):
         raise TypeError("a file must be opened in binary mode ('rb'), not as text")
     if callable(getattr(handle, "read", None)) or isinstance(handle, AsyncIterable):
@@ -287,6 +290,14 @@ def content_of(source: Any) -> Content:
         "the content of a file is bytes, str, a path, a binary file object, an upload or an "
         f"iterator of bytes, not {type(source).__name__}"
     )
+
+
+def _content_of_chunks(
+    chunks: Iterable[bytes] | AsyncIterable[bytes], source: object
+) -> StreamContent:
+    if isinstance(chunks, AsyncIterable):
+        return AsyncStreamContent(chunks, source)
+    return StreamContent(lambda: iter(chunks), source)
 
 
 def _content_of_handle(handle: Any, owner: object) -> Content:
@@ -308,38 +319,24 @@ def given_name(content: Any, content_path: str | os.PathLike[str] | None) -> str
     """Return the file name that came with the content, as it came."""
     if content_path is not None and content is None:
         return Path(content_path).name
-    return upload_attribute(content, "filename", "name")
+    return upload_name(content)
 
 
 def is_content(source: Any) -> bool:
     """Tell whether `content_of` would take ``source``."""
-    return isinstance(
+    if isinstance(
         source, str | bytes | bytearray | memoryview | os.PathLike | Iterator | AsyncIterable
-    ) or callable(getattr(uploaded_file(source), "read", None))
-
-
-def uploaded_file(source: Any) -> Any:
-    """Return the binary file inside a framework's upload object, else ``source`` itself."""
-    # Starlette, FastAPI, Litestar and Django keep it as `.file`, Werkzeug as `.stream`.
-    # Werkzeug passes unknown attributes on to its stream, so `.stream` is asked for first.
-    for name in ("stream", "file"):
-        inner = getattr(source, name, None)
-        if callable(getattr(inner, "read", None)):
-            return inner
-    return source
-
-
-def upload_attribute(source: Any, *names: str) -> str | None:
-    """Return the first of several attributes that is a non-empty string."""
-    for name in names:
-        value = getattr(source, name, None)
-        if isinstance(value, str) and value:
-            return value
-    return None
+    ):
+        return True
+    handle = uploaded_file(source)
+    return (
+        isinstance(handle, bytes) or callable(getattr(handle, "read", None)) or is_response(source)
+    )
 
 
 def _is_text(handle: Any) -> bool:
-    is_wrapped = isinstance(getattr(handle, "encoding", None), str)
+    # cgi's uploads have an encoding, too, and no `read`.
+    is_wrapped = isinstance(getattr(handle, "encoding", None), str) and hasattr(handle, "read")
     return is_wrapped or isinstance(handle, io.TextIOBase)
 
 

@@ -9,11 +9,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Self, TypeVar
 
 from sqlalchemy_file import schemas
-from sqlalchemy_file.content import PathContent, given_content, given_name, upload_attribute
+from sqlalchemy_file.content import PathContent, given_content, given_name
 from sqlalchemy_file.deprecation import moved, with_metadata
 from sqlalchemy_file.detection import UNKNOWN, essence, guess_type
 from sqlalchemy_file.naming import clean_filename
 from sqlalchemy_file.objects import StoredObject, public_url
+from sqlalchemy_file.received import upload_type
 from sqlalchemy_file.records import described_extra, own_path, without_objects
 from sqlalchemy_file.saving import Saving, of_a_copy
 from sqlalchemy_file.storage import StorageManager, StoredFile
@@ -73,7 +74,7 @@ class File(Saving):
             with_metadata(None, extra_keys["metadata"])  # warns; it counts when it is stored
         kept = given_content(content, content_path)
         name = clean_filename(filename or given_name(content, content_path))
-        declared = essence(content_type or upload_attribute(content, "content_type"))
+        declared = essence(content_type or upload_type(content))
         super().__init__(
             without_objects(extra_keys),
             content_path=None if content_path is None else str(content_path),
@@ -99,7 +100,7 @@ class File(Saving):
         if isinstance(record, File):
             vars(self).update(of_a_copy(vars(record)))
         elif own_path(record) is None:
-            raise ValueError(
+            raise TypeError(
                 "a dict is content only as the record of a stored file, which has a path; "
                 "this one names no object"
             )

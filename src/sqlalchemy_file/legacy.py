@@ -11,7 +11,8 @@ from pathlib import PurePath
 from tempfile import SpooledTemporaryFile
 from typing import Any
 
-from sqlalchemy_file.content import given_name, upload_attribute
+from sqlalchemy_file.content import given_name
+from sqlalchemy_file.received import upload_type
 
 LOCAL_STORAGE_DRIVER_NAME = "Local Storage"
 INMEMORY_FILESIZE = 1024 * 1024
@@ -37,7 +38,7 @@ def get_filename_from_fileob(fileobj: Any) -> str:
 
 def get_content_type_from_fileobj(fileobj: Any, filename: str) -> str:
     """Return the content type that comes with content, else the one of its name's suffix."""
-    declared = upload_attribute(fileobj, "content_type")
+    declared = upload_type(fileobj)
     return declared or mimetypes.guess_type(filename)[0] or "application/octet-stream"
 
 

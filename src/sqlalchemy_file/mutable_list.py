@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
 from typing import Any, Self, SupportsIndex, TypeVar, cast
 
@@ -10,6 +11,7 @@ from sqlalchemy.orm.attributes import flag_modified
 
 from sqlalchemy_file.content import is_content
 from sqlalchemy_file.file import File
+from sqlalchemy_file.received import is_upload
 
 T = TypeVar("T")
 
@@ -22,12 +24,30 @@ def as_file(value: Any, kind: type[File] = File) -> Any:
     """
     if isinstance(value, File):
         return value
-    if isinstance(value, dict | list | tuple | set) or not is_content(value):
+    is_collection = isinstance(value, dict | list | tuple | set) and not is_upload(value)
+    if is_collection or not is_content(value):
         raise TypeError(
             f"expected a File, or content to make one from, not {type(value).__name__}: "
             "assign File(content, filename=...)"
         )
     return kind(value)
+
+
+def same_file(value: Any, held: Iterable[Any]) -> Any:
+    """Return the held file that a plain dict is the record of, or the value as it is.
+
+    It may have been to JSON and back.
+    """
+    if not isinstance(value, dict) or isinstance(value, File):
+        return value
+    for file in held:
+        if isinstance(file, File) and file.saved and value in (dict(file), _as_json(file)):
+            return file
+    return value
+
+
+def _as_json(file: File) -> Any:
+    return json.loads(json.dumps(file.encode(), default=str))
 
 
 class MutableList(Mutable, list[T]):
@@ -76,7 +96,9 @@ class MutableList(Mutable, list[T]):
         )
 
     def _file(self, value: Any) -> T:
-        return cast("T", value if self._kind is None else as_file(value, self._kind))
+        if self._kind is None:
+            return cast("T", value)
+        return cast("T", as_file(same_file(value, self), self._kind))
 
     def _take_out(self, items: Iterable[T]) -> None:
         self._removed.extend(items)

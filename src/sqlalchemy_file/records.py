@@ -36,10 +36,10 @@ def paths_of(record: Mapping[str, Any]) -> tuple[str, ...]:
 def own_path(record: Mapping[str, Any]) -> str | None:
     """Return the path of the file itself, or None for a record that names no object."""
     path, storage_name = record.get("path"), record.get("upload_storage")
-    if isinstance(path, str) and "/" in path:
+    if isinstance(path, str) and path:
         return Location.of(path, storage_name)
     files = record.get("files")
-    if isinstance(files, list | tuple) and files and isinstance(files[0], str) and "/" in files[0]:
+    if isinstance(files, list | tuple) and files and isinstance(files[0], str) and files[0]:
         return Location.of(files[0], storage_name)
     key = record.get("file_id")
     return Location.of(f"{storage_name}/{key}", storage_name) if storage_name and key else None
@@ -52,12 +52,12 @@ def _paths(record: Mapping[str, Any]) -> Iterator[str]:
     derived = {
         each["path"]: Location.of(each["path"], each.get("upload_storage"))
         for each in _derived(record)
-        if isinstance(each.get("path"), str) and "/" in each["path"]
+        if isinstance(each.get("path"), str) and each["path"]
     }
     files, storage_name = record.get("files"), record.get("upload_storage")
     if isinstance(files, list | tuple):
         for path in files:
-            if isinstance(path, str) and "/" in path:
+            if isinstance(path, str) and path:
                 yield derived.get(path) or Location.of(path, storage_name)
     yield from derived.values()
 

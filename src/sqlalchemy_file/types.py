@@ -15,6 +15,7 @@ from sqlalchemy_file.deprecation import moved
 from sqlalchemy_file.file import File
 from sqlalchemy_file.mutable_list import MutableList, as_file
 from sqlalchemy_file.processors import Processor, ThumbnailGenerator
+from sqlalchemy_file.received import is_unchosen, is_upload
 from sqlalchemy_file.storage import StorageManager
 from sqlalchemy_file.storage.base import check_key
 from sqlalchemy_file.validators import ImageValidator, Validator
@@ -151,21 +152,30 @@ class FileField(TypeDecorator[Any]):
             value.adopt(self.upload_type)
         if value is None or isinstance(value, MutableList):
             return value
-        if not isinstance(value, list | tuple):
+        if is_upload(value) or not isinstance(value, list | tuple):
+            if is_unchosen(value):
+                return None
             raise TypeError(
                 f"{name} holds several files: assign a list of File, not {type(value).__name__}"
             )
-        return MutableList(value, kind=self.upload_type)
+        chosen = (item for item in value if not is_unchosen(item))
+        return MutableList(chosen, kind=self.upload_type)
+
+    def is_unchosen(self, value: Any) -> bool:
+        """Tell whether a value is all that a form sends in which no file was chosen."""
+        if self.multiple and isinstance(value, list | tuple) and value:
+            return all(map(is_unchosen, value))
+        return is_unchosen(value)
 
     def _coerce_one(self, value: Any, name: str) -> File | None:
         if isinstance(value, File):
             return value
-        if isinstance(value, list | tuple | set):
+        if isinstance(value, list | tuple | set) and not is_upload(value):
             raise TypeError(
                 f"{name} holds one file: assign a File, not a {type(value).__name__} "
                 "(or declare the field with multiple=True)"
             )
-        if not value and not isinstance(value, dict):
+        if _is_nothing(value):
             return None
         try:
             file: File = as_file(value, self.upload_type)
@@ -273,6 +283,12 @@ class ImageField(FileField):
             headers=headers,
             **kwargs,
         )
+
+
+def _is_nothing(value: Any) -> bool:
+    """Tell whether a value stands for no file; not every upload has a truth value of its own."""
+    plain = value is None or isinstance(value, str | bytes | bytearray | bool | int | float)
+    return not value if plain else is_unchosen(value)
 
 
 def _encoded(file: Any) -> dict[str, Any]:

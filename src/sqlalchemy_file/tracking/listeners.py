@@ -15,7 +15,7 @@ from sqlalchemy.sql.elements import ClauseElement
 from sqlalchemy_file.exceptions import CommitRefusedError
 from sqlalchemy_file.ledger.naming import paths_in
 from sqlalchemy_file.mutable_list import MutableList
-from sqlalchemy_file.tracking import flush, statements
+from sqlalchemy_file.tracking import assigning, flush, statements
 from sqlalchemy_file.tracking.clearing import clear
 from sqlalchemy_file.tracking.databases import (
     commits_ddl,
@@ -65,10 +65,7 @@ def _setter(attribute: FileAttribute) -> Any:
     def assign(state: Any, value: Any, old: Any, initiator: Any) -> Any:
         if isinstance(value, ClauseElement):
             return value  # judged when its statement runs
-        meant = attribute.field.coerce(value, attribute.label)
-        if isinstance(meant, MutableList) and meant.is_held_by_another(state, attribute.name):
-            meant = MutableList(meant, kind=attribute.field.upload_type)
-        return meant
+        return assigning.meant(state, attribute, value, old)
 
     return assign
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from sqlalchemy import Column
-from sqlalchemy.sql.dml import Delete, Insert
+from sqlalchemy.sql.dml import Delete, Insert, Update
 from sqlalchemy.sql.selectable import Join
 
 from sqlalchemy_file.exceptions import UnsupportedStatementError
@@ -17,7 +17,15 @@ from sqlalchemy_file.tracking.reading import OldRow
 from sqlalchemy_file.tracking.storing import Twins
 from sqlalchemy_file.tracking.tables import FileTable, file_table
 from sqlalchemy_file.tracking.upserts import Conflict, conflict_of
-from sqlalchemy_file.tracking.values import Given, Parameters, Place, RowValues, literal, rows_given
+from sqlalchemy_file.tracking.values import (
+    Given,
+    Parameters,
+    Place,
+    RowValues,
+    file_value,
+    literal,
+    rows_given,
+)
 
 
 @dataclass(slots=True)
@@ -101,7 +109,8 @@ def refuse_join(statement: Any) -> None:
 def _read_value(plan: Plan, twins: Twins, given: Given) -> None:
     """Turn a value into files, as assigning it to an attribute would."""
     value, field = literal(given.value, given.column), plan.target.field(given.column)
-    meant = field.coerce(value, str(given.column))
+    is_update = isinstance(plan.statement, Update)
+    meant = file_value(plan.target, given.column, value, is_update=is_update)
     files = files_in(meant)
     own = [twins.of(file, field) for file in files]
     if any(mine is not file for mine, file in zip(own, files, strict=True)):

@@ -101,11 +101,22 @@ def coerced(statement: Any) -> Any:
     if target is None:
         return statement
     meant = {
-        item.place.key: target.field(item.column).coerce(item.value.value, str(item.column))
+        item.place.key: file_value(target, item.column, item.value.value, is_update=True)
         for item in _given("inline", 0, _names(statement, target), _inline(statement))
         if isinstance(item.value, BindParameter) and not item.value.required
     }
     return _with_values(statement, meant)
+
+
+def file_value(target: FileTable, column: Column[Any], value: Any, *, is_update: bool) -> Any:
+    """Return what a value means for a file column, as assigning it to an attribute would."""
+    field = target.field(column)
+    if is_update and field.is_unchosen(value):
+        raise UnsupportedStatementError(
+            f"{column}: in this form no file was chosen, so there is nothing to update; leave the "
+            "column out of the statement"
+        )
+    return field.coerce(value, str(column))
 
 
 def replaced(statement: Any, parameters: Parameters, new: Mapping[Place, Any]) -> tuple[Any, Any]:
