@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import BinaryIO, NamedTuple, cast
 
@@ -94,10 +95,30 @@ class _Sending:
             raise StorageError(str(error), storage=self._storage_name, key=self._key) from error
 
 
-def fresh_key(neighbour: str = "") -> str:
-    """Return a new key, a UUIDv7, in the folder of another key (or of a prefix)."""
-    folder, slash, _ = neighbour.rpartition("/")
-    return f"{folder}{slash}{uuid7()}"
+def fresh_key(neighbour: str = "", epoch: int | None = None) -> str:
+    """Return a new key, a UUIDv7, in the folder of another key (or of a prefix).
+
+    Its last eight digits are the epoch of the ledger that stores it, else that of its neighbour.
+    """
+    folder, slash, name = neighbour.rpartition("/")
+    if epoch is None:
+        epoch = epoch_of(name)
+    key = str(uuid7())
+    return f"{folder}{slash}{key if epoch is None else f'{key[:-8]}{epoch:08x}'}"
+
+
+def epoch_of(key: str) -> int | None:
+    """Return the epoch in which an object was stored, if its key tells.
+
+    Keys made without a ledger end in any digits: what is no epoch of a ledger says nothing.
+    """
+    found = _WITH_EPOCH.search(key)
+    return None if found is None else int(found[1], 16)
+
+
+_WITH_EPOCH = re.compile(
+    r"[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{4}([0-9a-f]{8})$"
+)
 
 
 def public_url(path: str) -> str | None:

@@ -44,6 +44,7 @@ class Saving(BaseFile):
     """Whether a transaction answers for what was stored."""
     _key: str | None = None
     _folder: str = ""
+    _epoch: int | None = None
     _is_decoded_later: bool = False
     _decoded_for: str | None = None
     _copies: dict[Any, Any] | None = None
@@ -168,9 +169,12 @@ class Saving(BaseFile):
         upload = self._begin_upload(upload_storage or self._storage or StorageManager.get_default())
         self._finish_upload(upload, upload.run())
 
-    def _place(self, *, key: str | None = None, folder: str = "") -> None:
-        """Choose a whole key, one that must be free, or a folder (with its slash) for a new one."""
-        vars(self).update(_key=key, _folder=folder)
+    def _place(self, *, key: str | None = None, folder: str = "", epoch: int | None = None) -> None:
+        """Choose a whole key, one that must be free, or a folder (with its slash) for a new one.
+
+        ``epoch`` is that of the ledger which answers for a new one.
+        """
+        vars(self).update(_key=key, _folder=folder, _epoch=epoch)
 
     def _begin_upload(self, storage_name: str) -> Upload:
         """Return the upload of the content; its key is a new UUIDv7 unless one was chosen."""
@@ -306,7 +310,7 @@ class Saving(BaseFile):
         self, content: Content, storage_name: str, key: str | None, attributes: Attributes
     ) -> Upload:
         self._note_undo()
-        chosen = key or fresh_key(self.get("file_id") or self._folder)
+        chosen = key or fresh_key(self.get("file_id") or self._folder, self._epoch)
         upload = Upload(
             content,
             storage_name,

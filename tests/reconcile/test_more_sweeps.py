@@ -69,13 +69,13 @@ def test_objects_below_folders_are_found(engine: Engine) -> None:
 
 
 def test_released_paths_of_storages_with_nested_names_are_told_apart(engine: Engine) -> None:
-    for name in ("main", "kept", "main/inner"):
+    for name in ("main", "kept", "other/inner"):
         StorageManager.add_storage(name, MemoryStorage())
     with engine.begin() as connection:
-        for path in ("main/a", "main/inner/b", "main/inner/c", "kept/%", "nowhere/x"):
+        for path in ("main/a", "other/inner/b", "other/inner/c", "kept/%", "nowhere/x"):
             connection.execute(insert(ledger.releases).values(path=path, at=0, due_at=0))
     found = {each.name: each.pending for each in status(engine, Base.metadata).storages}
-    assert found == {"main": 1, "main/inner": 2, "kept": 1, "nowhere": 1}
+    assert found == {"main": 1, "other/inner": 2, "kept": 1, "nowhere": 1}
 
 
 def test_uploads_in_parts_that_nobody_completed_are_aborted(

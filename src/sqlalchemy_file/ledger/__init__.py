@@ -16,10 +16,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from sqlalchemy import Column, Connection, MetaData, Table, event
+from sqlalchemy import Column, Connection, MetaData, Table, event, inspect
 
 from sqlalchemy_file.exceptions import LedgerError
 from sqlalchemy_file.ledger.columns import FileColumns, all_file_columns, released_columns
+from sqlalchemy_file.ledger.identity import settle
 from sqlalchemy_file.ledger.installing import (
     DATABASES,
     Problem,
@@ -86,6 +87,8 @@ class Ledger:
         where the ledger's table does not exist.
         """
         mend(connection, self._look(connection))
+        if inspect(connection).has_table(self.state.name, connection.schema_for_object(self.state)):
+            settle(connection, self)
 
     def uninstall(self, connection: Connection) -> None:
         """Drop the triggers, and what belongs to them. The ledger's tables stay."""

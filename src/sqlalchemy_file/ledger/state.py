@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
-from sqlalchemy import Connection, insert, select, text, update
+from sqlalchemy import Connection, delete, insert, or_, select, update
 from sqlalchemy.exc import IntegrityError
 
+from sqlalchemy_file.ledger.sites import site_of
 from sqlalchemy_file.ledger.tables import now_ms
 
 if TYPE_CHECKING:
@@ -18,7 +20,9 @@ if TYPE_CHECKING:
 DEFAULT_GRACE = 3600.0
 """Seconds for which an object may be stored before the row that names it is committed."""
 
-_GRACE, _IDENTITY, _CHECKPOINT, _POSITION = "grace", "database", "checkpoint:", "full:"
+_GRACE, _CHECKPOINT, _POSITION = "grace", "checkpoint:", "full:"
+IDENTITY = "database"
+"""Under which name the random id of a ledger is kept."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +62,7 @@ def set_grace(connection: Connection, ledger: Ledger, seconds: float) -> None:
         raise ValueError(f"the grace period is a number of seconds up to a year, not {seconds!r}")
     before = sweeping_grace(connection, ledger)
     value = {"seconds": seconds, "before": before, "since": _now(connection)}
-    _write(connection, ledger, _GRACE, json.dumps(value))
+    write(connection, ledger, _GRACE, json.dumps(value))
 
 
 def checkpoint(connection: Connection, ledger: Ledger, storage: str) -> Checkpoint | None:
@@ -70,7 +74,7 @@ def checkpoint(connection: Connection, ledger: Ledger, storage: str) -> Checkpoi
 def set_checkpoint(connection: Connection, ledger: Ledger, storage: str, until: int) -> Checkpoint:
     """Note that a storage was swept up to ``until``, in milliseconds; the caller commits."""
     swept = Checkpoint(until, _now(connection), database_id(connection, ledger))
-    _write(connection, ledger, f"{_CHECKPOINT}{storage}", json.dumps(asdict(swept)))
+    write(connection, ledger, f"{_CHECKPOINT}{storage}", json.dumps(asdict(swept)))
     return swept
 
 
@@ -81,38 +85,47 @@ def position(connection: Connection, ledger: Ledger, storage: str) -> str | None
 
 def set_position(connection: Connection, ledger: Ledger, storage: str, key: str | None) -> None:
     """Note where a full pass stands; None once it is complete. The caller commits."""
-    _write(connection, ledger, f"{_POSITION}{storage}", key or "")
+    write(connection, ledger, f"{_POSITION}{storage}", key or "")
 
 
 def database_id(connection: Connection, ledger: Ledger) -> str:
     """Return what tells this database from its copies elsewhere; the caller commits.
 
     It is made at first use of a random part, which travels with a dump, and of the server's
-    own identity, which does not.
+    own identity, which does not. Another address, or name of a host, makes no other database.
     """
-    own = _read(connection, ledger, _IDENTITY)
+    own = ledger_id(connection, ledger)
+    return f"{own}@{site_of(connection, connection.schema_for_object(ledger.state)).server}"
+
+
+def ledger_id(connection: Connection, ledger: Ledger) -> str:
+    """Return the random id of a ledger, made at first use; the caller commits."""
+    own = _read(connection, ledger, IDENTITY)
     if own is None:
-        own = str(uuid4())
-        _write(connection, ledger, _IDENTITY, own)
-    return f"{own}@{_place(connection)}"
+        write(connection, ledger, IDENTITY, str(uuid4()))
+        own = _read(connection, ledger, IDENTITY) or ""
+    return own
 
 
-def _place(connection: Connection) -> str:
-    """Return where a database lives; a physical replica of PostgreSQL is the same place."""
-    is_mariadb = getattr(connection.dialect, "is_mariadb", False)
-    statement = _PLACES.get("mariadb" if is_mariadb else connection.dialect.name)
-    if statement is None:
-        return str(connection.engine.url.database)
-    return ":".join(str(part) for part in connection.execute(text(statement)).one())
+def read_all(
+    connection: Connection,
+    ledger: Ledger,
+    names: Collection[str],
+    schemas: Mapping[str | None, str | None] | None = None,
+) -> dict[str, str]:
+    """Return what is noted under several names, in one query."""
+    state = ledger.state.c
+    query = select(state.name, state.value).where(state.name.in_(names))
+    if schemas:
+        query = query.execution_options(schema_translate_map=schemas)
+    return {row.name: row.value for row in connection.execute(query)}
 
 
-_PLACES = {
-    "postgresql": "SELECT (SELECT system_identifier FROM pg_control_system()), oid "
-    "FROM pg_database WHERE datname = current_database()",
-    "mariadb": "SELECT @@hostname, @@port, database()",
-    "mysql": "SELECT @@server_uuid, database()",
-    "sqlite": "SELECT file FROM pragma_database_list WHERE name = 'main'",
-}
+def forget_checkpoints(connection: Connection, ledger: Ledger) -> None:
+    """Let the next sweeps, and full passes, begin anew; the caller commits."""
+    name = ledger.state.c.name
+    begun = or_(name.startswith(_CHECKPOINT), name.startswith(_POSITION))
+    connection.execute(delete(ledger.state).where(begun))
 
 
 def _graces(connection: Connection, ledger: Ledger) -> dict[str, Any]:
@@ -130,7 +143,8 @@ def _read(connection: Connection, ledger: Ledger, name: str) -> str | None:
     return connection.scalar(select(state.value).where(state.name == name))
 
 
-def _write(connection: Connection, ledger: Ledger, name: str, value: str) -> None:
+def write(connection: Connection, ledger: Ledger, name: str, value: str) -> None:
+    """Note something under a name; the caller commits."""
     change = update(ledger.state).where(ledger.state.c.name == name).values(value=value)
     if connection.execute(change).rowcount:
         return

@@ -198,6 +198,17 @@ class HasSignedURL(Protocol):
 
 
 @runtime_checkable
+class HasNotes(Protocol):
+    """A storage that keeps notes about itself apart from its objects."""
+
+    def notes(self) -> Mapping[str, bytes]:
+        """Return all notes by their names."""
+        ...
+
+    def add_note(self, name: str, content: bytes) -> None: ...
+
+
+@runtime_checkable
 class HasDriverObject(Protocol):
     """A storage that can show an object as its own library does (libcloud's ``Object``)."""
 

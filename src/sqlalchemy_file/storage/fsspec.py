@@ -34,6 +34,7 @@ from sqlalchemy_file.storage.fsspec_entries import info_of
 from sqlalchemy_file.storage.fsspec_folders import NO_SUCH, READ_SIZE, move, remove, write
 from sqlalchemy_file.storage.fsspec_instances import Instances, exists_already, no_bucket
 from sqlalchemy_file.storage.fsspec_limits import is_lost
+from sqlalchemy_file.storage.reserved import is_listed
 from sqlalchemy_file.storage.retrying import MAX_RETRIES, checked_retries, pauses
 
 if TYPE_CHECKING:
@@ -169,7 +170,7 @@ class FsspecStorage:
             found = [
                 info_of(key, entry)
                 for key, entry in self._insist(lambda each: self._entries(each, folder))
-                if key.startswith(prefix) and key > (start_after or "")
+                if key.startswith(prefix) and key > (start_after or "") and is_listed(key, prefix)
             ]
             found.sort(key=lambda info: info.key)
             yield from found

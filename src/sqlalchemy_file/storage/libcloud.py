@@ -31,6 +31,7 @@ from sqlalchemy_file.storage.border import Border, sort_out, translated
 from sqlalchemy_file.storage.chunks import reader_of
 from sqlalchemy_file.storage.drivers import verbs_for
 from sqlalchemy_file.storage.local import LocalStorage
+from sqlalchemy_file.storage.reserved import is_listed
 from sqlalchemy_file.storage.retrying import MAX_RETRIES
 from sqlalchemy_file.storage.s3 import S3Verbs
 from sqlalchemy_file.storage.s3_requests import speaks_s3
@@ -133,7 +134,9 @@ class LibcloudStorage:
 
     def list(self, prefix: str = "", start_after: str | None = None) -> Iterator[ObjectInfo]:
         with Border(_our_error):
-            yield from self._verbs.list(prefix, start_after)
+            for info in self._verbs.list(prefix, start_after):
+                if is_listed(info.key, prefix):
+                    yield info
 
     @property
     def lists_from_key(self) -> bool:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from sqlalchemy_file.storage.base import ObjectInfo
 from sqlalchemy_file.storage.files import info_of
 from sqlalchemy_file.storage.folders import Folder, LinkedFolderError
+from sqlalchemy_file.storage.reserved import is_listed
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +42,12 @@ class Listing:
             child.close()
 
     def _wants(self, key: str) -> bool:
-        return key.startswith(self.prefix) and key > self.start_after and self.is_object(key)
+        return (
+            key.startswith(self.prefix)
+            and key > self.start_after
+            and is_listed(key, self.prefix)
+            and self.is_object(key)
+        )
 
     def _may_hold(self, path: str) -> bool:
         if not (path.startswith(self.prefix) or self.prefix.startswith(path)):

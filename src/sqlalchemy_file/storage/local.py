@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, nullcontext, suppress
 from datetime import UTC, datetime
 from functools import partial
-from io import FileIO
+from io import BytesIO, FileIO
 from itertools import groupby
 from pathlib import Path
 from typing import BinaryIO
@@ -37,10 +37,12 @@ from sqlalchemy_file.storage.files import (
     refuse_unless_file,
 )
 from sqlalchemy_file.storage.folder_errors import FolderErrors
+from sqlalchemy_file.storage.folder_notes import note_at, noted_at
 from sqlalchemy_file.storage.folders import CAN_HOLD, NO_FOLLOW, Folder, Route
 from sqlalchemy_file.storage.listing import Listing
 from sqlalchemy_file.storage.locks import locked
 from sqlalchemy_file.storage.modes import checked_modes
+from sqlalchemy_file.storage.reserved import RESERVED
 from sqlalchemy_file.storage.sidecars import SIDECAR, read_sidecar
 from sqlalchemy_file.storage.syncing import Syncing
 from sqlalchemy_file.storage.writing import Writer
@@ -200,6 +202,23 @@ class LocalStorage:
             return read_object(self._at_root + key)
         except OSError as error:
             raise translated(error, self._errors.reading, key) from error
+
+    # --- notes of the folder itself
+
+    def notes(self) -> dict[str, bytes]:
+        """Return what is noted of the folder: in extended attributes of it, or in hidden files."""
+        with Border(self._errors.root):
+            found = noted_at(self._root)
+        for info in self.list(RESERVED):
+            found[info.key.removeprefix(RESERVED)] = self.read_file(info.key)
+        return found
+
+    def add_note(self, name: str, content: bytes) -> None:
+        """Note something of the folder, in a hidden file where there are no attributes for it."""
+        with Border(self._errors.root):
+            is_noted = note_at(self._root, name, content)
+        if not is_noted:
+            self.put(f"{RESERVED}{name}", BytesIO(content), Attributes())
 
     # --- syncing
 

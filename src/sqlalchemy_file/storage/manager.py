@@ -21,6 +21,7 @@ from sqlalchemy_file.storage.base import AsyncStorage, Storage, check_key, is_na
 from sqlalchemy_file.storage.chunks import aspooled, async_chunks, reader_of
 from sqlalchemy_file.storage.location import Location, overlap
 from sqlalchemy_file.storage.noting import note
+from sqlalchemy_file.storage.reserved import refuse_reserved
 from sqlalchemy_file.storage.stored_file import StoredFile
 from sqlalchemy_file.transfer import get_limit, in_thread, set_limit
 
@@ -126,7 +127,7 @@ class StorageManager:
     def path(cls, storage_name: str, key: str) -> str:
         """Return the path of an object; raises `InvalidKeyError`, `UnknownStorageError`."""
         cls._found(storage_name)
-        return f"{storage_name}/{check_key(key)}"
+        return f"{storage_name}/{refuse_reserved(check_key(key))}"
 
     @classmethod
     def resolve(cls, path: str) -> tuple[str, str]:
@@ -193,6 +194,7 @@ class StorageManager:
     def delete_file(cls, path: str) -> bool:
         """Delete the object of a path, and what lies beside it; a missing one is no error."""
         storage_name, key = cls.resolve(path)
+        refuse_reserved(key)
         storage = cls.storage(storage_name)
         with Task("delete", storage_name, (key,)), named(storage_name):
             storage.delete([key])
@@ -246,6 +248,7 @@ class StorageManager:
     async def adelete_file(cls, path: str) -> bool:
         """Delete as `delete_file` does, while the event loop stays free."""
         storage_name, key = cls.resolve(path)
+        refuse_reserved(key)
         storage = cls.storage(storage_name)
         if not is_native(storage):
             return await in_thread(partial(cls.delete_file, path))

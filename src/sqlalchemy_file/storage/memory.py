@@ -16,6 +16,7 @@ from sqlalchemy_file.exceptions import (
 )
 from sqlalchemy_file.storage.base import CHUNK_SIZE, Attributes, ObjectInfo, check_key
 from sqlalchemy_file.storage.border import Border, sort_out
+from sqlalchemy_file.storage.reserved import is_listed
 
 
 class MemoryStorage:
@@ -25,6 +26,7 @@ class MemoryStorage:
 
     def __init__(self) -> None:
         self._objects: dict[str, tuple[bytes, ObjectInfo]] = {}
+        self._notes: dict[str, bytes] = {}
         self._lock = threading.Lock()
 
     def __repr__(self) -> str:
@@ -79,11 +81,21 @@ class MemoryStorage:
 
     def list(self, prefix: str = "", start_after: str | None = None) -> Iterator[ObjectInfo]:
         with self._lock:
-            keys = [key for key in self._objects if key.startswith(prefix)]
+            keys = [
+                key for key in self._objects if key.startswith(prefix) and is_listed(key, prefix)
+            ]
         for key in sorted(keys):
             found = self._objects.get(key)
             if key > (start_after or "") and found:
                 yield replace(found[1], attributes=Attributes())
+
+    def notes(self) -> dict[str, bytes]:
+        """Return what is noted of the storage itself."""
+        return dict(self._notes)
+
+    def add_note(self, name: str, content: bytes) -> None:
+        """Note something of the storage itself."""
+        self._notes[name] = content
 
     def _found(self, key: str) -> tuple[bytes, ObjectInfo]:
         try:

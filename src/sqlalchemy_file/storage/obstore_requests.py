@@ -27,6 +27,7 @@ from sqlalchemy_file.storage.attributes import attributes_from, from_headers
 from sqlalchemy_file.storage.base import Attributes, ObjectInfo, check_key
 from sqlalchemy_file.storage.border import Border
 from sqlalchemy_file.storage.obstore_errors import is_hopeless
+from sqlalchemy_file.storage.reserved import is_listed
 from sqlalchemy_file.transfer import in_thread
 
 if TYPE_CHECKING:
@@ -219,7 +220,7 @@ class Listing:
         for entry in entries:
             key = entry["path"]
             if key.startswith(self._prefix):
-                if key > self._start_after:
+                if key > self._start_after and is_listed(key, self._prefix):
                     yield _listed(entry)
             elif key > self._prefix:
                 self.is_over = True

@@ -7,10 +7,11 @@ from collections.abc import Iterable
 from functools import partial
 from typing import cast
 
-from sqlalchemy_file.exceptions import StorageError
+from sqlalchemy_file.exceptions import InvalidKeyError, StorageError
 from sqlalchemy_file.observing import Task, failures_of, is_watched, released
 from sqlalchemy_file.storage import AsyncStorage, StorageManager
 from sqlalchemy_file.storage.base import is_native
+from sqlalchemy_file.storage.reserved import RESERVED
 from sqlalchemy_file.transfer import Operation, carry_out, in_thread
 
 BATCH_SIZE = 1000
@@ -32,13 +33,16 @@ def tell_released(paths: Iterable[str]) -> None:
 
 def delete_objects(paths: Iterable[str]) -> dict[str, BaseException]:
     """Delete objects by path, as `discard` does, and return what failed."""
+    wanted = set(paths)
+    failed: dict[str, BaseException] = {
+        path: _RESERVED for path in wanted if f"/{RESERVED}" in path
+    }
     batches = [
         (storage_name, keys[start : start + BATCH_SIZE])
-        for storage_name, keys in _by_storage(paths).items()
+        for storage_name, keys in _by_storage(wanted - failed.keys()).items()
         for start in range(0, len(keys), BATCH_SIZE)
     ]
     operations = [_deleting(name, keys) for name, keys in batches]
-    failed: dict[str, BaseException] = {}
     for (storage_name, keys), outcome in zip(
         batches, carry_out(operations, go_on=True), strict=True
     ):
@@ -72,4 +76,5 @@ def _deleting(storage_name: str, keys: list[str]) -> Operation[None]:
     return Operation(run, arun)
 
 
+_RESERVED = InvalidKeyError(f"{RESERVED!r} is no place for objects")
 _INTERRUPTED = StorageError("not deleted: an earlier deletion of the same batch was interrupted")

@@ -9,18 +9,20 @@ themselves are counted by the statements.
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import Connection, inspect
+from sqlalchemy import Connection, MetaData, Table, inspect
 from sqlalchemy.orm import InstanceState, Mapper, Session
 
 from sqlalchemy_file.exceptions import StorageError
 from sqlalchemy_file.file import File
+from sqlalchemy_file.ledger import ledger_of
 from sqlalchemy_file.mutable_list import MutableList
 from sqlalchemy_file.records import paths_of
 from sqlalchemy_file.tracking.changes import Change, change, files_in
+from sqlalchemy_file.tracking.claims import Claim, claim_of
 from sqlalchemy_file.tracking.reading import Database, rows_by_key
 from sqlalchemy_file.tracking.storing import Attempt, Twins, Unsaved
 from sqlalchemy_file.tracking.tables import (
@@ -44,10 +46,15 @@ class Assigned:
     attribute: FileAttribute
     files: list[File]
 
-    def unsaved(self) -> Iterator[Unsaved]:
+    def unsaved(self, claim: Claim | None = None) -> Iterator[Unsaved]:
         for file in self.files:
             if not file.saved:
-                yield Unsaved(file, self.attribute.field, self.attribute.name)
+                yield Unsaved(file, self.attribute.field, self.attribute.name, claim)
+
+    @property
+    def table(self) -> Table:
+        table: Table = self.attribute.column.table
+        return table
 
     def put(self, position: int, copy: File) -> None:
         """Let a copy take the place of a file that belongs to somebody else."""
@@ -77,8 +84,10 @@ def store_pending(session: Session, instances: Iterable[object] | None) -> None:
     by_connection: dict[Connection, Work] = {}
     try:
         attempt.take_over(file for assigned in work.writes for file in assigned.files)
-        attempt.store([item for assigned in work.writes for item in assigned.unsaved()])
-        by_connection = _by_connection(session, work)
+        if any(ledger_of(assigned.table.metadata) for assigned in work.writes):
+            by_connection = _by_connection(session, work)  # keys tell whose database it is
+        attempt.store(list(_unsaved(work, by_connection)))
+        by_connection = by_connection or _by_connection(session, work)
         elsewhere: set[str] = set()
         for connection, part in by_connection.items():
             elsewhere |= _prepare(connection, part, attempt, elsewhere)
@@ -91,6 +100,22 @@ def store_pending(session: Session, instances: Iterable[object] | None) -> None:
     for connection, part in by_connection.items():
         files = [file for assigned in part.writes for file in assigned.files]
         attempt.hand_over(unit_of(connection).frames.top, files)
+
+
+def _unsaved(work: Work, by_connection: Mapping[Connection, Work]) -> Iterator[Unsaved]:
+    if not by_connection:
+        yield from (item for assigned in work.writes for item in assigned.unsaved())
+    for connection, part in by_connection.items():
+        database, claims = _database(connection), dict[MetaData, Claim | None]()
+        for assigned in part.writes:
+            metadata = assigned.table.metadata
+            if metadata not in claims:
+                claims[metadata] = claim_of(database, assigned.table)
+            yield from assigned.unsaved(claims[metadata])
+
+
+def _database(connection: Connection) -> Database:
+    return Database(connection, connection.get_execution_options().get("schema_translate_map"))
 
 
 def check_moves(unit: Unit) -> None:
@@ -184,7 +209,8 @@ def _prepare(
             else:
                 foreign.append((assigned, position, file))
     unit.moved.update(taken.keys() - written)
-    copies = attempt.copy([file for *_, file in foreign])
+    claim = claim_of(_database(connection), foreign[0][0].table) if foreign else None
+    copies = attempt.copy([file for *_, file in foreign], claim)
     for (assigned, position, _), copy in zip(foreign, copies, strict=True):
         assigned.put(position, copy)
         taken.update(paths_of(copy))
@@ -193,8 +219,7 @@ def _prepare(
 
 
 def _read_old_rows(connection: Connection, unit: Unit, work: Work) -> None:
-    schemas = connection.get_execution_options().get("schema_translate_map")
-    database = Database(connection, schemas)
+    database = _database(connection)
     updated: dict[FileTable, set[Key]] = defaultdict(set)
     deleted: dict[FileTable, set[Key]] = defaultdict(set)
     for assigned in work.writes:

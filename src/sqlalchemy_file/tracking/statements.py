@@ -16,6 +16,7 @@ from sqlalchemy.sql.dml import Delete, Insert, Update
 from sqlalchemy_file.exceptions import UnsupportedStatementError
 from sqlalchemy_file.records import paths_of
 from sqlalchemy_file.tracking.changes import change, files_in
+from sqlalchemy_file.tracking.claims import Claim, claim_of
 from sqlalchemy_file.tracking.frames import Effects
 from sqlalchemy_file.tracking.matching import matched_rows
 from sqlalchemy_file.tracking.plans import Plan, plan_of, refuse_join
@@ -46,10 +47,11 @@ def before(
     attempt = Attempt()
     try:
         attempt.take_over(file for value in plan.values.values() for file in files_in(value))
-        attempt.store(list(_unsaved(plan)))
+        claim = claim_of(database, plan.target.table)
+        attempt.store(list(_unsaved(plan, claim)))
         unit = unit_of(database.connection)
         _find_changes(database, unit, plan)
-        effects = _effects(unit, plan, attempt)
+        effects = _effects(unit, plan, attempt, claim)
         effects.schemas = database.schemas
         breathe(len(plan.values))
     except BaseException:
@@ -82,12 +84,13 @@ def refuse_hidden(compiled: Any) -> None:
             )
 
 
-def _unsaved(plan: Plan) -> Iterator[Unsaved]:
+def _unsaved(plan: Plan, claim: Claim | None) -> Iterator[Unsaved]:
     for row in plan.rows:
         for given in row.given:
             for file in files_in(plan.values[given.place]):
                 if not file.saved:
-                    yield Unsaved(file, plan.target.field(given.column), given.column.key)
+                    field = plan.target.field(given.column)
+                    yield Unsaved(file, field, given.column.key, claim)
 
 
 def _find_changes(database: Database, unit: Unit, plan: Plan) -> None:
@@ -104,7 +107,7 @@ def _find_changes(database: Database, unit: Unit, plan: Plan) -> None:
         plan.changes += plan.updated(plan.rows[index], olds) if plan.rows else plan.deleted(olds)
 
 
-def _effects(unit: Unit, plan: Plan, attempt: Attempt) -> Effects:
+def _effects(unit: Unit, plan: Plan, attempt: Attempt, claim: Claim | None) -> Effects:
     """Decide what the statement releases and acquires; give it copies of what it may not own."""
     effects, acquired = Effects(plan.target), []
     for row in plan.changes:
@@ -123,7 +126,7 @@ def _effects(unit: Unit, plan: Plan, attempt: Attempt) -> Effects:
             effects.acquired += paths
         else:
             foreign.append((row, position, file))
-    copies = attempt.copy([file for *_, file in foreign])
+    copies = attempt.copy([file for *_, file in foreign], claim)
     for (row, position, _), copy in zip(foreign, copies, strict=True):
         plan.substitute(row, position, copy)
         effects.acquired += paths_of(copy)

@@ -12,16 +12,16 @@ from os import cpu_count
 from time import monotonic
 from typing import NamedTuple, Protocol, cast
 
-from uuid_utils import uuid7
-
 from sqlalchemy_file.exceptions import StorageError
 from sqlalchemy_file.file import File
+from sqlalchemy_file.objects import fresh_key
 from sqlalchemy_file.observing import Task
 from sqlalchemy_file.records import paths_of
 from sqlalchemy_file.storage import AsyncStorage, StorageManager
 from sqlalchemy_file.storage.base import concurrency_of, is_native, named
 from sqlalchemy_file.storage.noting import noting
 from sqlalchemy_file.storage.syncing import synced_together
+from sqlalchemy_file.tracking.claims import Claim
 from sqlalchemy_file.tracking.deletion import discard
 from sqlalchemy_file.tracking.frames import Frame
 from sqlalchemy_file.transfer import DEFAULT_LIMIT, Operation, carry_out, in_thread, results
@@ -39,6 +39,8 @@ class Unsaved(NamedTuple):
     file: File
     field: FileField
     name: str
+    claim: Claim | None = None
+    """In whose name it is stored, where there is a ledger."""
 
     @property
     def is_processed(self) -> bool:
@@ -77,6 +79,9 @@ class Attempt:
         _in_parallel([_Fetching(item) for item in wanted if item.file._needs_fetching])
         _in_parallel([_Checking(item) for item in wanted])
         storings = [_Storing(item, *item.field.place(item.file)) for item in wanted]
+        for storing in storings:
+            if storing.item.claim is not None:
+                storing.item.claim.sign([storing.storage_name])
         self._files += [item.file for item in wanted]
         with self._synced_together():
             _in_parallel(storings)
@@ -101,12 +106,15 @@ class Attempt:
             file._finish_saving()
         self._files += ownerless.values()
 
-    def copy(self, files: Sequence[File]) -> list[File]:
+    def copy(self, files: Sequence[File], claim: Claim | None = None) -> list[File]:
         """Return copies of saved files, each with objects of its own."""
-        moves = [{path: _beside(path) for path in paths_of(file)} for file in files]
+        epoch = None if claim is None else claim.epoch
+        moves = [{path: _beside(path, epoch) for path in paths_of(file)} for file in files]
         pairs = list(chain.from_iterable(move.items() for move in moves))
-        self._copies += [new for _, new in pairs]
         names = {StorageManager.resolve(new)[0] for _, new in pairs}
+        if claim is not None:
+            claim.sign(names)
+        self._copies += [new for _, new in pairs]
         limit = max((concurrency_of(StorageManager.storage(name)) for name in names), default=1)
         with self._synced_together():
             results(carry_out([_copying(old, new) for old, new in pairs], limit=limit))
@@ -289,7 +297,9 @@ class _Storing:
 
     def _place(self, file: File) -> None:
         file._apply_defaults(self.item.field.extra, self.item.field.headers)
-        file._place(key=self.key, folder=self.folder)
+        claim = self.item.claim
+        epoch = None if claim is None else claim.epoch
+        file._place(key=self.key, folder=self.folder, epoch=epoch)
 
     def _finish(self, file: File) -> None:
         if not self.item.is_processed:
@@ -340,11 +350,11 @@ def _copying(old: str, new: str) -> Operation[None]:
     return Operation(run, arun if is_native(storage) else None)
 
 
-def _beside(path: str) -> str:
+def _beside(path: str, epoch: int | None) -> str:
     """Return the path of a new object in the same folder of the same storage."""
     storage_name, key = StorageManager.resolve(path)
     folder, slash, _ = key.rpartition("/")
-    return StorageManager.path(storage_name, f"{folder}{slash}{uuid7()}")
+    return StorageManager.path(storage_name, fresh_key(f"{folder}{slash}", epoch))
 
 
 def _in_parallel(steps: Sequence[_Step]) -> None:

@@ -7,17 +7,20 @@ import os
 import weakref
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
 from sqlalchemy import Connection, Executable, Table
 
 from sqlalchemy_file.ledger import Ledger, ledger_of
+from sqlalchemy_file.ledger.identity import Identity, may_all_delete
+from sqlalchemy_file.storage import StorageManager
+from sqlalchemy_file.tracking.claims import claim_of
 from sqlalchemy_file.tracking.databases import is_autocommit
 from sqlalchemy_file.tracking.deletion import discard, tell_released
 from sqlalchemy_file.tracking.frames import Effects, Ending, Frames
-from sqlalchemy_file.tracking.reading import OldRow
+from sqlalchemy_file.tracking.reading import Database, OldRow
 from sqlalchemy_file.tracking.tables import Key
 from sqlalchemy_file.transfer import later
 
@@ -63,6 +66,9 @@ class Unit:
         self._doomed: set[str] = set()
         self._released: set[str] = set()
         self.ledgers: set[Ledger] = set()
+        self._identities: set[Identity] = set()
+        self._absent: set[str] = set()
+        """Storages that are not there, such as folders whose disk is not mounted."""
         self._savepoints = 0
         self._outermost: str | None = None
         self._process = os.getpid()
@@ -108,12 +114,29 @@ class Unit:
         ledger = ledger_of(effects.target.table.metadata)
         if ledger is not None:
             self.ledgers.add(ledger)
+            self._claim(effects)
         marked = statement
         if isinstance(statement, Executable):
             self._statements += 1
             marked = statement.execution_options(**{_MARK: self._statements})
         self._running[_mark_of(marked)] = Running(effects, rows, many)
         return marked
+
+    def _claim(self, effects: Effects) -> None:
+        """Learn what this database may delete, and which storages of released objects are there."""
+        connection = self.connection
+        database = None if connection is None else Database(connection, effects.schemas)
+        claim = None if database is None else claim_of(database, effects.target.table)
+        if claim is None:
+            return
+        self._identities.add(claim.identity)
+        storages = {StorageManager.resolve(path)[0] for path in effects.released}
+        self._absent |= {name for name in storages if not claim.covers(name)}
+
+    def _left_to_others(self, path: str) -> bool:
+        """Tell whether an object is not this database's to delete, or not to be reached now."""
+        storage_name, key = StorageManager.resolve(path)
+        return storage_name in self._absent or not may_all_delete(self._identities, key)
 
     def succeeded(self, statement: Any, rowcount: Callable[[], int]) -> bool:
         """Count what the statement did; where it matched other rows than were read, be unsure.
@@ -153,6 +176,8 @@ class Unit:
     def commit(self) -> None:
         """Take note that the database has confirmed: what no row names any more is doomed."""
         ending = self.frames.commit()
+        left = {path for path in ending.doomed if self._left_to_others(path)}
+        ending = replace(ending, doomed=ending.doomed - left)
         self._released |= ending.doomed
         self._take(ending)
 

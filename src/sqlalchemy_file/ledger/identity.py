@@ -1,0 +1,167 @@
+"""Who a ledger is: its id, and the epochs of the objects that its database may delete.
+
+Every object carries in its key the epoch of the ledger that stored it. A database that has been
+copied, restored elsewhere or moved begins a new epoch, and deletes nothing of an earlier one
+before somebody has said that it has taken the other's place: so a copy never deletes what rows
+of its original name, nor the other way round.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import secrets
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import Connection, update
+
+from sqlalchemy_file.ledger.sites import Site, site_of
+from sqlalchemy_file.ledger.state import IDENTITY as _ID
+from sqlalchemy_file.ledger.state import forget_checkpoints, ledger_id, read_all, write
+from sqlalchemy_file.ledger.tables import now_ms
+from sqlalchemy_file.objects import epoch_of
+
+if TYPE_CHECKING:
+    from sqlalchemy_file.ledger import Ledger
+
+_HOME = "home"
+_changes: list[None] = []
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """One ledger, as it is known in the storages that it writes to.
+
+    ``epoch`` is that of what it stores now. What it stored in ``epochs`` it may delete; what it
+    stored in ``earlier`` ones rows of another database may name as well.
+    """
+
+    id: str
+    site: Site
+    epoch: int
+    epochs: frozenset[int]
+    earlier: frozenset[int] = frozenset()
+
+    def may_delete(self, key: str) -> bool:
+        """Tell whether an object that no row names any more is this database's to delete.
+
+        A key without a known epoch is of before there were any, or was chosen by a program.
+        """
+        epoch = epoch_of(key)
+        return epoch in self.epochs or (not self.earlier and epoch not in self.earlier)
+
+    def __str__(self) -> str:
+        return f"{self.id} ({self.site.name})"
+
+
+@dataclass(frozen=True, slots=True)
+class Home:
+    """Where a ledger was at home when that was last noted, and in which epochs."""
+
+    server: str
+    marks: frozenset[str]
+    epochs: tuple[int, ...]
+    earlier: frozenset[int] = frozenset()
+
+    def is_at(self, site: Site) -> bool:
+        return site.is_at(self.server, self.marks)
+
+    def dump(self) -> str:
+        return json.dumps(
+            {
+                "server": self.server,
+                "marks": sorted(self.marks),
+                "epochs": [as_text(each) for each in self.epochs],
+                "earlier": sorted(map(as_text, self.earlier)),
+            }
+        )
+
+    @classmethod
+    def load(cls, value: str) -> Home:
+        known: dict[str, Any] = json.loads(value)
+        return cls(
+            known["server"],
+            frozenset(known["marks"]),
+            tuple(int(each, 16) for each in known["epochs"]),
+            frozenset(int(each, 16) for each in known["earlier"]),
+        )
+
+
+def identity(connection: Connection, ledger: Ledger, schema: str | None = None) -> Identity | None:
+    """Return who a ledger is, and write nothing; None before it was noted by `settle`.
+
+    ``schema`` is where its tables are, if that is another one than the connection means.
+    """
+    options = connection.get_execution_options().get("schema_translate_map") or {}
+    schemas = {**options, ledger.state.schema: schema} if schema else options
+    known = read_all(connection, ledger, (_ID, _HOME), schemas)
+    if _ID not in known or _HOME not in known:
+        return None
+    site = site_of(connection, schema or connection.schema_for_object(ledger.state))
+    return _identity(known[_ID], at_site(Home.load(known[_HOME]), site, known[_ID]), site)
+
+
+def settle(connection: Connection, ledger: Ledger, *, adopt: bool = False) -> Identity:
+    """Return who a ledger is, and note where it is now; the caller commits.
+
+    With ``adopt`` this database has taken the place of those in which the ledger was before: what
+    was stored in their epochs may be deleted here from now on.
+    """
+    known = read_all(connection, ledger, (_ID, _HOME))
+    site = site_of(connection, connection.schema_for_object(ledger.state))
+    own = known.get(_ID) or ledger_id(connection, ledger)
+    before = Home.load(known[_HOME]) if _HOME in known else None
+    home = at_site(before, site, own)
+    if adopt and home.earlier:
+        home = Home(home.server, home.marks, (*sorted(home.earlier), *home.epochs))
+        _take_up(connection, ledger)
+    if home != before:
+        write(connection, ledger, _HOME, home.dump())
+        _changes.append(None)
+    return _identity(own, home, site)
+
+
+def changes() -> int:
+    """Return how often this process has noted a home; what was read before may be out of date."""
+    return len(_changes)
+
+
+def at_site(home: Home | None, site: Site, own: str) -> Home:
+    """Return the home of a ledger that is found at a site: the same, or a new one.
+
+    The epoch of a new home follows from the site, so that all who find it there agree on it.
+    """
+    if home is None:
+        return Home(site.server, site.marks, (secrets.randbits(32),))
+    if not home.is_at(site):
+        told = f"{own}|{site.server}|{site.name}|{home.epochs[-1]}"
+        epoch = int.from_bytes(hashlib.sha256(told.encode()).digest()[:4])
+        return Home(site.server, site.marks, (epoch,), home.earlier | set(home.epochs))
+    if site.marks <= home.marks:
+        return home
+    # Of the marks that changed, the old ones may be those of another way to the same server.
+    marks = {each for each in home.marks if not each.startswith("since ")} | site.marks
+    return Home(home.server, frozenset(marks), home.epochs, home.earlier)
+
+
+def as_text(epoch: int) -> str:
+    """Return an epoch as it stands at the end of a key."""
+    return f"{epoch:08x}"
+
+
+def may_all_delete(identities: Iterable[Identity], key: str) -> bool:
+    """Tell whether no ledger of several says that an object is not its database's to delete."""
+    return all(each.may_delete(key) for each in identities)
+
+
+def _identity(own: str, home: Home, site: Site) -> Identity:
+    return Identity(own, site, home.epochs[-1], frozenset(home.epochs), home.earlier)
+
+
+def _take_up(connection: Connection, ledger: Ledger) -> None:
+    """Let the next drain and the next sweep look at what was left until now."""
+    forget_checkpoints(connection, ledger)
+    waiting = ledger.releases.c.due_at > now_ms()
+    connection.execute(update(ledger.releases).where(waiting).values(due_at=now_ms()))

@@ -1,0 +1,149 @@
+"""Where a database lives, as far as the database itself and this machine can tell."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import sys
+import uuid
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+from sqlalchemy import Connection, text
+from sqlalchemy.exc import DBAPIError
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]
+
+_GET_VERSION = 0x80087601  # FS_IOC_GETVERSION of Linux: ext4, xfs and btrfs answer it
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """Where a database lives.
+
+    ``server`` does not change while it lives there. ``marks`` may, one at a time: an address, the
+    time of the server's start, a device number. ``name`` is one of the marks, for people.
+    """
+
+    server: str
+    name: str
+    marks: frozenset[str]
+
+    def is_at(self, server: str, marks: frozenset[str]) -> bool:
+        """Tell whether this is the site that was known by ``marks``."""
+        return self.server == server and not self.marks.isdisjoint(marks)
+
+
+def site_of(connection: Connection, schema: str | None = None) -> Site:
+    """Return where the database of a connection lives, with the ledger in ``schema``."""
+    is_mariadb = getattr(connection.dialect, "is_mariadb", False)
+    name = "mariadb" if is_mariadb else connection.dialect.name
+    if name == "postgresql":
+        return _postgresql(connection)
+    if name in ("mariadb", "mysql"):
+        return _mariadb(connection)
+    if name == "sqlite":
+        return _sqlite(connection, schema)
+    database = str(connection.engine.url.database)
+    return Site(database, database, frozenset([database]))
+
+
+def _postgresql(connection: Connection) -> Site:
+    """Tell a physical copy from its original: by its timeline, or by both address and start.
+
+    The address depends on how one is connected, and may change with a restart; the time of the
+    start is the same for all, and no copy shares it. A standby is where its primary is.
+    """
+    row = connection.execute(text(_ON_POSTGRESQL)).one()
+    system, timeline = _cluster(connection)
+    address = row.address or "local"
+    if address in ("local", "127.0.0.1/32", "::1/128", "127.0.0.1", "::1"):
+        address = machine()
+    server = f"{system}:{row.oid}:{timeline}"
+    name = f"{row.name} at {address}:{row.port}"
+    return Site(server, name, frozenset([name, f"since {row.since}"]))
+
+
+def _cluster(connection: Connection) -> tuple[str, str]:
+    """Return the cluster's id and timeline, as far as this server lets anybody ask."""
+    savepoint = connection.begin_nested() if connection.in_transaction() else None
+    try:
+        row = connection.execute(text(_CLUSTER)).one()
+    except DBAPIError:
+        if savepoint is not None:
+            savepoint.rollback()
+        return "", ""
+    if savepoint is not None:
+        savepoint.commit()
+    return str(row[0]), str(row[1])
+
+
+def _mariadb(connection: Connection) -> Site:
+    """Go by the server's own id where it has one; its host's name may change, and then does."""
+    values = {row[0]: row[1] for row in connection.execute(text(_ON_MARIADB))}
+    server = values.get("server_uid") or values.get("server_uuid") or ""
+    database = connection.scalar(text("SELECT database()"))
+    name = f"{database} at {values.get('hostname')}:{values.get('port')}"
+    return Site(f"{server}:{database}", name, frozenset([name]))
+
+
+def _sqlite(connection: Connection, schema: str | None) -> Site:
+    """Go by the file: a copy is another one. Its path may change, its device, or its machine."""
+    query = text("SELECT file FROM pragma_database_list WHERE name = :name")
+    path = connection.scalar(query, {"name": schema or "main"})
+    try:
+        found = os.stat(path) if path else None  # noqa: PTH116
+    except OSError:
+        found = None
+    if found is None:
+        return Site("memory", "memory", frozenset(["memory"]))
+    real = os.path.realpath(path)
+    generation = _generation(real)
+    server = f"{found.st_ino}:{machine() if generation is None else generation}"
+    marks = frozenset([real, f"device {found.st_dev}", f"machine {machine()}"])
+    return Site(server, real, marks)
+
+
+def _generation(path: str) -> int | None:
+    """Return what tells a file from all that had its inode before, if the file system says it."""
+    if fcntl is None:
+        return None
+    with suppress(OSError), Path(path).open("rb") as file:
+        answer = fcntl.ioctl(file.fileno(), _GET_VERSION, bytes(8))
+        return int.from_bytes(answer[:4], sys.byteorder)
+    return None
+
+
+@cache
+def machine() -> str:
+    """Return what tells this machine from others."""
+    for name in ("/etc/machine-id", "/var/lib/dbus/machine-id"):
+        try:
+            found = Path(name).read_text().strip()
+        except OSError:
+            continue
+        if found:
+            return hashlib.sha256(found.encode()).hexdigest()[:16]
+    return f"{uuid.getnode():x}"
+
+
+_ON_POSTGRESQL = """
+    SELECT oid, datname AS name, inet_server_addr()::text AS address,
+        current_setting('port') AS port, extract(epoch FROM pg_postmaster_start_time()) AS since
+    FROM pg_catalog.pg_database WHERE datname = current_database()
+"""
+# A server in recovery has no place to write; its files of WAL are those of its primary.
+_CLUSTER = """
+    SELECT (SELECT system_identifier FROM pg_control_system()),
+        CASE WHEN pg_is_in_recovery() THEN
+            (SELECT lpad(to_hex(timeline_id), 8, '0') FROM pg_control_checkpoint())
+        ELSE left(pg_walfile_name(pg_current_wal_lsn()), 8) END
+"""
+_ON_MARIADB = """
+    SHOW VARIABLES WHERE Variable_name IN ('server_uid', 'server_uuid', 'hostname', 'port')
+"""

@@ -1,0 +1,103 @@
+"""Which ledgers write to a storage: one small object for each, under a reserved prefix."""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from sqlalchemy_file.exceptions import ObjectNotFoundError
+from sqlalchemy_file.storage.base import Attributes, HasNotes, Storage
+from sqlalchemy_file.storage.folder_notes import noted_at
+from sqlalchemy_file.storage.reserved import RESERVED
+
+_NAME = re.compile(r"([0-9a-f-]{36})-([0-9a-f]{8})\.json")
+
+
+@dataclass(frozen=True, slots=True)
+class Owner:
+    """A ledger that stores objects in one epoch. ``name`` tells people where its database is."""
+
+    ledger: str
+    epoch: int
+    server: str
+    name: str
+
+    @property
+    def note(self) -> str:
+        """The name under which a storage keeps it."""
+        return f"{self.ledger}-{self.epoch:08x}.json"
+
+    def __str__(self) -> str:
+        return f"{self.ledger} ({self.name})"
+
+
+def is_signed(storage: Storage, owner: Owner) -> bool:
+    """Tell whether a storage knows of an owner."""
+    if isinstance(storage, HasNotes):
+        return owner.note in storage.notes()
+    try:
+        storage.stat(f"{RESERVED}{owner.note}")
+    except ObjectNotFoundError:
+        return False
+    return True
+
+
+def sign(storage: Storage, owner: Owner) -> None:
+    """Let a storage know of an owner. Whoever does so again writes the same."""
+    said = {"ledger": owner.ledger, "server": owner.server, "name": owner.name}
+    content = json.dumps(said).encode()
+    if isinstance(storage, HasNotes):
+        storage.add_note(owner.note, content)
+    else:
+        attributes = Attributes(content_type="application/json")
+        storage.put(f"{RESERVED}{owner.note}", io.BytesIO(content), attributes)
+
+
+def owners_of(storage: Storage) -> list[Owner]:
+    """Return all ledgers that have signed a storage, with each of their epochs."""
+    notes = storage.notes() if isinstance(storage, HasNotes) else _notes_in(storage)
+    return _owners_in(notes)
+
+
+def owners_above(root: str) -> Iterator[tuple[str, Owner]]:
+    """Yield the folders above a local one that are signed, each with an owner."""
+    for folder in Path(root).parents:
+        notes = noted_at(str(folder))
+        notes |= {file.name: b"" for file in (folder / RESERVED).glob("*.json")}
+        for owner in _owners_in(notes):
+            yield str(folder), owner
+
+
+def folder_of_owner(key: str) -> str | None:
+    """Return the folder that a listed key says is another storage, with its slash."""
+    folder, slash, name = key.rpartition(f"/{RESERVED}")
+    return f"{folder}/" if slash and _NAME.fullmatch(name) else None
+
+
+def _notes_in(storage: Storage) -> dict[str, bytes]:
+    found: dict[str, bytes] = {}
+    for info in list(storage.list(RESERVED)):
+        with suppress(ObjectNotFoundError):  # removed since
+            found[info.key.removeprefix(RESERVED)] = b"".join(storage.stream(info.key))
+    return found
+
+
+def _owners_in(notes: Mapping[str, bytes]) -> list[Owner]:
+    return [
+        Owner(match[1], int(match[2], 16), *_said(content))
+        for name, content in sorted(notes.items())
+        if (match := _NAME.fullmatch(name))
+    ]
+
+
+def _said(content: bytes) -> tuple[str, str]:
+    try:
+        said = json.loads(content)
+        return str(said["server"]), str(said["name"])
+    except (ValueError, TypeError, KeyError):
+        return "", "a database that cannot be named"

@@ -1,0 +1,168 @@
+"""In whose name files are stored and deleted: the ledger's, in the epoch of its database.
+
+Read once for each connection of a pool, and signed once in each storage; afterwards nothing is
+asked. Without a ledger nothing is.
+"""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from sqlalchemy import Table, Text, cast, inspect, select, text
+
+from sqlalchemy_file.exceptions import StorageError, UnknownStorageError
+from sqlalchemy_file.ledger import Ledger, ledger_of
+from sqlalchemy_file.ledger.columns import all_file_columns
+from sqlalchemy_file.ledger.identity import Identity, changes, identity
+from sqlalchemy_file.storage import HasPath, Storage, StorageManager
+from sqlalchemy_file.storage.base import named
+from sqlalchemy_file.storage.owners import Owner, is_signed, sign
+from sqlalchemy_file.tracking.reading import Database
+from sqlalchemy_file.transfer import Operation, carry_out, results
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """The right of one ledger's database to store objects, and to delete its own."""
+
+    database: Database
+    ledger: Ledger
+    identity: Identity
+
+    @property
+    def epoch(self) -> int:
+        return self.identity.epoch
+
+    def sign(self, storage_names: Iterable[str]) -> None:
+        """See to it that storages know of this ledger, before anything is stored there.
+
+        Raises `StorageError` for an empty folder where rows name objects: it is not mounted.
+        """
+        for name in storage_names:
+            if not self._is_known(name):
+                self._sign(name)
+
+    def covers(self, storage_name: str) -> bool:
+        """Tell whether a storage is there, and knows of this ledger, so far as one can tell."""
+        if self._is_known(storage_name):
+            return True
+        try:
+            self._sign(storage_name)
+        except UnknownStorageError:
+            return True  # what deletes will say so
+        except StorageError:
+            return False
+        return True
+
+    def _is_known(self, storage_name: str) -> bool:
+        known = _signed.get(storage_name)
+        return (
+            known is not None
+            and self.epoch in known[1]
+            and known[0]() is StorageManager.storage(storage_name)
+        )
+
+    def _sign(self, storage_name: str) -> None:
+        storage = StorageManager.storage(storage_name)
+        owner = owner_of(self.identity)
+        with named(storage_name):
+            if not _away(partial(is_signed, storage, owner)):
+                self._refuse_unmounted(storage, storage_name)
+                _away(partial(sign, storage, owner))
+        known = _signed.get(storage_name)
+        if known is None or known[0]() is not storage:
+            known = _signed[storage_name] = _reference(storage), set()
+        known[1].add(self.epoch)
+
+    def _refuse_unmounted(self, storage: Storage, storage_name: str) -> None:
+        if not isinstance(storage, HasPath) or not _away(partial(_is_empty, storage)):
+            return
+        if self._is_named(storage_name):
+            raise StorageError(
+                "the folder is empty, and not even signed by the ledger whose rows name objects "
+                "in it: is its disk mounted? If the files are gone for good, sweep with adopt "
+                "(--adopt) once",
+                storage=storage_name,
+            )
+
+    def _is_named(self, storage_name: str) -> bool:
+        pattern = f'"{storage_name}/'
+        for table, columns in all_file_columns(self.ledger.metadata):
+            for column in columns:
+                here = cast(column, Text).contains(pattern, autoescape=True)
+                if self.database.execute(
+                    select(text("1")).select_from(table).where(here).limit(1)
+                ).first():
+                    return True
+        return False
+
+
+def claim_of(database: Database, table: Table) -> Claim | None:
+    """Return in whose name a statement on a table stores; None without a ledger that is at hand."""
+    ledger = ledger_of(table.metadata)
+    if ledger is None:
+        return None
+    found = _identity_of(database, ledger)
+    return None if found is None else Claim(database, ledger, found)
+
+
+def owner_of(found: Identity) -> Owner:
+    """Return what a storage is told of a ledger."""
+    return Owner(found.id, found.epoch, found.site.server, found.site.name)
+
+
+def _identity_of(database: Database, ledger: Ledger) -> Identity | None:
+    connection = database.connection
+    schema = _schema_of(database, ledger)
+    key = _IN_INFO, schema
+    known: tuple[int, Identity | None] | None = connection.info.get(key)
+    if known is not None and known[0] == changes():
+        return known[1]
+    may_read = _may_read(database, ledger, schema)
+    found = identity(connection, ledger, schema) if may_read else None
+    connection.info[key] = changes(), found
+    return found
+
+
+def _schema_of(database: Database, ledger: Ledger) -> str | None:
+    schemas = database.schemas
+    if schemas:
+        return schemas.get(ledger.state.schema, ledger.state.schema)
+    return database.connection.schema_for_object(ledger.state)
+
+
+def _may_read(database: Database, ledger: Ledger, schema: str | None) -> bool:
+    """Ask beforehand: a query that fails would end the transaction on PostgreSQL."""
+    connection, name = database.connection, ledger.state.name
+    if connection.dialect.name != "postgresql":
+        return inspect(connection).has_table(name, schema)
+    quoted = connection.dialect.identifier_preparer
+    full = f"{quoted.quote_schema(schema)}.{quoted.quote(name)}" if schema else quoted.quote(name)
+    return bool(connection.scalar(_RIGHT, {"name": full}))
+
+
+def _is_empty(storage: Storage) -> bool:
+    return next(iter(storage.list()), None) is None
+
+
+def _away(function: Callable[[], Any]) -> Any:
+    return results(carry_out([Operation(function)]))[0]
+
+
+def _reference(storage: Storage) -> Callable[[], Storage | None]:
+    try:
+        return weakref.ref(storage)
+    except TypeError:
+        return lambda: storage
+
+
+_RIGHT = text(
+    "SELECT to_regclass(:name) IS NOT NULL AND has_table_privilege(to_regclass(:name), 'SELECT')"
+)
+_IN_INFO = "sqlalchemy_file.identity"
+_signed: dict[str, tuple[Callable[[], Storage | None], set[int]]] = {}
+"""By name, a storage and the epochs that it is known to have been signed with."""
