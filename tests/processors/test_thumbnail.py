@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import io
+import struct
 
 import pytest
 from PIL import Image, ImageCms
@@ -184,6 +185,84 @@ def test_colours_for_print_become_colours_for_the_screen(process):
     assert thumbnail.getpixel((5, 5)) == pytest.approx((255, 0, 0), abs=12)
 
 
+@named("format_name", ["PNG", "WEBP", "JPEG", "AVIF"])
+def test_colours_for_print_with_a_profile_for_the_screen_are_converted(process, format_name):
+    srgb = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    picture = Image.new("CMYK", (80, 60), (0, 255, 255, 0))
+    content = encoded(picture, "JPEG", icc_profile=srgb)
+    thumbnail = thumbnail_of(process(ThumbnailGenerator((20, 20), format_name), content))
+    assert thumbnail.convert("RGB").getpixel((5, 5)) == pytest.approx((255, 0, 0), abs=12)
+
+
+@named(
+    ("kind", "value", "expected"),
+    [
+        ("white is zero, 16 bits", 0x2000, 223),
+        ("white is zero, 8 bits", 0x20, 223),
+        ("real numbers up to one", 0.5, 127),
+        ("real numbers up to 255", 200.0, 200),
+        ("real numbers, reversed", 0.25, 191),
+        ("32 bits", 100, 100),
+    ],
+)
+def test_the_brightness_of_a_tiff_is_right_whatever_its_numbers_are(process, kind, value, expected):
+    reals, is_reversed = isinstance(value, float), "zero" in kind or "reversed" in kind
+    bits = {"16": "H", "8": "B", "32": "I"}
+    code = "f" if reals else bits[kind.removesuffix(" bits").split()[-1]]
+    content = tiff_of(code, value, is_reversed=is_reversed)
+    thumbnail = thumbnail_of(process(ThumbnailGenerator((4, 4)), content))
+    assert thumbnail.getpixel((1, 1)) == pytest.approx(expected, abs=1)
+
+
+def tiff_of(code: str, value: float, *, is_reversed: bool) -> bytes:
+    """Return a grey TIFF of 8 x 8 pixels of a value."""
+    pixels = struct.pack(f"<64{code}", *[value] * 64)
+    bits, kind = struct.calcsize(code) * 8, 3 if code == "f" else 1
+    tags = [
+        *((256, 8), (257, 8), (258, bits), (259, 1), (262, 0 if is_reversed else 1), (273, 8)),
+        *((277, 1), (278, 8), (279, len(pixels)), (339, kind)),
+    ]
+    entries = b"".join(struct.pack("<HHIHH", tag, 3, 1, number, 0) for tag, number in tags)
+    head = b"II*\0" + struct.pack("<I", 8 + len(pixels)) + pixels
+    return head + struct.pack("<H", len(tags)) + entries + bytes(4)
+
+
+@named(("mode", "seen_through", "opaque"), [("1", 0, 255), ("L", 18, 144), ("I;16", 4660, 36864)])
+@named("format_name", ["PNG", "WEBP", "GIF", "AVIF"])
+def test_a_transparent_grey_is_kept(process, mode, seen_through, opaque, format_name):
+    picture = Image.new("I", (80, 60), opaque)
+    picture.paste(seen_through, (0, 0, 40, 60))
+    content = encoded(picture.convert(mode), "PNG", transparency=seen_through)
+    thumbnail = thumbnail_of(process(ThumbnailGenerator((20, 20), format_name), content))
+    expected = 255 if mode == "1" else 144
+    *colour, alpha = thumbnail.convert("RGBA").getpixel((17, 2))
+    assert (colour, alpha) == (pytest.approx([expected] * 3, abs=6), 255)
+    assert thumbnail.convert("RGBA").getpixel((2, 2))[3] == 0
+
+
+WRITABLE = [
+    *("AVIF", "BMP", "DDS", "DIB", "EPS", "GIF", "HEIF", "ICNS", "ICO", "JPEG", "JPEG2000"),
+    *("MPO", "PCX", "PDF", "PNG", "PPM", "QOI", "SGI", "SPIDER", "TGA", "TIFF", "WEBP"),
+]
+
+
+@named("format_name", WRITABLE)
+@named("mode", ["RGBA", "LA", "RGB", "L"])
+def test_a_transparent_picture_becomes_every_format(process, format_name, mode):
+    picture = Image.new("RGBA", (80, 60), (0, 0, 0, 0)).convert(mode)
+    file = process(ThumbnailGenerator((20, 20), format_name), encoded(picture))
+    content = StorageManager.get_file(file["thumbnail"]["path"]).read()
+    assert len(content) > 20
+    if format_name in ("JPEG", "MPO", "BMP", "PPM", "PCX") and "A" in mode:
+        assert opened(content).convert("L").getpixel((5, 5)) == 255
+
+
+@named("format_name", ["XBM", "MSP", "PALM", "BLP", "GRIB", "HDF5", "BUFR", "WMF"])
+def test_formats_that_hold_no_colours_are_refused_when_the_generator_is_made(format_name):
+    with pytest.raises(ValueError, match="Pillow cannot write"):
+        ThumbnailGenerator(thumbnail_format=format_name)
+
+
 def test_a_profile_that_cannot_be_read_is_passed_over(process):
     content = encoded(quadrants(), "JPEG", icc_profile=b"no profile" * 20)
     assert corners(thumbnail_of(process(ThumbnailGenerator((20, 20)), content))) == UPRIGHT
@@ -250,8 +329,8 @@ def test_impossible_sizes_are_refused_when_the_generator_is_made(wrong):
 
 
 def test_formats_that_cannot_be_written_are_refused_when_the_generator_is_made():
-    with pytest.raises(ValueError, match=r"Pillow cannot write \['HEIC'\]"):
-        ThumbnailGenerator(thumbnail_format="HEIC")
+    with pytest.raises(ValueError, match=r"Pillow cannot write \['FITS'\]"):
+        ThumbnailGenerator(thumbnail_format="FITS")
 
 
 def test_any_class_with_a_process_method_is_a_processor():

@@ -50,11 +50,119 @@ def test_a_multi_picture_jpeg_from_a_camera_is_accepted():
     assert validate(ImageValidator(), content)["width"] == 64
 
 
-def test_the_size_is_that_of_the_stored_pixels():
+@named("orientation", range(1, 9))
+@named("format_name", ["JPEG", "PNG", "WEBP"])
+def test_the_size_is_the_one_that_is_seen(format_name, orientation):
     picture = noise(30, 20)
-    content = encoded(picture, "JPEG", exif=turned(picture, 6))
+    content = encoded(picture, format_name, exif=turned(picture, orientation))
     file = validate(ImageValidator(), content)
-    assert (file["width"], file["height"]) == (30, 20)
+    assert (file["width"], file["height"]) == ((20, 30) if orientation > 4 else (30, 20))
+    assert file["orientation"] == orientation
+
+
+@named("orientation", [0, 9, 300])
+def test_an_orientation_that_there_is_not_counts_as_none(orientation):
+    picture = noise(30, 20)
+    file = validate(ImageValidator(), encoded(picture, "JPEG", exif=turned(picture, orientation)))
+    assert (file["width"], file["orientation"]) == (30, 1)
+
+
+def test_the_shape_is_judged_as_it_is_seen():
+    picture = noise(30, 20)
+    content = encoded(picture, "JPEG", exif=turned(picture, 8))
+    assert validate(ImageValidator(max_wh=(20, 30), max_aspect_ratio=1), content)["height"] == 30
+    with pytest.raises(AspectRatioValidationError, match="20 / 30"):
+        validate(ImageValidator(min_aspect_ratio=1), content)
+
+
+@named("format_name", ["PPM", "DDS", "SGI", "TGA", "BMP", "TIFF", "ICO", "PCX", "JPEG2000", "QOI"])
+@named("claim", [None, "image/x-claimed"])
+def test_a_format_that_is_named_is_accepted_under_every_type_it_has(format_name, claim):
+    file = File(encoded(noise(), format_name), f"picture.{format_name.lower()}", claim)
+    file._prepare()
+    ImageValidator(formats=[format_name]).process(file, "picture")
+    assert file["width"] in (64, 48)
+
+
+@named(
+    ("content_type", "format_name"),
+    [
+        ("image/x-portable-pixmap", "PPM"),
+        ("image/vnd.ms-dds", "DDS"),
+        ("image/x-dds", "DDS"),
+        ("image/sgi", "SGI"),
+        ("image/x-tga", "TGA"),
+        ("image/targa", "TGA"),
+        ("image/jp2", "JPEG2000"),
+    ],
+)
+def test_a_content_type_that_is_named_is_decoded_under_all_its_names(content_type, format_name):
+    validator = ImageValidator(allowed_content_types=[content_type])
+    assert validate(validator, encoded(noise(), format_name), "picture.tga")["width"] == 64
+
+
+def heic() -> bytes:
+    import pillow_heif
+
+    output = io.BytesIO()
+    pillow_heif.from_pillow(noise()).save(output, format="HEIF")
+    return output.getvalue()
+
+
+@named(
+    "setting",
+    [
+        {"formats": ["HEIF"]},
+        {"formats": ["heic"]},
+        {"formats": ["JPEG", "HEIF"]},
+        {"allowed_content_types": ["image/heic"]},
+        {"allowed_content_types": "image/heif"},
+        {"allowed_content_types": ["image/*", "image/heic"]},
+    ],
+)
+@named("claim", ["image/heic", "image/heif", None])
+def test_heic_is_accepted_by_one_setting(setting, claim):
+    file = File(heic(), "photo.heic", claim)
+    file._prepare()
+    if setting.get("allowed_content_types") == "image/heif":
+        with pytest.raises(ContentTypeValidationError, match="image/heic is not allowed"):
+            ImageValidator(**setting).process(file, "picture")
+        return
+    ImageValidator(**setting).process(file, "picture")
+    assert (file["content_type"], file["width"]) == ("image/heic", 64)
+
+
+def test_a_wildcard_and_a_type_beside_it_add_up():
+    validator = ImageValidator(allowed_content_types=["image/*", "image/tiff"])
+    assert validate(validator, encoded(noise(), "TIFF"))["width"] == 64
+    assert validate(validator, encoded(noise(), "WEBP"))["width"] == 64
+
+
+WITHOUT_HEIF = """
+import sys
+sys.modules["pillow_heif"] = None
+from sqlalchemy_file.exceptions import MissingExtraError
+from sqlalchemy_file.validators import ImageValidator
+for setting in ({"formats": ["HEIF"]}, {"allowed_content_types": ["image/heic"]}):
+    try:
+        ImageValidator(**setting)
+    except MissingExtraError as error:
+        print(error)
+"""
+
+
+def test_without_pillow_heif_the_extra_to_install_is_named():
+    run = subprocess.run(
+        [sys.executable, "-c", WITHOUT_HEIF], capture_output=True, text=True, check=True
+    )
+    advice = "ImageValidator for HEIC needs an extra: pip install 'sqlalchemy-file[heif]'"
+    assert run.stdout.splitlines() == [advice] * 2
+
+
+@named("limit", [["image/heic"], (5,), (1, 2, 3), ("5", 5)])
+def test_limits_that_are_no_sizes_are_refused_with_advice(limit):
+    with pytest.raises(TypeError, match="content types are given as allowed_content_types="):
+        ImageValidator(limit)
 
 
 def test_the_stream_stands_at_its_start_before_and_after():
@@ -295,7 +403,7 @@ def test_odd_but_readable_files_give_no_warning(remark):
 def test_a_jpeg_with_broken_exif_gives_no_warning():
     broken = b"Exif\0\0MM\0*\0\0\0\x08\0\2\x01\x12\0\3\0\0\0\1\0\6\0\0\x82\x9a\0\5\0\0\0\1\0\xff"
     content = encoded(noise(), "JPEG", exif=broken)
-    assert validate(ImageValidator(), content)["width"] == 64
+    assert validate(ImageValidator(), content)["width"] == 48  # turned, as the readable part says
 
 
 def test_pillows_own_settings_and_the_warning_filters_stay_as_they_are():

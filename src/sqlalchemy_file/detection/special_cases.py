@@ -50,9 +50,15 @@ _OLE = (
 _RAW_TIFF = (
     "image/x-adobe-dng",
     "image/x-canon-cr2",
+    "image/x-epson-erf",
+    "image/x-hasselblad-3fr",
+    "image/x-kodak-dcr",
     "image/x-nikon-nef",
+    "image/x-nikon-nrw",
     "image/x-pentax-pef",
+    "image/x-samsung-srw",
     "image/x-sony-arw",
+    "image/x-sony-sr2",
 )
 
 # Office documents whose members tell the program, but not what of its is a template.
@@ -88,7 +94,7 @@ SPECIAL_CASES: dict[str, tuple[str, ...]] = {
     "image/heic-sequence": ("image/heif-sequence", "image/heic", "image/heif"),
     "image/j2c": ("image/jp2",),
     "image/jp2": ("image/jpx", "image/jpm"),
-    "image/tiff": (*_RAW_TIFF, "image/x-"),
+    "image/tiff": _RAW_TIFF,
     "text/html": ("text/markdown", "text/x-"),
     "video/3gpp": ("audio/3gpp", "video/3gpp2", "audio/3gpp2"),
     "video/3gpp2": ("audio/3gpp2",),

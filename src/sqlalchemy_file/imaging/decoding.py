@@ -14,12 +14,13 @@ from typing import BinaryIO, cast
 
 from PIL import Image
 
-from sqlalchemy_file.detection import canonical
 from sqlalchemy_file.exceptions import InvalidImageError, ValidationError
 from sqlalchemy_file.imaging import COPIED_FORMATS, MAX_PIXELS
+from sqlalchemy_file.imaging.formats import HEIF, load_heif
 
 JPEG = ("JPEG", "MPO")
-_ALIASES = {"JPG": "JPEG", "TIF": "TIFF"}
+ON_ITS_SIDE = (5, 6, 7, 8)
+_ORIENTATION = 0x0112
 _ANIMATED = ("GIF", "PNG", "WEBP", "AVIF")
 
 # The frames of an animation are decoded one by one: they cost time, not memory. Opening one
@@ -95,36 +96,25 @@ def is_decoded_by_copying(image: Image.Image) -> bool:
     return image.format in (*COPIED_FORMATS, *JPEG) and _frames(image) == 1
 
 
-def formats_of(content_types: Collection[str]) -> tuple[str, ...]:
-    """Return Pillow's names of the formats with these content types; `ValueError` if there is none.
+def size_as_seen(image: Image.Image) -> tuple[int, int]:
+    """Return width and height of a picture once it is turned as its EXIF asks for."""
+    width, height = image.size
+    return (height, width) if orientation_of(image) in ON_ITS_SIDE else (width, height)
 
-    A type that Pillow has no decoder for is passed over: a plugin may bring it later.
+
+def orientation_of(image: Image.Image) -> int:
+    """Return how a picture is to be turned, by its EXIF: from 1, upright, to 8.
+
+    A PNG that is not decoded yet would be, to look for notes behind its pixels: it is not asked.
     """
-    Image.init()
-    wanted = {canonical(content_type) for content_type in content_types}
-    names = [name for name, mime in Image.MIME.items() if canonical(mime) in wanted]
-    return known_formats([name for name in names if name in Image.OPEN] or content_types)
-
-
-def known_formats(formats: Collection[str]) -> tuple[str, ...]:
-    """Return names of formats as Pillow spells them; `ValueError` for those it cannot decode."""
-    Image.init()
-    names = tuple(map(format_name, formats))
-    missing = [name for name in names if name not in Image.OPEN]
-    if missing or not names:
-        raise ValueError(f"Pillow has no decoder for {missing}; it has {sorted(Image.OPEN)}")
-    return names
-
-
-def format_name(name: str) -> str:
-    """Return the name of a format as Pillow spells it."""
-    return _ALIASES.get(name.upper(), name.upper())
-
-
-def content_type_of(name: str) -> str:
-    """Return the content type of a format of Pillow's."""
-    Image.init()
-    return canonical(Image.MIME.get(name)) or f"image/{name.lower()}"
+    if image.format == "PNG" and "exif" not in image.info and getattr(image, "tile", None):
+        return 1
+    with quiet():
+        try:
+            found = int(image.getexif().get(_ORIENTATION, 1))
+        except Exception:  # noqa: BLE001  a picture is no worse for unreadable notes about it
+            return 1
+    return found if 1 <= found <= 8 else 1
 
 
 @contextmanager
@@ -140,6 +130,9 @@ def quiet() -> Iterator[None]:
 
 def _opened(source: _Source, formats: Collection[str]) -> Image.Image:
     Image.init()
+    if HEIF in formats and source.read(12)[4:8] == b"ftyp":
+        load_heif()
+    source.seek(0)
     known = [name for name in formats if name in Image.OPEN]
     with quiet():
         return Image.open(cast("BinaryIO", source), formats=known)

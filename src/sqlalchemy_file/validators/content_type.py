@@ -27,7 +27,9 @@ class ContentTypeValidator(Validator):
 
     def __init__(self, allowed_content_types: Collection[str] | str | None = None) -> None:
         self.allowed_content_types = allowed_content_types
-        self._allowed = None if allowed_content_types is None else _parsed(allowed_content_types)
+        self._allowed = (
+            None if allowed_content_types is None else parsed_types(allowed_content_types)
+        )
 
     def process(self, file: File, attr_key: str) -> None:
         content_type = _judged(file)
@@ -55,7 +57,8 @@ def is_proven(file: File) -> bool:
     return found is not None
 
 
-def _parsed(content_types: Collection[str] | str) -> frozenset[str]:
+def parsed_types(content_types: Collection[str] | str) -> frozenset[str]:
+    """Return content types under their one name each; `TypeError` or `ValueError` for others."""
     listed = [content_types] if isinstance(content_types, str) else list(content_types)
     if not all(isinstance(content_type, str) for content_type in listed):
         raise TypeError(

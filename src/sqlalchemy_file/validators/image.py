@@ -8,7 +8,7 @@ from sqlalchemy_file.detection import guess_type
 from sqlalchemy_file.exceptions import AspectRatioValidationError, DimensionValidationError
 from sqlalchemy_file.file import File
 from sqlalchemy_file.imaging import DEFAULT_FORMATS, MAX_PIXELS, require_pillow
-from sqlalchemy_file.validators.content_type import ContentTypeValidator, is_proven
+from sqlalchemy_file.validators.content_type import ContentTypeValidator, is_proven, parsed_types
 
 _Limit = tuple[int | None, int | None]
 
@@ -20,8 +20,9 @@ class ImageValidator(ContentTypeValidator):
     ratio is width divided by height. ``formats`` are Pillow's names of the formats that may be
     decoded; ``allowed_content_types`` says the same by content types. A picture may have
     ``max_pixels`` pixels, the frames of an animation four times as many together.
-    Adds ``width`` and ``height`` to the file: of the pixels as stored, before any rotation that
-    EXIF asks for. Raises `MissingExtraError` where Pillow is not installed.
+    Width and height are those that are seen, once the picture is turned as its EXIF asks for. They
+    are added to the file, with that ``orientation``: 1 for none, up to 8. Raises
+    `MissingExtraError` where Pillow is not installed, or pillow-heif for HEIC.
     """
 
     def __init__(
@@ -30,19 +31,18 @@ class ImageValidator(ContentTypeValidator):
         max_wh: _Limit | None = None,
         min_aspect_ratio: float | None = None,
         max_aspect_ratio: float | None = None,
-        allowed_content_types: Collection[str] | None = None,
+        allowed_content_types: Collection[str] | str | None = None,
         *,
         formats: Collection[str] | None = None,
         max_pixels: int = MAX_PIXELS,
     ) -> None:
         require_pillow(type(self).__name__)
-        self.formats: tuple[str, ...] = _decoders(formats, allowed_content_types)
+        self.formats: tuple[str, ...] = _decoders(
+            formats, allowed_content_types, type(self).__name__
+        )
         super().__init__(allowed_content_types or _content_types(self.formats))
-        none: _Limit = (None, None)
-        self.min_width: int | None = (min_wh or none)[0]
-        self.min_height: int | None = (min_wh or none)[1]
-        self.max_width: int | None = (max_wh or none)[0]
-        self.max_height: int | None = (max_wh or none)[1]
+        self.min_width, self.min_height = _limit(min_wh, "min_wh")
+        self.max_width, self.max_height = _limit(max_wh, "max_wh")
         self.min_aspect_ratio = min_aspect_ratio
         self.max_aspect_ratio = max_aspect_ratio
         self.max_pixels: int = _positive(max_pixels)
@@ -54,12 +54,14 @@ class ImageValidator(ContentTypeValidator):
         with decoding.decoding(
             file.original_content, attr_key, formats=self.formats, max_pixels=self.max_pixels
         ) as image:
-            width, height = image.size
+            width, height = decoding.size_as_seen(image)
+            orientation = decoding.orientation_of(image)
             self._require_dimensions(width, height, attr_key)
             # Nearly all of the time that a scaled copy takes is this, too.
             if not (decoding.is_decoded_by_copying(image) and file._leave_decoding(attr_key)):
                 decoding.read_through(image, self.max_pixels)
-        file["width"], file["height"] = width, height
+        # Earlier releases noted no orientation: their width and height are of the stored pixels.
+        file.update(width=width, height=height, orientation=orientation)
 
     def _excuses(self, file: File) -> bool:
         """Let pass what claims to be an allowed picture and proves nothing: it will be decoded."""
@@ -91,19 +93,20 @@ class ImageValidator(ContentTypeValidator):
 
 
 def _decoders(
-    formats: Collection[str] | None, content_types: Collection[str] | None
+    formats: Collection[str] | None, content_types: Collection[str] | str | None, what: str
 ) -> tuple[str, ...]:
     """Return the formats to decode: those named, else those of the content types, else ours.
 
     Raises `ValueError` where this Pillow decodes none of them, or not all that were named.
     """
-    from sqlalchemy_file.imaging import decoding  # noqa: PLC0415  Pillow is optional
+    from sqlalchemy_file.imaging import formats as known  # noqa: PLC0415  Pillow is optional
 
     if formats is not None:
-        return decoding.known_formats(formats)
-    if not content_types or any(name.endswith("/*") for name in content_types):
-        return DEFAULT_FORMATS
-    return decoding.formats_of(content_types)
+        return known.known_formats(formats, what)
+    listed = parsed_types(content_types) if content_types else frozenset({"image/*"})
+    named = {name for name in listed if not name.endswith("/*")}
+    usual = DEFAULT_FORMATS if named != listed else ()
+    return tuple(dict.fromkeys((*usual, *(known.formats_of(named, what) if named else ()))))
 
 
 def _positive(max_pixels: int) -> int:
@@ -113,6 +116,18 @@ def _positive(max_pixels: int) -> int:
 
 
 def _content_types(formats: Collection[str]) -> list[str]:
-    from sqlalchemy_file.imaging import decoding  # noqa: PLC0415  Pillow is optional
+    from sqlalchemy_file.imaging.formats import types_of  # noqa: PLC0415  Pillow is optional
 
-    return list(dict.fromkeys(decoding.content_type_of(name) for name in formats))
+    return list(dict.fromkeys(name for each in formats for name in types_of(each)))
+
+
+def _limit(limit: _Limit | None, what: str) -> _Limit:
+    if limit is None:
+        return (None, None)
+    numbers = all(each is None or isinstance(each, int | float) for each in limit)
+    if isinstance(limit, str) or len(limit) != 2 or not numbers:
+        raise TypeError(
+            f"{what} is (width, height) in pixels, either None for any, not {limit!r}; "
+            "content types are given as allowed_content_types="
+        )
+    return limit
