@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import BinaryIO, NamedTuple, cast
 
@@ -17,6 +18,7 @@ from sqlalchemy_file.storage import (
     Storage,
     StorageManager,
 )
+from sqlalchemy_file.storage.verifying import averify, verify
 
 
 class StoredObject(NamedTuple):
@@ -52,9 +54,16 @@ class Upload:
     def run(self) -> StoredObject:
         """Store it from this thread."""
         with Task("store", self.storage_name, (self.key,)) as task, self._sending() as measured:
-            self.storage.put(
+            info = self.storage.put(
                 self.key, cast("BinaryIO", measured), self.attributes, exclusive=self.exclusive
             )
+            try:
+                verify(self.storage, info, measured.size)
+            except StorageError:
+                if self.exclusive:  # nobody else will
+                    with suppress(StorageError):
+                        self.storage.delete([self.key])
+                raise
             task.size = measured.size
         return self._stored(measured)
 
@@ -62,9 +71,16 @@ class Upload:
         """Store it with the storage's own coroutine, which it must have."""
         storage = cast("AsyncStorage", self.storage)
         with Task("store", self.storage_name, (self.key,)) as task, self._sending() as measured:
-            await storage.aput(
+            info = await storage.aput(
                 self.key, cast("BinaryIO", measured), self.attributes, exclusive=self.exclusive
             )
+            try:
+                await averify(self.storage, info, measured.size)
+            except StorageError:
+                if self.exclusive:
+                    with suppress(StorageError):
+                        await storage.adelete([self.key])
+                raise
             task.size = measured.size
         return self._stored(measured)
 

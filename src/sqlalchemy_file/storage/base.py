@@ -71,6 +71,8 @@ class Storage(Protocol):
         The object appears under its key complete or not at all. With ``exclusive``, a key
         that is taken raises `ObjectExistsError` and nothing is written.
         An error raised by ``content`` itself passes through unchanged.
+        The size that is returned is what the storage has, where that costs no further request;
+        a storage with ``verify = True`` is asked by `stat` as well.
         """
         ...
 
@@ -134,6 +136,13 @@ def checked_concurrency(value: Any) -> int:
     """Return a number of requests at the same time, or raise `InvalidStorageError`."""
     if isinstance(value, bool) or not isinstance(value, int) or value < 1:
         raise InvalidStorageError(f"'concurrency' is a whole number from 1 on, not {value!r}")
+    return value
+
+
+def checked_verify(value: Any) -> bool:
+    """Return whether to ask for the size of what was stored, or raise `InvalidStorageError`."""
+    if not isinstance(value, bool):
+        raise InvalidStorageError(f"'verify' is True or False, not {value!r}")
     return value
 
 

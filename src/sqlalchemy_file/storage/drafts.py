@@ -48,6 +48,12 @@ class Draft:
         while written < len(data):
             written += os.write(self._descriptor, memoryview(data)[written:])
 
+    def require_size(self, size: int) -> None:
+        """Raise `OSError` unless the file system has all that was written."""
+        kept = os.fstat(self._descriptor).st_size
+        if kept != size:
+            raise OSError(errno.EIO, f"{size} bytes were written and {kept} are there")
+
     def sync(self) -> None:
         os.fsync(self._descriptor)
 

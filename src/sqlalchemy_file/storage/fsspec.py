@@ -25,6 +25,7 @@ from sqlalchemy_file.storage.base import (
     ObjectInfo,
     check_key,
     checked_concurrency,
+    checked_verify,
 )
 from sqlalchemy_file.storage.border import Border, sort_out, translated
 from sqlalchemy_file.storage.chunks import reader_of
@@ -57,6 +58,9 @@ class FsspecStorage:
     Each thread has a filesystem of its own, made from the arguments of the one given; those that
     work on fsspec's event loop serve all threads. A forked process makes new ones, and so does a
     thread whose connection is lost: what is safe to repeat is done again, ``max_retries`` times.
+
+    With ``verify`` the size of what was written is compared with what the server has; in folders
+    it is on unless it is switched off, and comes before the object appears.
     """
 
     def __init__(
@@ -66,6 +70,7 @@ class FsspecStorage:
         root: str | None = None,
         concurrency: int = DEFAULT_CONCURRENCY,
         max_retries: int = MAX_RETRIES,
+        verify: bool | None = None,
     ) -> None:
         if isinstance(filesystem, DirFileSystem):
             root = "/".join(filter(None, [filesystem.path, root]))
@@ -76,16 +81,31 @@ class FsspecStorage:
                 "root='bucket/prefix'; a DirFileSystem has one"
             )
         root = str(filesystem._strip_protocol(root))
-        self._set_up(Instances.like(filesystem), root, concurrency, max_retries)
+        self._set_up(Instances.like(filesystem), root, concurrency, max_retries, verify)
 
     @classmethod
-    def of(cls, instances: Instances, root: str, concurrency: int, max_retries: int) -> Self:
+    def of(
+        cls,
+        instances: Instances,
+        root: str,
+        *,
+        concurrency: int = DEFAULT_CONCURRENCY,
+        max_retries: int = MAX_RETRIES,
+        verify: bool | None = None,
+    ) -> Self:
         """Return the storage of filesystems that are made when they are needed."""
         storage = cls.__new__(cls)
-        storage._set_up(instances, root, concurrency, max_retries)
+        storage._set_up(instances, root, concurrency, max_retries, verify)
         return storage
 
-    def _set_up(self, instances: Instances, root: str, concurrency: int, max_retries: int) -> None:
+    def _set_up(
+        self,
+        instances: Instances,
+        root: str,
+        concurrency: int,
+        max_retries: int,
+        verify: bool | None,
+    ) -> None:
         protocol = instances.kind.protocol
         self._protocols = {protocol} if isinstance(protocol, str) else set(protocol)
         self._root = root if root.endswith("/") or not root else f"{root}/"
@@ -95,6 +115,9 @@ class FsspecStorage:
         self._instances = instances
         self.concurrency: int = checked_concurrency(concurrency)
         self._max_retries = checked_retries(max_retries)
+        is_wanted = checked_verify(not self._is_bucket if verify is None else verify)
+        self.verify: bool = is_wanted and self._is_bucket
+        self._verifies_drafts = is_wanted and not self._is_bucket
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self._instances.kind.__name__}, root={self._root!r})"
@@ -213,6 +236,8 @@ class FsspecStorage:
             filesystem.makedirs(self._root.rstrip("/"), exist_ok=True)
         try:
             size = write(filesystem, draft, read)
+            if self._verifies_drafts:
+                self._require_size(draft, size)
             if exclusive:
                 self._refuse_folder(filesystem, key, exclusive=True)
             self._publish(filesystem, draft, key)
@@ -221,6 +246,11 @@ class FsspecStorage:
                 filesystem.rm_file(draft)
             raise
         return size
+
+    def _require_size(self, path: str, size: int) -> None:
+        kept = self._insist(lambda filesystem: filesystem.info(path)).get("size")
+        if kept is not None and kept != size:
+            raise StorageError(f"the server was given {size} bytes and has {kept} of them")
 
     def _publish(self, filesystem: Any, draft: str, key: str) -> None:
         path = self._path(key)

@@ -31,6 +31,7 @@ def storage_at(parts: SplitResult, given: Mapping[str, Any]) -> FsspecStorage | 
     options = dict(given)
     concurrency = options.pop("concurrency", DEFAULT_CONCURRENCY)
     max_retries = options.pop("max_retries", MAX_RETRIES)
+    verify = options.pop("verify", None)
     try:
         kind = get_filesystem_class(parts.scheme)
     except ImportError as error:
@@ -41,4 +42,10 @@ def storage_at(parts: SplitResult, given: Mapping[str, Any]) -> FsspecStorage | 
     # What fsspec itself asks of a class to understand an address.
     options = {**kind._get_kwargs_from_urls(url), **with_limits(parts.scheme, options)}
     root = str(kind._strip_protocol(url))
-    return FsspecStorage.of(Instances(kind, (), options), root, concurrency, max_retries)
+    return FsspecStorage.of(
+        Instances(kind, (), options),
+        root,
+        concurrency=concurrency,
+        max_retries=max_retries,
+        verify=verify,
+    )

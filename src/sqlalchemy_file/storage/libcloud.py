@@ -26,6 +26,7 @@ from sqlalchemy_file.storage.base import (
     Storage,
     check_key,
     checked_concurrency,
+    checked_verify,
 )
 from sqlalchemy_file.storage.border import Border, sort_out, translated
 from sqlalchemy_file.storage.chunks import reader_of
@@ -78,7 +79,8 @@ class LibcloudStorage:
     ``If-None-Match`` also decide races between two writers.
 
     ``timeout`` is how many seconds a server may be silent, libcloud's 60 unless the driver was
-    given one of its own. Requests to S3 that are safe to repeat are, ``max_retries`` times.
+    given one of its own. Requests to S3 that are safe to repeat are, ``max_retries`` times. With
+    ``verify`` the server is asked for the size of each object that was just stored.
     """
 
     def __init__(
@@ -88,11 +90,13 @@ class LibcloudStorage:
         timeout: float | None = None,
         max_retries: int = MAX_RETRIES,
         concurrency: int | None = None,
+        verify: bool = False,
     ) -> None:
         self._container = container
         is_s3 = speaks_s3(container.driver)
         usual = _S3_CONCURRENCY if is_s3 else DEFAULT_CONCURRENCY
         self.concurrency: int = usual if concurrency is None else checked_concurrency(concurrency)
+        self.verify: bool = checked_verify(verify)
         _check_limits(timeout, max_retries)
         self._verbs: _Verbs = (
             S3Verbs(container, timeout, max_retries) if is_s3 else verbs_for(container, timeout)

@@ -18,11 +18,12 @@ from sqlalchemy_file.observing import Task
 from sqlalchemy_file.storage.adapters import adapt
 from sqlalchemy_file.storage.attributes import attributes_of
 from sqlalchemy_file.storage.base import AsyncStorage, Storage, check_key, is_native, named
-from sqlalchemy_file.storage.chunks import aspooled, async_chunks, reader_of
+from sqlalchemy_file.storage.chunks import aspooled, async_chunks, reader_of, size_left
 from sqlalchemy_file.storage.location import Location, overlap
 from sqlalchemy_file.storage.noting import note
 from sqlalchemy_file.storage.reserved import refuse_reserved
 from sqlalchemy_file.storage.stored_file import StoredFile
+from sqlalchemy_file.storage.verifying import averify, verify
 from sqlalchemy_file.transfer import get_limit, in_thread, set_limit
 
 __all__ = ["StorageManager", "attributes_of"]
@@ -169,7 +170,8 @@ class StorageManager:
         attributes = attributes_of(None, None, extra, headers)
         task = Task("store", storage_name, (name,))
         with _opened(content, content_path) as stream, task, named(storage_name):
-            info = storage.put(name, stream, attributes)
+            size = size_left(stream)
+            info = verify(storage, storage.put(name, stream, attributes), size)
             task.size = info.size
         note(f"{storage_name}/{name}")
         return StoredFile(storage, name, storage_name=storage_name, info=info)
@@ -228,7 +230,9 @@ class StorageManager:
         attributes = attributes_of(None, None, extra, headers)
         task = Task("store", storage_name, (name,))
         with _opened(content, content_path) as stream, task, named(storage_name):
-            info = await cast("AsyncStorage", storage).aput(name, stream, attributes)
+            size = size_left(stream)
+            stored = await cast("AsyncStorage", storage).aput(name, stream, attributes)
+            info = await averify(storage, stored, size)
             task.size = info.size
         note(f"{storage_name}/{name}")
         return StoredFile(storage, name, storage_name=storage_name, info=info)

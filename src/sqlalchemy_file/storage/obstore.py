@@ -20,6 +20,7 @@ from sqlalchemy_file.storage.base import (
     ObjectInfo,
     check_key,
     checked_concurrency,
+    checked_verify,
 )
 from sqlalchemy_file.storage.border import Border, sort_out, translated
 from sqlalchemy_file.storage.obstore_errors import Panic, is_panic, our_error, reason_of
@@ -67,7 +68,8 @@ class ObstoreStorage:
 
     obstore repeats any request that an overloaded server answers. ``once`` is the same store
     without that, for those that create only what is new: whose first try took effect after all,
-    the second would find its own object there.
+    the second would find its own object there. With ``verify`` the store is asked for the size of
+    each object that was just stored.
     """
 
     def __init__(
@@ -76,10 +78,12 @@ class ObstoreStorage:
         *,
         concurrency: int = CONCURRENCY,
         once: ObjectStore | None = None,
+        verify: bool = False,
     ) -> None:
         self._store = store
         self._once = once or store
         self.concurrency: int = checked_concurrency(concurrency)
+        self.verify: bool = checked_verify(verify)
         self._is_local = isinstance(store, LocalStore)
         self._is_sorted = isinstance(store, _SORTED)
         self._is_web = isinstance(store, HTTPStore)

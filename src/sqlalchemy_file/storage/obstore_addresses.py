@@ -64,6 +64,8 @@ def storage_at(parts: SplitResult, given: Mapping[str, Any]) -> ObstoreStorage:
     query = dict(parse_qsl(parts.query, keep_blank_values=True))
     options = {**_plain_names(parts.scheme, query), **_plain_names(parts.scheme, given)}
     concurrency = _whole_number(options, "concurrency", CONCURRENCY)
+    verify = options.pop("verify", False)
+    verify = {"true": True, "false": False}.get(verify, verify)  # as in a query
     retries = _retries(options)
     common = {"client_options": _client(parts.scheme, options)}
     provider = options.pop("credential_provider", None)
@@ -72,7 +74,7 @@ def storage_at(parts: SplitResult, given: Mapping[str, Any]) -> ObstoreStorage:
         _store(parts, options, {**common, "retry_config": config})
         for config in (retries, {**retries, "max_retries": 0})
     )
-    return ObstoreStorage(store, concurrency=concurrency, once=once)
+    return ObstoreStorage(store, concurrency=concurrency, once=once, verify=verify)
 
 
 def _retries(options: dict[str, Any]) -> dict[str, Any]:

@@ -56,6 +56,7 @@ class Writer:
             if exclusive:
                 refuse_taken(route.last, name)
             size = fill(draft)
+            draft.require_size(size)
             waits = self.fsync and self._can_wait(route.last, name, size)
             device = route.last.device() if waits and folders else None
             syncs = self.fsync and not waits

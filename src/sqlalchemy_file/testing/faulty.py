@@ -36,6 +36,7 @@ class FaultyStorage:
     ) -> None:
         self.inner = inner
         self.concurrency: int = concurrency_of(inner)
+        self.verify: bool = getattr(inner, "verify", False)
         self._plan = Plan(faults, rate, seed)
 
     # --- what a test says
