@@ -82,7 +82,7 @@ def read_through(image: Image.Image, max_pixels: int) -> None:
     if image.format in JPEG:
         # Every byte is read, but one brightness a block of 8 x 8 pixels is all that is made of it.
         image.draft("L", (1, 1))
-    frames = _frames(image)
+    frames = frame_count(image)
     _require_frames(image.size, frames, max_pixels)
     image.load()
     for number in range(1, frames):
@@ -93,13 +93,17 @@ def read_through(image: Image.Image, max_pixels: int) -> None:
 
 def is_decoded_by_copying(image: Image.Image) -> bool:
     """Tell whether making a scaled copy decodes all of a picture: of an animation, it does not."""
-    return image.format in (*COPIED_FORMATS, *JPEG) and _frames(image) == 1
+    return image.format in (*COPIED_FORMATS, *JPEG) and frame_count(image) == 1
 
 
 def size_as_seen(image: Image.Image) -> tuple[int, int]:
     """Return width and height of a picture once it is turned as its EXIF asks for."""
-    width, height = image.size
-    return (height, width) if orientation_of(image) in ON_ITS_SIDE else (width, height)
+    return turned_size(image.size, orientation_of(image))
+
+
+def turned_size(size: tuple[int, int], orientation: int) -> tuple[int, int]:
+    """Return width and height of a picture once it is turned by an orientation."""
+    return (size[1], size[0]) if orientation in ON_ITS_SIDE else size
 
 
 def orientation_of(image: Image.Image) -> int:
@@ -138,9 +142,20 @@ def _opened(source: _Source, formats: Collection[str]) -> Image.Image:
         return Image.open(cast("BinaryIO", source), formats=known)
 
 
-def _frames(image: Image.Image) -> int:
+def frame_count(image: Image.Image) -> int:
     """Return how many frames a picture has, of the formats in which these are an animation."""
     return getattr(image, "n_frames", 1) if image.format in _ANIMATED else 1
+
+
+def require_animation(image: Image.Image, size: tuple[int, int], max_pixels: int) -> None:
+    """Refuse an animation whose frames take too long to decode, or too much memory at ``size``."""
+    frames = frame_count(image)
+    _require_frames(image.size, frames, max_pixels)
+    if size[0] * size[1] * frames > max_pixels:
+        raise _RefusedError(
+            f"The animation is too long ({frames} frames of {size[0]} x {size[1]} pixels). "
+            f"Allowed maximum is {max_pixels} pixels in memory."
+        )
 
 
 def _require_size(size: tuple[int, int], max_pixels: int) -> None:

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
-import io
-from collections.abc import Collection, Iterable
-from dataclasses import dataclass
-from functools import cache
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
-from PIL import Image
+from PIL import Image, ImageFilter
 
-from sqlalchemy_file.imaging.channels import filterable, fit_for, in_srgb
-from sqlalchemy_file.imaging.decoding import JPEG, ON_ITS_SIDE, orientation_of
-from sqlalchemy_file.imaging.formats import HEIF, format_name, load_heif, types_of
-from sqlalchemy_file.imaging.variant import Variant
+from sqlalchemy_file.imaging.channels import filterable, in_srgb
+from sqlalchemy_file.imaging.decoding import (
+    JPEG,
+    ON_ITS_SIDE,
+    frame_count,
+    orientation_of,
+    require_animation,
+    turned_size,
+)
+from sqlalchemy_file.imaging.encoding import ANIMATED, Rendition, Timing, encode
+from sqlalchemy_file.imaging.formats import format_name
+from sqlalchemy_file.imaging.variant import Plan, Size, Variant
 
 _TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -30,50 +35,12 @@ _TURNS = {
 # one filtered all the way (49 dB) than Pillow's own thumbnails do.
 _GAP = 1.4
 
-# Moderate effort: two or three times the time would save a few per cent of the bytes.
-_OPTIONS: dict[str, dict[str, Any]] = {
-    "JPEG": {"quality": 85},
-    "PNG": {"compress_level": 4},
-    "WEBP": {"quality": 80, "method": 2},
-    "AVIF": {"quality": 70, "speed": 8},
-}
-_SUFFIXES = {"JPEG": "jpg", "TIFF": "tif"}
+_SHARPENING_RADIUS = 0.8
 
 
-@dataclass(frozen=True, slots=True)
-class Rendition:
-    """A scaled copy, encoded."""
-
-    content: bytes
-    width: int
-    height: int
-    content_type: str
-    suffix: str
-
-
-def require_encoders(names: Iterable[str]) -> None:
-    """Raise `ValueError` if Pillow cannot write colours in one of these formats."""
-    Image.init()
-    wanted = {name: format_name(name) for name in names}
-    if HEIF in wanted.values():
-        load_heif()
-    missing = [name for name, known in wanted.items() if not _writes_colours(known)]
-    if missing:
-        raise ValueError(f"Pillow cannot write {missing}; it can write {sorted(Image.SAVE)}")
-
-
-@cache
-def _writes_colours(name: str) -> bool:
-    if name not in Image.SAVE:
-        return False
-    try:
-        Image.new("RGB", (16, 16)).save(io.BytesIO(), name)
-    except Exception:  # noqa: BLE001  each encoder has its own way to say so
-        return False
-    return True
-
-
-def render(image: Image.Image, variants: Collection[Variant]) -> dict[Variant, Rendition]:
+def render(
+    image: Image.Image, variants: Collection[Variant], max_pixels: int
+) -> dict[Variant, Rendition]:
     """Return the copies that ``variants`` ask for, of a picture not yet decoded.
 
     A JPEG is decoded at a reduced size where that is enough. The largest copy is made from the
@@ -82,13 +49,33 @@ def render(image: Image.Image, variants: Collection[Variant]) -> dict[Variant, R
     if image.format not in JPEG:
         image.load()
     orientation = orientation_of(image)
-    width, height = image.size[::-1] if orientation in ON_ITS_SIDE else image.size
-    sizes = {variant: variant.fitted(width, height) for variant in variants}
-    largest = _upright(image, max(sizes.values()), orientation)
-    return {variant: _encoded(_scaled(largest, size), variant) for variant, size in sizes.items()}
+    size = turned_size(image.size, orientation)
+    plans = {variant: variant.plan(*size) for variant in variants}
+    moving = [variant for variant in variants if keeps_frames(image, variant)]
+    copies = _of_frames(image, {each: plans[each] for each in moving}, max_pixels)
+    still = {variant: plan for variant, plan in plans.items() if variant not in copies}
+    if still:
+        largest = upright(image, max(plan.whole for plan in still.values()), orientation)
+        copies |= render_upright(largest, size, still)
+    return copies
 
 
-def _upright(image: Image.Image, size: tuple[int, int], orientation: int) -> Image.Image:
+def render_upright(
+    picture: Image.Image, size: Size, plans: Mapping[Variant, Plan]
+) -> dict[Variant, Rendition]:
+    """Return copies of a decoded picture, which once had a size, by their plans."""
+    return {
+        variant: _encoded([_shaped(picture, size, variant, plan)], variant)
+        for variant, plan in plans.items()
+    }
+
+
+def keeps_frames(image: Image.Image, variant: Variant) -> bool:
+    """Tell whether a copy of a picture is an animation."""
+    return variant.animated and format_name(variant.format) in ANIMATED and frame_count(image) > 1
+
+
+def upright(image: Image.Image, size: Size, orientation: int) -> Image.Image:
     """Decode a picture and return it at a size, turned as its EXIF asks for, in sRGB.
 
     It is turned last, when it is small.
@@ -96,35 +83,101 @@ def _upright(image: Image.Image, size: tuple[int, int], orientation: int) -> Ima
     width, height = size[::-1] if orientation in ON_ITS_SIDE else size
     drafted = image.draft(None, (int(width * _GAP), int(height * _GAP)))
     box = None if drafted is None else drafted[1]
-    scaled = _scaled(filterable(image), (width, height), box)
+    scaled = scale(filterable(image), (width, height), box)
     profile = image.info.get("icc_profile")
     turn = _TURNS.get(orientation)
-    upright = in_srgb(scaled, profile)
-    return upright if turn is None else upright.transpose(turn)
+    turned = in_srgb(scaled, profile)
+    return turned if turn is None else turned.transpose(turn)
 
 
-def _scaled(
+def scale(
     image: Image.Image,
-    size: tuple[int, int],
+    size: Size,
     box: tuple[float, float, float, float] | None = None,
 ) -> Image.Image:
-    if image.size == size:
+    """Return a part of a picture at a size."""
+    if image.size == size and box is None:
         return image
     return image.resize(size, Image.Resampling.LANCZOS, box=box, reducing_gap=_GAP)
 
 
-def _encoded(image: Image.Image, variant: Variant) -> Rendition:
-    name = format_name(variant.format)
-    plain = fit_for(image, name)
-    plain.info = {}  # notes of the original: place, camera, preview, comments
-    options = dict(_OPTIONS.get(name, {}))
-    if variant.quality is not None:
-        options["quality"] = variant.quality
-    output = io.BytesIO()
-    plain.save(output, name, **options)
-    return Rendition(
-        output.getvalue(),
-        *image.size,
-        content_type=types_of(name)[0],
-        suffix=_SUFFIXES.get(name, name.lower()),
+def frames_of(image: Image.Image) -> Iterator[Image.Image]:
+    """Yield each frame of an animation, decoded; it is another picture when the next one comes."""
+    for number in range(frame_count(image)):
+        image.seek(number)
+        image.load()
+        yield image
+
+
+def timing_of(image: Image.Image, durations: list[int]) -> Timing:
+    """Return how an animation runs, by what it says: one of GIF that says nothing runs once."""
+    loop = image.info.get("loop")
+    if image.format == "GIF":
+        return Timing(durations, 1 if loop is None else loop + 1 if loop else 0)
+    return Timing(durations, int(loop or 0))
+
+
+def duration_of(frame: Image.Image) -> int:
+    """Return how long a frame is shown, in milliseconds; a tenth of a second if it is silent."""
+    return round(float(frame.info.get("duration") or 100))
+
+
+def _of_frames(
+    image: Image.Image, plans: Mapping[Variant, Plan], max_pixels: int
+) -> dict[Variant, Rendition]:
+    if not plans:
+        return {}
+    for plan in plans.values():
+        require_animation(image, plan.canvas, max_pixels)
+    frames: dict[Variant, list[Image.Image]] = {variant: [] for variant in plans}
+    durations = []
+    for frame in frames_of(image):
+        durations.append(duration_of(frame))
+        whole = in_srgb(filterable(frame), frame.info.get("icc_profile"))
+        for variant, plan in plans.items():
+            frames[variant].append(_shaped(whole, whole.size, variant, plan))
+    timing = timing_of(image, durations)
+    image.seek(0)
+    return {variant: _encoded(frames[variant], variant, timing) for variant in plans}
+
+
+def _shaped(picture: Image.Image, size: Size, variant: Variant, plan: Plan) -> Image.Image:
+    """Return the part of a picture that a copy shows, at its size, on its page."""
+    box = None
+    if plan.box != (0.0, 0.0, 1.0, 1.0):
+        across, down = picture.size
+        left, top, right, bottom = plan.box
+        box = (left * across, top * down, right * across, bottom * down)
+    copy = scale(picture, plan.size, box)
+    if variant.sharpen and plan.whole < size:
+        copy = _sharpened(copy, variant.sharpen)
+    return copy if plan.canvas == plan.size else _padded(copy, plan.canvas, variant.background)
+
+
+def _sharpened(picture: Image.Image, per_cent: int) -> Image.Image:
+    sharp = picture.filter(ImageFilter.UnsharpMask(_SHARPENING_RADIUS, per_cent, 0))
+    if "A" in picture.getbands():
+        sharp.putalpha(picture.getchannel("A"))
+    return sharp
+
+
+def _padded(picture: Image.Image, size: Size, background: str | None) -> Image.Image:
+    """Return a picture in the middle of a page."""
+    colour = picture.convert("RGBA")
+    page = Image.new("RGBA", size, background or (255, 255, 255, 0))
+    corner = (size[0] - picture.width) // 2, (size[1] - picture.height) // 2
+    page.alpha_composite(colour, corner)
+    return page
+
+
+def _encoded(
+    frames: list[Image.Image], variant: Variant, timing: Timing | None = None
+) -> Rendition:
+    quality: dict[str, Any] = {} if variant.quality is None else {"quality": variant.quality}
+    return encode(
+        frames,
+        variant.format,
+        {**quality, **variant.options},
+        background=variant.background,
+        timing=timing,
     )

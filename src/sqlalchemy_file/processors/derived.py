@@ -14,7 +14,7 @@ from sqlalchemy_file.objects import public_url
 from sqlalchemy_file.storage import StorageManager
 
 if TYPE_CHECKING:
-    from sqlalchemy_file.imaging.rendering import Rendition
+    from sqlalchemy_file.imaging.encoding import Rendition
 
 
 def rendered(
@@ -32,7 +32,8 @@ def rendered(
     copies = file._scaled_copies
     with decoding.decoding(content, key, formats=COPIED_FORMATS, max_pixels=max_pixels) as image:
         if not all(map(copies.get, variants.values())):
-            copies.update(rendering.render(image, [*copies, *variants.values()]))
+            wanted = [*copies, *variants.values()]
+            copies.update(rendering.render(image, wanted, max_pixels))
     return {name: copies[variant] for name, variant in variants.items()}
 
 
@@ -59,9 +60,9 @@ def store(
 def require_writable(formats: Collection[str], what: str) -> None:
     """Raise `MissingExtraError` without Pillow, `ValueError` for formats it cannot write."""
     require_pillow(what)
-    from sqlalchemy_file.imaging import rendering  # noqa: PLC0415  Pillow is optional
+    from sqlalchemy_file.imaging import encoding  # noqa: PLC0415  Pillow is optional
 
-    rendering.require_encoders(formats)
+    encoding.require_encoders(formats)
 
 
 def _record(path: str, rendition: Rendition) -> dict[str, Any]:
