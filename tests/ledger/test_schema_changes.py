@@ -3,12 +3,24 @@
 from __future__ import annotations
 
 import pytest
-from sqlalchemy import Column, Connection, Engine, Integer, MetaData, Table
+from sqlalchemy import (
+    Column,
+    Computed,
+    Connection,
+    Engine,
+    Integer,
+    MetaData,
+    Table,
+    select,
+    update,
+)
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.exc import OperationalError
+from sqlalchemy.orm import Session, registry
 
-from sqlalchemy_file import FileField
-from sqlalchemy_file.ledger import Ledger
+from sqlalchemy_file import File, FileField
+from sqlalchemy_file.ledger import Ledger, named_paths
+from tests.stores import add_memory, contents
 
 from .helpers import Schema, fill, record, run
 
@@ -73,7 +85,11 @@ def test_a_type_altered_on_postgresql(postgresql: Engine, type_: str) -> None:
         run(connection, "DELETE FROM letter")
         released = schema.released(connection)
         assert released == (["s/b", "s/c"] if type_ == "bytea" else ["s/a", "s/b", "s/c"])
-        assert schema.problems(connection) == set()
+        if type_ == "bytea":
+            assert ("letter", "wrong type") in schema.problems(connection)
+            schema.ledger.ensure(connection)
+        wrong = {("letter", "wrong type")} if type_ == "bytea" else set()
+        assert schema.problems(connection) == wrong
 
 
 def test_a_table_renamed(engine: Engine) -> None:
@@ -266,3 +282,101 @@ def test_tables_and_ledger_may_lie_in_other_schemas(request, name: str) -> None:
         run(connection, "DELETE FROM letter")
         run(connection, "DELETE FROM other.memo")
         assert schema.released(connection) == ["s/a", "s/b"]
+
+
+def test_a_view_needs_no_triggers(engine: Engine) -> None:
+    schema = Schema()
+    fill(engine, schema, body=record("s/a"))
+    files = [Column("id", Integer, primary_key=True), Column("body", FileField())]
+    Table("mail", schema.metadata, *files)
+    with engine.begin() as connection:
+        run(connection, "CREATE VIEW mail AS SELECT id, body FROM letter")
+        schema.ledger.ensure(connection)
+        assert schema.problems(connection) == set()
+        assert named_paths(connection, schema.ledger, ["s/a"]) == {"s/a"}
+        run(connection, "DROP VIEW mail")
+        assert schema.problems(connection) == {("mail", "missing table")}
+
+
+def test_names_that_differ_in_case_are_told_apart_where_the_database_does(engine: Engine) -> None:
+    schema = Schema()
+    big = [Column("id", Integer, primary_key=True), Column("Files", FileField())]
+    other = "LETTER" if engine.dialect.name != "sqlite" else "LETTER2"
+    Table(other, schema.metadata, *big)
+    fill(engine, schema, body=record("s/a"))
+    quote = engine.dialect.identifier_preparer.quote_identifier
+    with engine.begin() as connection:
+        assert schema.problems(connection) == set()
+        run(connection, f"INSERT INTO {quote(other)} VALUES (1, :v)", v=record("s/b"))
+        run(connection, f"DELETE FROM {quote(other)}")
+        assert schema.released(connection) == ["s/b"]
+        run(connection, "DELETE FROM letter")
+        assert schema.released(connection) == ["s/a", "s/b"]
+
+
+@pytest.mark.parametrize("name", ["sqlite", "mariadb"])
+def test_columns_are_found_however_their_case_is(request, name: str) -> None:
+    engine = request.getfixturevalue(name)
+    schema = Schema()
+    with engine.begin() as connection:
+        table = "LETTER" if name == "sqlite" else "letter"
+        run(connection, f"CREATE TABLE {table} (ID int, Title int, BODY text, Pictures text)")
+        run(connection, f"ALTER TABLE {table} ADD Archived text")
+        schema.ledger.install(connection)
+        assert schema.problems(connection) == set()
+        run(connection, "INSERT INTO letter (id, body) VALUES (1, :v)", v=record("s/a"))
+        run(connection, "DELETE FROM letter")
+        assert schema.released(connection) == ["s/a"]
+
+
+def test_a_table_whose_first_column_is_generated_is_written_by_sessions(engine: Engine) -> None:
+    storage = add_memory()
+    metadata = MetaData()
+    ledger = Ledger(metadata)
+    number = Column("number", Integer, Computed("size + 1", persisted=True))
+    columns = [number, Column("id", Integer, primary_key=True), Column("size", Integer)]
+    table = Table("box", metadata, *columns, Column("body", FileField()))
+    metadata.create_all(engine)
+
+    class Box:
+        pass
+
+    registry().map_imperatively(Box, table)
+    with Session(engine) as session:
+        box = Box()
+        box.size, box.body = 1, File(b"old")
+        session.add(box)
+        session.commit()
+        box.body = File(b"new")
+        session.commit()
+        session.execute(update(Box).values(body=None))
+        session.commit()
+        assert contents(storage) == []
+        assert ledger.problems(session.connection()) == []
+
+
+def test_a_child_that_inherits_and_is_mapped_is_noted_once(postgresql: Engine) -> None:
+    schema = Schema()
+    Table(
+        "urgent",
+        schema.metadata,
+        Column("id", Integer, primary_key=True),
+        Column("body", FileField()),
+        Column("seal", FileField()),
+    )
+    with postgresql.begin() as connection:
+        columns = "id int, title text, body json, pictures json, archived json"
+        run(connection, f"CREATE TABLE letter ({columns})")
+        run(connection, "CREATE TABLE urgent (seal json) INHERITS (letter)")
+        schema.ledger.install(connection)
+        assert schema.problems(connection) == set()
+        run(
+            connection,
+            "INSERT INTO urgent (id, body, pictures, seal) VALUES (1, :a, :b, :c)",
+            a=record("s/a"),
+            b=record("s/b"),
+            c=record("s/c"),
+        )
+        run(connection, "DELETE FROM letter")
+        paths = connection.scalars(select(schema.ledger.releases.c.path)).all()
+        assert sorted(paths) == ["s/a", "s/b", "s/c"]

@@ -6,14 +6,15 @@ One line adds it to the metadata of a program::
 
 Layout: ``tables`` holds the two tables and the database's clock, ``layout`` brings those of earlier
 releases up to it, ``columns`` finds the file columns, ``installing`` compares triggers wanted with
-triggers found; ``sqlite``, ``postgresql`` and ``mariadb`` (with ``cascades``) write them, with the
-bodies of ``…_bodies``; ``notes`` reads and leases what they wrote; ``naming`` tells which paths
-rows still name.
+triggers found, one process at a time (``locking``), and ``problems`` says it in words. ``sqlite``,
+``postgresql`` and ``mariadb`` (with ``cascades``) write them, with the bodies of ``…_bodies``;
+``notes`` reads and leases what they wrote; ``naming`` tells which paths rows still name.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from contextlib import AbstractContextManager
 from typing import Any
 
 from sqlalchemy import Column, Connection, MetaData, Table, event, inspect
@@ -23,16 +24,16 @@ from sqlalchemy_file.ledger.columns import FileColumns, all_file_columns, releas
 from sqlalchemy_file.ledger.identity import settle
 from sqlalchemy_file.ledger.installing import (
     DATABASES,
-    Problem,
     State,
     database_of,
     look,
     mend,
-    problems_of,
 )
-from sqlalchemy_file.ledger.layout import is_of_earlier_release
+from sqlalchemy_file.ledger.layout import forget_missed, is_of_earlier_release
+from sqlalchemy_file.ledger.locking import exclusive
 from sqlalchemy_file.ledger.naming import named_paths
-from sqlalchemy_file.ledger.tables import IN_INFO, releases_table, state_table
+from sqlalchemy_file.ledger.problems import Problem, problems_of
+from sqlalchemy_file.ledger.tables import IN_INFO, RELEASES, releases_table, state_table
 
 __all__ = ["Ledger", "LedgerError", "Problem", "ledger_of", "named_paths"]
 
@@ -76,23 +77,35 @@ class Ledger:
 
     def install(self, connection: Connection) -> None:
         """Create in an existing schema what is missing: the ledger's tables, and triggers."""
-        self.releases.create(connection, checkfirst=True)
-        self.state.create(connection, checkfirst=True)
-        self.ensure(connection)
+        with exclusive(connection, RELEASES):
+            self.releases.create(connection, checkfirst=True)
+            self.state.create(connection, checkfirst=True)
+            self.ensure(connection)
 
     def ensure(self, connection: Connection) -> None:
         """Drop the triggers that are out of date and create those that are missing.
 
         To be called after migrations. Does nothing but read the catalog if all is current, and
-        where the ledger's table does not exist.
+        where the ledger's table does not exist. Several processes may call it at once.
         """
-        mend(connection, self._look(connection))
+        self._mend(connection)
         if inspect(connection).has_table(self.state.name, connection.schema_for_object(self.state)):
             settle(connection, self)
 
     def uninstall(self, connection: Connection) -> None:
         """Drop the triggers, and what belongs to them. The ledger's tables stay."""
-        mend(connection, self._look(connection, is_wanted=False))
+        self._mend(connection, is_wanted=False)
+
+    def exclusive(self, connection: Connection) -> AbstractContextManager[None]:
+        """Return a context in which no other process is in one of the same database.
+
+        For ``create_all`` on an empty database, which several processes may call at once.
+        """
+        return exclusive(connection, RELEASES)
+
+    def forget_missed(self, connection: Connection) -> None:
+        """Forget that notes were missed: what was not noted has been found by the full pass."""
+        forget_missed(connection, connection.schema_for_object(self.releases))
 
     def problems(self, connection: Connection) -> list[Problem]:
         """Return what is wrong with the ledger's table and triggers; nothing if all is current."""
@@ -103,6 +116,12 @@ class Ledger:
     def stale_tables(self, connection: Connection) -> list[FileColumns]:
         """Return those tables whose triggers are missing, out of date, or do not work."""
         return self._look(connection).stale
+
+    def _mend(self, connection: Connection, *, is_wanted: bool = True) -> None:
+        if self._look(connection, is_wanted=is_wanted).is_current:
+            return
+        with exclusive(connection, RELEASES):
+            mend(connection, self._look(connection, is_wanted=is_wanted))
 
     def is_of_earlier_release(self, connection: Connection) -> bool:
         """Return whether the ledger's table in the database has the layout of an earlier one."""

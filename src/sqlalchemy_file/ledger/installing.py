@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from types import ModuleType
 from typing import Any
@@ -24,23 +24,6 @@ DATABASES: dict[str, ModuleType] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Problem:
-    """What is wrong with one table: its triggers, or that it is missing itself.
-
-    ``kind`` is "missing table", "missing column", "missing trigger", "out of date", "disabled"
-    (or its definer is gone) or "unknown table": one whose releases come here, and which the
-    metadata does not know. Of the ledger's own table also "rights" and "unknown column".
-    """
-
-    table: str
-    kind: str
-    message: str
-
-    def __str__(self) -> str:
-        return f"{self.table}: {self.message}"
-
-
 @dataclass(slots=True)
 class State:
     """What has to be done so that the triggers are what they should be."""
@@ -49,11 +32,18 @@ class State:
     places: dict[Place, FileColumns] = field(default_factory=dict)
     absent: list[FileColumns] = field(default_factory=list)
     without: list[tuple[FileColumns, str]] = field(default_factory=list)
+    unreadable: list[tuple[FileColumns, str]] = field(default_factory=list)
     missing: list[Trigger] = field(default_factory=list)
     obsolete: list[Found] = field(default_factory=list)
     faulty: list[tuple[Found, Trigger]] = field(default_factory=list)
     unknown: list[Found] = field(default_factory=list)
     flaws: list[Flaw] = field(default_factory=list)
+
+    @property
+    def is_current(self) -> bool:
+        """Whether there is nothing to mend."""
+        mendable = any(each.repair for each in self.flaws)
+        return not (mendable or self.missing or self.obsolete or self.faulty)
 
     @property
     def stale(self) -> list[FileColumns]:
@@ -81,7 +71,11 @@ def look(
     ledger: Place | None = database.place(connection, RELEASES, schema)
     places = [(database.place(connection, each.table, each.schema), each) for each in tables]
     state = State(ledger, {where: each for where, each in places if where is not None})
-    state.absent = [each for where, each in places if where is None]
+    state.absent = [
+        each
+        for where, each in places
+        if where is None and not database.is_view(connection, each.table, each.schema)
+    ]
     feeds = [(where, _present(connection, state, where)) for where in state.places]
     wanted: list[Trigger] = []
     if ledger is not None and is_wanted:
@@ -97,14 +91,20 @@ def look(
 
 
 def _present(connection: Connection, state: State, where: Place) -> FileColumns:
-    """Return those columns that the database has, and note those that it lacks."""
-    files = state.places[where]
-    names = database_of(connection).columns(connection, where)
-    state.without += [(files, name) for name in files.columns if name not in names]
+    """Return those columns that triggers can read, and note those that they cannot."""
+    database, files = database_of(connection), state.places[where]
+    names, unreadable = database.columns(connection, where), database.unreadable(connection, where)
+    state.without += [(files, each) for each in files.columns if database.folded(each) not in names]
+    state.unreadable += [(files, each) for each in files.columns if each in unreadable]
+    there = {
+        each
+        for each in (*files.columns, *files.indexed)
+        if database.folded(each) in names and each not in unreadable
+    }
     return replace(
         files,
-        columns=tuple(name for name in files.columns if name in names),
-        indexed=tuple(name for name in files.indexed if name in names),
+        columns=tuple(name for name in files.columns if name in there),
+        indexed=tuple(name for name in files.indexed if name in there),
     )
 
 
@@ -158,19 +158,21 @@ def _is_default(connection: Connection, place: Place) -> bool:
 
 def mend(connection: Connection, state: State) -> None:
     """Drop what is out of date or does not work, create what is missing."""
-    for old in state.obsolete:
-        execute(connection, old.drop)
-    for flaw in state.flaws:
-        execute(connection, flaw.repair)
-    for old, new in state.faulty:
-        execute(connection, old.repair or (*old.drop, *new.create))
-    for new in state.missing:
-        execute(connection, new.create)
-    while state.ledger is not None:  # what one of them used may be left over in turn
-        unused = list(database_of(connection).leftovers(connection, state.ledger))
-        if not unused:
-            break
-        execute(connection, unused)
+    database = database_of(connection)
+    with database.creating(connection):
+        for old in state.obsolete:
+            execute(connection, old.drop)
+        for flaw in state.flaws:
+            execute(connection, flaw.repair)
+        for old, new in state.faulty:
+            execute(connection, old.repair or (*old.drop, *new.create))
+        for new in state.missing:
+            execute(connection, new.create)
+        while state.ledger is not None:  # what one of them used may be left over in turn
+            unused = list(database.leftovers(connection, state.ledger))
+            if not unused:
+                break
+            execute(connection, unused)
 
 
 def drop_indexes(connection: Connection, files: FileColumns) -> None:
@@ -180,49 +182,6 @@ def drop_indexes(connection: Connection, files: FileColumns) -> None:
     for each in list(database.found(connection)):
         if each.kind == "index" and each.place == where:
             execute(connection, each.drop)
-
-
-def problems_of(state: State, schema: str | None) -> Iterator[Problem]:
-    """Yield what a look at the catalog has found, in words."""
-    if state.ledger is None:
-        name = f"{schema}.{RELEASES}" if schema else RELEASES
-        yield Problem(name, "missing table", f"there is no such table; {_ADVICE}")
-    for flaw in state.flaws:
-        advice = f"; {_ADVICE}" if flaw.repair else ""
-        yield Problem(str(state.ledger), flaw.kind, f"{flaw.message}{advice}")
-    for absent in state.absent:
-        yield Problem(str(absent), "missing table", "the metadata has it, the database does not")
-    for table, name in state.without:
-        message = f"the metadata has the column {name!r}, the database does not"
-        yield Problem(str(table), "missing column", message)
-    replaced = {(each.place, each.kind) for each in state.obsolete}
-    for each in state.obsolete:
-        message = f"{_noun(each)} {each.name} is out of date; {_ADVICE}"
-        yield Problem(str(each.place), "out of date", message)
-    for new in state.missing:
-        if (new.place, new.kind) not in replaced:
-            message = f"{_what(new)} is missing; {_ADVICE}"
-            yield Problem(str(new.place), "missing trigger", message)
-    for each, _ in state.faulty:
-        message = f"{_noun(each)} {each.name} does not work: {each.fault}; {_ADVICE}"
-        yield Problem(str(each.place), "disabled", message)
-    for each in state.unknown:
-        message = (
-            f"its trigger {each.name} writes into this ledger, but the metadata does not have "
-            "the table, so nobody can tell which objects its rows still name; add the table to the "
-            "metadata, or drop the trigger"
-        )
-        yield Problem(str(each.place), "unknown table", message)
-
-
-def _noun(found: Found) -> str:
-    return "the index" if found.kind == "index" else "the trigger"
-
-
-def _what(piece: Trigger) -> str:
-    reader = "the function that reads paths"
-    other = {"paths": reader, "notes": reader, "index": "an index on the paths"}
-    return other.get(piece.kind, f"the trigger for {piece.kind.upper()}")
 
 
 def database_of(connection: Connection) -> ModuleType:
@@ -240,6 +199,3 @@ def execute(connection: Connection, statements: Sequence[str]) -> None:
     for statement in statements:
         ddl: Any = DDL  # it is untyped
         connection.execute(ddl(statement.replace("%", "%%")))
-
-
-_ADVICE = "ensure(connection) of the ledger, or a migration, mends it"

@@ -7,12 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import Column, Connection, MetaData, Table, text
+from sqlalchemy import Column, Connection, MetaData, Table, delete, func, select, text
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.schema import CreateColumn, CreateIndex, CreateTable
 
-from sqlalchemy_file.ledger.tables import MISSED, releases_table
+from sqlalchemy_file.ledger.tables import MISSED, MISSED_NOTE, releases_table, state_table
 from sqlalchemy_file.ledger.triggers import Place
 
 _NEW = ("storage", "tx", "lease", "seen_at")
@@ -42,6 +44,9 @@ def flaws(connection: Connection, ledger: Place, columns: set[str]) -> Iterator[
         )
     if name == "postgresql":
         yield from _flaws_of_rights(connection, ledger)
+        yield from _missed_on_postgresql(connection, ledger)
+    elif name != "sqlite":
+        yield from _missed_on_mariadb(connection, ledger)
     # What an earlier release made has nothing but columns of ours.
     for strange in _demanding(connection, ledger, columns):
         yield Flaw(
@@ -49,6 +54,17 @@ def flaws(connection: Connection, ledger: Place, columns: set[str]) -> Iterator[
             f"its column {strange!r} takes no NULL and has no default, so no trigger can write "
             "a note; give the column a default, or drop it",
         )
+
+
+def forget_missed(connection: Connection, schema: str | None) -> None:
+    """Forget that triggers could not write notes."""
+    prefix = f"{_quoted(schema)}." if schema else ""
+    if connection.dialect.name == "postgresql":
+        query = text("SELECT setval(to_regclass(:name), 1, false)")
+        connection.execute(query, {"name": f"{prefix}{_quoted(MISSED)}"})
+    else:
+        state = state_table(MetaData(), schema)
+        connection.execute(delete(state).where(state.c.name.startswith(MISSED_NOTE)))
 
 
 def is_of_earlier_release(columns: set[str]) -> bool:
@@ -95,7 +111,7 @@ def _altered_on_postgresql(
     for column in table.columns:
         kind = column.type.compile(dialect=connection.dialect)
         if column.name not in columns:
-            changes.append(f"ADD COLUMN {column.name} {kind}")
+            changes.append(f"ADD COLUMN IF NOT EXISTS {column.name} {kind}")
     yield f"ALTER TABLE {name} {', '.join(changes)}"
     # Apart from the above, for old notes are of no transaction that is known.
     for column in table.columns:
@@ -140,6 +156,42 @@ def _flaws_of_rights(connection: Connection, ledger: Place) -> Iterator[Flaw]:
         )
 
 
+def _missed_on_postgresql(connection: Connection, ledger: Place) -> Iterator[Flaw]:
+    sequence = f"{_quoted(ledger.schema)}.{_quoted(MISSED)}"
+    at = connection.execute(_MISSED_AT, {"missed": sequence}).scalar()
+    if at is not None:
+        when = datetime.fromtimestamp(at / 1000, UTC).isoformat(" ", "seconds")
+        yield Flaw("missed notes", f"a trigger could not write a note, last at {when}; {_FIND}")
+
+
+def _missed_on_mariadb(connection: Connection, ledger: Place) -> Iterator[Flaw]:
+    """Tell of notes that went into the table of state instead; those that hold a path come back."""
+    state = state_table(MetaData(), ledger.schema)
+    name, missed = _name(connection, state), f"LIKE '{MISSED_NOTE}%'"
+    count = select(func.count(), func.sum(func.json_value(state.c.value, "$.path").is_not(None)))
+    try:
+        found, whole = connection.execute(count.where(state.c.name.startswith(MISSED_NOTE))).one()
+    except DBAPIError:  # there is no such table, or no right to read it
+        return
+    if whole:
+        ledger_name = _name(connection, releases_table(MetaData(), ledger.schema))
+        number = f"CAST(SUBSTR(name, {len(MISSED_NOTE) + 1}) AS UNSIGNED)"
+        key = f"({number} & 9223372036854775807)"
+        parts = ", ".join(
+            f"JSON_UNQUOTE(NULLIF(JSON_EXTRACT(value, '$.{part}'), 'null'))"
+            for part in ("path", "storage")
+        )
+        moved = (
+            f"INSERT INTO {ledger_name} (id, path, storage) SELECT {key}, {parts} FROM {name} "
+            f"WHERE name {missed} AND JSON_TYPE(JSON_EXTRACT(value, '$.path')) = 'STRING'"
+        )
+        gone = f"DELETE FROM {name} WHERE name {missed} AND {key} IN (SELECT id FROM {ledger_name})"
+        message = f"{int(whole)} notes could not be written into it, and stand in {state.name}"
+        yield Flaw("missed notes", message, (moved, gone))
+    if found > (whole or 0):
+        yield Flaw("missed notes", f"a trigger could not read what a cascade deletes; {_FIND}")
+
+
 def _demanding(connection: Connection, ledger: Place, columns: set[str]) -> list[str]:
     """Return columns that are not ours and that no trigger can leave out."""
     strange = columns - {column.name for column in releases_table(MetaData()).columns}
@@ -166,6 +218,15 @@ def _name(connection: Connection, table: Table) -> str:
 def _quoted(name: str) -> str:
     return '"' + name.replace('"', '""') + '"'
 
+
+_FIND = (
+    "the server's log may say why; what it would have noted is found by a full pass "
+    "(sweep --full), after which forget_missed(connection) of the ledger ends this"
+)
+
+_MISSED_AT: Any = text("""
+SELECT CASE WHEN has_sequence_privilege(oid, 'SELECT, USAGE') THEN pg_sequence_last_value(oid) END
+FROM pg_class WHERE oid = to_regclass(:missed)""")
 
 _NOTED = ("path", "storage")
 """The columns that triggers write; all others are filled by defaults."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from sqlalchemy import Connection, text
@@ -15,23 +16,41 @@ from sqlalchemy_file.ledger.triggers import PREFIX, Found, Lookup, Place, Trigge
 
 
 def place(connection: Connection, table: str, schema: str | None) -> Place | None:
-    """Return where a table lies, or None if there is none of that name."""
-    query = text(
-        "SELECT table_schema FROM information_schema.tables WHERE table_type = 'BASE TABLE' "
-        "AND table_schema = coalesce(:schema, database()) AND table_name = :name"
-    )
-    found = connection.execute(query, {"schema": schema, "name": table}).scalar()
-    return Place(str(found), table) if found is not None else None
+    """Return where a table lies, as the catalog spells it, or None if there is none."""
+    return next(_named(connection, table, schema, "BASE TABLE"), None)
+
+
+def is_view(connection: Connection, table: str, schema: str | None) -> bool:
+    """Return whether a name is that of a view, which has no triggers."""
+    return any(_named(connection, table, schema, "VIEW"))
+
+
+def _named(connection: Connection, table: str, schema: str | None, kind: str) -> Iterator[Place]:
+    """Yield what has this name; the catalog compares without case, which the server may or not."""
+    found = connection.execute(_TABLES, {"schema": schema, "name": table, "kind": kind}).all()
+    for row in found:
+        if row.are_folded or (row.name == table and row.schema_name == (schema or row.own_schema)):
+            yield Place(row.schema_name, row.name)
 
 
 def columns(connection: Connection, where: Place) -> set[str]:
     """Return the names of a table's columns."""
     query = text(
         "SELECT column_name FROM information_schema.columns "
-        "WHERE table_schema = :schema AND table_name = :name"
+        "WHERE table_schema = :schema AND table_name = :name AND BINARY table_name = :name"
     )
     parameters = {"schema": where.schema, "name": where.table}
-    return set(connection.execute(query, parameters).scalars())
+    return {folded(name) for name in connection.execute(query, parameters).scalars()}
+
+
+def unreadable(connection: Connection, where: Place) -> set[str]:
+    """Return nothing: there are no types of others' making."""
+    return set()
+
+
+def folded(name: str) -> str:
+    """Return a column's name as this database compares it."""
+    return name.lower()
 
 
 def wanted(
@@ -56,7 +75,23 @@ def found(connection: Connection) -> Iterator[Found]:
         where = Place(row.schema_name, row.table_name)
         drop = (f"DROP TRIGGER IF EXISTS {quoted(where.schema)}.{quoted(row.name)}",)
         fault = f"its definer {row.definer} is gone" if row.definer in gone else None
-        yield Found(where, row.name, drop, row.body, fault)
+        yield Found(where, row.name, drop, row.source, fault)
+
+
+@contextmanager
+def creating(connection: Connection) -> Iterator[None]:
+    """Have triggers run in the mode that they are written for, whatever the program's own is.
+
+    A trigger keeps the mode it was created in. What is not strict would write a note that is
+    none, and Oracle's mode speaks another language.
+    """
+    mode = connection.execute(text("SELECT @@sql_mode")).scalar()
+    connection.execute(text("SET sql_mode = 'STRICT_TRANS_TABLES,NO_ENGINE_SUBSTITUTION'"))
+    try:
+        yield
+    finally:
+        if not connection.closed and not connection.invalidated:
+            connection.execute(text("SET sql_mode = :mode"), {"mode": mode})
 
 
 def lookup(connection: Connection, ledger: Place, where: Place, column: str) -> Lookup | None:
@@ -88,9 +123,16 @@ def _missing_definers(connection: Connection) -> set[str]:
     return definers - accounts
 
 
+_TABLES: Any = text("""
+SELECT table_schema AS schema_name, table_name AS name, database() AS own_schema,
+       @@lower_case_table_names <> 0 AS are_folded
+FROM information_schema.tables
+WHERE table_schema = coalesce(:schema, database()) AND table_name = :name
+AND (table_type = :kind OR (:kind = 'BASE TABLE' AND table_type = 'SYSTEM VERSIONED'))""")
+
 _TRIGGERS: Any = text(f"""
 SELECT trigger_schema AS schema_name, event_object_table AS table_name, trigger_name AS name,
-       action_statement AS body, definer
+       action_statement AS source, definer
 FROM information_schema.triggers WHERE left(trigger_name, {len(PREFIX)}) = '{PREFIX}'
 ORDER BY trigger_schema, event_object_table, trigger_name""")
 

@@ -130,6 +130,8 @@ def _note_each(ledger: Place, released: str) -> str:
             "DECLARE ended BOOLEAN DEFAULT FALSE;",
             f"DECLARE released CURSOR FOR {released};",
             "DECLARE CONTINUE HANDLER FOR NOT FOUND SET ended = TRUE;",
+            # A table that is gone has no rows to lose.
+            "DECLARE EXIT HANDLER FOR 1146 BEGIN END;",
             f"DECLARE EXIT HANDLER FOR SQLEXCEPTION {_tell_missed(ledger)};",
             "OPEN released;",
             "each_note: LOOP",

@@ -6,7 +6,8 @@ type before its trigger is gone.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 from sqlalchemy import ARRAY, Connection, Text, literal, literal_column, text
@@ -45,13 +46,30 @@ def place(connection: Connection, table: str, schema: str | None) -> Place | Non
     return Place(str(found), table) if found is not None else None
 
 
+def is_view(connection: Connection, table: str, schema: str | None) -> bool:
+    """Return whether a name is that of a view, or of a table elsewhere: neither has triggers."""
+    name = f"{quoted(schema)}.{quoted(table)}" if schema else quoted(table)
+    query = text("SELECT relkind IN ('v', 'm', 'f') FROM pg_class WHERE oid = to_regclass(:name)")
+    return bool(connection.execute(query, {"name": name}).scalar())
+
+
 def columns(connection: Connection, where: Place) -> set[str]:
     """Return the names of a table's columns."""
-    query = text(
-        "SELECT attname FROM pg_attribute WHERE attrelid = to_regclass(:name) "
-        "AND attnum > 0 AND NOT attisdropped"
-    )
-    return set(connection.execute(query, {"name": qualified(where)}).scalars())
+    return {row.name for row in connection.execute(_COLUMNS, {"name": qualified(where)})}
+
+
+def unreadable(connection: Connection, where: Place) -> set[str]:
+    """Return the columns whose type triggers do not read.
+
+    To read another type may call a function that its owner wrote, and run it as whoever writes.
+    """
+    rows = connection.execute(_COLUMNS, {"name": qualified(where)})
+    return {row.name for row in rows if not row.is_readable}
+
+
+def folded(name: str) -> str:
+    """Return a column's name as this database compares it."""
+    return name
 
 
 def wanted(
@@ -63,22 +81,42 @@ def wanted(
         yield notes
     if any(files.indexed for _, files in feeds):
         yield paths
-    own = {where for where, _ in feeds}
+    below = {where: _descendants(connection, where) for where, _ in feeds}
+    columns = _shared(feeds, below)
     for where, files in feeds:
         yield from _indexes(ledger, paths, where, files.indexed)
-        if not files.columns:
+        if not columns[where]:
             continue
         reader = Place(ledger.schema, notes.name)
-        rows = _trigger_function("released", where, row_body(ledger, reader, files.columns))
+        rows = _trigger_function("released", where, row_body(ledger, reader, columns[where]))
         truncated = _trigger_function(
-            "truncated", where, truncate_body(ledger, reader, files.columns)
+            "truncated", where, truncate_body(ledger, reader, columns[where])
         )
-        for table, is_partition in [(where, False), *_descendants(connection, where)]:
-            if table == where or table not in own:
+        for table, is_partition in [(where, False), *below[where]]:
+            if table == where or not columns.get(table):
                 if not is_partition:
                     for kind in ("update", "delete"):
-                        yield _trigger(table, kind, "AFTER", "ROW", rows)
-                yield _trigger(table, "truncate", "BEFORE", "STATEMENT", truncated)
+                        yield _trigger(connection, table, kind, "AFTER", "ROW", rows)
+                yield _trigger(connection, table, "truncate", "BEFORE", "STATEMENT", truncated)
+
+
+def _shared(
+    feeds: Sequence[tuple[Place, FileColumns]], below: Mapping[Place, Sequence[tuple[Place, bool]]]
+) -> dict[Place, tuple[str, ...]]:
+    """Return the columns that triggers of each table read, where a table lies below another.
+
+    One that inherits notes its parent's columns with its own. A partition has its parent's row
+    triggers, and notes what is left.
+    """
+    columns = {where: files.columns for where, files in feeds}
+    for where, files in feeds:
+        for table, is_partition in below[where]:
+            own = columns.get(table)
+            if own is not None and is_partition:
+                columns[table] = tuple(each for each in own if each not in files.columns)
+            elif own is not None:
+                columns[table] = tuple(dict.fromkeys([*own, *files.columns]))
+    return columns
 
 
 def _trigger_function(kind: str, where: Place, body: str) -> Trigger:
@@ -88,13 +126,19 @@ def _trigger_function(kind: str, where: Place, body: str) -> Trigger:
     return Trigger(function, kind, function.table, (create,))
 
 
-def _trigger(table: Place, kind: str, moment: str, rows: str, function: Trigger) -> Trigger:
+def _trigger(
+    connection: Connection, table: Place, kind: str, moment: str, rows: str, function: Trigger
+) -> Trigger:
     name = trigger_name(kind, table, function.place)
-    create = (
-        f"CREATE TRIGGER {name} {moment} {kind.upper()} ON {qualified(table)} "
+    event = (
+        f"TRIGGER {name} {moment} {kind.upper()} ON {qualified(table)} "
         f"FOR EACH {rows} EXECUTE FUNCTION {qualified(function.place)}()"
     )
-    return Trigger(table, kind, name, (*function.create, create))
+    # At REPEATABLE READ nobody sees what another process has made meanwhile.
+    if (connection.dialect.server_version_info or ()) >= (14,):
+        return Trigger(table, kind, name, (*function.create, f"CREATE OR REPLACE {event}"))
+    drop = f"DROP TRIGGER IF EXISTS {name} ON {qualified(table)}"
+    return Trigger(table, kind, name, (*function.create, drop, f"CREATE {event}"))
 
 
 def found(connection: Connection) -> Iterator[Found]:
@@ -131,6 +175,11 @@ def leftovers(connection: Connection, ledger: Place) -> Iterator[str]:
                 yield f"DROP FUNCTION IF EXISTS {function}({parameters})"
 
 
+def creating(connection: Connection) -> AbstractContextManager[None]:
+    """Return the context that triggers are created in: any will do."""
+    return nullcontext()
+
+
 def lookup(connection: Connection, ledger: Place, where: Place, column: str) -> Lookup | None:
     """Return the condition that the index of a column answers, or None if it is not there."""
     reader = _reader(ledger, "paths")
@@ -152,7 +201,7 @@ def _indexes(
         # Pending entries would be read one by one for each path that is looked up.
         definition = f"USING gin (({expression})) WITH (fastupdate = off)"
         name = trigger_name("index", where, definition)
-        create = f"CREATE INDEX {quoted(name)} ON {qualified(where)} {definition}"
+        create = f"CREATE INDEX IF NOT EXISTS {quoted(name)} ON {qualified(where)} {definition}"
         yield Trigger(where, "index", name, (create,))
 
 
@@ -212,6 +261,11 @@ SELECT n.nspname AS schema, p.proname AS name, p.prosrc AS body
 FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace
 WHERE p.proname ~ '^{PREFIX}(released|truncated)_v'
 AND NOT EXISTS (SELECT FROM pg_trigger t WHERE t.tgfoid = p.oid)""")
+
+_COLUMNS: Any = text("""
+SELECT attname AS name, atttypid IN ('text'::regtype, 'varchar'::regtype, 'json'::regtype,
+                                     'jsonb'::regtype) AS is_readable
+FROM pg_attribute WHERE attrelid = to_regclass(:name) AND attnum > 0 AND NOT attisdropped""")
 
 _DESCENDANTS: Any = text("""
 WITH RECURSIVE below AS (

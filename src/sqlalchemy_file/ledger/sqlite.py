@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 
 from sqlalchemy import Connection, Text, literal_column, or_
 
@@ -26,12 +27,35 @@ _READ_IT = ""
 
 
 def place(connection: Connection, table: str, schema: str | None) -> Place | None:
-    """Return where a table lies, or None if there is none of that name."""
-    found = Place(schema or "main", table)
-    query = f"SELECT 1 FROM {quoted(found.schema)}.sqlite_master WHERE type = 'table' AND name = ?"
-    if found.schema not in _schemas(connection):
+    """Return where a table lies, as the catalog spells it, or None if there is none."""
+    return _named(connection, table, schema, "table")
+
+
+def is_view(connection: Connection, table: str, schema: str | None) -> bool:
+    """Return whether a name is that of a view: triggers for its rows belong to tables below."""
+    return _named(connection, table, schema, "view") is not None
+
+
+def _named(connection: Connection, table: str, schema: str | None, kind: str) -> Place | None:
+    schema = schema or "main"
+    if schema not in _schemas(connection):
         return None
-    return found if connection.exec_driver_sql(query, (table,)).first() else None
+    query = (
+        f"SELECT name FROM {quoted(schema)}.sqlite_master "
+        "WHERE type = ? AND name = ? COLLATE NOCASE"
+    )
+    found = connection.exec_driver_sql(query, (kind, table)).scalar()
+    return Place(schema, found) if found is not None else None
+
+
+def unreadable(connection: Connection, where: Place) -> set[str]:
+    """Return nothing: values have types here, not columns."""
+    return set()
+
+
+def folded(name: str) -> str:
+    """Return a column's name as this database compares it."""
+    return name.lower()
 
 
 def wanted(
@@ -73,6 +97,11 @@ def found(connection: Connection) -> Iterator[Found]:
             if kind_of(name) is not None:  # not an index of the ledger's own tables
                 drop = f"DROP {kind} IF EXISTS {quoted(schema)}.{quoted(name)}"
                 yield Found(Place(schema, table), name, (drop,), sql)
+
+
+def creating(connection: Connection) -> AbstractContextManager[None]:
+    """Return the context that triggers are created in: any will do."""
+    return nullcontext()
 
 
 def lookup(connection: Connection, ledger: Place, where: Place, column: str) -> Lookup | None:
@@ -204,7 +233,7 @@ def _is_whole(json: str) -> str:
 def columns(connection: Connection, where: Place) -> set[str]:
     """Return the names of a table's columns."""
     query = f"PRAGMA {quoted(where.schema)}.table_xinfo({quoted(where.table)})"
-    return {row[1] for row in connection.exec_driver_sql(query)}
+    return {folded(row[1]) for row in connection.exec_driver_sql(query)}
 
 
 def leftovers(connection: Connection, ledger: Place) -> Iterator[str]:

@@ -8,6 +8,8 @@ from sqlalchemy import Connection, Table
 from sqlalchemy.schema import CreateTable
 from sqlalchemy.sql.ddl import ExecutableDDLElement
 
+from sqlalchemy_file.types import file_field
+
 
 def is_autocommit(connection: Connection) -> bool:
     """Tell whether what was executed is committed already, so that a rollback undoes nothing."""
@@ -39,7 +41,9 @@ def lock_for_writing(connection: Connection, table: Table, schema: str | None = 
     """
     if connection.dialect.name == "sqlite":
         quoted = connection.dialect.identifier_preparer
-        column = quoted.format_column(next(iter(table.columns)))
+        # A column with files: others may be generated, which takes no SET.
+        files = (each for each in table.columns if file_field(each.type))
+        column = quoted.format_column(next(files, next(iter(table.columns))))
         schema = schema or table.schema
         name = f"{quoted.quote_schema(schema)}." if schema else ""
         name += quoted.quote(table.name)

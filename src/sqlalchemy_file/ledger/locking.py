@@ -1,0 +1,75 @@
+"""One process at a time changes what a database has of the ledger."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from sqlalchemy import Connection, text
+
+from sqlalchemy_file.exceptions import LedgerError
+
+_PATIENCE = 60
+"""Seconds to wait for another process on MariaDB and MySQL; others wait as they are set to."""
+
+
+@contextmanager
+def exclusive(connection: Connection, name: str) -> Iterator[None]:
+    """Hold a lock of this database; on PostgreSQL and SQLite until the transaction ends."""
+    dialect = connection.dialect.name
+    if dialect == "postgresql":
+        # To wait for others while they finish what a snapshot of before could not see.
+        connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _key(name)})
+        yield
+    elif dialect == "sqlite":
+        with _writing(connection):
+            yield
+    elif dialect in ("mysql", "mariadb"):
+        with _named(connection, name):
+            yield
+    else:
+        yield
+
+
+def _key(name: str) -> int:
+    return (zlib.crc32(name.encode()) << 31) | zlib.crc32(name[::-1].encode())
+
+
+@contextmanager
+def _writing(connection: Connection) -> Iterator[None]:
+    """Begin SQLite's transaction with the lock; end it here where nobody else would."""
+    driver: Any = connection.connection.driver_connection
+    if getattr(driver, "in_transaction", True):
+        yield
+        return
+    connection.exec_driver_sql("BEGIN IMMEDIATE")
+    is_ours = getattr(driver, "isolation_level", "") is None
+    try:
+        yield
+    except BaseException:
+        if is_ours:
+            connection.exec_driver_sql("ROLLBACK")
+        raise
+    if is_ours:
+        connection.exec_driver_sql("COMMIT")
+
+
+@contextmanager
+def _named(connection: Connection, name: str) -> Iterator[None]:
+    # Locks of a name are the server's; 64 letters are the longest.
+    lock = "left(concat(:name, ':', sha1(database())), 64)"
+    taken = connection.scalar(
+        text(f"SELECT get_lock({lock}, :patience)"), {"name": name, "patience": _PATIENCE}
+    )
+    if taken != 1:
+        raise LedgerError(
+            f"another process has been changing the ledger for {_PATIENCE} seconds; try again, or "
+            "look for it in SHOW PROCESSLIST"
+        )
+    try:
+        yield
+    finally:
+        if not connection.closed and not connection.invalidated:
+            connection.execute(text(f"SELECT release_lock({lock})"), {"name": name})
