@@ -146,8 +146,8 @@ def main() -> int:
 def set_up() -> Engine:
     shutil.rmtree(OUTPUT, ignore_errors=True)
     OUTPUT.mkdir()
-    StorageManager.add_storage("pictures", (OUTPUT / "pictures").as_uri())
-    StorageManager.add_storage("documents", (OUTPUT / "documents").as_uri())
+    StorageManager.add_storage("pictures", (OUTPUT / "pictures").as_uri(), create=True)
+    StorageManager.add_storage("documents", (OUTPUT / "documents").as_uri(), create=True)
     engine = create_engine(f"sqlite:///{OUTPUT / 'diary.sqlite'}")
     begin_transactions_in_earnest(engine)
     Base.metadata.create_all(engine)

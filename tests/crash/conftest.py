@@ -55,6 +55,7 @@ def open_scene(
         worker = make_url(address)
         if is_async:
             worker = worker.set(drivername=_DRIVERS[kind])
+        (tmp_path / "objects").mkdir(exist_ok=True)
         place = (tmp_path / "objects").as_uri()
         if storage == "s3":
             place = request.getfixturevalue("new_bucket")

@@ -27,7 +27,7 @@ class Paper(Base):
     body: Mapped[File] = mapped_column(FileField())
 
 database, objects = sys.argv[1:]
-StorageManager.add_storage("main", f"file://{objects}")
+StorageManager.add_storage("main", f"file://{objects}", create=True)
 engine = create_engine(f"sqlite:///{database}")
 Base.metadata.create_all(engine)
 

@@ -51,6 +51,7 @@ def test_a_database_server_that_crashes_again_and_again(
     database: Callable[[], AbstractContextManager[tuple[str, Callable[[], None]]]],
 ) -> None:
     dice = Random(1)
+    (tmp_path / "objects").mkdir()
     place = (tmp_path / "objects").as_uri()
     with (
         database() as (address, make_it_crash),

@@ -109,7 +109,7 @@ def test_uploads_in_parts_that_nobody_completed_are_aborted(
 
 def test_drafts_of_killed_processes_are_removed(engine: Engine, tmp_path: Path) -> None:
     add_memory("kept")
-    StorageManager.add_storage("main", (tmp_path / "objects").as_uri())
+    StorageManager.add_storage("main", (tmp_path / "objects").as_uri(), create=True)
     drafts = [tmp_path / "objects" / f"{TEMPORARY}1", tmp_path / "objects" / "a" / f"{TEMPORARY}2"]
     drafts[1].parent.mkdir()
     for draft in drafts:

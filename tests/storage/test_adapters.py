@@ -9,6 +9,7 @@ from libcloud.storage.drivers.dummy import DummyStorageDriver
 from libcloud.storage.drivers.local import LocalStorageDriver
 from libcloud.storage.drivers.minio import MinIOStorageDriver
 
+from sqlalchemy_file.exceptions import StorageError
 from sqlalchemy_file.storage import LibcloudStorage, LocalStorage, MemoryStorage, Storage, adapt
 from sqlalchemy_file.storage.adapters import SCHEMES
 from tests.storage.helpers import keys, put
@@ -16,10 +17,17 @@ from tests.storage.helpers import keys, put
 
 def test_an_address_of_a_folder_is_that_folder(tmp_path: Path) -> None:
     folder = tmp_path / "with space ü"
-    storage = adapt(folder.as_uri())
+    storage = adapt(folder.as_uri(), create=True)
     assert isinstance(storage, LocalStorage)
     put(storage, "key")
     assert (folder / "key").read_bytes() == b"bytes"
+
+
+def test_an_address_of_a_folder_that_is_missing_is_refused_and_makes_none(tmp_path: Path) -> None:
+    folder = tmp_path / "tpyo"
+    with pytest.raises(StorageError, match=r"there is no folder.*create=True"):
+        adapt(folder.as_uri())
+    assert not folder.exists()
 
 
 def test_every_address_of_memory_is_a_new_storage() -> None:

@@ -136,6 +136,28 @@ class TestFilesOnDisk:
                 action()
             assert not isinstance(caught.value, ObjectNotFoundError)
 
+    @pytest.mark.parametrize("create", [True, False])
+    def test_a_folder_in_the_root_s_place_is_not_the_storage(
+        self, root: Path, create: bool
+    ) -> None:
+        root.mkdir()
+        storage = LocalStorage(root, create=create)
+        put(storage, "key")
+        disk = root.rename(root.with_name("unmounted"))
+        root.mkdir()
+        for action in (
+            lambda: keys(storage),
+            lambda: storage.delete(["key"]),
+            lambda: put(storage, "other"),
+        ):
+            with pytest.raises(StorageError, match="not the folder that was added"):
+                action()
+        assert names(root) == []
+        root.rmdir()
+        disk.rename(root)
+        storage.delete(["key"])
+        assert names(root) == []
+
     def test_a_root_that_may_be_made_is_made_again(self, root: Path) -> None:
         storage = LocalStorage(root)
         shutil.rmtree(root)
@@ -346,7 +368,7 @@ class TestModes:
         self, root: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(writing, "can_be_unnamed", lambda folder: False)
-        storage = adapt(f"file://{root}", file_mode=0o600)
+        storage = adapt(f"file://{root}", file_mode=0o600, create=True)
         put(storage, "key")
         assert stat.S_IMODE((root / "key").stat().st_mode) == 0o600
 

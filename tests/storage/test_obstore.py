@@ -51,6 +51,7 @@ def storage() -> ObstoreStorage:
 def added(request: pytest.FixtureRequest, tmp_path: Path) -> Storage:
     """Return the default storage: one with coroutines of its own, then one without."""
     thing = MemoryStore() if request.param == "obstore" else (tmp_path / "root").as_uri()
+    (tmp_path / "root").mkdir()
     StorageManager.add_storage("default", thing)
     return StorageManager.storage()
 

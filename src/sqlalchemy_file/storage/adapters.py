@@ -71,7 +71,8 @@ def _file(parts: SplitResult, options: Options) -> Storage:
         raise InvalidStorageError(
             "the address of a folder is file:///absolute/path: three slashes, no host, no query"
         )
-    return _made(LocalStorage, url2pathname(parts.path), options)
+    # A typing error, or a disk that is not mounted, is not made into a folder.
+    return _made(LocalStorage, url2pathname(parts.path), {"create": False, **options})
 
 
 def _memory(parts: SplitResult, options: Options) -> Storage:

@@ -43,6 +43,7 @@ from sqlalchemy_file.storage.listing import Listing
 from sqlalchemy_file.storage.locks import locked
 from sqlalchemy_file.storage.modes import checked_modes
 from sqlalchemy_file.storage.reserved import RESERVED
+from sqlalchemy_file.storage.roots import KnownRoot
 from sqlalchemy_file.storage.sidecars import SIDECAR, read_sidecar
 from sqlalchemy_file.storage.syncing import Syncing
 from sqlalchemy_file.storage.writing import Writer
@@ -62,7 +63,9 @@ class LocalStorage:
     of the keys' UTF-8 bytes.
 
     With ``sidecars`` the attributes lie beside each object in ``<key>.metadata.json``, as
-    releases before 1.0 laid them; else they are not kept. ``create`` makes a missing root.
+    releases before 1.0 laid them; else they are not kept. ``create`` makes a missing root, which
+    an address does only if it is asked to. Nothing is written, deleted or listed where another
+    folder has taken the root's place, since its disk may be unmounted.
 
     ``file_mode`` and ``folder_mode`` are the permissions of new files and folders, whatever the
     umask is: ``0o600`` and ``0o700`` keep other users of the machine out. The root gets
@@ -94,11 +97,13 @@ class LocalStorage:
             create=create,
             hold=self._hold,
             modes=checked_modes(file_mode, folder_mode),
+            known=KnownRoot(self._root),
             syncing=Syncing(self._root, self._sync),
         )
         with Border(self._errors.root):
             self._writer.make_root()
             Folder.root(self._root, hold=self._hold).close()
+            self._writer.known.remember()
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self._root!r})"
@@ -106,7 +111,8 @@ class LocalStorage:
     def put(
         self, key: str, content: BinaryIO, attributes: Attributes, *, exclusive: bool = False
     ) -> ObjectInfo:
-        with Border(self._errors.writing, self._check(key)) as border:
+        self._writer.known.check(self._check(key))
+        with Border(self._errors.writing, key) as border:
             read = partial(border.read, content)
             size = self._writer.write(key, attributes, partial(pour, read), exclusive=exclusive)
         kept = attributes if self._sidecars else _NOTHING_KEPT
@@ -129,6 +135,7 @@ class LocalStorage:
                 yield chunk
 
     def delete(self, keys: Sequence[str]) -> None:
+        self._writer.known.check()
         valid, failures = sort_out(keys, self._check)
         for folder, group in groupby(sorted(valid, key=_folder_name), key=_folder_name):
             self._delete_in(folder.split("/") if folder else [], list(group), failures)
@@ -144,6 +151,7 @@ class LocalStorage:
         info = self.stat(key)
         if new_key == key:
             return info
+        self._writer.known.check(new_key)
         with Border(self._errors.writing, self._check(new_key)), self.open_file(key) as source:
             size = self._writer.write(new_key, info.attributes, partial(clone, source))
         return ObjectInfo(key=new_key, size=size, attributes=info.attributes)
@@ -152,6 +160,7 @@ class LocalStorage:
         above, slash, _ = prefix.rpartition("/")
         if above and not self._is_object(above):
             return  # "../": no key begins like that
+        self._writer.known.check()
         with Border(self._errors.root):
             try:
                 route = self._route(above.split("/") if above else [])

@@ -16,6 +16,7 @@ from sqlalchemy_file.storage.drafts import Draft, can_be_unnamed
 from sqlalchemy_file.storage.files import refuse_taken
 from sqlalchemy_file.storage.folders import Folder, Route
 from sqlalchemy_file.storage.modes import Modes, apply_mode
+from sqlalchemy_file.storage.roots import KnownRoot
 from sqlalchemy_file.storage.sidecars import publish_both, sidecar_of
 from sqlalchemy_file.storage.syncing import Syncing, is_together, sync_later
 
@@ -36,6 +37,7 @@ class Writer:
     fsync: bool
     create: bool
     hold: bool
+    known: KnownRoot
     modes: Modes
     syncing: Syncing
     """Does later what is left to the end of a batch."""
@@ -74,8 +76,8 @@ class Writer:
         return size
 
     def make_root(self) -> None:
-        if self.create:
-            make_root(self.root, self.modes.folder)
+        if self.create and make_root(self.root, self.modes.folder):
+            self.known.remember()
 
     def _raise_if_root_is_gone(self) -> None:
         if not os.path.isdir(self.root):  # noqa: PTH112
@@ -144,12 +146,13 @@ class Writer:
         raise _gave_up()
 
 
-def make_root(root: str, mode: int | None) -> None:
+def make_root(root: str, mode: int | None) -> bool:
     """Make a storage's folder where it is missing; one that is there keeps its mode."""
     if os.path.isdir(root):  # noqa: PTH112
-        return
+        return False
     os.makedirs(root, 0o777 if mode is None else mode, exist_ok=True)  # noqa: PTH103
     apply_mode(mode, None, root)
+    return True
 
 
 def _attempts() -> Iterator[int]:
