@@ -24,13 +24,16 @@ class Change(NamedTuple):
 class RowChange(NamedTuple):
     """One file column of one row: the records that it held, and the files that it will hold.
 
-    ``place`` is where the statement keeps the new value.
+    ``place`` is where the statement keeps the new value. ``key`` is that of the row, and ``by`` are
+    its columns if they are not the primary key; None for a new row that nobody looks for again.
     """
 
     column: Column[Any]
     old: Sequence[Mapping[str, Any]]
     files: Sequence[File]
     place: Any = None
+    key: Any = None
+    by: tuple[Column[Any], ...] | None = None
 
 
 def change(old: Sequence[Mapping[str, Any]], new: Sequence[File]) -> Change:

@@ -23,6 +23,7 @@ from sqlalchemy_file.mutable_list import MutableList
 from sqlalchemy_file.records import paths_of
 from sqlalchemy_file.tracking.changes import Change, change, files_in
 from sqlalchemy_file.tracking.claims import Claim, claim_of
+from sqlalchemy_file.tracking.looking import holders
 from sqlalchemy_file.tracking.reading import Database, rows_by_key
 from sqlalchemy_file.tracking.storing import Attempt, Twins, Unsaved
 from sqlalchemy_file.tracking.tables import (
@@ -118,13 +119,16 @@ def _database(connection: Connection) -> Database:
     return Database(connection, connection.get_execution_options().get("schema_translate_map"))
 
 
-def check_moves(unit: Unit) -> None:
+def check_moves(connection: Connection, unit: Unit) -> None:
     """Refuse a flush in which a file moved to another row although its owner did not let go."""
-    shared = [path for path in unit.moved if unit.frames.count(path) > 1]
+    if not unit.moved:
+        return
+    count = holders(connection, unit)
+    shared = [path for path in unit.moved if count(path) > 1]
     if shared:
         raise StorageError(
-            f"two rows would name {shared[0]}: a listener kept a row from letting go of its file "
-            "after another row had taken it over; assign the file to one row only"
+            f"two rows would name {shared[0]}: a listener or a trigger kept a row from letting go "
+            "of its file after another row had taken it over; assign the file to one row only"
         )
 
 
@@ -194,12 +198,13 @@ def _prepare(
     written = attempt.written
     taken: Counter[str] = Counter()
     foreign: list[tuple[Assigned, int, File]] = []
+    count = holders(connection, unit)
 
     def is_free(path: str) -> bool:
         if path in elsewhere:
             return False
-        holders = 0 if path in written else unit.frames.count(path)
-        return holders - released[path] + taken[path] < 1
+        held = 0 if path in written else count(path)
+        return held - released[path] + taken[path] < 1
 
     for assigned, found in changes:
         for position, file in found.acquired:

@@ -8,12 +8,14 @@ add up in any order, so that a file may move, be put back and swapped within one
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from sqlalchemy_file.file import File
 from sqlalchemy_file.records import paths_of
+from sqlalchemy_file.tracking.changes import RowChange, change
+from sqlalchemy_file.tracking.doubts import Doubts, Spot, Subject
 
 
 @dataclass(slots=True)
@@ -28,6 +30,19 @@ class Effects:
     """Released by a field with ``on_release="keep"``."""
     schemas: Any = None
     """The schema names that the statement translated."""
+    changes: Sequence[RowChange] = ()
+    gains: list[tuple[RowChange, str]] = field(default_factory=list)
+    """Which row acquires what, of those that can be found again."""
+    rows: int | None = None
+    """The number of rows that the database has to report, for all to be believed."""
+    is_believed: bool = True
+    """Whether all is believed if no number is expected."""
+
+    def is_certain(self, rowcount: Callable[[], int]) -> bool:
+        """Tell whether the statement, which succeeded, has done what it was meant to do."""
+        if self.rows is None:
+            return self.is_believed
+        return rowcount() == self.rows
 
     def paths(self) -> set[str]:
         return {*self.acquired, *self.released, *self.archived}
@@ -42,6 +57,28 @@ class Effects:
             self.schemas,
         )
 
+    def doubts(self) -> Doubts:
+        """Return what rows should name, and no longer name, after the statement."""
+        doubts = Doubts()
+        for path, spot in self.losses():
+            doubts.named[path] = None
+            doubts.gone[path].add(spot)
+        for row, path in self.gains:
+            doubts.named[path] = self._spot(row)
+        return doubts
+
+    def losses(self) -> Iterator[tuple[str, Spot]]:
+        """Yield what is released, and by which row, of rows that can be found again."""
+        for row in self.changes:
+            if (spot := self._spot(row)) is not None:
+                yield from ((path, spot) for path in change(row.old, row.files).released)
+
+    def _spot(self, row: RowChange) -> Spot | None:
+        if not row.key:
+            return None
+        schemas = frozenset((self.schemas or {}).items())
+        return Spot(Subject(self.target, row.by or self.target.keys, schemas), row.key)
+
 
 @dataclass(slots=True)
 class Frame:
@@ -53,7 +90,8 @@ class Frame:
     references: Counter[str] = field(default_factory=Counter)
     archived: set[str] = field(default_factory=set)
     unsure: list[Effects] = field(default_factory=list)
-    """Of statements that failed in part, or matched other rows than were read."""
+    """Of statements that failed in part, or whose rows cannot be found again by a key."""
+    doubts: Doubts = field(default_factory=Doubts)
     has_error: bool = False
     began: float | None = None
     """When the first upload began, by the monotonic clock."""
@@ -72,6 +110,7 @@ class Frame:
         self.references.update(child.references)
         self.archived |= child.archived
         self.unsure += child.unsure
+        self.doubts.absorb(child.doubts)
         self.note_begin(child.began)
 
     def note_begin(self, began: float | None) -> None:
@@ -112,7 +151,47 @@ class Frames:
     def count(self, path: str) -> int:
         """Return how many rows name an object, as far as this transaction knows."""
         is_new = any(path in frame.stored for frame in self._stack)
-        return (0 if is_new else 1) + sum(frame.references[path] for frame in self._stack)
+        unsure = (effects for frame in self._stack for effects in frame.unsure)
+        may_be = sum(path in effects.acquired for effects in unsure)
+        return (0 if is_new else 1) + sum(frame.references[path] for frame in self._stack) + may_be
+
+    def apply(self, effects: Effects, *, is_certain: bool) -> None:
+        """Count what a statement did, or was meant to do where that has yet to be looked up."""
+        if not is_certain and not effects.target.keys:
+            self.top.unsure.append(effects)
+            return
+        self.top.apply(effects)
+        before = any(frame.doubts for frame in self._stack)
+        if before:  # what a row is found to name, it had not let go of
+            again = [path for path, spot in effects.losses() if self._is_gone(path, spot)]
+            self.top.references.update(again)
+        if not is_certain:
+            self.top.doubts.absorb(effects.doubts())
+        elif before:
+            self.top.doubts.named.update(dict.fromkeys(effects.paths()))
+
+    def _is_gone(self, path: str, spot: Spot) -> bool:
+        if not any(spot in frame.doubts.gone.get(path, ()) for frame in self._stack):
+            return False
+        holders = (frame.doubts.named for frame in reversed(self._stack))
+        return next((named[path] for named in holders if path in named), None) != spot
+
+    def doubts(self) -> Doubts:
+        """Return what is believed of rows, in all frames together."""
+        doubts = Doubts()
+        for frame in self._stack:
+            if frame.doubts:
+                doubts.absorb(frame.doubts)
+        return doubts
+
+    def drop_doubts(self) -> None:
+        """Take note that all rows have been looked at."""
+        for frame in self._stack:
+            frame.doubts = Doubts()
+
+    def is_doubted(self, path: str) -> bool:
+        """Tell whether a row may still name an object that was released."""
+        return any(path in frame.doubts.gone for frame in self._stack)
 
     def take_unsure(self) -> list[Effects]:
         """Return, and forget, the effects that only a look at the tables can tell."""
@@ -150,6 +229,7 @@ class Frames:
             if root.references[path] + (path not in root.stored) < 1
         }
         unsure = {path for effects in root.unsure for path in effects.paths()}
+        unsure.update(root.doubts.gone)
         doomed = unnamed - unsure - (root.archived - root.stored)
         self._stack = [Frame()]
         lost = {id(file) for file in root.files if doomed and doomed.intersection(paths_of(file))}

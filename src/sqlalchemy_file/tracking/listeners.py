@@ -13,7 +13,6 @@ from sqlalchemy.pool import Pool
 from sqlalchemy.sql.elements import ClauseElement
 
 from sqlalchemy_file.exceptions import CommitRefusedError
-from sqlalchemy_file.ledger.naming import paths_in
 from sqlalchemy_file.mutable_list import MutableList
 from sqlalchemy_file.tracking import assigning, flush, statements
 from sqlalchemy_file.tracking.clearing import clear
@@ -26,6 +25,7 @@ from sqlalchemy_file.tracking.databases import (
     was_aborted,
 )
 from sqlalchemy_file.tracking.guard import refuse_if_late
+from sqlalchemy_file.tracking.looking import make_sure
 from sqlalchemy_file.tracking.raw_sql import may_end_transaction
 from sqlalchemy_file.tracking.reading import Database
 from sqlalchemy_file.tracking.tables import FileAttribute, file_attributes
@@ -81,7 +81,7 @@ def _after_flush(session: Session, context: Any) -> None:
     for connection in _connections.get(session, ()):
         unit = known_unit(connection)
         if unit is not None:
-            flush.check_moves(unit)
+            flush.check_moves(connection, unit)
             unit.forget_flush()
 
 
@@ -146,9 +146,7 @@ def _make_sure(conn: Connection, unit: Unit) -> None:
     """Look what became of statements that failed in part, while the transaction can tell."""
     if unit.phase is Phase.PREPARED:
         return
-    for effects in unit.take_unsure():
-        named = paths_in(conn, effects.target.columns, effects.paths(), effects.schemas)
-        unit.frames.top.apply(effects.as_seen(named))
+    make_sure(conn, unit)
 
 
 def _prepare(conn: Connection, xid: Any) -> None:

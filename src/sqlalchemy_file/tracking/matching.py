@@ -37,9 +37,25 @@ def matched_rows(database: Database, unit: Unit, plan: Plan) -> list[list[OldRow
             plan.statement = pinned(database.connection, plan.statement, plan.target, keys_found)
     else:
         found = _by_key(database, unit, plan, keys, exact=len(equal) == len(plan.target.keys))
-    reports = not plan.statement._returning and database.connection.dialect.supports_sane_rowcount
-    plan.matched = len(found[0]) if len(found) == 1 and reports else None
+    plan.is_believed = False
+    plan.matched = _countable(database, plan, found)
     return found
+
+
+def _countable(database: Database, plan: Plan, found: list[list[OldRow]]) -> int | None:
+    """Return how many rows a DELETE has to report that has done what it says, if that can tell.
+
+    An UPDATE reports rows whose old value a trigger has put back, and on MySQL with IGNORE those
+    that it has left alone.
+    """
+    statement, dialect = plan.statement, database.connection.dialect
+    is_plain = not statement._returning and not statement._prefixes
+    is_counted = dialect.supports_sane_rowcount
+    if len(found) > 1:
+        is_counted = dialect.supports_sane_multi_rowcount and max(map(len, found)) <= 1
+    if not (is_plain and is_counted) or (plan.rows and plan.target.keys):
+        return None
+    return sum(map(len, found))
 
 
 def _read(database: Database, plan: Plan) -> list[list[OldRow]]:

@@ -41,7 +41,11 @@ class Plan:
     substitutes: dict[Place, Any] = field(default_factory=dict)
     changes: list[RowChange] = field(default_factory=list)
     matched: int | None = None
-    """How many rows were read, where the statement must report the same number."""
+    """How many rows were read, where a statement that reports the same number is believed."""
+    is_believed: bool = True
+    """Whether a statement that succeeded is believed without a number, as a plain INSERT is."""
+    may_do_half: bool = False
+    """Whether a statement that fails may leave some of its rows changed."""
 
     def inserted(self, row: RowValues) -> Iterator[RowChange]:
         """Yield what a new row holds."""
@@ -59,13 +63,15 @@ class Plan:
             if files and (len(olds) > 1 or shared):
                 raise _one_content(given.column, max(len(olds), len(self.parameters)))
             for old in olds:
-                yield RowChange(given.column, old.records(given.column), files, given.place)
+                yield RowChange(
+                    given.column, old.records(given.column), files, given.place, old.key
+                )
 
     def deleted(self, olds: Sequence[OldRow]) -> Iterator[RowChange]:
         """Yield what deleted rows held."""
         for old in olds:
             for column in old.values:
-                yield RowChange(column, old.records(column), ())
+                yield RowChange(column, old.records(column), (), None, old.key)
 
     def substitute(self, row: RowChange, position: int, copy: File) -> None:
         """Put a copy in the place of a file that the row may not own."""

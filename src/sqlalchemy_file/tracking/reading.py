@@ -6,7 +6,7 @@ and many never looked at.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -87,10 +87,24 @@ def rows_by_key(
     found: dict[Key, OldRow] = {}
     for start in range(0, len(wanted), BATCH_SIZE):
         batch = wanted[start : start + BATCH_SIZE]
-        for row in database.execute(statement.where(_among(target, batch))):
+        for row in database.execute(statement.where(_among(target.keys, batch))):
             old = _old_row(target, row)
             found[old.key] = old
     return found
+
+
+def rows_by(
+    database: Database, target: FileTable, columns: Sequence[Column[Any]], keys: Sequence[Key]
+) -> Iterator[OldRow]:
+    """Read rows that this transaction has locked before, by columns that tell them apart."""
+    statement = select(*columns, *_as_text(target))
+    if database.connection.dialect.name in ("mysql", "mariadb"):
+        # Its plain reads show rows as they were when the transaction began, if it left them alone.
+        statement = statement.with_for_update(of=target.table)
+    for start in range(0, len(keys), BATCH_SIZE):
+        wanted = _among(columns, keys[start : start + BATCH_SIZE])
+        for row in database.execute(statement.where(wanted)):
+            yield _old_row(target, row, len(columns))
 
 
 def rows_matching(
@@ -120,14 +134,14 @@ def pinned(connection: Connection, statement: Any, target: FileTable, keys: Sequ
     """Return the statement, restricted to rows that were read: none may slip in between."""
     is_writable = all(_is_writable(key, connection) for key in target.keys)
     if len(keys) <= BATCH_SIZE or (not is_writable and len(keys) <= MOST_PARAMETERS):
-        return statement.where(_among(target, keys))
+        return statement.where(_among(target.keys, keys))
     if not is_writable:
         raise UnsupportedStatementError(
             f"{target}: {len(keys)} rows whose primary keys cannot be written into a statement are "
             f"more than one can hold; change at most {MOST_PARAMETERS} at a time"
         )
     # More parameters than some databases take: the keys are written into the statement.
-    subject, values = _subject(target, keys)
+    subject, values = _subject(target.keys, keys)
     written: BindParameter[Any] = bindparam(None, values, expanding=True, literal_execute=True)
     return statement.where(subject.in_(written))
 
@@ -165,17 +179,17 @@ def _locking(statement: Select[Any], target: FileTable, *, deleting: bool) -> Se
     return statement.order_by(*target.keys).with_for_update(of=target.table, key_share=not deleting)
 
 
-def _among(target: FileTable, keys: Sequence[Key]) -> Any:
-    subject, values = _subject(target, keys)
+def _among(columns: Sequence[Column[Any]], keys: Sequence[Key]) -> Any:
+    subject, values = _subject(columns, keys)
     return subject.in_(values)
 
 
-def _subject(target: FileTable, keys: Sequence[Key]) -> tuple[Any, list[Any]]:
-    if len(target.keys) == 1:
-        return target.keys[0], [key[0] for key in keys]
-    return tuple_(*target.keys), list(keys)
+def _subject(columns: Sequence[Column[Any]], keys: Sequence[Key]) -> tuple[Any, list[Any]]:
+    if len(columns) == 1:
+        return columns[0], [key[0] for key in keys]
+    return tuple_(*columns), list(keys)
 
 
-def _old_row(target: FileTable, row: Any) -> OldRow:
-    width = len(target.keys)
+def _old_row(target: FileTable, row: Any, width: int | None = None) -> OldRow:
+    width = len(target.keys) if width is None else width
     return OldRow(tuple(row[:width]), dict(zip(target.columns, row[width:], strict=True)))

@@ -7,7 +7,7 @@ only what its listeners changed since is left to do.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 from sqlalchemy.engine import Compiled
@@ -15,9 +15,10 @@ from sqlalchemy.sql.dml import Delete, Insert, Update
 
 from sqlalchemy_file.exceptions import UnsupportedStatementError
 from sqlalchemy_file.records import paths_of
-from sqlalchemy_file.tracking.changes import change, files_in
+from sqlalchemy_file.tracking.changes import RowChange, change, files_in
 from sqlalchemy_file.tracking.claims import Claim, claim_of
 from sqlalchemy_file.tracking.frames import Effects
+from sqlalchemy_file.tracking.looking import holders
 from sqlalchemy_file.tracking.matching import matched_rows
 from sqlalchemy_file.tracking.plans import Plan, plan_of, refuse_join
 from sqlalchemy_file.tracking.reading import Database
@@ -51,15 +52,14 @@ def before(
         attempt.store(list(_unsaved(plan, claim)))
         unit = unit_of(database.connection)
         _find_changes(database, unit, plan)
-        effects = _effects(unit, plan, attempt, claim)
-        effects.schemas = database.schemas
+        effects = _effects(database, unit, plan, attempt, claim)
         breathe(len(plan.values))
     except BaseException:
         attempt.undo()
         raise
     attempt.hand_over(unit.frames.top)
     prepared = replaced(plan.statement, parameters, plan.substitutes)
-    marked = unit.expect(prepared[0], effects, plan.matched, many=len(parameters) > 1)
+    marked = unit.expect(prepared[0], effects, many=len(parameters) > 1 or plan.may_do_half)
     return marked, prepared[1]
 
 
@@ -105,11 +105,27 @@ def _find_changes(database: Database, unit: Unit, plan: Plan) -> None:
     matched = matched_rows(database, unit, plan)
     for index, olds in enumerate(matched):
         plan.changes += plan.updated(plan.rows[index], olds) if plan.rows else plan.deleted(olds)
+    if len(matched) > 1:
+        plan.changes = list(_each_row_once(plan.changes))
 
 
-def _effects(unit: Unit, plan: Plan, attempt: Attempt, claim: Claim | None) -> Effects:
+def _each_row_once(changes: Iterable[RowChange]) -> Iterator[RowChange]:
+    """Have a row that several parameter sets match let go of what it held but once."""
+    seen: set[tuple[Any, Any]] = set()
+    for row in changes:
+        place = (row.key, row.column)
+        yield row._replace(old=()) if row.key and place in seen else row
+        seen.add(place)
+
+
+def _effects(
+    database: Database, unit: Unit, plan: Plan, attempt: Attempt, claim: Claim | None
+) -> Effects:
     """Decide what the statement releases and acquires; give it copies of what it may not own."""
     effects, acquired = Effects(plan.target), []
+    effects.schemas, effects.changes = database.schemas, plan.changes
+    effects.rows, effects.is_believed = plan.matched, plan.is_believed
+    count = holders(database.connection, unit)
     for row in plan.changes:
         found = change(row.old, row.files)
         keeps = plan.target.field(row.column).on_release == "keep"
@@ -120,22 +136,28 @@ def _effects(unit: Unit, plan: Plan, attempt: Attempt, claim: Claim | None) -> E
     foreign = []
     for row, position, file in acquired:
         paths = paths_of(file)
-        owned = [_may_own(unit, balance, path) for path in paths]
+        owned = [_may_own(unit, count, balance, path) for path in paths]
         if all(owned):
             balance.update(paths)
-            effects.acquired += paths
+            _acquire(effects, row, paths)
         else:
             foreign.append((row, position, file))
     copies = attempt.copy([file for *_, file in foreign], claim)
     for (row, position, _), copy in zip(foreign, copies, strict=True):
         plan.substitute(row, position, copy)
-        effects.acquired += paths_of(copy)
+        _acquire(effects, row, paths_of(copy))
     return effects
 
 
-def _may_own(unit: Unit, balance: Counter[str], path: str) -> bool:
+def _acquire(effects: Effects, row: RowChange, paths: Sequence[str]) -> None:
+    effects.acquired += paths
+    if row.key is not None:
+        effects.gains += [(row, path) for path in paths]
+
+
+def _may_own(unit: Unit, count: Callable[[str], int], balance: Counter[str], path: str) -> bool:
     """Tell whether a row may own an object as it is: the flush said so, or nobody else does."""
     if unit.claims[path] > 0:
         unit.claims[path] -= 1
         return True
-    return unit.frames.count(path) + balance[path] < 1
+    return count(path) + balance[path] < 1

@@ -41,7 +41,6 @@ class Running:
     """A statement under way, and what it does to the references if it succeeds."""
 
     effects: Effects
-    rows: int | None
     many: bool
     """It has several parameter sets: if it fails, some may have been carried out."""
 
@@ -106,8 +105,8 @@ class Unit:
 
     # --- statements
 
-    def expect(self, statement: Any, effects: Effects, rows: int | None, *, many: bool) -> Any:
-        """Note what a statement will do to the references, if it succeeds and matches ``rows``.
+    def expect(self, statement: Any, effects: Effects, *, many: bool) -> Any:
+        """Note what a statement will do to the references, if it succeeds.
 
         Returns the statement, marked: listeners may change it, and send others in between.
         """
@@ -119,7 +118,7 @@ class Unit:
         if isinstance(statement, Executable):
             self._statements += 1
             marked = statement.execution_options(**{_MARK: self._statements})
-        self._running[_mark_of(marked)] = Running(effects, rows, many)
+        self._running[_mark_of(marked)] = Running(effects, many)
         return marked
 
     def _claim(self, effects: Effects) -> None:
@@ -139,17 +138,15 @@ class Unit:
         return storage_name in self._absent or not may_all_delete(self._identities, key)
 
     def succeeded(self, statement: Any, rowcount: Callable[[], int]) -> bool:
-        """Count what the statement did; where it matched other rows than were read, be unsure.
+        """Count what the statement did; where that is not known, have its rows looked at later.
 
         Returns whether this was the statement that was expected.
         """
         running = self._running.pop(_mark_of(statement), None)
         if running is None:
             return False
-        if running.rows is None or rowcount() in (-1, running.rows):
-            self.frames.top.apply(running.effects)
-        else:
-            self.frames.top.unsure.append(running.effects)
+        effects = running.effects
+        self.frames.apply(effects, is_certain=effects.is_certain(rowcount))
         return True
 
     def failed(self, statement: Any, *, is_unsure: bool) -> None:

@@ -1,0 +1,74 @@
+"""What rows are believed to name since statements changed them, until somebody has looked.
+
+A statement that succeeded need not have done what it says: a trigger keeps a row or restores its
+value, a policy hides it, a LIMIT or a race lets it match fewer rows than were read, and row counts
+do not always tell. What it was meant to do is counted at once, so that the rest of the
+transaction can go by it; before the commit its rows are read once more, by their keys.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from sqlalchemy import Column
+
+from sqlalchemy_file.tracking.tables import FileTable, Key
+
+
+class Subject(NamedTuple):
+    """A table as a statement addressed it, and the columns by which its rows are found."""
+
+    target: FileTable
+    columns: tuple[Column[Any], ...]
+    schemas: frozenset[tuple[str | None, str | None]] = frozenset()
+
+
+class Spot(NamedTuple):
+    """Where a row is found again."""
+
+    subject: Subject
+    key: Key
+
+
+@dataclass(slots=True)
+class Doubts:
+    """Beliefs about rows of one frame. Rows that are not found any more confirm them."""
+
+    gone: dict[str, set[Spot]] = field(default_factory=lambda: defaultdict(set))
+    """The rows that should name an object no more."""
+    named: dict[str, Spot | None] = field(default_factory=dict)
+    """The row that should name an object; None if that need not be asked any more."""
+
+    def __bool__(self) -> bool:
+        return bool(self.gone or self.named)
+
+    def absorb(self, later: Doubts) -> None:
+        """Take over the beliefs of a savepoint that was released."""
+        for path, spots in later.gone.items():
+            self.gone[path] |= spots
+        self.named.update(later.named)
+
+    def spots(self) -> set[Spot]:
+        """Return all rows that have to be read."""
+        holders = {spot for spot in self.named.values() if spot is not None}
+        return holders.union(*self.gone.values())
+
+    def is_gone(self, path: str, spot: Spot) -> bool:
+        """Tell whether a row has let go of an object, and has not taken it back since."""
+        return spot in self.gone.get(path, ()) and self.named.get(path) != spot
+
+    def kept(self, found: Mapping[Spot, Collection[str]]) -> Iterable[str]:
+        """Yield the objects that rows still name, once for each of these rows."""
+        for path, spots in self.gone.items():
+            for spot in spots:
+                if path in found.get(spot, ()) and self.is_gone(path, spot):
+                    yield path
+
+    def missed(self, found: Mapping[Spot, Collection[str]]) -> Iterable[str]:
+        """Yield the objects that the row which should name them does not."""
+        for path, spot in self.named.items():
+            if spot is not None and spot in found and path not in found[spot]:
+                yield path

@@ -1,0 +1,63 @@
+"""Looks at rows, while the transaction can tell, where what statements did is not known."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable
+
+from sqlalchemy import Connection
+
+from sqlalchemy_file.ledger.naming import paths_in
+from sqlalchemy_file.records import paths_of
+from sqlalchemy_file.tracking.doubts import Doubts, Spot, Subject
+from sqlalchemy_file.tracking.frames import Effects
+from sqlalchemy_file.tracking.reading import Database, rows_by
+from sqlalchemy_file.tracking.tables import Key
+from sqlalchemy_file.tracking.units import Unit
+
+
+def make_sure(connection: Connection, unit: Unit) -> None:
+    """Look what became of all statements of which that is not known, and count it."""
+    for effects in unit.take_unsure():
+        named = paths_in(connection, effects.target.columns, effects.paths(), effects.schemas)
+        unit.frames.top.apply(effects.as_seen(named))
+    doubts = unit.frames.doubts()
+    if doubts:
+        unit.frames.top.apply(_corrections(connection, doubts))
+        unit.frames.drop_doubts()
+
+
+def holders(connection: Connection, unit: Unit) -> Callable[[str], int]:
+    """Return what counts the rows that name an object, having looked where that is in doubt."""
+    corrections: Counter[str] = Counter()
+    has_looked = False
+
+    def count(path: str) -> int:
+        nonlocal has_looked
+        if not has_looked and unit.frames.is_doubted(path):
+            has_looked = True
+            found = _corrections(connection, unit.frames.doubts())
+            corrections.update(found.acquired)
+            corrections.subtract(found.released)
+        return unit.frames.count(path) + corrections[path]
+
+    return count
+
+
+def _corrections(connection: Connection, doubts: Doubts) -> Effects:
+    found = _read(connection, doubts.spots())
+    return Effects(acquired=list(doubts.kept(found)), released=list(doubts.missed(found)))
+
+
+def _read(connection: Connection, spots: Iterable[Spot]) -> dict[Spot, set[str]]:
+    """Return the objects that rows name now; rows that are not found are left out."""
+    keys: dict[Subject, list[Key]] = defaultdict(list)
+    for spot in spots:
+        keys[spot.subject].append(spot.key)
+    found: dict[Spot, set[str]] = {}
+    for subject, wanted in keys.items():
+        database = Database(connection, dict(subject.schemas) or None)
+        for row in rows_by(database, subject.target, subject.columns, wanted):
+            records = [record for column in row.values for record in row.records(column)]
+            found[Spot(subject, row.key)] = {path for each in records for path in paths_of(each)}
+    return found
