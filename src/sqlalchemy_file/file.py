@@ -114,6 +114,16 @@ class File(Saving):
             raise RuntimeError("Only available for saved file")
         return StorageManager.view(path, self.get("filename"), self.get("content_type"))
 
+    def exists(self) -> bool:
+        """Tell whether the storage has the object; of a file that is not saved, there is none."""
+        path = own_path(self) if self.saved else None
+        return path is not None and StorageManager.exists(path)
+
+    async def aexists(self) -> bool:
+        """Tell it while the event loop stays free."""
+        path = own_path(self) if self.saved else None
+        return path is not None and await StorageManager.aexists(path)
+
     @classmethod
     def __get_pydantic_core_schema__(cls, source: Any, handler: Any) -> Any:
         return schemas.pydantic_schema(cls)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 import threading
 import traceback
@@ -12,14 +13,17 @@ from libcloud.storage.drivers.dummy import DummyStorageDriver
 from libcloud.storage.drivers.local import LocalStorageDriver
 from libcloud.storage.types import ObjectDoesNotExistError
 
+from sqlalchemy_file import File
 from sqlalchemy_file.exceptions import (
     InvalidKeyError,
     InvalidStorageError,
     ObjectNotFoundError,
+    StorageError,
     UnknownStorageError,
 )
-from sqlalchemy_file.storage import LocalStorage, MemoryStorage, StorageManager
+from sqlalchemy_file.storage import LocalStorage, MemoryStorage, StorageManager, StoredFile
 from sqlalchemy_file.storage.location import Location
+from sqlalchemy_file.testing import FaultyStorage, fails
 from tests.storage.helpers import keys, read
 
 
@@ -238,3 +242,132 @@ class TestFiles:
         assert StorageManager.delete_file("store/key") is True
         assert StorageManager.delete_file("store/key") is True
         assert keys(storage) == []
+
+    @pytest.mark.parametrize("path", ["xyz", "", "/xyz"])
+    def test_a_path_without_a_storage_is_told_what_a_path_is(self, path: str) -> None:
+        for action in (
+            StorageManager.get_file,
+            StorageManager.delete_file,
+            StorageManager.view,
+            StorageManager.exists,
+        ):
+            with pytest.raises(UnknownStorageError, match=r"is no path of an object.*'store'"):
+                action(path)
+
+    def test_whether_an_object_exists_is_told(self, storage: MemoryStorage) -> None:
+        async def asked(path: str) -> bool:
+            return await StorageManager.aexists(path)
+
+        StorageManager.save_file("key", b"")
+        for path, is_there in (("store/key", True), ("store/other", False)):
+            assert StorageManager.exists(path) is is_there
+            assert asyncio.run(asked(path)) is is_there
+        failing = FaultyStorage(storage)
+        failing.inject("stat", fails())
+        StorageManager.add_storage("failing", failing)
+        with pytest.raises(StorageError, match="storage 'failing'"):
+            StorageManager.exists("failing/key")
+
+    def test_a_file_tells_whether_its_object_exists(self, storage: MemoryStorage) -> None:
+        file = File(b"bytes")
+        assert not file.exists()
+        file.save_to_storage("store")
+        assert file.exists()
+        assert asyncio.run(file.aexists())
+        storage.delete([file["file_id"]])
+        assert not file.exists()
+        assert not asyncio.run(file.aexists())
+
+
+class TestReplacing:
+    def test_a_path_is_a_folder(self, tmp_path: Path) -> None:
+        StorageManager.add_storage("folder", tmp_path / "uploads", create=True)
+        StorageManager.save_file("key", b"bytes")
+        assert (tmp_path / "uploads" / "key").read_bytes() == b"bytes"
+        assert StorageManager.get("folder") == tmp_path / "uploads"
+
+    def test_a_storage_is_replaced_when_asked_for_only(self) -> None:
+        first, second = MemoryStorage(), MemoryStorage()
+        StorageManager.add_storage("main", first)
+        with pytest.raises(RuntimeError, match="Storage main has already been added"):
+            StorageManager.add_storage("main", second)
+        StorageManager.add_storage("main", second, replace=True)
+        assert StorageManager.storage("main") is second
+        StorageManager.add_storage("new", first, replace=True)
+        assert StorageManager.names() == ["main", "new"]
+        with pytest.raises(RuntimeError, match="cannot be added beside"):
+            StorageManager.add_storage("main/a", first, replace=True)
+
+    def test_a_storage_is_another_one_in_a_block(self) -> None:
+        first = MemoryStorage()
+        StorageManager.add_storage("main", first)
+        with StorageManager.override("main", "memory://") as other:
+            StorageManager.save_file("key", b"")
+            assert StorageManager.storage("main") is other
+        assert StorageManager.storage("main") is first
+        assert (keys(first), keys(other)) == ([], ["key"])
+
+    def test_a_name_of_a_block_ends_with_it_even_if_it_fails(self) -> None:
+        with pytest.raises(ZeroDivisionError), StorageManager.override("test", MemoryStorage()):
+            assert StorageManager.get_default() == "test"
+            raise ZeroDivisionError
+        assert StorageManager.names() == []
+        with pytest.raises(UnknownStorageError, match="No default storage"):
+            StorageManager.get_default()
+
+    def test_blocks_nest(self) -> None:
+        with StorageManager.override("main", "memory://") as outer:
+            with StorageManager.override("main", "memory://") as inner:
+                assert StorageManager.storage() is inner
+            assert StorageManager.storage() is outer
+
+
+class TestOldPrograms:
+    """Names of release 0.7 that programs use though they begin with an underscore."""
+
+    def test_the_containers_are_read_and_forgotten(self) -> None:
+        container = DummyStorageDriver("key", "secret").create_container("container")
+        StorageManager.add_storage("first", container)
+        StorageManager.add_storage("second", "memory://")
+        assert dict(StorageManager._storages) == {"first": container, "second": "memory://"}
+        assert "first" in StorageManager._storages
+        assert StorageManager._default_storage_name == "first"
+        StorageManager._default_storage_name = "second"
+        assert StorageManager.get_default() == "second"
+        StorageManager._storages.pop("second")
+        assert StorageManager.get_default() == "first"
+        StorageManager._storages.clear()
+        assert StorageManager.names() == []
+
+    def test_they_are_set(self) -> None:
+        container = DummyStorageDriver("key", "secret").create_container("container")
+        StorageManager._storages = {"main": container}
+        assert StorageManager.get("main") is container
+        StorageManager._storages["other"] = container
+        assert StorageManager.names() == ["main", "other"]
+        StorageManager._storages = {}
+        StorageManager._default_storage_name = None
+        with pytest.raises(RuntimeError, match="No default storage"):
+            StorageManager.get_default()
+
+    def test_nothing_to_save_is_a_value_error_whatever_was_added(self) -> None:
+        for save in (StorageManager.save_file, lambda name: asyncio.run(_asaved(name))):
+            with pytest.raises(ValueError, match="Either content or content_path"):
+                save("id")
+
+    def test_a_stored_file_is_made_of_a_libcloud_object(self, tmp_path: Path) -> None:
+        (tmp_path / "container").mkdir()
+        container = LocalStorageDriver(str(tmp_path)).get_container("container")
+        StorageManager.add_storage("main", container)
+        StorageManager.save_file("key", b"bytes", extra={"meta_data": {"filename": "a.txt"}})
+        stored = StoredFile(container.get_object("key"))
+        assert (stored.read(), stored.filename, stored.object.name) == (b"bytes", "a.txt", "key")
+        stored.filename = "b.txt"
+        stored.content_type = "text/plain"
+        assert (stored.filename, stored.content_type) == ("b.txt", "text/plain")
+        with pytest.raises(TypeError, match="a storage and a key, or of an object of libcloud"):
+            StoredFile(MemoryStorage())
+
+
+async def _asaved(name: str) -> object:
+    return await StorageManager.asave_file(name)

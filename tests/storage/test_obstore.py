@@ -18,7 +18,7 @@ from urllib.parse import urlencode
 import pytest
 import requests
 from libcloud.storage.base import Container
-from obstore.store import HTTPStore, LocalStore, MemoryStore, S3Store
+from obstore.store import AzureStore, HTTPStore, LocalStore, MemoryStore, S3Store
 from sqlalchemy import Integer, select
 from sqlalchemy.ext.asyncio import AsyncSession, create_async_engine
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
@@ -386,6 +386,38 @@ def test_only_clouds_sign(storage: ObstoreStorage, s3_store: S3Store) -> None:
             cloud.signed_url("key", expires=expires, method=method)
     with pytest.raises(InvalidKeyError):
         cloud.signed_url("../key", expires=timedelta(minutes=1))
+
+
+def test_a_number_of_seconds_and_up_to_seven_days_are_signed(s3_store: S3Store) -> None:
+    storage = ObstoreStorage(s3_store)
+    put(storage, "key", b"bytes")
+    for expires in (300, 300.0, timedelta(minutes=5), timedelta(days=7), 7 * 86400):
+        address = storage.signed_url("key", expires=expires)
+        assert address is not None
+        assert requests.get(address, timeout=10).content == b"bytes"
+
+
+def test_a_time_that_no_server_takes_is_refused_at_once() -> None:
+    keys = {"access_key_id": "a", "secret_access_key": "b", "region": "us-east-1"}
+    storage = ObstoreStorage(S3Store("bucket", **keys))
+    for expires in (timedelta(days=8), 7 * 86400 + 1):
+        with pytest.raises(ValueError, match="more than 7 days"):
+            storage.signed_url("key", expires=expires)
+    for expires in (0, -1, 0.5, timedelta(0)):
+        with pytest.raises(ValueError, match="still to come"):
+            storage.signed_url("key", expires=expires)
+    for expires in ("300", None, True):
+        with pytest.raises(TypeError, match="timedelta or a number of seconds"):
+            storage.signed_url("key", expires=expires)  # type: ignore[arg-type]
+
+
+def test_azure_signs_for_longer() -> None:
+    storage = ObstoreStorage(
+        AzureStore(
+            "container", account_name="me", account_key="a2V5", endpoint="http://localhost:1"
+        )
+    )
+    assert storage.signed_url("key", expires=timedelta(days=30)) is not None
 
 
 # --- reading from coroutines

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import sys
 from collections.abc import Callable, Mapping
+from os import PathLike
 from typing import Any, TypeAlias
 from urllib.parse import SplitResult, urlsplit
 from urllib.request import url2pathname
@@ -20,17 +21,19 @@ Options: TypeAlias = Mapping[str, Any]
 def adapt(thing: Any, **options: Any) -> Storage:
     """Return the storage that ``thing`` is or stands for.
 
-    Takes a libcloud ``Container``, a store of obstore, a filesystem of fsspec, the address of a
-    storage (``file:///absolute/path``, ``memory://``, ``s3://bucket/prefix?region=...``,
-    ``gs://``, ``az://``, ``https://``, else one of fsspec's), or any object with the methods of
-    `Storage`. Options are those of the kind of storage; some may stand in the query of an
-    address, where they are overruled by these.
+    Takes a folder as a `pathlib.Path`, a libcloud ``Container``, a store of obstore, a filesystem
+    of fsspec, the address of a storage (``file:///absolute/path``, ``memory://``,
+    ``s3://bucket/prefix?region=...``, ``gs://``, ``az://``, ``https://``, else one of fsspec's),
+    or any object with the methods of `Storage`. Options are those of the kind of
+    storage; some may stand in the query of an address, where they are overruled by these.
 
     Raises `TypeError` for anything else, `InvalidStorageError` for an address or an option that
     means nothing here.
     """
     if isinstance(thing, str):
         return _from_address(thing, options)
+    if isinstance(thing, PathLike):
+        return _made(LocalStorage, thing, options)
     for adapter in ADAPTERS:
         storage = adapter(thing, options)
         if storage is not None:
@@ -44,8 +47,8 @@ def adapt(thing: Any, **options: Any) -> Storage:
         return thing
     raise TypeError(
         "a storage is a libcloud Container, a store of obstore, a filesystem of fsspec, an address "
-        "such as 'file:///srv/uploads' or 's3://bucket/prefix', or an object with the methods of "
-        f"Storage, not {type(thing).__name__}"
+        "such as 'file:///srv/uploads' or 's3://bucket/prefix', a Path, or an object with the "
+        f"methods of Storage, not {type(thing).__name__}"
     )
 
 

@@ -198,8 +198,13 @@ class HasUploads(Protocol):
 class HasSignedURL(Protocol):
     """A storage that may let others read or write an object for a while, without its keys."""
 
-    def signed_url(self, key: str, *, expires: timedelta, method: str = "GET") -> str | None:
+    def signed_url(
+        self, key: str, *, expires: timedelta | float, method: str = "GET"
+    ) -> str | None:
         """Return an address for one HTTP method, or None where this storage cannot sign.
+
+        ``expires`` is how long it holds, a number means seconds. `ValueError` for longer than the
+        storage allows.
 
         Nothing is asked of the storage: the object need not exist.
         """

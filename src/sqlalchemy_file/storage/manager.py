@@ -5,22 +5,24 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from functools import partial
-from io import BytesIO, TextIOBase
 from os import PathLike
-from pathlib import Path
-from typing import Any, BinaryIO, cast
+from typing import Any, cast
 
 from sqlalchemy_file.deprecation import with_metadata
-from sqlalchemy_file.exceptions import MissingExtraError, UnknownStorageError
+from sqlalchemy_file.exceptions import (
+    ObjectNotFoundError,
+    UnknownStorageError,
+)
 from sqlalchemy_file.observing import Task
-from sqlalchemy_file.storage.adapters import adapt
 from sqlalchemy_file.storage.attributes import attributes_of
 from sqlalchemy_file.storage.base import AsyncStorage, Storage, check_key, is_native, named
-from sqlalchemy_file.storage.chunks import aspooled, async_chunks, reader_of, size_left
-from sqlalchemy_file.storage.location import Location, overlap
+from sqlalchemy_file.storage.chunks import aspooled, async_chunks, size_left
+from sqlalchemy_file.storage.given import opened, require_given
+from sqlalchemy_file.storage.location import Location
 from sqlalchemy_file.storage.noting import note
+from sqlalchemy_file.storage.old_names import OldNames
+from sqlalchemy_file.storage.registry import Registered, refuse_ambiguous, registered_as
 from sqlalchemy_file.storage.reserved import refuse_reserved
 from sqlalchemy_file.storage.stored_file import StoredFile
 from sqlalchemy_file.storage.verifying import averify, verify
@@ -29,42 +31,84 @@ from sqlalchemy_file.transfer import get_limit, in_thread, set_limit
 __all__ = ["StorageManager", "attributes_of"]
 
 
-@dataclass(frozen=True, slots=True)
-class _Registered:
-    given: Any
-    storage: Storage
-
-
-class StorageManager:
+class StorageManager(metaclass=OldNames):
     """The storages of this process, by their names.
 
     The path of an object is the name of its storage, a slash, and its key.
     """
 
     # Replaced as a whole and never changed, so that reading needs no lock.
-    _registered: Mapping[str, _Registered] = {}
+    _registered: Mapping[str, Registered] = {}
     _default: str | None = None
     _lock = threading.Lock()
 
     @classmethod
-    def add_storage(cls, name: str, container: Any, **options: Any) -> None:
+    def add_storage(
+        cls, name: str, container: Any, *, replace: bool = False, **options: Any
+    ) -> None:
         """Add a storage under a name, which may hold slashes; the first is the default.
 
         Takes what `adapt` takes: a libcloud ``Container``, an address such as
-        ``file:///srv/uploads`` or ``s3://bucket``, a store of obstore, a filesystem of fsspec, or
-        any `Storage`; and the options of that kind of storage. Nothing is asked of the storage.
+        ``file:///srv/uploads`` or ``s3://bucket``, a folder as a `pathlib.Path`, a store of
+        obstore, a filesystem of fsspec, or any `Storage`; and the options of that kind of
+        storage. No server is asked.
+
+        With ``replace`` a storage of that name makes room: where a program's modules are loaded
+        again, say. Rows look for their objects in the new one.
 
         Raises `RuntimeError` if the name is taken, or begins like another one (``media`` and
         ``media/avatars``), since a path could then mean either; `InvalidStorageError` for an
         address or an option that means nothing, `TypeError` for what is no storage,
         `MissingExtraError`.
         """
-        _check_name(name)
-        registered = _Registered(container, _adapted(name, container, options))
+        registered = registered_as(name, container, options)
         with cls._lock:
-            cls._refuse_ambiguous(name)
-            cls._registered = {**cls._registered, name: registered}
-            cls._default = cls._default or name
+            cls._register(name, registered, replace=replace)
+
+    @classmethod
+    @contextmanager
+    def override(cls, name: str, container: Any, **options: Any) -> Iterator[Storage]:
+        """Let a name stand for another storage in a block, for all threads; for tests.
+
+        Takes what `add_storage` takes. A name that was not added is one only in the block.
+        """
+        registered = registered_as(name, container, options)
+        with cls._lock:
+            before, default = cls._registered.get(name), cls._default
+            cls._register(name, registered, replace=True)
+        try:
+            yield registered.storage
+        finally:
+            with cls._lock:
+                if before is None:
+                    cls._forget(name)
+                    cls._default = default
+                else:
+                    cls._registered = {**cls._registered, name: before}
+
+    @classmethod
+    def exists(cls, path: str) -> bool:
+        """Tell whether there is an object of a path."""
+        storage_name, key, storage = cls._located(path)
+        try:
+            with named(storage_name):
+                storage.stat(key)
+        except ObjectNotFoundError:
+            return False
+        return True
+
+    @classmethod
+    async def aexists(cls, path: str) -> bool:
+        """Tell it while the event loop stays free."""
+        storage_name, key, storage = cls._located(path)
+        if not is_native(storage):
+            return await in_thread(partial(cls.exists, path))
+        try:
+            with named(storage_name):
+                await cast("AsyncStorage", storage).astat(key)
+        except ObjectNotFoundError:
+            return False
+        return True
 
     @classmethod
     def get(cls, name: str | None = None) -> Any:
@@ -164,12 +208,13 @@ class StorageManager:
         An asynchronous file or iterator raises `TypeError`: `asave_file` takes these.
         """
         extra = with_metadata(extra, metadata)
+        require_given(content, content_path)
         storage_name = upload_storage or cls.get_default()
         storage = cls.storage(storage_name)
         cls.path(storage_name, name)
         attributes = attributes_of(None, None, extra, headers)
         task = Task("store", storage_name, (name,))
-        with _opened(content, content_path) as stream, task, named(storage_name):
+        with opened(content, content_path) as stream, task, named(storage_name):
             size = size_left(stream)
             info = verify(storage, storage.put(name, stream, attributes), size)
             task.size = info.size
@@ -179,8 +224,7 @@ class StorageManager:
     @classmethod
     def get_file(cls, path: str) -> StoredFile:
         """Open the object of a path; a missing one raises `ObjectNotFoundError` at once."""
-        storage_name, key = cls.resolve(path)
-        storage = cls.storage(storage_name)
+        storage_name, key, storage = cls._located(path)
         return StoredFile(storage, key, storage_name=storage_name).require()
 
     @classmethod
@@ -188,16 +232,14 @@ class StorageManager:
         cls, path: str, filename: str | None = None, content_type: str | None = None
     ) -> StoredFile:
         """Open the object of a path, of which the name and type are known; nothing is requested."""
-        storage_name, key = cls.resolve(path)
-        found = cls._found(storage_name)
-        return StoredFile(found.storage, key, storage_name, None, filename, content_type)
+        storage_name, key, storage = cls._located(path)
+        return StoredFile(storage, key, storage_name, None, filename, content_type)
 
     @classmethod
     def delete_file(cls, path: str) -> bool:
         """Delete the object of a path, and what lies beside it; a missing one is no error."""
-        storage_name, key = cls.resolve(path)
+        storage_name, key, storage = cls._located(path)
         refuse_reserved(key)
-        storage = cls.storage(storage_name)
         with Task("delete", storage_name, (key,)), named(storage_name):
             storage.delete([key])
         return True
@@ -221,6 +263,7 @@ class StorageManager:
             with await aspooled(chunks) as spool:
                 spool.seek(0)
                 return await cls.asave_file(name, spool, upload_storage, extra, headers)
+        require_given(content, content_path)
         storage_name = upload_storage or cls.get_default()
         storage = cls.storage(storage_name)
         if not is_native(storage):
@@ -229,7 +272,7 @@ class StorageManager:
         cls.path(storage_name, name)
         attributes = attributes_of(None, None, extra, headers)
         task = Task("store", storage_name, (name,))
-        with _opened(content, content_path) as stream, task, named(storage_name):
+        with opened(content, content_path) as stream, task, named(storage_name):
             size = size_left(stream)
             stored = await cast("AsyncStorage", storage).aput(name, stream, attributes)
             info = await averify(storage, stored, size)
@@ -240,8 +283,7 @@ class StorageManager:
     @classmethod
     async def aget_file(cls, path: str) -> StoredFile:
         """Open as `get_file` does, while the event loop stays free."""
-        storage_name, key = cls.resolve(path)
-        storage = cls.storage(storage_name)
+        storage_name, key, storage = cls._located(path)
         if not is_native(storage):
             return await in_thread(partial(cls.get_file, path))
         with named(storage_name):
@@ -251,9 +293,8 @@ class StorageManager:
     @classmethod
     async def adelete_file(cls, path: str) -> bool:
         """Delete as `delete_file` does, while the event loop stays free."""
-        storage_name, key = cls.resolve(path)
+        storage_name, key, storage = cls._located(path)
         refuse_reserved(key)
-        storage = cls.storage(storage_name)
         if not is_native(storage):
             return await in_thread(partial(cls.delete_file, path))
         with Task("delete", storage_name, (key,)), named(storage_name):
@@ -261,26 +302,41 @@ class StorageManager:
         return True
 
     @classmethod
-    def _refuse_ambiguous(cls, name: str) -> None:
-        if name in cls._registered:
-            raise RuntimeError(f"Storage {name} has already been added")
-        other = next((each for each in cls._registered if overlap(each, name)), None)
-        if other is not None:
-            raise RuntimeError(
-                f"Storage {name!r} cannot be added beside {other!r}: a path that begins with both "
-                "names could mean an object of either; choose a name that does not begin like "
-                "another one"
+    def _located(cls, path: str) -> tuple[str, str, Storage]:
+        storage_name, key = cls.resolve(path)
+        if not storage_name:
+            raise UnknownStorageError(
+                f"{path!r} is no path of an object: that is the name of a storage, a slash and a "
+                f"key, as in 'media/{path or 'key'}' (added: {cls._known()})"
             )
+        return storage_name, key, cls._found(storage_name).storage
 
     @classmethod
-    def _found(cls, name: str | None) -> _Registered:
+    def _register(cls, name: str, registered: Registered, *, replace: bool) -> None:
+        if not (replace and name in cls._registered):
+            refuse_ambiguous(name, cls._registered)
+        cls._registered = {**cls._registered, name: registered}
+        cls._default = cls._default or name
+
+    @classmethod
+    def _forget(cls, name: str) -> None:
+        cls._registered = {key: each for key, each in cls._registered.items() if key != name}
+        if cls._default == name:
+            cls._default = next(iter(cls._registered), None)
+
+    @classmethod
+    def _found(cls, name: str | None) -> Registered:
         registered = cls._registered
         chosen = cls.get_default() if name is None else name
         try:
             return registered[chosen]
         except KeyError:
-            known = ", ".join(map(repr, registered)) or "none"
+            known = cls._known()
         raise UnknownStorageError(f"{chosen} storage has not been added (added: {known})")
+
+    @classmethod
+    def _known(cls) -> str:
+        return ", ".join(map(repr, cls._registered)) or "none"
 
     # Names that programs written for older releases call.
 
@@ -291,45 +347,3 @@ class StorageManager:
     @classmethod
     def _get_storage_and_file_id(cls, path: str) -> tuple[str, str]:
         return cls.resolve(path)
-
-
-def _adapted(name: str, thing: Any, options: Mapping[str, Any]) -> Storage:
-    try:
-        with named(name):
-            return adapt(thing, **options)
-    except MissingExtraError as error:
-        error.storage = name
-        raise
-    except TypeError as error:
-        error.add_note(f"while adding the storage {name!r}")
-        raise
-
-
-def _check_name(name: str) -> None:
-    if not isinstance(name, str):
-        raise TypeError(f"the name of a storage is a string, not {type(name).__name__}")
-    if not name or name.startswith("/") or name.endswith("/"):
-        raise ValueError(f"the name of a storage neither begins nor ends with a slash: {name!r}")
-
-
-@contextmanager
-def _opened(content: Any, content_path: str | PathLike[str] | None) -> Iterator[BinaryIO]:
-    """Yield the content as a binary file; only one that was opened here is closed."""
-    if content is None and content_path is None:
-        raise ValueError("Either content or content_path must be specified")
-    if content is None:
-        with Path(cast("str", content_path)).open("rb") as file:
-            yield file
-        return
-    if isinstance(content, TextIOBase):
-        raise TypeError("a file must be opened in binary mode ('rb'), not as text")
-    if async_chunks(content) is not None:
-        raise TypeError(
-            "asynchronous content can be awaited only: await asave_file, or give its bytes, "
-            "a binary file or an ordinary iterator"
-        )
-    if isinstance(content, str):
-        content = content.encode()
-    if isinstance(content, bytes | bytearray | memoryview):
-        content = BytesIO(content)
-    yield content if callable(getattr(content, "read", None)) else reader_of(content)

@@ -23,6 +23,7 @@ from sqlalchemy_file.storage.base import (
     checked_verify,
 )
 from sqlalchemy_file.storage.border import Border, sort_out, translated
+from sqlalchemy_file.storage.expiry import checked_expiry
 from sqlalchemy_file.storage.obstore_errors import Panic, is_panic, our_error, reason_of
 from sqlalchemy_file.storage.obstore_requests import (
     READ_SIZE,
@@ -50,7 +51,6 @@ LARGE_AT_ONCE = 4
 """How many contents are stored in parts at the same time: each takes some 30 MB of memory."""
 
 _SIGNING = (AzureStore, GCSStore, S3Store)
-_METHODS = ("GET", "HEAD", "PUT", "DELETE")
 _SORTED = (AzureStore, GCSStore, MemoryStore, S3Store)
 
 
@@ -179,23 +179,22 @@ class ObstoreStorage:
                 if listing.is_over:
                     return
 
-    def signed_url(self, key: str, *, expires: timedelta, method: str = "GET") -> str | None:
+    def signed_url(
+        self, key: str, *, expires: timedelta | float, method: str = "GET"
+    ) -> str | None:
         """Return an address that allows one HTTP method for a while; None beyond the clouds.
 
-        Raises `StorageError` where the credentials cannot sign.
+        A number means seconds. Raises `ValueError` for more than the seven days that S3 and
+        Google allow, `StorageError` where the credentials cannot sign.
         """
         check_key(key)
         if not isinstance(self._store, _SIGNING):
             return None
+        wanted = checked_expiry(expires, method, is_limited=not isinstance(self._store, AzureStore))
         allowed: Any = method  # obstore has a type for these words
-        if method not in _METHODS or expires <= timedelta(0):
-            raise ValueError(
-                f"an address is signed for one of {', '.join(_METHODS)} and a time that is still "
-                f"to come, not for {method!r} and {expires}"
-            )
         with Border(our_error, key):
             self._ready()
-            return sign(self._store, allowed, key, expires)
+            return sign(self._store, allowed, key, wanted)
 
     def _putting(
         self, key: str, content: BinaryIO, attributes: Attributes, border: Border, exclusive: bool

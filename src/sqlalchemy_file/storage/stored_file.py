@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import sys
 from asyncio import CancelledError
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import suppress
@@ -11,6 +12,7 @@ from functools import cached_property, partial
 from typing import Any, NoReturn, SupportsIndex, cast
 
 from sqlalchemy_file.exceptions import StorageError
+from sqlalchemy_file.storage.adapters import adapt
 from sqlalchemy_file.storage.async_reading import AsyncReader
 from sqlalchemy_file.storage.attributes import meta_data_of
 from sqlalchemy_file.storage.base import (
@@ -39,7 +41,8 @@ class StoredFile(io.BufferedReader):
 
     Nothing is opened or requested before it is needed, and nothing that ``info``, ``filename``
     and ``content_type`` tell already. A missing object raises `ObjectNotFoundError` then.
-    Reading in order is one request; after a seek only the ranges needed are asked for.
+    Reading in order is one request; after a seek only the ranges needed are asked for. Old
+    programs make one of a libcloud ``Object`` alone.
     """
 
     _info: ObjectInfo | None = None
@@ -48,12 +51,14 @@ class StoredFile(io.BufferedReader):
     def __init__(
         self,
         storage: Storage,
-        key: str,
+        key: str | None = None,
         storage_name: str | None = None,
         info: ObjectInfo | None = None,
         filename: str | None = None,
         content_type: str | None = None,
     ) -> None:
+        if key is None:
+            storage, key = _place_of(storage)
         self._reader = reader = reader_for(storage, key, storage_name, info.size if info else None)
         _init(self, reader, reader.read_ahead)
         self._storage = storage
@@ -88,10 +93,18 @@ class StoredFile(io.BufferedReader):
         """The name of the file before it was stored, ``unnamed`` where none was kept."""
         return self._filename or self.info.attributes.filename or UNNAMED
 
+    @filename.setter
+    def filename(self, filename: str | None) -> None:
+        self._filename = filename
+
     @property
     def content_type(self) -> str:
         """The content type, ``application/octet-stream`` where none was kept."""
         return self._content_type or self.info.attributes.content_type or UNKNOWN_TYPE
+
+    @content_type.setter
+    def content_type(self, content_type: str | None) -> None:
+        self._content_type = content_type
 
     @property
     def size(self) -> int:
@@ -178,6 +191,17 @@ class StoredFile(io.BufferedReader):
             f"an open {type(self).__name__} can be neither pickled nor copied: "
             "keep the path, and open it again by StorageManager.get_file(path)"
         )
+
+
+def _place_of(thing: Any) -> tuple[Storage, str]:
+    """Return the storage and the key of a libcloud ``Object``, as old programs give it."""
+    base = sys.modules.get("libcloud.storage.base")  # whoever has an object has loaded it
+    if base is None or not isinstance(thing, base.Object):
+        raise TypeError(
+            "a StoredFile is of a storage and a key, or of an object of libcloud, not of "
+            f"{type(thing).__name__} alone"
+        )
+    return adapt(thing.container), thing.name
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,39 @@
+"""What a program gives to be stored outside of sessions, as a binary file."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from io import BytesIO, TextIOBase
+from os import PathLike
+from pathlib import Path
+from typing import Any, BinaryIO, cast
+
+from sqlalchemy_file.storage.chunks import async_chunks, reader_of
+
+
+def require_given(content: Any, content_path: str | PathLike[str] | None) -> None:
+    """Raise `ValueError` if there is nothing to store."""
+    if content is None and content_path is None:
+        raise ValueError("Either content or content_path must be specified")
+
+
+@contextmanager
+def opened(content: Any, content_path: str | PathLike[str] | None) -> Iterator[BinaryIO]:
+    """Yield the content as a binary file; only one that was opened here is closed."""
+    if content is None:
+        with Path(cast("str", content_path)).open("rb") as file:
+            yield file
+        return
+    if isinstance(content, TextIOBase):
+        raise TypeError("a file must be opened in binary mode ('rb'), not as text")
+    if async_chunks(content) is not None:
+        raise TypeError(
+            "asynchronous content can be awaited only: await asave_file, or give its bytes, "
+            "a binary file or an ordinary iterator"
+        )
+    if isinstance(content, str):
+        content = content.encode()
+    if isinstance(content, bytes | bytearray | memoryview):
+        content = BytesIO(content)
+    yield content if callable(getattr(content, "read", None)) else reader_of(content)
