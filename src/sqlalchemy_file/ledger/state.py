@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 from sqlalchemy import Connection, delete, insert, or_, select, update
+from sqlalchemy.engine import Dialect
 from sqlalchemy.exc import IntegrityError
 
 from sqlalchemy_file.ledger.sites import site_of
@@ -41,6 +42,23 @@ class Checkpoint:
 def grace(connection: Connection, ledger: Ledger) -> float:
     """Return the seconds within which a transaction must commit what it has stored."""
     return float(_graces(connection, ledger)["seconds"])
+
+
+def grace_in(value: str | None) -> float:
+    """Return the seconds that a value of the table of state says; a ValueError if it is damaged."""
+    try:
+        return float((_default_graces() if value is None else json.loads(value))["seconds"])
+    except (TypeError, KeyError) as error:
+        raise ValueError(f"the grace period is an object with seconds, not {value!r}") from error
+
+
+def grace_query(dialect: Dialect, ledger: Ledger, schema: str | None) -> str:
+    """Return the query for that value, of the ledger in a schema, without parameters."""
+    preparer = dialect.identifier_preparer
+    table = preparer.quote(ledger.state.name)
+    if schema:
+        table = f"{preparer.quote_schema(schema)}.{table}"
+    return f"SELECT value FROM {table} WHERE name = '{_GRACE}'"
 
 
 def sweeping_grace(connection: Connection, ledger: Ledger) -> float:
@@ -130,8 +148,12 @@ def forget_checkpoints(connection: Connection, ledger: Ledger) -> None:
 
 def _graces(connection: Connection, ledger: Ledger) -> dict[str, Any]:
     value = _read(connection, ledger, _GRACE)
-    known: dict[str, Any] = {"seconds": DEFAULT_GRACE} if value is None else json.loads(value)
+    known: dict[str, Any] = _default_graces() if value is None else json.loads(value)
     return known
+
+
+def _default_graces() -> dict[str, Any]:
+    return {"seconds": DEFAULT_GRACE}
 
 
 def _now(connection: Connection) -> int:

@@ -12,9 +12,7 @@ from sqlalchemy_file.types import file_field
 
 
 def is_autocommit(connection: Connection) -> bool:
-    """Tell whether what was executed is committed already, so that a rollback undoes nothing."""
-    if connection.dialect.name == "sqlite":
-        return is_outside_transaction(connection)
+    """Tell whether SQLAlchemy was told that each statement is committed at once."""
     level = connection.get_execution_options().get("isolation_level")
     if level is None:
         level = getattr(connection.dialect, "_on_connect_isolation_level", None)
@@ -50,43 +48,34 @@ def lock_for_writing(connection: Connection, table: Table, schema: str | None = 
         connection.exec_driver_sql(f"UPDATE {name} SET {column} = {column} WHERE 0")  # noqa: S608
 
 
-def was_aborted(connection: Connection) -> bool:
-    """Tell whether PostgreSQL will answer COMMIT with a silent ROLLBACK, after an earlier error."""
-    if connection.dialect.name != "postgresql":
-        return False
-    cursor = connection.connection.cursor()
-    try:
-        cursor.execute("SELECT 1")
-    except connection.dialect.loaded_dbapi.Error:
-        return True
-    finally:
-        cursor.close()
+def refuses_commit(connection: Connection, error: BaseException) -> bool:
+    """Tell whether a COMMIT that was answered by this error is certain to have done nothing.
+
+    Other errors may stand for an outcome that the server, or a pooler before it, does not know.
+    """
+    name = connection.dialect.name
+    if name == "postgresql":
+        state = str(getattr(error, "sqlstate", None) or getattr(error, "pgcode", None) or "08")
+        return state != _COMPLETION_UNKNOWN and state[:2] not in _SERVER_IN_TROUBLE
+    if name in ("mysql", "mariadb"):
+        return bool(error.args) and error.args[0] in _REFUSALS
+    if name == "sqlite":
+        return not str(getattr(error, "sqlite_errorname", "SQLITE_IOERR")).startswith(
+            "SQLITE_IOERR"
+        )
     return False
 
 
-def undid_everything(connection: Connection, error: BaseException) -> bool:
-    """Tell whether the database itself rolled the transaction back when it reported an error.
-
-    InnoDB does after a deadlock, and after a lock's timeout if it is set so; SQLite does when
-    the disk is full, say. PostgreSQL never does: it refuses what comes next.
-    """
-    if connection.dialect.name in ("mysql", "mariadb"):
-        code = error.args[0] if error.args else None
-        return code == _DEADLOCK or (code == _LOCK_TIMEOUT and _rolls_back_on_timeout(connection))
-    return is_outside_transaction(connection)
-
-
-def _rolls_back_on_timeout(connection: Connection) -> bool:
-    cursor = connection.connection.cursor()
-    try:
-        cursor.execute("SELECT @@innodb_rollback_on_timeout")
-        row = cursor.fetchone()
-        return row is not None and bool(row[0])
-    finally:
-        cursor.close()
-
-
-_DEADLOCK, _LOCK_TIMEOUT = 1213, 1205
+_COMPLETION_UNKNOWN = "40003"
+_SERVER_IN_TROUBLE = ("08", "53", "57", "58", "XX")  # SQLSTATE classes
+_REFUSALS = (
+    1062,  # duplicate key
+    1205,  # lock wait timeout
+    1213,  # deadlock; Galera's conflict with another node
+    1290,  # read-only server
+    1792,  # read-only transaction
+    3101,  # group replication's conflict
+)
 
 
 def commits_ddl(connection: Connection) -> bool:
@@ -94,8 +83,8 @@ def commits_ddl(connection: Connection) -> bool:
     return connection.dialect.name in ("mysql", "mariadb", "oracle")
 
 
-def commits_implicitly(connection: Connection, element: Any) -> bool:
-    """Tell whether a statement ends the transaction by itself, as DDL does on MySQL and Oracle."""
+def may_commit(connection: Connection, element: Any) -> bool:
+    """Tell whether a statement may end the transaction by itself: DDL does on MySQL and Oracle."""
     if not commits_ddl(connection):
         return False
     is_temporary = isinstance(element, CreateTable) and any(

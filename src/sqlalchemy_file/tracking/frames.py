@@ -10,11 +10,13 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import reduce
 from typing import Any
 
 from sqlalchemy_file.file import File
 from sqlalchemy_file.records import paths_of
 from sqlalchemy_file.tracking.changes import RowChange, change
+from sqlalchemy_file.tracking.clock import Moment
 from sqlalchemy_file.tracking.doubts import Doubts, Spot, Subject
 
 
@@ -93,8 +95,8 @@ class Frame:
     """Of statements that failed in part, or whose rows cannot be found again by a key."""
     doubts: Doubts = field(default_factory=Doubts)
     has_error: bool = False
-    began: float | None = None
-    """When the first upload began, by the monotonic clock."""
+    began: Moment | None = None
+    """When the first upload began."""
 
     def apply(self, effects: Effects) -> None:
         """Count the references that a statement changed."""
@@ -113,10 +115,10 @@ class Frame:
         self.doubts.absorb(child.doubts)
         self.note_begin(child.began)
 
-    def note_begin(self, began: float | None) -> None:
+    def note_begin(self, began: Moment | None) -> None:
         """Note when an upload began, if it is the first one."""
         if began is not None:
-            self.began = began if self.began is None else min(self.began, began)
+            self.began = began.earlier(self.began)
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,9 +141,15 @@ class Frames:
         return self._stack[-1]
 
     @property
-    def began(self) -> float | None:
-        """When the first upload of the transaction began, by the monotonic clock."""
-        return min((frame.began for frame in self._stack if frame.began is not None), default=None)
+    def names(self) -> list[str | None]:
+        """The savepoints that are open, the outermost first; None is the transaction itself."""
+        return [frame.name for frame in self._stack]
+
+    @property
+    def began(self) -> Moment | None:
+        """When the first upload of the transaction began."""
+        moments = [frame.began for frame in self._stack if frame.began is not None]
+        return reduce(Moment.earlier, moments) if moments else None
 
     def __bool__(self) -> bool:
         return len(self._stack) > 1 or any(
@@ -247,10 +255,9 @@ class Frames:
 
     def _pop_through(self, name: str) -> list[Frame]:
         """Take the frames off the top, down to the one of that name; innermost first."""
-        names = [frame.name for frame in self._stack]
-        if name not in names:
+        if name not in self.names:
             return []
-        index = names.index(name)
+        index = self.names.index(name)
         taken, self._stack = self._stack[index:], self._stack[:index]
         return taken[::-1]
 

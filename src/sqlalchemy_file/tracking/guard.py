@@ -2,33 +2,53 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import logging
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from time import monotonic
+from typing import Any
 from weakref import WeakKeyDictionary
 
-from sqlalchemy import Connection, Engine, inspect
+from sqlalchemy import Connection
+from sqlalchemy.engine import Dialect
 
 from sqlalchemy_file.exceptions import CommitRefusedError
 from sqlalchemy_file.ledger import Ledger
-from sqlalchemy_file.ledger.state import DEFAULT_GRACE, grace
+from sqlalchemy_file.ledger.state import DEFAULT_GRACE, grace_in, grace_query
+from sqlalchemy_file.tracking.clock import Moment, now
+from sqlalchemy_file.tracking.standing import Standing, standing
+
+logger: logging.Logger = logging.getLogger("sqlalchemy_file")
 
 SHARE = 0.7
 """How much of the grace period may have passed since the oldest upload began."""
 
+Place = tuple[Ledger, str | None]
+"""A ledger, and the schema that stands for its own."""
+
 _MOST_SECONDS_KNOWN = 60.0
-_known: WeakKeyDictionary[Engine, tuple[float, float]] = WeakKeyDictionary()
+_SAVEPOINT = "sqlalchemy_file_grace"
+_known: WeakKeyDictionary[Dialect, dict[Place, tuple[float, float]]] = WeakKeyDictionary()
+"""By dialect, of which an engine has one, with all engines made of it by execution options."""
 
 
-def refuse_if_late(connection: Connection, ledgers: Iterable[Ledger], began: float | None) -> None:
-    """Raise `CommitRefusedError` if the oldest upload ``began``, by the monotonic clock, long ago.
+def place(ledger: Ledger, schemas: Mapping[str | None, str | None] | None) -> Place:
+    """Return which ledger a statement's releases go to, given the schemas that it translates."""
+    schema = ledger.state.schema
+    return ledger, schemas.get(schema, schema) if schemas else schema
 
-    The grace period is read from the database at most once a minute, in the very transaction.
-    """
+
+def refuse_if_late(
+    connection: Connection, graces: Mapping[Place, float], began: Moment | None
+) -> None:
+    """Raise `CommitRefusedError` if the oldest upload ``began`` long ago."""
     if began is None:
         return
-    age = monotonic() - began
-    for ledger in ledgers:
-        seconds = _grace(connection, ledger)
+    age = began.seconds_until(now())
+    for place, known in graces.items():
+        if age < SHARE * known:
+            continue
+        seconds = grace_within(connection, place, is_fresh=True)
         if age >= SHARE * seconds:
             raise CommitRefusedError(
                 f"refused to commit, and rolled back: the first file of this transaction was "
@@ -39,13 +59,54 @@ def refuse_if_late(connection: Connection, ledgers: Iterable[Ledger], began: flo
             )
 
 
-def _grace(connection: Connection, ledger: Ledger) -> float:
-    now = monotonic()
-    seconds, read_at = _known.get(connection.engine, (0.0, 0.0))
-    if now - read_at >= min(_MOST_SECONDS_KNOWN, seconds / 10):
-        seconds = DEFAULT_GRACE
-        # A SELECT from a table that is not there would end PostgreSQL's transaction.
-        if inspect(connection).has_table(ledger.state.name, ledger.state.schema):
-            seconds = grace(connection, ledger)
-        _known[connection.engine] = seconds, now
+def grace_within(connection: Connection, place: Place, *, is_fresh: bool = False) -> float:
+    """Return a ledger's grace period, read at most once a minute, in the running transaction.
+
+    The transaction survives if that fails; the last value that was read then counts.
+    """
+    known = _known.setdefault(connection.dialect, {})
+    seconds, read_at = known.get(place, (DEFAULT_GRACE, float("-inf")))
+    if not is_fresh and monotonic() - read_at < min(_MOST_SECONDS_KNOWN, seconds / 10):
+        return seconds
+    try:
+        seconds = grace_in(_read(connection, place))
+    except (connection.dialect.loaded_dbapi.Error, ValueError) as error:
+        logger.warning(
+            "the grace period cannot be read from %s, so %g seconds are assumed: %s",
+            place[0].state,
+            seconds,
+            error,
+        )
+    known[place] = seconds, monotonic()
     return seconds
+
+
+def _read(connection: Connection, place: Place) -> str | None:
+    ledger, schema = place
+    with _unharmed(connection) as cursor:
+        cursor.execute(grace_query(connection.dialect, ledger, schema))
+        row = cursor.fetchone()
+    return None if row is None else row[0]
+
+
+@contextmanager
+def _unharmed(connection: Connection) -> Iterator[Any]:
+    """Yield a cursor for a query that neither ends the transaction nor waits for long."""
+    is_postgresql = connection.dialect.name == "postgresql"
+    is_begun = is_postgresql and standing(connection) is not Standing.CLOSED
+    cursor = connection.connection.cursor()
+    try:
+        if is_begun:
+            cursor.execute(f"SAVEPOINT {_SAVEPOINT}")
+            cursor.execute("SET LOCAL lock_timeout = '2s'")
+        yield cursor
+    except connection.dialect.loaded_dbapi.Error:
+        if is_postgresql and not is_begun:
+            connection.connection.rollback()  # only this query was in it
+        raise
+    finally:
+        with suppress(connection.dialect.loaded_dbapi.Error):
+            if is_begun:
+                cursor.execute(f"ROLLBACK TO SAVEPOINT {_SAVEPOINT}")
+                cursor.execute(f"RELEASE SAVEPOINT {_SAVEPOINT}")
+        cursor.close()

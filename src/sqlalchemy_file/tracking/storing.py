@@ -9,7 +9,6 @@ from copy import copy
 from dataclasses import dataclass
 from itertools import chain
 from os import cpu_count
-from time import monotonic
 from typing import NamedTuple, Protocol, cast
 
 from sqlalchemy_file.exceptions import StorageError
@@ -22,6 +21,7 @@ from sqlalchemy_file.storage.base import concurrency_of, is_native, named
 from sqlalchemy_file.storage.noting import noting
 from sqlalchemy_file.storage.syncing import synced_together
 from sqlalchemy_file.tracking.claims import Claim
+from sqlalchemy_file.tracking.clock import now
 from sqlalchemy_file.tracking.deletion import discard
 from sqlalchemy_file.tracking.frames import Frame
 from sqlalchemy_file.transfer import DEFAULT_LIMIT, Operation, carry_out, in_thread, results
@@ -71,7 +71,7 @@ class Attempt:
     def __init__(self) -> None:
         self._files: list[File] = []
         self._copies: list[str] = []
-        self._began = monotonic()
+        self._began = now()
 
     def store(self, unsaved: Sequence[Unsaved]) -> None:
         """Validate all, then store all; the first error is raised, and nothing more is begun."""

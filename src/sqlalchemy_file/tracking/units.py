@@ -16,24 +16,25 @@ from sqlalchemy import Connection, Executable, Table
 from sqlalchemy_file.ledger import Ledger, ledger_of
 from sqlalchemy_file.ledger.identity import Identity, may_all_delete
 from sqlalchemy_file.storage import StorageManager
+from sqlalchemy_file.tracking import answers, guard
 from sqlalchemy_file.tracking.claims import claim_of
-from sqlalchemy_file.tracking.databases import is_autocommit
 from sqlalchemy_file.tracking.deletion import discard, tell_released
 from sqlalchemy_file.tracking.frames import Effects, Ending, Frames
 from sqlalchemy_file.tracking.reading import Database, OldRow
+from sqlalchemy_file.tracking.standing import Standing, standing
 from sqlalchemy_file.tracking.tables import Key
+from sqlalchemy_file.tracking.tokens import Token
 from sqlalchemy_file.transfer import later
 
 
 class Phase(enum.Enum):
-    """Where the transaction stands, as far as it matters to files."""
+    """What SQLAlchemy is about to do, and the database has not answered yet."""
 
     OPEN = enum.auto()
     PREPARED = enum.auto()
+    """The one that was answered: the transaction waits for its second phase."""
     COMMITTING = enum.auto()
-    """COMMIT is being sent; unless an error follows, it was confirmed."""
-    RELEASING = enum.auto()
-    """The same of a savepoint that is the whole transaction, as SQLite has them."""
+    ROLLING_BACK = enum.auto()
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,15 +49,27 @@ class Running:
 class Unit:
     """What the transaction of one connection has stored, released, and still has to delete.
 
-    Its deletions wait until the transaction has ended: `end` decides, `settle` deletes.
+    Its deletions wait until the transaction has ended: `commit` and its like decide, once the
+    database has answered; `settle` deletes.
     """
 
     def __init__(self, connection: Connection) -> None:
         self.frames: Frames = Frames()
         self.phase: Phase = Phase.OPEN
-        self.was_prepared = False
-        self.needs_reset = False
-        self.autocommit = False
+        self.is_prepared = False
+        """It was prepared: no connection has it open."""
+        self.is_unended = False
+        """SQLAlchemy takes the transaction for ended; the database has not said so."""
+        self.has_begun = False
+        """A statement has changed references in a transaction that was open afterwards."""
+        self.is_final = False
+        """A statement has changed references, and no transaction was open afterwards."""
+        self.is_outside = False
+        """No transaction was open before the savepoint that is being set."""
+        self.verbs: list[str] = []
+        """SQLAlchemy's own that are being sent, which may consist of statements, or of others."""
+        self.failed_verb: str | None = None
+        self.token: Token | None = None
         self.known: dict[tuple[Table, Key], OldRow] = {}
         self.claims: Counter[str] = Counter()
         self.moved: set[str] = set()
@@ -68,19 +81,18 @@ class Unit:
         self._identities: set[Identity] = set()
         self._absent: set[str] = set()
         """Storages that are not there, such as folders whose disk is not mounted."""
-        self._savepoints = 0
+        self.graces: dict[guard.Place, float] = {}
         self._outermost: str | None = None
         self._process = os.getpid()
         self._connection = weakref.ref(connection)
+        self.is_detached = bool(connection.connection.is_detached)
+        """Its connection has left its pool, and will not go back."""
+        self.dialect = connection.dialect
         weakref.finalize(connection, self._abandoned).atexit = False
 
     # --- savepoints
 
-    def savepoint(self, *, is_transaction: bool) -> None:
-        self.confirm_release()
-        # SQLAlchemy names its savepoints only after it has told us of them.
-        self._savepoints += 1
-        name = f"sa_savepoint_{self._savepoints}"
+    def savepoint(self, name: str, *, is_transaction: bool) -> None:
         self.frames.savepoint(name)
         if is_transaction:
             self._outermost = name
@@ -93,15 +105,12 @@ class Unit:
         self.frames.release(name)
         if self.ends_with(name):
             self._outermost = None
-            self.phase = Phase.RELEASING
-
-    def confirm_release(self) -> None:
-        """Take note that the RELEASE of a savepoint has committed everything."""
-        if self.phase is Phase.RELEASING:
-            self.commit()
 
     def roll_back_to(self, name: str) -> None:
-        self._take(self.frames.roll_back_to(name))
+        if name in self.frames.names:
+            self._take(self.frames.roll_back_to(name))
+        else:
+            self.lose_track()  # what came after it was counted as if there were no savepoint
 
     # --- statements
 
@@ -112,14 +121,21 @@ class Unit:
         """
         ledger = ledger_of(effects.target.table.metadata)
         if ledger is not None:
-            self.ledgers.add(ledger)
-            self._claim(effects)
+            self._expect_notes(ledger, effects)
         marked = statement
         if isinstance(statement, Executable):
             self._statements += 1
             marked = statement.execution_options(**{_MARK: self._statements})
         self._running[_mark_of(marked)] = Running(effects, many)
         return marked
+
+    def _expect_notes(self, ledger: Ledger, effects: Effects) -> None:
+        self.ledgers.add(ledger)
+        self._claim(effects)
+        place = guard.place(ledger, effects.schemas)
+        connection = self.connection
+        if place not in self.graces and self.frames.began is not None and connection is not None:
+            self.graces[place] = guard.grace_within(connection, place)
 
     def _claim(self, effects: Effects) -> None:
         """Learn what this database may delete, and which storages of released objects are there."""
@@ -149,12 +165,17 @@ class Unit:
         self.frames.apply(effects, is_certain=effects.is_certain(rowcount))
         return True
 
-    def failed(self, statement: Any, *, is_unsure: bool) -> None:
-        """Forget what the statement would have done, unless a part of it may have been done."""
+    def failed(self, statement: Any, *, is_undone: bool) -> bool:
+        """Forget what the statement would have done if it is undone; otherwise be unsure.
+
+        Returns whether it may have done a part of it.
+        """
         running = self._running.pop(_mark_of(statement), None)
         self.frames.top.has_error = True
-        if running is not None and (running.many or is_unsure):
-            self.frames.top.unsure.append(running.effects)
+        if running is None or (is_undone and not running.many):
+            return False
+        self.frames.top.unsure.append(running.effects)
+        return True
 
     def take_unsure(self) -> list[Effects]:
         """Return, and forget, the effects that only a look at the tables can tell."""
@@ -168,6 +189,36 @@ class Unit:
         self.claims.clear()
         self.moved.clear()
 
+    # --- what the database shows
+
+    @property
+    def is_at_stake(self) -> bool:
+        """Whether a statement has changed references, so that the end of it matters."""
+        return self.has_begun or self.is_final
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether nothing was stored, changed or tried."""
+        return not (self.frames or self.is_at_stake or self._running)
+
+    def has_run(self, now: Standing, *, is_autocommit: bool) -> None:
+        """Take note of where the transaction stands after a statement that changed references."""
+        if now is Standing.UNKNOWN:
+            self.is_final = is_autocommit
+        elif now is Standing.CLOSED:
+            self.is_final = not self.has_begun
+        else:
+            self.has_begun, self.is_final = True, False
+
+    def observe(self, now: Standing) -> None:
+        """Follow a transaction that has ended, or begun, without an event."""
+        if self.phase is not Phase.OPEN or now is Standing.UNKNOWN:
+            return
+        if self.has_begun and now is Standing.CLOSED:
+            self.lose_track()
+        elif self.is_final and now is not Standing.CLOSED:
+            self.commit()
+
     # --- endings
 
     def commit(self) -> None:
@@ -176,24 +227,28 @@ class Unit:
         left = {path for path in ending.doomed if self._left_to_others(path)}
         ending = replace(ending, doomed=ending.doomed - left)
         self._released |= ending.doomed
-        self._take(ending)
+        self._take(ending, is_end=True)
 
     def roll_back(self) -> None:
         """Take note that the transaction is undone: what it stored is doomed."""
-        self._take(self.frames.roll_back())
+        self._take(self.frames.roll_back(), is_end=True)
 
     def lose_track(self) -> None:
         """Take note that nobody knows how the transaction ended: nothing is deleted."""
-        self._take(self.frames.forget())
+        self._take(self.frames.forget(), is_end=True)
 
-    def end(self) -> None:
-        """End a transaction of which no event tells how it ended."""
-        if self.phase in (Phase.COMMITTING, Phase.RELEASING) or self.autocommit:
+    def end(self, *, is_lost: bool) -> None:
+        """End a transaction to which no answer came, of a connection that is out of reach.
+
+        The server undoes what is open when it loses a connection (``is_lost``); of one that
+        went back to its pool as it was, nobody knows.
+        """
+        if self.is_final:
             self.commit()
-        elif self.phase is Phase.PREPARED:
-            self.lose_track()
-        else:
+        elif is_lost and self.phase in (Phase.OPEN, Phase.ROLLING_BACK) and not self.is_prepared:
             self.roll_back()
+        else:
+            self.lose_track()
 
     def settle(self) -> set[str]:
         """Delete what is doomed, now that the transaction is over.
@@ -219,8 +274,12 @@ class Unit:
         """The connection, or None if it is gone already."""
         return self._connection()
 
-    def _take(self, ending: Ending) -> None:
-        self.phase = Phase.OPEN
+    def _take(self, ending: Ending, *, is_end: bool = False) -> None:
+        if is_end:
+            self.phase = Phase.OPEN
+            self.has_begun = self.is_final = self.is_prepared = False
+            self.token = self._outermost = None
+            self.graces.clear()
         self._running.clear()
         self.forget_flush()
         self._doomed |= ending.doomed
@@ -232,7 +291,8 @@ class Unit:
             file._settle()
 
     def _abandoned(self) -> None:
-        self.end()
+        if self.is_detached:  # else its pool is about to take it back
+            self.end(is_lost=True)
         self.settle_later()
 
 
@@ -246,12 +306,11 @@ def unit_of(connection: Connection) -> Unit:
     unit = _units.get(connection)
     if unit is None:
         unit = _units[connection] = Unit(connection)
-        # The pool tells of the end of a connection by its record, not by the object we know.
-        connection.info[_IN_INFO] = unit
-        unit.autocommit = is_autocommit(connection)
-    if unit.phase is not Phase.OPEN and not connection.in_transaction():
-        unit.end()  # what comes now belongs to the next transaction, which has yet to begin
-    unit.confirm_release()
+        enter_in_pool(connection, unit)
+        answers.follow(connection.dialect)
+    if unit.is_unended and not connection.in_transaction():
+        # What comes now belongs to the next transaction, which has yet to begin.
+        end_unanswered(connection, unit)
     return unit
 
 
@@ -260,10 +319,42 @@ def known_unit(connection: Connection | None) -> Unit | None:
     return None if connection is None else _units.get(connection)
 
 
+def enter_in_pool(connection: Connection, unit: Unit) -> None:
+    """Let the unit be found by what a pool knows: its record, and what it lends out."""
+    lent = connection.connection
+    if _lent.get(lent) is not unit:
+        _lent[lent] = unit
+        lent.info[_IN_INFO] = unit
+
+
+def unit_of_lent(lent: Any) -> Unit | None:
+    """Return the unit of what a pool has lent out."""
+    unit = _lent.get(lent)
+    return unit_in(getattr(lent, "info", None)) if unit is None else unit
+
+
+def unit_in(info: Any) -> Unit | None:
+    """Return the unit that a pool's record knows of."""
+    return info.get(_IN_INFO) if isinstance(info, dict) else None
+
+
 def unit_returning(record_info: dict[Any, Any]) -> Unit | None:
     """Return, and forget, the unit of a connection that goes back to its pool."""
     unit: Unit | None = record_info.pop(_IN_INFO, None)
     return unit
+
+
+def end_unanswered(connection: Connection, unit: Unit) -> None:
+    """Roll back a transaction that SQLAlchemy takes for ended although no answer said so.
+
+    Otherwise the next COMMIT of the connection would make it last.
+    """
+    unit.is_unended = False
+    now = standing(connection)
+    if unit.is_prepared or (now is Standing.CLOSED and unit.has_begun):
+        unit.lose_track()
+    elif now is not Standing.CLOSED:
+        connection.dialect.do_rollback(connection.connection)
 
 
 def _mark_of(statement: Any) -> int:
@@ -275,3 +366,4 @@ def _mark_of(statement: Any) -> int:
 _MARK = "sqlalchemy_file_statement"
 _IN_INFO = "sqlalchemy_file.unit"
 _units: weakref.WeakKeyDictionary[Connection, Unit] = weakref.WeakKeyDictionary()
+_lent: weakref.WeakKeyDictionary[Any, Unit] = weakref.WeakKeyDictionary()

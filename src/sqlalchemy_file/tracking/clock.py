@@ -1,0 +1,36 @@
+"""Since when something goes on, by clocks of which at least one goes on with the world.
+
+The monotonic clock stands still while a computer sleeps, the boot-time clock while a virtual
+machine is paused, and the wall clock may be set back. The largest difference counts.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+
+_BOOT_TIME: int | None = getattr(time, "CLOCK_BOOTTIME", None)
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """A moment by two clocks."""
+
+    boot: float
+    wall: float
+
+    def seconds_until(self, later: Moment) -> float:
+        """Return how long ago this was, by the clock that says longest."""
+        return max(later.boot - self.boot, later.wall - self.wall)
+
+    def earlier(self, other: Moment | None) -> Moment:
+        """Return the earlier of two, clock by clock."""
+        if other is None:
+            return self
+        return Moment(min(self.boot, other.boot), min(self.wall, other.wall))
+
+
+def now() -> Moment:
+    """Return this moment."""
+    boot = time.monotonic() if _BOOT_TIME is None else time.clock_gettime(_BOOT_TIME)
+    return Moment(boot, time.time())

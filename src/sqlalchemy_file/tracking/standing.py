@@ -1,0 +1,151 @@
+"""Whether the transaction of a connection is still there: what its driver and its server know.
+
+Most drivers keep the state that the server reports with each answer, so that reading it costs no
+round trip. MySQL's error packets carry none: after an error its drivers still show the state of
+before, and the server has to be asked. SQLAlchemy and the program may both believe in a transaction
+that ended long ago, by a COMMIT on the driver's own connection, a procedure, or a deadlock.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Callable
+from typing import Any
+
+from sqlalchemy import Connection
+from sqlalchemy.engine import Dialect
+
+
+class Standing(enum.Enum):
+    """Where a transaction stands in the database."""
+
+    OPEN = enum.auto()
+    ABORTED = enum.auto()
+    """Open, but PostgreSQL answers its COMMIT with a ROLLBACK."""
+    CLOSED = enum.auto()
+    """There is none: what was executed is committed, or was rolled back."""
+    UNKNOWN = enum.auto()
+
+
+def standing(connection: Connection) -> Standing:
+    """Return what the driver shows, without a round trip."""
+    if connection.closed or connection.invalidated:
+        return Standing.UNKNOWN
+    return standing_of(connection.dialect, connection.connection.driver_connection)
+
+
+def standing_of(dialect: Dialect, driver_connection: Any) -> Standing:
+    """Return what a driver's own connection shows."""
+    read = _READERS.get(dialect.driver)
+    if read is None:
+        return Standing.UNKNOWN
+    try:
+        return read(driver_connection)
+    except Exception:  # noqa: BLE001  closed, or of a version that lacks the attribute
+        return Standing.UNKNOWN
+
+
+def asked(connection: Connection) -> Standing:
+    """Return what the server says where the driver may be out of date: after an error, say."""
+    found = standing(connection)
+    if _shows_everything(connection.dialect) or connection.closed or connection.invalidated:
+        return found
+    if connection.dialect.name in ("mysql", "mariadb"):
+        return _ask_mysql(connection)
+    if connection.dialect.name == "postgresql" and found is not Standing.CLOSED:
+        return Standing.ABORTED if _refuses_statements(connection) else found
+    return found
+
+
+def asked_if_stale(connection: Connection) -> Standing:
+    """Return what the driver shows; ask only if its last answer cannot be what SQLAlchemy saw."""
+    found = standing(connection)
+    if found is Standing.UNKNOWN and connection.dialect.driver in _TELLING_STALE:
+        return asked(connection)
+    return found
+
+
+def is_right_after_errors(dialect: Dialect) -> bool:
+    """Tell whether the driver shows the state even after an error or an interruption."""
+    return _shows_everything(dialect)
+
+
+def _psycopg(driver: Any) -> Standing:
+    return _LIBPQ.get(driver.info.transaction_status, Standing.UNKNOWN)
+
+
+def _asyncpg(driver: Any) -> Standing:
+    return Standing.OPEN if driver.is_in_transaction() else Standing.CLOSED
+
+
+def _sqlite(driver: Any) -> Standing:
+    return Standing.OPEN if driver.in_transaction else Standing.CLOSED
+
+
+def _pymysql(driver: Any) -> Standing:
+    # The result of the last statement is missing after an error, whoever's cursor had it.
+    if driver._result is None:
+        return Standing.UNKNOWN
+    return Standing.OPEN if driver.server_status & _IN_TRANSACTION else Standing.CLOSED
+
+
+def _mysql_connector(driver: Any) -> Standing:
+    return Standing.OPEN if driver.in_transaction else Standing.CLOSED
+
+
+def _mariadb_connector(driver: Any) -> Standing:
+    return Standing.OPEN if driver.server_status & _IN_TRANSACTION else Standing.CLOSED
+
+
+def _asyncmy(driver: Any) -> Standing:
+    return Standing.OPEN if driver.get_transaction_status() else Standing.CLOSED
+
+
+_LIBPQ = {0: Standing.CLOSED, 2: Standing.OPEN, 3: Standing.ABORTED}
+_IN_TRANSACTION = 1  # SERVER_STATUS_IN_TRANS
+_READERS: dict[str, Callable[[Any], Standing]] = {
+    "psycopg": _psycopg,
+    "psycopg_async": _psycopg,
+    "psycopg2": _psycopg,
+    "asyncpg": _asyncpg,
+    "pysqlite": _sqlite,
+    "aiosqlite": _sqlite,
+    "pysqlcipher": _sqlite,
+    "pymysql": _pymysql,
+    "aiomysql": _pymysql,
+    "mysqlconnector": _mysql_connector,
+    "mariadbconnector": _mariadb_connector,
+    "asyncmy": _asyncmy,
+}
+_TELLING_STALE = ("pymysql", "aiomysql")
+
+
+def _shows_everything(dialect: Dialect) -> bool:
+    return dialect.name == "sqlite" or dialect.driver.startswith("psycopg")
+
+
+def _refuses_statements(connection: Connection) -> bool:
+    cursor = connection.connection.cursor()
+    try:
+        cursor.execute("SELECT 1")
+    except connection.dialect.loaded_dbapi.Error:
+        return True
+    finally:
+        cursor.close()
+    return False
+
+
+def _ask_mysql(connection: Connection) -> Standing:
+    is_mariadb = getattr(connection.dialect, "is_mariadb", False)
+    try:
+        cursor = connection.connection.cursor()
+        try:
+            if is_mariadb:
+                cursor.execute("SELECT @@in_transaction")
+                return Standing.OPEN if cursor.fetchone() == (1,) else Standing.CLOSED
+            cursor.execute("DO 0")  # MySQL has no such variable; any answer brings the state
+        finally:
+            cursor.close()
+    except connection.dialect.loaded_dbapi.Error:
+        return Standing.UNKNOWN
+    return standing(connection)
