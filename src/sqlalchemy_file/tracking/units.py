@@ -329,7 +329,10 @@ def enter_in_pool(connection: Connection, unit: Unit) -> None:
 
 def unit_of_lent(lent: Any) -> Unit | None:
     """Return the unit of what a pool has lent out."""
-    unit = _lent.get(lent)
+    try:
+        unit = _lent.get(lent)
+    except TypeError:  # a driver's own connection, to which there is no weak reference
+        return None
     return unit_in(getattr(lent, "info", None)) if unit is None else unit
 
 
