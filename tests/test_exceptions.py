@@ -30,6 +30,7 @@ from sqlalchemy_file.exceptions import (
     UnknownStorageError,
     UnsupportedStatementError,
     ValidationError,
+    ValidationErrors,
 )
 
 BASES: dict[type[Exception], tuple[type[BaseException], ...]] = {
@@ -39,6 +40,7 @@ BASES: dict[type[Exception], tuple[type[BaseException], ...]] = {
     InvalidImageError: (ValidationError,),
     DimensionValidationError: (ValidationError,),
     AspectRatioValidationError: (ValidationError,),
+    ValidationErrors: (ValidationError, ExceptionGroup),
     StorageError: (SQLAlchemyFileError,),
     ObjectNotFoundError: (StorageError, ObjectDoesNotExistError, FileNotFoundError),
     ObjectExistsError: (StorageError, FileExistsError),
@@ -60,6 +62,7 @@ ERRORS = [
     InvalidImageError("cover", "no image"),
     DimensionValidationError("cover", "too wide"),
     AspectRatioValidationError("cover", "too flat"),
+    ValidationErrors([SizeValidationError("a", "too large"), ValidationError("b", "odd")]),
     StorageError("it is down", storage="main", key="a/b"),
     StorageError("it is down"),
     ObjectNotFoundError(storage="main", key="a/b"),

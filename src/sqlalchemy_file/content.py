@@ -10,7 +10,7 @@ import errno
 import hashlib
 import io
 import os
-from collections.abc import AsyncIterable, Callable, Iterable, Iterator
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, BinaryIO, Protocol, cast
 
@@ -156,6 +156,14 @@ class StreamContent:
         """Whether all of the stream was read, so that nobody has to be waited for."""
         return self._spool is not None
 
+    def watch(self, watch: Callable[[int], None]) -> None:
+        """Call a function with the number of bytes read so far, after each piece of the stream.
+
+        What it raises ends the reading.
+        """
+        if (chunks := self._chunks) is not None:
+            self._chunks = lambda: _watched(chunks(), watch)
+
     def open(self) -> BinaryIO:
         if self._spool is None:
             self._spool = self._copy()
@@ -200,6 +208,10 @@ class AsyncStreamContent(StreamContent):
     def needs_await(self) -> bool:
         """Whether `afetch` is needed before `open`."""
         return self._source is not None
+
+    def watch(self, watch: Callable[[int], None]) -> None:
+        if self._source is not None:
+            self._source = _awatched(self._source, watch)
 
     async def afetch(self) -> None:
         """Read the stream, once."""
@@ -345,6 +357,22 @@ def _can_seek(handle: Any) -> bool:
     if callable(seekable):
         return bool(seekable())
     return callable(getattr(handle, "seek", None)) and callable(getattr(handle, "tell", None))
+
+
+def _watched(chunks: Iterator[bytes], watch: Callable[[int], None]) -> Iterator[bytes]:
+    size = 0
+    for chunk in chunks:
+        size += len(chunk)
+        watch(size)
+        yield chunk
+
+
+async def _awatched(chunks: AsyncIterable[Any], watch: Callable[[int], None]) -> AsyncIterator[Any]:
+    size = 0
+    async for chunk in chunks:
+        size += len(chunk)
+        watch(size)
+        yield chunk
 
 
 def _reads(handle: Any) -> Callable[[], Iterator[bytes]]:

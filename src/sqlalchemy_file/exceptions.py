@@ -6,7 +6,8 @@ SQLAlchemyFileError
 │   ├── ContentTypeValidationError
 │   ├── InvalidImageError
 │   ├── DimensionValidationError
-│   └── AspectRatioValidationError
+│   ├── AspectRatioValidationError
+│   └── ValidationErrors            also ExceptionGroup: several files of one flush were refused
 ├── StorageError                    .storage, .key: a storage did not do what it was asked
 │   ├── ObjectNotFoundError         also libcloud's ObjectDoesNotExistError and FileNotFoundError
 │   ├── ObjectExistsError           also FileExistsError
@@ -23,8 +24,8 @@ SQLAlchemyFileError
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, Self
 
 from libcloud.storage.types import ObjectDoesNotExistError
 
@@ -50,6 +51,7 @@ __all__ = [
     "UnknownStorageError",
     "UnsupportedStatementError",
     "ValidationError",
+    "ValidationErrors",
 ]
 
 
@@ -65,35 +67,91 @@ class SQLAlchemyFileError(Exception):
 
 
 class ValidationError(SQLAlchemyFileError):
-    """A validator refused a file. ``key`` is the attribute, ``msg`` says why."""
+    """A validator refused a file. ``key`` is the attribute, ``msg`` says why, to the user.
 
-    def __init__(self, key: str, msg: str) -> None:
+    ``code`` and ``params`` say the same to programs, which may have words of their own for it.
+    ``file`` is the file, ``index`` its position in a list, and ``instance`` the object that was to
+    hold it, where there is one; the last and the file do not survive pickling.
+    """
+
+    code: str = "invalid"
+    file: Any = None
+    index: int | None = None
+    instance: Any = None
+
+    def __init__(
+        self,
+        key: str,
+        msg: str,
+        *,
+        code: str | None = None,
+        params: Mapping[str, Any] | None = None,
+    ) -> None:
         super().__init__(f"{key}: {msg}")
         self.key = key
         self.msg = msg
+        self.params: dict[str, Any] = dict(params or {})
+        if code is not None:
+            self.code = code
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return type(self), (self.key, self.msg), _extra_state(self, "key", "msg")
+        state = _extra_state(self, "key", "msg", "file", "instance")
+        return type(self), (self.key, self.msg), state
+
+
+class ValidationErrors(ValidationError, ExceptionGroup[ValidationError]):  # noqa: N818
+    """Several files of one flush were refused: ``exceptions`` are the single refusals.
+
+    ``key``, ``msg`` and the rest are those of the first.
+    """
+
+    def __new__(cls, refusals: Sequence[ValidationError]) -> Self:
+        return ExceptionGroup.__new__(cls, f"{len(refusals)} files were refused", list(refusals))
+
+    def __init__(self, refusals: Sequence[ValidationError]) -> None:
+        first = refusals[0]
+        super().__init__(first.key, first.msg, code=first.code, params=first.params)
+        self.file, self.index, self.instance = first.file, first.index, first.instance
+
+    def __str__(self) -> str:
+        return "; ".join([self.message, *map(str, self.exceptions)])
+
+    def derive(self, refusals: Sequence[ValidationError], /) -> ValidationErrors:  # type: ignore[override]
+        return ValidationErrors(refusals)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        state = _extra_state(self, "key", "msg", "file", "instance")
+        return type(self), (list(self.exceptions),), state
 
 
 class SizeValidationError(ValidationError):
     """The file is too large or too small."""
 
+    code = "size"
+
 
 class ContentTypeValidationError(ValidationError):
     """The content type is not among those allowed."""
+
+    code = "content_type"
 
 
 class InvalidImageError(ValidationError):
     """The bytes are not an image that can be decoded within the limits."""
 
+    code = "invalid_image"
+
 
 class DimensionValidationError(ValidationError):
     """The image is too wide, too high, too narrow or too low."""
 
+    code = "dimensions"
+
 
 class AspectRatioValidationError(ValidationError):
     """Width divided by height is out of the accepted range."""
+
+    code = "aspect_ratio"
 
 
 class StorageError(SQLAlchemyFileError):

@@ -9,16 +9,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Self, TypeVar
 
 from sqlalchemy_file import schemas
-from sqlalchemy_file.content import PathContent, given_content, given_name
+from sqlalchemy_file.calling import call_now
+from sqlalchemy_file.content import Content, PathContent, given_content, given_name
 from sqlalchemy_file.deprecation import moved, with_metadata
 from sqlalchemy_file.detection import UNKNOWN, essence, guess_type
 from sqlalchemy_file.naming import clean_filename
-from sqlalchemy_file.objects import StoredObject, public_url
+from sqlalchemy_file.objects import StoredObject, Upload, public_url
 from sqlalchemy_file.received import upload_type
 from sqlalchemy_file.records import described_extra, own_path, without_objects
 from sqlalchemy_file.saving import Saving, of_a_copy
 from sqlalchemy_file.storage import StorageManager, StoredFile
 from sqlalchemy_file.storage.attributes import attributes_of
+from sqlalchemy_file.storage.base import is_native
+from sqlalchemy_file.transfer import in_thread
 
 if TYPE_CHECKING:
     from sqlalchemy_file.processors import Processor
@@ -162,7 +165,7 @@ class File(Saving):
     def apply_validators(self, validators: Sequence[Validator], key: str = "") -> None:
         """Let each validator look at the file, in order; the first refusal is raised."""
         for validator in validators:
-            validator.process(self, key)
+            call_now(validator.process, self, key, row=self._row)
 
     def apply_processors(
         self, processors: Sequence[Processor], upload_storage: str | None = None
@@ -172,7 +175,8 @@ class File(Saving):
         self._copies = dict.fromkeys(chain.from_iterable(wanted))
         try:
             for processor in processors:
-                processor.process(self, upload_storage or self.get("upload_storage"))
+                storage_name = upload_storage or self.get("upload_storage")
+                call_now(processor.process, self, storage_name, row=self._row)
         finally:
             self._copies = None
 
@@ -220,22 +224,49 @@ class File(Saving):
 
         Its path is appended to ``files``, so that it is deleted with the file.
         """
-        self._refuse_if_frozen()
         extra = with_metadata(extra, metadata)
         source = given_content(content, content_path)
+        upload = self._further_upload(source, upload_storage, name, extra, headers)
+        return self._finish_further(upload, upload.run())
+
+    async def astore_content(
+        self,
+        content: Any,
+        upload_storage: str | None = None,
+        name: str | None = None,
+        extra: dict[str, Any] | None = None,
+        headers: dict[str, str] | None = None,
+        content_path: str | None = None,
+    ) -> StoredFile:
+        """Store as `store_content` does, while the event loop stays free."""
+        source = given_content(content, content_path)
+        upload = self._further_upload(source, upload_storage, name, extra, headers)
+        awaited = is_native(upload.storage)
+        stored = await upload.arun() if awaited else await in_thread(upload.run)
+        return self._finish_further(upload, stored)
+
+    def _further_upload(
+        self,
+        source: Content,
+        upload_storage: str | None,
+        name: str | None,
+        extra: dict[str, Any] | None,
+        headers: dict[str, str] | None,
+    ) -> Upload:
+        self._refuse_if_frozen()
         described = (extra or {}).get("meta_data") or {}
         attributes = attributes_of(
             described.get("filename"), described.get("content_type"), extra, headers
         )
         storage_name = upload_storage or self.get("upload_storage") or StorageManager.get_default()
-        upload = self._upload(source, storage_name, name, attributes)
-        vars(self)["_latest"] = stored = upload.run()
+        return self._upload(source, storage_name, name, attributes)
+
+    def _finish_further(self, upload: Upload, stored: StoredObject) -> StoredFile:
+        vars(self)["_latest"] = stored
         self._account_for(upload)
         self["files"] = [*self["files"], stored.path]
-        source.release()
-        return StoredFile(
-            StorageManager.storage(storage_name), stored.key, storage_name=storage_name
-        )
+        upload.content.release()
+        return StoredFile(upload.storage, stored.key, storage_name=upload.storage_name)
 
 
 F = TypeVar("F", bound=File)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from copy import deepcopy
 from datetime import UTC, datetime
@@ -50,6 +50,7 @@ class Saving(BaseFile):
     _copies: dict[Any, Any] | None = None
     _given: Content | None = None
     _is_checked: bool = False
+    _row: Any = None
 
     @property
     def saved(self) -> bool:
@@ -97,13 +98,18 @@ class Saving(BaseFile):
         self._look_at_content()
 
     @contextmanager
-    def _checked(self) -> Iterator[None]:
-        """Tell a validator that replaces the content from the program that made the file."""
-        vars(self)["_is_checked"] = True
+    def _checked(self, row: Any) -> Iterator[None]:
+        """Let validators know the row, and tell them from the program that made the file."""
+        vars(self).update(_is_checked=True, _row=row)
         try:
             yield
         finally:
-            vars(self)["_is_checked"] = False
+            vars(self).update(_is_checked=False, _row=None)
+
+    def _watch_content(self, watch: Callable[[int], None]) -> None:
+        """Let a function know, again and again, how much of a stream has been read."""
+        if isinstance(self._content, StreamContent):
+            self._content.watch(watch)
 
     @property
     def _source(self) -> int:

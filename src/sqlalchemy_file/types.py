@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import cached_property
 from typing import Any
 
@@ -10,6 +10,7 @@ from sqlalchemy import JSON
 from sqlalchemy.engine.interfaces import Dialect
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
+from sqlalchemy_file.calling import acall, call_now, is_async
 from sqlalchemy_file.comparator import FileComparator
 from sqlalchemy_file.deprecation import moved
 from sqlalchemy_file.file import File
@@ -30,8 +31,11 @@ __getattr__: Callable[[str], Any] = moved(
     },
 )
 
-StorageChoice = str | Callable[[File], str | None] | None
-KeyChoice = Callable[[File], str] | None
+StorageChoice = str | Callable[..., str | Awaitable[str | None] | None] | None
+KeyChoice = Callable[..., str | Awaitable[str]] | None
+
+Destination = tuple[str, str | None, str]
+"""The name of a storage, a whole key or None, and the folder of a new key."""
 
 
 class FileField(TypeDecorator[Any]):
@@ -39,8 +43,9 @@ class FileField(TypeDecorator[Any]):
 
     ``upload_storage`` names the storage, or is a callable of the file that does; None is the
     default storage. ``key`` is a callable of the file: what it returns is a prefix if it ends
-    with a slash, else the whole key. ``extra`` and ``headers`` go out with every object unless
-    the file has its own. ``on_release="keep"`` leaves the objects of replaced and deleted
+    with a slash, else the whole key. Both may take the row as a second parameter, and may be
+    coroutine functions under `AsyncSession`. ``extra`` and ``headers`` go out with every object
+    unless the file has its own. ``on_release="keep"`` leaves the objects of replaced and deleted
     files in the storage. ``jsonb`` makes it a JSONB column on PostgreSQL, as
     ``with_variant(JSONB(), "postgresql")`` does: such columns may be compared, grouped and
     indexed. Raises `ValueError` or `TypeError` for settings that cannot be.
@@ -183,15 +188,30 @@ class FileField(TypeDecorator[Any]):
             raise TypeError(f"{name}: {error}") from None
         return file
 
-    def place(self, file: File) -> tuple[str, str | None, str]:
-        """Return where a file goes: storage name, whole key or None, and a folder before the id.
+    @property
+    def chooses_async(self) -> bool:
+        """Whether where a file goes has to be awaited."""
+        return is_async(self.key) or is_async(self.upload_storage)
+
+    def place(self, file: File, row: Any = None) -> Destination:
+        """Return where the file of a row goes.
 
         Raises `UnknownStorageError` and `InvalidKeyError`; nothing is stored.
         """
-        chosen = self.upload_storage(file) if callable(self.upload_storage) else self.upload_storage
+        storage = self.upload_storage
+        chosen = call_now(storage, file, row=row) if callable(storage) else storage
+        return self._placed(file, chosen, call_now(self.key, file, row=row) if self.key else "")
+
+    async def aplace(self, file: File, row: Any = None) -> Destination:
+        """Return where the file of a row goes; what is asynchronous is awaited."""
+        storage = self.upload_storage
+        chosen = await acall(storage, file, row=row) if callable(storage) else storage
+        key = await acall(self.key, file, row=row) if self.key else ""
+        return self._placed(file, chosen, key)
+
+    def _placed(self, file: File, chosen: str | None, key: str) -> Destination:
         storage_name = file._storage or chosen or StorageManager.get_default()
         StorageManager.storage(storage_name)
-        key = self.key(file) if self.key is not None else ""
         if key.endswith("/"):
             StorageManager.path(storage_name, check_key(f"{key}id"))
             return storage_name, None, key

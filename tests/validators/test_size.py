@@ -39,9 +39,9 @@ def test_what_is_no_size_is_refused_with_advice(size):
         convert_size(size)
 
 
-@pytest.mark.parametrize("size", [None, 1.5, True, b"1k"])
+@pytest.mark.parametrize("size", [None, True, b"1k"])
 def test_a_size_of_another_type_is_refused(size):
-    with pytest.raises(TypeError, match="a size is an int or a str"):
+    with pytest.raises(TypeError, match="a size is a number or a str"):
         convert_size(size)
 
 

@@ -25,7 +25,8 @@ from sqlalchemy_file.tracking.changes import Change, change, files_in
 from sqlalchemy_file.tracking.claims import Claim, claim_of
 from sqlalchemy_file.tracking.looking import holders
 from sqlalchemy_file.tracking.reading import Database, rows_by_key
-from sqlalchemy_file.tracking.storing import Attempt, Twins, Unsaved
+from sqlalchemy_file.tracking.steps import Unsaved
+from sqlalchemy_file.tracking.storing import Attempt, Twins
 from sqlalchemy_file.tracking.tables import (
     FileAttribute,
     FileTable,
@@ -48,9 +49,11 @@ class Assigned:
     files: list[File]
 
     def unsaved(self, claim: Claim | None = None) -> Iterator[Unsaved]:
-        for file in self.files:
+        field, name, row = self.attribute.field, self.attribute.name, self.state.obj()
+        for index, file in enumerate(self.files):
             if not file.saved:
-                yield Unsaved(file, self.attribute.field, self.attribute.name, claim)
+                position = index if field.multiple else None
+                yield Unsaved(file, field, name, claim, position, row)
 
     @property
     def table(self) -> Table:

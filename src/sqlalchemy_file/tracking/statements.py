@@ -22,10 +22,11 @@ from sqlalchemy_file.tracking.looking import holders
 from sqlalchemy_file.tracking.matching import matched_rows
 from sqlalchemy_file.tracking.plans import Plan, plan_of, refuse_join
 from sqlalchemy_file.tracking.reading import Database
-from sqlalchemy_file.tracking.storing import Attempt, Unsaved
+from sqlalchemy_file.tracking.steps import Unsaved
+from sqlalchemy_file.tracking.storing import Attempt
 from sqlalchemy_file.tracking.tables import file_table_of
 from sqlalchemy_file.tracking.units import Unit, unit_of
-from sqlalchemy_file.tracking.values import Parameters, replaced
+from sqlalchemy_file.tracking.values import GivenRow, Parameters, replaced
 from sqlalchemy_file.transfer import breathe
 
 
@@ -87,10 +88,11 @@ def refuse_hidden(compiled: Any) -> None:
 def _unsaved(plan: Plan, claim: Claim | None) -> Iterator[Unsaved]:
     for row in plan.rows:
         for given in row.given:
-            for file in files_in(plan.values[given.place]):
+            field = plan.target.field(given.column)
+            for index, file in enumerate(files_in(plan.values[given.place])):
                 if not file.saved:
-                    field = plan.target.field(given.column)
-                    yield Unsaved(file, field, given.column.key, claim)
+                    position = index if field.multiple else None
+                    yield Unsaved(file, field, given.column.key, claim, position, GivenRow(row))
 
 
 def _find_changes(database: Database, unit: Unit, plan: Plan) -> None:

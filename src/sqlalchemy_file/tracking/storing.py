@@ -2,51 +2,36 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from copy import copy
 from dataclasses import dataclass
-from itertools import chain
+from functools import partial
+from itertools import chain, groupby
 from os import cpu_count
-from typing import NamedTuple, Protocol, cast
+from typing import cast
 
-from sqlalchemy_file.exceptions import StorageError
+from sqlalchemy_file.calling import acall, is_async
+from sqlalchemy_file.exceptions import ObjectExistsError, StorageError
 from sqlalchemy_file.file import File
 from sqlalchemy_file.objects import fresh_key
 from sqlalchemy_file.observing import Task
+from sqlalchemy_file.processors import Processor
 from sqlalchemy_file.records import paths_of
 from sqlalchemy_file.storage import AsyncStorage, StorageManager
 from sqlalchemy_file.storage.base import concurrency_of, is_native, named
-from sqlalchemy_file.storage.noting import noting
 from sqlalchemy_file.storage.syncing import synced_together
+from sqlalchemy_file.tracking.checking import check, destinations
 from sqlalchemy_file.tracking.claims import Claim
 from sqlalchemy_file.tracking.clock import now
 from sqlalchemy_file.tracking.deletion import discard
 from sqlalchemy_file.tracking.frames import Frame
-from sqlalchemy_file.transfer import DEFAULT_LIMIT, Operation, carry_out, in_thread, results
+from sqlalchemy_file.tracking.steps import Computing, Reading, Unsaved, in_parallel
+from sqlalchemy_file.transfer import Operation, carry_out, in_thread, results
 from sqlalchemy_file.types import FileField
 
 _LARGE = 1024 * 1024
 """From how many bytes on hashing takes long enough for a thread of its own."""
-
-_NO_SOURCE = 0
-
-
-class Unsaved(NamedTuple):
-    """A file still to be stored, and the column that wants it."""
-
-    file: File
-    field: FileField
-    name: str
-    claim: Claim | None = None
-    """In whose name it is stored, where there is a ledger."""
-
-    @property
-    def is_processed(self) -> bool:
-        """Whether anything is to be derived from it, which may take long."""
-        has_own = type(self.file).apply_processors is not File.apply_processors
-        return has_own or bool(self.field.processors)
 
 
 class Twins:
@@ -74,18 +59,19 @@ class Attempt:
         self._began = now()
 
     def store(self, unsaved: Sequence[Unsaved]) -> None:
-        """Validate all, then store all; the first error is raised, and nothing more is begun."""
+        """Validate all, then store all; nothing more is begun once one could not be stored."""
         wanted = list({id(item.file): item for item in unsaved}.values())
-        _in_parallel([_Fetching(item) for item in wanted if item.file._needs_fetching])
-        _in_parallel([_Checking(item) for item in wanted])
-        storings = [_Storing(item, *item.field.place(item.file)) for item in wanted]
+        check(wanted)
+        storings = [
+            _Storing(item, *place) for item, place in zip(wanted, destinations(wanted), strict=True)
+        ]
         for storing in storings:
             if storing.item.claim is not None:
                 storing.item.claim.sign([storing.storage_name])
         self._files += [item.file for item in wanted]
         with self._synced_together():
-            _in_parallel(storings)
-            _in_parallel([_Processing(item) for item in wanted if item.is_processed])
+            in_parallel(storings)
+            in_parallel([_Processing(item) for item in wanted if item.is_processed])
 
     @contextmanager
     def _synced_together(self) -> Iterator[None]:
@@ -149,96 +135,39 @@ class Attempt:
         return {*self._copies, *(path for file in self._files for path in file._stored_paths)}
 
 
-class _Step(Protocol):
-    """Something to do with one file, for a worker thread or, if it is native, to be awaited."""
-
-    @property
-    def item(self) -> Unsaved: ...
-
-    @property
-    def is_native(self) -> bool: ...
-
-    @property
-    def concurrency(self) -> int:
-        """How many steps like this one best go on at the same time; 1 if it waits for nothing."""
-        ...
-
-    def run(self) -> None: ...
-
-    async def arun(self) -> None: ...
-
-
 @dataclass(slots=True)
-class _Fetching:
-    """Reads a stream that cannot be read twice, as fast as whoever sends it lets it."""
-
-    item: Unsaved
-
-    @property
-    def is_native(self) -> bool:
-        return self.item.file._needs_await
-
-    @property
-    def concurrency(self) -> int:
-        return DEFAULT_LIMIT
-
-    def run(self) -> None:
-        with _Reading(self.item) as file:
-            file._fetch_content()
-
-    async def arun(self) -> None:
-        with _Reading(self.item) as file:
-            await file._afetch_content()
-
-
-@dataclass(slots=True)
-class _Computing:
-    """Works on the content of a file: in threads only, and no more of them than there are cores."""
-
-    item: Unsaved
-
-    @property
-    def is_native(self) -> bool:
-        return False
-
-    @property
-    def concurrency(self) -> int:
-        return cpu_count() or 1
-
-    def run(self) -> None:
-        raise NotImplementedError
-
-    async def arun(self) -> None:
-        await in_thread(self.run)
-
-
-@dataclass(slots=True)
-class _Checking(_Computing):
-    """Looks at the content of a file, and lets the validators judge it."""
-
-    @property
-    def concurrency(self) -> int:
-        return cpu_count() or 1 if self.item.field.validators else 1
-
-    def run(self) -> None:
-        with _Reading(self.item) as file:
-            file._prepare()
-            if self.item.field.validators or self.item.field.processors:
-                file._expect_processors(self.item.field.processors)
-                with file._checked():
-                    file.apply_validators(self.item.field.validators, self.item.name)
-
-
-@dataclass(slots=True)
-class _Processing(_Computing):
+class _Processing(Computing):
     """Lets the processors derive their objects from a file that is stored, and closes its record.
 
     A step of its own, for these are not as many at a time as the storage takes.
     """
 
+    @property
+    def is_native(self) -> bool:
+        if type(self.item.file).apply_processors is not File.apply_processors:
+            return False
+        return any(map(_is_async, self.item.field.processors))
+
     def run(self) -> None:
-        with _Reading(self.item) as file:
-            file.apply_processors(self.item.field.processors, file.get("upload_storage"))
+        item = self.item
+        with Reading(item) as file, file._checked(item.row):
+            file.apply_processors(item.field.processors, file.get("upload_storage"))
+            file._finish_saving()
+
+    async def arun(self) -> None:
+        item = self.item
+        if not self.is_native:
+            await in_thread(self.run)
+            return
+        with Reading(item) as file, file._checked(item.row):
+            storage_name = file.get("upload_storage")
+            for awaited, processors in groupby(item.field.processors, _is_async):
+                if not awaited:
+                    derive = partial(file.apply_processors, list(processors), storage_name)
+                    await in_thread(derive)
+                    continue
+                for processor in processors:
+                    await acall(processor.process, file, storage_name, row=item.row)
             file._finish_saving()
 
 
@@ -252,7 +181,7 @@ class _Storing:
     folder: str
 
     def run(self) -> None:
-        with _Reading(self.item) as file:
+        with Reading(self.item) as file, self._advising():
             self._place(file)
             file.save_to_storage(self.storage_name)
             if not self._is_ours:
@@ -260,7 +189,7 @@ class _Storing:
             self._finish(file)
 
     async def arun(self) -> None:
-        with _Reading(self.item) as file:
+        with Reading(self.item) as file, self._advising():
             self._place(file)
             upload = file._begin_upload(self.storage_name)
             file._finish_upload(upload, await upload.arun())
@@ -269,6 +198,9 @@ class _Storing:
     @property
     def is_native(self) -> bool:
         return self._is_ours and is_native(StorageManager.storage(self.storage_name))
+
+    def _advising(self) -> AbstractContextManager[None]:
+        return nullcontext() if self.key is None else _advising_another_key()
 
     @property
     def _is_ours(self) -> bool:
@@ -306,31 +238,21 @@ class _Storing:
             file._finish_saving()
 
 
-class _Reading:
-    """A block that reads a file's content: its errors say which file of which column.
+def _is_async(processor: Processor) -> bool:
+    return is_async(processor.process)
 
-    What a program's own code stores meanwhile is noted in the file.
-    """
 
-    __slots__ = ("_item", "_noted", "_noting")
-
-    def __init__(self, item: Unsaved) -> None:
-        self._item = item
-        self._noted: list[str] = []
-        self._noting = noting(self._noted)
-
-    def __enter__(self) -> File:
-        self._noting.__enter__()
-        return self._item.file
-
-    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        self._noting.__exit__(None, None, None)
-        file = self._item.file
-        if self._noted:
-            file._beside = [*file._beside, *self._noted]
-        if isinstance(error, Exception):
-            error.add_note(f"while storing {file['filename']!r} for {self._item.name}")
-        file._release()
+@contextmanager
+def _advising_another_key() -> Iterator[None]:
+    try:
+        yield
+    except ObjectExistsError as error:
+        error.reason = (
+            f"{error.reason}: key= has given a key that is taken, maybe by the file that this one "
+            "replaces, whose object stays until the transaction has ended; return a prefix that "
+            "ends with a slash, to which a new id is added, or a key that is new each time"
+        )
+        raise
 
 
 def _copying(old: str, new: str) -> Operation[None]:
@@ -355,29 +277,3 @@ def _beside(path: str, epoch: int | None) -> str:
     storage_name, key = StorageManager.resolve(path)
     folder, slash, _ = key.rpartition("/")
     return StorageManager.path(storage_name, fresh_key(f"{folder}{slash}", epoch))
-
-
-def _in_parallel(steps: Sequence[_Step]) -> None:
-    """Take one step for each file at the same time; files that read one handle in turn.
-
-    So do those that wait for nothing: handing them to threads would take longer.
-    """
-    waiting = {step.item.file._source: n for step in steps if (n := step.concurrency) > 1}
-    lanes: dict[int, list[_Step]] = defaultdict(list)
-    for step in steps:
-        source = step.item.file._source
-        lanes[source if source in waiting else _NO_SOURCE].append(step)
-    limit = max(waiting.values(), default=1)
-    results(carry_out([_in_turn(lane) for lane in lanes.values()], limit=limit))
-
-
-def _in_turn(steps: Sequence[_Step]) -> Operation[None]:
-    def run() -> None:
-        for step in steps:
-            step.run()
-
-    async def arun() -> None:
-        for step in steps:
-            await (step.arun() if step.is_native else in_thread(step.run))
-
-    return Operation(run, arun if any(step.is_native for step in steps) else None)

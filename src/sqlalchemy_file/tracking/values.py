@@ -53,6 +53,24 @@ class RowValues:
         return None
 
 
+class GivenRow:
+    """A row about to be written, as far as a statement says: its values as attributes.
+
+    It is what ``key=``, ``upload_storage=`` and validators get for their row where there is no
+    object.
+    """
+
+    def __init__(self, row: RowValues) -> None:
+        self._row = row
+
+    def __getattr__(self, name: str) -> Any:
+        for source in self._row.sources:
+            for key, value in source.items():
+                if name in (key, getattr(key, "key", None)):
+                    return value.effective_value if isinstance(value, BindParameter) else value
+        raise AttributeError(f"the statement gives no {name}: it is known of objects in a session")
+
+
 def rows_given(statement: Any, target: FileTable, parameters: Parameters) -> list[RowValues]:
     """Return the values of file columns, row by row; a row that gives none is empty.
 

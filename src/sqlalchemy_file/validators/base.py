@@ -13,6 +13,11 @@ class Validator(Protocol):
     """Accepts or refuses a file. Any class with this method is one.
 
     Several threads may call it, each with a file of its own.
+
+    It may be a coroutine function, which `AsyncSession` awaits on the event loop, and may take the
+    row as one more parameter. One that can judge a stream before it was read to its end may have a
+    method ``process_early(file, attr_key, size)``: it is called after each piece of the stream,
+    with the number of bytes so far.
     """
 
     @abstractmethod

@@ -27,11 +27,28 @@ class SizeValidator(Validator):
     def process(self, file: File, attr_key: str) -> None:
         size = _size_of(file)
         if self._most and size > self._most:
-            message = f"The file is too large ({size} bytes). Allowed maximum size is"
-            raise SizeValidationError(attr_key, f"{message} {self.max_size}.")
+            raise self._too_large(attr_key, size, f"{size} bytes")
         if size < self._least:
             message = f"The file is too small ({size} bytes). Allowed minimum size is"
-            raise SizeValidationError(attr_key, f"{message} {self.min_size}.")
+            raise SizeValidationError(
+                attr_key,
+                f"{message} {self.min_size}.",
+                code="too_small",
+                params={"size": size, "min_size": self._least},
+            )
+
+    def process_early(self, file: File, attr_key: str, size: int) -> None:
+        """Refuse a stream as soon as it has sent too much."""
+        if self._most and size > self._most:
+            raise self._too_large(attr_key, size, f"more than {self._most} bytes")
+
+    def _too_large(self, attr_key: str, size: int, given: str) -> SizeValidationError:
+        return SizeValidationError(
+            attr_key,
+            f"The file is too large ({given}). Allowed maximum size is {self.max_size}.",
+            code="too_large",
+            params={"size": size, "max_size": self._most},
+        )
 
 
 def _size_of(file: File) -> int:

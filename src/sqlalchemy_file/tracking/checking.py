@@ -1,0 +1,174 @@
+"""Validates all files of a flush or statement, and asks where they go, before a byte is stored."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from itertools import groupby
+from os import cpu_count
+from typing import Any
+
+from sqlalchemy_file.calling import acall, is_async
+from sqlalchemy_file.exceptions import ValidationError, ValidationErrors
+from sqlalchemy_file.file import File
+from sqlalchemy_file.tracking.steps import Computing, Reading, Unsaved, in_parallel
+from sqlalchemy_file.transfer import DEFAULT_LIMIT, in_thread
+from sqlalchemy_file.types import Destination
+
+
+def check(items: Sequence[Unsaved]) -> None:
+    """Let all validators judge all files; what they refuse is raised together.
+
+    Of one file that is what its first validator says that refuses it. A single refusal is raised
+    as it is, several as `ValidationErrors`.
+    """
+    fetching = [_Fetching(item) for item in items if item.file._needs_fetching]
+    in_parallel(fetching)
+    refused = {id(step.item): step.refusal for step in fetching if step.refusal is not None}
+    checking = [_Checking(item) for item in items if id(item) not in refused]
+    in_parallel(checking)
+    refused.update({id(step.item): step.refusal for step in checking if step.refusal is not None})
+    refusals = [refused[id(item)] for item in items if id(item) in refused]
+    if len(refusals) == 1:
+        raise refusals[0]
+    if refusals:
+        raise ValidationErrors(refusals)
+
+
+def destinations(items: Sequence[Unsaved]) -> list[Destination]:
+    """Return where each file goes, as its field and its row decide."""
+    if not any(item.field.chooses_async for item in items):
+        return [item.field.place(item.file, item.row) for item in items]
+    steps = [_Choosing(item) for item in items]
+    in_parallel(steps)
+    return [step.destination for step in steps if step.destination is not None]
+
+
+@dataclass(slots=True)
+class _Fetching:
+    """Reads a stream that cannot be read twice, as fast as whoever sends it lets it.
+
+    Validators that can tell from what has come so far end it early.
+    """
+
+    item: Unsaved
+    refusal: ValidationError | None = None
+
+    @property
+    def is_native(self) -> bool:
+        return self.item.file._needs_await
+
+    @property
+    def concurrency(self) -> int:
+        return DEFAULT_LIMIT
+
+    def run(self) -> None:
+        try:
+            with Reading(self.item) as file:
+                file._watch_content(self._watch)
+                file._fetch_content()
+        except ValidationError as refusal:
+            self.refusal = _located(refusal, self.item)
+
+    async def arun(self) -> None:
+        try:
+            with Reading(self.item) as file:
+                file._watch_content(self._watch)
+                await file._afetch_content()
+        except ValidationError as refusal:
+            self.refusal = _located(refusal, self.item)
+
+    def _watch(self, size: int) -> None:
+        for validator in self.item.field.validators:
+            judge = getattr(validator, "process_early", None)
+            if judge is not None:
+                judge(self.item.file, self.item.name, size)
+
+
+@dataclass(slots=True)
+class _Checking(Computing):
+    """Looks at the content of a file, and lets the validators judge it."""
+
+    refusal: ValidationError | None = None
+
+    @property
+    def is_native(self) -> bool:
+        if type(self.item.file).apply_validators is not File.apply_validators:
+            return False
+        return any(_is_async(validator) for validator in self.item.field.validators)
+
+    @property
+    def concurrency(self) -> int:
+        if self.is_native:
+            return DEFAULT_LIMIT
+        return cpu_count() or 1 if self.item.field.validators else 1
+
+    def run(self) -> None:
+        item = self.item
+        try:
+            with Reading(item) as file:
+                file._prepare()
+                if item.field.validators or item.field.processors:
+                    file._expect_processors(item.field.processors)
+                    with file._checked(item.row):
+                        file.apply_validators(item.field.validators, item.name)
+        except ValidationError as refusal:
+            self.refusal = _located(refusal, item)
+
+    async def arun(self) -> None:
+        item = self.item
+        if not self.is_native:
+            await in_thread(self.run)
+            return
+        try:
+            with Reading(item) as file:
+                await in_thread(file._prepare)
+                file._expect_processors(item.field.processors)
+                with file._checked(item.row):
+                    for awaited, validators in groupby(item.field.validators, _is_async):
+                        await self._judge(file, list(validators), awaited=awaited)
+        except ValidationError as refusal:
+            self.refusal = _located(refusal, item)
+
+    async def _judge(self, file: File, validators: Sequence[Any], *, awaited: bool) -> None:
+        if not awaited:
+            await in_thread(partial(file.apply_validators, validators, self.item.name))
+            return
+        for validator in validators:
+            await acall(validator.process, file, self.item.name, row=self.item.row)
+
+
+@dataclass(slots=True)
+class _Choosing:
+    """Asks a field's own functions where a file goes."""
+
+    item: Unsaved
+    destination: Destination | None = None
+
+    @property
+    def is_native(self) -> bool:
+        return self.item.field.chooses_async
+
+    @property
+    def concurrency(self) -> int:
+        return DEFAULT_LIMIT
+
+    def run(self) -> None:
+        self.destination = self.item.field.place(self.item.file, self.item.row)
+
+    async def arun(self) -> None:
+        self.destination = await self.item.field.aplace(self.item.file, self.item.row)
+
+
+def _is_async(validator: Any) -> bool:
+    return is_async(validator.process)
+
+
+def _located(refusal: ValidationError, item: Unsaved) -> ValidationError:
+    """Say which file of which object was refused, where the validator did not."""
+    refusal.file = item.file if refusal.file is None else refusal.file
+    refusal.index = item.position if refusal.index is None else refusal.index
+    if refusal.instance is None and hasattr(item.row, "_sa_instance_state"):
+        refusal.instance = item.row
+    return refusal

@@ -1,0 +1,130 @@
+"""One step that each of several files takes: in threads or awaited, as many as is best."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from os import cpu_count
+from typing import Any, NamedTuple, Protocol
+
+from sqlalchemy_file.file import File
+from sqlalchemy_file.storage.noting import noting
+from sqlalchemy_file.tracking.claims import Claim
+from sqlalchemy_file.transfer import Operation, carry_out, in_thread, results
+from sqlalchemy_file.types import FileField
+
+_NO_SOURCE = 0
+
+
+class Unsaved(NamedTuple):
+    """A file still to be stored, and the column that wants it."""
+
+    file: File
+    field: FileField
+    name: str
+    claim: Claim | None = None
+    """In whose name it is stored, where there is a ledger."""
+    position: int | None = None
+    """Where it stands in a list."""
+    row: Any = None
+    """The object that holds it, or what a statement says about the row."""
+
+    @property
+    def is_processed(self) -> bool:
+        """Whether anything is to be derived from it, which may take long."""
+        has_own = type(self.file).apply_processors is not File.apply_processors
+        return has_own or bool(self.field.processors)
+
+
+class Step(Protocol):
+    """Something to do with one file, for a worker thread or, if it is native, to be awaited."""
+
+    @property
+    def item(self) -> Unsaved: ...
+
+    @property
+    def is_native(self) -> bool: ...
+
+    @property
+    def concurrency(self) -> int:
+        """How many steps like this one best go on at the same time; 1 if it waits for nothing."""
+        ...
+
+    def run(self) -> None: ...
+
+    async def arun(self) -> None: ...
+
+
+@dataclass(slots=True)
+class Computing:
+    """Works on the content of a file: in threads only, and no more of them than there are cores."""
+
+    item: Unsaved
+
+    @property
+    def is_native(self) -> bool:
+        return False
+
+    @property
+    def concurrency(self) -> int:
+        return cpu_count() or 1
+
+    def run(self) -> None:
+        raise NotImplementedError
+
+    async def arun(self) -> None:
+        await in_thread(self.run)
+
+
+class Reading:
+    """A block that reads a file's content: its errors say which file of which column.
+
+    What a program's own code stores meanwhile is noted in the file.
+    """
+
+    __slots__ = ("_item", "_noted", "_noting")
+
+    def __init__(self, item: Unsaved) -> None:
+        self._item = item
+        self._noted: list[str] = []
+        self._noting = noting(self._noted)
+
+    def __enter__(self) -> File:
+        self._noting.__enter__()
+        return self._item.file
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        self._noting.__exit__(None, None, None)
+        file = self._item.file
+        if self._noted:
+            file._beside = [*file._beside, *self._noted]
+        if isinstance(error, Exception):
+            error.add_note(f"while storing {file['filename']!r} for {self._item.name}")
+        file._release()
+
+
+def in_parallel(steps: Sequence[Step]) -> None:
+    """Take one step for each file at the same time; files that read one handle in turn.
+
+    So do those that wait for nothing: handing them to threads would take longer.
+    """
+    waiting = {step.item.file._source: n for step in steps if (n := step.concurrency) > 1}
+    lanes: dict[int, list[Step]] = defaultdict(list)
+    for step in steps:
+        source = step.item.file._source
+        lanes[source if source in waiting else _NO_SOURCE].append(step)
+    limit = max(waiting.values(), default=1)
+    results(carry_out([_in_turn(lane) for lane in lanes.values()], limit=limit))
+
+
+def _in_turn(steps: Sequence[Step]) -> Operation[None]:
+    def run() -> None:
+        for step in steps:
+            step.run()
+
+    async def arun() -> None:
+        for step in steps:
+            await (step.arun() if step.is_native else in_thread(step.run))
+
+    return Operation(run, arun if any(step.is_native for step in steps) else None)
