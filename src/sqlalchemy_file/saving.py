@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Self
 from sqlalchemy_file.base import BaseFile
 from sqlalchemy_file.content import AsyncStreamContent, Content, StreamContent, content_of
 from sqlalchemy_file.detection import content_type_of
+from sqlalchemy_file.detection.encodings import is_encoded, type_within
 from sqlalchemy_file.exceptions import ContentSpentError
 from sqlalchemy_file.objects import StoredObject, Upload, fresh_key, public_url
 from sqlalchemy_file.records import (
@@ -35,6 +36,7 @@ class Saving(BaseFile):
 
     _content: Content | None = None
     _storage: str | None = None
+    _is_encoded: bool = False
     _undo: tuple[dict[str, Any], bool] | None = None
     _begun: Sequence[str] = ()
     """The paths of all objects that saving began to write, whether or not it got to the end."""
@@ -70,19 +72,24 @@ class Saving(BaseFile):
 
     # --- the steps, in order
 
-    def _prepare(self) -> None:
+    def _prepare(self, headers: Mapping[str, str] | None = None) -> None:
         """Look at the content: its size and, where the bytes tell it, its content type.
+
+        ``headers`` are those of the field, for a file that has none.
 
         What validators have made of it before, in a transaction that was undone, is forgotten.
         """
         if self._given is not None:
             vars(self).update(_content=self._given, _given=None)
+        vars(self)["_is_encoded"] = is_encoded(self.get("headers") or headers)
         self._look_at_content()
 
     def _look_at_content(self) -> None:
         content = self._unspent()
-        self["content_type"] = content_type_of(
-            content.open(), self["declared_content_type"], self["filename"]
+        self["content_type"] = (
+            type_within(self["declared_content_type"], self["filename"])
+            if self._is_encoded
+            else content_type_of(content.open(), self["declared_content_type"], self["filename"])
         )
         self["size"] = content.size()
 

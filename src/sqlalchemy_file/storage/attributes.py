@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 from urllib.parse import quote, unquote
 
@@ -88,6 +88,18 @@ def header_value(value: str) -> str:
 def _plain_value(value: str) -> str:
     plain = unquote(value)
     return plain if header_value(plain) == value else value
+
+
+def refuse_extra(attributes: Attributes, key: str, known: Collection[str] = ()) -> None:
+    """Raise `StorageError` for options of a driver that a storage would not carry out."""
+    unknown = next((name for name in attributes.extra if name not in known), None)
+    if unknown is not None:
+        options = ", ".join(map(repr, ("content_type", "meta_data", *known)))
+        raise StorageError(
+            f"this storage cannot carry out {unknown!r} of 'extra', of which it knows {options}: "
+            "leave it out, or choose a storage that can",
+            key=key,
+        )
 
 
 def checked_headers(headers: Mapping[str, str], key: str) -> dict[str, str]:

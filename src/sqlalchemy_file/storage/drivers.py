@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import logging
+import re
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from copy import copy
+from dataclasses import replace
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from itertools import chain
@@ -17,6 +20,7 @@ from libcloud.storage.base import Container, Object
 from libcloud.storage.drivers.dummy import DummyStorageDriver
 from libcloud.storage.types import ObjectDoesNotExistError
 
+from sqlalchemy_file.escaping import escaped
 from sqlalchemy_file.exceptions import ObjectExistsError, StorageError
 from sqlalchemy_file.storage.attributes import (
     attributes_from,
@@ -31,6 +35,11 @@ from sqlalchemy_file.storage.border import Border
 from sqlalchemy_file.storage.chunks import cut
 from sqlalchemy_file.storage.clones import Shared, drivers_for
 from sqlalchemy_file.storage.sorting import in_order
+
+_STATUS = re.compile(r"(?i)(?:status|code|error|http)\D{0,12}\b([1-5]\d\d)\b")
+_REFUSALS = frozenset({"400", "405", "415", "422", "431", "501"})
+
+_log = logging.getLogger("sqlalchemy_file.storage")
 
 SPOOL_SIZE = 5 * 1024 * 1024
 """Contents are held in memory up to this many bytes before they are handed over, else on disk."""
@@ -49,8 +58,8 @@ class DriverVerbs:
             # Two writers of one key at the same moment may both pass: libcloud has no condition.
             if exclusive and _exists(container, key):
                 raise ObjectExistsError("an object is stored there already", key=key)
-            stored = self._upload(container, key, spool, attributes)
-        return ObjectInfo(key=key, size=size, etag=stored.hash or None, attributes=attributes)
+            stored, kept = self._upload(container, key, spool, attributes)
+        return ObjectInfo(key=key, size=size, etag=stored.hash or None, attributes=kept)
 
     def stat(self, key: str) -> ObjectInfo:
         with self._drivers.container() as container:
@@ -101,7 +110,8 @@ class DriverVerbs:
 
     def _upload(
         self, container: Container, key: str, spool: BinaryIO, attributes: Attributes
-    ) -> Object:
+    ) -> tuple[Object, Attributes]:
+        """Return what was stored, and which attributes are kept."""
         extra = dict(attributes.extra)
         if attributes.content_type:
             extra["content_type"] = header_value(attributes.content_type)
@@ -109,16 +119,20 @@ class DriverVerbs:
         options = {"headers": headers} if headers else {}
         meta_data = to_headers(meta_data_of(attributes))
         if not meta_data:
-            return _upload_stream(container, key, spool, extra, options)
+            return _upload_stream(container, key, spool, extra, options), attributes
         try:
             described = {**extra, "meta_data": meta_data}
-            return _upload_stream(container, key, spool, described, options)
+            return _upload_stream(container, key, spool, described, options), attributes
         except (LibcloudError, NotImplementedError) as error:
+            if not _may_be_about_metadata(error):
+                raise
             # Some storages know no metadata, or not these names: better stored without.
             try:
-                return _upload_stream(container, key, spool, extra, options)
+                stored = _upload_stream(container, key, spool, extra, options)
             except Exception:  # noqa: BLE001  the first refusal says more
                 raise error from None
+            _log.warning("%r is stored without its name and metadata: %s", key, escaped(error))
+            return stored, replace(attributes, filename=None, metadata={})
 
     def _read(self, found: Object, start: int, end: int) -> Iterator[bytes]:
         """Yield at least the bytes from ``start`` to ``end``, which are within the object."""
@@ -139,14 +153,14 @@ class DummyVerbs(DriverVerbs):
 
     def _upload(
         self, container: Container, key: str, spool: BinaryIO, attributes: Attributes
-    ) -> Object:
+    ) -> tuple[Object, Attributes]:
         data = spool.read()
         extra = {**attributes.extra, "meta_data": to_headers(meta_data_of(attributes))}
         if attributes.content_type:
             extra["content_type"] = attributes.content_type
         stored: Any = container.upload_object_via_stream(cast("Any", data), key, extra=extra)
         stored.content = data
-        return cast("Object", stored)
+        return cast("Object", stored), attributes
 
     def _read(self, found: Object, start: int, end: int) -> Iterator[bytes]:
         if not hasattr(found, "content"):
@@ -165,6 +179,15 @@ class DummyVerbs(DriverVerbs):
 def verbs_for(container: Container, timeout: float | None = None) -> DriverVerbs:
     dummy = isinstance(container.driver, DummyStorageDriver)
     return (DummyVerbs if dummy else DriverVerbs)(container, timeout)
+
+
+def _may_be_about_metadata(error: Exception) -> bool:
+    """Tell whether a refusal may be one of the metadata, rather than of any request at all.
+
+    libcloud's drivers tell a status in their message only.
+    """
+    statuses = _STATUS.findall(str(error))
+    return all(status in _REFUSALS for status in statuses)
 
 
 @contextmanager

@@ -19,6 +19,7 @@ from sqlalchemy_file.exceptions import (
     ObjectNotFoundError,
     StorageError,
 )
+from sqlalchemy_file.storage.attributes import refuse_extra
 from sqlalchemy_file.storage.base import (
     DEFAULT_CONCURRENCY,
     Attributes,
@@ -128,6 +129,8 @@ class FsspecStorage:
         with Border(self._our_error, self._check(key)) as border:
             self._insist(lambda each: self._refuse_folder(each, key, exclusive=exclusive))
             filesystem = self._ready()
+            if not self._is_bucket:
+                refuse_extra(attributes, key)
             read = partial(border.read_full, content)
             if self._is_bucket:
                 bucket = Bucket(filesystem, self._protocols)

@@ -13,6 +13,7 @@ from sqlalchemy_file.storage.attributes import (
     from_headers,
     header_value,
     meta_data_of,
+    refuse_extra,
     to_headers,
 )
 from sqlalchemy_file.storage.base import Attributes, ObjectInfo
@@ -44,6 +45,7 @@ class Bucket:
         *,
         exclusive: bool,
     ) -> int:
+        refuse_extra(attributes, key, ("acl",) if self.keeps_attributes else ())
         options = _headers(attributes, key) if self.keeps_attributes else {}
         begun = [read(PART_SIZE)]
         decides = exclusive and self.keeps_attributes
@@ -62,7 +64,8 @@ class Bucket:
         self, path: str, begun: list[bytes], read: Callable[[int], bytes], mode: str, options: Any
     ) -> int:
         """Store ``begun``, which is taken so that it does not stay in memory, and what follows."""
-        file = self._filesystem.open(path, mode, block_size=PART_SIZE, **options)
+        acl = {"acl": options.pop("ACL")} if "ACL" in options else {}
+        file = self._filesystem.open(path, mode, block_size=PART_SIZE, **acl, **options)
         try:
             size: int = file.write(begun.pop())
             while chunk := read(_PIECE):
@@ -127,7 +130,9 @@ def _headers(attributes: Attributes, key: str) -> dict[str, Any]:
     unknown = sorted(own.keys() - known.keys() - {"content-type"})
     if unknown:
         raise StorageError(f"this storage sends no header {unknown[0]!r}", key=key)
+    acl = attributes.extra.get("acl")
     return {
+        **({"ACL": str(acl)} if acl else {}),
         "ContentType": header_value(content_type),
         "Metadata": to_headers(meta_data_of(attributes)),
         **{known[name]: value for name, value in own.items() if name in known},

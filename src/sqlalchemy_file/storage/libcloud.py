@@ -177,6 +177,8 @@ class LocalContainerStorage(LocalStorage):
     temporary folder for each object.
     """
 
+    _takes_extra = True  # options are the driver's business, which passes over those of others
+
     def __init__(self, container: Container) -> None:
         self._container = container
         driver: Any = container.driver

@@ -17,6 +17,7 @@ from sqlalchemy_file.exceptions import (
     DeletionError,
     InvalidKeyError,
 )
+from sqlalchemy_file.storage.attributes import refuse_extra
 from sqlalchemy_file.storage.base import (
     CHUNK_SIZE,
     Attributes,
@@ -73,6 +74,7 @@ class LocalStorage:
     """
 
     concurrency = 1  # a small file is written faster than handed to a thread
+    _takes_extra = False
 
     def __init__(
         self,
@@ -113,6 +115,8 @@ class LocalStorage:
     ) -> ObjectInfo:
         self._writer.known.check(self._check(key))
         with Border(self._errors.writing, key) as border:
+            if attributes.extra and not self._takes_extra:
+                refuse_extra(attributes, key)
             read = partial(border.read, content)
             size = self._writer.write(key, attributes, partial(pour, read), exclusive=exclusive)
         kept = attributes if self._sidecars else _NOTHING_KEPT

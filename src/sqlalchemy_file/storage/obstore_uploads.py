@@ -19,6 +19,7 @@ from sqlalchemy_file.storage.attributes import (
     checked_headers,
     header_value,
     meta_data_of,
+    refuse_extra,
     to_headers,
 )
 from sqlalchemy_file.storage.base import Attributes, ObjectInfo
@@ -74,6 +75,7 @@ def putting(
     abilities: Abilities,
 ) -> Steps[ObjectInfo]:
     options: dict[str, Any] = {}
+    refuse_extra(attributes, key)
     if abilities.keeps_attributes:
         options["attributes"] = _sent(attributes, key)
     beginning = partial(_beginning, content, border)

@@ -108,7 +108,7 @@ class _Checking(Computing):
         item = self.item
         try:
             with Reading(item) as file:
-                file._prepare()
+                file._prepare(self.item.field.headers)
                 if item.field.validators or item.field.processors:
                     file._expect_processors(item.field.processors)
                     with file._checked(item.row):

@@ -1,0 +1,31 @@
+"""Contents that come compressed, and say so by the header ``Content-Encoding``.
+
+Browsers undo the compression. So the type is that of what is inside, of which the bytes tell
+nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from sqlalchemy_file.detection.names import UNKNOWN
+from sqlalchemy_file.detection.suffixes import guess_type
+
+_SUFFIXES = frozenset({"br", "gz", "gzip", "z", "zst", "zstd"})
+
+
+def is_encoded(headers: Mapping[str, str] | None) -> bool:
+    """Tell whether headers say that a content is compressed."""
+    found = (str(value) for name, value in (headers or {}).items() if _is_encoding(name))
+    return next(found, "").strip().lower() not in ("", "identity")
+
+
+def type_within(declared: str | None, filename: str | None) -> str:
+    """Return the content type of what is compressed: the declared one, else what the name tells."""
+    stem, dot, suffix = (filename or "").rpartition(".")
+    name = stem if dot and suffix.lower() in _SUFFIXES else filename
+    return declared or guess_type(name) or UNKNOWN
+
+
+def _is_encoding(name: str) -> bool:
+    return name.lower() == "content-encoding"
