@@ -5,19 +5,23 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
+from io import BytesIO
 
 import pytest
 from sqlalchemy import Engine, create_engine, func, insert, select, text, update
 from sqlalchemy.orm import Session
 
 from sqlalchemy_file import StorageManager
-from sqlalchemy_file.exceptions import LedgerError, UnknownStorageError
-from sqlalchemy_file.reconcile import drain
-from sqlalchemy_file.reconcile.drain import LEASE
+from sqlalchemy_file.exceptions import InvalidKeyError, LedgerError
+from sqlalchemy_file.ledger.notes import LEASE
+from sqlalchemy_file.reconcile import drain, leases
+from sqlalchemy_file.storage.base import Attributes
 from sqlalchemy_file.storage.memory import MemoryStorage
 from tests.reconcile.helpers import Base, Paper, add, kinds, ledger, pending, raw_delete, rows
 from tests.scenarios.flaky import FlakyStorage
 from tests.stores import add_memory, keys
+
+ID = "018f0000-0000-7000-8000-000000000000"
 
 
 def test_what_other_programs_release_is_deleted(engine: Engine) -> None:
@@ -234,21 +238,98 @@ def test_a_drain_without_triggers_is_refused(engine: Engine) -> None:
     assert [row.tries for row in releases(engine)] == [0]
 
 
-def test_a_storage_that_nobody_added_is_an_error_and_nothing_is_touched(engine: Engine) -> None:
+@pytest.mark.parametrize(
+    "path",
+    [
+        "main/backup/2026.tar",
+        "main/../018f0000-0000-7000-8000-000000000000",
+        "main/.sqlalchemy-file-018f0000",
+        "main/",
+        "elsewhere/018f0000-0000-7000-8000-000000000000",
+        "018f0000-0000-7000-8000-000000000000",
+        "/",
+        "",
+        "main/a\x07\U0001f4c4",
+    ],
+)
+def test_a_note_of_what_is_not_ours_is_reported_and_others_go_on(engine: Engine, path: str) -> None:
+    storage = add_memory()
+    storage.put("backup/2026.tar", BytesIO(b"not ours"), Attributes())
+    add(engine, 2)
+    raw_delete(engine, "id = 1")
+    note(engine, path)
+    raw_delete(engine, "id = 2")
+    found = list(drain(engine, Base.metadata))
+    assert kinds(found) == {"deleted": 2, "foreign": 1}
+    (foreign,) = [each for each in found if each.kind == "foreign"]
+    assert foreign.path == path or "/" not in path
+    assert foreign.detail
+    assert keys(storage) == ["backup/2026.tar"]
+    (left,) = releases(engine)
+    assert (left.path, left.last_error) == (path, foreign.detail)
+    assert left.due_at > left.at  # set aside
+    assert list(drain(engine, Base.metadata)) == []
+
+
+def test_keys_derived_from_an_id_are_taken_for_ours(engine: Engine) -> None:
+    storage = add_memory()
+    for key in (f"{ID}.webp", f"{ID}/small.webp", f"users/{ID}.metadata.json"):
+        storage.put(key, BytesIO(b"derived"), Attributes())
+        note(engine, f"main/{key}")
+    assert kinds(drain(engine, Base.metadata)) == {"deleted": 3}
+    assert keys(storage) == []
+
+
+def test_a_key_that_the_storage_refuses_does_not_stop_the_others(engine: Engine) -> None:
+    storage = Particular()
+    StorageManager.add_storage("main", storage)
+    add(engine, 2)
+    raw_delete(engine)
+    note(engine, f"main/{ID}.tar")
+    note(engine, f"main/{ID}.tar.gz")
+    assert kinds(drain(engine, Base.metadata)) == {"deleted": 2, "failed": 2}
+    assert keys(storage) == []
+
+
+def test_what_is_released_meanwhile_is_left_to_the_next_drain(engine: Engine) -> None:
+    add_memory()
+    add(engine, 3)
+    raw_delete(engine, "id = 1")
+    draining = drain(engine, Base.metadata, batch_size=1)
+    assert next(draining).kind == "deleted"
+    time.sleep(0.01)
+    raw_delete(engine)
+    assert list(draining) == []
+    assert kinds(drain(engine, Base.metadata)) == {"deleted": 2}
+
+
+def test_what_was_leased_too_long_ago_is_not_deleted(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
     storage = add_memory()
     add(engine, 1)
     raw_delete(engine)
-    note(engine, "elsewhere/key")
-    with pytest.raises(UnknownStorageError, match="'elsewhere'"):
-        list(drain(engine, Base.metadata))
+    with monkeypatch.context() as patch:
+        patch.setattr(leases, "LEASE", 0)  # as if the process had been suspended
+        assert kinds(drain(engine, Base.metadata)) == {"waiting": 1}
     assert len(keys(storage)) == 1
-    assert pending(engine) == 2
+    make_due(engine)
+    assert kinds(drain(engine, Base.metadata)) == {"deleted": 1}
 
 
 def test_a_session_of_a_connection_is_refused(engine: Engine) -> None:
     with engine.connect() as connection, Session(connection) as session:  # noqa: SIM117
         with pytest.raises(LedgerError, match="transactions of its own"):
             list(drain(session, Base.metadata))
+
+
+class Particular(MemoryStorage):
+    """Refuses some keys, and all that is to be deleted with them."""
+
+    def delete(self, keys):
+        if refused := [key for key in keys if ".tar" in key]:
+            raise InvalidKeyError("no archives", key=refused[0])
+        super().delete(keys)
 
 
 def note(engine: Engine, path: str) -> None:

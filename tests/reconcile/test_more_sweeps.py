@@ -68,14 +68,16 @@ def test_objects_below_folders_are_found(engine: Engine) -> None:
     assert [key[:9] for key in keys(storage)] == ["users/42/"]
 
 
-def test_released_paths_of_storages_with_nested_names_are_told_apart(engine: Engine) -> None:
-    for name in ("main", "kept", "other/inner"):
+def test_released_paths_are_counted_by_storage(engine: Engine) -> None:
+    for name in ("main", "kept", "Main", "mai%"):
         StorageManager.add_storage(name, MemoryStorage())
     with engine.begin() as connection:
-        for path in ("main/a", "other/inner/b", "other/inner/c", "kept/%", "nowhere/x"):
-            connection.execute(insert(ledger.releases).values(path=path, at=0, due_at=0))
+        for path in ("main/a", "Main/b", "Main/c", "kept/%", "nowhere/x"):
+            connection.execute(insert(ledger.releases).values(path=path))
+        for path, storage in (("some/where/x", "some/where"), ("mai%/x", "main")):
+            connection.execute(insert(ledger.releases).values(path=path, storage=storage))
     found = {each.name: each.pending for each in status(engine, Base.metadata).storages}
-    assert found == {"main": 1, "other/inner": 2, "kept": 1, "nowhere": 1}
+    assert found == {"main": 1, "Main": 2, "mai%": 1, "kept": 1, "nowhere": 1, "some/where": 1}
 
 
 def test_uploads_in_parts_that_nobody_completed_are_aborted(

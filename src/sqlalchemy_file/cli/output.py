@@ -39,6 +39,7 @@ _SAID = {
     "kept": "named by no row, may be kept on purpose",
     "foreign": "not ours",
     "dangling": "missing",
+    "malformed": "malformed",
     "upload": "upload never completed",
 }
 _UNITS = ("B", "kB", "MB", "GB", "TB", "PB")
@@ -61,9 +62,7 @@ class Printer:
         if self._as_json:
             print_json(finding.as_dict())
         else:
-            size = "" if finding.size is None else f" ({size_of(finding.size)})"
-            detail = f": {finding.detail}" if finding.detail else ""
-            self._print(f"{_SAID[finding.kind]}: {escaped(finding.path)}{size}{escaped(detail)}")
+            self._print(_line(finding))
 
     def _print(self, line: str) -> None:
         if self._bars is not None and sys.stdout.isatty():
@@ -113,6 +112,12 @@ class Printer:
         self._bars = None
 
 
+def _line(finding: Finding) -> str:
+    size = "" if finding.size is None else f" ({size_of(finding.size)})"
+    parts = (_SAID[finding.kind], f"{finding.path}{size}", finding.detail)
+    return ": ".join(escaped(part) for part in parts if part)
+
+
 class _Rate(ProgressColumn):
     def render(self, task: Task) -> Text:
         speed = task.finished_speed or task.speed
@@ -138,6 +143,8 @@ def show_status(found: Status, *, as_json: bool) -> None:
     console.print(f"Grace period: {age_of(found.grace)}")
     if not found.problems:
         console.print("Triggers: present and current", style="green")
+    for finding in found.malformed:
+        console.print(Text(_line(finding), style="red"))
     for problem in found.problems:
         console.print(Text(f"Triggers: {escaped(problem)}", style="red"))
 

@@ -94,8 +94,8 @@ def _looked_up(
     with _by_index(connection):
         for start in range(0, len(wanted), _LOOKED_UP_AT_ONCE):
             matching = lookup(wanted[start : start + _LOOKED_UP_AT_ONCE])
-            for raw in connection.scalars(select(_as_read(connection, column)).where(matching)):
-                value = _as_text(raw)
+            for raw in connection.scalars(select(as_read(connection, column)).where(matching)):
+                value = as_text(raw)
                 found.update(_paths_in(value, value.split('"')))
     return found.intersection(wanted)
 
@@ -128,7 +128,7 @@ def _scanned(
     hints = _hints(wanted)
     found: set[str] = set()
     for raw in _values(connection, column, wanted, schemas):
-        value = _as_text(raw)
+        value = as_text(raw)
         # Without escapes, quotation marks tell where strings begin and end.
         strings = value.split('"')
         if "\\" in value or not hints.isdisjoint(strings):
@@ -147,7 +147,7 @@ def _values(
     For more, to look here is faster.
     """
     name = connection.dialect.name
-    query = select(_as_read(connection, column)).where(column.is_not(None))
+    query = select(as_read(connection, column)).where(column.is_not(None))
     if len(wanted) <= _ASKED_AT_ONCE and name in _POSITIONS:
         position = _POSITIONS[name]
         parts = [r"\u00", *map(_plainest_part, wanted)]
@@ -161,12 +161,14 @@ def _values(
             yield value
 
 
-def _as_read(connection: Connection, column: Column[Any]) -> Any:
+def as_read(connection: Connection, column: Column[Any]) -> Any:
+    """Return what selects a column's text, for `as_text`: nothing in a row makes that fail."""
     # Bytes that are no text would raise in the driver of SQLite.
     return cast(column, LargeBinary if connection.dialect.name == "sqlite" else Text)
 
 
-def _as_text(raw: str | bytes) -> str:
+def as_text(raw: str | bytes) -> str:
+    """Return the text of what `as_read` has selected."""
     return raw if isinstance(raw, str) else raw.decode(json.detect_encoding(raw), "replace")
 
 

@@ -1,90 +1,161 @@
-"""Waits until no transaction is left that began before now.
+"""Waits until every transaction has ended that is open now.
 
 A transaction that read a row before it changed may still write a copy of it, as
-``INSERT ... SELECT`` does. Once all those have ended, rows tell the truth about who names what.
+``INSERT ... SELECT`` does. Once all those have ended, a new snapshot shows what they wrote.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Collection
+from collections.abc import Callable
+from random import uniform
+from uuid import uuid4
 
-from sqlalchemy import text
+from sqlalchemy import Connection, text
 from sqlalchemy.exc import DBAPIError
 
-from sqlalchemy_file.ledger import named_paths
-from sqlalchemy_file.reconcile.keys import owner
-from sqlalchemy_file.reconcile.workplace import Workplace, pause
+from sqlalchemy_file.exceptions import LedgerError
+from sqlalchemy_file.ledger.columns import all_file_columns
+from sqlalchemy_file.reconcile.workplace import Workplace, code_of, pause, table_name
 
 PATIENCE = 30.0
 """Seconds to wait for transactions that are open."""
 
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.001, 0.5
+_DETACHED = "0/"
+"""How the names begin of prepared transactions, which no connection holds any more."""
+
+_Look = Callable[[], set[str]]
 
 
-def still_named(place: Workplace, paths: Collection[str], patience: float) -> set[str] | None:
-    """Return which of these paths rows name, or will name once they are committed.
+class _OutOfPatienceError(Exception):
+    """The transactions did not end in time, or could not be listed in time."""
 
-    Waits until every transaction has ended that is open now, ``patience`` seconds at most; None
-    where some had not. A file of metadata is named with the object that it belongs to.
+
+def wait(place: Workplace, patience: float) -> bool:
+    """Wait until all transactions have ended that are open now, and return whether they did.
+
+    Raises `LedgerError` where this account can neither see transactions nor lock tables.
     """
-    seen = _wait(place, patience)
-    if seen is None:
-        return None
-    level = None if seen else "SERIALIZABLE"
-    asked = {*paths, *map(owner, paths)}
-    named = place.run(lambda connection: named_paths(connection, place.ledger, asked), level)
-    return {path for path in paths if path in named or owner(path) in named}
+    # SQLite has one writer at a time, and refuses a write by whoever has read an older state.
+    barrier = _BARRIERS.get(place.engine.dialect.name)
+    if barrier is None:
+        return True
+    try:
+        barrier(place, time.monotonic() + patience)
+    except _OutOfPatienceError:
+        return False
+    return True
 
 
-def _wait(place: Workplace, patience: float) -> bool | None:
-    """Return whether all could be seen and have ended, or None where some have not."""
-    deadline = time.monotonic() + patience
-    rest = _open(place)
-    seen, step = rest is not None, _FIRST_PAUSE
+def _wait_on_postgresql(place: Workplace, deadline: float) -> None:
+    def look() -> set[str]:
+        with place.transaction() as connection:
+            return set(connection.execute(text(_ON_POSTGRESQL)).scalars())
+
+    _wait_for_all(look, deadline)
+
+
+def _wait_on_mariadb(place: Workplace, deadline: float) -> None:
+    try:
+        _wait_for_all(lambda: _innodb_transactions(place, deadline), deadline)
+    except DBAPIError as error:
+        if code_of(error) != _ACCESS_DENIED:
+            raise
+        _wait_for_locks(place, deadline)
+
+
+def _wait_for_all(look: _Look, deadline: float) -> None:
+    """Wait for what is open, and then for what any of that was turned into by PREPARE."""
+    if first := look():
+        _wait_for(first, look, deadline)
+        _wait_for({name for name in look() if name.startswith(_DETACHED)}, look, deadline)
+
+
+def _wait_for(rest: set[str], look: _Look, deadline: float) -> None:
+    step = _FIRST_PAUSE
     while rest:
         if time.monotonic() > deadline:
-            return None
+            raise _OutOfPatienceError
         pause(step)
         step = min(2 * step, _LONGEST_PAUSE)
-        rest &= _open(place) or set()
-    return seen
+        rest &= look()
 
 
-def _open(place: Workplace) -> set[str] | None:
-    """Return the transactions that are open; None where the server does not let us see them."""
-    name = place.engine.dialect.name
-    if name not in _STATEMENTS:
-        # SQLite's writers write alone, and what they read then is what is committed.
-        return set()
-    if name != "postgresql":
-        pause(_STALE)
-    try:
+def _innodb_transactions(place: Workplace, deadline: float) -> set[str]:
+    """Return the transactions of InnoDB as they are now.
+
+    Its list is a copy, which is made anew only if nobody has read it for a tenth of a second. So
+    it is read until it shows this very statement.
+    """
+    longest = _STALE
+    while True:
+        token = uuid4().hex
+        with place.transaction("REPEATABLE READ") as connection:
+            connection.exec_driver_sql("START TRANSACTION WITH CONSISTENT SNAPSHOT")
+            rows = connection.execute(text(_ON_MARIADB.format(token=token))).all()
+        if any(own for _, own in rows):
+            return {name for name, own in rows if not own}
+        if time.monotonic() > deadline:
+            raise _OutOfPatienceError
+        longest = min(2 * longest, 1.0)
+        pause(uniform(_STALE, longest))  # noqa: S311  two that read in turn would keep it old for each other
+
+
+def _wait_for_locks(place: Workplace, deadline: float) -> None:
+    """Have every file table for oneself for a moment: nobody who has read it is open then.
+
+    The lock is asked for without waiting, for others would queue up behind it.
+    """
+    while True:
         with place.transaction() as connection:
-            return set(connection.execute(text(_STATEMENTS[name])).scalars())
+            if _locks_all(connection, place):
+                return
+        if time.monotonic() > deadline:
+            raise _OutOfPatienceError
+        pause(uniform(0, _STALE))  # noqa: S311
+
+
+def _locks_all(connection: Connection, place: Workplace) -> bool:
+    tables = all_file_columns(place.ledger.metadata)
+    names = ", ".join(f"{table_name(connection, table)} WRITE" for table, _ in tables)
+    try:
+        connection.exec_driver_sql(f"LOCK TABLES {names} NOWAIT")
+        connection.exec_driver_sql("UNLOCK TABLES")
     except DBAPIError as error:
-        if getattr(error.orig, "args", (None,))[0] == _ACCESS_DENIED:
-            return None  # every row is locked instead as it is read
-        raise
+        if code_of(error) == _LOCK_TIMEOUT:
+            return False
+        raise LedgerError(
+            "this account can neither see the transactions that may still copy a row, nor lock "
+            "the tables instead: grant it PROCESS (or LOCK TABLES, on MariaDB)"
+        ) from error
+    return True
 
 
-_STALE = 0.12  # InnoDB shows its transactions as they were up to a tenth of a second ago
-_ACCESS_DENIED = 1227
+_STALE = 0.12
+_ACCESS_DENIED, _LOCK_TIMEOUT = 1227, 1205
 
 # A transaction has its virtual id from before its first snapshot to its end, and locks it.
-# Prepared ones, of no process any more, hold the lock of their real id.
+# Prepared ones have no process any more. A worker of autovacuum has no user; it copies no rows.
 _ON_POSTGRESQL = """
     SELECT held.virtualtransaction
     FROM pg_catalog.pg_locks AS held
-    LEFT JOIN pg_catalog.pg_stat_activity AS process ON process.pid = held.pid
-    WHERE held.granted AND held.mode = 'ExclusiveLock' AND (
-        held.locktype = 'virtualxid' AND held.pid <> pg_backend_pid()
-        AND process.datname = current_database()
-        AND process.backend_type IS DISTINCT FROM 'autovacuum worker'
-        OR held.locktype = 'transactionid' AND held.pid IS NULL)
+    JOIN pg_catalog.pg_stat_activity AS process ON process.pid = held.pid
+    WHERE held.granted AND held.mode = 'ExclusiveLock' AND held.locktype = 'virtualxid'
+        AND held.pid <> pg_backend_pid() AND process.datname = current_database()
+        AND process.usesysid IS NOT NULL
+    UNION ALL SELECT '0/' || transaction::text FROM pg_catalog.pg_prepared_xacts
+    WHERE database = current_database()
 """
+# Not by trx_id, which a transaction gets at its first write. Prepared ones that lost their
+# connection have the thread 0.
 _ON_MARIADB = """
-    SELECT concat(trx_mysql_thread_id, '/', trx_started, '/', trx_id)
-    FROM information_schema.innodb_trx WHERE trx_mysql_thread_id <> connection_id()
+    SELECT concat(trx_mysql_thread_id, '/', trx_started),
+        trx_mysql_thread_id = connection_id() AND coalesce(trx_query, '') LIKE '%{token}%'
+    FROM information_schema.innodb_trx
 """
-_STATEMENTS = {"postgresql": _ON_POSTGRESQL, "mysql": _ON_MARIADB, "mariadb": _ON_MARIADB}
+_BARRIERS = {
+    "postgresql": _wait_on_postgresql,
+    "mariadb": _wait_on_mariadb,
+    "mysql": _wait_on_mariadb,
+}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -10,6 +10,9 @@ from sqlalchemy_file.storage import ObjectInfo, StorageManager
 
 DONE = frozenset({"deleted", "aborted", "named"})
 """Kinds of findings that leave nothing to be done."""
+
+MOST_NAMED = 100
+"""How many malformed values are named one by one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,6 +29,8 @@ class Finding:
     * ``kept``: no row names it, and fields that keep what they release may have stored it
     * ``foreign``: its key is not one that this package makes, and no row names it
     * ``dangling``: a row names the object, and the storage does not have it
+    * ``malformed``: the value of a file column is not one that this package writes, ``detail`` says
+      where and why; ``storage`` and ``key`` are empty
     * ``upload``: an upload in parts was begun and never completed
     * ``aborted``: such an upload, whose parts were deleted
     """
@@ -39,7 +44,7 @@ class Finding:
 
     @property
     def path(self) -> str:
-        return f"{self.storage}/{self.key}"
+        return "" if self.kind == "malformed" else f"{self.storage}/{self.key}"
 
     @property
     def is_done(self) -> bool:
@@ -74,3 +79,27 @@ def about_object(kind: str, storage: str, info: ObjectInfo) -> Finding:
     """Return a finding about an object as it was listed."""
     date = None if info.last_modified is None else info.last_modified.isoformat()
     return Finding(kind=kind, storage=storage, key=info.key, size=info.size, last_modified=date)
+
+
+class Malformed:
+    """Values that are not such as this package writes, as findings; the first ones are named."""
+
+    def __init__(self) -> None:
+        self._named: list[Finding] = []
+        self._count = 0
+
+    def add(self, column: str, key: Iterable[Any], faults: Iterable[str]) -> None:
+        """Take note of a value: its column, the primary key of its row, what is wrong."""
+        self._count += 1
+        if self._count <= MOST_NAMED:
+            row = ", ".join(map(str, key)) or "without a primary key"
+            self._named.append(_malformed(f"{column} of row {row}: {'; '.join(faults)}"))
+
+    def findings(self) -> list[Finding]:
+        """Return the findings; the last one stands for all that are not named."""
+        rest = self._count - len(self._named)
+        return [*self._named, *([_malformed(f"{rest:,} more values")] if rest else [])]
+
+
+def _malformed(detail: str) -> Finding:
+    return Finding(kind="malformed", storage="", key="", detail=detail)

@@ -18,7 +18,7 @@ from sqlalchemy_file.exceptions import InvalidKeyError, ObjectNotFoundError
 from sqlalchemy_file.ledger.state import position, set_position
 from sqlalchemy_file.observing import counted
 from sqlalchemy_file.reconcile.barrier import PATIENCE
-from sqlalchemy_file.reconcile.findings import Finding, Progress, Watcher
+from sqlalchemy_file.reconcile.findings import Finding, Malformed, Progress, Watcher
 from sqlalchemy_file.reconcile.judging import Judge
 from sqlalchemy_file.reconcile.keys import owner
 from sqlalchemy_file.reconcile.naming import keys_named
@@ -48,13 +48,15 @@ def compare(
     patience: float = PATIENCE,
     watcher: Watcher | None = None,
 ) -> Iterator[Finding]:
-    """Yield objects that no row names, and references to objects that are missing.
+    """Yield objects that no row names, references to missing objects, and malformed values.
 
     Takes and raises what `sweep` does. A pass that was interrupted goes on where it stood, unless
     ``restart`` is set.
     """
     place, judges = judges_for(bind, metadata, storages, delete, grace, adopt, patience)
-    by_storage = groupby(keys_named(place), key=itemgetter(0))
+    malformed = Malformed()
+    by_storage = groupby(keys_named(place, malformed), key=itemgetter(0))
+    yield from malformed.findings()
     ahead = next(by_storage, None)
     for judge in judges:
         while ahead is not None and ahead[0] < judge.storage_name:

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import partial
 
 from sqlalchemy_file.exceptions import LedgerError
-from sqlalchemy_file.ledger import named_paths
 from sqlalchemy_file.ledger.state import sweeping_grace
-from sqlalchemy_file.reconcile.drain import release, settle
 from sqlalchemy_file.reconcile.findings import Finding, about_object
-from sqlalchemy_file.reconcile.keys import is_ours, made_at, owner
+from sqlalchemy_file.reconcile.keys import is_ours, made_at
+from sqlalchemy_file.reconcile.leases import add
+from sqlalchemy_file.reconcile.settling import named_now, settle
 from sqlalchemy_file.reconcile.workplace import Workplace
 from sqlalchemy_file.reconcile.writers import refuse_writers
 from sqlalchemy_file.storage import ObjectInfo, Storage
@@ -39,14 +40,13 @@ class Judge:
     def judge(self, objects: Sequence[ObjectInfo]) -> list[Finding]:
         """Return what is wrong with these objects; with ``delete``, after it was put right."""
         old = {f"{self.storage_name}/{info.key}": info for info in objects if self._is_old(info)}
-        named = self.named({*old, *map(owner, old)}) if old else set()
-        lost = {path: old[path] for path in old if not {path, owner(path)} & named}
+        named = self.named(old)
+        lost = {path: info for path, info in old.items() if path not in named}
         return [*self._foreign(lost), *self._ours(lost)]
 
-    def named(self, asked: set[str]) -> set[str]:
+    def named(self, asked: Collection[str]) -> set[str]:
         """Return which of these paths rows name now."""
-        ledger = self.place.ledger
-        return self.place.run(lambda connection: named_paths(connection, ledger, asked))
+        return named_now(self.place, asked)
 
     def _foreign(self, lost: dict[str, ObjectInfo]) -> Iterator[Finding]:
         for info in lost.values():
@@ -62,9 +62,14 @@ class Judge:
         if ours:
             # Through the ledger: so it is deleted as carefully as what was released, and what fails
             # is tried again by the next drain.
-            for found in settle(self.place, release(self.place, ours), self.patience):
+            for found in self._settled(sorted(ours)):
                 known = about_object(found.kind, self.storage_name, ours[found.path])
                 yield replace(known, detail=found.detail)
+
+    def _settled(self, paths: Sequence[str]) -> Sequence[Finding]:
+        noting = partial(add, ledger=self.place.ledger, storage=self.storage_name, paths=paths)
+        lease = self.place.run(noting)
+        return settle(self.place, lease, lambda _, key: is_ours(key), self.patience).findings
 
     def _is_old(self, info: ObjectInfo) -> bool:
         date = info.last_modified

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from sqlalchemy_file.exceptions import InvalidKeyError
+from sqlalchemy_file.storage.base import check_key
 from sqlalchemy_file.storage.drafts import TEMPORARY
 from sqlalchemy_file.storage.sidecars import SIDECAR
 
@@ -21,6 +23,21 @@ def is_ours(key: str) -> bool:
     """Tell whether a key is one that this package makes: a UUID, or a draft, in any folder."""
     name = _name(key)
     return _ID.fullmatch(name) is not None or name.startswith(TEMPORARY)
+
+
+def may_be_noted(key: str, *, is_chosen: bool) -> bool:
+    """Tell whether a released object of this key may be one of ours.
+
+    That is so of our ids, of keys that are derived from one (``<id>.webp``, or in a folder of
+    that name), and of any key where fields choose keys.
+    """
+    try:
+        check_key(key)
+    except InvalidKeyError:
+        return False
+    if _name(key).startswith(TEMPORARY):
+        return False
+    return is_chosen or any(_ID.match(part) for part in key.split("/"))
 
 
 def made_at(key: str) -> int | None:

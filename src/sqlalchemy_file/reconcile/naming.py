@@ -1,54 +1,35 @@
-"""What the rows of all file columns name: as a stream in order, and counted by storage."""
+"""What the rows of all file columns name, as a stream in order."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import Any
 
-from sqlalchemy import Column, Connection, Table, Text, cast, select, text, tuple_
+from sqlalchemy import Column, ColumnElement, Connection, Table, select, tuple_
 
 from sqlalchemy_file.ledger.columns import all_file_columns
+from sqlalchemy_file.ledger.naming import as_read, as_text
+from sqlalchemy_file.reconcile.findings import Malformed
+from sqlalchemy_file.reconcile.snapshot import in_snapshot, snapshot
+from sqlalchemy_file.reconcile.values import read_value
 from sqlalchemy_file.reconcile.workplace import Workplace
-from sqlalchemy_file.records import own_path, paths_of
 from sqlalchemy_file.storage import StorageManager
 from sqlalchemy_file.storage.sorting import in_order
-from sqlalchemy_file.types import file_field
+from sqlalchemy_file.types import FileField, file_field
 
 _ROWS_AT_ONCE = 5000
 _END_OF_NAME = "\0"  # sorts before everything that a key may hold
 
 
-@dataclass(frozen=True, slots=True)
-class Named:
-    """The files of one column in one storage; ``bytes`` are theirs, without their variants'."""
-
-    table: str
-    column: str
-    storage: str
-    files: int
-    bytes: int
-
-
-def keys_named(place: Workplace) -> Iterator[tuple[str, str]]:
+def keys_named(place: Workplace, malformed: Malformed) -> Iterator[tuple[str, str]]:
     """Return storage name and key of every object that rows name, in order.
 
     All rows are read before this returns, a few thousand in a transaction, and spooled to a
     temporary file where they are many. So a row that moves meanwhile may be missed, or be
-    seen twice.
+    seen twice. Values that make no sense are added to ``malformed``.
     """
-    joined = (_END_OF_NAME.join(StorageManager.resolve(path)) for path in _paths(place))
-    return (_split(each) for each in in_order(joined))
-
-
-def files_named(place: Workplace) -> list[Named]:
-    """Return how many files the rows of each column name in each storage."""
-    found: list[Named] = []
-    for table, columns in all_file_columns(place.ledger.metadata):
-        for column in columns:
-            found += place.run(lambda connection, c=column, t=table: _count(connection, t, c))  # type: ignore[misc]
-    return found
+    return (_split(each) for each in in_order(_joined_paths(place, malformed)))
 
 
 def has_folders(place: Workplace) -> bool:
@@ -62,11 +43,19 @@ def has_folders(place: Workplace) -> bool:
 
 def keeping_storages(place: Workplace) -> set[str]:
     """Return the storages that fields may use which keep what they release."""
+    return _storages_of(place, lambda field: field.on_release == "keep")
+
+
+def choosing_storages(place: Workplace) -> set[str]:
+    """Return the storages that fields may use which choose their keys."""
+    return _storages_of(place, lambda field: field.key is not None)
+
+
+def _storages_of(place: Workplace, concerns: Callable[[FileField], bool]) -> set[str]:
     names: set[str] = set()
     for _, columns in all_file_columns(place.ledger.metadata):
-        for column in columns:
-            field = file_field(column.type)
-            if field is None or field.on_release != "keep":
+        for field in filter(None, (file_field(column.type) for column in columns)):
+            if not concerns(field):
                 continue
             if callable(field.upload_storage):
                 return set(StorageManager.names())
@@ -79,90 +68,53 @@ def _split(joined: str) -> tuple[str, str]:
     return storage, key
 
 
-def _paths(place: Workplace) -> Iterator[str]:
+def _joined_paths(place: Workplace, malformed: Malformed) -> Iterator[str]:
     for table, columns in all_file_columns(place.ledger.metadata):
-        for values in _rows(place, table, columns):
-            for value in values:
-                for record in _records(value):
-                    yield from paths_of(record)
+        for values, key in _rows(place, table, columns):
+            for column, raw in zip(columns, values, strict=True):
+                if raw is None:
+                    continue
+                value = read_value(as_text(raw))
+                if value.faults:
+                    malformed.add(f"{table.fullname}.{column.name}", key, value.faults)
+                for file in value.files:
+                    yield from (_END_OF_NAME.join(StorageManager.resolve(p)) for p in file.paths)
 
 
-def _rows(
-    place: Workplace, table: Table, columns: tuple[Column[Any], ...]
-) -> Iterator[tuple[Any, ...]]:
-    """Yield the file columns of all rows as text, by primary key, in short transactions."""
+_Row = tuple[Sequence[Any], Sequence[Any]]
+
+
+def _rows(place: Workplace, table: Table, columns: Sequence[Column[Any]]) -> Iterator[_Row]:
+    """Yield the file columns of all rows, and the primary key, in short transactions."""
     keys = tuple(table.primary_key.columns)
-    files = [cast(column, Text) for column in columns]
     if not keys:
-        with place.transaction() as connection:
-            streamed = connection.execution_options(yield_per=_ROWS_AT_ONCE)
-            yield from (tuple(row) for row in streamed.execute(select(*files)))
+        with snapshot(place) as connection:
+            yield from _page(connection, columns, keys, None)
         return
-    statement = select(*files, *keys).order_by(*keys).limit(_ROWS_AT_ONCE)
-    page = statement
-    while rows := place.run(lambda connection, page=page: connection.execute(page).all()):  # type: ignore[misc]
-        yield from (tuple(row[: len(files)]) for row in rows)
-        last = rows[-1][len(files) :]
-        beyond = keys[0] > last[0] if len(keys) == 1 else tuple_(*keys) > tuple_(*last)
-        page = statement.where(beyond)
+    last: Sequence[Any] | None = None
+    while rows := in_snapshot(
+        place,
+        partial(lambda connection, last: [*_page(connection, columns, keys, last)], last=last),
+    ):
+        yield from rows
+        last = rows[-1][1]
 
 
-def _records(value: Any) -> Iterator[Mapping[str, Any]]:
-    if value is None:
-        return
-    try:
-        decoded = json.loads(value)
-    except (ValueError, RecursionError):
-        return
-    for record in decoded if isinstance(decoded, list) else [decoded]:
-        if isinstance(record, Mapping):
-            yield record
+def _page(
+    connection: Connection,
+    columns: Sequence[Column[Any]],
+    keys: Sequence[Column[Any]],
+    last: Sequence[Any] | None,
+) -> Iterator[_Row]:
+    """Yield the rows behind the last key: all of them where the table has none."""
+    query = select(*(as_read(connection, column) for column in columns), *keys)
+    if keys:
+        query = query.order_by(*keys).limit(_ROWS_AT_ONCE)
+    if last is not None:
+        query = query.where(_beyond(keys, last))
+    for row in connection.execute(query.execution_options(yield_per=_ROWS_AT_ONCE)):
+        yield tuple(row[: len(columns)]), tuple(row[len(columns) :])
 
 
-def _count(connection: Connection, table: Table, column: Column[Any]) -> list[Named]:
-    quoted = connection.dialect.identifier_preparer
-    template = _COUNTS[connection.dialect.name]
-    schema = connection.schema_for_object(table)
-    name = quoted.quote(table.name)
-    statement = template.format(
-        table=f"{quoted.quote_schema(schema)}.{name}" if schema else name,
-        column=quoted.quote(column.name),
-    )
-    found = [
-        Named(table.fullname, column.name, storage or _storage_of(record), files, int(total or 0))
-        for storage, record, files, total in connection.execute(text(statement.replace(":", "\\:")))
-    ]
-    return [each for each in found if each.storage]  # others are no records of files
-
-
-def _storage_of(record: Any) -> str:
-    """Return the storage of a record that does not say it, as older rows may."""
-    path = next((own_path(each) for each in _records(record)), None)
-    return StorageManager.resolve(path)[0] if path else ""
-
-
-# The records of one file and of several: a value that is one object is put into an array.
-_COUNTS = {
-    "sqlite": """
-        SELECT json_extract(r.value, '$.upload_storage') AS storage, min(r.value), count(*),
-            sum(json_extract(r.value, '$.size'))
-        FROM {table} AS t, json_each(CASE WHEN json_valid(t.{column}) THEN
-            CASE json_type(t.{column}) WHEN 'array' THEN t.{column}
-            ELSE json_array(json(t.{column})) END ELSE '[]' END) AS r
-        WHERE t.{column} IS NOT NULL AND r.type = 'object' GROUP BY 1""",
-    "postgresql": """
-        SELECT r.value->>'upload_storage' AS storage, min(r.value::text), count(*),
-            sum((r.value->>'size')::numeric)
-        FROM {table} AS t, json_array_elements(CASE json_typeof(t.{column}::json)
-            WHEN 'array' THEN t.{column}::json ELSE json_build_array(t.{column}::json) END) AS r
-        WHERE t.{column} IS NOT NULL AND json_typeof(r.value) = 'object' GROUP BY 1""",
-    "mariadb": """
-        SELECT r.storage, min(r.record), count(*), sum(r.size)
-        FROM {table} AS t, json_table(
-            CASE json_type(t.{column}) WHEN 'ARRAY' THEN t.{column}
-            ELSE concat('[', t.{column}, ']') END, '$[*]' COLUMNS (
-            storage varchar(255) PATH '$.upload_storage', size bigint PATH '$.size',
-            record json PATH '$')) AS r
-        WHERE t.{column} IS NOT NULL AND t.{column} <> 'null' GROUP BY 1""",
-}
-_COUNTS["mysql"] = _COUNTS["mariadb"]
+def _beyond(keys: Sequence[Column[Any]], last: Sequence[Any]) -> ColumnElement[bool]:
+    return keys[0] > last[0] if len(keys) == 1 else tuple_(*keys) > tuple_(*last)

@@ -9,11 +9,13 @@ from typing import Any
 
 from sqlalchemy import Connection, MetaData, case, func, literal, select
 
+from sqlalchemy_file.exceptions import LedgerError
 from sqlalchemy_file.ledger import Ledger, Problem
 from sqlalchemy_file.ledger.state import Checkpoint, checkpoint, grace
 from sqlalchemy_file.observing import counted
-from sqlalchemy_file.reconcile.naming import Named, files_named
-from sqlalchemy_file.reconcile.workplace import Bind, is_known, workplace
+from sqlalchemy_file.reconcile.counting import Count, Named, count_files
+from sqlalchemy_file.reconcile.findings import Finding
+from sqlalchemy_file.reconcile.workplace import Bind, Workplace, is_known, workplace
 from sqlalchemy_file.storage import StorageManager
 
 
@@ -43,21 +45,23 @@ class Status:
     columns: Sequence[Named]
     problems: Sequence[Problem]
     grace: float
+    malformed: Sequence[Finding] = ()
 
     @property
     def is_clean(self) -> bool:
-        """Whether the triggers are current, no deletion has failed, and all storages are known."""
-        return not self.problems and all(
+        """Whether triggers and values are in order, nothing has failed, all storages are known."""
+        return not (self.problems or self.malformed) and all(
             each.is_known and not each.failed for each in self.storages
         )
 
     def as_dicts(self) -> list[dict[str, Any]]:
-        """Return storages, columns and problems, one line of ``--json`` each."""
+        """Return storages, columns, problems and malformed values, one line of ``--json`` each."""
         return [
             *({"kind": "storage", **asdict(each)} for each in self.storages),
             *({"kind": "column", **asdict(each)} for each in self.columns),
             *({"kind": "problem", "problem": each.kind, "table": each.table,
                "detail": each.message} for each in self.problems),
+            *(each.as_dict() for each in self.malformed),
         ]  # fmt: skip
 
 
@@ -76,7 +80,8 @@ def status(bind: Bind, metadata: MetaData) -> Status:
     """
     place = workplace(bind, metadata)
     ledger = place.ledger
-    columns = files_named(place)
+    count, problems = _count(place)
+    columns = count.columns
     waiting = place.run(partial(_waiting, ledger=ledger))
     names = sorted({*StorageManager.names(), *waiting, *(each.storage for each in columns)})
     now = place.now()
@@ -88,9 +93,17 @@ def status(bind: Bind, metadata: MetaData) -> Status:
     return Status(
         storages,
         columns,
-        place.run(ledger.problems),
+        [*place.run(ledger.problems), *problems],
         place.run(partial(grace, ledger=ledger)),
+        count.malformed.findings(),
     )
+
+
+def _count(place: Workplace) -> tuple[Count, list[Problem]]:
+    try:
+        return count_files(place), []
+    except LedgerError as error:  # what this account cannot see, it cannot count
+        return Count(), [Problem("the file columns", "unreadable", str(error))]
 
 
 def _of_storage(
@@ -117,9 +130,13 @@ def _of_storage(
 
 def _waiting(connection: Connection, ledger: Ledger) -> dict[str, _Waiting]:
     row = ledger.releases.c
-    names = sorted(StorageManager.names(), key=len, reverse=True)
-    known = [(row.path.startswith(f"{name}/", autoescape=True), name) for name in names]
-    storage = case(*known, else_="") if known else literal("")
+    told = func.substr(row.path, 1, func.char_length(row.storage) + 1) == row.storage + "/"
+    # LIKE would take capitals for small letters on SQLite.
+    known = [
+        (func.substr(row.path, 1, len(name) + 1) == f"{name}/", literal(name))
+        for name in StorageManager.names()
+    ]
+    storage = case((told, row.storage), *known, else_="")
     first, failed = func.min(row.path), func.count(row.last_error)
     statement = select(
         storage, first, func.count(), func.min(row.at), failed, func.max(row.last_error)

@@ -16,15 +16,17 @@ from sqlalchemy_file.exceptions import LedgerError
 from sqlalchemy_file.ledger import Ledger
 from sqlalchemy_file.ledger.state import checkpoint, database_id, set_checkpoint
 from sqlalchemy_file.reconcile.barrier import PATIENCE
+from sqlalchemy_file.reconcile.counting import count_files
 from sqlalchemy_file.reconcile.findings import Finding, Progress, Watcher
 from sqlalchemy_file.reconcile.judging import SKEW, Judge, age_limit, agreed_grace, now_here
 from sqlalchemy_file.reconcile.keys import bound, is_ours, made_at, time_prefixes
-from sqlalchemy_file.reconcile.naming import files_named, has_folders, keeping_storages
+from sqlalchemy_file.reconcile.naming import has_folders, keeping_storages
 from sqlalchemy_file.reconcile.uploads import abandoned_uploads
 from sqlalchemy_file.reconcile.workplace import (
     Bind,
     Workplace,
     in_batches,
+    refuse_problems,
     refuse_unknown_storages,
     workplace,
 )
@@ -70,10 +72,12 @@ def judges_for(
 ) -> tuple[Workplace, list[Judge]]:
     """Check all that can be wrong beforehand, and return what each storage is judged by."""
     place = workplace(bind, metadata)
+    if delete:
+        refuse_problems(place)
     names = sorted(StorageManager.names() if storages is None else storages)
     found = {name: StorageManager.storage(name) for name in names}
     files: Counter[str] = Counter()
-    for each in files_named(place):
+    for each in count_files(place).columns:
         files[each.storage] += each.files
     refuse_unknown_storages(set(files))
     if not adopt:

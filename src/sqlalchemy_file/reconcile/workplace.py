@@ -8,9 +8,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from itertools import islice
-from typing import TypeVar
+from typing import Any, TypeVar
 
-from sqlalchemy import Connection, Engine, MetaData, inspect, select
+from sqlalchemy import Connection, Engine, MetaData, Table, inspect, select
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
@@ -24,7 +24,7 @@ T = TypeVar("T")
 
 Bind = Session | Engine
 
-_DEADLOCK = 1213
+_DEADLOCKS = (1213, "40P01")
 _ATTEMPTS = 5
 
 
@@ -53,7 +53,7 @@ class Workplace:
                 with self.transaction(level) as connection:
                     return work(connection)
             except DBAPIError as error:
-                if attempt == _ATTEMPTS or not _is_deadlock(error):
+                if attempt == _ATTEMPTS or code_of(error) not in _DEADLOCKS:
                     raise
         raise AssertionError
 
@@ -134,10 +134,24 @@ def _refuse_without_tables(connection: Connection, ledger: Ledger) -> None:
             )
 
 
-def _is_deadlock(error: DBAPIError) -> bool:
-    original = error.orig
-    code = original.args[0] if original is not None and original.args else None
-    return code == _DEADLOCK
+def table_name(connection: Connection, table: Table) -> str:
+    """Return the name of a table as it stands in SQL, with the schema that a connection means."""
+    quoted = connection.dialect.identifier_preparer
+    schema = connection.schema_for_object(table)
+    name = quoted.quote(table.name)
+    return f"{quoted.quote_schema(schema)}.{name}" if schema else name
+
+
+def code_of(error: DBAPIError) -> object:
+    """Return the number, or the SQLSTATE, by which a driver tells what an error is."""
+    original: Any = error.orig
+    first = next(iter(getattr(original, "args", ())), None)
+    names = ("errno", "sqlstate", "pgcode")
+    codes = (
+        first if isinstance(first, int) else None,
+        *(getattr(original, n, None) for n in names),
+    )
+    return next((code for code in codes if code), first)
 
 
 _LEVELS = {

@@ -1,0 +1,91 @@
+"""Counts the files that rows name, by storage.
+
+Rows that look as this package writes them are counted by the database. The others are read and
+looked at one by one, so that no odd value of another program makes a count fail.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from sqlalchemy import Column, Connection, Table, TextClause, text
+from sqlalchemy.exc import DBAPIError
+
+from sqlalchemy_file.ledger.columns import all_file_columns
+from sqlalchemy_file.ledger.naming import as_text
+from sqlalchemy_file.reconcile.counting_sql import DIALECTS
+from sqlalchemy_file.reconcile.findings import Malformed
+from sqlalchemy_file.reconcile.snapshot import in_snapshot
+from sqlalchemy_file.reconcile.values import read_value
+from sqlalchemy_file.reconcile.workplace import Workplace, table_name
+
+_AT_ONCE = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Named:
+    """The files of one column in one storage; ``bytes`` are theirs, without their variants'."""
+
+    table: str
+    column: str
+    storage: str
+    files: int
+    bytes: int
+
+
+@dataclass(slots=True)
+class Count:
+    """What rows name, and the values that nobody can make sense of."""
+
+    columns: list[Named] = field(default_factory=list)
+    malformed: Malformed = field(default_factory=Malformed)
+
+
+def count_files(place: Workplace) -> Count:
+    """Return how many files the rows of each column name in each storage, at one moment."""
+    return in_snapshot(place, lambda connection: _counted(connection, place))
+
+
+def _counted(connection: Connection, place: Workplace) -> Count:
+    count = Count()
+    for table, columns in all_file_columns(place.ledger.metadata):
+        for column in columns:
+            count.columns += _of_column(connection, table, column, count.malformed)
+    return count
+
+
+def _of_column(
+    connection: Connection, table: Table, column: Column[Any], malformed: Malformed
+) -> Iterator[Named]:
+    files: Counter[str] = Counter()
+    sizes: Counter[str] = Counter()
+    dialect = DIALECTS[connection.dialect.name]
+    quoted = connection.dialect.identifier_preparer.quote
+    name, value = table_name(connection, table), f"t.{quoted(column.name)}"
+    keys = "".join(f", t.{quoted(each.name)}" for each in table.primary_key)
+    try:
+        with connection.begin_nested():
+            plain = connection.execute(_text(dialect.count(name, value))).all()
+    except DBAPIError:
+        plain = None  # each value is looked at here
+    for storage, number, total in plain or ():
+        files[as_text(storage)] += number
+        sizes[as_text(storage)] += int(total)
+    odd = _text(dialect.rest(name, value, keys, is_all=plain is None))
+    odd = odd.execution_options(yield_per=_AT_ONCE)
+    for raw, *key in connection.execute(odd):
+        found = read_value(as_text(raw))
+        if found.faults:
+            malformed.add(f"{table.fullname}.{column.name}", key, found.faults)
+        for file in found.files:
+            files[file.storage] += 1
+            sizes[file.storage] += file.bytes
+    for storage in files:
+        yield Named(table.fullname, column.name, storage, files[storage], sizes[storage])
+
+
+def _text(statement: str) -> TextClause:
+    return text(statement.replace(":", "\\:"))

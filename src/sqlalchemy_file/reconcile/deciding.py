@@ -1,0 +1,45 @@
+"""Decides whether an object may be deleted: a pure function of what is known of it.
+
+A note in the ledger, or an object without a row in a listing, is a hint. This is the one place
+that turns it into an order.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Facts:
+    """What is known of an object that a note, or a listing, offers for deletion.
+
+    ``is_named`` is whether a row names it in a snapshot taken after the barrier; ``is_moving``
+    whether that snapshot holds a note of it which could not be seen before the barrier.
+    """
+
+    is_added: bool
+    """Whether its storage has been added to this process."""
+    is_ours: bool
+    """Whether its key is one that this package makes, or that a field may have chosen."""
+    is_named: bool
+    is_moving: bool = False
+    is_kept: bool = False
+    """Whether a field that keeps what it releases has released it, or may have."""
+
+
+def verdict(facts: Facts) -> tuple[str, str | None]:
+    """Return the kind of `Finding` that an object is, ``deleted`` if it may be, and why.
+
+    A reference counts first: what a row names stays, whoever it belongs to.
+    """
+    if facts.is_named:
+        return "named", None
+    if not facts.is_added:
+        return "foreign", "its storage has not been added: call StorageManager.add_storage() first"
+    if not facts.is_ours:
+        return "foreign", "its key is not one that this package makes, or that a field chooses here"
+    if facts.is_kept:
+        return "kept", None
+    if facts.is_moving:
+        return "waiting", "rows that name it come and go; it will be tried again"
+    return "deleted", None

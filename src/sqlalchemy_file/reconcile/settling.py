@@ -1,0 +1,145 @@
+"""Settles leased notes: looks at what is true of each object, and deletes what may be deleted.
+
+The order is what makes it safe. The notes of these paths are read; every transaction that is open
+then is waited for; one snapshot tells what rows name, and whether there is a note that was not
+there before. Whoever removes a name leaves such a note, and whoever began after the wait can have
+seen no name that the snapshot has not, unless there is one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+from sqlalchemy import Connection
+
+from sqlalchemy_file.exceptions import InvalidKeyError
+from sqlalchemy_file.ledger import named_paths
+from sqlalchemy_file.ledger.notes import visible
+from sqlalchemy_file.reconcile.barrier import wait
+from sqlalchemy_file.reconcile.deciding import Facts, verdict
+from sqlalchemy_file.reconcile.findings import Finding, about
+from sqlalchemy_file.reconcile.keys import owner
+from sqlalchemy_file.reconcile.leases import (
+    FIRST_WAIT,
+    Lease,
+    finish,
+    give_back,
+    put_off,
+)
+from sqlalchemy_file.reconcile.snapshot import in_snapshot
+from sqlalchemy_file.reconcile.workplace import Workplace, is_known
+from sqlalchemy_file.storage import StorageManager
+from sqlalchemy_file.tracking.deletion import delete_objects
+
+IsOurs = Callable[[str, str], bool]
+"""Tells whether a key of a storage is one that may be deleted."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """What became of leased notes; ``is_held_up`` where open transactions did not end in time."""
+
+    findings: Sequence[Finding]
+    is_held_up: bool = False
+
+
+def settle(place: Workplace, lease: Lease, is_ours: IsOurs, patience: float) -> Settled:
+    """Delete the objects of leased notes that no row names, and return what became of each."""
+    try:
+        return _settled(place, lease, is_ours, patience)
+    except BaseException:
+        place.run(partial(give_back, ledger=place.ledger, lease=lease))
+        raise
+
+
+def named_now(place: Workplace, paths: Collection[str]) -> set[str]:
+    """Return which of these paths rows name, in one snapshot.
+
+    A file of metadata is named with the object that it belongs to.
+    """
+    return (
+        in_snapshot(place, lambda connection: _named(connection, place, paths)) if paths else set()
+    )
+
+
+def _settled(place: Workplace, lease: Lease, is_ours: IsOurs, patience: float) -> Settled:
+    ledger = place.ledger
+    paths = list(dict.fromkeys(note.path for note in lease.notes))
+    before = {note.id for note in place.run(partial(visible, ledger=ledger, paths=paths))}
+    if not wait(place, patience):
+        place.run(partial(give_back, ledger=ledger, lease=lease, wait=FIRST_WAIT))
+        return Settled([about("waiting", path, _HELD_UP) for path in paths], True)
+    found = in_snapshot(
+        place, partial(_facts, place=place, paths=paths, before=before, is_ours=is_ours)
+    )
+    outcomes = {path: verdict(facts) for path, facts in found.items()}
+    doomed = [path for path, (kind, _) in outcomes.items() if kind == "deleted"]
+    outcomes |= _deleted(lease, doomed)
+    place.run(partial(_note_outcomes, place=place, lease=lease, outcomes=outcomes))
+    return Settled([about(kind, path, why) for path, (kind, why) in outcomes.items()])
+
+
+def _facts(
+    connection: Connection,
+    place: Workplace,
+    paths: Sequence[str],
+    before: Collection[object],
+    is_ours: IsOurs,
+) -> dict[str, Facts]:
+    named = _named(connection, place, paths)
+    notes = visible(connection, place.ledger, paths)
+    moving = {note.path for note in notes if note.id not in before}
+    facts: dict[str, Facts] = {}
+    for path in paths:
+        storage, key = StorageManager.resolve(path)
+        facts[path] = Facts(
+            is_added=is_known(storage),
+            is_ours=is_ours(storage, key),
+            is_named=path in named,
+            is_moving=path in moving,
+        )
+    return facts
+
+
+def _named(connection: Connection, place: Workplace, paths: Collection[str]) -> set[str]:
+    named = named_paths(connection, place.ledger, {*paths, *map(owner, paths)})
+    return {path for path in paths if path in named or owner(path) in named}
+
+
+def _deleted(lease: Lease, paths: Sequence[str]) -> Iterator[tuple[str, _Outcome]]:
+    """Delete objects, and yield what is not as was wished."""
+    if not lease.is_fresh:
+        yield from ((path, ("waiting", _LATE)) for path in paths)
+        return
+    failures = delete_objects(paths)
+    refused = [path for path in failures if isinstance(failures[path], InvalidKeyError)]
+    if len(refused) > 1:  # one key that a storage refuses fails all of the same request
+        for path in refused:
+            failures.pop(path)
+            failures |= delete_objects([path])
+    yield from ((path, ("failed", _told(error))) for path, error in failures.items())
+
+
+def _note_outcomes(
+    connection: Connection, place: Workplace, lease: Lease, outcomes: Mapping[str, _Outcome]
+) -> None:
+    ledger = place.ledger
+    done = {path for path, (kind, _) in outcomes.items() if kind in ("deleted", "named")}
+    finish(connection, ledger, lease, done)
+    reasons = {
+        path: None if kind == "waiting" else why
+        for path, (kind, why) in outcomes.items()
+        if path not in done
+    }
+    put_off(connection, ledger, lease, reasons)
+
+
+def _told(error: BaseException) -> str:
+    return f"{type(error).__name__}: {error}"
+
+
+_Outcome = tuple[str, str | None]
+_HELD_UP = "transactions are open that began before; it will be tried again"
+_LATE = "its turn came too late to be deleted safely; it will be tried again"

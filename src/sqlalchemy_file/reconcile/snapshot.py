@@ -1,0 +1,102 @@
+"""One transaction in which all tables, and the ledger, are seen as they were at one moment.
+
+What is asked table after table otherwise misses a file that moves from one row to another.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, TypeVar
+
+from sqlalchemy import Connection, text
+
+from sqlalchemy_file.exceptions import LedgerError
+from sqlalchemy_file.ledger.columns import all_file_columns
+from sqlalchemy_file.reconcile.workplace import Workplace, table_name
+
+T = TypeVar("T")
+
+
+def in_snapshot(place: Workplace, work: Callable[[Connection], T]) -> T:
+    """Do some reading in a snapshot taken now. Raises `LedgerError` where it would not see all."""
+    with snapshot(place) as connection:
+        return work(connection)
+
+
+@contextmanager
+def snapshot(place: Workplace) -> Iterator[Connection]:
+    """Yield a connection that sees one state of the database, and all rows of the file tables."""
+    name = place.engine.dialect.name
+    level = None if name == "sqlite" else "REPEATABLE READ"
+    with place.transaction(level) as connection:
+        _BEGINNINGS[name](connection, place)
+        yield connection
+
+
+def _begin_on_postgresql(connection: Connection, place: Workplace) -> None:
+    """Lock what will be read against a change of its type, and look at it.
+
+    The type of a column, or a view in the place of a table, may call functions of the table's
+    owner, with the rights of this account. Policies would hide rows: an error is better.
+    """
+    # None of these takes the snapshot: the first SELECT does, when the tables are locked.
+    connection.exec_driver_sql("SET TRANSACTION READ ONLY")
+    connection.exec_driver_sql("SET LOCAL row_security = off")
+    files = [
+        (table_name(connection, table), column.name)
+        for table, columns in all_file_columns(place.ledger.metadata)
+        for column in columns
+    ]
+    names = {table_name(connection, place.ledger.releases), *(table for table, _ in files)}
+    connection.exec_driver_sql(f"LOCK TABLE {', '.join(sorted(names))} IN ACCESS SHARE MODE")
+    asked = {"names": [name for name, _ in files], "columns": [name for _, name in files]}
+    for row in connection.execute(_CATALOG, asked):
+        _refuse_odd(row)
+
+
+def _refuse_odd(row: Any) -> None:
+    if row.has_policies:
+        raise LedgerError(
+            f"row-level security hides rows of {row.table} from this account, so that files which "
+            "they name would be taken for released: use a role with BYPASSRLS"
+        )
+    if row.kind not in _TABLES:
+        raise LedgerError(
+            f"{row.table} is not a table: a view, or the like, may run functions of its owner with "
+            "the rights of this account, and is not read"
+        )
+    if row.type not in _TYPES:
+        raise LedgerError(
+            f"{row.table}.{row.column} has the type {row.type}, and only text, varchar, json and "
+            "jsonb are read: others may run functions of their owner with this account's rights"
+        )
+
+
+def _begin_on_mariadb(connection: Connection, place: Workplace) -> None:
+    connection.exec_driver_sql("START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY")
+
+
+def _begin_on_sqlite(connection: Connection, place: Workplace) -> None:
+    # Python's driver begins a transaction at the first write only, unless it is told to.
+    if not getattr(connection.connection.driver_connection, "in_transaction", False):
+        connection.exec_driver_sql("BEGIN")
+
+
+_BEGINNINGS: dict[str, Callable[[Connection, Workplace], None]] = {
+    "postgresql": _begin_on_postgresql,
+    "mariadb": _begin_on_mariadb,
+    "mysql": _begin_on_mariadb,
+    "sqlite": _begin_on_sqlite,
+}
+
+_TABLES: Sequence[str] = ("r", "p")
+_TYPES: Sequence[str] = ("text", "character varying", "json", "jsonb")
+_CATALOG = text("""
+    SELECT asked.name AS table, held.relkind::text AS kind, part.attname AS column,
+        part.atttypid::regtype::text AS type, row_security_active(held.oid) AS has_policies
+    FROM unnest(CAST(:names AS text[]), CAST(:columns AS text[])) AS asked (name, part)
+    JOIN pg_catalog.pg_class AS held ON held.oid = to_regclass(asked.name)
+    JOIN pg_catalog.pg_attribute AS part
+        ON part.attrelid = held.oid AND part.attname = asked.part
+""")

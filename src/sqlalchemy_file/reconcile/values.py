@@ -1,0 +1,110 @@
+"""What one value of a file column says, however odd it is. Nothing here fails on any text."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from sqlalchemy_file.escaping import escaped
+from sqlalchemy_file.exceptions import InvalidKeyError
+from sqlalchemy_file.records import own_path, paths_of
+from sqlalchemy_file.storage import StorageManager
+from sqlalchemy_file.storage.base import check_key
+
+_MOST_BYTES = 10**15
+_SHOWN = 60
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """One file that a value names: its storage, its size, the paths of all its objects."""
+
+    storage: str
+    bytes: int
+    paths: tuple[str, ...]
+
+
+@dataclass(slots=True)
+class Value:
+    """What a value says: files, and in words what is odd about it."""
+
+    files: list[Stored] = field(default_factory=list)
+    faults: list[str] = field(default_factory=list)
+
+
+def read_value(text: str) -> Value:
+    """Return what the text in a file column says."""
+    value = Value()
+    try:
+        decoded = json.loads(text)
+    except (ValueError, RecursionError):
+        value.faults.append("it is not JSON")
+        return value
+    if isinstance(decoded, list):
+        for record in decoded:
+            _add(value, record)
+    elif decoded is not None:
+        _add(value, decoded)
+    return value
+
+
+def _add(value: Value, record: Any) -> None:
+    if not isinstance(record, Mapping):
+        value.faults.append(f"{_shown(record)} is no record of a file")
+        return
+    value.faults.extend(_faults(record))
+    if not isinstance(record.get("upload_storage"), str):
+        record = {**record, "upload_storage": None}
+    paths = tuple(path for path in paths_of(record) if _is_sound(path))
+    own = own_path(record)
+    if own is not None and own in paths:
+        size: int = record["size"] if _is_size(record.get("size")) else 0
+        value.files.append(Stored(StorageManager.resolve(own)[0], size, paths))
+
+
+def _faults(record: Mapping[str, Any]) -> Iterator[str]:
+    if record.get("size") is not None and not _is_size(record["size"]):
+        yield f"its size is {_shown(record['size'])}"
+    storage = record.get("upload_storage")
+    if storage is not None and not isinstance(storage, str):
+        yield f"its upload_storage is {_shown(storage)}"
+    if not _is_text(record):
+        yield "it holds a NUL, or half of a character"
+    paths = paths_of(record)
+    if not paths:
+        yield "it names no object"
+    for path in paths:
+        if not _is_sound(path):
+            yield f"it names {_shown(path)}, which cannot be the path of an object"
+
+
+def _is_text(record: Mapping[str, Any]) -> bool:
+    """Tell whether every database could hold the text in a record."""
+    try:
+        return b"\\u0000" not in json.dumps(record, ensure_ascii=False).encode()
+    except (UnicodeError, RecursionError):
+        return False
+
+
+def _is_size(size: Any) -> bool:
+    return type(size) is int and 0 <= size < _MOST_BYTES
+
+
+def _is_sound(path: str) -> bool:
+    storage, key = StorageManager.resolve(path)
+    try:
+        check_key(key)
+        storage.encode()
+    except (InvalidKeyError, UnicodeError):
+        return False
+    return bool(storage)
+
+
+def _shown(thing: Any) -> str:
+    try:
+        text = escaped(repr(thing))
+    except RecursionError:
+        text = f"a deeply nested {type(thing).__name__}"
+    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."
