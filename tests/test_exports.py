@@ -30,6 +30,13 @@ PATHS = {
     "sqlalchemy_file.storage": ["StorageManager"],
     "sqlalchemy_file.stored_file": ["StoredFile"],
     "sqlalchemy_file.types": ["FileField", "ImageField"],
+    "sqlalchemy_file.transforms": [
+        "Convert",
+        "Fit",
+        "PictureTransform",
+        "StripMetadata",
+        "Transform",
+    ],
     "sqlalchemy_file.validators": [
         "ContentTypeValidator",
         "ImageValidator",

@@ -25,6 +25,7 @@ from sqlalchemy_file.transfer import in_thread
 
 if TYPE_CHECKING:
     from sqlalchemy_file.processors import Processor
+    from sqlalchemy_file.transforms import Transform
     from sqlalchemy_file.validators import Validator
 
 
@@ -167,18 +168,25 @@ class File(Saving):
         for validator in validators:
             call_now(validator.process, self, key, row=self._row)
 
+    def apply_transforms(self, transforms: Sequence[Transform], key: str = "") -> None:
+        """Let each transform change the content, in order."""
+        for transform in transforms:
+            content = call_now(transform.transform, self, key, row=self._row)
+            if content is not None:
+                self.original_content = content
+
     def apply_processors(
         self, processors: Sequence[Processor], upload_storage: str | None = None
     ) -> None:
         """Let each processor derive its objects, in order."""
         wanted = (getattr(each, "scaled_copies", ()) for each in processors)
-        self._copies = dict.fromkeys(chain.from_iterable(wanted))
+        self._copies = {**dict.fromkeys(chain.from_iterable(wanted)), **self._made_copies}
         try:
             for processor in processors:
                 storage_name = upload_storage or self.get("upload_storage")
                 call_now(processor.process, self, storage_name, row=self._row)
         finally:
-            self._copies = None
+            vars(self).update(_copies=None, _made_copies={})
 
     def save_to_storage(self, upload_storage: str | None = None) -> None:
         """Store the content, from its start, and turn this file into the record of it.

@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from copy import deepcopy
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, Self
+from itertools import chain
+from typing import Any, Self
 
 from sqlalchemy_file.base import BaseFile
 from sqlalchemy_file.content import AsyncStreamContent, Content, StreamContent, content_of
@@ -24,9 +25,6 @@ from sqlalchemy_file.records import (
 )
 from sqlalchemy_file.storage import Attributes, StorageManager
 from sqlalchemy_file.storage.attributes import attributes_of
-
-if TYPE_CHECKING:
-    from sqlalchemy_file.processors import Processor
 
 _NOTHING_STORED: Mapping[str, Any] = {"_begun": (), "_beside": (), "_is_owned": False}
 
@@ -50,6 +48,8 @@ class Saving(BaseFile):
     _is_decoded_later: bool = False
     _decoded_for: str | None = None
     _copies: dict[Any, Any] | None = None
+    _wanted_copies: tuple[Any, ...] = ()
+    _made_copies: dict[Any, Any] = {}  # noqa: RUF012 (never changed here)
     _given: Content | None = None
     _is_checked: bool = False
     _row: Any = None
@@ -80,7 +80,7 @@ class Saving(BaseFile):
         What validators have made of it before, in a transaction that was undone, is forgotten.
         """
         if self._given is not None:
-            vars(self).update(_content=self._given, _given=None)
+            vars(self).update(_content=self._given, _given=None, _made_copies={})
         vars(self)["_is_encoded"] = is_encoded(self.get("headers") or headers)
         self._look_at_content()
 
@@ -101,7 +101,7 @@ class Saving(BaseFile):
         content = content_of(source)
         if self._is_checked and self._given is None:
             vars(self)["_given"] = self._content  # what is added again is checked again
-        vars(self)["_content"] = content
+        vars(self).update(_content=content, _made_copies={})
         self._look_at_content()
 
     @contextmanager
@@ -152,8 +152,10 @@ class Saving(BaseFile):
         if isinstance(self._content, AsyncStreamContent):
             await self._content.afetch()
 
-    def _expect_processors(self, processors: Sequence[Processor]) -> None:
-        """Take note of the processors that come once the content is stored."""
+    def _expect_processors(self, processors: Sequence[object]) -> None:
+        """Take note of the transforms and processors that come behind the validators."""
+        copies = chain.from_iterable(getattr(each, "scaled_copies", ()) for each in processors)
+        self._wanted_copies = tuple(copies)
         self._is_decoded_later = any(getattr(each, "decodes", False) for each in processors)
         self._decoded_for = None
 

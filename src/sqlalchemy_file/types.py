@@ -19,6 +19,8 @@ from sqlalchemy_file.processors import Processor, ThumbnailGenerator
 from sqlalchemy_file.received import is_unchosen, is_upload
 from sqlalchemy_file.storage import StorageManager
 from sqlalchemy_file.storage.base import check_key
+from sqlalchemy_file.transforms import Transform
+from sqlalchemy_file.transforms.joining import TransformChoice, joined
 from sqlalchemy_file.validators import ImageValidator, Validator
 
 __all__ = ["FileField", "ImageField"]
@@ -68,6 +70,7 @@ class FileField(TypeDecorator[Any]):
         key: KeyChoice = None,
         on_release: str = "delete",
         jsonb: bool = False,
+        transforms: Sequence[TransformChoice] | None = None,
         **kwargs: Any,
     ) -> None:
         kwargs.setdefault("none_as_null", True)
@@ -89,6 +92,8 @@ class FileField(TypeDecorator[Any]):
         self.on_release = on_release
         self.validators: list[Validator] = list(validators or ())
         self.processors: list[Processor] = list(processors or ())
+        self.transforms: list[TransformChoice] = list(transforms or ())
+        self.joined_transforms: list[Transform] = joined(self.transforms)
 
     @property
     def _static_cache_key(self) -> Any:

@@ -16,6 +16,7 @@ from sqlalchemy_file import File, FileField, ImageField, StorageManager
 from sqlalchemy_file.exceptions import SizeValidationError, ValidationError
 from sqlalchemy_file.processors import Processor, ThumbnailGenerator
 from sqlalchemy_file.storage import StoredFile
+from sqlalchemy_file.transforms import Convert, Fit, StripMetadata, Transform
 from sqlalchemy_file.validators import (
     ContentTypeValidator,
     ImageValidator,
@@ -37,6 +38,15 @@ class Summary(Processor):
     def process(self, file: File, upload_storage: str | None = None) -> None:
         stored = file.store_content(b"summary", upload_storage, name="summary.txt")
         assert_type(stored, StoredFile)
+
+
+class Upper(Transform):
+    def transform(self, file: File, attr_key: str) -> bytes:
+        return file.original_content.read().upper()
+
+
+def reversed_content(content: BinaryIO) -> bytes:
+    return content.read()[::-1]
 
 
 class Base(DeclarativeBase):
@@ -62,6 +72,13 @@ class Attachment(Base):
         ImageField(
             thumbnail_size=(128, 128),
             image_validator=ImageValidator(max_wh=(1000, 1000)),
+            transforms=[
+                StripMetadata(),
+                Fit(2048, 2048),
+                Convert("AVIF"),
+                Upper(),
+                reversed_content,
+            ],
             processors=[ThumbnailGenerator((32, 32), "PNG")],
         )
     )

@@ -43,6 +43,15 @@ def in_srgb(image: Image.Image, profile: bytes | None) -> Image.Image:
     return image.convert("RGB") if image.mode == "CMYK" else image
 
 
+def has_profile_of_its_own(image: Image.Image, profile: bytes) -> bool:
+    """Tell whether a profile is one for a picture of this mode, on the screen."""
+    try:
+        space = ImageCms.ImageCmsProfile(io.BytesIO(profile)).profile.xcolor_space.strip()
+    except (ImageCms.PyCMSError, OSError, ValueError, TypeError):
+        return False
+    return image.mode != "CMYK" and _SPACES.get(image.mode) == space
+
+
 def fit_for(image: Image.Image, name: str, background: Any = "white") -> Image.Image:
     """Return a copy in a mode that a format can hold, on a page if it has no transparency."""
     if image.mode not in ("RGBA", "LA"):

@@ -147,6 +147,13 @@ def frame_count(image: Image.Image) -> int:
     return getattr(image, "n_frames", 1) if image.format in _ANIMATED else 1
 
 
+def require_one_page(image: Image.Image) -> None:
+    """Refuse a document of several pages, all but one of which would be lost."""
+    pages = getattr(image, "n_frames", 1) if image.format == "TIFF" else 1
+    if pages > 1:
+        raise _RefusedError(f"The image has {pages} pages. Only one can be changed.")
+
+
 def require_animation(image: Image.Image, size: tuple[int, int], max_pixels: int) -> None:
     """Refuse an animation whose frames take too long to decode, or too much memory at ``size``."""
     frames = frame_count(image)

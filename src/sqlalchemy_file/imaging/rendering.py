@@ -76,7 +76,13 @@ def keeps_frames(image: Image.Image, variant: Variant) -> bool:
 
 
 def upright(image: Image.Image, size: Size, orientation: int) -> Image.Image:
-    """Decode a picture and return it at a size, turned as its EXIF asks for, in sRGB.
+    """Decode a picture and return it at a size, turned as its EXIF asks for, in sRGB."""
+    profile = image.info.get("icc_profile")
+    return in_srgb(turned(image, size, orientation), profile)
+
+
+def turned(image: Image.Image, size: Size, orientation: int) -> Image.Image:
+    """Decode a picture and return it at a size, turned as its EXIF asks for, in its own colours.
 
     It is turned last, when it is small.
     """
@@ -84,10 +90,8 @@ def upright(image: Image.Image, size: Size, orientation: int) -> Image.Image:
     drafted = image.draft(None, (int(width * _GAP), int(height * _GAP)))
     box = None if drafted is None else drafted[1]
     scaled = scale(filterable(image), (width, height), box)
-    profile = image.info.get("icc_profile")
     turn = _TURNS.get(orientation)
-    turned = in_srgb(scaled, profile)
-    return turned if turn is None else turned.transpose(turn)
+    return scaled if turn is None else scaled.transpose(turn)
 
 
 def scale(

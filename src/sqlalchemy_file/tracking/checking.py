@@ -88,7 +88,7 @@ class _Fetching:
 
 @dataclass(slots=True)
 class _Checking(Computing):
-    """Looks at the content of a file, and lets the validators judge it."""
+    """Looks at the content of a file, lets the validators judge it and the transforms change it."""
 
     refusal: ValidationError | None = None
 
@@ -102,17 +102,19 @@ class _Checking(Computing):
     def concurrency(self) -> int:
         if self.is_native:
             return DEFAULT_LIMIT
-        return cpu_count() or 1 if self.item.field.validators else 1
+        field = self.item.field
+        return cpu_count() or 1 if field.validators or field.transforms else 1
 
     def run(self) -> None:
-        item = self.item
+        item, field = self.item, self.item.field
         try:
             with Reading(item) as file:
-                file._prepare(self.item.field.headers)
-                if item.field.validators or item.field.processors:
-                    file._expect_processors(item.field.processors)
+                file._prepare(field.headers)
+                if field.validators or field.processors or field.transforms:
+                    self._expect_what_follows(file)
                     with file._checked(item.row):
-                        file.apply_validators(item.field.validators, item.name)
+                        file.apply_validators(field.validators, item.name)
+                        file.apply_transforms(field.joined_transforms, item.name)
         except ValidationError as refusal:
             self.refusal = _located(refusal, item)
 
@@ -124,12 +126,18 @@ class _Checking(Computing):
         try:
             with Reading(item) as file:
                 await in_thread(file._prepare)
-                file._expect_processors(item.field.processors)
+                self._expect_what_follows(file)
                 with file._checked(item.row):
                     for awaited, validators in groupby(item.field.validators, _is_async):
                         await self._judge(file, list(validators), awaited=awaited)
+                    transforms = item.field.joined_transforms
+                    await in_thread(partial(file.apply_transforms, transforms, item.name))
         except ValidationError as refusal:
             self.refusal = _located(refusal, item)
+
+    def _expect_what_follows(self, file: File) -> None:
+        field = self.item.field
+        file._expect_processors([*field.transforms, *field.processors])
 
     async def _judge(self, file: File, validators: Sequence[Any], *, awaited: bool) -> None:
         if not awaited:

@@ -41,8 +41,11 @@ class ImageValidator(ContentTypeValidator):
             formats, allowed_content_types, type(self).__name__
         )
         super().__init__(allowed_content_types or _content_types(self.formats))
-        self.min_width, self.min_height = _limit(min_wh, "min_wh")
-        self.max_width, self.max_height = _limit(max_wh, "max_wh")
+        least, most = _limit(min_wh, "min_wh"), _limit(max_wh, "max_wh")
+        self.min_width: int | None = least[0]
+        self.min_height: int | None = least[1]
+        self.max_width: int | None = most[0]
+        self.max_height: int | None = most[1]
         self.min_aspect_ratio = min_aspect_ratio
         self.max_aspect_ratio = max_aspect_ratio
         self.max_pixels: int = _positive(max_pixels)

@@ -1,0 +1,44 @@
+"""Pictures of one format."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy_file.imaging import MAX_PIXELS
+from sqlalchemy_file.transforms.pictures import PictureTransform
+
+if TYPE_CHECKING:
+    from sqlalchemy_file.imaging.editing import Edit
+
+
+class Convert(PictureTransform):
+    """Turns pictures into a format: ``Convert("AVIF")``, ``Convert("JPEG", quality=90)``.
+
+    ``format`` is Pillow's name of one it can write; the file's name gets its suffix. ``options``
+    go to Pillow's encoder. Animations keep their frames in GIF, PNG, WEBP and AVIF, else the
+    first one is kept. Pictures of that format already stay as they are.
+    """
+
+    def __init__(
+        self,
+        format: str,  # noqa: A002  Pillow's word
+        quality: int | None = None,
+        *,
+        options: Mapping[str, Any] | None = None,
+        max_pixels: int = MAX_PIXELS,
+    ) -> None:
+        super().__init__()
+        from sqlalchemy_file.imaging import encoding  # noqa: PLC0415  Pillow is optional
+
+        encoding.require_encoders([format])
+        if quality is not None and not 1 <= quality <= 100:
+            raise ValueError(f"quality is a number from 1 to 100, not {quality!r}")
+        self.format = format
+        self.options: dict[str, Any] = {} if quality is None else {"quality": quality}
+        self.options.update(options or {})
+        self.max_pixels = max_pixels
+
+    def edit(self, wanted: Edit) -> Edit:
+        return replace(wanted, format=self.format, options=self.options)

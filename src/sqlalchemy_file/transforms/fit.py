@@ -1,0 +1,29 @@
+"""Pictures no larger than some size."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sqlalchemy_file.imaging import MAX_PIXELS
+from sqlalchemy_file.transforms.pictures import PictureTransform
+
+if TYPE_CHECKING:
+    from sqlalchemy_file.imaging.editing import Edit
+
+
+class Fit(PictureTransform):
+    """Reduces pictures that are wider or higher than ``width`` and ``height``, as they are seen.
+
+    Smaller ones stay as they are, byte by byte. Animations keep their frames.
+    """
+
+    def __init__(self, width: int, height: int, *, max_pixels: int = MAX_PIXELS) -> None:
+        super().__init__()
+        if not all(isinstance(n, int) and n > 0 for n in (width, height)):
+            raise ValueError(f"a picture fits into pixels, not into {width!r} x {height!r}")
+        self.width = width
+        self.height = height
+        self.max_pixels = max_pixels
+
+    def edit(self, wanted: Edit) -> Edit:
+        return wanted.within(self.width, self.height)

@@ -1,0 +1,73 @@
+"""Transforms of pictures, which are decoded and encoded once for all that follow one another."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Sequence
+from pathlib import PurePosixPath
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy_file.file import File
+from sqlalchemy_file.imaging import MAX_PIXELS, require_pillow
+from sqlalchemy_file.naming import clean_filename
+from sqlalchemy_file.transforms.base import Transform
+
+if TYPE_CHECKING:
+    from sqlalchemy_file.imaging.editing import Edit, Edited
+
+
+class PictureTransform(Transform):
+    """Says what is to become of a picture. Files of other types stay as they are."""
+
+    decodes = True
+    max_pixels: int = MAX_PIXELS
+
+    def __init__(self) -> None:
+        require_pillow(type(self).__name__)
+
+    @abstractmethod
+    def edit(self, wanted: Edit) -> Edit:
+        """Return an edit that does this, too."""
+
+    def transform(self, file: File, attr_key: str) -> Any:
+        return JoinedPictures([self]).transform(file, attr_key)
+
+
+class JoinedPictures(Transform):
+    """Several transforms of a picture, done at once."""
+
+    def __init__(self, transforms: Sequence[PictureTransform]) -> None:
+        self._transforms = transforms
+        self._max_pixels = min(each.max_pixels for each in transforms)
+        self.decodes = any(each.decodes for each in transforms)
+
+    def transform(self, file: File, attr_key: str) -> Any:
+        from sqlalchemy_file.imaging import editing  # noqa: PLC0415  Pillow is optional
+
+        if not file["content_type"].startswith("image/"):
+            return
+        wanted = editing.Edit()
+        for each in self._transforms:
+            wanted = each.edit(wanted)
+        edited = editing.edit(
+            file.original_content,
+            file._decoded_for or attr_key,
+            wanted,
+            file._wanted_copies,
+            # Whoever makes copies decodes it to its end as well.
+            must_decode=file._decoded_for is not None and not file._wanted_copies,
+            max_pixels=self._max_pixels,
+        )
+        if edited is not None:
+            _take(file, edited, is_stripped=wanted.is_stripped)
+
+
+def _take(file: File, edited: Edited, *, is_stripped: bool) -> None:
+    if edited.suffix is not None:
+        stem = PurePosixPath(file["filename"]).stem
+        file["filename"] = clean_filename(f"{stem}.{edited.suffix}")
+    file.original_content = edited.content
+    file._made_copies = edited.copies
+    file.update(width=edited.width, height=edited.height, orientation=1)
+    if is_stripped:
+        file["removed_metadata"] = sorted(edited.removed)

@@ -1,0 +1,122 @@
+"""Notes about place, camera and author."""
+
+from __future__ import annotations
+
+import io
+
+import pytest
+from PIL import Image, PngImagePlugin
+
+from sqlalchemy_file.imaging.notes import strip
+from tests.pictures import animation, encoded, noise, opened, turned, with_png_chunk
+
+named = pytest.mark.parametrize
+SECRET = b"a secret place"
+XMP = b"<x:xmpmeta xmlns:x='adobe:ns:meta/'>" + SECRET + b"</x:xmpmeta>"
+
+
+def exif() -> Image.Exif:
+    notes = turned(noise(), 1)
+    notes[0x010F] = SECRET.decode()
+    return notes
+
+
+def texts() -> PngImagePlugin.PngInfo:
+    notes = PngImagePlugin.PngInfo()
+    notes.add_text("Author", SECRET.decode())
+    notes.add_text("Comment", SECRET.decode(), zip=True)
+    notes.add_itxt("XML:com.adobe.xmp", XMP.decode())
+    return notes
+
+
+def gif_with_notes() -> bytes:
+    gif = encoded(noise(), "GIF", comment=SECRET)
+    xmp = b"\x21\xff\x0bXMP DataXMP" + bytes([len(XMP)]) + XMP + b"\0"
+    return gif[:-1] + xmp + b";"
+
+
+NOTED = {
+    "JPEG": encoded(noise(), "JPEG", exif=exif(), comment=SECRET, xmp=XMP),
+    "progressive": encoded(noise(), "JPEG", exif=exif(), xmp=XMP, progressive=True),
+    "MPO": encoded(noise(), "MPO", exif=exif(), save_all=True, append_images=[noise()]),
+    "PNG": encoded(noise(), "PNG", exif=exif(), pnginfo=texts()),
+    "WEBP": encoded(noise(), "WEBP", exif=exif(), xmp=XMP),
+    "GIF": gif_with_notes(),
+}
+
+
+@named("name", NOTED)
+def test_notes_are_removed_and_no_pixel_is_changed(name):
+    content = NOTED[name]
+    picture = opened(content)
+    stripped = strip(content, picture.format)
+    assert stripped is not None
+    assert SECRET not in stripped.content
+    same = opened(stripped.content)
+    assert same.tobytes() == picture.tobytes()
+    assert (same.size, same.mode) == (picture.size, picture.mode)
+    assert not same.getexif()
+    assert not same.info.get("xmp")
+    assert not same.info.get("comment")
+    assert stripped.removed
+
+
+@named("format_name", ["GIF", "PNG", "WEBP"])
+def test_an_animation_stays_one(format_name):
+    content = animation(format_name, 4)
+    stripped = strip(content, format_name)
+    assert stripped is not None
+    before, after = opened(content), opened(stripped.content)
+    assert after.n_frames == 4
+    assert after.info.get("loop") == before.info.get("loop")
+    assert stripped.removed == frozenset()
+
+
+@named("format_name", ["JPEG", "PNG", "WEBP"])
+def test_colour_profiles_stay(format_name):
+    from tests.processors.test_thumbnail import swapped_profile
+
+    content = encoded(noise(), format_name, icc_profile=swapped_profile(), exif=exif())
+    stripped = strip(content, format_name)
+    assert stripped is not None
+    assert opened(stripped.content).info["icc_profile"] == swapped_profile()
+
+
+@named("format_name", ["JPEG", "PNG", "WEBP", "GIF"])
+def test_what_stands_behind_the_picture_is_removed(format_name):
+    stripped = strip(encoded(noise(), format_name) + SECRET, format_name)
+    assert stripped is not None
+    assert SECRET not in stripped.content
+    assert "trailing" in stripped.removed
+
+
+def test_chunks_that_nobody_knows_are_removed():
+    stripped = strip(with_png_chunk(encoded(noise()), b"seCr", SECRET), "PNG")
+    assert stripped is not None
+    assert stripped.removed == {"other"}
+
+
+@named("options", [{"restart_marker_rows": 1}, {"subsampling": 0}, {"optimize": True}])
+def test_a_jpeg_is_read_to_its_end_however_it_was_encoded(options):
+    content = encoded(noise(200, 200), "JPEG", comment=SECRET, **options)
+    stripped = strip(content, "JPEG")
+    assert stripped is not None
+    assert opened(stripped.content).tobytes() == opened(content).tobytes()
+
+
+@named("name", NOTED)
+@named("part", [0.1, 0.5, 0.9])
+def test_a_file_that_breaks_off_is_none_to_strip(name, part):
+    content = NOTED[name]
+    stripped = strip(content[: int(len(content) * part)], opened(content).format)
+    assert stripped is None or SECRET not in stripped.content
+
+
+@named("format_name", ["AVIF", "TIFF", "BMP"])
+def test_other_formats_have_to_be_encoded_anew(format_name):
+    assert strip(encoded(noise(), format_name), format_name) is None
+
+
+def test_an_empty_file_is_none_to_strip():
+    assert all(strip(b"", name) is None for name in ("JPEG", "PNG", "GIF"))
+    assert opened(io.BytesIO(NOTED["JPEG"]).getvalue()).format == "JPEG"
