@@ -11,10 +11,10 @@ import threading
 import time
 import traceback
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 from fsspec.asyn import AsyncFileSystem
@@ -38,7 +38,7 @@ from sqlalchemy_file.exceptions import (
     ObjectNotFoundError,
     StorageError,
 )
-from sqlalchemy_file.storage import Attributes, adapt
+from sqlalchemy_file.storage import Attributes, Storage, adapt
 from sqlalchemy_file.storage.fsspec import FsspecStorage
 from sqlalchemy_file.storage.fsspec_instances import Instances
 from sqlalchemy_file.storage.fsspec_limits import with_limits
@@ -322,6 +322,103 @@ def test_a_server_that_renames_over_nothing_is_helped(tmp_path: Path) -> None:
     assert names(tmp_path) == ["key"]
 
 
+class LosesConnection(LocalFileSystem):
+    """Renames over nothing, as SFTP does, and loses its connection at the renames named."""
+
+    lost_at: ClassVar[Collection[int]] = ()
+    is_done = False
+    renames = 0
+    cachable = False
+
+    def mv(self, path1: str, path2: str, **options: Any) -> None:
+        if Path(path2).exists():
+            raise FileExistsError(path2)
+        cls = LosesConnection
+        cls.renames += 1
+        is_lost = cls.renames in cls.lost_at
+        if not is_lost or cls.is_done:
+            super().mv(path1, path2, **options)
+        if is_lost:
+            raise ConnectionResetError("Connection reset by peer")
+
+
+@pytest.fixture
+def losing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Storage:
+    """Return a storage with an object, whose later renames may be cut off."""
+    storage = adapt(LosesConnection(), root=str(tmp_path), max_retries=1)
+    put(storage, "a/key", b"older")
+    monkeypatch.setattr(LosesConnection, "renames", 0)
+    return storage
+
+
+@pytest.mark.parametrize("is_done", [False, True])
+@pytest.mark.parametrize("lost_at", [{1}, {2}, {2, 3}, {2, 3, 4}])
+def test_the_old_object_is_there_until_the_new_one_is(
+    losing: Storage,
+    lost_at: set[int],
+    is_done: bool,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(LosesConnection, "lost_at", lost_at)
+    monkeypatch.setattr(LosesConnection, "is_done", is_done)
+    with pytest.raises(StorageError):
+        put(losing, "a/key", b"newer")
+    monkeypatch.setattr(LosesConnection, "lost_at", set())
+    for storage in (losing, adapt(LosesConnection(), root=str(tmp_path))):
+        assert keys(storage) == ["a/key"]
+        assert [info.size for info in storage.list("a/")] == [5]
+        assert read(storage, "a/key") == (b"newer" if is_done and 2 in lost_at else b"older")
+        assert storage.stat("a/key").size == 5
+    put(losing, "a/key", b"newest")
+    assert read(losing, "a/key") == b"newest"
+    assert [name for name in names(tmp_path) if "/" in name] == ["a/key"]
+
+
+def test_an_object_that_is_set_aside_is_deleted(
+    losing: Storage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(LosesConnection, "lost_at", {2, 3, 4})
+    with pytest.raises(StorageError):
+        put(losing, "a/key", b"newer")
+    losing.delete(["a/key"])
+    monkeypatch.setattr(LosesConnection, "lost_at", set())
+    assert keys(losing) == []
+    with pytest.raises(ObjectNotFoundError):
+        losing.stat("a/key")
+    assert [name for name in names(tmp_path) if name.startswith("a/")] == []
+
+
+def test_names_of_what_is_set_aside_are_no_keys(losing: Storage) -> None:
+    for key in (".sqlalchemy-file-old-a", "a/.sqlalchemy-file-old-b", ".sqlalchemy-file-x/c"):
+        with pytest.raises(InvalidKeyError, match="does not begin with"):
+            put(losing, key)
+
+
+def test_a_wrong_secret_of_s3fs_is_told_with_its_reason(
+    s3_server: S3Server, bucket: Container
+) -> None:
+    place = {"endpoint_url": s3_server.url, "region_name": "us-east-1"}
+    for login, code in (
+        ({"key": s3_server.access_key, "secret": "hunter2"}, "SignatureDoesNotMatch"),
+        ({"key": "nobody", "secret": "hunter2"}, "InvalidAccessKeyId"),
+    ):
+        filesystem = S3FileSystem(**login, client_kwargs=place, skip_instance_cache=True)
+        storage = adapt(filesystem, root=bucket.name)
+        for action in (
+            lambda: put(storage, "key"),  # noqa: B023
+            lambda: keys(storage),  # noqa: B023
+            lambda: storage.delete(["a", "b"]),  # noqa: B023
+        ):
+            with pytest.raises(StorageError, match="refused access: check the keys") as caught:
+                action()
+            assert code in str(caught.value)
+            assert "hunter2" not in str(caught.value)
+            assert "None" not in str(caught.value)
+        with pytest.raises(StorageError, match="Forbidden"):
+            storage.stat("key")
+
+
 def test_a_filesystem_that_cannot_copy_is_copied_through_here(tmp_path: Path) -> None:
     class Plain(LocalFileSystem):
         def cp_file(self, path1: str, path2: str, **options: Any) -> None:
@@ -575,7 +672,7 @@ def test_a_forked_process_makes_new_filesystems_that_are_for_one_thread(tmp_path
     program = f"""
 import io, os, signal
 from fsspec.implementations.local import LocalFileSystem
-from sqlalchemy_file.storage import Attributes, adapt
+from sqlalchemy_file.storage import Attributes, Storage, adapt
 
 class Connected(LocalFileSystem):
     def __init__(self, **options):
@@ -596,7 +693,7 @@ def test_a_forked_process_makes_new_filesystems(bucket: Container, s3_server: S3
     program = f"""
 import io, os, signal, sys, warnings
 from s3fs import S3FileSystem
-from sqlalchemy_file.storage import Attributes, adapt
+from sqlalchemy_file.storage import Attributes, Storage, adapt
 warnings.simplefilter("ignore")
 filesystem = S3FileSystem(
     key={s3_server.access_key!r}, secret={s3_server.secret_key!r},

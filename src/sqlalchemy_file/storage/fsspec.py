@@ -33,7 +33,16 @@ from sqlalchemy_file.storage.chunks import reader_of
 from sqlalchemy_file.storage.drafts import TEMPORARY
 from sqlalchemy_file.storage.fsspec_buckets import BUCKETS, Bucket
 from sqlalchemy_file.storage.fsspec_entries import info_of
-from sqlalchemy_file.storage.fsspec_folders import NO_SUCH, READ_SIZE, move, remove, write
+from sqlalchemy_file.storage.fsspec_folders import (
+    NO_SUCH,
+    READ_SIZE,
+    described,
+    publish,
+    remove_object,
+    require_size,
+    with_set_aside,
+    write,
+)
 from sqlalchemy_file.storage.fsspec_instances import Instances, exists_already, no_bucket
 from sqlalchemy_file.storage.fsspec_limits import is_lost
 from sqlalchemy_file.storage.reserved import is_listed
@@ -207,8 +216,11 @@ class FsspecStorage:
         return f"{self._root}{key}"
 
     def _check(self, key: str) -> str:
-        if check_key(key).startswith(TEMPORARY):
-            raise InvalidKeyError(f"a key does not begin with {TEMPORARY!r} here", key=key)
+        check_key(key)
+        if TEMPORARY in key and any(part.startswith(TEMPORARY) for part in key.split("/")):
+            raise InvalidKeyError(
+                f"a name in a key does not begin with {TEMPORARY!r} here", key=key
+            )
         return key
 
     def _is_key(self, key: str) -> bool:
@@ -224,12 +236,12 @@ class FsspecStorage:
             self._refuse_missing_bucket(filesystem, None)
             return []
         above = self._root.lstrip("/")
-        entries = [(name.lstrip("/").removeprefix(above), each) for name, each in found.items()]
-        return [
-            (key, entry)
-            for key, entry in entries
-            if entry.get("type") != "directory" and self._is_key(key)
-        ]
+        entries = {
+            name.lstrip("/").removeprefix(above): each
+            for name, each in found.items()
+            if each.get("type") != "directory"
+        }
+        return [each for each in with_set_aside(entries).items() if self._is_key(each[0])]
 
     # --- files
 
@@ -240,7 +252,7 @@ class FsspecStorage:
         try:
             size = write(filesystem, draft, read)
             if self._verifies_drafts:
-                self._require_size(draft, size)
+                self._insist(partial(require_size, path=draft, size=size))
             if exclusive:
                 self._refuse_folder(filesystem, key, exclusive=True)
             self._publish(filesystem, draft, key)
@@ -250,23 +262,11 @@ class FsspecStorage:
             raise
         return size
 
-    def _require_size(self, path: str, size: int) -> None:
-        kept = self._insist(lambda filesystem: filesystem.info(path)).get("size")
-        if kept is not None and kept != size:
-            raise StorageError(f"the server was given {size} bytes and has {kept} of them")
-
     def _publish(self, filesystem: Any, draft: str, key: str) -> None:
         path = self._path(key)
         if "/" in key:
             filesystem.makedirs(path.rpartition("/")[0], exist_ok=True)
-        try:
-            move(filesystem, draft, path)
-        except Exception:
-            # Some servers rename over nothing that is there.
-            if not filesystem.exists(path) or not filesystem.exists(draft):
-                raise
-            filesystem.rm_file(path)
-            move(filesystem, draft, path)
+        publish(filesystem, draft, path, self._insist)
 
     def _copy_inside(self, filesystem: Any, key: str, new_key: str) -> None:
         self._refuse_folder(filesystem, new_key, exclusive=False)
@@ -297,10 +297,12 @@ class FsspecStorage:
 
     def _described(self, filesystem: Any, key: str) -> ObjectInfo:
         if self._is_bucket:
-            described = Bucket(filesystem, self._protocols).stat(self._path(key), key)
-            if described is not None:
-                return described
-        found = filesystem.info(self._path(key))
+            info = Bucket(filesystem, self._protocols).stat(self._path(key), key)
+            if info is not None:
+                return info
+            found = filesystem.info(self._path(key))
+        else:
+            found = described(filesystem, self._path(key))
         if found.get("type") == "directory":
             raise ObjectNotFoundError(key=key)
         return info_of(key, found)
@@ -308,7 +310,7 @@ class FsspecStorage:
     def _delete_each(self, keys: Sequence[str], failures: dict[str, Exception]) -> None:
         for index, key in enumerate(keys):
             try:
-                self._insist(partial(remove, path=self._path(key)))
+                self._insist(partial(remove_object, path=self._path(key)))
             except Exception as error:  # noqa: BLE001  one failure must not spare the others
                 if is_lost(error):  # for good: all further keys would fail alike
                     failures.update(dict.fromkeys(keys[index:], error))

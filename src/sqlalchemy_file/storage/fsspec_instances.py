@@ -15,6 +15,7 @@ from sqlalchemy_file.storage.fsspec_limits import limit_reads
 
 _SECRET = re.compile(r"pass|secret|token|key|cred|auth", re.IGNORECASE)
 _QUERY = re.compile(r"\?[^\s,)\"']*")
+_REFUSED = "the storage refused access: check the keys and rights"
 _LOGIN = re.compile(r"://[^\s/@]*@")
 
 
@@ -66,7 +67,9 @@ class Instances:
 
     def told(self, error: BaseException) -> str:
         """Return an error's words, without what opens a door."""
-        words = getattr(error, "strerror", None) or str(error) or type(error).__name__
+        words = getattr(error, "strerror", None) or _words_of(error)
+        code = _code_of(error)
+        words = words if not code or code in words else f"{words} ({code})"
         for secret in sorted({*self._secrets()}, key=len, reverse=True):
             words = words.replace(secret, "***")
         return _LOGIN.sub("://", _QUERY.sub("", words))[:200]
@@ -93,6 +96,22 @@ class Instances:
         else:
             self._local.kept = kept
         return filesystem
+
+
+def _words_of(error: BaseException) -> str:
+    words = str(error)
+    if words not in ("", "None"):  # some servers send a code and no words, of which s3fs makes None
+        return words
+    refused = isinstance(error, PermissionError)
+    return _REFUSED if refused else type(error).__name__
+
+
+def _code_of(error: BaseException) -> str | None:
+    """Return S3's own code for an error, from botocore's of which s3fs made this one."""
+    cause: Any = error.__cause__ or error.__context__
+    answer = getattr(cause, "response", None)
+    code = answer.get("Error", {}).get("Code") if isinstance(answer, Mapping) else None
+    return None if code is None or str(code).isdigit() else str(code)
 
 
 def _secrets_in(value: Any, *, is_secret: bool = False) -> Iterator[str]:
