@@ -39,6 +39,8 @@ class Effects:
     """The number of rows that the database has to report, for all to be believed."""
     is_believed: bool = True
     """Whether all is believed if no number is expected."""
+    is_found_by_path: bool = False
+    """Whether its rows cannot be found again by a key."""
 
     def is_certain(self, rowcount: Callable[[], int]) -> bool:
         """Tell whether the statement, which succeeded, has done what it was meant to do."""
@@ -165,7 +167,7 @@ class Frames:
 
     def apply(self, effects: Effects, *, is_certain: bool) -> None:
         """Count what a statement did, or was meant to do where that has yet to be looked up."""
-        if not is_certain and not effects.target.keys:
+        if not is_certain and effects.is_found_by_path:
             self.top.unsure.append(effects)
             return
         self.top.apply(effects)

@@ -15,7 +15,7 @@ from sqlalchemy_file.file import File
 from sqlalchemy_file.tracking.changes import RowChange, files_in
 from sqlalchemy_file.tracking.reading import OldRow
 from sqlalchemy_file.tracking.storing import Twins
-from sqlalchemy_file.tracking.tables import FileTable, file_table
+from sqlalchemy_file.tracking.tables import FileTable, Key, file_table
 from sqlalchemy_file.tracking.upserts import Conflict, conflict_of
 from sqlalchemy_file.tracking.values import (
     Given,
@@ -23,6 +23,7 @@ from sqlalchemy_file.tracking.values import (
     Place,
     RowValues,
     file_value,
+    inline_columns,
     literal,
     rows_given,
 )
@@ -37,6 +38,8 @@ class Plan:
     parameters: Parameters
     rows: list[RowValues]
     conflict: Conflict | None = None
+    replacing: Sequence[Conflict] = ()
+    """What deletes rows that are in the way of new ones."""
     values: dict[Place, Any] = field(default_factory=dict)
     substitutes: dict[Place, Any] = field(default_factory=dict)
     changes: list[RowChange] = field(default_factory=list)
@@ -44,16 +47,36 @@ class Plan:
     """How many rows were read, where a statement that reports the same number is believed."""
     is_believed: bool = True
     """Whether a statement that succeeded is believed without a number, as a plain INSERT is."""
+    is_found_by_path: bool = False
+    """Whether only a search of the table for the paths can tell what it did."""
     may_do_half: bool = False
     """Whether a statement that fails may leave some of its rows changed."""
 
+    @property
+    def concerns_files(self) -> bool:
+        """Whether the statement may change what a file column holds."""
+        is_delete = isinstance(self.statement, Delete)
+        return bool(is_delete or self.values or self.conflict or self.replacing)
+
     def inserted(self, row: RowValues) -> Iterator[RowChange]:
-        """Yield what a new row holds."""
+        """Yield what a new row holds.
+
+        One that another row of the statement may replace is looked for by what they share.
+        """
+        by, key = self._found_again(row)
         for given in row.given:
             files = files_in(self.values[given.place])
             if files and given.place.kind == "inline" and len(self.parameters) > 1:
                 raise _one_content(given.column, len(self.parameters))
-            yield RowChange(given.column, (), files, given.place)
+            yield RowChange(given.column, (), files, given.place, key, by)
+
+    def _found_again(self, row: RowValues) -> tuple[tuple[Column[Any], ...] | None, Key | None]:
+        conflicts = [self.conflict] if self.conflict else list(self.replacing)
+        if len(self.rows) > 1:
+            for conflict in conflicts:
+                if key := conflict.key(row):
+                    return tuple(conflict.elements), key
+        return None, None
 
     def updated(self, row: RowValues, olds: Sequence[OldRow]) -> Iterator[RowChange]:
         """Yield what changes in the rows that one parameter set matches."""
@@ -81,28 +104,50 @@ class Plan:
         self.substitutes[row.place] = copy
 
 
-def plan_of(statement: Any, target: FileTable, parameters: Parameters) -> Plan | None:
-    """Read a statement; return None if it touches no file column.
+def plan_of(statement: Any, target: FileTable, parameters: Parameters) -> Plan:
+    """Read a statement.
 
     Raises `UnsupportedStatementError` where its files cannot be known.
     """
+    prefixes = " ".join(str(prefix) for prefix, _ in statement._prefixes).upper()
+    may_do_half = "FAIL" in prefixes
     if isinstance(statement, Delete):
         return Plan(target, statement, parameters, [])
+    if "REPLACE" in prefixes:
+        what = f"{type(statement).__name__.upper()} {prefixes}"
+        raise UnsupportedStatementError(
+            f"{target}: which rows {what} deletes cannot be known; use "
+            "on_conflict_do_update(index_elements=...), or read the row first"
+        )
     rows = rows_given(statement, target, parameters)
-    plan = Plan(target, statement, parameters, rows)
+    plan = Plan(target, statement, parameters, rows, may_do_half=may_do_half)
     twins = Twins()
     for row in rows:
         for given in row.given:
             _read_value(plan, twins, given)
     if isinstance(statement, Insert):
         gives_files = any(map(files_in, plan.values.values()))
-        _refuse_unknown_insert(statement, target, gives_files=gives_files)
+        _refuse_unknown_insert(statement, target)
+        if "IGNORE" in prefixes and gives_files:
+            raise UnsupportedStatementError(
+                f"{target}: whether INSERT {prefixes} keeps its rows cannot be known; read the "
+                "row first, or use on_conflict_do_update(index_elements=...)"
+            )
         plan.conflict = conflict_of(statement, target, gives_files=gives_files)
-    return plan if plan.values or plan.conflict else None
+    return plan
 
 
-def refuse_join(statement: Any) -> None:
-    """Refuse a MySQL multi-table statement on a join in which a table has file columns."""
+def refuse_others(statement: Any) -> None:
+    """Refuse a MySQL multi-table statement that changes the files of another table."""
+    for key in inline_columns(statement):
+        other = file_table(key.table)
+        if other is None or other is file_table(statement.table):
+            continue
+        if key.key in {column.key for column in other.columns}:
+            raise UnsupportedStatementError(
+                f"{key}: an UPDATE of several tables cannot be followed; update {other} alone, "
+                "with a subquery that tells its rows"
+            )
     if isinstance(statement.table, Join):
         for table in statement.table._from_objects:
             if file_table(table) is not None:
@@ -126,7 +171,7 @@ def _read_value(plan: Plan, twins: Twins, given: Given) -> None:
         plan.substitutes[given.place] = meant
 
 
-def _refuse_unknown_insert(statement: Insert, target: FileTable, *, gives_files: bool) -> None:
+def _refuse_unknown_insert(statement: Insert, target: FileTable) -> None:
     names = {getattr(name, "key", name) for name in statement._select_names or ()}
     for column in target.columns:
         if {column.key, column.name} & names:
@@ -134,12 +179,6 @@ def _refuse_unknown_insert(statement: Insert, target: FileTable, *, gives_files:
                 f"{column}: INSERT ... SELECT copies references to objects that cannot be known; "
                 "select the rows first, and insert them with their files"
             )
-    prefixes = " ".join(str(prefix) for prefix, _ in statement._prefixes).upper()
-    if "REPLACE" in prefixes or ("IGNORE" in prefixes and gives_files):
-        raise UnsupportedStatementError(
-            f"{target}: which rows INSERT {prefixes} changes cannot be known; use "
-            "on_conflict_do_update(index_elements=...), or read the row first"
-        )
 
 
 def _one_content(column: Column[Any], rows: int) -> UnsupportedStatementError:

@@ -17,16 +17,17 @@ from sqlalchemy_file.exceptions import UnsupportedStatementError
 from sqlalchemy_file.records import paths_of
 from sqlalchemy_file.tracking.changes import RowChange, change, files_in
 from sqlalchemy_file.tracking.claims import Claim, claim_of
+from sqlalchemy_file.tracking.conflicts import follow_clauses, refuse_replacing
 from sqlalchemy_file.tracking.frames import Effects
 from sqlalchemy_file.tracking.looking import holders
 from sqlalchemy_file.tracking.matching import matched_rows
-from sqlalchemy_file.tracking.plans import Plan, plan_of, refuse_join
+from sqlalchemy_file.tracking.plans import Plan, plan_of, refuse_others
 from sqlalchemy_file.tracking.reading import Database
 from sqlalchemy_file.tracking.steps import Unsaved
 from sqlalchemy_file.tracking.storing import Attempt
 from sqlalchemy_file.tracking.tables import file_table_of
 from sqlalchemy_file.tracking.units import Unit, unit_of
-from sqlalchemy_file.tracking.values import GivenRow, Parameters, replaced
+from sqlalchemy_file.tracking.values import GivenRow, Parameters, RowValues, replaced
 from sqlalchemy_file.transfer import breathe
 
 
@@ -39,12 +40,14 @@ def before(
     if not isinstance(statement, Insert | Update | Delete):
         return None
     target = file_table_of(statement)
+    refuse_others(statement)
     if target is None:
-        refuse_join(statement)
         return None
+    refuse_replacing(database, statement, target)
     breathe(len(parameters))
     plan = plan_of(statement, target, parameters)
-    if plan is None:
+    follow_clauses(database, plan)
+    if not plan.concerns_files:
         return None
     attempt = Attempt()
     try:
@@ -98,11 +101,11 @@ def _unsaved(plan: Plan, claim: Claim | None) -> Iterator[Unsaved]:
 def _find_changes(database: Database, unit: Unit, plan: Plan) -> None:
     if isinstance(plan.statement, Insert):
         for row in plan.rows:
-            olds = plan.conflict.rows(database, plan.target, row) if plan.conflict else []
-            if plan.conflict and olds:
-                plan.changes += plan.conflict.changes(row, plan.values, olds)
-            else:
-                plan.changes += plan.inserted(row)
+            _find_in_the_way(database, plan, row)
+        if plan.conflict or plan.replacing:
+            is_new = len(plan.rows) == 1 and all(row.key is None for row in plan.changes)
+            plan.is_believed = plan.is_believed and is_new
+            plan.changes = list(_each_row_once(plan.changes))
         return
     matched = matched_rows(database, unit, plan)
     for index, olds in enumerate(matched):
@@ -111,11 +114,22 @@ def _find_changes(database: Database, unit: Unit, plan: Plan) -> None:
         plan.changes = list(_each_row_once(plan.changes))
 
 
+def _find_in_the_way(database: Database, plan: Plan, row: RowValues) -> None:
+    olds = plan.conflict.rows(database, plan.target, row) if plan.conflict else []
+    if plan.conflict and olds:
+        plan.changes += plan.conflict.changes(row, plan.values, olds)
+        return
+    for replacing in plan.replacing:
+        found = replacing.rows(database, plan.target, row)
+        plan.changes += replacing.changes(row, plan.values, found)
+    plan.changes += plan.inserted(row)
+
+
 def _each_row_once(changes: Iterable[RowChange]) -> Iterator[RowChange]:
-    """Have a row that several parameter sets match let go of what it held but once."""
-    seen: set[tuple[Any, Any]] = set()
+    """Have a row that is found several times let go of what it held but once."""
+    seen: set[tuple[Any, ...]] = set()
     for row in changes:
-        place = (row.key, row.column)
+        place = (row.by, row.key, row.column)
         yield row._replace(old=()) if row.key and place in seen else row
         seen.add(place)
 
@@ -127,6 +141,7 @@ def _effects(
     effects, acquired = Effects(plan.target), []
     effects.schemas, effects.changes = database.schemas, plan.changes
     effects.rows, effects.is_believed = plan.matched, plan.is_believed
+    effects.is_found_by_path = plan.is_found_by_path or not plan.target.keys
     count = holders(database.connection, unit)
     for row in plan.changes:
         found = change(row.old, row.files)

@@ -12,40 +12,61 @@ from sqlalchemy.sql.elements import ColumnClause
 from sqlalchemy_file.exceptions import UnsupportedStatementError
 from sqlalchemy_file.tracking.changes import RowChange, files_in
 from sqlalchemy_file.tracking.reading import Database, OldRow, rows_where
-from sqlalchemy_file.tracking.tables import FileTable
+from sqlalchemy_file.tracking.tables import FileTable, Key
 from sqlalchemy_file.tracking.values import Place, RowValues, attribute_names, literal
 
 
 @dataclass(frozen=True, slots=True)
 class Conflict:
-    """``on_conflict_do_update(index_elements=..., set_=...)``."""
+    """``on_conflict_do_update(index_elements=..., set_=...)``, or a REPLACE of SQLite's."""
 
     elements: Mapping[Column[Any], frozenset[str]]
     """The columns of the unique index, each with the names under which a statement gives it."""
     condition: Any
     sets: Mapping[Column[Any], Column[Any] | None]
     """What each file column becomes: the value of a column that was to be inserted, or None."""
+    deletes: bool = False
+    """Whether the row in the way is deleted."""
+
+    def key(self, row: RowValues) -> Key | None:
+        """Return the values that must be unique, or None where they cannot conflict."""
+        given = ((column, row.value_named(names)) for column, names in self.elements.items())
+        key = tuple(literal(_or_default(value, column), column) for column, value in given)
+        # NULLs, and keys that the database makes, never conflict.
+        return None if None in key else key
 
     def rows(self, database: Database, target: FileTable, row: RowValues) -> list[OldRow]:
         """Read and lock the row that stands in the way of one to be inserted."""
+        key = self.key(row)
+        if key is None:
+            return []
         criteria = [] if self.condition is None else [self.condition]
-        for column, names in self.elements.items():
-            value = literal(row.value_named(names), column)
-            if value is None:  # NULLs, and keys that the database makes, never conflict
-                return []
-            criteria.append(column == value)
+        criteria += [column == value for column, value in zip(self.elements, key, strict=True)]
         return rows_where(database, target, criteria)
 
     def changes(
         self, row: RowValues, values: Mapping[Place, Any], olds: Sequence[OldRow]
     ) -> Iterator[RowChange]:
         """Yield what changes in the rows in the way; what is not set stays."""
+        if self.deletes:
+            for old in olds:
+                for column in old.values:
+                    yield RowChange(column, old.records(column), (), None, old.key)
+            return
         given = {item.column: item for item in row.given}
         for old in olds:
             for column, source in self.sets.items():
                 item = None if source is None else given.get(source)
                 files = files_in(values[item.place]) if item else ()
-                yield RowChange(column, old.records(column), files, item and item.place)
+                place = item and item.place
+                yield RowChange(column, old.records(column), files, place, old.key)
+
+
+def _or_default(value: Any, column: Column[Any]) -> Any:
+    default = column.default
+    if value is None and default is not None and default.is_scalar:
+        return getattr(default, "arg", None)
+    return value
 
 
 def conflict_of(statement: Any, target: FileTable, *, gives_files: bool) -> Conflict | None:

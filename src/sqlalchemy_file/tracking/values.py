@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
 from sqlalchemy import Column, Table
+from sqlalchemy.sql.dml import Update
 from sqlalchemy.sql.elements import BindParameter, ClauseElement, Null
 
 from sqlalchemy_file.exceptions import UnsupportedStatementError
@@ -188,6 +189,19 @@ def attribute_names(statement: Any, column: Column[Any]) -> list[str]:
     mapper = entity_of(statement)
     attributes = () if mapper is None else mapper.column_attrs
     return [attribute.key for attribute in attributes if column in attribute.columns]
+
+
+def inline_columns(statement: Any) -> Iterator[Any]:
+    """Yield the columns that ``values()`` names as such, which may be those of another table."""
+    if isinstance(statement, Update):
+        ordered = getattr(statement, "_ordered_values", None)
+        keys = [key for key, _ in ordered] if ordered else statement._values or ()
+        yield from (key for key in keys if isinstance(key, Column))
+
+
+def inline_names(statement: Any) -> set[str]:
+    """Return the names of the columns or attributes that ``values()`` gives something to."""
+    return {key if isinstance(key, str) else getattr(key, "key", "") for key in _inline(statement)}
 
 
 def _inline(statement: Any) -> dict[Any, Any]:

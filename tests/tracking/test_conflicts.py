@@ -1,0 +1,263 @@
+"""Inserted rows that meet rows which are there already, and statements on several tables."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from sqlalchemy import (
+    Column,
+    Engine,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    UniqueConstraint,
+    create_engine,
+    delete,
+    insert,
+    update,
+)
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.pool import StaticPool
+
+from sqlalchemy_file import File, FileField
+from sqlalchemy_file.exceptions import UnsupportedStatementError
+from sqlalchemy_file.storage.memory import MemoryStorage
+from tests.stores import add_memory, contents, keys, named
+
+metadata = MetaData()
+paper = Table(
+    "conflict_paper",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("title", String(20), unique=True),
+    Column("body", FileField()),
+)
+other = Table(
+    "conflict_other",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("title", String(20)),
+)
+of_sqlite = MetaData()
+replacing = Table(
+    "replacing",
+    of_sqlite,
+    Column("id", Integer, primary_key=True, sqlite_on_conflict_primary_key="REPLACE"),
+    Column("title", String(20), default="untitled"),
+    Column("part", Integer),
+    Column("body", FileField()),
+    UniqueConstraint("title", "part", sqlite_on_conflict="REPLACE"),
+)
+ignoring = Table(
+    "ignoring",
+    of_sqlite,
+    Column("id", Integer, primary_key=True),
+    Column("title", String(20), unique=True, sqlite_on_conflict_unique="IGNORE"),
+    Column("body", FileField()),
+)
+failing = Table(
+    "failing",
+    of_sqlite,
+    Column("id", Integer, primary_key=True),
+    Column("title", String(20), unique=True, sqlite_on_conflict_unique="FAIL"),
+    Column("body", FileField()),
+)
+
+
+@pytest.fixture
+def storage() -> MemoryStorage:
+    return add_memory()
+
+
+@pytest.fixture(params=["sqlite", "postgresql", "mariadb"])
+def engine(request: pytest.FixtureRequest, storage: MemoryStorage) -> Iterator[Engine]:
+    if request.param == "sqlite":
+        engine = create_engine("sqlite://", poolclass=StaticPool)
+        of_sqlite.create_all(engine)
+    else:
+        engine = create_engine(request.getfixturevalue(f"{request.param}_server"))
+    metadata.create_all(engine)
+    with engine.begin() as connection:
+        rows = [{"id": n, "title": label, "body": label} for n, label in enumerate("ab", start=1)]
+        connection.execute(insert(paper), rows)
+    yield engine
+    metadata.drop_all(engine)
+    engine.dispose()
+
+
+sqlite_only = pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
+with_upserts = pytest.mark.parametrize("engine", ["sqlite", "postgresql"], indirect=True)
+
+
+def run(engine: Engine, *arguments: Any) -> None:
+    with engine.begin() as connection:
+        connection.execute(*arguments)
+
+
+def assert_exact(engine: Engine, storage: MemoryStorage, table: Table, *expected: bytes) -> None:
+    names = {"conflict_paper", table.name}
+    paths = [path for name in names for path in named(engine, name, "body")]
+    assert sorted(paths) == sorted(f"main/{key}" for key in keys(storage))
+    assert contents(storage) == sorted(expected)
+
+
+def upsert(engine: Engine, by: str = "id") -> Any:
+    dialect: Any = sqlite if engine.dialect.name == "sqlite" else postgresql
+    statement = dialect.insert(paper)
+    return statement.on_conflict_do_update(
+        index_elements=[by], set_={"body": statement.excluded.body}
+    )
+
+
+@with_upserts
+@pytest.mark.parametrize("by", ["id", "title"])
+@pytest.mark.parametrize("which", [1, 9])
+def test_upserts_that_name_one_key_twice_keep_the_last_file(
+    engine: Engine, storage: MemoryStorage, by: str, which: int
+) -> None:
+    title = "a" if which == 1 else "i"
+    rows = [{"id": which, "title": title, "body": File(content)} for content in (b"x", b"y", b"z")]
+    run(engine, upsert(engine, by), rows)
+    kept = [b"b", b"z"] if which == 1 else [b"a", b"b", b"z"]
+    assert_exact(engine, storage, paper, *kept)
+
+
+@sqlite_only
+@pytest.mark.parametrize("which", [1, 9])
+def test_one_upsert_of_rows_that_name_one_key_twice_keeps_the_last_file(
+    engine: Engine, storage: MemoryStorage, which: int
+) -> None:
+    rows = [{"id": which, "body": File(b"x")}, {"id": which, "body": File(b"y")}]
+    run(engine, upsert(engine).values(rows))
+    assert_exact(engine, storage, paper, b"y", b"b", *([] if which == 1 else [b"a"]))
+
+
+@with_upserts
+def test_an_upsert_whose_change_a_trigger_undoes_keeps_the_file(
+    engine: Engine, storage: MemoryStorage
+) -> None:
+    with engine.begin() as connection:
+        if engine.dialect.name == "sqlite":
+            connection.exec_driver_sql(
+                "CREATE TRIGGER keep AFTER UPDATE OF body ON conflict_paper "
+                "WHEN NEW.body IS NOT OLD.body BEGIN "
+                "UPDATE conflict_paper SET body = OLD.body WHERE id = OLD.id; END"
+            )
+        else:
+            connection.exec_driver_sql(
+                "CREATE OR REPLACE FUNCTION keep() RETURNS trigger LANGUAGE plpgsql AS "
+                "$$ BEGIN NEW.body := OLD.body; RETURN NEW; END $$"
+            )
+            connection.exec_driver_sql(
+                "CREATE TRIGGER keep BEFORE UPDATE ON conflict_paper "
+                "FOR EACH ROW EXECUTE FUNCTION keep()"
+            )
+    run(engine, upsert(engine), {"id": 1, "title": "a", "body": File(b"x")})
+    assert_exact(engine, storage, paper, b"a", b"b")
+
+
+# --- several tables
+
+
+@pytest.mark.parametrize("engine", ["mariadb"], indirect=True)
+def test_an_update_of_several_tables_is_refused(engine: Engine, storage: MemoryStorage) -> None:
+    run(engine, insert(other), [{"id": 1, "title": "x"}])
+    both = update(other).where(other.c.id == paper.c.id)
+    for statement in (
+        both.values({other.c.title: "y", paper.c.body: None}),
+        both.ordered_values((other.c.title, "y"), (paper.c.body, None)),
+        update(other.join(paper, other.c.id == paper.c.id)).values({paper.c.body: None}),  # type: ignore[arg-type]
+    ):
+        with pytest.raises(UnsupportedStatementError, match="alone"):
+            run(engine, statement)
+    run(engine, both.values({other.c.title: "y", paper.c.title: "c"}))
+    assert_exact(engine, storage, paper, b"a", b"b")
+
+
+# --- what SQLite does on conflict
+
+
+@sqlite_only
+def test_rows_that_are_replaced_let_go_of_their_files(
+    engine: Engine, storage: MemoryStorage
+) -> None:
+    def row(number: int, content: bytes, **values: Any) -> dict[str, Any]:
+        return {"id": number, "body": File(content), **values}
+
+    run(engine, insert(replacing), [row(1, b"1", part=1), row(2, b"2", part=2)])
+    run(engine, insert(replacing), row(1, b"3", part=3))
+    assert_exact(engine, storage, replacing, b"a", b"b", b"3", b"2")
+    run(engine, insert(replacing), row(4, b"4", title="untitled", part=3))
+    assert_exact(engine, storage, replacing, b"a", b"b", b"4", b"2")
+    run(engine, insert(replacing).values(row(4, b"5", part=2)))
+    assert_exact(engine, storage, replacing, b"a", b"b", b"5")
+    run(engine, insert(replacing), [row(7, b"6"), row(7, b"7"), row(4, b"8")])
+    assert_exact(engine, storage, replacing, b"a", b"b", b"7", b"8")
+    run(engine, insert(replacing), {"id": 7})
+    assert_exact(engine, storage, replacing, b"a", b"b", b"8")
+
+
+@sqlite_only
+def test_an_update_that_may_replace_other_rows_is_refused(
+    engine: Engine, storage: MemoryStorage
+) -> None:
+    run(engine, insert(replacing), [{"id": 1, "body": b"1"}, {"id": 2, "body": b"2"}])
+    statements: list[Callable[[], Any]] = [
+        lambda: update(replacing).where(replacing.c.id == 1).values(id=2),
+        lambda: update(replacing).values(title="x"),
+        lambda: update(paper).prefix_with("OR REPLACE").values(title="a"),
+        lambda: update(paper).prefix_with("OR REPLACE").values(title="a", body=None),
+    ]
+    for make in statements:
+        with pytest.raises(UnsupportedStatementError, match=r"(?i)replace"):
+            run(engine, make())
+    run(engine, update(replacing).where(replacing.c.id == 1).values(body=None))
+    run(engine, delete(replacing))
+    assert_exact(engine, storage, replacing, b"a", b"b")
+
+
+@sqlite_only
+def test_a_row_that_is_ignored_leaves_nothing(engine: Engine, storage: MemoryStorage) -> None:
+    for content in (b"x", b"y"):
+        run(engine, insert(ignoring), {"title": "same", "body": File(content)})
+    rows = [{"title": title, "body": File(b"z")} for title in ("new", "same", "new")]
+    run(engine, insert(ignoring), rows)
+    assert_exact(engine, storage, ignoring, b"a", b"b", b"x", b"z")
+
+
+@sqlite_only
+@pytest.mark.parametrize("table", [failing, paper], ids=str)
+def test_rows_before_one_that_fails_keep_their_files(
+    engine: Engine, storage: MemoryStorage, table: Table
+) -> None:
+    statement = insert(table)
+    if table is paper:
+        statement = statement.prefix_with("OR FAIL")
+    titles = ["x", "y", "x", "z"]
+    with engine.connect() as connection:
+        with pytest.raises(IntegrityError):
+            connection.execute(
+                statement.values([{"title": title, "body": File(b"new")} for title in titles])
+            )
+        connection.commit()
+    assert_exact(engine, storage, table, b"a", b"b", b"new", b"new")
+
+
+@pytest.mark.parametrize("prefix", ["IGNORE", "ignore", "OR IGNORE", "LOW_PRIORITY IGNORE"])
+@pytest.mark.parametrize("engine", ["sqlite", "mariadb"], indirect=True)
+def test_an_insert_that_ignores_its_errors_is_refused_before_anything_is_stored(
+    engine: Engine, storage: MemoryStorage, prefix: str
+) -> None:
+    statement = insert(paper).prefix_with(prefix)
+    for arguments in (
+        (statement.values(id=1, body=File(b"x")),),
+        (statement, {"id": 1, "body": File(b"x")}),
+        (statement, [{"id": 1, "body": File(b"x")}, {"id": 2, "body": None}]),
+    ):
+        with pytest.raises(UnsupportedStatementError, match="read the row first"):
+            run(engine, *arguments)
+    assert_exact(engine, storage, paper, b"a", b"b")
