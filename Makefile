@@ -39,7 +39,7 @@ help: ## list what can be made
 run: $(VENV)/.with-image ## show the library at work, on SQLite and local files
 	$(BIN)/python examples/attachments.py
 
-test: $(VENV)/.with-dev ## run every test, with servers of its own
+test: $(VENV)/.with-dev $(OLD)/.with-0.7.0 ## run every test, with servers of its own
 	$(BIN)/python -m pytest -n logical --maxprocesses 4 --dist worksteal $(PYTEST_ARGS)
 
 test-sqlalchemy-2.0: ## the same on the older SQLAlchemy, without the slowest columns and the crashes
@@ -130,5 +130,5 @@ $(VENV)/.with-dev: $(VENV)/.created pyproject.toml
 $(OLD)/.with-0.7.0:
 	$(PYTHON) -m venv $(OLD)
 	$(OLD)/bin/python -m pip install --quiet --disable-pip-version-check \
-	  'sqlalchemy-file==0.7.0' 'SQLAlchemy<2.2' 'fasteners>=0.19'
+	  'sqlalchemy-file==0.7.0' 'SQLAlchemy<2.2' 'fasteners>=0.19' Pillow
 	@touch $@

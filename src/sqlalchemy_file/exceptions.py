@@ -111,7 +111,9 @@ class ValidationErrors(ValidationError, ExceptionGroup[ValidationError]):  # noq
     def __init__(self, refusals: Sequence[ValidationError]) -> None:
         first = refusals[0]
         super().__init__(first.key, first.msg, code=first.code, params=first.params)
-        self.file, self.index, self.instance = first.file, first.index, first.instance
+        self.file: Any = first.file
+        self.index: int | None = first.index
+        self.instance: Any = first.instance
 
     def __str__(self) -> str:
         return "; ".join([self.message, *map(str, self.exceptions)])

@@ -38,6 +38,7 @@ class ContentTypeValidator(Validator):
                 attr_key,
                 f"File content_type {content_type} is not allowed. "
                 f"Allowed content_types are: {self.allowed_content_types}",
+                params={"content_type": content_type, "allowed": self.allowed_content_types},
             )
 
     def _excuses(self, file: File) -> bool:

@@ -77,11 +77,19 @@ class ImageValidator(ContentTypeValidator):
             ("height", height, self.min_height, self.max_height),
         ):
             if least and value < least:
-                message = f"Minimum allowed {what} is: {least}, but {value} is given."
-                raise DimensionValidationError(attr_key, message)
+                raise DimensionValidationError(
+                    attr_key,
+                    f"Minimum allowed {what} is: {least}, but {value} is given.",
+                    code=f"{what}_too_small",
+                    params={what: value, f"min_{what}": least},
+                )
             if most and value > most:
-                message = f"Maximum allowed {what} is: {most}, but {value} is given."
-                raise DimensionValidationError(attr_key, message)
+                raise DimensionValidationError(
+                    attr_key,
+                    f"Maximum allowed {what} is: {most}, but {value} is given.",
+                    code=f"{what}_too_large",
+                    params={what: value, f"max_{what}": most},
+                )
         self._require_aspect_ratio(width, height, attr_key)
 
     def _require_aspect_ratio(self, width: int, height: int, attr_key: str) -> None:
@@ -90,9 +98,21 @@ class ImageValidator(ContentTypeValidator):
         if (least and ratio < least) or (most and ratio > most):
             raise AspectRatioValidationError(
                 attr_key,
-                f"Invalid aspect ratio {width} / {height} = {ratio},"
-                f"accepted_range: {least} - {most}",
+                f"Invalid aspect ratio {ratio:.2f} ({width} x {height} pixels): "
+                f"the width divided by the height must be {_range(least, most)}.",
+                params={
+                    "width": width,
+                    "height": height,
+                    "min_aspect_ratio": least,
+                    "max_aspect_ratio": most,
+                },
             )
+
+
+def _range(least: float | None, most: float | None) -> str:
+    if least and most:
+        return f"between {least:g} and {most:g}"
+    return f"at least {least:g}" if least else f"at most {most:g}"
 
 
 def _decoders(
