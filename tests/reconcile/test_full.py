@@ -14,10 +14,11 @@ from sqlalchemy.orm import Session
 from uuid_utils import uuid4
 
 from sqlalchemy_file import File
-from sqlalchemy_file.reconcile import compare, status
+from sqlalchemy_file.reconcile import compare, status, sweep
 from sqlalchemy_file.reconcile.full import Merger
 from sqlalchemy_file.storage.base import ObjectInfo
 from sqlalchemy_file.storage.sorting import in_order
+from tests.reconcile.accounts import account
 from tests.reconcile.helpers import Base, Paper, add, kinds, raw_delete, rows
 from tests.reconcile.test_sweep import store
 from tests.stores import add_memory, keys
@@ -88,6 +89,38 @@ def test_an_interrupted_pass_goes_on_where_it_stood(
     assert sorted({*begun, *rest}) == lost
     assert len(rest) == 20
     assert len(list(compare(engine, Base.metadata))) == 30  # complete: from the start again
+
+
+@pytest.mark.parametrize("other", ["a report", "another storage", "long ago"])
+def test_a_pass_does_not_go_on_from_one_of_another_kind(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch, other: str
+) -> None:
+    storage = add_memory()
+    add_memory("second")
+    for _ in range(30):
+        store(storage, key=str(uuid4()), age=DAY)
+    monkeypatch.setattr("sqlalchemy_file.reconcile.full.BATCH_SIZE", 10)
+    options = {"delete": other == "a report"}
+    storages = ["main"] if other == "another storage" else None
+    first = compare(engine, Base.metadata, storages=storages)
+    for _ in range(15):
+        next(first)
+    first.close()
+    if other == "long ago":
+        monkeypatch.setattr("sqlalchemy_file.ledger.state._POSITION_KEPT", -1)
+    assert len(list(compare(engine, Base.metadata, **options))) == 30
+
+
+@pytest.mark.parametrize("url", ["postgresql", "mariadb"], indirect=True)
+def test_an_account_that_may_only_read_can_compare(engine: Engine) -> None:
+    storage = add_memory()
+    (path,) = add(engine, 1)
+    storage.delete([path.removeprefix("main/")])
+    where = "*.*" if engine.dialect.name == "mariadb" else "ALL TABLES IN SCHEMA public"
+    with account(engine, f"GRANT SELECT ON {where} TO {{name}}") as reader:
+        assert kinds(compare(reader, Base.metadata)) == {"dangling": 1}
+        assert list(sweep(reader, Base.metadata)) == []
+        assert status(reader, Base.metadata).storages
 
 
 def test_it_can_begin_anew(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import secrets
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -18,6 +17,7 @@ from sqlalchemy.orm import Session
 from sqlalchemy_file import File
 from sqlalchemy_file.exceptions import LedgerError
 from sqlalchemy_file.reconcile import Finding, compare, drain, settling, sweep
+from tests.reconcile.accounts import account
 from tests.reconcile.helpers import Base, Paper, add, kinds, ledger, raw_delete, rows
 from tests.reconcile.test_sweep import store
 from tests.services.databases import database_on
@@ -302,25 +302,3 @@ def moving(engine: Engine) -> Iterator[None]:
         event.remove(engine, "before_cursor_execute", move)
         mover.dispose()
     assert done
-
-
-@contextmanager
-def account(engine: Engine, *statements: str) -> Iterator[Engine]:
-    """Make an account, execute statements about its ``name``, and yield an engine of it."""
-    name = f"clerk_{secrets.token_hex(4)}"
-    if engine.dialect.name == "postgresql":
-        creating, dropping = f"CREATE ROLE {name} LOGIN PASSWORD 'x'", f"DROP OWNED BY {name}"
-    else:
-        creating, dropping = f"CREATE USER {name} IDENTIFIED BY 'x'", "SELECT 1"
-    role = "ROLE" if engine.dialect.name == "postgresql" else "USER"
-    with engine.begin() as connection:
-        for statement in (creating, *statements):
-            connection.execute(text(statement.format(name=name)))
-    clerk = create_engine(engine.url.set(username=name, password="x"))
-    try:
-        yield clerk
-    finally:
-        clerk.dispose()
-        with engine.begin() as connection:
-            connection.execute(text(dropping))
-            connection.execute(text(f"DROP {role} {name}"))

@@ -20,6 +20,7 @@ from sqlalchemy_file.reconcile import sweep
 from sqlalchemy_file.reconcile.keys import bound
 from sqlalchemy_file.storage.base import Attributes
 from sqlalchemy_file.storage.memory import MemoryStorage
+from tests.reconcile.accounts import account
 from tests.reconcile.helpers import Base, Paper, add, kinds, ledger, pending, rows
 from tests.stores import add_memory, keys
 
@@ -146,6 +147,45 @@ def test_a_grace_of_zero_with_writers_alive_is_refused(engine: Engine) -> None:
             list(sweep(engine, Base.metadata, delete=True, grace=0))
     assert keys(storage) == [lost]
     assert kinds(sweep(engine, Base.metadata, delete=True, grace=0)) == {"deleted": 1}
+
+
+@pytest.mark.parametrize("url", ["postgresql", "mariadb"], indirect=True)
+@pytest.mark.parametrize("sees", [True, False])
+def test_an_ordinary_account_does_not_take_the_files_of_writers(engine: Engine, sees: bool) -> None:
+    storage = add_memory()
+    lost = store(storage, age=timedelta(0))
+    if engine.dialect.name == "postgresql":
+        grants = ["GRANT ALL ON ALL TABLES IN SCHEMA public TO {name}"]
+    else:
+        grants = ["GRANT ALL ON *.* TO {name}", *["REVOKE PROCESS ON *.* FROM {name}"] * (not sees)]
+    with (
+        account(engine, *grants) as clerk,
+        engine.connect() as writer,
+        pytest.raises(LedgerError, match=r"others are connected|cannot see who is"),
+    ):
+        writer.exec_driver_sql("SELECT 1")
+        list(sweep(clerk, Base.metadata, delete=True, grace=0))
+    assert keys(storage) == [lost]
+
+
+def test_the_connections_of_the_own_pool_are_no_writers_and_stay(engine: Engine) -> None:
+    storage = add_memory()
+    store(storage, age=timedelta(0))
+    with engine.connect() as first, engine.connect() as second:
+        waiting = {each.connection.dbapi_connection for each in (first, second)}
+    assert kinds(sweep(engine, Base.metadata, delete=True, grace=0)) == {"deleted": 1}
+    with engine.connect() as first, engine.connect() as second:
+        assert {each.connection.dbapi_connection for each in (first, second)} == waiting
+
+
+def test_a_database_in_memory_survives_a_grace_of_zero() -> None:
+    add_memory()
+    engine = create_engine("sqlite://")
+    Base.metadata.create_all(engine)
+    add(engine, 1)
+    assert list(sweep(engine, Base.metadata, delete=True, grace=0)) == []
+    assert len(rows(engine)) == 1
+    engine.dispose()
 
 
 def test_a_grace_shorter_than_that_of_the_writers_is_refused(engine: Engine) -> None:

@@ -25,6 +25,8 @@ _GRACE, _CHECKPOINT, _POSITION = "grace", "checkpoint:", "full:"
 IDENTITY = "database"
 """Under which name the random id of a ledger is kept."""
 
+_POSITION_KEPT = 24 * 3_600_000
+
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
@@ -96,14 +98,26 @@ def set_checkpoint(connection: Connection, ledger: Ledger, storage: str, until: 
     return swept
 
 
-def position(connection: Connection, ledger: Ledger, storage: str) -> str | None:
-    """Return the last key that an interrupted full pass over a storage has looked at."""
-    return _read(connection, ledger, f"{_POSITION}{storage}") or None
+def position(connection: Connection, ledger: Ledger, storage: str, purpose: str) -> str | None:
+    """Return the last key that an interrupted full pass over a storage has looked at.
+
+    That is None for a pass with another purpose, and for one that was interrupted a day ago.
+    """
+    try:
+        known = json.loads(_read(connection, ledger, f"{_POSITION}{storage}") or "{}")
+    except ValueError:  # written by an earlier release
+        return None
+    if known.get("purpose") != purpose or _now(connection) - known["at"] > _POSITION_KEPT:
+        return None
+    return str(known["key"])
 
 
-def set_position(connection: Connection, ledger: Ledger, storage: str, key: str | None) -> None:
+def set_position(
+    connection: Connection, ledger: Ledger, storage: str, purpose: str, key: str | None
+) -> None:
     """Note where a full pass stands; None once it is complete. The caller commits."""
-    write(connection, ledger, f"{_POSITION}{storage}", key or "")
+    known = {"key": key, "purpose": purpose, "at": _now(connection)} if key else {}
+    write(connection, ledger, f"{_POSITION}{storage}", json.dumps(known))
 
 
 def database_id(connection: Connection, ledger: Ledger) -> str:

@@ -6,6 +6,7 @@ is looked at once more before it is reported: rows and objects may have changed 
 
 from __future__ import annotations
 
+import json
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
@@ -13,6 +14,7 @@ from itertools import chain, groupby
 from operator import itemgetter
 
 from sqlalchemy import MetaData
+from sqlalchemy.exc import DBAPIError
 
 from sqlalchemy_file.exceptions import InvalidKeyError, ObjectNotFoundError
 from sqlalchemy_file.ledger.state import position, set_position
@@ -50,10 +52,11 @@ def compare(
 ) -> Iterator[Finding]:
     """Yield objects that no row names, references to missing objects, and malformed values.
 
-    Takes and raises what `sweep` does. A pass that was interrupted goes on where it stood, unless
-    ``restart`` is set.
+    Takes and raises what `sweep` does. A pass that was interrupted within the last day goes on
+    where it stood, if it was for the same storages and deleted likewise, unless ``restart`` is set.
     """
     place, judges = judges_for(bind, metadata, storages, delete, grace, adopt, patience)
+    purpose = json.dumps([delete, sorted(storages) if storages is not None else None])
     malformed = Malformed()
     by_storage = groupby(keys_named(place, malformed), key=itemgetter(0))
     yield from malformed.findings()
@@ -63,7 +66,8 @@ def compare(
             ahead = next(by_storage, None)
         mine = ahead is not None and ahead[0] == judge.storage_name
         keys = (key for _, key in ahead[1]) if ahead is not None and mine else iter(())
-        yield from _told(judge.storage_name, _compare(judge, keys, restart, watcher))
+        found = _compare(judge, keys, purpose, restart, watcher)
+        yield from _told(judge.storage_name, found)
         if mine:
             ahead = next(by_storage, None)
 
@@ -115,11 +119,11 @@ class Merger:
 
 
 def _compare(
-    judge: Judge, keys: Iterator[str], restart: bool, watcher: Watcher | None
+    judge: Judge, keys: Iterator[str], purpose: str, restart: bool, watcher: Watcher | None
 ) -> Iterator[Finding]:
     place, name = judge.place, judge.storage_name
-    known = place.run(partial(position, ledger=place.ledger, storage=name))
-    reached = None if restart else known
+    asking = partial(position, ledger=place.ledger, storage=name, purpose=purpose)
+    reached = None if restart else place.run(asking)
     merger = Merger(key for key in keys if reached is None or key > reached)
     pending: list[Difference] = []
     count = 0
@@ -138,7 +142,18 @@ def _compare(
         yield from abandoned_uploads(judge)
         reached = None
     finally:
-        place.run(partial(set_position, ledger=place.ledger, storage=name, key=reached))
+        _note_position(judge, purpose, reached)
+
+
+def _note_position(judge: Judge, purpose: str, reached: str | None) -> None:
+    """Note where the pass stands; a pass that deletes nothing may be one that can write nothing."""
+    place, name = judge.place, judge.storage_name
+    noting = partial(set_position, ledger=place.ledger, storage=name, purpose=purpose, key=reached)
+    try:
+        place.run(noting)
+    except DBAPIError:
+        if judge.delete:
+            raise
 
 
 def _judged(judge: Judge, differences: Sequence[Difference]) -> Iterator[Finding]:

@@ -2,43 +2,70 @@
 
 from __future__ import annotations
 
-from sqlalchemy import text
-from sqlalchemy.exc import OperationalError
+from contextlib import ExitStack
+from typing import Any
+
+from sqlalchemy import Connection, text
+from sqlalchemy.exc import DBAPIError, OperationalError
 
 from sqlalchemy_file.exceptions import LedgerError
-from sqlalchemy_file.reconcile.workplace import Workplace, pause
+from sqlalchemy_file.reconcile.workplace import Workplace, code_of, pause
 
 _LOOKS, _PAUSE = 5, 0.1
+_ACCESS_DENIED = 1227
 
 
 def refuse_writers(place: Workplace) -> None:
     """Raise `LedgerError` where others are connected: without a grace, their files would be lost.
 
-    SQLite knows only of those that are writing at this moment.
+    So it does where this account cannot see the others. SQLite knows only of those that are
+    writing at this moment.
     """
-    place.engine.dispose()  # connections of our own that wait in the pool are no writers
-    if not _has_writers(place):
-        return
-    raise LedgerError(
-        "a grace of 0 is for a database that nobody writes to, and others are connected to "
-        "this one: stop them first, or let the sweep have a grace period"
-    )
+    name = place.engine.dialect.name
+    if _is_being_written(place) if name == "sqlite" else _has_others(place, _OTHERS[name]):
+        raise LedgerError(
+            "a grace of 0 is for a database that nobody writes to, and others are connected to "
+            "this one: stop them first, or let the sweep have a grace period"
+        )
 
 
-def _has_writers(place: Workplace) -> bool:
-    if place.engine.dialect.name == "sqlite":
-        return _is_being_written(place)
-    for _ in range(_LOOKS):
-        if not _others(place):
-            return False
-        pause(_PAUSE)  # a server takes a moment to end a connection that was closed
+def _has_others(place: Workplace, statement: str) -> bool:
+    with ExitStack() as stack:
+        own = _own_connections(place, stack)
+        for look in range(_LOOKS):
+            if look:
+                pause(_PAUSE)  # a server takes a moment to end a connection that was closed
+            if not _others(own[0], statement) - {_process(each) for each in own}:
+                return False
     return True
 
 
-def _others(place: Workplace) -> int:
-    statement = _STATEMENTS[place.engine.dialect.name]
-    with place.transaction() as connection:
-        return int(connection.scalar(text(statement)) or 0)
+def _own_connections(place: Workplace, stack: ExitStack) -> list[Connection]:
+    """Return a connection, and all that wait in the pool: those are no writers."""
+    own = [stack.enter_context(place.engine.connect())]
+    waiting: Any = getattr(place.engine.pool, "checkedin", lambda: 0)
+    while waiting():
+        own.append(stack.enter_context(place.engine.connect()))
+    return own
+
+
+def _process(connection: Connection) -> int:
+    name = "pg_backend_pid" if connection.dialect.name == "postgresql" else "connection_id"
+    return int(connection.scalar(text(f"SELECT {name}()")) or 0)
+
+
+def _others(connection: Connection, statement: str) -> set[int]:
+    try:
+        found = set(connection.execute(text(statement)).scalars())
+    except DBAPIError as error:
+        if code_of(error) != _ACCESS_DENIED:
+            raise
+        raise LedgerError(
+            "a grace of 0 is for a database that nobody writes to, and this account cannot see "
+            "who is connected: grant it PROCESS, or let the sweep have a grace period"
+        ) from error
+    connection.rollback()  # the next look is to be a new one
+    return found
 
 
 def _is_being_written(place: Workplace) -> bool:
@@ -51,14 +78,21 @@ def _is_being_written(place: Workplace) -> bool:
     return False
 
 
+# The list of transactions is asked for because it needs PROCESS, without which the list of
+# processes shows one's own account only. Prepared transactions that lost their connection have 0.
 _ON_MARIADB = """
-    SELECT count(*) FROM information_schema.processlist
-    WHERE db = database() AND id <> connection_id()
+    SELECT id FROM information_schema.processlist
+    WHERE (db = database() OR db IS NULL) AND user NOT IN ('system user', 'event_scheduler')
+        AND command NOT IN ('Daemon', 'Binlog Dump')
+    UNION SELECT trx_mysql_thread_id FROM information_schema.innodb_trx
+    WHERE trx_mysql_thread_id = 0
 """
-_STATEMENTS = {
+# An ordinary role sees who is connected where, but neither the kind of process nor its state.
+_OTHERS = {
     "postgresql": """
-        SELECT count(*) FROM pg_catalog.pg_stat_activity WHERE datname = current_database()
-        AND pid <> pg_backend_pid() AND backend_type = 'client backend'
+        SELECT pid FROM pg_catalog.pg_stat_activity
+        WHERE datname = current_database() AND usesysid IS NOT NULL
+        UNION ALL SELECT 0 FROM pg_catalog.pg_prepared_xacts WHERE database = current_database()
     """,
     "mysql": _ON_MARIADB,
     "mariadb": _ON_MARIADB,
