@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import time
 
 import pytest
 from sqlalchemy import Engine
+
+from sqlalchemy_file.ledger import mariadb_bodies, postgresql_bodies, sqlite
 
 from .helpers import Schema, record, run
 
@@ -126,3 +129,38 @@ def test_jsonb_is_read_as_json_is(postgresql: Engine) -> None:
 def test_a_number_that_jsonb_refuses_does_no_harm(postgresql: Engine) -> None:
     value = '{"path": "s/a", "files": ["s/a"], "size": 1e200000}'
     assert _write_over(postgresql, [value]) == [[]]
+
+
+HOSTILE = {
+    "escaped NULs": '{"path": "s/a", "files": ["s/a"], "name": "' + r"\u0000" * 40_000 + '"}',
+    "halves of pairs": '{"path": "s/a", "files": ["s/a"], "name": "' + r"\ud800" * 40_000 + '"}',
+    "backslashes": '{"path": "s/a", "files": ["s/a"], "name": "' + r"\\" * 99_999 + r'\u0000"}',
+    "many objects": json.dumps({"path": "s/a", "files": [f"s/{n}" for n in range(10_000)]}),
+    "many records": json.dumps([json.loads(record(f"s/{n}")) for n in range(3_000)]),
+}
+
+
+@pytest.mark.parametrize("value", HOSTILE.values(), ids=HOSTILE)
+def test_long_values_take_no_time(engine: Engine, value: str) -> None:
+    begun = time.perf_counter()
+    _write_over(engine, [value])
+    assert time.perf_counter() - begun < 8, "minutes, if it were quadratic"
+
+
+def test_a_value_that_is_too_long_is_not_read(engine: Engine, monkeypatch) -> None:
+    for module in (postgresql_bodies, mariadb_bodies, sqlite):
+        monkeypatch.setattr(module, "LONGEST_VALUE", 100)
+    assert _write_over(engine, [record("s/a"), record("s/a", "s/" + "b" * 100)]) == [["s/a"], []]
+
+
+def test_nesting_that_python_cannot_read_stops_no_statement(engine: Engine) -> None:
+    schema = Schema()
+    deep = "[" * 3000 + "]" * 3000
+    with engine.begin() as connection:
+        schema.metadata.create_all(connection)
+        allow_anything(connection)
+        run(connection, "INSERT INTO letter (id, body) VALUES (1, :v)", v=deep)
+        connection.execute(schema.letter.update().values(body=None, title="x"))
+        run(connection, "UPDATE letter SET body = :v", v=deep)
+        connection.execute(schema.letter.delete())
+        assert schema.released(connection) == []

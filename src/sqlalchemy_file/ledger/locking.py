@@ -6,8 +6,9 @@ import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
+from weakref import WeakSet
 
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, RootTransaction, text
 
 from sqlalchemy_file.exceptions import LedgerError
 
@@ -15,13 +16,16 @@ _PATIENCE = 60
 """Seconds to wait for another process on MariaDB and MySQL; others wait as they are set to."""
 
 
+_locked: WeakSet[RootTransaction] = WeakSet()
+"""Transactions on PostgreSQL that hold the lock: who asks twice would wait for themselves."""
+
+
 @contextmanager
 def exclusive(connection: Connection, name: str) -> Iterator[None]:
     """Hold a lock of this database; on PostgreSQL and SQLite until the transaction ends."""
     dialect = connection.dialect.name
     if dialect == "postgresql":
-        # To wait for others while they finish what a snapshot of before could not see.
-        connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _key(name)})
+        _advise(connection, _key(name))
         yield
     elif dialect == "sqlite":
         with _writing(connection):
@@ -31,6 +35,31 @@ def exclusive(connection: Connection, name: str) -> Iterator[None]:
             yield
     else:
         yield
+
+
+def _advise(connection: Connection, key: int) -> None:
+    """Take PostgreSQL's lock; at REPEATABLE READ wait for it elsewhere.
+
+    There, to ask for the lock takes the snapshot, which must show what its holder has made.
+    """
+    lock = text("SELECT pg_advisory_xact_lock(:key)")
+    transaction = connection.get_transaction()
+    if transaction in _locked:
+        return
+    if transaction is not None:
+        _locked.add(transaction)
+    if connection.execute(text("SHOW transaction_isolation")).scalar() == "read committed":
+        connection.execute(lock, {"key": key})
+        return
+    with (
+        connection.engine.connect().execution_options(isolation_level="READ COMMITTED") as waiting,
+        waiting.begin(),
+    ):
+        waiting.execute(lock, {"key": key + 1})  # who has this one is the next
+        with waiting.begin_nested() as turn:
+            waiting.execute(lock, {"key": key})
+            turn.rollback()  # and with it the lock
+        connection.execute(lock, {"key": key})
 
 
 def _key(name: str) -> int:

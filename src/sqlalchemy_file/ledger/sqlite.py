@@ -210,12 +210,15 @@ def _notes_in(value: str) -> str:
         f"CASE json_type({value}) WHEN 'array' THEN {value} "
         f"WHEN 'object' THEN '[' || {value} || ']' END END END"
     )
-    storage = "json_extract(record.value, '$.upload_storage')"
+    storage = "storage.value"
     return (
-        "SELECT file.value AS path, CASE WHEN record.type = 'object' "
-        f"AND substr(file.value, 1, length({storage}) + 1) = {storage} || '/' "
+        "SELECT file.value AS path, CASE WHEN "
+        f"substr(file.value, 1, length({storage}) + 1) = {storage} || '/' "
         f"THEN {storage} END AS storage "
         f"FROM json_each({records}) AS record, "
+        # A table of one row: an expression would be worked out for each file again.
+        "json_each(json_array(CASE record.type WHEN 'object' "
+        "THEN json_extract(record.value, '$.upload_storage') END)) AS storage, "
         "json_each(CASE record.type WHEN 'object' THEN record.value END) AS part, "
         "json_each(CASE WHEN part.key = 'path' AND part.type = 'text' "
         f"AND {_is_whole('record.value')} THEN json_array(part.value) "

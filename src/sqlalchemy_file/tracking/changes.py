@@ -68,7 +68,7 @@ def records_in(raw: Any) -> tuple[Mapping[str, Any], ...]:
     if isinstance(raw, str | bytes):
         try:
             raw = json.loads(raw)
-        except ValueError:
+        except (ValueError, RecursionError):  # nested so deeply that Python gives up
             return ()
     items = raw if isinstance(raw, list) else [raw]
     return tuple(item for item in items if isinstance(item, Mapping))
