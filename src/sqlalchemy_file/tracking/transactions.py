@@ -49,7 +49,7 @@ def begin(conn: Connection, xid: Any = None) -> None:
     if unit is None:
         return
     # Files stored by the statement that makes the transaction begin are in its frame already.
-    if unit.is_unended:
+    if unit.is_unended or unit.has_begun:
         end_unanswered(conn, unit)
     enter_in_pool(conn, unit)  # it may be another one, after the first was lost
     if unit.is_final:  # of a driver's own autocommit, and not ended by anybody
@@ -301,9 +301,11 @@ def after_statement(conn: Connection, unit: Unit) -> None:
 def reset(dbapi_connection: Any, record: Any, state: Any) -> None:
     """Roll back what SQLAlchemy takes for ended and is not, before somebody else gets it."""
     unit = None if record is None else unit_in(record.info)
-    if unit is None or not unit.is_unended or unit.is_prepared or not state.asyncio_safe:
+    if unit is None or unit.is_prepared or not state.asyncio_safe:
         return
-    if standing_of(unit.dialect, record.driver_connection) is Standing.CLOSED:
+    # A listener that was called before ours may have raised.
+    is_unended = unit.is_unended or (unit.has_begun and state.transaction_was_reset)
+    if not is_unended or standing_of(unit.dialect, record.driver_connection) is Standing.CLOSED:
         return
     dbapi_connection.rollback()
     unit.is_unended = False

@@ -308,7 +308,7 @@ def unit_of(connection: Connection) -> Unit:
         unit = _units[connection] = Unit(connection)
         enter_in_pool(connection, unit)
         answers.follow(connection.dialect)
-    if unit.is_unended and not connection.in_transaction():
+    if (unit.is_unended or unit.has_begun) and not connection.in_transaction():
         # What comes now belongs to the next transaction, which has yet to begin.
         end_unanswered(connection, unit)
     return unit

@@ -1,0 +1,384 @@
+"""What became of a transaction is what the database answered, not what was about to be sent."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import sqlite3
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import (
+    Column,
+    Connection,
+    Engine,
+    ForeignKey,
+    Integer,
+    MetaData,
+    Table,
+    create_engine,
+    delete,
+    event,
+    insert,
+    make_url,
+    text,
+    update,
+)
+from sqlalchemy.exc import DBAPIError, IntegrityError
+from sqlalchemy.ext.asyncio import create_async_engine
+from sqlalchemy.orm import Session, registry
+
+from sqlalchemy_file import File, FileField
+from sqlalchemy_file.storage.memory import MemoryStorage
+from tests.stores import add_memory, keys, named
+
+metadata = MetaData()
+sheet = Table(
+    "answers_sheet", metadata, Column("id", Integer, primary_key=True), Column("body", FileField())
+)
+strict = Table(
+    "answers_strict",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column(
+        "sheet_id",
+        ForeignKey("answers_sheet.id", deferrable=True, initially="DEFERRED"),
+        nullable=True,
+    ),
+)
+
+
+class Sheet:
+    id: int
+    body: File | None
+
+    def __init__(self, **values: Any) -> None:
+        vars(self).update(values)
+        for name, value in values.items():
+            setattr(self, name, value)
+
+
+registry().map_imperatively(Sheet, sheet)
+
+
+class Stopped(Exception):
+    """What a program raises where the library does not expect it."""
+
+
+@pytest.fixture
+def storage() -> MemoryStorage:
+    return add_memory()
+
+
+def address(request: pytest.FixtureRequest, tmp_path: Path, name: str) -> str:
+    if name == "sqlite":
+        return f"sqlite:///{tmp_path}/x.db"
+    return str(request.getfixturevalue(f"{name}_server"))
+
+
+@pytest.fixture(params=["sqlite", "postgresql", "mariadb"])
+def engine(
+    request: pytest.FixtureRequest, storage: MemoryStorage, tmp_path: Path
+) -> Iterator[Engine]:
+    engine = create_engine(address(request, tmp_path, request.param), pool_size=1, max_overflow=0)
+    if request.param == "sqlite":
+        event.listen(engine, "connect", lambda own, record: own.execute("PRAGMA foreign_keys=ON"))
+    # MariaDB checks all constraints at once.
+    tables = [sheet] if request.param == "mariadb" else [sheet, strict]
+    metadata.drop_all(engine, tables)
+    metadata.create_all(engine, tables)
+    with engine.begin() as connection:
+        connection.execute(insert(sheet).values(id=1, body=File(b"old")))
+    yield engine
+    metadata.drop_all(engine, tables)
+    engine.dispose()
+
+
+sqlite_only = pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
+postgresql_only = pytest.mark.parametrize("engine", ["postgresql"], indirect=True)
+mariadb_only = pytest.mark.parametrize("engine", ["mariadb"], indirect=True)
+
+
+def change(connection: Connection) -> None:
+    """Store a file, and release another one."""
+    connection.execute(insert(sheet).values(id=2, body=File(b"new")))
+    connection.execute(delete(sheet).where(sheet.c.id == 1))
+
+
+def ids(engine: Engine) -> list[int]:
+    with engine.connect() as connection:
+        return list(connection.scalars(text("SELECT id FROM answers_sheet ORDER BY id")))
+
+
+def assert_exact(engine: Engine, storage: MemoryStorage, *expected: int) -> None:
+    """The rows are as expected, and the storage holds what they name and nothing else."""
+    assert ids(engine) == list(expected)
+    assert sorted(named(engine, "answers_sheet", "body")) == [
+        f"main/{key}" for key in keys(storage)
+    ]
+
+
+def assert_nothing_is_missing(engine: Engine, storage: MemoryStorage) -> None:
+    assert set(named(engine, "answers_sheet", "body")) <= {f"main/{key}" for key in keys(storage)}
+
+
+def raise_once(target: Engine, name: str, when: Callable[..., bool] = lambda *a: True) -> None:
+    """Let a listener of the program's raise, the first time."""
+    left = [Stopped]
+
+    def listener(*arguments: Any) -> None:
+        if left and when(*arguments):
+            raise left.pop()
+
+    event.listen(target, name, listener)
+
+
+# --- between our listener and the database
+
+
+def test_a_listener_that_raises_before_the_commit_of_a_session(
+    engine: Engine, storage: MemoryStorage
+) -> None:
+    raise_once(engine, "commit")
+    with pytest.raises(Stopped), Session(engine) as session:
+        session.add(Sheet(id=2, body=File(b"new")))
+        session.execute(delete(sheet).where(sheet.c.id == 1))
+        session.commit()
+    assert_exact(engine, storage, 1)
+
+
+@pytest.mark.parametrize("way", ["begin", "close", "go on", "roll back and go on"])
+def test_a_listener_that_raises_before_the_commit_of_a_connection(
+    engine: Engine, storage: MemoryStorage, way: str
+) -> None:
+    raise_once(engine, "commit")
+    if way == "begin":
+        with pytest.raises(Stopped), engine.begin() as connection:
+            change(connection)
+    else:
+        with engine.connect() as connection:
+            change(connection)
+            with pytest.raises(Stopped):
+                connection.commit()
+            if way != "close":
+                connection.rollback()
+            if way == "roll back and go on":
+                connection.execute(update(sheet).values(id=sheet.c.id + 10))
+                connection.commit()
+    assert_exact(engine, storage, *([11] if way == "roll back and go on" else [1]))
+
+
+def test_an_interruption_before_the_commit(engine: Engine, storage: MemoryStorage) -> None:
+    def interrupt(connection: Connection) -> None:
+        raise KeyboardInterrupt
+
+    with engine.connect() as connection:
+        change(connection)
+        event.listen(connection, "commit", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            connection.commit()
+    assert_exact(engine, storage, 1)
+
+
+def test_a_listener_that_raises_before_the_rollback(engine: Engine, storage: MemoryStorage) -> None:
+    raise_once(engine, "rollback")
+    with pytest.raises(Stopped), engine.connect() as connection:
+        change(connection)
+        connection.rollback()
+    assert_exact(engine, storage, 1)
+
+
+def test_a_listener_that_raises_before_a_savepoint_is_rolled_back(
+    engine: Engine, storage: MemoryStorage
+) -> None:
+    raise_once(engine, "rollback_savepoint")
+    with engine.connect() as connection:
+        connection.execute(insert(sheet).values(id=3, body=File(b"before")))
+        savepoint = connection.begin_nested()
+        change(connection)
+        with pytest.raises(Stopped):
+            savepoint.rollback()
+        connection.commit()  # the savepoint was not rolled back
+    assert_exact(engine, storage, 2, 3)
+
+
+def test_a_listener_that_raises_before_a_savepoint_is_released(
+    engine: Engine, storage: MemoryStorage
+) -> None:
+    raise_once(engine, "release_savepoint")
+    with engine.connect() as connection:
+        connection.execute(insert(sheet).values(id=3, body=File(b"before")))
+        savepoint = connection.begin_nested()
+        change(connection)
+        with pytest.raises(Stopped):
+            savepoint.commit()
+        savepoint.rollback()
+        connection.commit()
+    assert_exact(engine, storage, 2, 3)
+
+
+@pytest.mark.parametrize("way", ["insert", "delete", "replace"])
+def test_a_listener_that_raises_after_a_statement_was_carried_out(
+    engine: Engine, storage: MemoryStorage, way: str
+) -> None:
+    with engine.connect() as connection:
+        connection.execute(text("SELECT 1"))
+        raise_once(
+            engine,
+            "after_cursor_execute",
+            lambda c, cursor, sql, *_: sql[0] in "IDU" and "WHERE 0" not in sql,
+        )
+        statement = {
+            "insert": insert(sheet).values(id=2, body=File(b"new")),
+            "delete": delete(sheet),
+            "replace": update(sheet).values(body=File(b"new")),
+        }[way]
+        with pytest.raises(Stopped):
+            connection.execute(statement)
+        connection.commit()
+    assert_exact(engine, storage, *{"insert": [1, 2], "delete": [], "replace": [1]}[way])
+
+
+@pytest.mark.parametrize("reset", ["rollback", "commit", None])
+def test_an_abandoned_connection(
+    request: pytest.FixtureRequest, engine: Engine, storage: MemoryStorage, reset: Any
+) -> None:
+    own = create_engine(engine.url, pool_size=1, max_overflow=0, pool_reset_on_return=reset)
+    connection = own.connect()
+    change(connection)
+    del connection
+    gc.collect()
+    with own.connect() as connection:
+        connection.execute(text("SELECT 1"))
+        connection.commit()
+    own.dispose()
+    assert ids(engine) == ([1] if reset == "rollback" else [2])
+    assert_nothing_is_missing(engine, storage)
+
+
+# --- a COMMIT that fails
+
+
+@pytest.mark.parametrize("engine", ["sqlite", "postgresql"], indirect=True)
+@pytest.mark.parametrize("way", ["close", "go on"])
+def test_a_commit_that_fails(engine: Engine, storage: MemoryStorage, way: str) -> None:
+    with engine.connect() as connection:
+        change(connection)
+        connection.execute(insert(strict).values(sheet_id=99))
+        with pytest.raises(IntegrityError):
+            connection.commit()
+        if way == "go on":
+            connection.rollback()
+            connection.execute(text("SELECT 1"))
+            connection.commit()
+    assert_exact(engine, storage, 1)
+
+
+@sqlite_only
+def test_a_commit_that_fails_is_rolled_back_at_once(engine: Engine, storage: MemoryStorage) -> None:
+    with engine.connect() as connection:
+        change(connection)
+        connection.execute(insert(strict).values(sheet_id=99))
+        with pytest.raises(IntegrityError):
+            connection.commit()
+        driver: Any = connection.connection.driver_connection
+        assert not driver.in_transaction
+
+
+@sqlite_only
+def test_a_busy_commit_is_rolled_back_at_once(engine: Engine, storage: MemoryStorage) -> None:
+    own = create_engine(engine.url, connect_args={"timeout": 0})
+    reader = sqlite3.connect(str(engine.url.database))
+    with closing(reader), own.connect() as connection:
+        reader.execute("BEGIN")
+        reader.execute("SELECT id FROM answers_sheet").fetchall()
+        change(connection)
+        with pytest.raises(DBAPIError, match="locked"):
+            connection.commit()
+        driver: Any = connection.connection.driver_connection
+        assert not driver.in_transaction
+    own.dispose()
+    assert_exact(engine, storage, 1)
+
+
+@postgresql_only
+@pytest.mark.parametrize("state", ["40003", "08006", "58030", "57P01"])
+def test_a_commit_whose_error_does_not_tell_deletes_nothing(
+    engine: Engine, storage: MemoryStorage, state: str
+) -> None:
+    with engine.begin() as connection:
+        connection.exec_driver_sql(
+            "CREATE OR REPLACE FUNCTION answers_fail() RETURNS trigger LANGUAGE plpgsql AS "
+            f"$$ BEGIN RAISE EXCEPTION 'who knows' USING ERRCODE = '{state}'; END $$"
+        )
+        connection.exec_driver_sql(
+            "CREATE CONSTRAINT TRIGGER answers_fail AFTER INSERT ON answers_sheet "
+            "DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION answers_fail()"
+        )
+    with engine.connect() as connection:
+        change(connection)
+        with pytest.raises(DBAPIError):
+            connection.commit()
+    assert len(keys(storage)) == 2
+    assert_nothing_is_missing(engine, storage)
+
+
+# --- savepoints
+
+
+@sqlite_only
+@pytest.mark.parametrize("way", ["store", "replace"])
+def test_an_error_after_an_outermost_savepoint_was_released(
+    engine: Engine, storage: MemoryStorage, way: str
+) -> None:
+    with Session(engine) as session:
+        with session.begin_nested():
+            if way == "store":
+                session.add(Sheet(id=2, body=File(b"new")))
+            else:
+                session.execute(update(sheet).values(body=File(b"new")))
+        with pytest.raises(DBAPIError):
+            session.execute(text("SELECT * FROM nothing"))
+    assert_exact(engine, storage, *([1, 2] if way == "store" else [1]))
+
+
+# --- asynchronous drivers
+
+
+@pytest.mark.parametrize("driver", ["aiosqlite", "asyncpg", "psycopg"])
+@pytest.mark.parametrize("name", ["commit", "rollback"])
+def test_a_listener_that_raises_under_asyncio(
+    request: pytest.FixtureRequest,
+    storage: MemoryStorage,
+    tmp_path: Path,
+    driver: str,
+    name: str,
+) -> None:
+    database = "sqlite" if driver == "aiosqlite" else "postgresql"
+    url = make_url(address(request, tmp_path, database)).set(drivername=f"{database}+{driver}")
+
+    async def play() -> None:
+        engine = create_async_engine(url)
+        async with engine.begin() as connection:
+            await connection.run_sync(metadata.drop_all)
+            await connection.run_sync(metadata.create_all)
+            await connection.execute(insert(sheet).values(id=1, body=File(b"old")))
+        raise_once(engine.sync_engine, name)
+        with pytest.raises(Stopped):
+            async with engine.connect() as connection:
+                await connection.run_sync(change)
+                await getattr(connection, name)()
+        async with engine.connect() as connection:
+            await connection.run_sync(lambda own: own.execute(text("SELECT 1")))
+            await connection.commit()
+            found = await connection.scalars(text("SELECT id FROM answers_sheet"))
+            assert list(found) == [1]
+        assert len(keys(storage)) == 1
+        async with engine.begin() as connection:
+            await connection.run_sync(metadata.drop_all)
+        await engine.dispose()
+
+    asyncio.run(play())
