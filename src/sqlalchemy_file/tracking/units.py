@@ -21,7 +21,7 @@ from sqlalchemy_file.tracking.claims import claim_of
 from sqlalchemy_file.tracking.deletion import discard, tell_released
 from sqlalchemy_file.tracking.frames import Effects, Ending, Frames
 from sqlalchemy_file.tracking.reading import Database, OldRow
-from sqlalchemy_file.tracking.standing import Standing, standing
+from sqlalchemy_file.tracking.standing import Standing, asked_if_stale, standing
 from sqlalchemy_file.tracking.tables import Key
 from sqlalchemy_file.tracking.tokens import Token
 from sqlalchemy_file.transfer import later
@@ -311,6 +311,8 @@ def unit_of(connection: Connection) -> Unit:
     if (unit.is_unended or unit.has_begun) and not connection.in_transaction():
         # What comes now belongs to the next transaction, which has yet to begin.
         end_unanswered(connection, unit)
+    elif unit.is_at_stake and not unit.verbs:
+        unit.observe(asked_if_stale(connection))
     return unit
 
 
