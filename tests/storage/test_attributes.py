@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -14,6 +17,7 @@ from sqlalchemy_file.storage.attributes import (
     meta_data_of,
     to_headers,
 )
+from sqlalchemy_file.storage.metadata_names import HEADERS, IDENTIFIERS
 
 TEXT = st.text(st.characters(codec="utf-8"))
 
@@ -71,3 +75,53 @@ class TestHeaders:
     def test_names_may_be_folded_to_lower_case(self) -> None:
         sent = {name.lower(): value for name, value in to_headers({"größe": "x"}).items()}
         assert from_headers(sent) == {"größe": "x"}
+
+
+class TestNamesOfMetadata:
+    """Each name arrives through proxies and servers that take few characters only."""
+
+    @given(TEXT.filter(lambda name: name == name.lower() and name))
+    def test_what_is_sent_is_a_plain_header_or_an_identifier(self, name: str) -> None:
+        for names, plain in ((HEADERS, r"[A-Za-z0-9-]+"), (IDENTIFIERS, r"[A-Za-z_][A-Za-z0-9_]*")):
+            sent = names.sent(name)
+            assert re.fullmatch(plain, sent)
+            for folded in (sent, sent.lower(), sent.upper()):
+                (read,) = from_headers({folded: "x"})
+                assert read.lower().replace("-", "_") == name.lower().replace("-", "_")
+
+    @pytest.mark.parametrize(
+        ("name", "sent", "to_azure"),
+        [
+            ("filename", "filename", "filename"),
+            ("content_type", "content-type", "content_type"),
+            ("content-type", "e--content-2dtype", "e__content_2dtype"),
+            ("pages", "pages", "pages"),
+            ("Camera-Model", "Camera-Model", "e__Camera_2dModel"),
+            ("page_count", "e--page-5fcount", "page_count"),
+            ("größe", "e--gr-c3-b6-c3-9fe", "e__gr_c3_b6_c3_9fe"),
+            ("2nd", "2nd", "e__2nd"),
+            ("e--a", "e--e-2d-2da", "e__e_2d_2da"),
+            ("e__a", "e--e-5f-5fa", "e__e_5f_5fa"),
+            ("100%", "e--100-25", "e__100_25"),
+            ("a b", "e--a-20b", "e__a_20b"),
+        ],
+    )
+    def test_names_are_sent_like_this(self, name: str, sent: str, to_azure: str) -> None:
+        assert (HEADERS.sent(name), IDENTIFIERS.sent(name)) == (sent, to_azure)
+        for each in (sent, to_azure):
+            assert attributes_from(from_headers({each: "x"})) == attributes_from({name: "x"})
+
+    @pytest.mark.parametrize(
+        ("name", "read"),
+        [
+            ("page_count", "page_count"),  # of 0.7.0, where no proxy dropped it
+            ("gr%C3%B6%C3%9Fe", "größe"),  # of earlier versions of this package
+            ("page%5Fcount", "page%5Fcount"),
+            ("e--", "e--"),
+            ("e--page-5", "e--page-5"),
+            ("e--page", "e--page"),
+            ("e---ff", "e---ff"),
+        ],
+    )
+    def test_what_others_wrote_is_read_as_it_was(self, name: str, read: str) -> None:
+        assert from_headers({name: "x"}) == {read: "x"}

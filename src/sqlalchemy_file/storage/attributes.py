@@ -9,6 +9,7 @@ from urllib.parse import quote, unquote
 
 from sqlalchemy_file.exceptions import StorageError
 from sqlalchemy_file.storage.base import Attributes
+from sqlalchemy_file.storage.metadata_names import HEADERS, IDENTIFIERS, Names
 
 # All printable ASCII but "%", which begins an escape.
 _PRINTABLE = " !\"#$&'()*+,-./:;<=>?@[\\]^_`{|}~"
@@ -54,28 +55,33 @@ def attributes_from(meta_data: Mapping[Any, Any], content_type: str | None = Non
     """Return the attributes that `meta_data_of` laid out; ``content_type`` is the one besides."""
     metadata = {str(name): str(value) for name, value in meta_data.items() if value is not None}
     filename = metadata.pop("filename", None)
-    # Ceph makes hyphens of the underscores in names.
+    # The latter is how it is sent; Ceph makes hyphens of the underscores in names, too.
     kept = metadata.pop("content_type", None) or metadata.pop("content-type", None)
     return Attributes(filename=filename, content_type=kept or content_type, metadata=metadata)
 
 
-def to_headers(meta_data: Mapping[str, str]) -> dict[str, str]:
-    """Return metadata whose names and values any header can carry, percent-encoded where needed."""
-    return {quote(name, safe=_TOKEN): header_value(value) for name, value in meta_data.items()}
+def to_headers(meta_data: Mapping[str, str], names: Names = HEADERS) -> dict[str, str]:
+    """Return metadata whose names and values any header can carry, encoded where needed."""
+    return {names.sent(name): header_value(value) for name, value in meta_data.items()}
 
 
 def from_headers(meta_data: Mapping[str, Any]) -> dict[str, str]:
     """Return metadata as it was before `to_headers`.
 
-    What `to_headers` would not have written, as older releases did, is left as it is. Storages
-    may fold the letters of names to lower case, and Ceph underscores to hyphens.
+    Names may be percent-encoded, too, as they were before. What neither way would have written,
+    as older releases did, is left as it is. Storages may fold the letters of names to lower case,
+    and Ceph underscores to hyphens.
     """
-    decoded = {}
-    for name, value in meta_data.items():
-        plain = unquote(name)
-        folded = quote(plain, safe=_TOKEN).lower() == name.lower()
-        decoded[plain if folded else name] = _plain_value(str(value))
-    return decoded
+    return {_plain_name(name): _plain_value(str(value)) for name, value in meta_data.items()}
+
+
+def _plain_name(name: str) -> str:
+    for names in (HEADERS, IDENTIFIERS):
+        received = names.received(name)
+        if received is not None:
+            return received
+    plain = unquote(name)
+    return plain if quote(plain, safe=_TOKEN).lower() == name.lower() else name
 
 
 def header_value(value: str) -> str:

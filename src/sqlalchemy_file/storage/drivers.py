@@ -17,6 +17,7 @@ from typing import Any, BinaryIO, cast
 
 from libcloud.common.types import LibcloudError
 from libcloud.storage.base import Container, Object
+from libcloud.storage.drivers.azure_blobs import AzureBlobsStorageDriver
 from libcloud.storage.drivers.dummy import DummyStorageDriver
 from libcloud.storage.types import ObjectDoesNotExistError
 
@@ -34,6 +35,7 @@ from sqlalchemy_file.storage.base import CHUNK_SIZE, Attributes, ObjectInfo
 from sqlalchemy_file.storage.border import Border
 from sqlalchemy_file.storage.chunks import cut
 from sqlalchemy_file.storage.clones import Shared, drivers_for
+from sqlalchemy_file.storage.metadata_names import HEADERS, IDENTIFIERS
 from sqlalchemy_file.storage.sorting import in_order
 
 _STATUS = re.compile(r"(?i)(?:status|code|error|http)\D{0,12}\b([1-5]\d\d)\b")
@@ -50,6 +52,8 @@ class DriverVerbs:
 
     def __init__(self, container: Container, timeout: float | None = None) -> None:
         self._drivers = drivers_for(container, timeout)
+        is_azure = isinstance(container.driver, AzureBlobsStorageDriver)
+        self._names = IDENTIFIERS if is_azure else HEADERS
 
     def put(
         self, key: str, content: BinaryIO, attributes: Attributes, border: Border, exclusive: bool
@@ -117,7 +121,7 @@ class DriverVerbs:
             extra["content_type"] = header_value(attributes.content_type)
         headers = checked_headers(attributes.headers, key)
         options = {"headers": headers} if headers else {}
-        meta_data = to_headers(meta_data_of(attributes))
+        meta_data = to_headers(meta_data_of(attributes), self._names)
         if not meta_data:
             return _upload_stream(container, key, spool, extra, options), attributes
         try:

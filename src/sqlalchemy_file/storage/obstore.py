@@ -24,6 +24,7 @@ from sqlalchemy_file.storage.base import (
 )
 from sqlalchemy_file.storage.border import Border, sort_out, translated
 from sqlalchemy_file.storage.expiry import checked_expiry
+from sqlalchemy_file.storage.metadata_names import HEADERS, IDENTIFIERS
 from sqlalchemy_file.storage.obstore_errors import Panic, is_panic, our_error, reason_of
 from sqlalchemy_file.storage.obstore_requests import (
     READ_SIZE,
@@ -88,7 +89,9 @@ class ObstoreStorage:
         self._is_sorted = isinstance(store, _SORTED)
         self._is_web = isinstance(store, HTTPStore)
         self._abilities = Abilities(
-            keeps_attributes=not self._is_local, renames=not isinstance(store, S3Store)
+            keeps_attributes=not self._is_local,
+            names=IDENTIFIERS if isinstance(store, AzureStore) else HEADERS,
+            renames=not isinstance(store, S3Store),
         )
         self._large = threading.BoundedSemaphore(LARGE_AT_ONCE)
         self._large_by_loop: WeakKeyDictionary[Any, asyncio.Semaphore] = WeakKeyDictionary()

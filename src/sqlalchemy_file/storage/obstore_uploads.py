@@ -25,6 +25,7 @@ from sqlalchemy_file.storage.attributes import (
 from sqlalchemy_file.storage.base import Attributes, ObjectInfo
 from sqlalchemy_file.storage.border import Border
 from sqlalchemy_file.storage.chunks import is_at_hand, size_left
+from sqlalchemy_file.storage.metadata_names import Names
 from sqlalchemy_file.storage.obstore_requests import (
     HEAD,
     HEADERS,
@@ -53,6 +54,8 @@ class Abilities:
     """What a store can do of what storing asks of it."""
 
     keeps_attributes: bool
+    names: Names
+    """How it takes names of metadata."""
     renames: bool
     """Whether it can rename an object to a key that is free, and refuse one that is taken."""
 
@@ -77,7 +80,7 @@ def putting(
     options: dict[str, Any] = {}
     refuse_extra(attributes, key)
     if abilities.keeps_attributes:
-        options["attributes"] = _sent(attributes, key)
+        options["attributes"] = _sent(attributes, key, abilities.names)
     beginning = partial(_beginning, content, border)
     begun: _Begun = yield Reading(beginning, is_at_hand=is_at_hand(content))
     if begun.is_large is None:
@@ -195,7 +198,7 @@ def _refuse_taken(key: str) -> Steps[None]:
     raise ObjectExistsError("an object is stored there already", key=key)
 
 
-def _sent(attributes: Attributes, key: str) -> dict[str, str]:
+def _sent(attributes: Attributes, key: str, names: Names) -> dict[str, str]:
     own = {name.title(): value for name, value in checked_headers(attributes.headers, key).items()}
     unknown = sorted(own.keys() - set(HEADERS))
     if unknown:
@@ -204,7 +207,7 @@ def _sent(attributes: Attributes, key: str) -> dict[str, str]:
         )
     content_type = attributes.content_type or own.get("Content-Type") or _UNKNOWN_TYPE
     return {
-        **to_headers(meta_data_of(attributes)),
+        **to_headers(meta_data_of(attributes), names),
         **own,
         "Content-Type": header_value(content_type),
     }
