@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from io import BytesIO
@@ -16,9 +17,9 @@ from uuid_utils import uuid4
 from sqlalchemy_file import File, StorageManager
 from sqlalchemy_file.exceptions import LedgerError, UnknownStorageError
 from sqlalchemy_file.ledger.state import checkpoint, set_checkpoint, set_grace
-from sqlalchemy_file.reconcile import sweep
+from sqlalchemy_file.reconcile import clocks, compare, sweep
 from sqlalchemy_file.reconcile.keys import bound
-from sqlalchemy_file.storage.base import Attributes
+from sqlalchemy_file.storage.base import Attributes, ObjectInfo
 from sqlalchemy_file.storage.memory import MemoryStorage
 from tests.reconcile.accounts import account
 from tests.reconcile.helpers import Base, Paper, add, kinds, ledger, pending, rows
@@ -244,6 +245,42 @@ def test_a_failed_deletion_is_left_to_the_drain(
         patch.setattr(storage, "delete", refuse)
         assert kinds(sweep(engine, Base.metadata, delete=True)) == {"failed": 1}
     assert pending(engine) == 1
+
+
+@pytest.mark.parametrize("hours", [3, -3])
+@pytest.mark.parametrize("search", [sweep, compare])
+def test_clocks_that_differ_are_refused(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch, search: Callable, hours: int
+) -> None:
+    storage = add_memory()
+    lost = store(storage, age=timedelta(hours=2))
+    monkeypatch.setattr(clocks, "now_here", lambda: now() + hours * HOUR)
+    with pytest.raises(LedgerError, match=r"the clock of the database is 10,\d+ seconds"):
+        list(search(engine, Base.metadata, delete=True))
+    assert keys(storage) == [lost]
+
+
+def test_a_storage_whose_clock_differs_is_refused(engine: Engine) -> None:
+    storage = Late()
+    StorageManager.add_storage("main", storage)
+    store(storage, age=timedelta(0))  # is in flight, and seems to be three hours old
+    with pytest.raises(LedgerError, match=r"clock of the storage 'main' is .* behind"):
+        list(sweep(engine, Base.metadata, delete=True))
+    assert len(keys(storage)) == 1
+
+
+class Late(MemoryStorage):
+    """Has a clock that is three hours behind."""
+
+    def stat(self, key):
+        return late(super().stat(key))
+
+    def list(self, prefix="", start_after=None):
+        return map(late, super().list(prefix, start_after))
+
+
+def late(info: ObjectInfo) -> ObjectInfo:
+    return replace(info, last_modified=info.last_modified - timedelta(hours=3))
 
 
 class Listed(MemoryStorage):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 from functools import partial
 
 from sqlalchemy_file.exceptions import LedgerError
@@ -94,7 +93,3 @@ def agreed_grace(place: Workplace, asked: float | None) -> float:
 def age_limit(now: int, grace: float) -> int:
     """Return when an object must have been made, in milliseconds, to be old enough."""
     return now - int(grace * 1000) - SKEW if grace else now + SKEW
-
-
-def now_here() -> int:
-    return int(datetime.now(UTC).timestamp() * 1000)

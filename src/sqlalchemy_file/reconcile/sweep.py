@@ -16,9 +16,10 @@ from sqlalchemy_file.exceptions import LedgerError
 from sqlalchemy_file.ledger import Ledger
 from sqlalchemy_file.ledger.state import checkpoint, database_id, set_checkpoint
 from sqlalchemy_file.reconcile.barrier import PATIENCE
+from sqlalchemy_file.reconcile.clocks import agreed_now, now_here, refuse_other_time
 from sqlalchemy_file.reconcile.counting import count_files
 from sqlalchemy_file.reconcile.findings import Finding, Progress, Watcher
-from sqlalchemy_file.reconcile.judging import SKEW, Judge, age_limit, agreed_grace, now_here
+from sqlalchemy_file.reconcile.judging import SKEW, Judge, age_limit, agreed_grace
 from sqlalchemy_file.reconcile.keys import bound, is_ours, made_at, time_prefixes
 from sqlalchemy_file.reconcile.naming import has_folders, keeping_storages
 from sqlalchemy_file.reconcile.uploads import abandoned_uploads
@@ -82,7 +83,9 @@ def judges_for(
     refuse_unknown_storages(set(files))
     if not adopt:
         _refuse_copies(place, names)
-    before = age_limit(now_here(), agreed_grace(place, grace))
+    before = age_limit(agreed_now(place), agreed_grace(place, grace))
+    for name in names if delete else ():
+        refuse_other_time(name, found[name])
     keeping = keeping_storages(place)
     return place, [
         Judge(place, name, found[name], before, delete, name in keeping, patience, files[name])

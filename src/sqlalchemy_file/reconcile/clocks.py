@@ -1,0 +1,61 @@
+"""What time it is, where the clocks of this machine, the database and a storage agree on it."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from datetime import UTC, datetime
+from io import BytesIO
+
+from sqlalchemy_file.exceptions import LedgerError
+from sqlalchemy_file.objects import fresh_key
+from sqlalchemy_file.reconcile.workplace import Workplace, away
+from sqlalchemy_file.storage import Attributes, Storage
+
+MOST_APART = 300_000
+"""By how many milliseconds they may differ."""
+
+
+def now_here() -> int:
+    """Return the time of this machine, in milliseconds since the epoch."""
+    return int(datetime.now(UTC).timestamp() * 1000)
+
+
+def agreed_now(place: Workplace) -> int:
+    """Return the earlier time of this machine's and the database's.
+
+    Raises `LedgerError` where they differ by more than five minutes.
+    """
+    before = now_here()
+    there = place.now()
+    _refuse_apart("the database", there, before, now_here())
+    return min(before, there)
+
+
+def refuse_other_time(name: str, storage: Storage) -> None:
+    """Raise `LedgerError` where a storage's clock differs from this machine's by more than that.
+
+    For this a small object is stored, looked at and deleted. If that is cut short, it is one of
+    those that a sweep deletes.
+    """
+    before = now_here()
+    key = fresh_key()
+    away(lambda: storage.put(key, BytesIO(b"what time is it?"), Attributes()))
+    try:
+        date = away(lambda: storage.stat(key)).last_modified
+        after = now_here()
+    finally:
+        with suppress(Exception):
+            away(lambda: storage.delete([key]))
+    if date is not None:
+        _refuse_apart(f"the storage {name!r}", int(date.timestamp() * 1000), before, after)
+
+
+def _refuse_apart(who: str, there: int, before: int, after: int) -> None:
+    apart = max(before - there, there - after)
+    if apart <= MOST_APART:
+        return
+    direction = "behind" if there < before else "ahead of"
+    raise LedgerError(
+        f"the clock of {who} is {apart / 1000:,.0f} seconds {direction} the clock of this machine, "
+        "so that nobody can tell how old an object is: set the clocks right first"
+    )
