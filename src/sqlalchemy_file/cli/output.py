@@ -38,6 +38,7 @@ _SAID = {
     "orphan": "never committed",
     "kept": "named by no row, may be kept on purpose",
     "foreign": "not ours",
+    "earlier": "of before a move",
     "dangling": "missing",
     "malformed": "malformed",
     "upload": "upload never completed",

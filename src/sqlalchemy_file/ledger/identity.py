@@ -123,6 +123,16 @@ def settle(connection: Connection, ledger: Ledger, *, adopt: bool = False) -> Id
     return _identity(own, home, site)
 
 
+def begin_epoch(connection: Connection, ledger: Ledger) -> Identity:
+    """Leave all that was stored until now to somebody's decision; the caller commits."""
+    found = settle(connection, ledger)
+    earlier = found.earlier | found.epochs
+    home = Home(found.site.server, found.site.marks, (secrets.randbits(32),), earlier)
+    write(connection, ledger, _HOME, home.dump())
+    _changes.append(None)
+    return _identity(found.id, home, found.site)
+
+
 def changes() -> int:
     """Return how often this process has noted a home; what was read before may be out of date."""
     return len(_changes)

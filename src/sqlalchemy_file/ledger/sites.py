@@ -44,28 +44,28 @@ def site_of(connection: Connection, schema: str | None = None) -> Site:
     is_mariadb = getattr(connection.dialect, "is_mariadb", False)
     name = "mariadb" if is_mariadb else connection.dialect.name
     if name == "postgresql":
-        return _postgresql(connection)
+        return _postgresql(connection, schema)
     if name in ("mariadb", "mysql"):
-        return _mariadb(connection)
+        return _mariadb(connection, schema)
     if name == "sqlite":
         return _sqlite(connection, schema)
     database = str(connection.engine.url.database)
     return Site(database, database, frozenset([database]))
 
 
-def _postgresql(connection: Connection) -> Site:
+def _postgresql(connection: Connection, schema: str | None) -> Site:
     """Tell a physical copy from its original: by its timeline, or by both address and start.
 
     The address depends on how one is connected, and may change with a restart; the time of the
     start is the same for all, and no copy shares it. A standby is where its primary is.
     """
-    row = connection.execute(text(_ON_POSTGRESQL)).one()
+    row = connection.execute(text(_ON_POSTGRESQL), {"schema": schema}).one()
     system, timeline = _cluster(connection)
     address = row.address or "local"
     if address in ("local", "127.0.0.1/32", "::1/128", "127.0.0.1", "::1"):
         address = machine()
-    server = f"{system}:{row.oid}:{timeline}"
-    name = f"{row.name} at {address}:{row.port}"
+    server = f"{system}:{row.oid}:{timeline}:{row.schema}"
+    name = f"{row.name}.{row.schema} at {address}:{row.port}"
     return Site(server, name, frozenset([name, f"since {row.since}"]))
 
 
@@ -83,11 +83,11 @@ def _cluster(connection: Connection) -> tuple[str, str]:
     return str(row[0]), str(row[1])
 
 
-def _mariadb(connection: Connection) -> Site:
+def _mariadb(connection: Connection, schema: str | None) -> Site:
     """Go by the server's own id where it has one; its host's name may change, and then does."""
     values = {row[0]: row[1] for row in connection.execute(text(_ON_MARIADB))}
     server = values.get("server_uid") or values.get("server_uuid") or ""
-    database = connection.scalar(text("SELECT database()"))
+    database = schema or connection.scalar(text("SELECT database()"))
     name = f"{database} at {values.get('hostname')}:{values.get('port')}"
     return Site(f"{server}:{database}", name, frozenset([name]))
 
@@ -133,8 +133,9 @@ def machine() -> str:
 
 
 _ON_POSTGRESQL = """
-    SELECT oid, datname AS name, inet_server_addr()::text AS address,
-        current_setting('port') AS port, extract(epoch FROM pg_postmaster_start_time()) AS since
+    SELECT oid, datname AS name, coalesce(CAST(:schema AS text), current_schema()) AS schema,
+        inet_server_addr()::text AS address, current_setting('port') AS port,
+        extract(epoch FROM pg_postmaster_start_time()) AS since
     FROM pg_catalog.pg_database WHERE datname = current_database()
 """
 # A server in recovery has no place to write; its files of WAL are those of its primary.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -25,12 +25,14 @@ async def adrain(
     bind: AsyncSession | AsyncEngine,
     metadata: MetaData,
     *,
+    others: Iterable[tuple[AsyncSession | AsyncEngine, MetaData]] = (),
     batch_size: int = BATCH_SIZE,
     patience: float = PATIENCE,
     watcher: Watcher | None = None,
 ) -> AsyncIterator[Finding]:
     """Do what `drain` does, while the event loop stays free."""
     options: dict[str, Any] = {"batch_size": batch_size, "patience": patience, "watcher": watcher}
+    options["others"] = _others(others)
     async for finding in _driven(partial(drain, _engine(bind), metadata, **options)):
         yield finding
 
@@ -39,6 +41,7 @@ async def asweep(
     bind: AsyncSession | AsyncEngine,
     metadata: MetaData,
     *,
+    others: Iterable[tuple[AsyncSession | AsyncEngine, MetaData]] = (),
     storages: Sequence[str] | None = None,
     delete: bool = False,
     grace: float | None = None,
@@ -52,6 +55,7 @@ async def asweep(
         "delete": delete,
         "grace": grace,
         "adopt": adopt,
+        "others": _others(others),
     }
     options |= {"patience": patience, "watcher": watcher}
     async for finding in _driven(partial(sweep, _engine(bind), metadata, **options)):
@@ -62,6 +66,7 @@ async def acompare(
     bind: AsyncSession | AsyncEngine,
     metadata: MetaData,
     *,
+    others: Iterable[tuple[AsyncSession | AsyncEngine, MetaData]] = (),
     storages: Sequence[str] | None = None,
     delete: bool = False,
     grace: float | None = None,
@@ -76,6 +81,7 @@ async def acompare(
         "delete": delete,
         "grace": grace,
         "adopt": adopt,
+        "others": _others(others),
     }
     options |= {"restart": restart, "patience": patience, "watcher": watcher}
     async for finding in _driven(partial(compare, _engine(bind), metadata, **options)):
@@ -93,6 +99,12 @@ def _engine(bind: AsyncSession | AsyncEngine) -> Engine:
     if isinstance(found, Engine):
         return found
     raise LedgerError("this needs transactions of its own: an AsyncSession of an AsyncEngine")
+
+
+def _others(
+    others: Iterable[tuple[AsyncSession | AsyncEngine, MetaData]],
+) -> list[tuple[Engine, MetaData]]:
+    return [(_engine(bind), metadata) for bind, metadata in others]
 
 
 async def _driven(make: Callable[[], Iterator[Finding]]) -> AsyncIterator[Finding]:

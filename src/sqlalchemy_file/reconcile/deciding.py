@@ -23,6 +23,8 @@ class Facts:
     """Whether its key is one that this package makes, or that a field may have chosen."""
     is_named: bool
     is_moving: bool = False
+    objection: tuple[str, str] | None = None
+    """Whose it is otherwise, as a kind of finding and the reason; see `Ownership`."""
     is_kept: bool = False
     """Whether a field that keeps what it releases has released it, or may have."""
 
@@ -38,8 +40,11 @@ def verdict(facts: Facts) -> tuple[str, str | None]:
         return "foreign", "its storage has not been added: call StorageManager.add_storage() first"
     if not facts.is_ours:
         return "foreign", "its key is not one that this package makes, or that a field chooses here"
+    if facts.objection is not None:
+        return facts.objection
     if facts.is_kept:
         return "kept", None
-    if facts.is_moving:
-        return "waiting", "rows that name it come and go; it will be tried again"
-    return "deleted", None
+    return ("waiting", _MOVING) if facts.is_moving else ("deleted", None)
+
+
+_MOVING = "rows that name it come and go; it will be tried again"

@@ -6,7 +6,7 @@ end runs out. An object may be deleted twice, which harms nobody.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import partial
 
 from sqlalchemy import MetaData
@@ -16,6 +16,7 @@ from sqlalchemy_file.reconcile.findings import Finding, Progress, Watcher
 from sqlalchemy_file.reconcile.keys import may_be_noted
 from sqlalchemy_file.reconcile.leases import count_due, take
 from sqlalchemy_file.reconcile.naming import choosing_storages
+from sqlalchemy_file.reconcile.ownership import Objections, identities_of
 from sqlalchemy_file.reconcile.settling import settle
 from sqlalchemy_file.reconcile.workplace import Bind, refuse_problems, workplace
 
@@ -26,6 +27,7 @@ def drain(
     bind: Bind,
     metadata: MetaData,
     *,
+    others: Iterable[tuple[Bind, MetaData]] = (),
     batch_size: int = BATCH_SIZE,
     patience: float = PATIENCE,
     watcher: Watcher | None = None,
@@ -34,12 +36,14 @@ def drain(
 
     Before a batch is deleted it waits ``patience`` seconds at most for transactions that may still
     copy a row; what has to wait longer is left for later. What fails is tried again after 15
-    seconds, then ever longer, up to 6 hours; so is what is ``foreign``. Raises `LedgerError` where
-    the ledger or its triggers are not in order; nothing is touched then.
+    seconds, then ever longer, up to 6 hours; so is what is ``foreign`` or ``earlier``. What rows
+    of ``others`` name, further ledgers of the same storages, stays. Raises `LedgerError` where the
+    ledger or its triggers are not in order; nothing is touched then.
     """
-    place = workplace(bind, metadata)
+    place = workplace(bind, metadata, others)
     refuse_problems(place)
     choosing = choosing_storages(place)
+    objection = Objections(identities_of(place.everywhere, writes=True))
 
     def is_ours(storage: str, key: str) -> bool:
         return may_be_noted(key, is_chosen=storage in choosing)
@@ -49,7 +53,7 @@ def drain(
     done = 0
     leasing = partial(take, ledger=place.ledger, limit=batch_size, until=begun)
     while (lease := place.run(leasing)).notes:
-        settled = settle(place, lease, is_ours, patience)
+        settled = settle(place, lease, is_ours, objection, patience)
         yield from settled.findings
         done += len(lease.notes)
         if watcher:

@@ -27,7 +27,9 @@ class Finding:
     * ``waiting``: transactions were open that may still copy its row; it will be tried again
     * ``orphan``: no row names the object, which was stored here and never committed
     * ``kept``: no row names it, and fields that keep what they release may have stored it
-    * ``foreign``: its key is not one that this package makes, and no row names it
+    * ``foreign``: its key is not one that this package makes, or it is another ledger's, and no
+      row names it
+    * ``earlier``: no row names it, and it was stored before the database was copied or moved
     * ``dangling``: a row names the object, and the storage does not have it
     * ``malformed``: the value of a file column is not one that this package writes, ``detail`` says
       where and why; ``storage`` and ``key`` are empty

@@ -10,6 +10,7 @@ import json
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
+from heapq import merge
 from itertools import chain, groupby
 from operator import itemgetter
 
@@ -26,7 +27,7 @@ from sqlalchemy_file.reconcile.keys import owner
 from sqlalchemy_file.reconcile.naming import keys_named
 from sqlalchemy_file.reconcile.sweep import judges_for
 from sqlalchemy_file.reconcile.uploads import abandoned_uploads
-from sqlalchemy_file.reconcile.workplace import Bind, in_batches
+from sqlalchemy_file.reconcile.workplace import Bind, in_batches, workplace
 from sqlalchemy_file.storage import ObjectInfo
 from sqlalchemy_file.storage.base import concurrency_of
 from sqlalchemy_file.transfer import Operation, carry_out
@@ -42,6 +43,7 @@ def compare(
     bind: Bind,
     metadata: MetaData,
     *,
+    others: Iterable[tuple[Bind, MetaData]] = (),
     storages: Sequence[str] | None = None,
     delete: bool = False,
     grace: float | None = None,
@@ -55,10 +57,13 @@ def compare(
     Takes and raises what `sweep` does. A pass that was interrupted within the last day goes on
     where it stood, if it was for the same storages and deleted likewise, unless ``restart`` is set.
     """
-    place, judges = judges_for(bind, metadata, storages, delete, grace, adopt, patience)
+    place = workplace(bind, metadata, others)
+    judges = judges_for(place, storages, delete, grace, adopt, patience)
     purpose = json.dumps([delete, sorted(storages) if storages is not None else None])
     malformed = Malformed()
-    by_storage = groupby(keys_named(place, malformed), key=itemgetter(0))
+    by_storage = groupby(
+        merge(*(keys_named(each, malformed) for each in place.everywhere)), key=itemgetter(0)
+    )
     yield from malformed.findings()
     ahead = next(by_storage, None)
     for judge in judges:

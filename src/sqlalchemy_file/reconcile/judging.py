@@ -11,6 +11,7 @@ from sqlalchemy_file.ledger.state import sweeping_grace
 from sqlalchemy_file.reconcile.findings import Finding, about_object
 from sqlalchemy_file.reconcile.keys import is_ours, made_at
 from sqlalchemy_file.reconcile.leases import add
+from sqlalchemy_file.reconcile.ownership import Ownership
 from sqlalchemy_file.reconcile.settling import named_now, settle
 from sqlalchemy_file.reconcile.workplace import Workplace
 from sqlalchemy_file.reconcile.writers import refuse_writers
@@ -35,6 +36,7 @@ class Judge:
     keeps: bool
     patience: float
     files: int
+    ownership: Ownership
 
     def judge(self, objects: Sequence[ObjectInfo]) -> list[Finding]:
         """Return what is wrong with these objects; with ``delete``, after it was put right."""
@@ -54,6 +56,11 @@ class Judge:
 
     def _ours(self, lost: dict[str, ObjectInfo]) -> Iterator[Finding]:
         ours = {path: info for path, info in lost.items() if is_ours(info.key)}
+        for path, info in list(ours.items()):
+            if (objection := self.ownership.objection(info.key)) is not None:
+                kind, why = objection
+                yield replace(about_object(kind, self.storage_name, info), detail=why)
+                del ours[path]
         if self.keeps or not self.delete:
             kind = "kept" if self.keeps else "orphan"
             yield from (about_object(kind, self.storage_name, info) for info in ours.values())
@@ -68,7 +75,14 @@ class Judge:
     def _settled(self, paths: Sequence[str]) -> Sequence[Finding]:
         noting = partial(add, ledger=self.place.ledger, storage=self.storage_name, paths=paths)
         lease = self.place.run(noting)
-        return settle(self.place, lease, lambda _, key: is_ours(key), self.patience).findings
+        objection = self.ownership.objection
+        return settle(
+            self.place,
+            lease,
+            lambda _, key: is_ours(key),
+            lambda _, key: objection(key),
+            self.patience,
+        ).findings
 
     def _is_old(self, info: ObjectInfo) -> bool:
         date = info.last_modified
@@ -78,10 +92,11 @@ class Judge:
 
 def agreed_grace(place: Workplace, asked: float | None) -> float:
     """Return the grace period to go by, in seconds; raises `LedgerError` for one too short."""
-    kept = place.run(lambda connection: sweeping_grace(connection, place.ledger))
+    kept = max(each.run(partial(sweeping_grace, ledger=each.ledger)) for each in place.everywhere)
     grace = kept if asked is None else asked
     if grace == 0:
-        refuse_writers(place)
+        for each in place.everywhere:
+            refuse_writers(each)
     elif grace < kept:
         raise LedgerError(
             f"a grace of {grace:g} seconds is shorter than the {kept:g} that writers go by; "

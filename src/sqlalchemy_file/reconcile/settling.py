@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 from sqlalchemy import Connection
 
@@ -33,6 +34,9 @@ from sqlalchemy_file.reconcile.workplace import Workplace, is_known
 from sqlalchemy_file.storage import StorageManager
 from sqlalchemy_file.tracking.deletion import delete_objects
 
+Objection = Callable[[str, str], tuple[str, str] | None]
+"""Tells of a storage and a key why the object is not to be deleted by this pass, if so."""
+
 IsOurs = Callable[[str, str], bool]
 """Tells whether a key of a storage is one that may be deleted."""
 
@@ -45,10 +49,12 @@ class Settled:
     is_held_up: bool = False
 
 
-def settle(place: Workplace, lease: Lease, is_ours: IsOurs, patience: float) -> Settled:
+def settle(
+    place: Workplace, lease: Lease, is_ours: IsOurs, objection: Objection, patience: float
+) -> Settled:
     """Delete the objects of leased notes that no row names, and return what became of each."""
     try:
-        return _settled(place, lease, is_ours, patience)
+        return _settled(place, lease, is_ours, objection, patience)
     except BaseException:
         place.run(partial(give_back, ledger=place.ledger, lease=lease))
         raise
@@ -59,21 +65,34 @@ def named_now(place: Workplace, paths: Collection[str]) -> set[str]:
 
     A file of metadata is named with the object that it belongs to.
     """
-    return (
-        in_snapshot(place, lambda connection: _named(connection, place, paths)) if paths else set()
-    )
+    if not paths:
+        return set()
+    return {
+        path
+        for each in place.everywhere
+        for path in in_snapshot(each, partial(_named, place=each, paths=paths))
+    }
 
 
-def _settled(place: Workplace, lease: Lease, is_ours: IsOurs, patience: float) -> Settled:
+def _settled(
+    place: Workplace, lease: Lease, is_ours: IsOurs, objection: Objection, patience: float
+) -> Settled:
     ledger = place.ledger
     paths = list(dict.fromkeys(note.path for note in lease.notes))
-    before = {note.id for note in place.run(partial(visible, ledger=ledger, paths=paths))}
-    if not wait(place, patience):
+    objections = {path: objection(*StorageManager.resolve(path)) for path in paths}
+    before = [each.run(partial(_notes, place=each, paths=paths)) for each in place.everywhere]
+    if not all(wait(each, patience) for each in place.everywhere):
         place.run(partial(give_back, ledger=ledger, lease=lease, wait=FIRST_WAIT))
         return Settled([about("waiting", path, _HELD_UP) for path in paths], True)
-    found = in_snapshot(
-        place, partial(_facts, place=place, paths=paths, before=before, is_ours=is_ours)
-    )
+    named, moving = set[str](), set[str]()
+    for each, known in zip(place.everywhere, before, strict=True):
+        names, notes = in_snapshot(each, partial(_seen, place=each, paths=paths))
+        named |= names
+        moving |= {path for id_, path in notes.items() if id_ not in known}
+    found = {
+        path: _facts(path, is_ours, objections[path], path in named, path in moving)
+        for path in paths
+    }
     outcomes = {path: verdict(facts) for path, facts in found.items()}
     doomed = [path for path, (kind, _) in outcomes.items() if kind == "deleted"]
     outcomes |= _deleted(lease, doomed)
@@ -82,25 +101,30 @@ def _settled(place: Workplace, lease: Lease, is_ours: IsOurs, patience: float) -
 
 
 def _facts(
-    connection: Connection,
-    place: Workplace,
-    paths: Sequence[str],
-    before: Collection[object],
+    path: str,
     is_ours: IsOurs,
-) -> dict[str, Facts]:
-    named = _named(connection, place, paths)
-    notes = visible(connection, place.ledger, paths)
-    moving = {note.path for note in notes if note.id not in before}
-    facts: dict[str, Facts] = {}
-    for path in paths:
-        storage, key = StorageManager.resolve(path)
-        facts[path] = Facts(
-            is_added=is_known(storage),
-            is_ours=is_ours(storage, key),
-            is_named=path in named,
-            is_moving=path in moving,
-        )
-    return facts
+    objection: tuple[str, str] | None,
+    is_named: bool,
+    is_moving: bool,
+) -> Facts:
+    storage, key = StorageManager.resolve(path)
+    return Facts(
+        is_added=is_known(storage),
+        is_ours=is_ours(storage, key),
+        objection=objection,
+        is_named=is_named,
+        is_moving=is_moving,
+    )
+
+
+def _notes(connection: Connection, place: Workplace, paths: Sequence[str]) -> dict[Any, str]:
+    return {note.id: note.path for note in visible(connection, place.ledger, paths)}
+
+
+def _seen(
+    connection: Connection, place: Workplace, paths: Sequence[str]
+) -> tuple[set[str], dict[Any, str]]:
+    return _named(connection, place, paths), _notes(connection, place, paths)
 
 
 def _named(connection: Connection, place: Workplace, paths: Collection[str]) -> set[str]:

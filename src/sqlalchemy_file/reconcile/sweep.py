@@ -7,7 +7,8 @@ period is left alone. So an upload whose transaction is open is never taken for 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from functools import partial
 
 from sqlalchemy import Connection, MetaData
@@ -18,10 +19,20 @@ from sqlalchemy_file.ledger.state import checkpoint, database_id, set_checkpoint
 from sqlalchemy_file.reconcile.barrier import PATIENCE
 from sqlalchemy_file.reconcile.clocks import agreed_now, now_here, refuse_other_time
 from sqlalchemy_file.reconcile.counting import count_files
+from sqlalchemy_file.reconcile.fencing import fence
 from sqlalchemy_file.reconcile.findings import Finding, Progress, Watcher
 from sqlalchemy_file.reconcile.judging import SKEW, Judge, age_limit, agreed_grace
 from sqlalchemy_file.reconcile.keys import bound, is_ours, made_at, time_prefixes
 from sqlalchemy_file.reconcile.naming import has_folders, keeping_storages
+from sqlalchemy_file.reconcile.ownership import (
+    Ownership,
+    identities_of,
+    ownership,
+    refuse_overlaps,
+    refuse_strangers,
+    refuse_unmounted,
+    sign_for,
+)
 from sqlalchemy_file.reconcile.uploads import abandoned_uploads
 from sqlalchemy_file.reconcile.workplace import (
     Bind,
@@ -42,6 +53,7 @@ def sweep(
     bind: Bind,
     metadata: MetaData,
     *,
+    others: Iterable[tuple[Bind, MetaData]] = (),
     storages: Sequence[str] | None = None,
     delete: bool = False,
     grace: float | None = None,
@@ -52,45 +64,74 @@ def sweep(
     """Yield what was stored since the last sweep and no row names; ``delete`` deletes it.
 
     Only with ``delete`` does the next sweep begin where this one ended. ``grace`` is in seconds,
-    not shorter than the one kept in the database, or 0 where nobody writes. ``adopt`` goes on
-    from the checkpoints of another database, of which this one is a copy that took its place.
+    not shorter than the one kept in the database, or 0 where nobody writes. ``others`` are further
+    ledgers that write to the same storages, all of which have to be given. ``adopt`` says that this
+    database, a copy, has taken the place of the original, whose objects it may delete from now on.
     Raises `LedgerError` and `UnknownStorageError`, and touches nothing then.
     """
-    place, judges = judges_for(bind, metadata, storages, delete, grace, adopt, patience)
-    folders = has_folders(place)
+    place = workplace(bind, metadata, others)
+    judges = judges_for(place, storages, delete, grace, adopt, patience)
+    folders = any(map(has_folders, place.everywhere))
     for judge in judges:
         yield from _sweep(judge, folders, watcher)
 
 
 def judges_for(
-    bind: Bind,
-    metadata: MetaData,
+    place: Workplace,
     storages: Sequence[str] | None,
     delete: bool,
     grace: float | None,
     adopt: bool,
     patience: float,
-) -> tuple[Workplace, list[Judge]]:
+) -> list[Judge]:
     """Check all that can be wrong beforehand, and return what each storage is judged by."""
-    place = workplace(bind, metadata)
     if delete:
         refuse_problems(place)
     names = sorted(StorageManager.names() if storages is None else storages)
     found = {name: StorageManager.storage(name) for name in names}
     files: Counter[str] = Counter()
-    for each in count_files(place).columns:
-        files[each.storage] += each.files
+    for each in place.everywhere:
+        for column in count_files(each).columns:
+            files[column.storage] += column.files
     refuse_unknown_storages(set(files))
     if not adopt:
         _refuse_copies(place, names)
-    before = age_limit(agreed_now(place), agreed_grace(place, grace))
+    grace_agreed = agreed_grace(place, grace)
+    before = min(age_limit(agreed_now(each), grace_agreed) for each in place.everywhere)
+    keeping = {name for each in place.everywhere for name in keeping_storages(each)}
+    owned = _owned(place, files, names, delete=delete, adopt=adopt)
     for name in names if delete else ():
         refuse_other_time(name, found[name])
-    keeping = keeping_storages(place)
-    return place, [
-        Judge(place, name, found[name], before, delete, name in keeping, patience, files[name])
+    return [
+        Judge(
+            place, name, found[name], before, delete, name in keeping, patience, files[name],
+            owned[name],
+        )
         for name in names
-    ]
+    ]  # fmt: skip
+
+
+def _owned(
+    place: Workplace, files: Counter[str], names: Sequence[str], *, delete: bool, adopt: bool
+) -> dict[str, Ownership]:
+    """Look whose the storages are; with ``delete``, sign them and leave new tokens there."""
+    refuse_overlaps(names)
+    identities = identities_of(place.everywhere, adopt=adopt, writes=delete)
+    owned = {name: ownership(name, identities) for name in names}
+    for name in names:
+        refuse_strangers(name, owned[name])
+        refuse_unmounted(name, owned[name], is_used=not adopt and files[name] > 0)
+    if not delete:
+        return owned
+    # Nothing is left in a storage that none of them has ever used.
+    used = [name for name in names if files[name] or owned[name].owners]
+    for each in place.everywhere:
+        fence(each, used, adopt=adopt)
+    identities = identities_of(place.everywhere, writes=True)
+    owned = {name: replace(owned[name], identities=identities) for name in names}
+    for name in used:
+        sign_for(name, owned[name])
+    return owned
 
 
 def _refuse_copies(place: Workplace, names: Sequence[str]) -> None:

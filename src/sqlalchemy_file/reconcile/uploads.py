@@ -26,7 +26,7 @@ def abandoned_uploads(judge: Judge) -> Iterator[Finding]:
 
 
 def _aborted(judge: Judge, storage: HasUploads, upload: PendingUpload) -> Finding:
-    if not is_ours(upload.key):
+    if not is_ours(upload.key) or judge.ownership.objection(upload.key):
         return _about(judge, upload)
     try:
         away(lambda: storage.abort_upload(upload))

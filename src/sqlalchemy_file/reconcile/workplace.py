@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import islice
 from typing import Any, TypeVar
@@ -15,7 +15,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
 from sqlalchemy_file.exceptions import LedgerError, UnknownStorageError
-from sqlalchemy_file.ledger import Ledger, ledger_of
+from sqlalchemy_file.ledger import Ledger, Problem, ledger_of
 from sqlalchemy_file.ledger.tables import now_ms
 from sqlalchemy_file.storage import StorageManager
 from sqlalchemy_file.transfer import Operation, carry_out, results
@@ -37,6 +37,13 @@ class Workplace:
 
     engine: Engine
     ledger: Ledger
+    others: Sequence[Workplace] = ()
+    """Other ledgers that write to the same storages: what their rows name stays."""
+
+    @property
+    def everywhere(self) -> Sequence[Workplace]:
+        """This one, and the others."""
+        return (self, *self.others)
 
     @contextmanager
     def transaction(self, level: str | None = None) -> Iterator[Connection]:
@@ -62,8 +69,14 @@ class Workplace:
         return self.run(lambda connection: int(connection.scalar(select(now_ms())) or 0))
 
 
-def workplace(bind: Bind, metadata: MetaData) -> Workplace:
+def workplace(
+    bind: Bind, metadata: MetaData, others: Iterable[tuple[Bind, MetaData]] = ()
+) -> Workplace:
     """Return where to work; raises `LedgerError` without a ledger, or its tables."""
+    return replace(_workplace(bind, metadata), others=[_workplace(*each) for each in others])
+
+
+def _workplace(bind: Bind, metadata: MetaData) -> Workplace:
     found = bind.get_bind() if isinstance(bind, Session) else bind
     if not isinstance(found, Engine):
         raise LedgerError(
@@ -84,9 +97,20 @@ def workplace(bind: Bind, metadata: MetaData) -> Workplace:
 def refuse_problems(place: Workplace) -> None:
     """Raise `LedgerError` where triggers are missing or out of date."""
     # What was not noted once is left, and no reason to leave the rest.
-    problems = [each for each in place.run(place.ledger.problems) if each.kind != "missed notes"]
+    problems = [each for each in _problems(place) if each.kind != "missed notes"]
     if problems:
         raise LedgerError("the ledger is not in order: " + "; ".join(map(str, problems[:5])))
+
+
+def _problems(place: Workplace) -> Iterator[Problem]:
+    known = {
+        table.name for each in place.everywhere for table in each.ledger.metadata.tables.values()
+    }
+    for each in place.everywhere:
+        for problem in each.run(each.ledger.problems):
+            # Two metadata may share a ledger: a table of one is unknown to the other.
+            if problem.kind != "unknown table" or problem.table.rpartition(".")[2] not in known:
+                yield problem
 
 
 def refuse_unknown_storages(names: set[str]) -> None:

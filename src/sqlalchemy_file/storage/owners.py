@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sqlalchemy_file.exceptions import ObjectNotFoundError
-from sqlalchemy_file.storage.base import Attributes, HasNotes, Storage
+from sqlalchemy_file.storage.base import Attributes, HasNotes, HasPath, Storage
 from sqlalchemy_file.storage.folder_notes import noted_at
 from sqlalchemy_file.storage.reserved import RESERVED
 
@@ -50,12 +50,25 @@ def is_signed(storage: Storage, owner: Owner) -> bool:
 def sign(storage: Storage, owner: Owner) -> None:
     """Let a storage know of an owner. Whoever does so again writes the same."""
     said = {"ledger": owner.ledger, "server": owner.server, "name": owner.name}
-    content = json.dumps(said).encode()
+    write_note(storage, owner.note, json.dumps(said).encode())
+
+
+def write_note(storage: Storage, name: str, content: bytes) -> None:
+    """Note something of a storage in it, beside its objects."""
     if isinstance(storage, HasNotes):
-        storage.add_note(owner.note, content)
+        storage.add_note(name, content)
     else:
-        attributes = Attributes(content_type="application/json")
-        storage.put(f"{RESERVED}{owner.note}", io.BytesIO(content), attributes)
+        storage.put(f"{RESERVED}{name}", io.BytesIO(content), Attributes())
+
+
+def note_of(storage: Storage, name: str) -> bytes | None:
+    """Return what was noted of a storage under a name, or None."""
+    if isinstance(storage, HasNotes):
+        return storage.notes().get(name)
+    try:
+        return b"".join(storage.stream(f"{RESERVED}{name}"))
+    except ObjectNotFoundError:
+        return None
 
 
 def owners_of(storage: Storage) -> list[Owner]:
@@ -73,10 +86,14 @@ def owners_above(root: str) -> Iterator[tuple[str, Owner]]:
             yield str(folder), owner
 
 
-def folder_of_owner(key: str) -> str | None:
-    """Return the folder that a listed key says is another storage, with its slash."""
-    folder, slash, name = key.rpartition(f"/{RESERVED}")
-    return f"{folder}/" if slash and _NAME.fullmatch(name) else None
+def folder_owners(storage: Storage, folder: str) -> list[Owner]:
+    """Return the ledgers that have signed a folder of a storage as one of their own storages."""
+    notes = {
+        info.key.rpartition("/")[2]: b"" for info in list(storage.list(f"{folder}/{RESERVED}"))
+    }
+    if isinstance(storage, HasPath):
+        notes |= noted_at(str(storage.path(folder)))
+    return _owners_in(notes)
 
 
 def _notes_in(storage: Storage) -> dict[str, bytes]:

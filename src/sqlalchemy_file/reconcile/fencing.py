@@ -1,0 +1,46 @@
+"""Tells a database that was restored, or whose twin has swept, from the one that swept last.
+
+Each sweep that deletes leaves a new token in the storage, which the database knew before. One that
+finds a token it does not know is older than the storage, and begins a new epoch.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from functools import partial
+from uuid import uuid4
+
+from sqlalchemy import Connection
+
+from sqlalchemy_file.ledger import Ledger
+from sqlalchemy_file.ledger.identity import begin_epoch
+from sqlalchemy_file.ledger.state import ledger_id, read_all, write
+from sqlalchemy_file.reconcile.workplace import Workplace, away
+from sqlalchemy_file.storage import StorageManager
+from sqlalchemy_file.storage.base import named
+from sqlalchemy_file.storage.owners import note_of, write_note
+
+_TOKENS, _KEPT = "tokens:", 16
+
+
+def fence(place: Workplace, storage_names: Iterable[str], *, adopt: bool) -> None:
+    """Leave new tokens in storages; begin a new epoch where an unknown one was left before."""
+    for name in storage_names:
+        storage, token = StorageManager.storage(name), uuid4().hex
+        own = place.run(partial(ledger_id, ledger=place.ledger))
+        with named(name):
+            found = away(partial(note_of, storage, f"{own}.token"))
+        known = place.run(partial(_issue, ledger=place.ledger, storage=name, token=token))
+        if found is not None and found.decode("ascii", "replace") not in known and not adopt:
+            place.run(partial(begin_epoch, ledger=place.ledger))
+        with named(name):
+            away(partial(write_note, storage, f"{own}.token", token.encode()))
+
+
+def _issue(connection: Connection, ledger: Ledger, storage: str, token: str) -> list[str]:
+    """Note a token before it is left anywhere, and return those that were known."""
+    name = f"{_TOKENS}{storage}"
+    known: list[str] = json.loads(read_all(connection, ledger, [name]).get(name, "[]"))
+    write(connection, ledger, name, json.dumps([*known, token][-_KEPT:]))
+    return known
