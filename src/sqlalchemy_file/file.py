@@ -56,6 +56,8 @@ class File(Saving):
     content_path: str | None
     width: int
     height: int
+    orientation: int
+    removed_metadata: list[str]
     thumbnail: dict[str, Any]
     variants: dict[str, dict[str, Any]]
 

@@ -473,6 +473,5 @@ FALSE_CLAIMS = sorted(
         "model/stl", "text/calendar", "text/csv", "text/html", "text/plain", "text/vcard",
         "text/vtt", "text/xml", "application/postscript", "application/xhtml+xml",
         "image/x-portable-bitmap", "image/x-portable-graymap", "image/x-portable-pixmap",
-        "application/geopackage+sqlite3",
     }
 )  # fmt: skip

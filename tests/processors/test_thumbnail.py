@@ -273,6 +273,17 @@ def test_exif_that_cannot_be_read_is_passed_over(process):
     assert corners(thumbnail_of(process(ThumbnailGenerator((20, 20)), content))) == UPRIGHT
 
 
+def test_a_picture_from_a_phone_gets_a_thumbnail(process):
+    import pillow_heif
+
+    output = io.BytesIO()
+    pillow_heif.from_pillow(quadrants(800, 600)).save(output, format="HEIF", quality=90)
+    file = process(ThumbnailGenerator((80, 80)), output.getvalue(), filename="IMG_1.heic")
+    assert file["content_type"] == "image/heic"
+    assert thumbnail_of(file).size == (80, 60)
+    assert corners(thumbnail_of(file)) == UPRIGHT
+
+
 @named("content", [b"text", b"", b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n"])
 def test_a_file_that_is_no_picture_raises(process, content):
     with pytest.raises(InvalidImageError, match="thumbnail: Provide valid image file"):

@@ -90,6 +90,14 @@ def test_what_stands_behind_the_picture_is_removed(format_name):
     assert "trailing" in stripped.removed
 
 
+def test_a_preview_in_the_header_of_a_jpeg_is_removed():
+    content = encoded(noise(), "JPEG")
+    preview = b"\xff\xe0" + (2 + 7 + len(SECRET)).to_bytes(2, "big") + b"JFXX\0\x10\0" + SECRET
+    stripped = strip(content[:20] + preview + content[20:], "JPEG")
+    assert stripped is not None
+    assert stripped.content == content
+
+
 def test_chunks_that_nobody_knows_are_removed():
     stripped = strip(with_png_chunk(encoded(noise()), b"seCr", SECRET), "PNG")
     assert stripped is not None

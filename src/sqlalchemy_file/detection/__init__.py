@@ -102,6 +102,7 @@ def _plain(head: bytes, declared: str | None, filename: str | None) -> str:
 
 
 def _read_at(stream: BinaryIO, offset: int, size: int) -> bytes:
-    end = stream.seek(0, 2)
+    stream.seek(0, 2)
+    end = stream.tell()  # not every wrapper's seek() says so
     stream.seek(max(end + offset, 0) if offset < 0 else min(offset, end))
     return stream.read(size)

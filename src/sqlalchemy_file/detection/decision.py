@@ -36,13 +36,16 @@ _TEXTUAL = frozenset(
 _NEVER_TEXT = frozenset(
     {
         "application/dicom",
+        "application/vnd.amazon.ebook",
         "application/vnd.las",
+        "application/vnd.laszip",
         "application/x-apple-diskimage",
         "application/x-dbf",
         "application/x-iso9660-image",
         "application/x-lzh-compressed",
         "application/x-lzma",
         "application/x-python-code",
+        "application/x-sas-data",
         "application/x-tar",
     }
 )

@@ -10,6 +10,7 @@ ZIPPED = (
     "application/epub+zip",
     "application/java-archive",
     "application/oxps",
+    "application/vnd.adobe.indesign-idml-package",
     "application/vnd.android.package-archive",
     "application/vnd.apple.keynote",
     "application/vnd.apple.numbers",
@@ -84,7 +85,7 @@ SPECIAL_CASES: dict[str, tuple[str, ...]] = {
     "application/vnd.ms-visio.drawing": ("application/vnd.ms-visio.",),
     "application/vnd.ms-xpsdocument": ("application/oxps",),
     "application/vnd.rn-realmedia": ("audio/vnd.rn-realaudio",),
-    "application/vnd.sqlite3": ("application/",),
+    "application/vnd.sqlite3": ("application/geopackage+sqlite3", "application/"),
     "application/x-bzip2": ("application/x-apple-diskimage",),
     "application/x-hdf": ("application/", "application/x-netcdf"),
     "application/x-ole-storage": (*_OLE, "application/"),
@@ -124,22 +125,12 @@ _ALSO_UNMARKED = frozenset(
     }
 )
 
-SIGNED = (
-    frozenset(
-        {
-            *KNOWN_TYPES,
-            *_OLE,
-            *_RAW_TIFF,
-            "audio/matroska",
-            "audio/opus",
-            "audio/speex",
-            "audio/vorbis",
-            "audio/webm",
-            "audio/x-ms-wma",
-            "image/heif-sequence",
-            "video/x-ms-wmv",
-        }
-    )
-    - _ALSO_UNMARKED
-)
+_UNSIGNED_CASES = ("text/", "application/x-apple-diskimage")
+
+SIGNED = KNOWN_TYPES.union(
+    case
+    for cases in SPECIAL_CASES.values()
+    for case in cases
+    if not case.endswith(("/", "-", ".")) and not case.startswith(_UNSIGNED_CASES)
+).difference(_ALSO_UNMARKED)
 """Types whose files begin with a signature, every one, so that its absence refutes the claim."""

@@ -103,7 +103,8 @@ def _end_of_scan(content: bytes, place: int) -> int:
 def _jpeg_note(marker: int, content: bytes) -> str | None:
     if marker == _COMMENT:
         return "comment"
-    is_kept = marker == 0xE0 or (marker == 0xE2 and content.startswith(b"ICC_PROFILE\0"))
+    is_kept = marker == 0xE0 and content.startswith(b"JFIF\0")  # its extension is a preview
+    is_kept = is_kept or (marker == 0xE2 and content.startswith(b"ICC_PROFILE\0"))
     if marker not in _APPLICATION or is_kept or (marker == 0xEE and content.startswith(b"Adobe")):
         return None
     if content.startswith(b"Exif\0"):
