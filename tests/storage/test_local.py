@@ -20,10 +20,12 @@ import time
 import tracemalloc
 from contextlib import suppress
 from pathlib import Path
+from typing import Any, ClassVar
 
 import pytest
 from libcloud.storage.drivers.local import LocalStorageDriver
 
+from sqlalchemy_file import File
 from sqlalchemy_file.exceptions import (
     DeletionError,
     InvalidKeyError,
@@ -615,6 +617,91 @@ class TestWithoutFilesThatHaveNoName:
         with pytest.raises(KeyboardInterrupt):
             storage.put("a/key", Failing(), PLAIN)  # type: ignore[arg-type]
         assert [name for name in names(root) if name != "a"] == []
+
+
+class TestExtendedAttributes:
+    """Names and types inside the files themselves, where the file system can keep them."""
+
+    KEPT: ClassVar[dict[str, Any]] = {
+        "filename": "grüße.txt",
+        "content_type": "text/plain",
+        "metadata": {"a": "ü"},
+    }
+
+    @pytest.fixture
+    def storage(self, root: Path, tmp_path: Path) -> LocalStorage:
+        try:
+            os.setxattr(tmp_path, "user.any", b"")
+        except (AttributeError, OSError):
+            pytest.skip("this file system has no extended attributes")
+        return LocalStorage(root, create=True)
+
+    @pytest.mark.usefixtures("either_way")
+    @pytest.mark.parametrize("key", ["key", "a/b/key"])
+    def test_an_object_knows_its_name_and_type(
+        self, storage: LocalStorage, root: Path, key: str
+    ) -> None:
+        info = put(storage, key, **self.KEPT)
+        assert info.attributes == storage.stat(key).attributes == Attributes(**self.KEPT)
+        assert storage.copy(key, "copy").attributes == storage.stat("copy").attributes
+        assert storage.stat("copy").attributes == Attributes(**self.KEPT)
+        assert [name for name in names(root) if "json" in name] == []
+        put(storage, key, b"again")
+        assert storage.stat(key).attributes == Attributes()
+
+    def test_a_path_opens_with_them(self, storage: LocalStorage) -> None:
+        StorageManager.add_storage("main", storage)
+        file = File(b"bytes", filename="a.txt")
+        file.save_to_storage("main")
+        with StorageManager.get_file(file["path"]) as stored:
+            assert (stored.filename, stored.content_type) == ("a.txt", "text/plain")
+
+    def test_a_draft_with_a_name_has_them_too(
+        self, storage: LocalStorage, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(writing, "can_be_unnamed", lambda folder: False)
+        put(storage, "key", **self.KEPT)
+        assert storage.stat("key").attributes == Attributes(**self.KEPT)
+
+    def test_they_are_still_known_when_sidecars_are_switched_on(
+        self, storage: LocalStorage, root: Path
+    ) -> None:
+        put(storage, "key", **self.KEPT)
+        beside = LocalStorage(root, sidecars=True)
+        assert beside.stat("key").attributes == Attributes(**self.KEPT)
+        put(beside, "key", filename="other")
+        assert beside.stat("key").attributes == Attributes(filename="other")
+
+    def test_more_than_the_file_system_takes_is_not_said_to_be_kept(
+        self, storage: LocalStorage
+    ) -> None:
+        info = put(storage, "key", metadata={"much": "x" * 100_000})
+        assert info.attributes == storage.stat("key").attributes == Attributes()
+
+    @pytest.mark.parametrize("value", [b"", b"{", b"[1]", b"null", b"\xff", b'{"filename": 5}'])
+    def test_one_that_makes_no_sense_harms_nothing(
+        self, storage: LocalStorage, root: Path, value: bytes
+    ) -> None:
+        put(storage, "key")
+        os.setxattr(root / "key", "user.sqlalchemy_file", value)
+        assert storage.stat("key").attributes.filename in {None, "5"}
+
+    def test_headers_are_not_kept(self, storage: LocalStorage) -> None:
+        info = put(storage, "key", filename="a", headers={"Cache-Control": "no-store"})
+        assert info.attributes == Attributes(filename="a")
+
+
+def test_a_file_system_without_extended_attributes_is_written_to_all_the_same(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def not_here(*_: object) -> None:
+        raise OSError(errno.ENOTSUP, os.strerror(errno.ENOTSUP))
+
+    monkeypatch.setattr(os, "setxattr", not_here, raising=False)
+    monkeypatch.setattr(os, "getxattr", not_here, raising=False)
+    storage = LocalStorage(root, create=True)
+    info = put(storage, "a/key", filename="name")
+    assert info.attributes == storage.stat("a/key").attributes == Attributes()
 
 
 class TestSidecars:

@@ -28,6 +28,7 @@ from sqlalchemy_file.storage.base import (
 )
 from sqlalchemy_file.storage.border import Border, sort_out, translated
 from sqlalchemy_file.storage.drafts import TEMPORARY, drafts_below
+from sqlalchemy_file.storage.extended import NOTHING, read_extended
 from sqlalchemy_file.storage.files import (
     begin_sync,
     clone,
@@ -49,7 +50,6 @@ from sqlalchemy_file.storage.sidecars import SIDECAR, read_sidecar
 from sqlalchemy_file.storage.syncing import Syncing
 from sqlalchemy_file.storage.writing import Writer
 
-_NOTHING_KEPT = Attributes()
 _OPEN_AT_ONCE = 32  # objects while they are synced: a process may not open files without end
 _UNFIT_FOR_WINDOWS = re.compile(r'[<>:"|?*]|[. ](/|$)')
 
@@ -63,8 +63,9 @@ class LocalStorage:
     beginning of others (``a`` and ``a/b``). ``list`` goes by code points, which is also the order
     of the keys' UTF-8 bytes.
 
-    With ``sidecars`` the attributes lie beside each object in ``<key>.metadata.json``, as
-    releases before 1.0 laid them; else they are not kept. ``create`` makes a missing root, which
+    The attributes are kept inside each file, by an extended attribute, where the file system has
+    such; with ``sidecars`` they lie beside each object in ``<key>.metadata.json``, as releases
+    before 1.0 laid them. ``create`` makes a missing root, which
     an address does only if it is asked to. Nothing is written, deleted or listed where another
     folder has taken the root's place, since its disk may be unmounted.
 
@@ -118,15 +119,16 @@ class LocalStorage:
             if attributes.extra and not self._takes_extra:
                 refuse_extra(attributes, key)
             read = partial(border.read, content)
-            size = self._writer.write(key, attributes, partial(pour, read), exclusive=exclusive)
-        kept = attributes if self._sidecars else _NOTHING_KEPT
+            fill = partial(pour, read)
+            size, kept = self._writer.write(key, attributes, fill, exclusive=exclusive)
         return ObjectInfo(key=key, size=size, attributes=kept)
 
     def stat(self, key: str) -> ObjectInfo:
         with Border(self._errors.reading, key), self._folder_of(key) as (folder, name):
             found = folder.stat(name)
             refuse_unless_file(found)
-            return info_of(key, found, read_sidecar(folder, name) if self._sidecars else None)
+            beside = read_sidecar(folder, name) if self._sidecars else NOTHING
+            return info_of(key, found, read_extended(folder, name) if beside == NOTHING else beside)
 
     def stream(self, key: str, start: int = 0, end: int | None = None) -> Iterator[bytes]:
         with Border(self._errors.reading, key), self.open_file(key) as file:
@@ -157,8 +159,8 @@ class LocalStorage:
             return info
         self._writer.known.check(new_key)
         with Border(self._errors.writing, self._check(new_key)), self.open_file(key) as source:
-            size = self._writer.write(new_key, info.attributes, partial(clone, source))
-        return ObjectInfo(key=new_key, size=size, attributes=info.attributes)
+            size, kept = self._writer.write(new_key, info.attributes, partial(clone, source))
+        return ObjectInfo(key=new_key, size=size, attributes=kept)
 
     def list(self, prefix: str = "", start_after: str | None = None) -> Iterator[ObjectInfo]:
         above, slash, _ = prefix.rpartition("/")

@@ -13,6 +13,7 @@ from typing import TypeVar
 
 from sqlalchemy_file.storage.base import Attributes
 from sqlalchemy_file.storage.drafts import Draft, can_be_unnamed
+from sqlalchemy_file.storage.extended import write_extended
 from sqlalchemy_file.storage.files import refuse_taken
 from sqlalchemy_file.storage.folders import Folder, Route
 from sqlalchemy_file.storage.modes import Modes, apply_mode
@@ -51,14 +52,16 @@ class Writer:
         fill: Callable[[Draft], int],
         *,
         exclusive: bool = False,
-    ) -> int:
-        """Return what ``fill`` does: how many bytes it wrote into the draft it was given."""
+    ) -> tuple[int, Attributes]:
+        """Return how many bytes ``fill`` wrote into its draft, and the attributes that are kept."""
         *folders, name = key.split("/")
         with self._route(folders) as route, self._draft(route) as draft:
             if exclusive:
                 refuse_taken(route.last, name)
             size = fill(draft)
             draft.require_size(size)
+            if not self.sidecars:
+                attributes = write_extended(draft.descriptor, attributes)
             waits = self.fsync and self._can_wait(route.last, name, size)
             device = route.last.device() if waits and folders else None
             syncs = self.fsync and not waits
@@ -73,7 +76,7 @@ class Writer:
                 route.sync()
             elif waits:
                 sync_later(self.syncing, key, size, device)
-        return size
+        return size, attributes
 
     def make_root(self) -> None:
         if self.create and make_root(self.root, self.modes.folder):
