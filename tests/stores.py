@@ -8,11 +8,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from sqlalchemy import Engine, create_engine, text
+from sqlalchemy import Engine, create_engine, event, text
 from sqlalchemy.orm import DeclarativeBase
 from sqlalchemy.pool import StaticPool
 
 from sqlalchemy_file import StorageManager
+from sqlalchemy_file.ledger import Ledger
 from sqlalchemy_file.storage.memory import MemoryStorage
 from sqlalchemy_file.tracking.changes import records_in
 
@@ -39,6 +40,17 @@ def sqlite(base: type[DeclarativeBase], url: str = "sqlite://") -> Engine:
     engine = create_engine(url, **options)
     base.metadata.create_all(engine)
     return engine
+
+
+def forget(ledger: Ledger) -> None:
+    """Take a ledger out of its metadata."""
+    metadata = ledger.metadata
+    event.remove(metadata, "after_create", ledger._after_create)
+    event.remove(metadata, "before_drop", ledger._before_drop)
+    event.remove(metadata, "after_drop", ledger._after_drop)
+    del metadata.info["sqlalchemy_file.ledger"]
+    metadata.remove(ledger.releases)
+    metadata.remove(ledger.state)
 
 
 def named(engine: Engine, table: str, *columns: str) -> list[str]:

@@ -6,11 +6,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from weakref import WeakSet
 
-from sqlalchemy import event, func, select, update
+from sqlalchemy import func, select, update
 from sqlalchemy.pool import NullPool
 
 from sqlalchemy_file.ledger import Ledger
 from sqlalchemy_file.reconcile import drain
+from tests.stores import forget
 
 from .databases import Database
 from .models import Base
@@ -59,7 +60,4 @@ def attached(database: Database) -> Iterator[DrainedLedger]:
         drained.prepare(database)
         yield drained
     finally:
-        event.remove(metadata, "after_create", ledger._after_create)
-        del metadata.info["sqlalchemy_file.ledger"]
-        metadata.remove(ledger.releases)
-        metadata.remove(ledger.state)
+        forget(ledger)

@@ -30,8 +30,9 @@ from sqlalchemy.pool import StaticPool
 
 from sqlalchemy_file import File, FileField
 from sqlalchemy_file.exceptions import StorageError
+from sqlalchemy_file.ledger import Ledger
 from sqlalchemy_file.storage.memory import MemoryStorage
-from tests.stores import add_memory, contents, keys, named
+from tests.stores import add_memory, contents, forget, keys, named
 
 metadata = MetaData()
 paper = Table(
@@ -58,8 +59,20 @@ def storage() -> MemoryStorage:
     return add_memory()
 
 
+@pytest.fixture(params=[False, True], ids=["alone", "ledger"], autouse=True)
+def has_ledger(request: pytest.FixtureRequest) -> Iterator[bool]:
+    """Let the table have a ledger, or none: what is deleted is the same."""
+    if request.param:
+        ledger = Ledger(metadata)
+    yield request.param
+    if request.param:
+        forget(ledger)
+
+
 @pytest.fixture(params=["sqlite", "postgresql", "mariadb"])
-def engine(request: pytest.FixtureRequest, storage: MemoryStorage) -> Iterator[Engine]:
+def engine(
+    request: pytest.FixtureRequest, storage: MemoryStorage, has_ledger: bool
+) -> Iterator[Engine]:
     if request.param == "sqlite":
         engine = create_engine("sqlite://", poolclass=StaticPool)
     else:

@@ -1,45 +1,112 @@
-"""Clears the ledger of what a session has deleted itself. What fails is left to the drain."""
+"""Clears the ledger of what sessions have deleted themselves. What fails is left to the drain.
+
+The notes are leased, so that nobody minds if they stay a while: those of several transactions are
+cleared at once, when the pool has a connection to spare.
+"""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Sequence
+import threading
+import time
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+from weakref import WeakKeyDictionary
 
-from sqlalchemy import Connection, delete
+from sqlalchemy import Connection
 from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.pool import Pool, QueuePool
 
 from sqlalchemy_file.escaping import escaped
-from sqlalchemy_file.ledger import Ledger
+from sqlalchemy_file.ledger import Ledger, notes
+from sqlalchemy_file.tracking.notes import Leased, ids_of
 
 logger: logging.Logger = logging.getLogger("sqlalchemy_file")
 
-BATCH_SIZE = 500
-"""How many paths are named at a time; every database takes that many parameters."""
+MOST_TRANSACTIONS = 20
+"""After how many transactions their notes are cleared, however fast they come."""
+
+MOST_SECONDS = 1.0
+"""After how long they are, however few."""
 
 
-def clear(connection: Connection, ledgers: Iterable[Ledger], gone: Iterable[str]) -> None:
-    """Take deleted paths out of the ledgers, in one transaction after that of ``connection``."""
-    paths = sorted(gone)
-    if not paths:
-        return
-    options = connection.get_execution_options()
-    for ledger in ledgers:
-        try:
-            with connection.engine.connect() as fresh:
-                fresh.execution_options(schema_translate_map=options.get("schema_translate_map"))
-                _clear(fresh, ledger, paths)
-                fresh.commit()
-        except SQLAlchemyError as error:
-            logger.warning(
-                "%d deleted objects stay in %s until the next drain: %s",
-                len(paths),
-                ledger.releases,
-                escaped(error),
-            )
+class _Place(NamedTuple):
+    """A ledger as a connection addresses it."""
+
+    ledger: Ledger
+    schemas: frozenset[tuple[str | None, str | None]]
 
 
-def _clear(connection: Connection, ledger: Ledger, paths: Sequence[str]) -> None:
-    path = ledger.releases.c.path
-    for start in range(0, len(paths), BATCH_SIZE):
-        batch = paths[start : start + BATCH_SIZE]
-        connection.execute(delete(ledger.releases).where(path.in_(batch)))
+@dataclass(slots=True)
+class _Waiting:
+    """The notes of one database whose objects are gone."""
+
+    ids: dict[_Place, list[Any]] = field(default_factory=lambda: defaultdict(list))
+    transactions: int = 0
+    cleared_at: float = float("-inf")
+
+    def add(self, place: _Place, ids: Iterable[Any]) -> None:
+        self.ids[place].extend(ids)
+
+    def take(self) -> Mapping[_Place, list[Any]]:
+        taken, self.ids = self.ids, defaultdict(list)
+        self.transactions, self.cleared_at = 0, time.monotonic()
+        return taken
+
+    @property
+    def is_due(self) -> bool:
+        is_late = time.monotonic() - self.cleared_at >= MOST_SECONDS
+        return bool(self.ids) and (is_late or self.transactions >= MOST_TRANSACTIONS)
+
+
+def clear(connection: Connection, leased: Iterable[Leased], gone: Collection[str]) -> None:
+    """Clear the notes of deleted objects, now or with those of later transactions."""
+    pool = connection.engine.pool
+    waiting = clear_later(connection, leased, gone)
+    with _lock:
+        taken = waiting.take() if waiting.is_due and _has_room(pool) else {}
+    for place, ids in taken.items():
+        _clear(connection, place, ids)
+
+
+def clear_later(
+    connection: Connection, leased: Iterable[Leased], gone: Collection[str]
+) -> _Waiting:
+    """Have the notes of deleted objects cleared with those of a later transaction."""
+    schemas = connection.get_execution_options().get("schema_translate_map") or {}
+    with _lock:
+        waiting = _waiting.setdefault(connection.engine.pool, _Waiting())
+        waiting.transactions += 1
+        for each in leased:
+            if ids := ids_of(each, gone):
+                waiting.add(_Place(each.ledger, frozenset(schemas.items())), ids)
+    return waiting
+
+
+def _clear(connection: Connection, place: _Place, ids: Collection[Any]) -> None:
+    options: dict[str, Any] = {"schema_translate_map": dict(place.schemas) or None}
+    if connection.dialect.name in ("mysql", "mariadb"):
+        options["isolation_level"] = "READ COMMITTED"  # else gaps beside the rows are locked
+    try:
+        with connection.engine.connect() as fresh:
+            fresh.execution_options(**options)
+            notes.clear(fresh, place.ledger, ids)
+            fresh.commit()
+    except SQLAlchemyError as error:
+        logger.warning(
+            "%d deleted objects stay in %s until the next drain: %s",
+            len(ids),
+            place.ledger.releases,
+            escaped(error),
+        )
+
+
+def _has_room(pool: Pool) -> bool:
+    """Tell whether a connection is to be had without waiting for somebody to return one."""
+    return not isinstance(pool, QueuePool) or pool.checkedin() > 0 or pool.overflow() < 0
+
+
+_lock = threading.Lock()
+_waiting: WeakKeyDictionary[Pool, _Waiting] = WeakKeyDictionary()

@@ -203,6 +203,15 @@ class Frames:
         """Tell whether a row may still name an object that was released."""
         return any(path in frame.doubts.gone for frame in self._stack)
 
+    def releasing(self) -> tuple[set[str], set[str]]:
+        """Return what a commit would release, and which objects are new in this transaction."""
+        references: Counter[str] = Counter()
+        for frame in self._stack:
+            references.update(frame.references)
+        new = {path for frame in self._stack for path in frame.stored}
+        gone = {path for path, count in references.items() if count + (path not in new) < 1}
+        return gone, new
+
     def take_unsure(self) -> list[Effects]:
         """Return, and forget, the effects that only a look at the tables can tell."""
         taken = [effects for frame in self._stack for effects in frame.unsure]

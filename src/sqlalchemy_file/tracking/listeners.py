@@ -87,7 +87,9 @@ def _session_ends(session: Session, transaction: SessionTransaction) -> None:
         transactions.sessions.pop(connection, None)
         unit = known_unit(connection)
         if unit is not None:
-            clear(connection, unit.ledgers, unit.settle())
+            gone = unit.settle()
+            if leased := unit.take_leased():
+                clear(connection, leased, gone)
 
 
 # --- statements

@@ -12,6 +12,7 @@ from weakref import WeakKeyDictionary, ref
 from sqlalchemy import Connection
 from sqlalchemy.orm import Session
 
+from sqlalchemy_file.tracking.clearing import clear_later
 from sqlalchemy_file.tracking.databases import is_outside_transaction
 from sqlalchemy_file.tracking.guard import refuse_if_late
 from sqlalchemy_file.tracking.looking import make_sure
@@ -38,7 +39,9 @@ def settle_unless_in_session(unit: Unit, connection: Connection) -> None:
     """Delete what is doomed, unless a session will, after it has given its connection back."""
     session = sessions.get(connection)
     if session is None or session() is None:
-        unit.settle()
+        gone = unit.settle()
+        if leased := unit.take_leased():
+            clear_later(connection, leased, gone)
 
 
 # --- what SQLAlchemy is about to do
@@ -116,6 +119,7 @@ def _prepared(conn: Connection, unit: Unit, phase: Phase) -> Phase:
             return Phase.ROLLING_BACK  # what PostgreSQL answers its COMMIT with
     make_sure(conn, unit)
     if not unit.is_final:
+        unit.lease()
         refuse_if_late(conn, unit.graces, unit.frames.began)
     return phase
 

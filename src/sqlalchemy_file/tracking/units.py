@@ -20,6 +20,7 @@ from sqlalchemy_file.tracking import answers, guard
 from sqlalchemy_file.tracking.claims import claim_of
 from sqlalchemy_file.tracking.deletion import discard, tell_released
 from sqlalchemy_file.tracking.frames import Effects, Ending, Frames
+from sqlalchemy_file.tracking.notes import Leased, Notes
 from sqlalchemy_file.tracking.reading import Database, OldRow
 from sqlalchemy_file.tracking.standing import Standing, asked_if_stale, standing
 from sqlalchemy_file.tracking.tables import Key
@@ -77,7 +78,9 @@ class Unit:
         self._statements = 0
         self._doomed: set[str] = set()
         self._released: set[str] = set()
-        self.ledgers: set[Ledger] = set()
+        self.notes = Notes()
+        self.leased: list[Leased] = []
+        """Notes of objects that a committed transaction has released."""
         self._identities: set[Identity] = set()
         self._absent: set[str] = set()
         """Storages that are not there, such as folders whose disk is not mounted."""
@@ -130,10 +133,11 @@ class Unit:
         return marked
 
     def _expect_notes(self, ledger: Ledger, effects: Effects) -> None:
-        self.ledgers.add(ledger)
         self._claim(effects)
         place = guard.place(ledger, effects.schemas)
         connection = self.connection
+        if connection is not None and Database(connection, effects.schemas).is_as_connected:
+            self.notes.expect(connection, ledger, effects.released)
         if place not in self.graces and self.frames.began is not None and connection is not None:
             self.graces[place] = guard.grace_within(connection, place)
 
@@ -224,10 +228,20 @@ class Unit:
     def commit(self) -> None:
         """Take note that the database has confirmed: what no row names any more is doomed."""
         ending = self.frames.commit()
-        left = {path for path in ending.doomed if self._left_to_others(path)}
+        left = {
+            path for path in ending.doomed if self.notes.leaves(path) or self._left_to_others(path)
+        }
+        self.leased += self.notes.end()
         ending = replace(ending, doomed=ending.doomed - left)
         self._released |= ending.doomed
         self._take(ending, is_end=True)
+
+    def lease(self) -> None:
+        """Have the database's notes decide what the commit releases, and lease them."""
+        connection = self.connection
+        if self.notes and connection is not None:
+            released, new = self.frames.releasing()
+            self.notes.lease(connection, released, new)
 
     def roll_back(self) -> None:
         """Take note that the transaction is undone: what it stored is doomed."""
@@ -249,6 +263,11 @@ class Unit:
             self.roll_back()
         else:
             self.lose_track()
+
+    def take_leased(self) -> list[Leased]:
+        """Return, and forget, the notes of what committed transactions have released."""
+        leased, self.leased = self.leased, []
+        return leased
 
     def settle(self) -> set[str]:
         """Delete what is doomed, now that the transaction is over.
@@ -279,6 +298,7 @@ class Unit:
             self.phase = Phase.OPEN
             self.has_begun = self.is_final = self.is_prepared = False
             self.token = self._outermost = None
+            self.notes.end()
             self.graces.clear()
         self._running.clear()
         self.forget_flush()

@@ -1,0 +1,78 @@
+"""What the ledger has noted in a transaction: read back, and leased, before its commit."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass, field
+from typing import Any
+from uuid import uuid4
+
+from sqlalchemy import Connection
+
+from sqlalchemy_file.ledger import Ledger
+from sqlalchemy_file.ledger.notes import Mark, Note, begin, lease_mine, may_use
+
+
+@dataclass(slots=True)
+class Leased:
+    """The notes of one ledger that a transaction has leased, so that it may delete the objects."""
+
+    ledger: Ledger
+    token: str
+    notes: list[Note]
+
+
+@dataclass(slots=True)
+class Notes:
+    """The notes that a transaction should find in the ledger, and those that it has found.
+
+    Where a ledger is at hand, an object is deleted that was counted as released and that the
+    database has noted: only the database knows what became of the statements.
+    """
+
+    _marks: dict[Ledger, Mark] = field(default_factory=dict)
+    _awaited: set[str] = field(default_factory=set)
+    _left: set[str] = field(default_factory=set)
+    leased: list[Leased] = field(default_factory=list)
+
+    def expect(self, connection: Connection, ledger: Ledger, paths: Collection[str]) -> None:
+        """Prepare for the notes of a statement about to run, if the ledger can be used."""
+        if not paths or not may_use(connection, ledger):
+            return
+        if ledger not in self._marks:
+            self._marks[ledger] = begin(connection, ledger)
+        self._awaited.update(paths)
+
+    def lease(self, connection: Connection, released: Iterable[str], new: Collection[str]) -> None:
+        """Lease the notes of released objects; what was not noted is left to the drain.
+
+        ``new`` are objects that the transaction itself has stored: nobody else can name them.
+        """
+        wanted = {str(path) for path in released if path in self._awaited}
+        if not wanted:
+            return
+        found: set[str] = set()
+        for ledger, mark in self._marks.items():
+            token = uuid4().hex
+            notes = lease_mine(connection, ledger, mark, wanted, token)
+            found.update(note.path for note in notes)
+            self.leased.append(Leased(ledger, token, notes))
+        self._left.update(wanted.difference(found, new))
+
+    def leaves(self, path: str) -> bool:
+        """Tell whether an object is left alone although it was counted as released."""
+        return path in self._left
+
+    def end(self) -> list[Leased]:
+        """Return what was leased, and forget the transaction."""
+        leased, self.leased = self.leased, []
+        self._marks, self._awaited, self._left = {}, set(), set()
+        return leased
+
+    def __bool__(self) -> bool:
+        return bool(self._marks)
+
+
+def ids_of(leased: Leased, gone: Collection[str]) -> list[Any]:
+    """Return the ids of those notes whose objects are gone."""
+    return [note.id for note in leased.notes if note.path in gone]
