@@ -13,13 +13,15 @@ from typing import Any
 import pytest
 from sqlalchemy import Connection, Engine, create_engine, event, text, update
 from sqlalchemy.orm import Session
+from sqlalchemy.pool import NullPool
 
 from sqlalchemy_file import File
 from sqlalchemy_file.exceptions import LedgerError
-from sqlalchemy_file.reconcile import Finding, compare, drain, settling, sweep
+from sqlalchemy_file.reconcile import Finding, compare, drain, settling, status, sweep
 from tests.reconcile.accounts import account
 from tests.reconcile.helpers import Base, Paper, add, kinds, ledger, raw_delete, rows
 from tests.reconcile.test_sweep import store
+from tests.services import postgresql
 from tests.services.databases import database_on
 from tests.stores import add_memory, keys
 
@@ -198,6 +200,22 @@ def test_who_does_not_see_all_rows_is_refused(engine: Engine, command: str) -> N
     with account(engine, grants, policies) as clerk, refusal:
         list(COMMANDS[command](clerk))
     assert len(keys(storage)) == 2
+
+
+@only_postgresql
+def test_a_standby_can_be_compared_and_nothing_deletes_there(engine: Engine) -> None:
+    storage = add_memory()
+    (path,) = add(engine, 1)
+    storage.delete([path.removeprefix("main/")])
+    note(engine, path)
+    address = engine.url.render_as_string(hide_password=False)
+    with postgresql.standby_of(address) as server:
+        standby = create_engine(server.url, poolclass=NullPool)
+        assert kinds(compare(standby, Base.metadata)) == {"dangling": 1}
+        assert status(standby, Base.metadata).storages[0].pending == 1
+        for command in COMMANDS.values():
+            with pytest.raises(LedgerError, match="this database is a replica"):
+                list(command(standby))
 
 
 ODD = {

@@ -13,6 +13,8 @@ from contextlib import AbstractContextManager, ExitStack
 from functools import partial
 from pathlib import Path
 
+from sqlalchemy import make_url
+
 from tests.services.databases import Server, accepts_connections, database_on
 from tests.services.processes import (
     find_program,
@@ -52,6 +54,27 @@ def running() -> AbstractContextManager[Server]:
     if address := os.environ.get(ENVIRONMENT):
         return database_on(address, _DRIVER)
     return started(_start)
+
+
+def standby_of(url: str) -> AbstractContextManager[Server]:
+    """Run a hot standby of a server until the block is left, with what the server has now."""
+    return started(partial(_start_standby, url))
+
+
+def _start_standby(url: str, stack: ExitStack) -> Server:
+    folder = stack.enter_context(private_folder("standby"))
+    binaries = _reachable(next(_binary_folders()), folder)
+    primary, port = make_url(url), free_port()
+    source = primary.set(drivername="postgresql", database="postgres")
+    options = ["-d", source.render_as_string(hide_password=False), "-R", "--checkpoint=fast"]
+    run_tool([binaries / "pg_basebackup", *options, "--no-sync", "-D", folder / "data"], folder)
+    settings = [f"--{name}={value}" for name, value in _SETTINGS.items()]
+    command = [str(binaries / "postgres"), "-D", str(folder / "data"), "-p", str(port), *settings]
+    address = primary.set(port=port).render_as_string(hide_password=False)
+    stack.enter_context(
+        server_process(command, folder, partial(accepts_connections, address), signal.SIGQUIT)
+    )
+    return Server(address)
 
 
 def _start(stack: ExitStack) -> Server:

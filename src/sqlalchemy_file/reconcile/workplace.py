@@ -10,7 +10,7 @@ from functools import partial
 from itertools import islice
 from typing import Any, TypeVar
 
-from sqlalchemy import Connection, Engine, MetaData, Table, inspect, select
+from sqlalchemy import Connection, Engine, MetaData, Table, inspect, select, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
@@ -95,7 +95,15 @@ def _workplace(bind: Bind, metadata: MetaData) -> Workplace:
 
 
 def refuse_problems(place: Workplace) -> None:
-    """Raise `LedgerError` where triggers are missing or out of date."""
+    """Raise `LedgerError` where nothing must be deleted.
+
+    That is where triggers are missing or out of date, and on a replica, which may be behind.
+    """
+    if any(each.run(_is_replica) for each in place.everywhere):
+        raise LedgerError(
+            "this database is a replica, which cannot be written to, and may be behind: what "
+            "deletes has to use the primary"
+        )
     # What was not noted once is left, and no reason to leave the rest.
     problems = [each for each in _problems(place) if each.kind != "missed notes"]
     if problems:
@@ -111,6 +119,11 @@ def _problems(place: Workplace) -> Iterator[Problem]:
             # Two metadata may share a ledger: a table of one is unknown to the other.
             if problem.kind != "unknown table" or problem.table.rpartition(".")[2] not in known:
                 yield problem
+
+
+def _is_replica(connection: Connection) -> bool:
+    statement = _REPLICAS.get(connection.dialect.name)
+    return statement is not None and bool(connection.scalar(text(statement)))
 
 
 def refuse_unknown_storages(names: set[str]) -> None:
@@ -178,6 +191,11 @@ def code_of(error: DBAPIError) -> object:
     return next((code for code in codes if code), first)
 
 
+_REPLICAS = {
+    "postgresql": "SELECT pg_is_in_recovery()",
+    "mysql": "SELECT @@read_only",
+    "mariadb": "SELECT @@read_only",
+}
 _LEVELS = {
     "postgresql": "READ COMMITTED",
     "mysql": "READ COMMITTED",
