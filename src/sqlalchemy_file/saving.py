@@ -47,6 +47,7 @@ class Saving(BaseFile):
     _epoch: int | None = None
     _is_decoded_later: bool = False
     _decoded_for: str | None = None
+    _accepted_format: str = ""
     _copies: dict[Any, Any] | None = None
     _wanted_copies: tuple[Any, ...] = ()
     _made_copies: dict[Any, Any] = {}  # noqa: RUF012 (never changed here)
@@ -158,6 +159,11 @@ class Saving(BaseFile):
         self._wanted_copies = tuple(copies)
         self._is_decoded_later = any(getattr(each, "decodes", False) for each in processors)
         self._decoded_for = None
+        self._accepted_format = ""
+
+    def _accept_format(self, name: str) -> None:
+        """Take note of the picture's format, which a validator has accepted, by Pillow's name."""
+        self._accepted_format = name
 
     def _leave_decoding(self, key: str) -> bool:
         """Leave it to a processor to decode a picture, on behalf of ``key``; tell if one will."""

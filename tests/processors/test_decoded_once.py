@@ -117,12 +117,28 @@ def test_the_frames_of_an_animation_are_judged_by_the_validator(
     assert read_through == [format_name]
 
 
-def test_what_no_copies_are_made_of_is_decoded_by_the_validator() -> None:
-    file = File(encoded(noise(), "TGA"), "picture.tga", "image/x-tga")
-    file._prepare()
-    file._expect_processors([ThumbnailGenerator()])
-    ImageValidator(formats=["TGA"], allowed_content_types=["image/*"]).process(file, "picture")
-    assert file._decoded_for is None
+@pytest.mark.parametrize("format_name", ["TGA", "SGI", "DDS", "PPM", "QOI", "PCX"])
+def test_copies_are_made_of_every_format_that_the_validator_accepts(
+    session: Session, decoded: list[tuple[int, int]], format_name: str
+) -> None:
+    class OwnBase(DeclarativeBase):
+        pass
+
+    class Photo(OwnBase):
+        __tablename__ = "photo"
+        id: Mapped[int] = mapped_column(primary_key=True)
+        image: Mapped[File] = mapped_column(
+            ImageField(
+                image_validator=ImageValidator(formats=[format_name]), thumbnail_size=(16, 16)
+            )
+        )
+
+    OwnBase.metadata.create_all(session.get_bind())
+    photo = Photo(image=File(encoded(noise(), format_name), f"a.{format_name.lower()}"))
+    session.add(photo)
+    session.commit()
+    assert photo.image["thumbnail"]["width"] == 16
+    assert decoded == [(64, 48)]
 
 
 @pytest.mark.parametrize("format_name", STILL)

@@ -15,7 +15,7 @@ from typing import BinaryIO, cast
 from PIL import Image
 
 from sqlalchemy_file.exceptions import InvalidImageError, ValidationError
-from sqlalchemy_file.imaging import COPIED_FORMATS, MAX_PIXELS
+from sqlalchemy_file.imaging import MAX_PIXELS
 from sqlalchemy_file.imaging.formats import HEIF, load_heif
 
 JPEG = ("JPEG", "MPO")
@@ -93,7 +93,7 @@ def read_through(image: Image.Image, max_pixels: int) -> None:
 
 def is_decoded_by_copying(image: Image.Image) -> bool:
     """Tell whether making a scaled copy decodes all of a picture: of an animation, it does not."""
-    return image.format in (*COPIED_FORMATS, *JPEG) and frame_count(image) == 1
+    return frame_count(image) == 1
 
 
 def size_as_seen(image: Image.Image) -> tuple[int, int]:

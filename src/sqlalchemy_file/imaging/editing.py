@@ -80,15 +80,16 @@ def edit(
     wanted: Edit,
     variants: Collection[Variant] = (),
     *,
+    formats: Collection[str] = COPIED_FORMATS,
     must_decode: bool = False,
     max_pixels: int = MAX_PIXELS,
 ) -> Edited | None:
     """Return a picture as it is wanted; None if it is that already.
 
-    Raises `InvalidImageError` for ``key`` where the content is no picture. With ``must_decode``
-    it is decoded to its end in any case.
+    Only decoders of these ``formats`` see it. Raises `InvalidImageError` for ``key`` where the
+    content is no picture. With ``must_decode`` it is decoded to its end in any case.
     """
-    with decoding(content, key, formats=COPIED_FORMATS, max_pixels=max_pixels) as image:
+    with decoding(content, key, formats=formats, max_pixels=max_pixels) as image:
         orientation = orientation_of(image)
         seen = turned_size(image.size, orientation)
         size = Variant(wanted.size).fitted(*seen) if wanted.size else seen

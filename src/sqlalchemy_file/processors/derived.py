@@ -30,7 +30,8 @@ def rendered(
 
     content, key = file.original_content, file._decoded_for or key
     copies = file._scaled_copies
-    with decoding.decoding(content, key, formats=COPIED_FORMATS, max_pixels=max_pixels) as image:
+    formats = (*COPIED_FORMATS, file._accepted_format)
+    with decoding.decoding(content, key, formats=formats, max_pixels=max_pixels) as image:
         if not all(map(copies.get, variants.values())):
             wanted = [*copies, *variants.values()]
             copies.update(rendering.render(image, wanted, max_pixels))

@@ -8,7 +8,7 @@ from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy_file.file import File
-from sqlalchemy_file.imaging import MAX_PIXELS, require_pillow
+from sqlalchemy_file.imaging import COPIED_FORMATS, MAX_PIXELS, require_pillow
 from sqlalchemy_file.naming import clean_filename
 from sqlalchemy_file.transforms.base import Transform
 
@@ -54,6 +54,7 @@ class JoinedPictures(Transform):
             file._decoded_for or attr_key,
             wanted,
             file._wanted_copies,
+            formats=(*COPIED_FORMATS, file._accepted_format),
             # Whoever makes copies decodes it to its end as well.
             must_decode=file._decoded_for is not None and not file._wanted_copies,
             max_pixels=self._max_pixels,

@@ -60,6 +60,7 @@ class ImageValidator(ContentTypeValidator):
             width, height = decoding.size_as_seen(image)
             orientation = decoding.orientation_of(image)
             self._require_dimensions(width, height, attr_key)
+            file._accept_format(image.format or "")
             # Nearly all of the time that a scaled copy takes is this, too.
             if not (decoding.is_decoded_by_copying(image) and file._leave_decoding(attr_key)):
                 decoding.read_through(image, self.max_pixels)
