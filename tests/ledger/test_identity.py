@@ -185,6 +185,7 @@ def test_a_key_carries_the_epoch_and_stays_a_uuid_in_order() -> None:
 
 def test_a_key_beside_another_one_has_its_epoch() -> None:
     assert epoch_of(fresh_key(f"folder/{fresh_key(epoch=5)}")) == 5
+    assert epoch_of(f"folder/{fresh_key(epoch=5)}.webp") == 5
 
 
 @pytest.mark.parametrize("key", ["", "a", "018f0000-0000-4000-8000-000000000000", "7/0000beef"])

@@ -72,6 +72,20 @@ def fill(count=5):
     engine.dispose()
 
 
+def setup_both():
+    engine, base = setup()
+    other = create_engine(f"sqlite:///{HERE}/others.db")
+    base.metadata.create_all(other)
+    return [(engine, base), (other, base)]
+
+
+def fill_other():
+    _, (engine, _) = setup_both()
+    with Session(engine) as session:
+        session.add_all([Note(id=number, body=File(b"other")) for number in (1, 2)])
+        session.commit()
+
+
 number = 3
 
 
@@ -305,3 +319,24 @@ def sql(folder: Path, statement: str) -> list[tuple[str, ...]]:
 
 def triggers(folder: Path) -> list[str]:
     return [row[0] for row in sql(folder, "SELECT name FROM sqlite_master WHERE type = 'trigger'")]
+
+
+def test_several_ledgers_of_one_storage_are_kept_together(run: Run, folder: Path) -> None:
+    import notes_app
+
+    from sqlalchemy_file import StorageManager
+
+    notes_app.fill_other()
+    StorageManager.clear()
+    code, _, err = run("sweep", "--delete")
+    assert code == 2
+    assert "also holds the objects of" in err
+    assert "others.db" in err
+    code, _, err = run("sweep", "--delete", "--full", app="notes_app:setup_both")
+    assert (code, err) == (0, "")
+    sql(folder, "DELETE FROM note WHERE id < 3")
+    code, out, _ = run("drain", app="notes_app:setup_both")
+    assert (code, out.count("deleted: files/")) == (0, 2)
+    code, out, _ = run("status", app="notes_app:setup_both")
+    assert code == 0
+    assert len(list((folder / "files").iterdir())) == 5

@@ -6,7 +6,7 @@ import logging
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from types import FrameType
 from typing import Any
@@ -15,7 +15,7 @@ import click
 from sqlalchemy.exc import SQLAlchemyError
 
 from sqlalchemy_file import reconcile
-from sqlalchemy_file.cli.loading import load
+from sqlalchemy_file.cli.loading import App, load
 from sqlalchemy_file.cli.output import Printer, show_status
 from sqlalchemy_file.escaping import escaped
 from sqlalchemy_file.exceptions import SQLAlchemyFileError
@@ -76,7 +76,7 @@ def _app_option(function: Callable[..., Any]) -> Callable[..., Any]:
         envvar="SQLALCHEMY_FILE_APP",
         show_envvar=True,
         metavar="MODULE:CALLABLE",
-        help="Adds the storages, and returns an engine and a MetaData or declarative base.",
+        help="Adds the storages; returns an engine and a MetaData or base, or a list of them.",
     )(function)
 
 
@@ -97,9 +97,10 @@ def group() -> None:
 @_json_option
 def status(app: str, as_json: bool) -> int:
     """Show files, pending deletions, the last sweep and the triggers."""
-    found = reconcile.status(*load(app))
-    show_status(found, as_json=as_json)
-    return 0 if found.is_clean else 1
+    all_found = [reconcile.status(*each) for each in load(app)]
+    for found in all_found:
+        show_status(found, as_json=as_json)
+    return 0 if all(found.is_clean for found in all_found) else 1
 
 
 @group.command(epilog=_EPILOG)
@@ -108,12 +109,12 @@ def status(app: str, as_json: bool) -> int:
 @click.option("--watch", is_flag=True, help="Go on until interrupted.")
 def drain(app: str, as_json: bool, watch: bool) -> int:
     """Delete the objects that rows have released."""
-    engine, metadata = load(app)
+    apps = load(app)
     printer = Printer(as_json=as_json)
-    _show(printer, lambda watcher: reconcile.drain(engine, metadata, watcher=watcher))
+    _show(printer, lambda watcher: _drained(apps, watcher))
     while watch:
         threading.Event().wait(_POLL)
-        _show(printer, lambda watcher: reconcile.drain(engine, metadata))
+        _show(printer, lambda watcher: _drained(apps))
     printer.sum_up()
     return printer.exit_code
 
@@ -131,7 +132,7 @@ def drain(app: str, as_json: bool, watch: bool) -> int:
     metavar="SECONDS",
     help="Leave alone what is younger: at least what the database says, or 0 if nobody writes.",
 )
-@click.option("--adopt", is_flag=True, help="Go on from the checkpoints of another database.")
+@click.option("--adopt", is_flag=True, help="This copy has taken its original's place.")
 def sweep(
     app: str,
     as_json: bool,
@@ -145,8 +146,8 @@ def sweep(
     """Find what was stored and never committed, since the last sweep."""
     if restart and not full:
         raise click.UsageError("--restart is for --full")
-    engine, metadata = load(app)
-    options: dict[str, Any] = {"storages": storages or None, "delete": delete}
+    (engine, metadata), *others = load(app)
+    options: dict[str, Any] = {"storages": storages or None, "delete": delete, "others": others}
     options |= {"grace": grace, "adopt": adopt}
     if full:
         options["restart"] = restart
@@ -155,6 +156,13 @@ def sweep(
     _show(printer, lambda watcher: search(engine, metadata, watcher=watcher, **options))
     printer.sum_up()
     return printer.exit_code
+
+
+def _drained(apps: Sequence[App], watcher: Watcher | None = None) -> Iterator[Finding]:
+    """Drain each ledger; what rows of the others name stays."""
+    for each in apps:
+        others = [other for other in apps if other is not each]
+        yield from reconcile.drain(*each, others=others, watcher=watcher)
 
 
 def _show(printer: Printer, findings_of: Callable[[Watcher | None], Iterator[Finding]]) -> None:

@@ -13,9 +13,13 @@ from sqlalchemy import Engine, MetaData
 _SHAPE = "module:callable, such as myapp.files:setup"
 
 
-def load(app: str) -> tuple[Engine, MetaData]:
-    """Call ``module:callable`` and return the engine and the metadata that it returns.
+App = tuple[Engine, MetaData]
 
+
+def load(app: str) -> list[App]:
+    """Call ``module:callable`` and return each engine with the metadata that it returns.
+
+    That may be one pair, or a list of pairs: several ledgers that write to the same storages.
     Modules are looked for in the current folder too. An `AsyncEngine` will not do here. Raises
     `click.ClickException` for anything else than that.
     """
@@ -47,7 +51,12 @@ def _function(app: str) -> Any:
     return found
 
 
-def _checked(app: str, returned: Any) -> tuple[Engine, MetaData]:
+def _checked(app: str, returned: Any) -> list[App]:
+    pairs = returned if isinstance(returned, list) and returned else [returned]
+    return [_pair(app, each) for each in pairs]
+
+
+def _pair(app: str, returned: Any) -> App:
     if isinstance(returned, tuple) and len(returned) == 2:
         engine, metadata = returned
         metadata = getattr(metadata, "metadata", metadata)
@@ -57,7 +66,7 @@ def _checked(app: str, returned: Any) -> tuple[Engine, MetaData]:
     shown = f"({', '.join(type(e).__name__ for e in returned)})" if kind == "tuple" else kind
     raise _wrong(
         f"--app: {app} is to return an Engine (not an AsyncEngine) and a MetaData, or a "
-        f"declarative base, not {shown}"
+        f"declarative base, or a list of such pairs, not {shown}"
     )
 
 

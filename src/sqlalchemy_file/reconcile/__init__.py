@@ -9,6 +9,7 @@ from sqlalchemy_file.reconcile.asynchronous import acompare, adrain, astatus, as
 from sqlalchemy_file.reconcile.drain import drain
 from sqlalchemy_file.reconcile.findings import Finding, Progress
 from sqlalchemy_file.reconcile.full import compare
+from sqlalchemy_file.reconcile.ownership import forget
 from sqlalchemy_file.reconcile.status import Status, StorageStatus, status
 from sqlalchemy_file.reconcile.sweep import sweep
 
@@ -23,6 +24,7 @@ __all__ = [
     "asweep",
     "compare",
     "drain",
+    "forget",
     "status",
     "sweep",
 ]

@@ -16,7 +16,14 @@ from sqlalchemy_file.objects import epoch_of
 from sqlalchemy_file.reconcile.workplace import Workplace, away, is_known
 from sqlalchemy_file.storage import HasPath, Storage, StorageManager
 from sqlalchemy_file.storage.base import HasNotes, named
-from sqlalchemy_file.storage.owners import Owner, folder_owners, owners_above, owners_of, sign
+from sqlalchemy_file.storage.owners import (
+    Owner,
+    folder_owners,
+    owners_above,
+    owners_of,
+    remove_owner,
+    sign,
+)
 from sqlalchemy_file.tracking.claims import owner_of
 
 EARLIER = (
@@ -128,6 +135,15 @@ def refuse_strangers(storage_name: str, found: Ownership) -> None:
             f"{', '.join(map(str, strangers))}, and this is {own}: give all of them together, "
             "(--app may return several); forget() one whose database is gone for good"
         )
+
+
+def forget(storage_name: str, ledger_id: str) -> int:
+    """Let a storage forget a ledger whose database is gone for good; return its epochs' number.
+
+    What it has stored belongs to nobody then, and a sweep may delete it.
+    """
+    with named(storage_name):
+        return away(partial(remove_owner, StorageManager.storage(storage_name), ledger_id))
 
 
 def refuse_overlaps(names: Iterable[str]) -> None:

@@ -221,6 +221,10 @@ class HasNotes(Protocol):
 
     def add_note(self, name: str, content: bytes) -> None: ...
 
+    def remove_note(self, name: str) -> None:
+        """Remove a note; a missing one is no error."""
+        ...
+
 
 @runtime_checkable
 class HasDriverObject(Protocol):

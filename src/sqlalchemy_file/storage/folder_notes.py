@@ -33,3 +33,9 @@ def noted_at(folder: str) -> dict[str, bytes]:
         }
     except OSError:
         return {}
+
+
+def unnote_at(folder: str, name: str) -> None:
+    """Remove what was noted under a name, if anything was."""
+    if f"{_PREFIX}{name}" in (os.listxattr(folder) if _HAS_ATTRIBUTES else ()):
+        os.removexattr(folder, f"{_PREFIX}{name}")

@@ -39,7 +39,7 @@ from sqlalchemy_file.storage.files import (
     refuse_unless_file,
 )
 from sqlalchemy_file.storage.folder_errors import FolderErrors
-from sqlalchemy_file.storage.folder_notes import note_at, noted_at
+from sqlalchemy_file.storage.folder_notes import note_at, noted_at, unnote_at
 from sqlalchemy_file.storage.folders import CAN_HOLD, NO_FOLLOW, Folder, Route
 from sqlalchemy_file.storage.listing import Listing
 from sqlalchemy_file.storage.locks import locked
@@ -234,6 +234,12 @@ class LocalStorage:
             is_noted = note_at(self._root, name, content)
         if not is_noted:
             self.put(f"{RESERVED}{name}", BytesIO(content), Attributes())
+
+    def remove_note(self, name: str) -> None:
+        """Remove a note; a missing one is no error."""
+        with Border(self._errors.root):
+            unnote_at(self._root, name)
+        self.delete([f"{RESERVED}{name}"])
 
     # --- syncing
 

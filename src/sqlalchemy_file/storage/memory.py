@@ -97,6 +97,10 @@ class MemoryStorage:
         """Note something of the storage itself."""
         self._notes[name] = content
 
+    def remove_note(self, name: str) -> None:
+        """Remove a note; a missing one is no error."""
+        self._notes.pop(name, None)
+
     def _found(self, key: str) -> tuple[bytes, ObjectInfo]:
         try:
             return self._objects[check_key(key)]

@@ -77,6 +77,17 @@ def owners_of(storage: Storage) -> list[Owner]:
     return _owners_in(notes)
 
 
+def remove_owner(storage: Storage, ledger: str) -> int:
+    """Let a storage forget a ledger, and return in how many epochs it knew it."""
+    known = [each for each in owners_of(storage) if each.ledger == ledger]
+    for each in known:
+        if isinstance(storage, HasNotes):
+            storage.remove_note(each.note)
+        else:
+            storage.delete([f"{RESERVED}{each.note}"])
+    return len(known)
+
+
 def owners_above(root: str) -> Iterator[tuple[str, Owner]]:
     """Yield the folders above a local one that are signed, each with an owner."""
     for folder in Path(root).parents:
