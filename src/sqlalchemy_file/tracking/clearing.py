@@ -16,7 +16,6 @@ from typing import Any, NamedTuple
 from weakref import WeakKeyDictionary
 
 from sqlalchemy import Connection
-from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.pool import Pool, QueuePool
 
 from sqlalchemy_file.escaping import escaped
@@ -94,7 +93,7 @@ def _clear(connection: Connection, place: _Place, ids: Collection[Any]) -> None:
             fresh.execution_options(**options)
             notes.clear(fresh, place.ledger, ids)
             fresh.commit()
-    except SQLAlchemyError as error:
+    except Exception as error:  # noqa: BLE001  the commit has happened, whatever comes now
         logger.warning(
             "%d deleted objects stay in %s until the next drain: %s",
             len(ids),

@@ -12,11 +12,11 @@ from weakref import WeakKeyDictionary
 from sqlalchemy import Connection
 from sqlalchemy.engine import Dialect
 
+from sqlalchemy_file.escaping import escaped
 from sqlalchemy_file.exceptions import CommitRefusedError
 from sqlalchemy_file.ledger import Ledger
 from sqlalchemy_file.ledger.state import DEFAULT_GRACE, grace_in, grace_query
 from sqlalchemy_file.tracking.clock import Moment, now
-from sqlalchemy_file.tracking.standing import Standing, standing
 
 logger: logging.Logger = logging.getLogger("sqlalchemy_file")
 
@@ -27,6 +27,7 @@ Place = tuple[Ledger, str | None]
 """A ledger, and the schema that stands for its own."""
 
 _MOST_SECONDS_KNOWN = 60.0
+_MOST_SECONDS_WAITED = 2
 _SAVEPOINT = "sqlalchemy_file_grace"
 _known: WeakKeyDictionary[Dialect, dict[Place, tuple[float, float]]] = WeakKeyDictionary()
 """By dialect, of which an engine has one, with all engines made of it by execution options."""
@@ -75,7 +76,7 @@ def grace_within(connection: Connection, place: Place, *, is_fresh: bool = False
             "the grace period cannot be read from %s, so %g seconds are assumed: %s",
             place[0].state,
             seconds,
-            error,
+            escaped(error),
         )
     known[place] = seconds, monotonic()
     return seconds
@@ -84,7 +85,10 @@ def grace_within(connection: Connection, place: Place, *, is_fresh: bool = False
 def _read(connection: Connection, place: Place) -> str | None:
     ledger, schema = place
     with _unharmed(connection) as cursor:
-        cursor.execute(grace_query(connection.dialect, ledger, schema))
+        query = grace_query(connection.dialect, ledger, schema)
+        if getattr(connection.dialect, "is_mariadb", False):
+            query = f"SET STATEMENT lock_wait_timeout = {_MOST_SECONDS_WAITED} FOR {query}"
+        cursor.execute(query)
         row = cursor.fetchone()
     return None if row is None else row[0]
 
@@ -92,21 +96,20 @@ def _read(connection: Connection, place: Place) -> str | None:
 @contextmanager
 def _unharmed(connection: Connection) -> Iterator[Any]:
     """Yield a cursor for a query that neither ends the transaction nor waits for long."""
-    is_postgresql = connection.dialect.name == "postgresql"
-    is_begun = is_postgresql and standing(connection) is not Standing.CLOSED
+    is_within = connection.dialect.name == "postgresql" and not _is_autocommit(connection)
     cursor = connection.connection.cursor()
     try:
-        if is_begun:
+        if is_within:
             cursor.execute(f"SAVEPOINT {_SAVEPOINT}")
-            cursor.execute("SET LOCAL lock_timeout = '2s'")
+            cursor.execute(f"SET LOCAL lock_timeout = '{_MOST_SECONDS_WAITED}s'")
         yield cursor
-    except connection.dialect.loaded_dbapi.Error:
-        if is_postgresql and not is_begun:
-            connection.connection.rollback()  # only this query was in it
-        raise
     finally:
         with suppress(connection.dialect.loaded_dbapi.Error):
-            if is_begun:
+            if is_within:
                 cursor.execute(f"ROLLBACK TO SAVEPOINT {_SAVEPOINT}")
                 cursor.execute(f"RELEASE SAVEPOINT {_SAVEPOINT}")
         cursor.close()
+
+
+def _is_autocommit(connection: Connection) -> bool:
+    return getattr(connection.connection.dbapi_connection, "autocommit", False) is True
