@@ -156,6 +156,21 @@ def test_transforms_of_pictures_go_together(keep):
     assert not picture.getexif()
 
 
+@named("format_name", ["JPEG", "PNG", "WEBP"])
+def test_stripping_alone_decodes_only_what_the_validator_decodes(keep, monkeypatch, format_name):
+    loads = []
+    real = ImageFile.ImageFile.load
+
+    def counting(image: Any) -> Any:
+        loads.extend([image.size] if image.tile else [])
+        return real(image)
+
+    monkeypatch.setattr(ImageFile.ImageFile, "load", counting)
+    file = keep(ImageField(transforms=[StripMetadata()]), encoded(noise(), format_name))
+    assert len(loads) == 1
+    assert file["removed_metadata"] == []
+
+
 def test_a_picture_is_decoded_once_for_validator_transforms_and_copies(keep, monkeypatch):
     sizes = []
     real = ImageFile.ImageFile.load

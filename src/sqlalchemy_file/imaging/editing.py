@@ -104,7 +104,9 @@ def edit(
             read_through(image, max_pixels)
         if stripped is None:
             return None
-        removed = stripped.removed | (kinds_in(image) & {"gps"})
+        removed = stripped.removed
+        if "exif" in removed:  # else some decoders would decode all to look for it
+            removed |= kinds_in(image) & {"gps"}
         return Edited(stripped.content, *seen, None, removed, {})
 
 
