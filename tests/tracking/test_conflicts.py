@@ -261,3 +261,107 @@ def test_an_insert_that_ignores_its_errors_is_refused_before_anything_is_stored(
         with pytest.raises(UnsupportedStatementError, match="read the row first"):
             run(engine, *arguments)
     assert_exact(engine, storage, paper, b"a", b"b")
+
+
+# --- ON CONFLICT DO NOTHING
+
+TARGETS: dict[str, dict[str, Any]] = {
+    "any index": {},
+    "the key": {"index_elements": ["id"]},
+    "columns": {"index_elements": [paper.c.id]},
+}
+
+
+def do_nothing(engine: Engine, target: str) -> Any:
+    dialect: Any = sqlite if engine.dialect.name == "sqlite" else postgresql
+    return dialect.insert(paper).on_conflict_do_nothing(**TARGETS[target])
+
+
+@with_upserts
+@pytest.mark.parametrize("target", TARGETS)
+def test_a_row_that_is_left_out_leaves_no_object(
+    engine: Engine, storage: MemoryStorage, target: str
+) -> None:
+    statement = do_nothing(engine, target)
+    run(engine, statement.values(id=1, title="new", body=File(b"x")))
+    assert_exact(engine, storage, paper, b"a", b"b")
+    run(engine, statement.values(id=3, title="new", body=File(b"c")))
+    assert_exact(engine, storage, paper, b"a", b"b", b"c")
+
+
+@with_upserts
+@pytest.mark.parametrize("target", TARGETS)
+@pytest.mark.parametrize("form", ["values", "parameters"])
+def test_rows_that_are_left_out_leave_no_objects_and_others_keep_theirs(
+    engine: Engine, storage: MemoryStorage, target: str, form: str
+) -> None:
+    ids = [3, 1, 3, 4, 2]
+    rows = [{"id": n, "title": f"{i}", "body": File(f"{n}{i}")} for i, n in enumerate(ids)]
+    statement = do_nothing(engine, target)
+    run(engine, *((statement.values(rows),) if form == "values" else (statement, rows)))
+    assert_exact(engine, storage, paper, b"a", b"b", b"30", b"43")
+
+
+@with_upserts
+def test_rows_that_are_left_out_are_known_with_returning_too(
+    engine: Engine, storage: MemoryStorage
+) -> None:
+    statement = do_nothing(engine, "any index").returning(paper.c.id)
+    with engine.begin() as connection:
+        rows = [{"id": n, "title": f"{n}", "body": File(f"{n}")} for n in (1, 3)]
+        assert connection.execute(statement.values(rows)).scalars().all() == [3]
+        file = File(b"y")
+        assert connection.execute(statement.values(id=2, body=file)).scalars().all() == []
+        assert connection.execute(statement.values(id=4, body=File(b"4"))).scalars().all() == [4]
+    assert not file.saved
+    assert_exact(engine, storage, paper, b"a", b"b", b"3", b"4")
+
+
+@with_upserts
+@pytest.mark.parametrize("target", TARGETS)
+def test_what_a_savepoint_has_left_out_and_put_in_goes_with_it(
+    engine: Engine, storage: MemoryStorage, target: str
+) -> None:
+    statement = do_nothing(engine, target)
+    with engine.begin() as connection:
+        with connection.begin_nested() as savepoint:
+            connection.execute(statement.values(id=3, title="3", body=File(b"3")))
+            connection.execute(statement.values(id=1, title="4", body=File(b"1")))
+            savepoint.rollback()
+        with connection.begin_nested():
+            connection.execute(statement.values(id=4, title="5", body=File(b"4")))
+            connection.execute(statement.values(id=1, title="6", body=File(b"1")))
+    assert_exact(engine, storage, paper, b"a", b"b", b"4")
+
+
+@with_upserts
+@pytest.mark.parametrize("target", TARGETS)
+def test_a_row_that_is_left_out_takes_no_file_from_another(
+    engine: Engine, storage: MemoryStorage, target: str
+) -> None:
+    statement = do_nothing(engine, target)
+    with engine.begin() as connection:
+        file = connection.scalar(
+            paper.select().where(paper.c.id == 2).with_only_columns(paper.c.body)
+        )
+        connection.execute(statement.values(id=1, title="x", body=file))
+        connection.execute(update(paper).where(paper.c.id == 2).values(body=None))
+    assert_exact(engine, storage, paper, b"a")
+
+
+@with_upserts
+def test_an_upsert_that_does_nothing_follows_the_orm_as_well(
+    engine: Engine, storage: MemoryStorage
+) -> None:
+    from sqlalchemy.orm import Session, registry
+
+    mapped = registry()
+    kind = type("Mapped", (), {})
+    mapped.map_imperatively(kind, paper)
+    dialect: Any = sqlite if engine.dialect.name == "sqlite" else postgresql
+    with Session(engine) as session:
+        statement = dialect.insert(kind).on_conflict_do_nothing(index_elements=["id"])
+        session.execute(statement, [{"id": n, "title": f"{n}", "body": b"%d" % n} for n in (1, 3)])
+        session.commit()
+    mapped.dispose()
+    assert_exact(engine, storage, paper, b"a", b"b", b"3")

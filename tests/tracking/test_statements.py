@@ -142,10 +142,6 @@ REFUSED: dict[str, tuple[Callable[[], Any], str]] = {
         lambda: insert(paper).prefix_with("OR IGNORE").values(id=1, body=File(b"x")),
         "INSERT OR IGNORE",
     ),
-    "do nothing": (
-        lambda: sqlite.insert(paper).values(id=1, body=File(b"x")).on_conflict_do_nothing(),
-        "read the row first",
-    ),
     "an upsert with a condition": (
         lambda: (
             sqlite.insert(paper)

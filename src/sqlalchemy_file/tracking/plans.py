@@ -16,7 +16,7 @@ from sqlalchemy_file.tracking.changes import RowChange, files_in
 from sqlalchemy_file.tracking.reading import OldRow
 from sqlalchemy_file.tracking.storing import Twins
 from sqlalchemy_file.tracking.tables import FileTable, Key, file_table
-from sqlalchemy_file.tracking.upserts import Conflict, conflict_of
+from sqlalchemy_file.tracking.upserts import Conflict, conflict_of, is_doing_nothing
 from sqlalchemy_file.tracking.values import (
     Given,
     Parameters,
@@ -72,7 +72,7 @@ class Plan:
 
     def _found_again(self, row: RowValues) -> tuple[tuple[Column[Any], ...] | None, Key | None]:
         conflicts = [self.conflict] if self.conflict else list(self.replacing)
-        if len(self.rows) > 1:
+        if len(self.rows) > 1 or (self.conflict and self.conflict.does_nothing):
             for conflict in conflicts:
                 if key := conflict.key(row):
                     return tuple(conflict.elements), key
@@ -131,9 +131,12 @@ def plan_of(statement: Any, target: FileTable, parameters: Parameters) -> Plan:
         if "IGNORE" in prefixes and gives_files:
             raise UnsupportedStatementError(
                 f"{target}: whether INSERT {prefixes} keeps its rows cannot be known; read the "
-                "row first, or use on_conflict_do_update(index_elements=...)"
+                "row first, or use on_conflict_do_nothing() or on_conflict_do_update()"
             )
         plan.conflict = conflict_of(statement, target, gives_files=gives_files)
+        if gives_files and is_doing_nothing(statement):
+            plan.is_believed = False
+            plan.is_found_by_path = not (plan.conflict and plan.conflict.elements)
     return plan
 
 

@@ -106,12 +106,25 @@ def _find_changes(database: Database, unit: Unit, plan: Plan) -> None:
             is_new = len(plan.rows) == 1 and all(row.key is None for row in plan.changes)
             plan.is_believed = plan.is_believed and is_new
             plan.changes = list(_each_row_once(plan.changes))
+        if not plan.is_believed:
+            plan.matched = _rows_reported(database, plan)
         return
     matched = matched_rows(database, unit, plan)
     for index, olds in enumerate(matched):
         plan.changes += plan.updated(plan.rows[index], olds) if plan.rows else plan.deleted(olds)
     if len(matched) > 1:
         plan.changes = list(_each_row_once(plan.changes))
+
+
+def _rows_reported(database: Database, plan: Plan) -> int | None:
+    """Return the number that the database reports if all rows were inserted; None if it may not."""
+    if plan.conflict is None or not plan.conflict.does_nothing or plan.statement._returning:
+        return None
+    dialect = database.connection.dialect
+    reports = dialect.supports_sane_rowcount
+    if len(plan.parameters) > 1:
+        reports = reports and dialect.supports_sane_multi_rowcount
+    return len(plan.rows) if reports else None
 
 
 def _find_in_the_way(database: Database, plan: Plan, row: RowValues) -> None:

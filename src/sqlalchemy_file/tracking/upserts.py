@@ -27,6 +27,8 @@ class Conflict:
     """What each file column becomes: the value of a column that was to be inserted, or None."""
     deletes: bool = False
     """Whether the row in the way is deleted."""
+    does_nothing: bool = False
+    """Whether it stays as it is, and the new one is not inserted: whether so is seen later."""
 
     def key(self, row: RowValues) -> Key | None:
         """Return the values that must be unique, or None where they cannot conflict."""
@@ -37,7 +39,7 @@ class Conflict:
 
     def rows(self, database: Database, target: FileTable, row: RowValues) -> list[OldRow]:
         """Read and lock the row that stands in the way of one to be inserted."""
-        key = self.key(row)
+        key = None if self.does_nothing else self.key(row)
         if key is None:
             return []
         criteria = [] if self.condition is None else [self.condition]
@@ -81,18 +83,32 @@ def conflict_of(statement: Any, target: FileTable, *, gives_files: bool) -> Conf
     if not gives_files and not sets:
         return None
     elements = getattr(clause, "inferred_target_elements", None)
+    if is_doing_nothing(statement):
+        # A partial index says only of some rows that they are in the way.
+        is_known = elements and clause.inferred_target_whereclause is None
+        named = _elements(statement, target, elements) if is_known else {}
+        return Conflict(named, None, {}, does_nothing=True)
     if not elements or not hasattr(clause, "update_values_to_set"):
         raise _unknown(target, "only on_conflict_do_update(index_elements=...) can be followed")
     if getattr(clause, "update_whereclause", None) is not None:
         raise _unknown(target, "on_conflict_do_update(where=...) may or may not change the row")
-    return Conflict(
-        {
-            column: frozenset({column.key, *attribute_names(statement, column)})
-            for column in (_column(target, element) for element in elements)
-        },
-        clause.inferred_target_whereclause,
-        sets,
-    )
+    named = _elements(statement, target, elements)
+    return Conflict(named, clause.inferred_target_whereclause, sets)
+
+
+def is_doing_nothing(statement: Any) -> bool:
+    """Tell whether an INSERT leaves out the rows that others are in the way of."""
+    clause = getattr(statement, "_post_values_clause", None)
+    return clause is not None and clause.__visit_name__ == "on_conflict_do_nothing"
+
+
+def _elements(
+    statement: Any, target: FileTable, elements: Any
+) -> dict[Column[Any], frozenset[str]]:
+    return {
+        column: frozenset({column.key, *attribute_names(statement, column)})
+        for column in (_column(target, element) for element in elements)
+    }
 
 
 def _file_columns_set(
