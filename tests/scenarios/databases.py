@@ -104,7 +104,9 @@ class Database:
             key, texts = tuple(map(str, row[: len(keys)])), row[len(keys) :]
             for column, text in zip(columns, texts, strict=True):
                 value = None if text is None else json.loads(text)
-                assert text is None or value, f"{table.name}.{column} of {key} holds {text!r}"
+                assert text is None or value or value == [], (
+                    f"{table.name}.{column} of {key} holds {text!r}"
+                )
                 yield Named(table=table.name, column=column, primary_key=key, value=value)
 
     def _tables_with_rows(self) -> list[str]:

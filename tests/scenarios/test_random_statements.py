@@ -61,7 +61,7 @@ class ConnectionProgram(Program):
             return {"id": number, "cover": None, "pictures": None}
         cover, file = self.new_file()
         made = [self.new_file() for _ in range(number % 3)]
-        self.pages[number] = PlainPage(cover, [label for label, _ in made] or None)
+        self.pages[number] = PlainPage(cover, [label for label, _ in made])
         return {"id": number, "cover": file, "pictures": [file for _, file in made]}
 
     # statements
