@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
+import re
 import signal
 import sqlite3
 import subprocess
@@ -13,9 +15,14 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from rich.console import Console
+from sqlalchemy.exc import OperationalError
 
 from sqlalchemy_file import cli
 from sqlalchemy_file.cli import commands
+from sqlalchemy_file.cli.output import Printer, show_status
+from sqlalchemy_file.reconcile import Finding, Progress, Status, StorageStatus
+from sqlalchemy_file.reconcile.counting import Named
 
 APP = """
 import time
@@ -278,21 +285,93 @@ def test_an_interrupted_command_can_be_run_again(
         assert list((folder / "files").iterdir()) == []
 
 
-def test_watching_goes_on_until_it_is_interrupted(
-    run: Run, folder: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_watching_goes_on_until_a_signal_ends_it(
+    run: Run, folder: Path, monkeypatch: pytest.MonkeyPatch, number: signal.Signals
 ) -> None:
     passes = []
 
     def stop(findings: object, _: object) -> None:
         passes.append(findings)
         if len(passes) == 3:
-            os.kill(os.getpid(), signal.SIGTERM)
+            os.kill(os.getpid(), number)
 
     monkeypatch.setattr(commands, "_POLL", 0.01)
     monkeypatch.setattr(commands, "_show", stop)
     code, _, err = run("drain", "--watch")
-    assert (code, len(passes)) == (143, 3)
-    assert "interrupted" in err
+    assert (code, len(passes), err) == (0, 3, "stopped\n")
+
+
+def test_watching_goes_on_when_the_database_is_back(
+    run: Run, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    showing = commands._show
+    passes = []
+
+    def show(printer: Printer, findings_of: object) -> None:
+        passes.append(findings_of)
+        if len(passes) == 4:
+            sql(folder, "DELETE FROM note")
+        if len(passes) == 5:
+            os.kill(os.getpid(), signal.SIGTERM)
+        if 1 < len(passes) < 4:
+            raise OperationalError("SELECT 1", {}, ConnectionResetError("server closed"))
+        showing(printer, findings_of)
+
+    monkeypatch.setattr(commands, "_POLL", 0.01)
+    monkeypatch.setattr(commands, "_show", show)
+    code, out, err = run("drain", "--watch")
+    assert code == 0
+    assert out.count("deleted: files/") == 5
+    assert err.count("Error: the database: server closed; it will be tried again\n") == 2
+
+
+def test_an_error_of_our_own_is_no_finding(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: object) -> None:
+        raise AssertionError("must not happen")
+
+    monkeypatch.setattr(commands.reconcile, "status", broken)
+    code, _, err = run("status")
+    assert code == 2
+    assert "must not happen" in err
+
+
+@pytest.mark.parametrize("width", [20, 60, 80, 120])
+def test_figures_are_whole_at_any_width(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], width: int
+) -> None:
+    counts = {"files": 123_456_789, "pending": 98_765_432, "failed": 1_234_567}
+    storage = StorageStatus(
+        name="a-storage-with-a-rather-long-name-of-its-own",
+        is_known=True,
+        bytes=123 * 10**9,
+        oldest_pending=7200,
+        last_error=None,
+        last_sweep=300,
+        **counts,
+    )
+    column = Named("a_table_with_a_long_name", "a_column", storage.name, 123_456_789, 123 * 10**9)
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("COLUMNS", str(width))
+    show_status(Status([storage], [column], [], 3600), as_json=False)
+    said = re.sub(r"\x1b\[[0-9;]*m", "", capsys.readouterr().out)
+    whole = ["123,456,789", "123 GB", "98,765,432", "2 h", "1,234,567", "5 min ago", "█"]
+    assert [each for each in whole if each not in said] == []
+    assert "…" not in said
+    assert width < 80 or max(map(len, said.splitlines())) <= width
+
+
+def test_json_is_printed_above_the_bars(monkeypatch: pytest.MonkeyPatch) -> None:
+    printer = Printer(as_json=True)
+    printed = io.StringIO()
+    printer._console = Console(file=printed, force_terminal=True, width=40)
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True, raising=False)
+    found = Finding(kind="deleted", storage="files", key="k" * 50)
+    with printer.progress() as watcher:
+        assert watcher
+        watcher(Progress("drain", 1, 2))
+        printer.show(found)
+    assert json.dumps(found.as_dict()) in printed.getvalue()
 
 
 def test_without_the_extra_it_is_named(

@@ -6,22 +6,24 @@ import logging
 import signal
 import sys
 import threading
+import traceback
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from types import FrameType
 from typing import Any
 
 import click
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from sqlalchemy_file import reconcile
 from sqlalchemy_file.cli.loading import App, load
 from sqlalchemy_file.cli.output import Printer, show_status
 from sqlalchemy_file.escaping import escaped
-from sqlalchemy_file.exceptions import SQLAlchemyFileError
+from sqlalchemy_file.exceptions import SQLAlchemyFileError, StorageError
 from sqlalchemy_file.reconcile.findings import Finding, Watcher
 
-_POLL = 2.0  # seconds between looks at the ledger, with --watch
+_POLL, _LONGEST_POLL = 2.0, 60.0  # seconds between looks at the ledger, with --watch
+_FindingsOf = Callable[[Watcher | None], Iterator[Finding]]
 
 _EPILOG = "Exit codes: 0 clean, 1 findings that are left to look at, 2 could not run."
 
@@ -52,6 +54,9 @@ def run() -> None:
         code = 2
     except BrokenPipeError:
         sys.stderr.close()  # else Python complains once more on its way out
+        code = 2
+    except Exception:  # noqa: BLE001
+        traceback.print_exc()  # Python itself would exit with 1, which means findings
         code = 2
     sys.exit(code)
 
@@ -112,9 +117,9 @@ def drain(app: str, as_json: bool, watch: bool) -> int:
     apps = load(app)
     printer = Printer(as_json=as_json)
     _show(printer, lambda watcher: _drained(apps, watcher))
-    while watch:
-        threading.Event().wait(_POLL)
-        _show(printer, lambda watcher: _drained(apps))
+    if watch:
+        _watch(printer, lambda watcher: _drained(apps))
+        return 0
     printer.sum_up()
     return printer.exit_code
 
@@ -165,7 +170,23 @@ def _drained(apps: Sequence[App], watcher: Watcher | None = None) -> Iterator[Fi
         yield from reconcile.drain(*each, others=others, watcher=watcher)
 
 
-def _show(printer: Printer, findings_of: Callable[[Watcher | None], Iterator[Finding]]) -> None:
+def _watch(printer: Printer, findings_of: _FindingsOf) -> None:
+    """Go on until a signal comes, which is how this ends; wait for a database that is away."""
+    failures = 0
+    try:
+        while True:
+            threading.Event().wait(min(_POLL * 2**failures, _LONGEST_POLL))
+            try:
+                _show(printer, findings_of)
+                failures = 0
+            except (DBAPIError, StorageError) as error:
+                failures = min(failures + 1, 10)
+                click.echo(f"Error: {_told(error)}; it will be tried again", err=True)
+    except _Interrupted:
+        click.echo("stopped", err=True)
+
+
+def _show(printer: Printer, findings_of: _FindingsOf) -> None:
     with printer.progress() as watcher, closing(findings_of(watcher)) as findings:  # type: ignore[type-var]
         for finding in findings:
             printer.show(finding)

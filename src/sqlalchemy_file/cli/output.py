@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import sys
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 import click
-from rich.console import Console
+from rich.cells import cell_len
+from rich.console import Console, JustifyMethod
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -44,7 +45,12 @@ _SAID = {
     "upload": "upload never completed",
 }
 _UNITS = ("B", "kB", "MB", "GB", "TB", "PB")
-_BAR_WIDTH = 20
+_BAR_WIDTH, _LEAST_NAME = 20, 12
+_SHARE, _NAMES = "share", ("column", "storage")
+_OF_STORAGES = ("storage", "files", "bytes", _SHARE, "pending", "oldest", "failed", "swept")
+_OF_COLUMNS = ("column", "storage", "files", "bytes", _SHARE)
+_Row = tuple[Text | float, ...]
+"""Cells; a number is a share of the most, and becomes a bar."""
 
 
 class Printer:
@@ -60,10 +66,7 @@ class Printer:
     def show(self, finding: Finding) -> None:
         self._counts[finding.kind] += 1
         self._left = self._left or not finding.is_done
-        if self._as_json:
-            print_json(finding.as_dict())
-        else:
-            self._print(_line(finding))
+        self._print(_json(finding.as_dict()) if self._as_json else _line(finding))
 
     def _print(self, line: str) -> None:
         if self._bars is not None and sys.stdout.isatty():
@@ -125,22 +128,22 @@ class _Rate(ProgressColumn):
         return Text("" if speed is None else f"{speed:,.0f}/s", style="progress.data.speed")
 
 
-def print_json(record: dict[str, Any]) -> None:
-    click.echo(json.dumps(record, ensure_ascii=True, default=str))
+def _json(record: dict[str, Any]) -> str:
+    return json.dumps(record, ensure_ascii=True, default=str)
 
 
 def show_status(found: Status, *, as_json: bool) -> None:
     """Print how things stand: tables with bars, or one line of JSON each."""
     if as_json:
         for record in found.as_dicts():
-            print_json(record)
+            click.echo(_json(record))
         return
     console = Console()
     if not console.is_terminal:
         console = Console(width=200)
-    console.print(_storages(found))
+    _print_table(console, _OF_STORAGES, _storages(found))
     if found.columns:
-        console.print(_columns(found))
+        _print_table(console, _OF_COLUMNS, _columns(found))
     console.print(f"Grace period: {age_of(found.grace)}")
     if not found.problems:
         console.print("Triggers: present and current", style="green")
@@ -150,51 +153,77 @@ def show_status(found: Status, *, as_json: bool) -> None:
         console.print(Text(f"Triggers: {escaped(problem)}", style="red"))
 
 
-def _storages(found: Status) -> Table:
-    table = _table(
-        "storage", "files>", "bytes>", "share", "pending>", "oldest>", "failed>", "swept>"
-    )
+def _print_table(console: Console, headings: Sequence[str], rows: Sequence[_Row]) -> None:
+    """Print a table: where it is too wide, with shorter bars, then with names on several lines.
+
+    Figures are never cut: on a very narrow terminal lines are longer than it.
+    """
+    widths = _widths(console.width, headings, rows)
+    table = Table(box=None, header_style="bold", pad_edge=False, padding=(0, 1, 0, 0))
+    for heading, width in zip(headings, widths, strict=True):
+        justify: JustifyMethod = "left" if heading in (*_NAMES, _SHARE) else "right"
+        table.add_column(heading, justify=justify, width=width, overflow="fold")
+    for row in rows:
+        cells = zip(row, widths, strict=True)
+        table.add_row(*(_bar(c, width) if isinstance(c, float) else c for c, width in cells))
+    needed = sum(widths) + len(widths) - 1
+    if needed > console.width:
+        console = Console(width=needed, soft_wrap=True)
+    console.print(table)
+
+
+def _widths(room: int, headings: Sequence[str], rows: Sequence[_Row]) -> list[int]:
+    widths = [
+        max(cell_len(heading), *(_width(row[index]) for row in rows), 1)
+        for index, heading in enumerate(headings)
+    ]
+    excess = sum(widths) + len(widths) - 1 - room
+    for name, least in ((_SHARE, len(_SHARE)), *((name, _LEAST_NAME) for name in _NAMES)):
+        if excess > 0 and name in headings:
+            index = headings.index(name)
+            shorter = max(min(least, widths[index]), widths[index] - excess)
+            excess -= widths[index] - shorter
+            widths[index] = shorter
+    return widths
+
+
+def _width(cell: Text | float) -> int:
+    return _BAR_WIDTH if isinstance(cell, float) else cell.cell_len
+
+
+def _storages(found: Status) -> list[_Row]:
     most = max((each.bytes for each in found.storages), default=0)
-    for each in found.storages:
-        table.add_row(
+    return [
+        (
             Text(escaped(each.name) if each.is_known else f"{escaped(each.name)} (not added)"),
-            f"{each.files:,}",
-            size_of(each.bytes),
-            _bar(each.bytes, most),
-            f"{each.pending:,}",
-            "" if each.oldest_pending is None else age_of(each.oldest_pending),
+            Text(f"{each.files:,}"),
+            Text(size_of(each.bytes)),
+            each.bytes / (most or 1),
+            Text(f"{each.pending:,}"),
+            Text("" if each.oldest_pending is None else age_of(each.oldest_pending)),
             Text(f"{each.failed:,}", style="red" if each.failed else ""),
-            "never" if each.last_sweep is None else f"{age_of(each.last_sweep)} ago",
+            Text("never" if each.last_sweep is None else f"{age_of(each.last_sweep)} ago"),
         )
-    return table
+        for each in found.storages
+    ]
 
 
-def _columns(found: Status) -> Table:
-    table = _table("column", "storage", "files>", "bytes>", "share")
+def _columns(found: Status) -> list[_Row]:
     most = max((each.bytes for each in found.columns), default=0)
-    for each in found.columns:
-        name = Text(escaped(f"{each.table}.{each.column}"))
-        table.add_row(
-            name,
+    return [
+        (
+            Text(escaped(f"{each.table}.{each.column}")),
             Text(escaped(each.storage)),
-            f"{each.files:,}",
-            size_of(each.bytes),
-            _bar(each.bytes, most),
+            Text(f"{each.files:,}"),
+            Text(size_of(each.bytes)),
+            each.bytes / (most or 1),
         )
-    return table
+        for each in found.columns
+    ]
 
 
-def _table(*headings: str) -> Table:
-    table = Table(box=None, header_style="bold", pad_edge=False)
-    for heading in headings:
-        right = heading.endswith(">")
-        table.add_column(heading.rstrip(">"), justify="right" if right else "left", no_wrap=True)
-    return table
-
-
-def _bar(part: int, most: int) -> Text:
-    eighths = round(part / most * _BAR_WIDTH * 8) if most else 0
-    whole, rest = divmod(eighths, 8)
+def _bar(share: float, width: int) -> Text:
+    whole, rest = divmod(round(share * width * 8), 8)
     return Text("█" * whole + (" ▏▎▍▌▋▊▉"[rest] if rest else ""), style="cyan")
 
 
