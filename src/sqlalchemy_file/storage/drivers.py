@@ -31,6 +31,7 @@ from sqlalchemy_file.storage.attributes import (
     meta_data_of,
     to_headers,
 )
+from sqlalchemy_file.storage.azure import blob_headers
 from sqlalchemy_file.storage.base import CHUNK_SIZE, Attributes, ObjectInfo
 from sqlalchemy_file.storage.border import Border
 from sqlalchemy_file.storage.chunks import cut
@@ -52,8 +53,8 @@ class DriverVerbs:
 
     def __init__(self, container: Container, timeout: float | None = None) -> None:
         self._drivers = drivers_for(container, timeout)
-        is_azure = isinstance(container.driver, AzureBlobsStorageDriver)
-        self._names = IDENTIFIERS if is_azure else HEADERS
+        self._is_azure = isinstance(container.driver, AzureBlobsStorageDriver)
+        self._names = IDENTIFIERS if self._is_azure else HEADERS
 
     def put(
         self, key: str, content: BinaryIO, attributes: Attributes, border: Border, exclusive: bool
@@ -120,6 +121,7 @@ class DriverVerbs:
         if attributes.content_type:
             extra["content_type"] = header_value(attributes.content_type)
         headers = checked_headers(attributes.headers, key)
+        headers = blob_headers(headers) if self._is_azure else headers
         options = {"headers": headers} if headers else {}
         meta_data = to_headers(meta_data_of(attributes), self._names)
         if not meta_data:

@@ -15,6 +15,7 @@ from obstore import sign
 from obstore.store import AzureStore, GCSStore, HTTPStore, LocalStore, MemoryStore, S3Store
 
 from sqlalchemy_file.exceptions import DeletionError, StorageError
+from sqlalchemy_file.storage.azure import corrected
 from sqlalchemy_file.storage.base import (
     Attributes,
     ObjectInfo,
@@ -197,7 +198,10 @@ class ObstoreStorage:
         allowed: Any = method  # obstore has a type for these words
         with Border(our_error, key):
             self._ready()
-            return sign(self._store, allowed, key, wanted)
+            address = sign(self._store, allowed, key, wanted)
+            if isinstance(self._store, AzureStore):
+                return corrected(address, self._store.config, key)
+            return address
 
     def _putting(
         self, key: str, content: BinaryIO, attributes: Attributes, border: Border, exclusive: bool
