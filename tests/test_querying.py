@@ -49,6 +49,7 @@ class Doc(Base):
 class Full(Base):
     __tablename__ = "queried_full"
     id: Mapped[int] = mapped_column(primary_key=True)
+    old: Mapped[File | None] = mapped_column(FileField(none_as_null=False), nullable=False)
     pages: Mapped[list[File]] = mapped_column(FileField(multiple=True), nullable=False)
 
 
@@ -309,3 +310,21 @@ def test_a_list_that_may_not_be_null_may_be_empty(session: Session) -> None:
     session.commit()
     assert full.pages == []
     assert session.scalar(select(func.count()).where(Full.pages.is_(None))) == 0
+
+
+def test_a_column_that_may_not_be_null_may_hold_a_json_null_as_in_old_releases(
+    session: Session, storage: MemoryStorage
+) -> None:
+    full = Full(pages=[])
+    session.add_all([full, Full(pages=[], old=None), Full(pages=[], old=File(b"1"))])
+    session.commit()
+    kept = session.execute(text("SELECT CAST(old AS CHAR(4)) FROM queried_full")).scalars().all()
+    assert [value.startswith("null") for value in kept].count(True) == 2
+    assert full.old is None
+    full.old = File(b"2")
+    session.commit()
+    assert full.old
+    full.old = None
+    session.commit()
+    assert full.old is None
+    assert len(keys(storage)) == 1
