@@ -41,6 +41,7 @@ from sqlalchemy_file.storage import (
     LocalStorage,
     StorageManager,
     adapt,
+    local_keys,
     locks,
     writing,
 )
@@ -208,6 +209,35 @@ class TestFilesOnDisk:
             storage.delete(["a", "../b", "c"])
         assert list(caught.value.failures) == ["../b"]
         assert keys(storage) == []
+
+
+class TestNamesOnWindows:
+    RESERVED = (
+        *("CON", "con", "nul", "aux", "prn", "COM1", "lpt9", "com0", "CONIN$", "com¹"),
+        *("nul.txt", "aux.tar.gz", "a/con", "a/con.txt/b", "nul .txt", "con/b"),
+    )
+    UNFIT = ("a:b", "a?", "a*", "a<b", 'a"b', "a|b", "a.", "a ", "a./b")
+    FINE = ("console", "null", "a.con", "com10", "icon", "auxiliary.txt", "lpt", "a/nul-1", "com")
+
+    @pytest.mark.parametrize("key", RESERVED + UNFIT)
+    def test_a_name_that_windows_has_not_is_refused_there_only(
+        self, root: Path, key: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        storage = LocalStorage(root, create=True)
+        put(storage, key)
+        assert keys(storage) == [key]
+        monkeypatch.setattr(local_keys, "IS_WINDOWS", True)
+        match = "for a device" if key in self.RESERVED else "no such file names"
+        for action in (lambda: put(storage, key), lambda: storage.stat(key)):
+            with pytest.raises(InvalidKeyError, match=match):
+                action()
+
+    @pytest.mark.parametrize("key", FINE)
+    def test_others_are_taken(self, root: Path, key: str, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(local_keys, "IS_WINDOWS", True)
+        storage = LocalStorage(root, create=True)
+        put(storage, key)
+        assert keys(storage) == [key]
 
 
 class TestSymbolicLinks:

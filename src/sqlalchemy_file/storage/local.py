@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, nullcontext, suppress
 from datetime import UTC, datetime
@@ -23,8 +22,6 @@ from sqlalchemy_file.storage.base import (
     Attributes,
     ObjectInfo,
     PendingUpload,
-    check_key,
-    is_simple,
 )
 from sqlalchemy_file.storage.border import Border, sort_out, translated
 from sqlalchemy_file.storage.drafts import TEMPORARY, drafts_below
@@ -42,6 +39,7 @@ from sqlalchemy_file.storage.folder_errors import FolderErrors
 from sqlalchemy_file.storage.folder_notes import note_at, noted_at, unnote_at
 from sqlalchemy_file.storage.folders import CAN_HOLD, NO_FOLLOW, Folder, Route
 from sqlalchemy_file.storage.listing import Listing
+from sqlalchemy_file.storage.local_keys import check_local_key
 from sqlalchemy_file.storage.locks import locked
 from sqlalchemy_file.storage.modes import checked_modes
 from sqlalchemy_file.storage.reserved import RESERVED
@@ -51,7 +49,6 @@ from sqlalchemy_file.storage.syncing import Syncing
 from sqlalchemy_file.storage.writing import Writer
 
 _OPEN_AT_ONCE = 32  # objects while they are synced: a process may not open files without end
-_UNFIT_FOR_WINDOWS = re.compile(r'[<>:"|?*]|[. ](/|$)')
 
 
 class LocalStorage:
@@ -323,16 +320,7 @@ class LocalStorage:
     # --- keys
 
     def _check(self, key: str) -> str:
-        if is_simple(key):
-            return key  # as nearly all are
-        check_key(key)
-        if TEMPORARY in key and any(part.startswith(TEMPORARY) for part in key.split("/")):
-            raise InvalidKeyError(f"names with {TEMPORARY!r} in front are for drafts", key=key)
-        if self._sidecars and f"{SIDECAR}/" in f"{key}/":
-            raise InvalidKeyError(f"names that end with {SIDECAR!r} are for attributes", key=key)
-        if os.name == "nt" and _UNFIT_FOR_WINDOWS.search(key):
-            raise InvalidKeyError("Windows has no such file names", key=key)
-        return key
+        return check_local_key(key, sidecars=self._sidecars)
 
 
 class _Place:
