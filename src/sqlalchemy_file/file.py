@@ -170,7 +170,7 @@ class File(Saving):
         for validator in validators:
             call_now(validator.process, self, key, row=self._row)
 
-    def apply_transforms(self, transforms: Sequence[Transform], key: str = "") -> None:
+    def _apply_transforms(self, transforms: Sequence[Transform], key: str = "") -> None:
         """Let each transform change the content, in order."""
         for transform in transforms:
             content = call_now(transform.transform, self, key, row=self._row)

@@ -114,7 +114,7 @@ class _Checking(Computing):
                     self._expect_what_follows(file)
                     with file._checked(item.row):
                         file.apply_validators(field.validators, item.name)
-                        file.apply_transforms(field.joined_transforms, item.name)
+                        file._apply_transforms(field.joined_transforms, item.name)
         except ValidationError as refusal:
             self.refusal = _located(refusal, item)
 
@@ -131,7 +131,7 @@ class _Checking(Computing):
                     for awaited, validators in groupby(item.field.validators, _is_async):
                         await self._judge(file, list(validators), awaited=awaited)
                     transforms = item.field.joined_transforms
-                    await in_thread(partial(file.apply_transforms, transforms, item.name))
+                    await in_thread(partial(file._apply_transforms, transforms, item.name))
         except ValidationError as refusal:
             self.refusal = _located(refusal, item)
 
