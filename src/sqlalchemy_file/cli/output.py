@@ -151,6 +151,9 @@ def show_status(found: Status, *, as_json: bool) -> None:
         console.print(Text(_line(finding), style="red"))
     for problem in found.problems:
         console.print(Text(f"Triggers: {escaped(problem)}", style="red"))
+    if found.missing_rights:
+        told = ", ".join(map(escaped, found.missing_rights))
+        console.print(Text(f"Missing for drain and sweep: {told}", style="yellow"))
 
 
 def _print_table(console: Console, headings: Sequence[str], rows: Sequence[_Row]) -> None:

@@ -11,6 +11,7 @@ from sqlalchemy import Connection, MetaData, case, func, literal, select
 
 from sqlalchemy_file.exceptions import LedgerError
 from sqlalchemy_file.ledger import Ledger, Problem
+from sqlalchemy_file.ledger.rights import missing_rights
 from sqlalchemy_file.ledger.state import Checkpoint, checkpoint, grace
 from sqlalchemy_file.observing import counted
 from sqlalchemy_file.reconcile.counting import Count, Named, count_files
@@ -39,13 +40,18 @@ class StorageStatus:
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """How a database and its storages stand."""
+    """How a database and its storages stand.
+
+    ``missing_rights`` are those that the account lacks for a drain and a sweep; one that only
+    looks may lack them.
+    """
 
     storages: Sequence[StorageStatus]
     columns: Sequence[Named]
     problems: Sequence[Problem]
     grace: float
     malformed: Sequence[Finding] = ()
+    missing_rights: Sequence[str] = ()
 
     @property
     def is_clean(self) -> bool:
@@ -62,6 +68,7 @@ class Status:
             *({"kind": "problem", "problem": each.kind, "table": each.table,
                "detail": each.message} for each in self.problems),
             *(each.as_dict() for each in self.malformed),
+            *({"kind": "missing right", "right": each} for each in self.missing_rights),
         ]  # fmt: skip
 
 
@@ -96,6 +103,7 @@ def status(bind: Bind, metadata: MetaData) -> Status:
         [*place.run(ledger.problems), *problems],
         place.run(partial(grace, ledger=ledger)),
         count.malformed.findings(),
+        place.run(partial(missing_rights, ledger=ledger, work="sweep")),
     )
 
 

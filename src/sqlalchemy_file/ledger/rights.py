@@ -1,0 +1,119 @@
+"""Which rights each kind of work needs, and which of them the account of a connection lacks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from types import MappingProxyType
+from typing import TYPE_CHECKING
+
+from sqlalchemy import Connection, Table, func, select, text
+from sqlalchemy.exc import DBAPIError
+
+from sqlalchemy_file.ledger.columns import all_file_columns
+from sqlalchemy_file.ledger.installing import database_of
+
+if TYPE_CHECKING:
+    from sqlalchemy_file.ledger import Ledger
+
+_ALL = ("SELECT", "INSERT", "UPDATE", "DELETE")
+
+RIGHTS: Mapping[str, tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]] = MappingProxyType(
+    {
+        "session": ((), ("SELECT", "UPDATE", "DELETE"), ("SELECT",)),
+        "status": (("SELECT",), ("SELECT",), ("SELECT",)),
+        "drain": (("SELECT",), _ALL, _ALL),
+        "sweep": (("SELECT",), _ALL, _ALL),
+    }
+)
+"""For each kind of work: rights on tables with files, on the ledger's notes, and on its state.
+
+A session needs rights of its own on the tables that it writes, too. Without those on the ledger it
+leaves what it released to the drain.
+"""
+
+# Nothing that needs this right does no harm; of roles the names are enough.
+_MINE = """grantee = concat("'", replace(current_user(), '@', "'@'"), "'") OR grantee IN
+(SELECT concat("'", role_name, "'@''") FROM information_schema.enabled_roles)"""
+_TRIGGER_RIGHTS = text(f"""
+SELECT EXISTS (SELECT 1 FROM information_schema.user_privileges
+               WHERE privilege_type = 'TRIGGER' AND ({_MINE}))
+    OR EXISTS (SELECT 1 FROM information_schema.schema_privileges
+               WHERE privilege_type = 'TRIGGER' AND ({_MINE})
+               AND coalesce(:schema, database()) LIKE table_schema)
+    OR EXISTS (SELECT 1 FROM information_schema.table_privileges
+               WHERE privilege_type = 'TRIGGER' AND ({_MINE})
+               AND table_schema = coalesce(:schema, database()) AND table_name = :name)""")
+
+_REFUSALS = frozenset({1044, 1142, 1143, 1227, 1290})
+
+
+def missing_rights(connection: Connection, ledger: Ledger, work: str) -> list[str]:
+    """Return what the account lacks for a kind of work of `RIGHTS`, as "DELETE on …"."""
+    files, notes, state = RIGHTS[work]
+    if files and connection.dialect.name in ("mysql", "mariadb"):
+        files = (*files, "TRIGGER")  # triggers are hidden from others
+    wanted = [(table, files) for table, _ in all_file_columns(ledger.metadata)]
+    wanted += [(ledger.releases, notes), (ledger.state, state)]
+    return [
+        f"{right} on {table.fullname}"
+        for table, rights in wanted
+        for right in _lacking(connection, table, rights)
+    ]
+
+
+def _lacking(connection: Connection, table: Table, rights: tuple[str, ...]) -> Iterator[str]:
+    if connection.dialect.name == "postgresql":
+        database = database_of(connection)
+        where = database.place(connection, table.name, connection.schema_for_object(table))
+        if where is not None:
+            may_enter = func.has_schema_privilege(where.schema, "USAGE")
+            for right in rights:
+                may_use = func.has_table_privilege(database.qualified(where), right)
+                if not connection.scalar(select(may_enter & may_use)):
+                    yield right
+    elif connection.dialect.name != "sqlite":
+        for right in rights:
+            if right == "TRIGGER":
+                has = _has_trigger_right(connection, table)
+            else:
+                has = _succeeds(connection, _probe(connection, table, right))
+            if not has:
+                yield right
+
+
+def _has_trigger_right(connection: Connection, table: Table) -> bool:
+    schema = connection.schema_for_object(table)
+    return bool(connection.scalar(_TRIGGER_RIGHTS, {"schema": schema, "name": table.name}))
+
+
+def _probe(connection: Connection, table: Table, right: str) -> str:
+    """Return a statement that needs a right and changes nothing.
+
+    The catalogs of MariaDB and MySQL do not tell what roles add.
+    """
+    quoted = connection.dialect.identifier_preparer
+    schema = connection.schema_for_object(table)
+    name = f"{quoted.quote_schema(schema)}." if schema else ""
+    name += quoted.quote(table.name)
+    demanding = [
+        quoted.format_column(each)
+        for each in table.columns
+        if not each.nullable and each.server_default is None
+    ]
+    return {
+        "SELECT": f"SELECT 1 FROM {name} LIMIT 0",
+        "INSERT": f"INSERT INTO {name} ({', '.join(demanding)}) "
+        f"SELECT {', '.join(['NULL'] * len(demanding))} FROM DUAL WHERE FALSE",
+        "UPDATE": f"UPDATE {name} SET {demanding[0]} = '' WHERE FALSE",
+        "DELETE": f"DELETE FROM {name} WHERE FALSE",
+    }[right]
+
+
+def _succeeds(connection: Connection, statement: str) -> bool:
+    try:
+        connection.execute(text(statement.replace(":", "\\:"))).close()
+    except DBAPIError as error:
+        if error.orig is not None and error.orig.args and error.orig.args[0] in _REFUSALS:
+            return False
+        raise
+    return True
