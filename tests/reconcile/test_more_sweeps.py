@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from libcloud.storage.drivers.minio import MinIOStorageDriver
@@ -55,6 +56,47 @@ def test_what_a_field_keeps_is_never_deleted(engine: Engine, search: object) -> 
     key = store(storage, age=timedelta(days=1))
     assert kinds(search(engine, Base.metadata, delete=True)) == {"kept": 1}
     assert keys(storage) == [key]
+
+
+@pytest.mark.parametrize("search", [sweep, compare])
+@pytest.mark.parametrize("way", ["another default", "a storage for one file", "a move"])
+def test_what_is_kept_stays_wherever_it_lies(tmp_path: Path, search: Any, way: str) -> None:
+    class Local(DeclarativeBase):
+        pass
+
+    class Contract(Local):
+        __tablename__ = "kept_contract"
+        id: Mapped[int] = mapped_column(primary_key=True)
+        draft: Mapped[File | None] = mapped_column(FileField(upload_storage="drafts"))
+        text: Mapped[File | None] = mapped_column(FileField(on_release="keep"))
+
+    Ledger(Local.metadata)
+    storages = {name: add_memory(name) for name in ("first", "second", "cold", "drafts")}
+    engine = create_engine(f"sqlite:///{tmp_path}/kept.db")
+    Local.metadata.create_all(engine)
+    with Session(engine) as session:
+        contract = Contract(id=1)
+        if way == "a storage for one file":
+            contract.text = File(b"kept", storage="cold")
+        elif way == "a move":
+            contract.draft = File(b"kept")
+        else:
+            contract.text = File(b"kept")
+        session.add(contract)
+        session.commit()
+        if way == "a move":
+            contract.text, contract.draft = contract.draft, None
+            session.commit()
+            list(search(engine, Local.metadata, delete=True))  # a sweep in time sees where it lies
+        StorageManager.set_default("second")
+        session.delete(contract)
+        session.commit()
+    (storage,) = [each for each in storages.values() if keys(each)]
+    (key,) = keys(storage)
+    store(storage, key=key, age=timedelta(days=1))
+    assert kinds(search(engine, Local.metadata, delete=True)) == {"kept": 1}
+    assert keys(storage) == [key]
+    engine.dispose()
 
 
 def test_objects_below_folders_are_found(engine: Engine) -> None:

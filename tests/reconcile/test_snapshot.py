@@ -219,7 +219,13 @@ def test_a_standby_can_be_compared_and_nothing_deletes_there(engine: Engine) -> 
 
 
 ODD = {
-    "a view": ["CREATE VIEW reconciled_paper AS SELECT * FROM hidden"],
+    "a view": [
+        "CREATE VIEW reconciled_paper AS SELECT * FROM hidden",
+        "CREATE ROLE stranger",
+        "GRANT CREATE ON SCHEMA public TO stranger",
+        "GRANT ALL ON hidden TO stranger",
+        "ALTER VIEW reconciled_paper OWNER TO stranger",
+    ],
     "a type": [
         "CREATE DOMAIN body AS text",
         "CREATE TABLE reconciled_paper (id int PRIMARY KEY, body body, pages json)",
@@ -243,6 +249,25 @@ def test_what_may_run_functions_of_a_tables_owner_is_not_read(engine: Engine, od
             kind = "VIEW" if odd == "a view" else "TABLE"
             connection.execute(text(f"DROP {kind} reconciled_paper"))
             connection.execute(text("DROP DOMAIN IF EXISTS body"))
+            if odd == "a view":
+                connection.execute(text("DROP OWNED BY stranger"))
+                connection.execute(text("DROP ROLE stranger"))
+            connection.execute(text("ALTER TABLE hidden RENAME TO reconciled_paper"))
+
+
+@only_postgresql
+def test_a_view_of_ones_own_is_read(engine: Engine) -> None:
+    storage = add_memory()
+    add(engine, 1)
+    grow_old(storage)
+    with engine.begin() as connection:
+        connection.execute(text("ALTER TABLE reconciled_paper RENAME TO hidden"))
+        connection.execute(text("CREATE VIEW reconciled_paper AS SELECT * FROM hidden"))
+    try:
+        assert list(compare(engine, Base.metadata)) == []
+    finally:
+        with engine.begin() as connection:
+            connection.execute(text("DROP VIEW reconciled_paper"))
             connection.execute(text("ALTER TABLE hidden RENAME TO reconciled_paper"))
 
 

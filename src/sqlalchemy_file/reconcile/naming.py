@@ -41,11 +41,6 @@ def has_folders(place: Workplace) -> bool:
     )
 
 
-def keeping_storages(place: Workplace) -> set[str]:
-    """Return the storages that fields may use which keep what they release."""
-    return _storages_of(place, lambda field: field.on_release == "keep")
-
-
 def choosing_storages(place: Workplace) -> set[str]:
     """Return the storages that fields may use which choose their keys."""
     return _storages_of(place, lambda field: field.key is not None)

@@ -48,9 +48,14 @@ def _begin_on_postgresql(connection: Connection, place: Workplace) -> None:
         for table, columns in all_file_columns(place.ledger.metadata)
         for column in columns
     ]
-    names = {table_name(connection, place.ledger.releases), *(table for table, _ in files)}
+    ledger = table_name(connection, place.ledger.releases)
+    names = {ledger, *(table for table, _ in files)}
     connection.exec_driver_sql(f"LOCK TABLE {', '.join(sorted(names))} IN ACCESS SHARE MODE")
-    asked = {"names": [name for name, _ in files], "columns": [name for _, name in files]}
+    asked = {
+        "names": [name for name, _ in files],
+        "columns": [name for _, name in files],
+        "ledger": ledger,
+    }
     for row in connection.execute(_CATALOG, asked):
         _refuse_odd(row)
 
@@ -61,10 +66,11 @@ def _refuse_odd(row: Any) -> None:
             f"row-level security hides rows of {row.table} from this account, so that files which "
             "they name would be taken for released: use a role with BYPASSRLS"
         )
-    if row.kind not in _TABLES:
+    if row.kind not in _TABLES and not (row.kind in _VIEWS and row.is_trusted):
         raise LedgerError(
             f"{row.table} is not a table: a view, or the like, may run functions of its owner with "
-            "the rights of this account, and is not read"
+            "the rights of this account, and is read only if a superuser, this account, or the "
+            "owner of the ledger owns it"
         )
     if row.type not in _TYPES:
         raise LedgerError(
@@ -91,10 +97,14 @@ _BEGINNINGS: dict[str, Callable[[Connection, Workplace], None]] = {
 }
 
 _TABLES: Sequence[str] = ("r", "p")
+_VIEWS: Sequence[str] = ("v", "m")
 _TYPES: Sequence[str] = ("text", "character varying", "json", "jsonb")
 _CATALOG = text("""
     SELECT asked.name AS table, held.relkind::text AS kind, part.attname AS column,
-        part.atttypid::regtype::text AS type, row_security_active(held.oid) AS has_policies
+        part.atttypid::regtype::text AS type, row_security_active(held.oid) AS has_policies,
+        (SELECT owner.rolsuper OR owner.rolname = current_user FROM pg_catalog.pg_roles AS owner
+            WHERE owner.oid = held.relowner) OR held.relowner = (SELECT relowner
+            FROM pg_catalog.pg_class WHERE oid = to_regclass(:ledger)) AS is_trusted
     FROM unnest(CAST(:names AS text[]), CAST(:columns AS text[])) AS asked (name, part)
     JOIN pg_catalog.pg_class AS held ON held.oid = to_regclass(asked.name)
     JOIN pg_catalog.pg_attribute AS part

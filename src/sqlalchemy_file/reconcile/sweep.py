@@ -22,8 +22,9 @@ from sqlalchemy_file.reconcile.counting import count_files
 from sqlalchemy_file.reconcile.fencing import fence
 from sqlalchemy_file.reconcile.findings import Finding, Progress, Watcher
 from sqlalchemy_file.reconcile.judging import SKEW, Judge, age_limit, agreed_grace
+from sqlalchemy_file.reconcile.keeping import keeping_storages
 from sqlalchemy_file.reconcile.keys import bound, is_ours, made_at, time_prefixes
-from sqlalchemy_file.reconcile.naming import has_folders, keeping_storages
+from sqlalchemy_file.reconcile.naming import has_folders
 from sqlalchemy_file.reconcile.ownership import (
     Ownership,
     identities_of,
@@ -90,15 +91,17 @@ def judges_for(
     names = sorted(StorageManager.names() if storages is None else storages)
     found = {name: StorageManager.storage(name) for name in names}
     files: Counter[str] = Counter()
+    keeping: set[str] = set()
     for each in place.everywhere:
-        for column in count_files(each).columns:
+        columns = count_files(each).columns
+        keeping |= keeping_storages(each, columns, remember=delete)
+        for column in columns:
             files[column.storage] += column.files
     refuse_unknown_storages(set(files))
     if not adopt:
         _refuse_copies(place, names)
     grace_agreed = agreed_grace(place, grace)
     before = min(age_limit(agreed_now(each), grace_agreed) for each in place.everywhere)
-    keeping = {name for each in place.everywhere for name in keeping_storages(each)}
     owned = _owned(place, files, names, delete=delete, adopt=adopt)
     for name in names if delete else ():
         refuse_other_time(name, found[name])
