@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import Engine, create_engine, delete, event, select, update
+from sqlalchemy import Engine, create_engine, delete, event, select, text, update
 from sqlalchemy.ext.asyncio import AsyncSession, create_async_engine
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 
@@ -19,6 +19,8 @@ from sqlalchemy_file.ledger import Ledger
 from sqlalchemy_file.ledger.identity import identity
 from sqlalchemy_file.objects import epoch_of
 from sqlalchemy_file.storage.owners import owners_of
+from sqlalchemy_file.tracking.claims import claim_of
+from sqlalchemy_file.tracking.reading import Database
 from tests.ledger.test_identity import move
 from tests.stores import add_memory, contents, keys
 
@@ -191,6 +193,36 @@ def test_an_async_session_stores_in_its_database_s_epoch(engine: Engine, tmp_pat
     asyncio.run(program())
     assert {epoch_of(key) for key in keys(StorageManager.storage())} == {epoch(engine)}
     assert len(owners_of(StorageManager.storage())) == 1
+
+
+@pytest.mark.parametrize("engine", ["postgresql"], indirect=True)
+@pytest.mark.parametrize("schema", [None, "hidden"])
+def test_a_role_that_may_not_read_the_ledger_s_state_stores_all_the_same(
+    engine: Engine, schema: str | None
+) -> None:
+    storage = add_memory()
+    with engine.begin() as connection:
+        connection.execute(text("DROP SCHEMA IF EXISTS hidden CASCADE"))
+        connection.execute(text("CREATE SCHEMA hidden"))
+        connection.execute(text("CREATE TABLE hidden.sqlalchemy_file_state (name text)"))
+        connection.execute(text("CREATE ROLE shy LOGIN PASSWORD 'shy'"))
+        connection.execute(text("GRANT SELECT, INSERT ON owned_paper TO shy"))
+        connection.execute(text("GRANT USAGE ON SEQUENCE owned_paper_id_seq TO shy"))
+    shy = create_engine(engine.url.set(username="shy", password="shy"))
+    translated = {ledger.state.schema: schema} if schema else {}
+    try:
+        with shy.begin() as connection:
+            statement = Paper.__table__.insert().values(id=1, body=File(b"1"))
+            target = Database(connection, translated)
+            assert claim_of(target, Paper.__table__) is None
+            connection.execute(statement)
+    finally:
+        shy.dispose()
+        with engine.begin() as connection:
+            connection.execute(text("DROP OWNED BY shy"))
+            connection.execute(text("DROP ROLE shy"))
+            connection.execute(text("DROP SCHEMA hidden CASCADE"))
+    assert contents(storage) == [b"1"]
 
 
 # --- folders whose disk is not mounted

@@ -36,13 +36,17 @@ from sqlalchemy_file.ledger.triggers import (
 
 
 def place(connection: Connection, table: str, schema: str | None) -> Place | None:
-    """Return where a table lies, or None if there is none of that name that can have triggers."""
-    name = f"{quoted(schema)}.{quoted(table)}" if schema else quoted(table)
+    """Return where a table lies, or None if there is none of that name that can have triggers.
+
+    Of a schema that this role may not use, to_regclass() would end the transaction.
+    """
     query = text(
         "SELECT n.nspname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace "
-        "WHERE c.oid = to_regclass(:name) AND c.relkind IN ('r', 'p')"
+        "WHERE c.relname = CAST(:table AS name) AND c.relkind IN ('r', 'p') "
+        "AND CASE WHEN CAST(:schema AS name) IS NULL THEN pg_table_is_visible(c.oid) "
+        "ELSE n.nspname = CAST(:schema AS name) END AND has_schema_privilege(n.oid, 'USAGE')"
     )
-    found = connection.execute(query, {"name": name}).scalar()
+    found = connection.execute(query, {"table": table, "schema": schema}).scalar()
     return Place(str(found), table) if found is not None else None
 
 

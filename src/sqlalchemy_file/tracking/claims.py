@@ -12,12 +12,13 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from sqlalchemy import Table, Text, cast, inspect, select, text
+from sqlalchemy import Table, Text, and_, cast, func, inspect, select, text
 
 from sqlalchemy_file.exceptions import StorageError, UnknownStorageError
 from sqlalchemy_file.ledger import Ledger, ledger_of
 from sqlalchemy_file.ledger.columns import all_file_columns
 from sqlalchemy_file.ledger.identity import Identity, changes, identity
+from sqlalchemy_file.ledger.installing import DATABASES, database_of
 from sqlalchemy_file.storage import HasPath, Storage, StorageManager
 from sqlalchemy_file.storage.base import named
 from sqlalchemy_file.storage.owners import Owner, is_signed, sign
@@ -138,11 +139,17 @@ def _schema_of(database: Database, ledger: Ledger) -> str | None:
 def _may_read(database: Database, ledger: Ledger, schema: str | None) -> bool:
     """Ask beforehand: a query that fails would end the transaction on PostgreSQL."""
     connection, name = database.connection, ledger.state.name
-    if connection.dialect.name != "postgresql":
+    if connection.dialect.name not in DATABASES:
         return inspect(connection).has_table(name, schema)
-    quoted = connection.dialect.identifier_preparer
-    full = f"{quoted.quote_schema(schema)}.{quoted.quote(name)}" if schema else quoted.quote(name)
-    return bool(connection.scalar(_RIGHT, {"name": full}))
+    kind = database_of(connection)
+    where = kind.place(connection, name, schema)
+    if where is None or connection.dialect.name != "postgresql":
+        return where is not None
+    rights = [
+        func.has_schema_privilege(where.schema, "USAGE"),
+        func.has_table_privilege(kind.qualified(where), "SELECT"),
+    ]
+    return bool(connection.scalar(select(and_(*rights))))
 
 
 def _is_empty(storage: Storage) -> bool:
@@ -160,9 +167,6 @@ def _reference(storage: Storage) -> Callable[[], Storage | None]:
         return lambda: storage
 
 
-_RIGHT = text(
-    "SELECT to_regclass(:name) IS NOT NULL AND has_table_privilege(to_regclass(:name), 'SELECT')"
-)
 _IN_INFO = "sqlalchemy_file.identity"
 _signed: dict[str, tuple[Callable[[], Storage | None], set[int]]] = {}
 """By name, a storage and the epochs that it is known to have been signed with."""
