@@ -86,7 +86,7 @@ def test_every_kind_of_picture_becomes_every_format(process, mode, format_name):
 
 
 @named("orientation", STORED)
-@named("format_name", ["JPEG", "PNG", "WEBP"])
+@named("format_name", ["JPEG", "PNG", "WEBP", "AVIF", "TIFF"])
 def test_a_picture_stands_upright_whatever_its_exif_orientation(process, orientation, format_name):
     stored = STORED[orientation](quadrants(800, 600))
     content = encoded(stored, format_name, exif=turned(stored, orientation))

@@ -14,7 +14,7 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 
 from sqlalchemy_file import File, FileField, ImageField, StorageManager
 from sqlalchemy_file.exceptions import InvalidImageError, SizeValidationError, ValidationError
-from sqlalchemy_file.processors import Variants
+from sqlalchemy_file.processors import ThumbnailGenerator, Variants
 from sqlalchemy_file.transforms import Convert, Fit, StripMetadata, Transform
 from sqlalchemy_file.validators import SizeValidator
 from tests.pictures import animation, corners, encoded, noise, opened, quadrants, turned
@@ -97,6 +97,23 @@ def test_a_fitted_picture_stands_upright_and_keeps_its_notes(keep, orientation):
     assert notes[0x010F] == "a camera"
     assert 0x0112 not in notes
     assert picture.size == ((150, 200) if orientation > 4 else (200, 150))
+
+
+@named("orientation", [1, 3, 6])
+@named("source", ["JPEG", "PNG", "WEBP", "AVIF", "TIFF"])
+@named("transform", [Convert("BMP"), StripMetadata(), Fit(60, 60)])
+def test_pictures_of_every_format_are_turned_once(keep, orientation, source, transform):
+    from tests.processors.test_thumbnail import STORED
+
+    picture = STORED[orientation](quadrants(80, 60))
+    content = encoded(picture, source, exif=turned(picture, orientation))
+    field = FileField(transforms=[transform], processors=[ThumbnailGenerator((40, 40))])
+    file = keep(field, content)
+    assert (file["width"] > file["height"], file["orientation"]) == (True, 1)
+    for path in (file["path"], file["thumbnail"]["path"]):
+        made = opened(StorageManager.get_file(path).read())
+        assert corners(made) == ["red", "lime", "blue", "yellow"]
+        assert not made.getexif().get(0x0112)
 
 
 @named(

@@ -51,13 +51,13 @@ def test_a_multi_picture_jpeg_from_a_camera_is_accepted():
 
 
 @named("orientation", range(1, 9))
-@named("format_name", ["JPEG", "PNG", "WEBP"])
+@named("format_name", ["JPEG", "PNG", "WEBP", "AVIF", "TIFF"])
 def test_the_size_is_the_one_that_is_seen(format_name, orientation):
     picture = noise(30, 20)
     content = encoded(picture, format_name, exif=turned(picture, orientation))
-    file = validate(ImageValidator(), content)
+    file = validate(ImageValidator(formats=[format_name]), content)
     assert (file["width"], file["height"]) == ((20, 30) if orientation > 4 else (30, 20))
-    assert file["orientation"] == orientation
+    assert file["orientation"] == (1 if format_name == "TIFF" else orientation)
 
 
 @named("orientation", [0, 9, 300])

@@ -110,7 +110,10 @@ def orientation_of(image: Image.Image) -> int:
     """Return how a picture is to be turned, by its EXIF: from 1, upright, to 8.
 
     A PNG that is not decoded yet would be, to look for notes behind its pixels: it is not asked.
+    A TIFF has the size that is seen and is turned by Pillow, when it is decoded.
     """
+    if image.format == "TIFF":
+        return 1
     if image.format == "PNG" and "exif" not in image.info and getattr(image, "tile", None):
         return 1
     with quiet():
