@@ -8,11 +8,26 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from sqlalchemy import insert, update
+from sqlalchemy import (
+    Column,
+    Integer,
+    MetaData,
+    Table,
+    create_engine,
+    delete,
+    func,
+    insert,
+    select,
+    update,
+)
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
+from sqlalchemy.pool import StaticPool
 
 from sqlalchemy_file import File, FileField, StorageManager
+from sqlalchemy_file.exceptions import UnknownStorageError
+from sqlalchemy_file.ledger import Ledger
 from sqlalchemy_file.processors import Processor
+from sqlalchemy_file.reconcile import drain
 from sqlalchemy_file.storage.memory import MemoryStorage
 from sqlalchemy_file.validators import Validator
 from tests.stores import add_memory, contents, keys, named, sqlite
@@ -279,3 +294,56 @@ def test_a_key_that_names_objects_cannot_be_set_before_anything_is_stored(
         with pytest.raises(TypeError, match=f"'{key}' is set when the content is stored"):
             assign(key, RECORD[key])
     assert not file.saved
+
+
+@pytest.mark.parametrize("way", ["delete", "replace", "core"])
+def test_a_file_whose_storage_is_unknown_here_is_not_let_go_of(
+    session: Session, storage: MemoryStorage, way: str
+) -> None:
+    far = add_memory("far")
+    paper = Paper(body=File(b"far", storage="far"))
+    session.add(paper)
+    session.commit()
+    StorageManager.clear()
+    add_memory("here")
+    if way == "delete":
+        session.delete(paper)
+    elif way == "replace":
+        paper.body = File(b"new")
+    with pytest.raises(UnknownStorageError, match=r"'far', which has not been added here"):
+        if way == "core":
+            session.execute(delete(Paper))
+        session.commit()
+    session.rollback()
+    assert session.scalar(select(func.count()).select_from(Paper)) == 1
+    assert contents(far) == [b"far"]
+    paper.pages = [File(b"other")]
+    session.commit()
+
+
+def test_with_a_ledger_the_drain_deletes_what_a_process_cannot(
+    storage: MemoryStorage, caplog: pytest.LogCaptureFixture
+) -> None:
+    metadata = MetaData()
+    table = Table(
+        "paper", metadata, Column("id", Integer, primary_key=True), Column("body", FileField())
+    )
+    ledger = Ledger(metadata)
+    engine = create_engine("sqlite://", poolclass=StaticPool)
+    metadata.create_all(engine)
+    far = add_memory("far")
+    with engine.begin() as connection:
+        connection.execute(insert(table).values(body=File(b"far", storage="far")))
+    StorageManager.clear()
+    add_memory("here")
+    with engine.begin() as connection:
+        connection.execute(delete(table))
+    with engine.connect() as connection:
+        assert len(connection.scalars(select(ledger.releases.c.path)).all()) == 1
+    assert (contents(far), caplog.text) == ([b"far"], "")
+    StorageManager.add_storage("far", far)
+    with engine.begin() as connection:
+        connection.execute(update(ledger.releases).values(due_at=0))
+    assert [finding.kind for finding in drain(engine, metadata)] == ["deleted"]
+    assert contents(far) == []
+    engine.dispose()

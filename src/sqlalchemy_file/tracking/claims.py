@@ -49,13 +49,10 @@ class Claim:
 
     def covers(self, storage_name: str) -> bool:
         """Tell whether a storage is there, and knows of this ledger, so far as one can tell."""
-        if self._is_known(storage_name):
-            return True
         try:
-            self._sign(storage_name)
-        except UnknownStorageError:
-            return True  # what deletes will say so
-        except StorageError:
+            if not self._is_known(storage_name):
+                self._sign(storage_name)
+        except (UnknownStorageError, StorageError):
             return False
         return True
 

@@ -13,8 +13,9 @@ from typing import Any
 from sqlalchemy.engine import Compiled
 from sqlalchemy.sql.dml import Delete, Insert, Update
 
-from sqlalchemy_file.exceptions import UnsupportedStatementError
+from sqlalchemy_file.exceptions import UnknownStorageError, UnsupportedStatementError
 from sqlalchemy_file.records import paths_of
+from sqlalchemy_file.storage import StorageManager
 from sqlalchemy_file.tracking.changes import RowChange, change, files_in
 from sqlalchemy_file.tracking.claims import Claim, claim_of
 from sqlalchemy_file.tracking.conflicts import follow_clauses, refuse_replacing
@@ -57,6 +58,8 @@ def before(
         unit = unit_of(database.connection)
         _find_changes(database, unit, plan)
         effects = _effects(database, unit, plan, attempt, claim)
+        if claim is None:  # else the drain deletes it, in a process that has the storage
+            _refuse_unknown_storage(unit, effects)
         breathe(len(plan.values))
     except BaseException:
         attempt.undo()
@@ -177,6 +180,19 @@ def _effects(
         plan.substitute(row, position, copy)
         _acquire(effects, row, paths_of(copy))
     return effects
+
+
+def _refuse_unknown_storage(unit: Unit, effects: Effects) -> None:
+    """Refuse to let go of objects that could not be deleted after the commit."""
+    released = (path for path in effects.released if path not in unit.moved)
+    known = StorageManager.names()
+    for name, key in map(StorageManager.resolve, released):
+        if name and name not in known:
+            raise UnknownStorageError(
+                f"{effects.target}: the statement lets go of the object {key!r} in the storage "
+                f"{name!r}, which has not been added here (added: {', '.join(known) or 'none'}); "
+                "add the storage, or have a Ledger, whose drain deletes what others cannot"
+            )
 
 
 def _acquire(effects: Effects, row: RowChange, paths: Sequence[str]) -> None:
