@@ -20,7 +20,7 @@ from sqlalchemy.pool import Pool, QueuePool
 
 from sqlalchemy_file.escaping import escaped
 from sqlalchemy_file.ledger import Ledger, notes
-from sqlalchemy_file.tracking.notes import Leased, ids_of
+from sqlalchemy_file.tracking.notes import Leased, ids_of, is_chosen
 
 logger: logging.Logger = logging.getLogger("sqlalchemy_file")
 
@@ -45,19 +45,23 @@ class _Waiting:
     ids: dict[_Place, list[Any]] = field(default_factory=lambda: defaultdict(list))
     transactions: int = 0
     cleared_at: float = float("-inf")
+    is_awaited: bool = False
+    """Whether an upload may want one of the keys again."""
 
     def add(self, place: _Place, ids: Iterable[Any]) -> None:
         self.ids[place].extend(ids)
 
     def take(self) -> Mapping[_Place, list[Any]]:
         taken, self.ids = self.ids, defaultdict(list)
-        self.transactions, self.cleared_at = 0, time.monotonic()
+        self.transactions, self.cleared_at, self.is_awaited = 0, time.monotonic(), False
         return taken
 
     @property
     def is_due(self) -> bool:
         is_late = time.monotonic() - self.cleared_at >= MOST_SECONDS
-        return bool(self.ids) and (is_late or self.transactions >= MOST_TRANSACTIONS)
+        return bool(self.ids) and (
+            is_late or self.is_awaited or self.transactions >= MOST_TRANSACTIONS
+        )
 
 
 def clear(connection: Connection, leased: Iterable[Leased], gone: Collection[str]) -> None:
@@ -65,7 +69,7 @@ def clear(connection: Connection, leased: Iterable[Leased], gone: Collection[str
     pool = connection.engine.pool
     waiting = clear_later(connection, leased, gone)
     with _lock:
-        taken = waiting.take() if waiting.is_due and _has_room(pool) else {}
+        taken = waiting.take() if waiting.is_due and has_room(pool) else {}
     for place, ids in taken.items():
         _clear(connection, place, ids)
 
@@ -81,6 +85,7 @@ def clear_later(
         for each in leased:
             if ids := ids_of(each, gone):
                 waiting.add(_Place(each.ledger, frozenset(schemas.items())), ids)
+                waiting.is_awaited |= any(is_chosen(note.path) for note in each.notes)
     return waiting
 
 
@@ -102,7 +107,7 @@ def _clear(connection: Connection, place: _Place, ids: Collection[Any]) -> None:
         )
 
 
-def _has_room(pool: Pool) -> bool:
+def has_room(pool: Pool) -> bool:
     """Tell whether a connection is to be had without waiting for somebody to return one."""
     return not isinstance(pool, QueuePool) or pool.checkedin() > 0 or pool.overflow() < 0
 

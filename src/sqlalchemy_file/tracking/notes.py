@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 from typing import Any
@@ -76,3 +77,11 @@ class Notes:
 def ids_of(leased: Leased, gone: Collection[str]) -> list[Any]:
     """Return the ids of those notes whose objects are gone."""
     return [note.id for note in leased.notes if note.path in gone]
+
+
+def is_chosen(path: str) -> bool:
+    """Tell whether a program may have chosen the key of an object, and may choose it again."""
+    return _ID.search(path) is None
+
+
+_ID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[47][0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}")

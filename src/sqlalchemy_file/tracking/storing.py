@@ -22,6 +22,7 @@ from sqlalchemy_file.storage import AsyncStorage, StorageManager
 from sqlalchemy_file.storage.base import concurrency_of, is_native, named
 from sqlalchemy_file.storage.syncing import synced_together
 from sqlalchemy_file.tracking.checking import check, destinations
+from sqlalchemy_file.tracking.chosen import wait_until_free
 from sqlalchemy_file.tracking.claims import Claim
 from sqlalchemy_file.tracking.clock import now
 from sqlalchemy_file.tracking.deletion import discard
@@ -65,9 +66,10 @@ class Attempt:
         storings = [
             _Storing(item, *place) for item, place in zip(wanted, destinations(wanted), strict=True)
         ]
-        for storing in storings:
-            if storing.item.claim is not None:
-                storing.item.claim.sign([storing.storage_name])
+        for claim, mine in _by_claim(storings):
+            claim.sign({storing.storage_name for storing in mine})
+            chosen = [(each.storage_name, each.key) for each in mine if each.key is not None]
+            wait_until_free(claim, chosen)
         self._files += [item.file for item in wanted]
         with self._synced_together():
             in_parallel(storings)
@@ -133,6 +135,15 @@ class Attempt:
     def written(self) -> set[str]:
         """The paths of all objects that were written, or begun."""
         return {*self._copies, *(path for file in self._files for path in file._stored_paths)}
+
+
+def _by_claim(storings: Iterable[_Storing]) -> Iterator[tuple[Claim, list[_Storing]]]:
+    found: dict[int, tuple[Claim, list[_Storing]]] = {}
+    for storing in storings:
+        claim = storing.item.claim
+        if claim is not None:
+            found.setdefault(id(claim), (claim, []))[1].append(storing)
+    yield from found.values()
 
 
 @dataclass(slots=True)
