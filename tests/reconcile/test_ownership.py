@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from sqlalchemy import Engine, create_engine, insert, text, update
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
+from sqlalchemy.pool import NullPool
 
 from sqlalchemy_file import File, FileField, StorageManager
 from sqlalchemy_file.exceptions import LedgerError, StorageError
@@ -21,6 +22,7 @@ from sqlalchemy_file.objects import fresh_key
 from sqlalchemy_file.reconcile import compare, drain, forget, sweep
 from sqlalchemy_file.storage.owners import owners_of
 from tests.ledger.test_identity import move
+from tests.services import postgresql
 from tests.stores import add_memory, contents, keys
 
 from .helpers import Base, Paper, add, kinds, ledger, pending, raw_delete
@@ -404,3 +406,28 @@ def test_a_folder_whose_disk_is_not_mounted_is_not_drained_or_swept(
     with one.begin() as connection:
         connection.execute(update(ledger.releases).values(due_at=0))
     assert kinds(drain(one, Base.metadata)) == {"deleted": 1}
+
+
+@pytest.mark.parametrize("url", ["postgresql"], indirect=True)
+def test_a_physical_clone_of_a_cluster_deletes_nothing_of_its_original(
+    engine: Engine, url: str
+) -> None:
+    storage = add_memory()
+    add(engine, 1)
+    with postgresql.standby_of(url) as server:
+        clone = create_engine(server.url, poolclass=NullPool)
+        with clone.execution_options(isolation_level="AUTOCOMMIT").connect() as connection:
+            connection.execute(text("SELECT pg_promote()"))
+        with Session(engine) as session:
+            session.add(Paper(id=2, body=File(b"original's")))
+            session.commit()
+        with Session(clone) as session:
+            session.delete(session.get_one(Paper, 1))
+            session.add(Paper(id=2, body=File(b"clone's")))
+            session.commit()
+        age(storage)
+        kept = {"foreign", "earlier"}
+        for each in (clone, engine):
+            assert set(kinds(drain(each, Base.metadata))) <= kept
+            assert set(kinds(sweep(each, Base.metadata, delete=True))) <= kept
+        assert contents(storage) == [b"body", b"clone's", b"original's"]

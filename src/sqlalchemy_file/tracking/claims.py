@@ -7,12 +7,14 @@ asked. Without a ledger nothing is.
 from __future__ import annotations
 
 import weakref
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from sqlalchemy import Table, Text, and_, cast, func, inspect, select, text
+from sqlalchemy import Select, Table, Text, and_, cast, func, inspect, select, text
+from sqlalchemy.exc import SQLAlchemyError
 
 from sqlalchemy_file.exceptions import StorageError, UnknownStorageError
 from sqlalchemy_file.ledger import Ledger, ledger_of
@@ -88,15 +90,22 @@ class Claim:
             )
 
     def _is_named(self, storage_name: str) -> bool:
-        pattern = f'"{storage_name}/'
+        """Tell whether a row names an object of a storage; nobody can where a table is missing."""
+        connection = self.database.connection
+        is_nested = connection.dialect.name == "postgresql"  # an error would end the transaction
+        try:
+            with connection.begin_nested() if is_nested else nullcontext():
+                return any(
+                    self.database.execute(query).first() for query in self._namings(storage_name)
+                )
+        except SQLAlchemyError:
+            return False
+
+    def _namings(self, storage_name: str) -> Iterator[Select[Any]]:
         for table, columns in all_file_columns(self.ledger.metadata):
             for column in columns:
-                here = cast(column, Text).contains(pattern, autoescape=True)
-                if self.database.execute(
-                    select(text("1")).select_from(table).where(here).limit(1)
-                ).first():
-                    return True
-        return False
+                here = cast(column, Text).contains(f'"{storage_name}/', autoescape=True)
+                yield select(text("1")).select_from(table).where(here).limit(1)
 
 
 def claim_of(database: Database, table: Table) -> Claim | None:
