@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import mimetypes
 import os
 from collections.abc import Iterable
 from itertools import chain
@@ -12,6 +11,7 @@ from tempfile import SpooledTemporaryFile
 from typing import Any
 
 from sqlalchemy_file.content import given_name
+from sqlalchemy_file.detection import UNKNOWN, guess_type
 from sqlalchemy_file.received import upload_type
 
 LOCAL_STORAGE_DRIVER_NAME = "Local Storage"
@@ -39,7 +39,7 @@ def get_filename_from_fileob(fileobj: Any) -> str:
 def get_content_type_from_fileobj(fileobj: Any, filename: str) -> str:
     """Return the content type that comes with content, else the one of its name's suffix."""
     declared = upload_type(fileobj)
-    return declared or mimetypes.guess_type(filename)[0] or "application/octet-stream"
+    return declared or guess_type(filename) or UNKNOWN
 
 
 def get_content_size_from_fileobj(file: Any) -> int:
