@@ -212,6 +212,11 @@ class Frames:
         gone = {path for path, count in references.items() if count + (path not in new) < 1}
         return gone, new
 
+    def archiving(self) -> set[str]:
+        """Return what a commit would keep although no row names it any more."""
+        archived = {path for frame in self._stack for path in frame.archived}
+        return archived & self.releasing()[0] if archived else archived
+
     def take_unsure(self) -> list[Effects]:
         """Return, and forget, the effects that only a look at the tables can tell."""
         taken = [effects for frame in self._stack for effects in frame.unsure]

@@ -11,7 +11,7 @@ from uuid import uuid4
 from sqlalchemy import Connection
 
 from sqlalchemy_file.ledger import Ledger
-from sqlalchemy_file.ledger.notes import Mark, Note, begin, lease_mine, may_use
+from sqlalchemy_file.ledger.notes import Mark, Note, begin, clear, lease_mine, may_use, visible
 
 
 @dataclass(slots=True)
@@ -34,6 +34,7 @@ class Notes:
     _marks: dict[Ledger, Mark] = field(default_factory=dict)
     _awaited: set[str] = field(default_factory=set)
     _left: set[str] = field(default_factory=set)
+    _archived: dict[Ledger, set[str]] = field(default_factory=dict)
     leased: list[Leased] = field(default_factory=list)
 
     def expect(self, connection: Connection, ledger: Ledger, paths: Collection[str]) -> None:
@@ -60,6 +61,17 @@ class Notes:
             self.leased.append(Leased(ledger, token, notes))
         self._left.update(wanted.difference(found, new))
 
+    def expect_kept(self, connection: Connection, ledger: Ledger, paths: Collection[str]) -> None:
+        """Take note of what a field releases that keeps it, if the ledger can be used."""
+        if paths and may_use(connection, ledger):
+            self._archived.setdefault(ledger, set()).update(paths)
+
+    def forget_kept(self, connection: Connection, kept: Collection[str]) -> None:
+        """Remove earlier notes of objects that are kept: of how they came to the field, say."""
+        for ledger, paths in self._archived.items():
+            notes = visible(connection, ledger, paths.intersection(kept))
+            clear(connection, ledger, [note.id for note in notes if note.lease is None])
+
     def leaves(self, path: str) -> bool:
         """Tell whether an object is left alone although it was counted as released."""
         return path in self._left
@@ -67,11 +79,11 @@ class Notes:
     def end(self) -> list[Leased]:
         """Return what was leased, and forget the transaction."""
         leased, self.leased = self.leased, []
-        self._marks, self._awaited, self._left = {}, set(), set()
+        self._marks, self._awaited, self._left, self._archived = {}, set(), set(), {}
         return leased
 
     def __bool__(self) -> bool:
-        return bool(self._marks)
+        return bool(self._marks or self._archived)
 
 
 def ids_of(leased: Leased, gone: Collection[str]) -> list[Any]:

@@ -138,6 +138,7 @@ class Unit:
         connection = self.connection
         if connection is not None and Database(connection, effects.schemas).is_as_connected:
             self.notes.expect(connection, ledger, effects.released)
+            self.notes.expect_kept(connection, ledger, effects.archived)
         if place not in self.graces and self.frames.began is not None and connection is not None:
             self.graces[place] = guard.grace_within(connection, place)
 
@@ -242,6 +243,7 @@ class Unit:
         if self.notes and connection is not None:
             released, new = self.frames.releasing()
             self.notes.lease(connection, released, new)
+            self.notes.forget_kept(connection, self.frames.archiving())
 
     def roll_back(self) -> None:
         """Take note that the transaction is undone: what it stored is doomed."""
