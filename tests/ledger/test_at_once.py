@@ -9,7 +9,7 @@ from threading import Barrier
 
 import pytest
 from sqlalchemy import Engine, create_engine
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, OperationalError
 
 from .earlier import first_layout
 from .helpers import Schema, fill, record, run
@@ -126,6 +126,27 @@ def test_a_transaction_that_waits_for_a_row_keeps_no_other_from_noting(
         second.commit()
         waiting.result(20)
         assert len(schema.released(looking)) == 3 * objects
+
+
+def test_a_deadlock_in_a_trigger_reaches_the_statement(mariadb: Engine) -> None:
+    """It has rolled back the transaction, which nothing may go on as if it had not."""
+    schema = Schema()
+    fill(mariadb, schema, body=record("s/a"))
+    with mariadb.begin() as connection:
+        for id_ in range(2, 200):
+            run(connection, "INSERT INTO letter (id) VALUES (:i)", i=id_)
+    with ThreadPoolExecutor(1) as thread, mariadb.connect() as heavy, mariadb.connect() as light:
+        run(heavy, "UPDATE letter SET title = 'x' WHERE id > 2")  # so the other one is the victim
+        run(heavy, "SELECT id FROM sqlalchemy_file_release FOR UPDATE")
+        run(light, "UPDATE letter SET title = 'x' WHERE id = 2")
+        waiting = thread.submit(run, heavy, "UPDATE letter SET title = 'y' WHERE id = 2")
+        time.sleep(0.3)
+        with pytest.raises(OperationalError, match="1213"):
+            run(light, "DELETE FROM letter WHERE id = 1")
+        light.rollback()
+        waiting.result(20)
+        heavy.rollback()
+        assert schema.released(heavy) == []
 
 
 def test_transactions_that_release_wait_for_nobody_on_mariadb(mariadb: Engine) -> None:

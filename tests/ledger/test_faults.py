@@ -5,6 +5,8 @@ from __future__ import annotations
 import pytest
 from sqlalchemy import Engine, text
 
+from tests.reconcile.accounts import account
+
 from .helpers import Schema, fill, record, run
 
 MISSED = ("sqlalchemy_file_release", "missed notes")
@@ -206,6 +208,18 @@ def test_a_type_altered_twice_disturbs_no_session(postgresql: Engine, schema: Sc
 
 
 # --- MariaDB
+
+
+def test_a_definer_who_lost_all_rights_stops_no_statement(mariadb: Engine) -> None:
+    schema = Schema()
+    with account(mariadb, "GRANT ALL ON *.* TO {name}") as definer:
+        fill(definer, schema, body=record("s/a"))
+        definer.dispose()
+        with mariadb.begin() as connection:
+            run(connection, f"REVOKE ALL ON *.* FROM {definer.url.username}")
+            run(connection, f"GRANT TRIGGER ON letter TO {definer.url.username}")
+            run(connection, "UPDATE letter SET body = NULL")
+            run(connection, "DELETE FROM letter")
 
 
 def test_what_mariadb_cannot_note_stands_elsewhere_until_it_can(mariadb: Engine) -> None:

@@ -76,8 +76,13 @@ def crashing() -> AbstractContextManager[CrashingServer]:
     return started(_start_crashing)
 
 
-def _start(stack: ExitStack) -> Server:
-    url, command, folder = _installed(stack, _SETTINGS)
+def folding_names() -> AbstractContextManager[Server]:
+    """Run a server of our own that keeps names of tables in small letters, as on Windows."""
+    return started(partial(_start, settings={**_SETTINGS, "lower-case-table-names": "1"}))
+
+
+def _start(stack: ExitStack, settings: Mapping[str, str] = _SETTINGS) -> Server:
+    url, command, folder = _installed(stack, settings)
     stack.enter_context(server_process(command, folder, partial(accepts_connections, url)))
     return Server(url)
 

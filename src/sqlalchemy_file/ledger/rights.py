@@ -99,7 +99,7 @@ def _probe(connection: Connection, table: Table, right: str) -> str:
         quoted.format_column(each)
         for each in table.columns
         if not each.nullable and each.server_default is None
-    ]
+    ] or [quoted.format_column(next(iter(table.columns)))]
     return {
         "SELECT": f"SELECT 1 FROM {name} LIMIT 0",
         "INSERT": f"INSERT INTO {name} ({', '.join(demanding)}) "
