@@ -18,11 +18,13 @@ from sqlalchemy.engine import Dialect
 class Follower(Protocol):
     """Hears of each verb that is about to be sent, and of what came of it."""
 
-    def sending(self, verb: str, target: Any) -> None: ...
+    def sending(self, verb: str, target: Any) -> Any:
+        """Return whom it concerns, or None if nobody."""
+        ...
 
-    def answered(self, verb: str, target: Any, arguments: tuple[Any, ...]) -> None: ...
+    def answered(self, verb: str, concerned: Any, arguments: tuple[Any, ...]) -> None: ...
 
-    def failed(self, verb: str, target: Any) -> None: ...
+    def failed(self, verb: str, concerned: Any) -> None: ...
 
 
 VERBS = (
@@ -56,13 +58,15 @@ def _followed_verb(verb: str, send: Callable[..., Any]) -> Callable[..., Any]:
     @wraps(send)
     def sent(target: Any, *arguments: Any, **options: Any) -> Any:
         (follower,) = _followers
-        follower.sending(verb, target)
+        concerned = follower.sending(verb, target)
+        if concerned is None:
+            return send(target, *arguments, **options)
         try:
             result = send(target, *arguments, **options)
         except BaseException:
-            follower.failed(verb, target)
+            follower.failed(verb, concerned)
             raise
-        follower.answered(verb, target, arguments)
+        follower.answered(verb, concerned, arguments)
         return result
 
     return sent

@@ -115,15 +115,19 @@ def _before_cursor_execute(
     statements.refuse_hidden(context.compiled)
     unit = known_unit(conn)
     if unit is not None:
-        transactions.before_statement(conn, unit, sql, is_ddl=bool(context.isddl))
+        is_ddl = bool(context.isddl)
+        context.sqlalchemy_file_may_end = transactions.before_statement(
+            conn, unit, sql, is_ddl=is_ddl
+        )
 
 
 def _after_cursor_execute(
     conn: Connection, cursor: Any, sql: str, params: Any, context: Any, executemany: bool
 ) -> None:
-    unit = known_unit(conn)
-    if unit is not None and unit.token is not None:
-        transactions.after_statement(conn, unit)
+    if getattr(context, "sqlalchemy_file_may_end", False):  # noted there by the listener before it
+        unit = known_unit(conn)
+        if unit is not None:
+            transactions.after_statement(conn, unit)
 
 
 def _after_execute(

@@ -169,24 +169,19 @@ class _RollingBack:
 class Answers:
     """Concludes from what the database has answered to SQLAlchemy's verbs."""
 
-    def sending(self, verb: str, target: Any) -> None:
+    def sending(self, verb: str, target: Any) -> Unit | None:
         unit = _unit_at(target)
-        if unit is None:
-            return
-        if not unit.verbs and unit.is_at_stake and verb in ("do_commit", "do_rollback"):
-            _look_again(unit, target)
-        unit.verbs.append(verb)
+        if unit is not None:
+            if not unit.verbs and unit.is_at_stake and verb in ("do_commit", "do_rollback"):
+                _look_again(unit, target)
+            unit.verbs.append(verb)
+        return unit
 
-    def failed(self, verb: str, target: Any) -> None:
-        unit = _unit_at(target)
-        if unit is not None and unit.verbs:
-            unit.verbs.pop()
-            unit.failed_verb = verb
+    def failed(self, verb: str, unit: Unit) -> None:
+        unit.verbs.pop()
+        unit.failed_verb = verb
 
-    def answered(self, verb: str, target: Any, arguments: tuple[Any, ...]) -> None:
-        unit = _unit_at(target)
-        if unit is None or not unit.verbs:
-            return
+    def answered(self, verb: str, unit: Unit, arguments: tuple[Any, ...]) -> None:
         unit.verbs.pop()
         if not unit.verbs:  # else it is a part of another one
             _CONCLUSIONS[verb](unit, *arguments)
@@ -281,15 +276,19 @@ _CONCLUSIONS = {
 # --- statements that SQLAlchemy does not know to end a transaction
 
 
-def before_statement(conn: Connection, unit: Unit, sql: str, *, is_ddl: bool) -> None:
-    """Follow what has ended since the last statement, and mark what this one may end."""
+def before_statement(conn: Connection, unit: Unit, sql: str, *, is_ddl: bool) -> bool:
+    """Follow what has ended since the last statement, and mark what this one may end.
+
+    Returns whether `after_statement` has to look.
+    """
     if unit.verbs or not unit.is_at_stake:
-        return
+        return False
     unit.observe(asked_if_stale(conn))
     if unit.has_begun and not is_ddl and is_opaque(conn, sql):
         unit.token = None if undoes_a_part(conn, sql) else place(conn)
         if unit.token is None:
             unit.lose_track()
+    return unit.token is not None
 
 
 def after_statement(conn: Connection, unit: Unit) -> None:
