@@ -69,7 +69,7 @@ def test_an_address_that_says_too_much_is_refused(address: str) -> None:
         adapt(address)
 
 
-@pytest.mark.parametrize("thing", [None, 5, b"memory://", object(), MemoryStorage, Path("/tmp")])
+@pytest.mark.parametrize("thing", [None, 5, b"memory://", object(), MemoryStorage])
 def test_anything_else_is_refused_with_what_is_taken(thing: object) -> None:
     with pytest.raises(TypeError, match=r"libcloud Container.*'file:///srv/uploads'.*Storage, not"):
         adapt(thing)
