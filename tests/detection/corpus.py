@@ -327,6 +327,16 @@ CORPUS = [
     Sample("a.csv", b"a,b\n1,2\n", "text/csv", OCTETS),
     Sample("a.json", b'{"a": 1}', "application/json", OCTETS),
     Sample("a.txt", b"Hello.\n", "text/plain", OCTETS),
+    Sample("biff2.xls", b"\x09\0\4\0\7\0\x10\0", "application/vnd.ms-excel"),
+    Sample("dos.doc", b"\x31\xbe\0\0\0\xab\0\0", "application/msword"),
+    Sample(
+        "a.azw",
+        bytes(60) + b"BOOKMOBI",
+        "application/vnd.amazon.ebook",
+        "application/x-mobipocket-ebook",
+    ),
+    Sample("a.laz", b"LASF\0\0\1\0", "application/vnd.laszip", "application/vnd.las"),
+    Sample("a.pam", b"P7\nHEIGHT 1\nWIDTH 1\n", "image/x-portable-arbitrarymap"),
     # archives
     Sample("a.zip", archive(("a.txt", "x")), "application/zip"),
     Sample("a.jar", archive(("META-INF/MANIFEST.MF", "x")), "application/java-archive"),
@@ -397,6 +407,10 @@ CORPUS = [
     ),
     Sample("a.mka", matroska(b"matroska"), "audio/matroska", "video/matroska"),
     Sample("a.weba", matroska(b"webm"), "audio/webm", "video/webm"),
+    Sample("tagged.tta", tagged(b"TTA1\1\0\2\0\x10\0"), "audio/x-tta"),
+    Sample("big.wav", b"RIFX\0\0\1\0WAVEfmt ", "audio/wav"),
+    Sample("swapped.ac3", b"\x77\x0b\4\xcc\x40\x40\x84\x2f", "audio/ac3"),
+    Sample("a.dts", b"\x7f\xfe\x80\1\xfc\x3c", "audio/vnd.dts"),
     # film
     Sample("a.mp4", brand(b"isom", b"mp41"), "video/mp4"),
     Sample("a.m4v", brand(b"M4V "), "video/x-m4v"),

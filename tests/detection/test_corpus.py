@@ -96,6 +96,7 @@ def test_numbers_are_no_palette_and_no_picture():
         ("application/vnd.ms-excel", "a.csv", b"a;b\n1;2\n", "text/csv"),
         ("application/vnd.ms-excel", None, b"a,b\n1,2\n", "text/csv"),
         ("application/vnd.ms-excel", "a.tsv", b"a\tb\n", "text/tab-separated-values"),
+        ("application/vnd.ms-excel", None, b"a\tb\n1\t2\n", "text/tab-separated-values"),
         ("application/vnd.ms-excel", None, b"hello\n", "text/plain"),
         ("application/csv", None, b"a,b\n", "text/csv"),
         ("text/comma-separated-values", None, b"a,b\n", "text/csv"),

@@ -13,7 +13,7 @@ from sqlalchemy_file.detection.archives import (
     listed_zip_type,
 )
 from sqlalchemy_file.detection.compound import COMPOUND, compound_type
-from sqlalchemy_file.detection.decision import decide, is_separated, refutes
+from sqlalchemy_file.detection.decision import decide, refutes, table_type
 from sqlalchemy_file.detection.hints import binary_hint, text_hint
 from sqlalchemy_file.detection.markup import markup_type
 from sqlalchemy_file.detection.media import tag_end, tagged_type_at
@@ -95,8 +95,9 @@ def _read_on(found: str | None, head: bytes, read_at: ReadAt) -> str | None:
 
 def _plain(head: bytes, declared: str | None, filename: str | None) -> str:
     """Return what a text is whose claims were refuted; one without any is of unknown type."""
-    if is_separated(head, declared):
-        return "text/csv"
+    table = table_type(head, declared)
+    if table is not None:
+        return table
     claims = {canonical(declared), guess_type(filename)} - {None, UNKNOWN}
     return "text/plain" if head and claims else UNKNOWN
 

@@ -36,14 +36,14 @@ _TEXTUAL = frozenset(
 _NEVER_TEXT = frozenset(
     {
         "application/dicom",
-        "application/vnd.amazon.ebook",
-        "application/vnd.las",
-        "application/vnd.laszip",
+        "application/vnd.ms-works",
         "application/x-apple-diskimage",
+        "application/x-cpio",
         "application/x-dbf",
         "application/x-iso9660-image",
         "application/x-lzh-compressed",
         "application/x-lzma",
+        "application/x-matlab-data",
         "application/x-python-code",
         "application/x-sas-data",
         "application/x-tar",
@@ -81,12 +81,14 @@ def refutes(detected: str | None, claimed: str, *, is_text: bool = False) -> boo
     )
 
 
-def is_separated(head: bytes, declared: str | None) -> bool:
-    """Tell whether a text is a table that its sender's office program claims as its own."""
+def table_type(head: bytes, declared: str | None) -> str | None:
+    """Return the type of a text that is a table, which an office program claims as its own."""
     if canonical(declared) != "application/vnd.ms-excel":
-        return False
+        return None
     first, second = (*head.split(b"\n", 2), b"")[:2]
-    return any(0 < first.count(mark) == second.count(mark) for mark in (b",", b";", b"\t"))
+    marks = (b"\t", b",", b";")
+    mark = next((each for each in marks if 0 < first.count(each) == second.count(each)), None)
+    return {None: None, b"\t": "text/tab-separated-values"}.get(mark, "text/csv")
 
 
 def _narrows(name: str, detected: str) -> bool:

@@ -16,6 +16,8 @@ _NETPBM = {
     b"f": "image/x-portable-floatmap",
 }
 _NETPBM_HEADER = re.compile(rb"P[1-6Ff]\s(?:\s*#[^\n]*\n)*\s*\d+\s+(?:#[^\n]*\n)*\s*\d+\s")
+_ARBITRARY_MAP = re.compile(rb"P7\n(?:#|WIDTH |HEIGHT |DEPTH |MAXVAL |TUPLTYPE )")
+
 KNOWN_TYPES = frozenset(
     {
         *(*_NETPBM.values(), "image/x-portable-arbitrarymap", "image/bmp", "image/x-icon"),
@@ -24,6 +26,7 @@ KNOWN_TYPES = frozenset(
         *("application/vnd.microsoft.portable-executable", "application/x-java-applet"),
         *("application/x-mach-binary", "application/x-bzip2", "application/x-lzma"),
         *("application/x-compress", "application/x-arj", "application/x-cpio"),
+        "application/x-bittorrent",
     }
 )
 """What the functions of this module may say."""
@@ -81,7 +84,7 @@ def pcx_type(head: bytes) -> str | None:
 
 def netpbm_type(head: bytes) -> str | None:
     """Tell a portable bitmap, graymap, pixmap or floatmap by its width and height."""
-    if head.startswith((b"P7\nWIDTH ", b"P7\n#")):
+    if _ARBITRARY_MAP.match(head):
         return "image/x-portable-arbitrarymap"
     return _NETPBM.get(head[1:2]) if _NETPBM_HEADER.match(head[:1024]) else None
 
@@ -159,6 +162,13 @@ def arj_type(head: bytes) -> str | None:
 def cpio_type(head: bytes) -> str | None:
     """Tell a cpio archive in ASCII by the numbers of its header."""
     return "application/x-cpio" if re.match(rb"[0-9A-Fa-f]{76}", head) else None
+
+
+def torrent_type(head: bytes) -> str | None:
+    """Tell a torrent, a dictionary in Bencode, by keys that each has one of."""
+    is_dictionary = re.match(rb"d\d{1,2}:[a-z]", head) is not None
+    has_key = any(key in head for key in (b"4:info", b"8:announce", b"5:nodes"))
+    return "application/x-bittorrent" if is_dictionary and has_key else None
 
 
 def is_lzh(head: bytes) -> bool:

@@ -56,7 +56,14 @@ KNOWN_TYPES = frozenset(
 """What the functions of this module may say."""
 
 # Boxes that a file of QuickTime may begin with: files before 1999 have no "ftyp".
-ISO_MEDIA_BOXES = (b"ftyp", b"moov", b"mdat", b"wide", b"skip", b"pnot")
+ISO_MEDIA_BOXES = (b"ftyp", b"styp", b"moov", b"mdat", b"wide", b"skip", b"free", b"pnot")
+_TAGGED = {
+    b"fLaC": "audio/flac",
+    b"MAC ": "audio/x-ape",
+    b"TTA1": "audio/x-tta",
+    b"wvpk": "audio/x-wavpack",
+    b"MPCK": "audio/x-musepack",
+}
 _SOUND_BRANDS = frozenset({b"M4A ", b"M4B ", b"M4P ", b"F4A ", b"F4B "})
 _FILM_BRANDS = frozenset({b"M4V ", b"F4V ", b"avc1", b"hvc1"})
 _GENERAL_IMAGE_BRANDS = (b"mif1", b"msf1", b"miaf")
@@ -130,6 +137,11 @@ def dolby_type(head: bytes) -> str | None:
     return "audio/eac3" if 10 < version <= 16 else "audio/ac3" if version <= 10 else None
 
 
+def swapped_dolby_type(head: bytes) -> str | None:
+    """Tell Dolby Digital with the bytes of each word swapped."""
+    return dolby_type(head[1::-1] + head[3:1:-1] + head[5:3:-1])
+
+
 def tagged_type(head: bytes) -> str:
     """Return the type of sound behind an ID3 tag, if the tag ends in the head; else MPEG's."""
     return _untagged_type(head[tag_end(head) :])
@@ -150,9 +162,7 @@ def tagged_type_at(read_at: Callable[[int, int], bytes], place: int) -> str:
 
 
 def _untagged_type(start: bytes) -> str:
-    if start.startswith(b"fLaC"):
-        return "audio/flac"
-    return mpeg_audio_type(start) or "audio/mpeg"
+    return _TAGGED.get(start[:4]) or mpeg_audio_type(start) or "audio/mpeg"
 
 
 def mpeg_audio_type(head: bytes) -> str | None:

@@ -51,8 +51,8 @@ _TABLE: tuple[tuple[bytes, _Verdict], ...] = (
     (b"\xabKTX 11\xbb\r\n\x1a\n", "image/ktx"),
     (b"\xabKTX 20\xbb\r\n\x1a\n", "image/ktx2"),
     (b"SIMPLE  =", "image/fits"),
-    (b"#?RADIANCE\n", "image/vnd.radiance"),
-    (b"#?RGBE\n", "image/vnd.radiance"),
+    (b"#?RADIANCE", "image/vnd.radiance"),
+    (b"#?RGBE", "image/vnd.radiance"),
     (b"IIRO\x08\0", "image/x-olympus-orf"),
     (b"IIRS\x08\0", "image/x-olympus-orf"),
     (b"MMOR\0\0", "image/x-olympus-orf"),
@@ -67,10 +67,13 @@ _TABLE: tuple[tuple[bytes, _Verdict], ...] = (
     (b"ITSF\3\0\0\0", "application/vnd.ms-htmlhelp"),
     (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "application/x-ole-storage"),
     (b"\xdb\xa5-\0", "application/msword"),
+    (b"\x31\xbe\0\0", "application/msword"),
+    (b"\x09\0\4\0", "application/vnd.ms-excel"),
+    (b"\x09\2\6\0", "application/vnd.ms-excel"),
     (b"\x09\x08\x08\0\0\5", "application/vnd.ms-excel"),
     (b"\x09\4\6\0\0\0\x10\0", "application/vnd.ms-excel"),
     (b"!BDN", "application/vnd.ms-outlook-pst"),
-    (b"\xffWPC\x10\0\0\0", "application/vnd.wordperfect"),
+    (b"\xffWPC", "application/vnd.wordperfect"),
     (b"\x06\x06\xed\xf5\xd8\x1dF\xe5\xbd1\xef\xe7\xfet\xb7\x1d", "application/x-indesign"),
     (b"L\0\0\0\1\x14\2\0\0\0\0\0\xc0\0\0\0\0\0\0F", "application/x-ms-shortcut"),
     # archives
@@ -84,7 +87,9 @@ _TABLE: tuple[tuple[bytes, _Verdict], ...] = (
     (b"\x5d\0\0", headers.lzma_type),
     (b"LZIP\1", "application/x-lzip"),
     (b"\x28\xb5\x2f\xfd", "application/zstd"),
+    (b"\x50\x2a\x4d\x18", "application/zstd"),
     (b"\x04\x22\x4d\x18", "application/x-lz4"),
+    (b"\x02\x21\x4c\x18", "application/x-lz4"),
     (b"7z\xbc\xaf\x27\x1c", "application/x-7z-compressed"),
     (b"Rar!\x1a\x07", "application/vnd.rar"),
     (b"\x60\xea", headers.arj_type),
@@ -97,12 +102,11 @@ _TABLE: tuple[tuple[bytes, _Verdict], ...] = (
     (b"070701", headers.cpio_type),
     (b"070702", headers.cpio_type),
     (b"070707", headers.cpio_type),
-    (b"d8:announce", "application/x-bittorrent"),
-    (b"d7:comment", "application/x-bittorrent"),
-    (b"d4:info", "application/x-bittorrent"),
+    (b"d", headers.torrent_type),
     # sound and film
     (b"RIFF", media.riff_type),
     (b"RF64\xff\xff\xff\xffWAVE", "audio/wav"),
+    (b"RIFX", media.riff_type),
     (b"OggS\0", media.ogg_type),
     (b"\x1a\x45\xdf\xa3", media.matroska_type),
     (b"ID3", media.tagged_type),
@@ -122,7 +126,12 @@ _TABLE: tuple[tuple[bytes, _Verdict], ...] = (
     (b"Extended Module: ", "audio/x-mod"),
     (b"IMPM", "audio/x-mod"),
     (b"\x0b\x77", media.dolby_type),
+    (b"\x77\x0b", media.swapped_dolby_type),
+    (b"ADIF", "audio/aac"),
     (b"\x7f\xfe\x80\1", "audio/vnd.dts"),
+    (b"\xfe\x7f\1\x80", "audio/vnd.dts"),
+    (b"\x1f\xff\xe8\0", "audio/vnd.dts"),
+    (b"\xff\x1f\0\xe8", "audio/vnd.dts"),
     (b".RMF\0\0\0", "application/vnd.rn-realmedia"),
     (b".ra\xfd", "application/vnd.rn-realmedia"),
     (b"\x30\x26\xb2\x75\x8e\x66\xcf\x11", "video/x-ms-asf"),
@@ -157,17 +166,24 @@ _TABLE: tuple[tuple[bytes, _Verdict], ...] = (
     (b"\0\1\0\0Standard ACE DB\0", "application/x-msaccess"),
     (b"PAR1", "application/vnd.apache.parquet"),
     (b"ARROW1\0\0", "application/vnd.apache.arrow.file"),
+    (b"FEA1\0", "application/vnd.apache.arrow.file"),
     (b"Obj\1", "application/x-avro"),
     (b"\x89HDF\r\n\x1a\n", "application/x-hdf"),
+    (b"\x0e\3\x13\1", "application/x-hdf"),
     (b"CDF\1", "application/x-netcdf"),
     (b"CDF\2", "application/x-netcdf"),
+    (b"CDF\5", "application/x-netcdf"),
     (b"\x93NUMPY", "application/x-numpy-data"),
     (b"MATLAB 5.0 MAT-file", "application/x-matlab-data"),
+    (b"MATLAB 7.3 MAT-file", "application/x-matlab-data"),
     (b"$FL2@(#)", "application/x-spss-sav"),
+    (b"$FL3@(#)", "application/x-spss-sav"),
     (b"<stata_dta><header>", "application/x-stata-dta"),
     (b"bplist00", "application/x-bplist"),
     (b"\xd4\xc3\xb2\xa1", "application/vnd.tcpdump.pcap"),
     (b"\xa1\xb2\xc3\xd4", "application/vnd.tcpdump.pcap"),
+    (b"\x4d\x3c\xb2\xa1", "application/vnd.tcpdump.pcap"),
+    (b"\xa1\xb2\x3c\x4d", "application/vnd.tcpdump.pcap"),
     (b"\x0a\x0d\x0d\x0a", "application/x-pcapng"),
     (b"glTF", "model/gltf-binary"),
     (b"Kaydara FBX Binary  \0", "model/vnd.autodesk.fbx"),
@@ -219,7 +235,8 @@ def is_text(head: bytes) -> bool:
 
 def _signature_further_in(head: bytes) -> str | None:
     if head[4:8] in media.ISO_MEDIA_BOXES:
-        return media.iso_media_type(head) if head[4:8] == b"ftyp" else "video/quicktime"
+        is_branded = head[4:8] in (b"ftyp", b"styp")
+        return media.iso_media_type(head) if is_branded else "video/quicktime"
     if head[257:262] == b"ustar":
         return "application/x-tar"
     for applies, content_type in _TELLERS:
@@ -238,7 +255,7 @@ def _indexed() -> dict[bytes, tuple[tuple[bytes, _Verdict, bool], ...]]:
     return {first: tuple(entries) for first, entries in index.items()}
 
 
-_TEXTS = (b"%PDF-", b"%!PS", b"{\\rtf", b"P")
+_TEXTS = (b"%PDF-", b"%!PS", b"{\\rtf", b"P", b"d")
 
 
 def _entries() -> Iterator[tuple[bytes, _Verdict, bool]]:

@@ -43,7 +43,6 @@ _OLE = (
     "application/vnd.ms-powerpoint",
     "application/vnd.ms-project",
     "application/vnd.ms-publisher",
-    "application/vnd.ms-works",
     "application/vnd.visio",
     "application/x-msi",
     "image/vnd.fpx",
@@ -86,6 +85,8 @@ SPECIAL_CASES: dict[str, tuple[str, ...]] = {
     "application/vnd.ms-xpsdocument": ("application/oxps",),
     "application/vnd.rn-realmedia": ("audio/vnd.rn-realaudio",),
     "application/vnd.sqlite3": ("application/geopackage+sqlite3", "application/"),
+    "application/vnd.las": ("application/vnd.laszip",),
+    "application/x-mobipocket-ebook": ("application/vnd.amazon.ebook",),
     "application/x-bzip2": ("application/x-apple-diskimage",),
     "application/x-hdf": ("application/", "application/x-netcdf"),
     "application/x-ole-storage": (*_OLE, "application/"),
@@ -115,13 +116,19 @@ _ALSO_UNMARKED = frozenset(
     {
         "application/dicom",  # without a preamble
         "application/postscript",  # behind the commands of a printer's language
+        "application/x-cpio",
         "application/x-lzh-compressed",
+        "application/x-lzma",
+        "application/x-matlab-data",  # of version 4
+        "application/x-stata-dta",  # before version 117
         "application/x-tar",
         "audio/aac",  # cut out of a stream
         "audio/mpeg",
         "audio/x-mod",
         "image/svg+xml",
+        "model/vnd.autodesk.fbx",  # as text
         "video/mp2t",
+        "video/mpeg",
     }
 )
 
