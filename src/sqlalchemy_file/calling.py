@@ -51,6 +51,15 @@ async def acall(function: Callable[..., Any], *arguments: Any, row: Any) -> Any:
 
 def is_async(function: Any) -> bool:
     """Tell whether a function, or a callable object, is declared with ``async def``."""
+    plain = getattr(function, "__func__", function)
+    try:
+        return _is_async(plain)
+    except TypeError:  # not hashable
+        return _is_async.__wrapped__(plain)
+
+
+@lru_cache(maxsize=1024)
+def _is_async(function: Any) -> bool:
     return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(
         getattr(type(function), "__call__", None)  # noqa: B004  it is looked at, not called
     )

@@ -196,7 +196,9 @@ class FileField(TypeDecorator[Any]):
     @property
     def chooses_async(self) -> bool:
         """Whether where a file goes has to be awaited."""
-        return is_async(self.key) or is_async(self.upload_storage)
+        storage = self.upload_storage
+        awaits_storage = callable(storage) and is_async(storage)
+        return awaits_storage or (self.key is not None and is_async(self.key))
 
     def place(self, file: File, row: Any = None) -> Destination:
         """Return where the file of a row goes.

@@ -23,17 +23,22 @@ def check(items: Sequence[Unsaved]) -> None:
     Of one file that is what its first validator says that refuses it. A single refusal is raised
     as it is, several as `ValidationErrors`.
     """
+    refused: dict[int, ValidationError] = {}
     fetching = [_Fetching(item) for item in items if item.file._needs_fetching]
-    in_parallel(fetching)
-    refused = {id(step.item): step.refusal for step in fetching if step.refusal is not None}
+    if fetching:
+        in_parallel(fetching)
+        refused = _refused_by(fetching)
     checking = [_Checking(item) for item in items if id(item) not in refused]
     in_parallel(checking)
-    refused.update({id(step.item): step.refusal for step in checking if step.refusal is not None})
-    refusals = [refused[id(item)] for item in items if id(item) in refused]
-    if len(refusals) == 1:
-        raise refusals[0]
-    if refusals:
-        raise ValidationErrors(refusals)
+    refused |= _refused_by(checking)
+    if len(refused) == 1:
+        raise refused.popitem()[1]
+    if refused:
+        raise ValidationErrors([refused[id(item)] for item in items if id(item) in refused])
+
+
+def _refused_by(steps: Sequence[_Fetching | _Checking]) -> dict[int, ValidationError]:
+    return {id(step.item): step.refusal for step in steps if step.refusal is not None}
 
 
 def destinations(items: Sequence[Unsaved]) -> list[Destination]:

@@ -109,6 +109,8 @@ def in_parallel(steps: Sequence[Step]) -> None:
 
     So do those that wait for nothing: handing them to threads would take longer.
     """
+    if not steps:
+        return
     waiting = {step.item.file._source: n for step in steps if (n := step.concurrency) > 1}
     lanes: dict[int, list[Step]] = defaultdict(list)
     for step in steps:

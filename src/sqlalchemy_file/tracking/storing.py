@@ -61,6 +61,8 @@ class Attempt:
 
     def store(self, unsaved: Sequence[Unsaved]) -> None:
         """Validate all, then store all; nothing more is begun once one could not be stored."""
+        if not unsaved:
+            return
         wanted = list({id(item.file): item for item in unsaved}.values())
         check(wanted)
         storings = [
