@@ -347,6 +347,6 @@ def test_a_file_has_no_other_public_names_than_its_documented_calls() -> None:
     public = {name for name in dir(File) if not name.startswith("_")} - set(dir(dict))
     assert public == {
         *("aexists", "apply_processors", "apply_validators", "astore_content", "decode", "encode"),
-        *("apply_transforms", "exists", "file"),
+        *("exists", "file"),
         *("original_content", "save_to_storage", "saved", "store_content"),
     }
