@@ -49,7 +49,7 @@ def named_paths(
     found: set[str] = set()
     for table, columns in all_file_columns(tables):
         for column in columns if wanted else ():
-            lookup = _lookup(connection, tables, table, column)
+            lookup = lookup_of(connection, tables, table, column)
             if lookup is not None:
                 found |= _looked_up(connection, column, lookup, wanted)
             else:
@@ -71,7 +71,7 @@ def paths_in(
     return found
 
 
-def _lookup(
+def lookup_of(
     connection: Connection, metadata: MetaData, table: Table, column: Column[Any]
 ) -> Lookup | None:
     """Return what finds rows by an index, or None where the table has to be scanned."""
@@ -96,7 +96,7 @@ def _looked_up(
             matching = lookup(wanted[start : start + _LOOKED_UP_AT_ONCE])
             for raw in connection.scalars(select(as_read(connection, column)).where(matching)):
                 value = as_text(raw)
-                found.update(_paths_in(value, value.split('"')))
+                found.update(paths_in_value(value, value.split('"')))
     return found.intersection(wanted)
 
 
@@ -132,7 +132,7 @@ def _scanned(
         # Without escapes, quotation marks tell where strings begin and end.
         strings = value.split('"')
         if "\\" in value or not hints.isdisjoint(strings):
-            found.update(_paths_in(value, strings))
+            found.update(paths_in_value(value, strings))
     return found.intersection(wanted)
 
 
@@ -150,7 +150,7 @@ def _values(
     query = select(as_read(connection, column)).where(column.is_not(None))
     if len(wanted) <= _ASKED_AT_ONCE and name in _POSITIONS:
         position = _POSITIONS[name]
-        parts = [r"\u00", *map(_plainest_part, wanted)]
+        parts = [r"\u00", *map(plainest_part, wanted)]
         query = query.where(or_(*(position(cast(column, Text), part) > 0 for part in parts)))
     if schemas:
         query = query.execution_options(schema_translate_map=schemas)
@@ -190,12 +190,12 @@ def _hints(paths: Iterable[str]) -> set[str]:
     }
 
 
-def _plainest_part(path: str) -> str:
+def plainest_part(path: str) -> str:
     """Return the longest part of a path that only an escape of a plain letter could hide."""
     return max(re.findall(r"[A-Za-z0-9._-]+", path), key=len, default="")
 
 
-def _paths_in(raw: str, strings: Iterable[str]) -> Iterator[str]:
+def paths_in_value(raw: str, strings: Iterable[str]) -> Iterator[str]:
     """Yield the paths in a value; all strings of one that cannot be understood."""
     try:
         value = json.loads(raw)

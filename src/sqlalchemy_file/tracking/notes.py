@@ -12,6 +12,7 @@ from sqlalchemy import Connection
 
 from sqlalchemy_file.ledger import Ledger
 from sqlalchemy_file.ledger.notes import Mark, Note, begin, clear, lease_mine, may_use, visible
+from sqlalchemy_file.tracking.sharing import still_named
 
 
 @dataclass(slots=True)
@@ -46,7 +47,7 @@ class Notes:
         self._awaited.update(paths)
 
     def lease(self, connection: Connection, released: Iterable[str], new: Collection[str]) -> None:
-        """Lease the notes of released objects; what was not noted is left to the drain.
+        """Lease the notes of released objects; what was not noted, or is named, stays.
 
         ``new`` are objects that the transaction itself has stored: nobody else can name them.
         """
@@ -55,8 +56,10 @@ class Notes:
             return
         found: set[str] = set()
         for ledger, mark in self._marks.items():
+            named = still_named(connection, ledger, wanted)
+            self._left |= named
             token = uuid4().hex
-            notes = lease_mine(connection, ledger, mark, wanted, token)
+            notes = lease_mine(connection, ledger, mark, wanted - named, token)
             found.update(note.path for note in notes)
             self.leased.append(Leased(ledger, token, notes))
         self._left.update(wanted.difference(found, new))

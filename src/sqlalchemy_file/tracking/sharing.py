@@ -1,0 +1,117 @@
+"""Whether rows still name what a transaction releases: copies made by SQL, rows of old releases.
+
+Asked once before the commit, of all tables in one query, where an index answers it or the tables
+are small. Elsewhere nothing is deleted: the drain finds out.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from typing import Any
+from weakref import WeakKeyDictionary
+
+from sqlalchemy import Column, Connection, Select, Table, Text, cast, func, or_, select, union_all
+from sqlalchemy.pool import Pool
+
+from sqlalchemy_file.ledger import Ledger
+from sqlalchemy_file.ledger.columns import all_file_columns
+from sqlalchemy_file.ledger.installing import database_of
+from sqlalchemy_file.ledger.naming import (
+    as_read,
+    as_text,
+    lookup_of,
+    paths_in_value,
+    plainest_part,
+)
+from sqlalchemy_file.ledger.triggers import Lookup, Place
+
+MOST_ROWS = 1000
+"""Of how many rows a table is read for a commit that releases something, without an index."""
+
+MOST_PATHS = 100
+"""For how many objects an index is asked at a time."""
+
+_SECONDS_KNOWN = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """A file column that is asked, and the index that answers."""
+
+    column: Column[Any]
+    lookup: Lookup | None
+
+    def query(self, connection: Connection, paths: Sequence[str]) -> Select[Any]:
+        query = select(as_read(connection, self.column)).where(self.column.is_not(None))
+        if self.lookup is not None:
+            return query.where(self.lookup(paths))
+        position = func.strpos if connection.dialect.name == "postgresql" else func.instr
+        parts = [r"\u00", *map(plainest_part, paths)]
+        return query.where(or_(*(position(cast(self.column, Text), part) > 0 for part in parts)))
+
+
+def still_named(connection: Connection, ledger: Ledger, paths: Collection[str]) -> set[str]:
+    """Return which of these objects rows name, as the transaction sees them.
+
+    All of them where it would take too long to tell, or this role does not see all rows.
+    """
+    asked = _asked(connection, ledger)
+    if asked is None:
+        return set(paths)
+    found: set[str] = set()
+    wanted = sorted(paths)
+    for start in range(0, len(wanted) if asked else 0, MOST_PATHS):
+        batch = wanted[start : start + MOST_PATHS]
+        queries = [each.query(connection, batch) for each in asked]
+        for (raw,) in connection.execute(union_all(*queries)):
+            value = as_text(raw)
+            found.update(paths_in_value(value, value.split('"')))
+    return found.intersection(wanted)
+
+
+def _asked(connection: Connection, ledger: Ledger) -> list[_Asked] | None:
+    """Return the columns to ask, or None if that takes too long; it is believed for a minute."""
+    known = _known.setdefault(connection.engine.pool, {})
+    key = (ledger, connection.schema_for_object(ledger.releases))
+    at, asked = known.get(key, (0.0, None))
+    if not at or time.monotonic() - at > _SECONDS_KNOWN:
+        asked = _look(connection, ledger)
+        known[key] = (time.monotonic(), asked)
+    return asked
+
+
+def _look(connection: Connection, ledger: Ledger) -> list[_Asked] | None:
+    asked: list[_Asked] = []
+    for table, columns in all_file_columns(ledger.metadata):
+        schema = connection.schema_for_object(table)
+        where = database_of(connection).place(connection, table.name, schema)
+        if where is None:
+            continue  # there is no such table here
+        if not _sees_all(connection, where):
+            return None
+        lookups = [lookup_of(connection, ledger.metadata, table, column) for column in columns]
+        if None in lookups and _is_large(connection, table):
+            return None
+        asked += map(_Asked, columns, lookups)
+    return asked
+
+
+def _sees_all(connection: Connection, where: Place) -> bool:
+    """Tell whether this role may read a table, and sees every row of it."""
+    if connection.dialect.name != "postgresql":
+        return True
+    name = database_of(connection).qualified(where)
+    readable = func.has_table_privilege(name, "SELECT")
+    return bool(connection.scalar(select(readable & ~func.row_security_active(name))))
+
+
+def _is_large(connection: Connection, table: Table) -> bool:
+    beyond = select(func.count()).select_from(
+        select(next(iter(table.columns))).limit(MOST_ROWS + 1).subquery()
+    )
+    return (connection.scalar(beyond) or 0) > MOST_ROWS
+
+
+_known: WeakKeyDictionary[Pool, dict[Any, tuple[float, list[_Asked] | None]]] = WeakKeyDictionary()
