@@ -73,19 +73,23 @@ def note_of(storage: Storage, name: str) -> bytes | None:
 
 def owners_of(storage: Storage) -> list[Owner]:
     """Return all ledgers that have signed a storage, with each of their epochs."""
-    notes = storage.notes() if isinstance(storage, HasNotes) else _notes_in(storage)
-    return _owners_in(notes)
+    return _owners_in(notes_of(storage))
 
 
 def remove_owner(storage: Storage, ledger: str) -> int:
     """Let a storage forget a ledger, and return in how many epochs it knew it."""
     known = [each for each in owners_of(storage) if each.ledger == ledger]
     for each in known:
-        if isinstance(storage, HasNotes):
-            storage.remove_note(each.note)
-        else:
-            storage.delete([f"{RESERVED}{each.note}"])
+        remove_note(storage, each.note)
     return len(known)
+
+
+def remove_note(storage: Storage, name: str) -> None:
+    """Remove a note of a storage; a missing one is no error."""
+    if isinstance(storage, HasNotes):
+        storage.remove_note(name)
+    else:
+        storage.delete([f"{RESERVED}{name}"])
 
 
 def owners_above(root: str) -> Iterator[tuple[str, Owner]]:
@@ -107,7 +111,10 @@ def folder_owners(storage: Storage, folder: str) -> list[Owner]:
     return _owners_in(notes)
 
 
-def _notes_in(storage: Storage) -> dict[str, bytes]:
+def notes_of(storage: Storage) -> Mapping[str, bytes]:
+    """Return all that was noted of a storage."""
+    if isinstance(storage, HasNotes):
+        return storage.notes()
     found: dict[str, bytes] = {}
     for info in list(storage.list(RESERVED)):
         with suppress(ObjectNotFoundError):  # removed since

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from typing import Any, BinaryIO, Self, TypeVar, cast
@@ -12,6 +12,7 @@ from typing import Any, BinaryIO, Self, TypeVar, cast
 from sqlalchemy_file.exceptions import DeletionError, StorageError
 from sqlalchemy_file.storage import Attributes, HasPublicURL, ObjectInfo, Storage
 from sqlalchemy_file.storage.base import concurrency_of, is_native
+from sqlalchemy_file.storage.owners import notes_of, remove_note, write_note
 from sqlalchemy_file.testing.faults import NO_FAULT, Fault, Plan, Verb
 
 T = TypeVar("T")
@@ -51,6 +52,20 @@ class FaultyStorage:
     def mend(self) -> None:
         """Let nothing go wrong any more, and what hangs go on."""
         self._plan.clear()
+
+    # --- notes of the storage itself, which are no calls of its verbs and always come through
+
+    def notes(self) -> Mapping[str, bytes]:
+        """Return what is noted of ``inner``."""
+        return notes_of(self.inner)
+
+    def add_note(self, name: str, content: bytes) -> None:
+        """Note something of ``inner``."""
+        write_note(self.inner, name, content)
+
+    def remove_note(self, name: str) -> None:
+        """Remove a note of ``inner``."""
+        remove_note(self.inner, name)
 
     @property
     def calls(self) -> list[tuple[Verb, str]]:
