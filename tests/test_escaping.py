@@ -96,11 +96,13 @@ def test_nothing_commands_the_terminal(text: str, capsys: pytest.CaptureFixture[
         columns=[SimpleNamespace(table=text, column="f", storage=text, **counts)],
         problems=[text],
         grace=3600,
+        malformed=[Finding(kind="malformed", storage=text, key=text, detail=text)],
+        missing_rights=[text],
     )
     show_status(found, as_json=False)  # type: ignore[arg-type]
     out = capsys.readouterr().out
     assert all(line.isprintable() for line in out.split("\n"))
-    assert out.count("[red]") == 7
+    assert out.count("[red]") == 9
 
 
 def test_json_is_ascii(capsys: pytest.CaptureFixture[str]) -> None:
