@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
-from sqlalchemy import Connection, Executable, Table
+from sqlalchemy import Connection, Dialect, Executable, Table
 
 from sqlalchemy_file.ledger import Ledger, ledger_of
 from sqlalchemy_file.ledger.identity import Identity, may_all_delete
@@ -57,15 +57,15 @@ class Unit:
     def __init__(self, connection: Connection) -> None:
         self.frames: Frames = Frames()
         self.phase: Phase = Phase.OPEN
-        self.is_prepared = False
+        self.is_prepared: bool = False
         """It was prepared: no connection has it open."""
-        self.is_unended = False
+        self.is_unended: bool = False
         """SQLAlchemy takes the transaction for ended; the database has not said so."""
-        self.has_begun = False
+        self.has_begun: bool = False
         """A statement has changed references in a transaction that was open afterwards."""
-        self.is_final = False
+        self.is_final: bool = False
         """A statement has changed references, and no transaction was open afterwards."""
-        self.is_outside = False
+        self.is_outside: bool = False
         """No transaction was open before the savepoint that is being set."""
         self.verbs: list[str] = []
         """SQLAlchemy's own that are being sent, which may consist of statements, or of others."""
@@ -78,7 +78,7 @@ class Unit:
         self._statements = 0
         self._doomed: set[str] = set()
         self._released: set[str] = set()
-        self.notes = Notes()
+        self.notes: Notes = Notes()
         self.leased: list[Leased] = []
         """Notes of objects that a committed transaction has released."""
         self._identities: set[Identity] = set()
@@ -88,9 +88,9 @@ class Unit:
         self._outermost: str | None = None
         self._process = os.getpid()
         self._connection = weakref.ref(connection)
-        self.is_detached = bool(connection.connection.is_detached)
+        self.is_detached: bool = bool(connection.connection.is_detached)
         """Its connection has left its pool, and will not go back."""
-        self.dialect = connection.dialect
+        self.dialect: Dialect = connection.dialect
         weakref.finalize(connection, self._abandoned).atexit = False
 
     # --- savepoints
