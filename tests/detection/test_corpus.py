@@ -143,6 +143,12 @@ def test_texts_with_the_suffix_of_something_else_are_texts(name, expected):
     assert judge(b"some text\n", None, name) == expected
 
 
+def test_a_file_that_breaks_off_anywhere_is_no_trouble():
+    for sample in CORPUS:
+        for size in range(min(len(sample.content), 80)):
+            assert "/" in content_type_of(io.BytesIO(sample.content[:size]), None, None)
+
+
 def test_an_archive_without_an_end_and_a_tag_without_sound_are_what_they_seem():
     late = next(sample for sample in CORPUS if sample.name == "late.docx")
     cover = next(sample for sample in CORPUS if sample.name == "cover.mp3")

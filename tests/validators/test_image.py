@@ -443,8 +443,10 @@ import sys
 sys.modules["PIL"] = None
 from sqlalchemy_file.exceptions import MissingExtraError
 from sqlalchemy_file.processors import ThumbnailGenerator, Variants
+from sqlalchemy_file.transforms import Convert, Fit, StripMetadata
 from sqlalchemy_file.validators import ImageValidator
-for make in (ImageValidator, ThumbnailGenerator, lambda: Variants(small=(9, 9))):
+pictures = (lambda: Variants(small=(9, 9)), lambda: Fit(9, 9), lambda: Convert("WEBP"))
+for make in (ImageValidator, ThumbnailGenerator, *pictures, StripMetadata):
     try:
         make()
     except MissingExtraError as error:
@@ -458,7 +460,11 @@ def test_without_pillow_the_extra_to_install_is_named_when_a_validator_is_made()
     )
     advice = "needs an extra: pip install 'sqlalchemy-file[image]'"
     assert run.stdout.splitlines() == [
-        f"{what} {advice}" for what in ("ImageValidator", "ThumbnailGenerator", "Variants")
+        f"{what} {advice}"
+        for what in (
+            *("ImageValidator", "ThumbnailGenerator", "Variants", "Fit", "Convert"),
+            "StripMetadata",
+        )
     ]
 
 

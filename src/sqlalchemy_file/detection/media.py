@@ -105,7 +105,7 @@ def ogg_type(head: bytes) -> str:
 def matroska_type(head: bytes) -> str | None:
     """Return the type of an EBML file by its document type (element 0x4282)."""
     element = head.find(b"\x42\x82", 4, 64)
-    if element < 0:
+    if element < 0 or element + 2 >= len(head):
         return None
     doctype = head[element + 3 : element + 3 + (head[element + 2] & 0x7F)]
     return {b"webm": "video/webm", b"matroska": "video/matroska"}.get(doctype.rstrip(b"\0"))
