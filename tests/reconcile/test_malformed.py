@@ -8,10 +8,12 @@ from datetime import timedelta
 import pytest
 from sqlalchemy import Engine, text
 from sqlalchemy.exc import DBAPIError
+from sqlalchemy.orm import Session
 
-from sqlalchemy_file.reconcile import compare, drain, status, sweep
+from sqlalchemy_file import File
+from sqlalchemy_file.reconcile import compare, counting, drain, status, sweep
 from sqlalchemy_file.reconcile.values import read_value
-from tests.reconcile.helpers import Base, add, kinds, raw_delete, rows
+from tests.reconcile.helpers import Base, Paper, add, kinds, raw_delete, rows
 from tests.reconcile.test_sweep import store
 from tests.stores import add_memory, keys
 
@@ -108,6 +110,23 @@ def test_what_is_unusual_but_sound_is_not_named(engine: Engine, value: str) -> N
     assert sum(each.files for each in found.columns) == value.count("path")
     assert sum(each.bytes for each in found.columns) == 4 * value.count('"size": 4')
     assert set(kinds(compare(engine, Base.metadata))) <= {"orphan"}
+
+
+def test_sound_values_are_counted_by_the_database(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    add_memory()
+    add(engine, 2)
+    with Session(engine) as session:
+        pages = [File(b"1", filename="\U0001f600.txt"), File(b"22", filename="\u00e9\\ud.txt")]
+        session.add_all([Paper(id=8, pages=pages), Paper(id=9, pages=[])])
+        session.commit()
+    insert(engine, "null")
+    monkeypatch.setattr(counting, "read_value", None)
+    found = {
+        each.column: (each.files, each.bytes) for each in status(engine, Base.metadata).columns
+    }
+    assert found == {"body": (2, 8), "pages": (2, 3)}
 
 
 def test_of_many_malformed_values_the_first_are_named(

@@ -1,7 +1,7 @@
 """Counts the files that rows name, by storage.
 
-Rows that look as this package writes them are counted by the database. The others are read and
-looked at one by one, so that no odd value of another program makes a count fail.
+The database counts, as long as all values of a column look as this package writes them. Else they
+are read and looked at one by one, so that no odd value of another program makes a count fail.
 """
 
 from __future__ import annotations
@@ -68,15 +68,15 @@ def _of_column(
     keys = "".join(f", t.{quoted(each.name)}" for each in table.primary_key)
     try:
         with connection.begin_nested():
-            plain = connection.execute(_text(dialect.count(name, value))).all()
+            counted = connection.execute(_text(dialect.count(name, value))).all()
     except DBAPIError:
-        plain = None  # each value is looked at here
-    for storage, number, total in plain or ():
-        files[as_text(storage)] += number
-        sizes[as_text(storage)] += int(total)
-    odd = _text(dialect.rest(name, value, keys, is_all=plain is None))
-    odd = odd.execution_options(yield_per=_AT_ONCE)
-    for raw, *key in connection.execute(odd):
+        counted = None
+    if counted is not None and not any(odd for *_, odd in counted):
+        for storage, number, total, _ in counted:
+            yield Named(table.fullname, column.name, as_text(storage), number, int(total))
+        return
+    every = _text(dialect.values(name, value, keys)).execution_options(yield_per=_AT_ONCE)
+    for raw, *key in connection.execute(every):
         found = read_value(as_text(raw))
         if found.faults:
             malformed.add(f"{table.fullname}.{column.name}", key, found.faults)

@@ -1,6 +1,6 @@
-"""SQL that counts the files of one column where its rows look as this package writes them.
+"""SQL that counts the files of one column, if all its values look as this package writes them.
 
-Each `Dialect` takes the SQL of a value and returns the SQL of what is said about it.
+Otherwise it says so, or fails: then the values have to be looked at one by one.
 """
 
 from __future__ import annotations
@@ -13,127 +13,111 @@ _Sql = Callable[[str], str]
 
 @dataclass(frozen=True, slots=True)
 class Dialect:
-    """How one database reads a value.
+    """How one database reads a value: ``records`` is a row source, of which the others are."""
 
-    ``records`` is a row source named ``r``, ``storage`` and ``size`` are read from its rows;
-    ``is_sound`` never fails, and where it is true, none of the others does.
-    """
-
-    text: str
     raw: _Sql
+    """The value, as `as_text` takes it."""
+    text: str
+    """The type of SQL that is compared with the text ``null``."""
     records: _Sql
     storage: str
     size: str
     is_sound: _Sql
 
     def count(self, table: str, value: str) -> str:
-        """Return the query for storage, number of files and bytes of all sound rows."""
-        checked = f"CASE WHEN {self.is_sound(value)} THEN {value} ELSE '[]' END"
+        """Return the query for storage, number of files, bytes, and number of odd records."""
         return (
-            f"SELECT {self.storage}, count(*), sum({self.size}) "  # noqa: S608
-            f"FROM {table} AS t, {self.records(checked)} WHERE {value} IS NOT NULL GROUP BY 1"
+            f"SELECT {self.storage}, count(*), sum({self.size}), "  # noqa: S608
+            f"sum(CASE WHEN {self.is_sound(value)} THEN 0 ELSE 1 END) "
+            f"FROM {table} AS t, {self.records(value)} "
+            f"WHERE CAST({value} AS {self.text}) <> 'null' GROUP BY 1"
         )
 
-    def rest(self, table: str, value: str, keys: str, *, is_all: bool) -> str:
-        """Return the query for value and primary key of the other rows, or of all."""
-        odd = "" if is_all else f" AND NOT {self.is_sound(value)}"
+    def values(self, table: str, value: str, keys: str) -> str:
+        """Return the query for value and primary key of all rows."""
         return (
             f"SELECT {self.raw(value)}{keys} FROM {table} AS t "  # noqa: S608
-            f"WHERE CAST({value} AS {self.text}) <> 'null'{odd}"
+            f"WHERE CAST({value} AS {self.text}) <> 'null'"
         )
 
 
 def _sqlite_records(value: str) -> str:
+    # What is no JSON becomes a number, which is odd.
     return (
-        f"json_each(CASE json_type({value}) WHEN 'array' THEN {value} "
-        f"ELSE json_array(json({value})) END) AS r"
+        f"json_each(CASE WHEN typeof({value}) <> 'text' OR NOT json_valid({value}) THEN '[0]' "
+        f"WHEN json_type({value}) = 'array' THEN {value} ELSE json_array(json({value})) END) AS r"
     )
 
 
 def _sqlite_is_sound(value: str) -> str:
     storage, path = "json_extract(r.value, '$.upload_storage')", "json_extract(r.value, '$.path')"
-    size = "json_extract(r.value, '$.size')"
-    return f"""CASE WHEN typeof({value}) = 'text' AND json_valid({value})
-        AND instr({value}, '\\u0000') = 0 AND instr(lower({value}), '\\ud') = 0
-        AND json_type({value}) IN ('object', 'array')
-        THEN NOT EXISTS (SELECT 1 FROM {_sqlite_records(value)} WHERE NOT CASE r.type
-            WHEN 'object' THEN coalesce(json_type(r.value, '$.upload_storage') = 'text'
-                AND json_type(r.value, '$.path') = 'text' AND {path} NOT GLOB '*[^ -~]*'
-                AND instr(replace(replace({path}, '\\', '//'), '/.', '//'), '//') = 0
-                AND substr({path}, 1, length({storage}) + 1) = {storage} || '/'
-                AND json_type(r.value, '$.size') = 'integer' AND {size} BETWEEN 0 AND 1e15, 0)
-            ELSE 0 END)
-        ELSE 0 END"""  # noqa: S608
+    hexadecimal = "[0-9a-fA-F]"
+    high = f"\\u[dD][89abAB]{hexadecimal}{hexadecimal}"
+    # Without regular expressions, half of a character is seen beside what is no escape.
+    return f"""CASE WHEN r.type <> 'object' THEN 0 ELSE coalesce(
+        json_type(r.value, '$.upload_storage') = 'text' AND json_type(r.value, '$.path') = 'text'
+        AND substr({path}, 1, length({storage}) + 1) = {storage} || '/'
+        AND {path} NOT GLOB '*[^ -~]*'
+        AND instr(replace(replace({path}, '\\', '//'), '/.', '//'), '//') = 0
+        AND json_type(r.value, '$.size') = 'integer'
+        AND json_extract(r.value, '$.size') BETWEEN 0 AND 1e15
+        AND (instr({value}, '\\u') = 0 OR instr({value}, '\\u0000') = 0
+            AND {value} NOT GLOB '*{high}[^\\]*'
+            AND {value} NOT GLOB '*[^0-9a-fA-F]\\u[dD][c-fC-F]*'), 0) END"""
 
 
 def _postgresql_records(value: str) -> str:
-    return (
-        f"json_array_elements(CASE json_typeof(({value})::json) WHEN 'array' THEN ({value})::json "
-        f"ELSE json_build_array(({value})::json) END) AS r"
-    )
+    return f"""json_array_elements(CASE json_typeof({value}::json)
+        WHEN 'array' THEN {value}::json ELSE json_build_array({value}::json) END) AS r,
+        json_to_record(r.value) AS x (upload_storage text, path text, size text)"""
 
 
 def _postgresql_is_sound(value: str) -> str:
-    # Of these escapes ->> makes an error.
-    return f"""CASE WHEN {value}::text ~ '\\\\u(0000|[dD][89a-fA-F])' THEN false
-        WHEN json_typeof({value}::json) IN ('object', 'array')
-        THEN NOT EXISTS (SELECT FROM {_postgresql_records(value)}
-            WHERE NOT CASE json_typeof(r.value)
-            WHEN 'object' THEN coalesce(json_typeof(r.value->'upload_storage') = 'string'
-                AND json_typeof(r.value->'path') = 'string' AND r.value->>'path' ~ '^[ -~]+$'
-                AND r.value->>'path' !~ '//|/[.]|[\\\\]'
-                AND starts_with(r.value->>'path', (r.value->>'upload_storage') || '/')
-                AND json_typeof(r.value->'size') = 'number'
-                AND r.value->>'size' ~ '^[0-9]{{1,15}}$', false)
-            ELSE false END)
-        ELSE false END"""
+    return """coalesce(starts_with(x.path, x.upload_storage || '/') AND x.path ~ '^[ -~]+$'
+        AND x.path !~ '//|/[.]|[\\\\]' AND x.size ~ '^[0-9]{1,15}$', false)"""
 
 
 def _mariadb_records(value: str) -> str:
     return f"""json_table(CASE json_type({value}) WHEN 'ARRAY' THEN {value}
-        ELSE concat('[', {value}, ']') END, '$[*]' COLUMNS (record json PATH '$')) AS r"""
+        ELSE concat('[', {value}, ']') END, '$[*]' COLUMNS (
+        upload_storage varchar(255) PATH '$.upload_storage', path varchar(2048) PATH '$.path',
+        size varchar(255) PATH '$.size')) AS x"""
 
 
 def _mariadb_is_sound(value: str) -> str:
-    storage = "json_value(r.record, '$.upload_storage')"
-    path = "json_value(r.record, '$.path')"
-    size = "json_value(r.record, '$.size')"
-    return f"""CASE WHEN {value} REGEXP '[\\\\\\\\]u(0000|[dD][89a-fA-F])' THEN false
-        WHEN json_valid({value}) AND json_type({value}) IN ('OBJECT', 'ARRAY')
-        THEN NOT EXISTS (SELECT 1 FROM {_mariadb_records(value)}
-            WHERE NOT coalesce(json_type(r.record) = 'OBJECT'
-                AND json_type(json_extract(r.record, '$.upload_storage')) = 'STRING'
-                AND json_type(json_extract(r.record, '$.path')) = 'STRING'
-                AND {path} REGEXP '^[ -~]+$' AND {path} NOT REGEXP '//|/[.]|[\\\\]'
-                AND left({path}, char_length({storage}) + 1) = concat({storage}, '/')
-                AND json_type(json_extract(r.record, '$.size')) = 'INTEGER'
-                AND {size} REGEXP '^[0-9]{{1,15}}$', false))
-        ELSE false END"""  # noqa: S608
+    pair = "u[dD][89abAB][0-9a-fA-F]{2}(?![\\\\\\\\]u[dD][c-fC-F])"
+    low = "(?<![\\\\\\\\]u[dD][89abAB][0-9a-fA-F]{2})[\\\\\\\\]u[dD][c-fC-F]"
+    return f"""coalesce(left(x.path, char_length(x.upload_storage) + 1)
+            = concat(x.upload_storage, '/')
+        AND x.path REGEXP '^[ -~]+$' AND x.path NOT REGEXP '//|/[.]|[\\\\\\\\]'
+        AND x.size REGEXP '^[0-9]{{1,15}}$'
+        AND (locate('\\\\u', {value}) = 0
+            OR {value} NOT REGEXP '[\\\\\\\\]u0000|[\\\\\\\\]{pair}|{low}'), false)"""
 
 
 DIALECTS = {
     "sqlite": Dialect(
-        text="text",
         raw=lambda value: f"CAST({value} AS BLOB)",  # bytes that are no text fail in the driver
+        text="text",
         records=_sqlite_records,
         storage="CAST(json_extract(r.value, '$.upload_storage') AS BLOB)",
         size="json_extract(r.value, '$.size')",
         is_sound=_sqlite_is_sound,
     ),
     "postgresql": Dialect(
-        text="text",
         raw=lambda value: f"{value}::text",
+        text="text",
         records=_postgresql_records,
-        storage="r.value->>'upload_storage'",
-        size="(r.value->>'size')::numeric",
+        storage="x.upload_storage",
+        size="x.size::numeric",
         is_sound=_postgresql_is_sound,
     ),
     "mariadb": Dialect(
-        text="char",
         raw=lambda value: value,
+        text="char",
         records=_mariadb_records,
-        storage="json_value(r.record, '$.upload_storage')",
-        size="CAST(json_value(r.record, '$.size') AS unsigned)",
+        storage="x.upload_storage",
+        size="CAST(x.size AS unsigned)",
         is_sound=_mariadb_is_sound,
     ),
 }
