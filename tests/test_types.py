@@ -10,6 +10,7 @@ from sqlalchemy import Engine, event, func, insert, null, select, text, type_coe
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 
 from sqlalchemy_file import File, FileField, ImageField, StorageManager
+from sqlalchemy_file.exceptions import UnknownStorageError
 from sqlalchemy_file.mutable_list import MutableList
 from sqlalchemy_file.processors import ThumbnailGenerator
 from sqlalchemy_file.storage.memory import MemoryStorage
@@ -202,15 +203,17 @@ def test_rows_are_listed_without_asking_the_storage(session: Session) -> None:
     assert flaky.calls == []
 
 
-def test_a_row_whose_storage_is_not_added_can_be_listed_and_deleted(session: Session) -> None:
+def test_a_row_whose_storage_is_not_added_is_listed_and_not_let_go_of(session: Session) -> None:
     save(session, body=b"1")
     StorageManager.clear()
     add_memory("other")
     paper = session.scalars(select(Paper)).one()
     assert paper.body is not None
     session.delete(paper)
-    session.commit()
-    assert session.scalar(select(func.count()).select_from(Paper)) == 0
+    with pytest.raises(UnknownStorageError, match="'main', which has not been added here"):
+        session.commit()
+    session.rollback()
+    assert session.scalar(select(func.count()).select_from(Paper)) == 1
 
 
 # --- what may be assigned
