@@ -15,7 +15,7 @@ from sqlalchemy.pool import StaticPool
 
 from sqlalchemy_file import File, FileField
 from sqlalchemy_file.exceptions import CommitRefusedError, DeletionError
-from sqlalchemy_file.ledger import Ledger
+from sqlalchemy_file.ledger import Ledger, notes
 from sqlalchemy_file.ledger.state import set_grace
 from sqlalchemy_file.storage.memory import MemoryStorage
 from sqlalchemy_file.tracking import guard
@@ -84,6 +84,19 @@ def test_what_a_session_releases_is_deleted_and_cleared(
     assert len(begun) == 2, "one short transaction more"
     assert in_ledger(engine) == []
     assert contents(storage) == [b"new"]
+
+
+def test_where_no_trigger_notes_anything_the_session_goes_by_what_it_has_counted(
+    engine: Engine, storage: MemoryStorage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(notes, "_SECONDS_KNOWN", -1)
+    with engine.begin() as connection:
+        ledger.uninstall(connection)
+    with Session(engine) as session:
+        session.delete(session.get_one(Paper, 2))
+        session.commit()
+    assert in_ledger(engine) == []
+    assert contents(storage) == [b"old"]
 
 
 def test_a_commit_that_releases_nothing_takes_no_further_transaction(

@@ -29,7 +29,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.types import BigInteger
 
-from sqlalchemy_file.ledger.installing import database_of
+from sqlalchemy_file.ledger.installing import database_of, fed_tables
 from sqlalchemy_file.ledger.layout import is_of_earlier_release
 from sqlalchemy_file.ledger.tables import TX_VARIABLE, now_ms, this_transaction
 
@@ -134,7 +134,7 @@ def visible(connection: Connection, ledger: Ledger, paths: Iterable[str]) -> lis
 
 
 def may_use(connection: Connection, ledger: Ledger) -> bool:
-    """Return whether the ledger is there in today's layout, with the rights to lease and clear.
+    """Return whether the ledger is there in today's layout, fed, with rights to lease and clear.
 
     Asks the catalog, so that it cannot fail and take the transaction along; what it says is
     believed for a minute.
@@ -154,6 +154,8 @@ def _may_use(connection: Connection, ledger: Ledger) -> bool:
     where = database.place(connection, ledger.releases.name, schema)
     if where is None or is_of_earlier_release(database.columns(connection, where)):
         return False
+    if not fed_tables(connection, schema):
+        return False  # nothing is noted where there are no triggers, which `problems` tells
     if connection.dialect.name != "postgresql":
         return True
     name = database.qualified(where)

@@ -39,7 +39,7 @@ class JoinedPictures(Transform):
     def __init__(self, transforms: Sequence[PictureTransform]) -> None:
         self._transforms = transforms
         self._max_pixels = min(each.max_pixels for each in transforms)
-        self.decodes = any(each.decodes for each in transforms)
+        self.decodes: bool = any(each.decodes for each in transforms)
 
     def transform(self, file: File, attr_key: str) -> Any:
         from sqlalchemy_file.imaging import editing  # noqa: PLC0415  Pillow is optional
