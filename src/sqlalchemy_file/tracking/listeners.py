@@ -13,7 +13,15 @@ from sqlalchemy.pool import Pool
 from sqlalchemy.sql.elements import ClauseElement
 
 from sqlalchemy_file.mutable_list import MutableList
-from sqlalchemy_file.tracking import answers, assigning, flush, statements, transactions
+from sqlalchemy_file.tracking import (
+    answers,
+    assigning,
+    conclusions,
+    flush,
+    pools,
+    statements,
+    transactions,
+)
 from sqlalchemy_file.tracking.clearing import clear
 from sqlalchemy_file.tracking.databases import is_autocommit, may_commit
 from sqlalchemy_file.tracking.errors import follow_error
@@ -28,7 +36,7 @@ _connections: WeakKeyDictionary[Session, WeakSet[Connection]] = WeakKeyDictionar
 
 def install() -> None:
     """Listen to every mapper, session, engine and pool; once is enough."""
-    answers.tell(transactions.Answers())
+    answers.tell(conclusions.Answers())
     for target, listeners in _LISTENERS.items():
         for name, (listener, options) in listeners.items():
             if not event.contains(target, name, listener):
@@ -77,14 +85,14 @@ def _orm_execute(state: ORMExecuteState) -> None:
 
 def _session_begins(session: Session, transaction: SessionTransaction, conn: Connection) -> None:
     _connections.setdefault(session, WeakSet()).add(conn)
-    transactions.sessions[conn] = ref(session)
+    conclusions.sessions[conn] = ref(session)
 
 
 def _session_ends(session: Session, transaction: SessionTransaction) -> None:
     if transaction.parent is not None:
         return
     for connection in _connections.pop(session, ()):
-        transactions.sessions.pop(connection, None)
+        conclusions.sessions.pop(connection, None)
         unit = known_unit(connection)
         if unit is not None:
             gone = unit.settle()
@@ -175,8 +183,8 @@ _LISTENERS: dict[Any, dict[str, tuple[Any, dict[str, Any]]]] = {
         "handle_error": (_handle_error, {}),
     },
     Pool: {
-        "reset": (transactions.reset, {}),
-        "detach": (transactions.detach, {}),
-        "checkin": (transactions.checkin, {}),
+        "reset": (pools.reset, {}),
+        "detach": (pools.detach, {}),
+        "checkin": (pools.checkin, {}),
     },
 }

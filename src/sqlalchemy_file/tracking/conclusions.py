@@ -1,0 +1,133 @@
+"""What is concluded from the answers of the database to SQLAlchemy's verbs."""
+
+from __future__ import annotations
+
+from typing import Any
+from weakref import WeakKeyDictionary, ref
+
+from sqlalchemy import Connection
+from sqlalchemy.orm import Session
+
+from sqlalchemy_file.tracking.clearing import clear_later
+from sqlalchemy_file.tracking.standing import Standing, standing, standing_of
+from sqlalchemy_file.tracking.units import Phase, Unit, known_unit, unit_of_lent
+
+sessions: WeakKeyDictionary[Connection, ref[Session]] = WeakKeyDictionary()
+"""Whose connection it is."""
+
+
+def settle_unless_in_session(unit: Unit, connection: Connection) -> None:
+    """Delete what is doomed, unless a session will, after it has given its connection back."""
+    session = sessions.get(connection)
+    if session is None or session() is None:
+        gone = unit.settle()
+        if leased := unit.take_leased():
+            clear_later(connection, leased, gone)
+
+
+class Answers:
+    """Concludes from what the database has answered to SQLAlchemy's verbs."""
+
+    def sending(self, verb: str, target: Any) -> Unit | None:
+        unit = _unit_at(target)
+        if unit is not None:
+            if not unit.verbs and unit.is_at_stake and verb in ("do_commit", "do_rollback"):
+                _look_again(unit, target)
+            unit.verbs.append(verb)
+            unit.failed_verb = None
+        return unit
+
+    def failed(self, verb: str, unit: Unit) -> None:
+        unit.verbs.pop()
+        unit.failed_verb = verb
+
+    def answered(self, verb: str, unit: Unit, arguments: tuple[Any, ...]) -> None:
+        unit.verbs.pop()
+        if not unit.verbs:  # else it is a part of another one
+            _CONCLUSIONS[verb](unit, *arguments)
+
+
+def _look_again(unit: Unit, target: Any) -> None:
+    """Follow what has happened since the event, or without one, if it is a pool that sends this."""
+    now = standing_of(unit.dialect, getattr(target, "driver_connection", None))
+    if unit.phase is Phase.OPEN:
+        unit.observe(now)
+    elif unit.phase is Phase.COMMITTING and not unit.is_final:
+        if now is Standing.ABORTED:
+            unit.phase = Phase.ROLLING_BACK
+        elif now is Standing.CLOSED:
+            unit.lose_track()
+
+
+def _unit_at(target: Any) -> Unit | None:
+    if isinstance(target, Connection):
+        return known_unit(target)
+    return unit_of_lent(target)
+
+
+def _committed(unit: Unit, *_arguments: Any) -> None:
+    is_meant = unit.phase is Phase.COMMITTING
+    is_rolled_back = unit.phase is Phase.ROLLING_BACK and not unit.is_final
+    unit.is_unended = False
+    if is_rolled_back:
+        unit.roll_back()
+    elif is_meant or unit.is_final:
+        unit.commit()
+    elif unit.is_at_stake:
+        unit.lose_track()  # a pool that commits whatever comes back to it
+
+
+def rolled_back(unit: Unit, *_arguments: Any) -> None:
+    is_meant = unit.phase is Phase.ROLLING_BACK
+    unit.is_unended = False
+    if unit.is_final:
+        unit.commit()
+    elif unit.is_prepared:
+        unit.lose_track()
+    else:
+        unit.roll_back()
+    connection = unit.connection
+    if is_meant and connection is not None:
+        settle_unless_in_session(unit, connection)
+
+
+def _prepared_first(unit: Unit, *_arguments: Any) -> None:
+    unit.phase, unit.is_prepared = Phase.PREPARED, True
+
+
+def _committed_second(unit: Unit, *arguments: Any) -> None:
+    _committed(unit)
+
+
+def _rolled_back_second(unit: Unit, *arguments: Any) -> None:
+    unit.is_prepared = False
+    rolled_back(unit)
+
+
+def _set_savepoint(unit: Unit, name: str) -> None:
+    unit.savepoint(name, is_transaction=unit.is_outside)
+
+
+def _released_savepoint(unit: Unit, name: str) -> None:
+    is_end = unit.ends_with(name)
+    unit.release(name)
+    connection = unit.connection
+    if is_end and connection is not None and standing(connection) is Standing.CLOSED:
+        unit.commit()
+
+
+def _rolled_back_to_savepoint(unit: Unit, name: str) -> None:
+    unit.roll_back_to(name)
+    unit.settle()
+
+
+_CONCLUSIONS = {
+    "do_commit": _committed,
+    "do_rollback": rolled_back,
+    "do_prepare_twophase": _prepared_first,
+    "do_commit_twophase": _committed_second,
+    "do_rollback_twophase": _rolled_back_second,
+    "do_savepoint": _set_savepoint,
+    "do_release_savepoint": _released_savepoint,
+    "do_rollback_to_savepoint": _rolled_back_to_savepoint,
+}

@@ -1,0 +1,48 @@
+"""Connections that leave their pool, or go back to it, whatever state they are in."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy_file.tracking.conclusions import rolled_back, settle_unless_in_session
+from sqlalchemy_file.tracking.standing import Standing, standing_of
+from sqlalchemy_file.tracking.units import Phase, unit_in, unit_returning
+
+
+def reset(dbapi_connection: Any, record: Any, state: Any) -> None:
+    """Roll back what SQLAlchemy takes for ended and is not, before somebody else gets it."""
+    unit = None if record is None else unit_in(record.info)
+    if unit is None or unit.is_prepared or not state.asyncio_safe:
+        return
+    # A listener that was called before ours may have raised.
+    is_unended = unit.is_unended or (unit.has_begun and state.transaction_was_reset)
+    if not is_unended or standing_of(unit.dialect, record.driver_connection) is Standing.CLOSED:
+        return
+    dbapi_connection.rollback()
+    unit.is_unended = False
+    rolled_back(unit)
+
+
+def detach(dbapi_connection: Any, record: Any) -> None:
+    """Leave a connection that leaves its pool to itself: its record gets another one."""
+    unit = unit_returning(record.info)
+    if unit is None:
+        return
+    unit.is_detached = True
+    if unit.connection is None:  # garbage, of a driver that cannot be awaited any more
+        unit.end(is_lost=True)
+        unit.settle_later()
+
+
+def checkin(dbapi_connection: Any, record: Any) -> None:
+    unit = unit_returning(record.info)
+    if unit is None:
+        return
+    unit.is_unended = False
+    if unit.frames or unit.phase is not Phase.OPEN:
+        unit.end(is_lost=dbapi_connection is None)
+    connection = unit.connection
+    if connection is None:
+        unit.settle_later()
+    else:
+        settle_unless_in_session(unit, connection)
