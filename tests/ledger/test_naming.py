@@ -165,8 +165,8 @@ def test_plain_records_need_no_reading(
     schema = Schema(indexed=True)
     fill(sqlite, schema, body=value)
     read = []
-    paths_in = naming._paths_in
-    monkeypatch.setattr(naming, "_paths_in", lambda *args: read.append(1) or paths_in(*args))
+    paths_in = naming.paths_in_value
+    monkeypatch.setattr(naming, "paths_in_value", lambda *args: read.append(1) or paths_in(*args))
     with sqlite.begin() as connection:
         assert named_paths(connection, schema.ledger, ["s/none"]) == set()
         assert read == []

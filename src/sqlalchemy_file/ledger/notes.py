@@ -29,7 +29,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.types import BigInteger
 
-from sqlalchemy_file.ledger.installing import database_of, fed_tables
+from sqlalchemy_file.ledger.installing import DATABASES, database_of, fed_tables
 from sqlalchemy_file.ledger.layout import is_of_earlier_release
 from sqlalchemy_file.ledger.tables import TX_VARIABLE, now_ms, this_transaction
 
@@ -74,7 +74,7 @@ def begin(connection: Connection, ledger: Ledger) -> Mark:
     takes the write lock, as that statement would.
     """
     name = connection.dialect.name
-    if name == "postgresql":
+    if name == "postgresql" or name not in DATABASES:
         return Mark()
     if name != "sqlite":
         token = uuid4().hex
@@ -149,6 +149,8 @@ def may_use(connection: Connection, ledger: Ledger) -> bool:
 
 
 def _may_use(connection: Connection, ledger: Ledger) -> bool:
+    if connection.dialect.name not in DATABASES:
+        return False
     database = database_of(connection)
     schema = connection.schema_for_object(ledger.releases)
     where = database.place(connection, ledger.releases.name, schema)
