@@ -84,4 +84,6 @@ def new_bucket(s3_server: S3Server) -> Iterator[str]:
         }
     )
     yield f"s3://{container.name}?{query}"
+    for left in container.list_objects():  # the signatures of ledgers
+        left.delete()
     driver.delete_container(container)
