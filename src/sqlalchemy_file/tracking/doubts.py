@@ -8,7 +8,7 @@ transaction can go by it; before the commit its rows are read once more, by thei
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -50,6 +50,23 @@ class Doubts:
         for path, spots in later.gone.items():
             self.gone[path] |= spots
         self.named.update(later.named)
+
+    def beside(self, noted: Collection[str]) -> Doubts:
+        """Return what is left to be looked at, where the database has noted releases itself.
+
+        A row that let go of what it should has what it was given, if that is one object.
+        """
+        left = Doubts()
+        for path, spots in self.gone.items():
+            if path not in noted:
+                left.gone[path] = spots
+        held = Counter(spot for spot in self.named.values() if spot is not None)
+        let_go = {spot for path in noted for spot in self.gone.get(path, ())}
+        certain = {spot for spot in let_go if held[spot] < 2}.difference(*left.gone.values())
+        for path, spot in self.named.items():
+            if spot is not None and spot not in certain:
+                left.named[path] = spot
+        return left
 
     def spots(self) -> set[Spot]:
         """Return all rows that have to be read."""

@@ -17,14 +17,21 @@ from sqlalchemy_file.tracking.units import Unit
 
 
 def make_sure(connection: Connection, unit: Unit) -> None:
-    """Look what became of all statements of which that is not known, and count it."""
+    """Look what became of all statements of which that is not known, and count it.
+
+    What the ledger has noted need not be looked at.
+    """
     for effects in unit.take_unsure():
         named = paths_in(connection, effects.target.columns, effects.paths(), effects.schemas)
         unit.frames.top.apply(effects.as_seen(named))
-    doubts = unit.frames.doubts()
+    noted = unit.lease()
+    doubts = unit.frames.doubts().beside(noted)
+    unit.frames.drop_doubts()
     if doubts:
-        unit.frames.top.apply(_corrections(connection, doubts))
-        unit.frames.drop_doubts()
+        corrections = _corrections(connection, doubts)
+        unit.frames.top.apply(corrections)
+        if corrections.released:
+            unit.lease()
 
 
 def holders(connection: Connection, unit: Unit) -> Callable[[str], int]:

@@ -46,15 +46,18 @@ class Notes:
             self._marks[ledger] = begin(connection, ledger)
         self._awaited.update(paths)
 
-    def lease(self, connection: Connection, released: Iterable[str], new: Collection[str]) -> None:
-        """Lease the notes of released objects; what was not noted, or is named, stays.
+    def lease(
+        self, connection: Connection, released: Iterable[str], new: Collection[str]
+    ) -> set[str]:
+        """Lease the notes of released objects, and return these; what was not noted stays.
 
         ``new`` are objects that the transaction itself has stored: nobody else can name them.
         """
         wanted = {str(path) for path in released if path in self._awaited}
-        if not wanted:
-            return
         found: set[str] = set()
+        if not wanted:
+            return found
+        self._awaited -= wanted
         for ledger, mark in self._marks.items():
             named = still_named(connection, ledger, wanted)
             self._left |= named
@@ -63,6 +66,7 @@ class Notes:
             found.update(note.path for note in notes)
             self.leased.append(Leased(ledger, token, notes))
         self._left.update(wanted.difference(found, new))
+        return found
 
     def expect_kept(self, connection: Connection, ledger: Ledger, paths: Collection[str]) -> None:
         """Take note of what a field releases that keeps it, if the ledger can be used."""

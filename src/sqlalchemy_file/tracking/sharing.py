@@ -8,11 +8,23 @@ from __future__ import annotations
 
 import time
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 from weakref import WeakKeyDictionary
 
-from sqlalchemy import Column, Connection, Select, Table, Text, cast, func, or_, select, union_all
+from sqlalchemy import (
+    Column,
+    Connection,
+    Select,
+    Table,
+    Text,
+    bindparam,
+    cast,
+    func,
+    or_,
+    select,
+    union_all,
+)
 from sqlalchemy.pool import Pool
 
 from sqlalchemy_file.ledger import Ledger
@@ -48,8 +60,26 @@ class _Asked:
         if self.lookup is not None:
             return query.where(self.lookup(paths))
         position = func.strpos if connection.dialect.name == "postgresql" else func.instr
-        parts = [r"\u00", *map(plainest_part, paths)]
+        parts = [r"\u00", *(bindparam(f"part_{index}") for index in range(len(paths)))]
         return query.where(or_(*(position(cast(self.column, Text), part) > 0 for part in parts)))
+
+
+@dataclass(slots=True)
+class _Columns:
+    """All columns to ask, and what asks them."""
+
+    asked: list[_Asked]
+    _queries: dict[int, Any] = field(default_factory=dict)
+
+    def execute(self, connection: Connection, paths: Sequence[str]) -> Any:
+        """Return what rows hold that may name these paths."""
+        query = self._queries.get(len(paths))
+        if query is None:
+            query = union_all(*(each.query(connection, paths) for each in self.asked))
+            if all(each.lookup is None for each in self.asked):
+                self._queries[len(paths)] = query  # to build it takes longer than to send it
+        parts = {f"part_{index}": plainest_part(path) for index, path in enumerate(paths)}
+        return connection.execute(query, parts)
 
 
 def still_named(connection: Connection, ledger: Ledger, paths: Collection[str]) -> set[str]:
@@ -62,22 +92,21 @@ def still_named(connection: Connection, ledger: Ledger, paths: Collection[str]) 
         return set(paths)
     found: set[str] = set()
     wanted = sorted(paths)
-    for start in range(0, len(wanted) if asked else 0, MOST_PATHS):
-        batch = wanted[start : start + MOST_PATHS]
-        queries = [each.query(connection, batch) for each in asked]
-        for (raw,) in connection.execute(union_all(*queries)):
+    for start in range(0, len(wanted) if asked.asked else 0, MOST_PATHS):
+        for (raw,) in asked.execute(connection, wanted[start : start + MOST_PATHS]):
             value = as_text(raw)
             found.update(paths_in_value(value, value.split('"')))
     return found.intersection(wanted)
 
 
-def _asked(connection: Connection, ledger: Ledger) -> list[_Asked] | None:
+def _asked(connection: Connection, ledger: Ledger) -> _Columns | None:
     """Return the columns to ask, or None if that takes too long; it is believed for a minute."""
     known = _known.setdefault(connection.engine.pool, {})
     key = (ledger, connection.schema_for_object(ledger.releases))
     at, asked = known.get(key, (0.0, None))
     if not at or time.monotonic() - at > _SECONDS_KNOWN:
-        asked = _look(connection, ledger)
+        found = _look(connection, ledger)
+        asked = None if found is None else _Columns(found)
         known[key] = (time.monotonic(), asked)
     return asked
 
@@ -114,4 +143,4 @@ def _is_large(connection: Connection, table: Table) -> bool:
     return (connection.scalar(beyond) or 0) > MOST_ROWS
 
 
-_known: WeakKeyDictionary[Pool, dict[Any, tuple[float, list[_Asked] | None]]] = WeakKeyDictionary()
+_known: WeakKeyDictionary[Pool, dict[Any, tuple[float, _Columns | None]]] = WeakKeyDictionary()

@@ -107,7 +107,6 @@ def _prepared(conn: Connection, unit: Unit, phase: Phase) -> Phase:
             return Phase.ROLLING_BACK  # what PostgreSQL answers its COMMIT with
     make_sure(conn, unit)
     if not unit.is_final:
-        unit.lease()
         refuse_if_late(conn, unit.graces, unit.frames.began)
     return phase
 

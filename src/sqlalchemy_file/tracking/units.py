@@ -237,13 +237,18 @@ class Unit:
         self._released |= ending.doomed
         self._take(ending, is_end=True)
 
-    def lease(self) -> None:
-        """Have the database's notes decide what the commit releases, and lease them."""
+    def lease(self) -> set[str]:
+        """Have the database's notes decide what a commit releases, and lease them.
+
+        Returns what was noted. Statements that are final already are told by none.
+        """
         connection = self.connection
-        if self.notes and connection is not None:
-            released, new = self.frames.releasing()
-            self.notes.lease(connection, released, new)
-            self.notes.forget_kept(connection, self.frames.archiving())
+        if self.is_final or not self.notes or connection is None:
+            return set()
+        released, new = self.frames.releasing()
+        noted = self.notes.lease(connection, released, new)
+        self.notes.forget_kept(connection, self.frames.archiving())
+        return noted
 
     def roll_back(self) -> None:
         """Take note that the transaction is undone: what it stored is doomed."""
