@@ -6,6 +6,7 @@ import pytest
 from sqlalchemy import Engine, select
 
 from sqlalchemy_file.ledger import notes
+from tests.reconcile.accounts import account
 
 from .earlier import first_layout
 from .helpers import Schema, fill, record, run
@@ -134,9 +135,18 @@ def test_a_ledger_without_rights_is_not_used(postgresql: Engine) -> None:
 def test_a_ledger_of_an_earlier_release_is_not_used(engine: Engine) -> None:
     schema = Schema()
     with engine.begin() as connection:
+        schema.letter.create(connection)
         first_layout(connection)
         assert not notes.may_use(connection, schema.ledger)
         schema.ledger.install(connection)
     engine.dispose()
     with engine.connect() as connection:
+        assert notes.may_use(connection, schema.ledger)
+
+
+def test_an_account_that_sees_no_triggers_uses_notes_all_the_same(mariadb: Engine) -> None:
+    schema = Schema()
+    fill(mariadb, schema)
+    rights = "GRANT SELECT, INSERT, UPDATE, DELETE ON sqlalchemy_file_release TO {name}"
+    with account(mariadb, rights) as clerk, clerk.connect() as connection:
         assert notes.may_use(connection, schema.ledger)

@@ -31,6 +31,7 @@ from sqlalchemy.types import BigInteger
 
 from sqlalchemy_file.ledger.installing import DATABASES, database_of, fed_tables
 from sqlalchemy_file.ledger.layout import is_of_earlier_release
+from sqlalchemy_file.ledger.rights import sees_triggers
 from sqlalchemy_file.ledger.tables import TX_VARIABLE, now_ms, this_transaction
 
 if TYPE_CHECKING:
@@ -156,7 +157,7 @@ def _may_use(connection: Connection, ledger: Ledger) -> bool:
     where = database.place(connection, ledger.releases.name, schema)
     if where is None or is_of_earlier_release(database.columns(connection, where)):
         return False
-    if not fed_tables(connection, schema):
+    if not fed_tables(connection, schema) and sees_triggers(connection, ledger):
         return False  # nothing is noted where there are no triggers, which `problems` tells
     if connection.dialect.name != "postgresql":
         return True

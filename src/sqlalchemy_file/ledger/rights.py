@@ -61,6 +61,14 @@ def missing_rights(connection: Connection, ledger: Ledger, work: str) -> list[st
     ]
 
 
+def sees_triggers(connection: Connection, ledger: Ledger) -> bool:
+    """Return whether the account is shown the triggers of all tables with files."""
+    if connection.dialect.name not in ("mysql", "mariadb"):
+        return True
+    tables = [table for table, _ in all_file_columns(ledger.metadata)]
+    return all(_has_trigger_right(connection, table) for table in tables)
+
+
 def _lacking(connection: Connection, table: Table, rights: tuple[str, ...]) -> Iterator[str]:
     if connection.dialect.name == "postgresql":
         database = database_of(connection)
