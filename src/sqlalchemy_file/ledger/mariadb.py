@@ -75,7 +75,7 @@ def found(connection: Connection) -> Iterator[Found]:
         where = Place(row.schema_name, row.table_name)
         drop = (f"DROP TRIGGER IF EXISTS {quoted(where.schema)}.{quoted(row.name)}",)
         fault = f"its definer {row.definer} is gone" if row.definer in gone else None
-        yield Found(where, row.name, drop, row.source, fault)
+        yield Found(where, row.name, drop, row.source or "", fault)
 
 
 @contextmanager
