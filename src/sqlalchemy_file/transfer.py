@@ -10,7 +10,6 @@ import asyncio
 import os
 import sys
 import threading
-from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import suppress
@@ -196,15 +195,21 @@ def beside(job: Callable[[], T]) -> Future[T]:
 
 def later(job: Callable[[], object]) -> None:
     """Run ``job`` in a worker thread, soon; for callers that may not wait, such as finalizers."""
-    while _background and _background[0].done():
-        _background.popleft()
-    _background.append(_threads().submit(_in_worker(job)))
+    try:
+        future: Future[object] = _threads().submit(_in_worker(job))
+    except RuntimeError:  # the interpreter ends: it is now or never
+        job()
+        return
+    # Finalizers run in any thread, between any two steps of another one that does the same.
+    _background.add(future)
+    future.add_done_callback(_background.discard)
 
 
 def wait_for_background() -> None:
     """Wait for all that was handed to `later`."""
-    while _background:
-        wait([_background.popleft()])
+    while running := list(_background):
+        wait(running)
+        _background.difference_update(running)
 
 
 def _can_await() -> bool:
@@ -218,7 +223,11 @@ def _run_in_threads(batch: _Batch[Any], limit: int) -> None:
     if helpers < 1 or getattr(_here, "is_worker", False):
         _work_alone(batch)
         return
-    futures = [_threads().submit(_in_worker(batch.work)) for _ in range(helpers)]
+    try:
+        futures = [_threads().submit(_in_worker(batch.work)) for _ in range(helpers)]
+    except RuntimeError:  # the interpreter ends, and begins nothing more in threads
+        _work_alone(batch)
+        return
     try:
         _work_alone(batch)
     finally:
@@ -316,7 +325,7 @@ class _Limits:
 
 _limits = _Limits()
 _here = threading.local()
-_background: deque[Future[object]] = deque()
+_background: set[Future[object]] = set()
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_forget_threads)  # threads do not survive a fork

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import enum
 import os
 import weakref
@@ -387,6 +388,13 @@ def end_unanswered(connection: Connection, unit: Unit) -> None:
         unit.lose_track()
     elif now is not Standing.CLOSED:
         connection.dialect.do_rollback(connection.connection)
+
+
+@atexit.register
+def _settle_all() -> None:
+    """Delete what committed transactions have released, of connections that nobody has closed."""
+    for unit in list(_units.values()):
+        unit.settle()
 
 
 def _mark_of(statement: Any) -> int:
