@@ -71,7 +71,8 @@ def _postgresql(connection: Connection, schema: str | None) -> Site:
 
 def _cluster(connection: Connection) -> tuple[str, str]:
     """Return the cluster's id and timeline, as far as this server lets anybody ask."""
-    savepoint = connection.begin_nested() if connection.in_transaction() else None
+    is_open = connection.in_transaction() and not _is_autocommit(connection)
+    savepoint = connection.begin_nested() if is_open else None
     try:
         row = connection.execute(text(_CLUSTER)).one()
     except DBAPIError:
@@ -81,6 +82,13 @@ def _cluster(connection: Connection) -> tuple[str, str]:
     if savepoint is not None:
         savepoint.commit()
     return str(row[0]), str(row[1])
+
+
+def _is_autocommit(connection: Connection) -> bool:
+    """Tell whether PostgreSQL has no transaction open, whatever SQLAlchemy has begun."""
+    level = connection.get_execution_options().get("isolation_level")
+    own = connection.connection.dbapi_connection
+    return level == "AUTOCOMMIT" or bool(getattr(own, "autocommit", False))
 
 
 def _mariadb(connection: Connection, schema: str | None) -> Site:
