@@ -38,8 +38,8 @@ def releases_table(metadata: MetaData, schema: str | None = None) -> Table:
 
     ``storage`` is that of the record, where the path begins with it and a slash. ``at`` and
     ``due_at`` are milliseconds since the epoch by the database's clock. ``tx`` tells which
-    transaction wrote the note, ``lease`` who is deleting its object, ``seen_at`` when a worker
-    first saw it committed. All but path and storage are filled by defaults.
+    transaction wrote the note, ``lease`` who is deleting its object; ``seen_at`` is not used yet.
+    All but path and storage are filled by defaults.
 
     A path may stand there more than once: a unique one would make a user's DELETE fail. Ids are
     never used again, and none comes from a counter that statements would wait for.
