@@ -419,3 +419,27 @@ def test_several_ledgers_of_one_storage_are_kept_together(run: Run, folder: Path
     code, out, _ = run("status", app="notes_app:setup_both")
     assert code == 0
     assert len(list((folder / "files").iterdir())) == 5
+
+
+def test_a_database_that_is_gone_is_forgotten(run: Run, folder: Path) -> None:
+    import notes_app
+
+    from sqlalchemy_file import StorageManager
+
+    notes_app.fill_other()
+    StorageManager.clear()
+    _, out, _ = run("status")
+    signatures = re.findall(r"Signed: files: ([0-9a-f-]{45}) \((.*)\)", out)
+    (gone,) = (each for each, name in signatures if name.endswith("others.db"))
+    (own,) = (each for each, name in signatures if name.endswith("notes.db"))
+    code, _, err = run("forget", "files", gone)
+    assert (code, "is still there" in err) == (2, True)
+    (folder / "others.db").unlink()
+    for signature, said in ((own, "is not gone"), (gone[:36], "has no signature")):
+        code, _, err = run("forget", "files", signature)
+        assert (code, said in err) == (2, True)
+    _, _, err = run("sweep", "--delete")
+    assert f"`forget files {gone}`" in err
+    code, out, err = run("forget", "files", gone)
+    assert (code, out, err) == (0, f"forgotten: files: {gone}\n", "")
+    assert run("sweep", "--delete")[0] == 0

@@ -19,7 +19,7 @@ from sqlalchemy_file.exceptions import LedgerError, StorageError
 from sqlalchemy_file.ledger import Ledger
 from sqlalchemy_file.ledger.identity import identity
 from sqlalchemy_file.objects import fresh_key
-from sqlalchemy_file.reconcile import compare, drain, forget, sweep
+from sqlalchemy_file.reconcile import compare, drain, sweep
 from sqlalchemy_file.storage.owners import owners_of
 from tests.ledger.test_identity import move
 from tests.services import postgresql
@@ -256,23 +256,6 @@ def test_tables_that_were_made_anew_in_the_same_place_are_no_strangers(engine: E
     age(storage)
     assert kinds(sweep(engine, Base.metadata, delete=True)) == {"foreign": 1}
     assert len(owners_of(storage)) == 2
-
-
-def test_a_ledger_that_is_gone_is_forgotten(one: Engine, other: Engine, tmp_path: Path) -> None:
-    folder = tmp_path / "files"
-    folder.mkdir()
-    StorageManager.add_storage("main", folder.as_uri())
-    with Session(other) as session:
-        session.add(Note(id=1, body=File(b"theirs")))
-        session.commit()
-    (owner,) = owners_of(StorageManager.storage())
-    add(one, 1)
-    begin_grace_anew(one)
-    with pytest.raises(LedgerError, match=owner.ledger):
-        list(sweep(one, Base.metadata, delete=True, grace=0))
-    assert forget("main", owner.ledger) == 1
-    assert kinds(sweep(one, Base.metadata, delete=True, grace=0)) == {"deleted": 1}
-    assert forget("main", owner.ledger) == 0
 
 
 def test_a_sweep_that_only_looks_leaves_nothing_in_a_storage(engine: Engine) -> None:

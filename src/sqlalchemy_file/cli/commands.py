@@ -1,4 +1,4 @@
-"""The commands `status`, `drain` and `sweep`."""
+"""The commands `status`, `drain`, `sweep` and `forget`."""
 
 from __future__ import annotations
 
@@ -161,6 +161,22 @@ def sweep(
     _show(printer, lambda watcher: search(engine, metadata, watcher=watcher, **options))
     printer.sum_up()
     return printer.exit_code
+
+
+@group.command(epilog=_EPILOG)
+@_app_option
+@click.argument("storage")
+@click.argument("signature")
+def forget(app: str, storage: str, signature: str) -> int:
+    """Let a storage forget a database that is gone for good.
+
+    SIGNATURE is a ledger and its epoch, as `status` and the refusal of a sweep name them. What was
+    stored in that epoch belongs to nobody then, and a sweep may delete it.
+    """
+    (engine, metadata), *others = load(app)
+    reconcile.forget(engine, metadata, storage, signature, others=others)
+    click.echo(f"forgotten: {escaped(storage)}: {escaped(signature)}")
+    return 0
 
 
 def _drained(apps: Sequence[App], watcher: Watcher | None = None) -> Iterator[Finding]:

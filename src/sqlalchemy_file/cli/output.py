@@ -144,6 +144,8 @@ def show_status(found: Status, *, as_json: bool) -> None:
     _print_table(console, _OF_STORAGES, _storages(found))
     if found.columns:
         _print_table(console, _OF_COLUMNS, _columns(found))
+    for line in _signatures(found):
+        console.print(Text(escaped(line)))
     console.print(f"Grace period: {age_of(found.grace)}")
     if not found.problems:
         console.print("Triggers: present and current", style="green")
@@ -209,6 +211,14 @@ def _storages(found: Status) -> list[_Row]:
         )
         for each in found.storages
     ]
+
+
+def _signatures(found: Status) -> Iterator[str]:
+    for each in found.storages:
+        if each.signatures is None:
+            yield f"Signed: {each.name}: it could not be asked by whom"
+        else:
+            yield from (f"Signed: {each.name}: {signature}" for signature in each.signatures)
 
 
 def _columns(found: Status) -> list[_Row]:

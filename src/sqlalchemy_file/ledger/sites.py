@@ -14,6 +14,8 @@ from pathlib import Path
 from sqlalchemy import Connection, text
 from sqlalchemy.exc import DBAPIError
 
+from sqlalchemy_file.ledger.tables import STATE
+
 try:
     import fcntl
 except ImportError:  # Windows
@@ -51,6 +53,33 @@ def site_of(connection: Connection, schema: str | None = None) -> Site:
         return _sqlite(connection, schema)
     database = str(connection.engine.url.database)
     return Site(database, database, frozenset([database]))
+
+
+def is_there(connection: Connection, server: str, name: str) -> bool:
+    """Tell whether the database at another site is there, as far as this one lets anybody know.
+
+    ``server`` and ``name`` are those of the other `Site`. Other schemas and databases of the same
+    server can be seen, and files of SQLite on the same machine.
+    """
+    if os.path.isabs(name) and _file_site(name) == server:  # noqa: PTH117
+        return True
+    own = site_of(connection).server
+    if connection.dialect.name == "postgresql":
+        return _is_on_postgresql(connection, own, server)
+    if connection.dialect.name in ("mariadb", "mysql"):
+        uid, _, _ = own.partition(":")
+        known, _, database = server.partition(":")
+        query = text(_TABLES_ON_MARIADB)
+        return bool(uid) and uid == known and bool(connection.scalar(query, {"name": database}))
+    return False
+
+
+def _is_on_postgresql(connection: Connection, own: str, server: str) -> bool:
+    mine, other = own.split(":", 3), server.split(":", 3)
+    if len(other) < len(mine) or not mine[0] or (mine[0], mine[2]) != (other[0], other[2]):
+        return False
+    query = text(_SCHEMA if mine[1] == other[1] else _DATABASE)
+    return bool(connection.scalar(query, {"oid": other[1], "schema": other[3]}))
 
 
 def _postgresql(connection: Connection, schema: str | None) -> Site:
@@ -104,17 +133,22 @@ def _sqlite(connection: Connection, schema: str | None) -> Site:
     """Go by the file: a copy is another one. Its path may change, its device, or its machine."""
     query = text("SELECT file FROM pragma_database_list WHERE name = :name")
     path = connection.scalar(query, {"name": schema or "main"})
-    try:
-        found = os.stat(path) if path else None  # noqa: PTH116
-    except OSError:
-        found = None
-    if found is None:
+    server = _file_site(path) if path else None
+    if server is None:
         return Site("memory", "memory", frozenset(["memory"]))
     real = os.path.realpath(path)
-    generation = _generation(real)
-    server = f"{found.st_ino}:{machine() if generation is None else generation}"
-    marks = frozenset([real, f"device {found.st_dev}", f"machine {machine()}"])
-    return Site(server, real, marks)
+    device = os.stat(path).st_dev  # noqa: PTH116
+    return Site(server, real, frozenset([real, f"device {device}", f"machine {machine()}"]))
+
+
+def _file_site(path: str) -> str | None:
+    """Return what tells a file from all others, or None if there is none."""
+    try:
+        found = os.stat(path)  # noqa: PTH116
+    except OSError:
+        return None
+    generation = _generation(os.path.realpath(path))
+    return f"{found.st_ino}:{machine() if generation is None else generation}"
 
 
 def _generation(path: str) -> int | None:
@@ -155,4 +189,9 @@ _CLUSTER = """
 """
 _ON_MARIADB = """
     SHOW VARIABLES WHERE Variable_name IN ('server_uid', 'server_uuid', 'hostname', 'port')
+"""
+_DATABASE = "SELECT true FROM pg_catalog.pg_database WHERE CAST(oid AS text) = :oid"
+_SCHEMA = f"SELECT to_regclass(quote_ident(:schema) || '.{STATE}') IS NOT NULL"
+_TABLES_ON_MARIADB = f"""
+    SELECT 1 FROM information_schema.tables WHERE table_schema = :name AND table_name = '{STATE}'
 """

@@ -21,7 +21,6 @@ from sqlalchemy_file.storage.owners import (
     folder_owners,
     owners_above,
     owners_of,
-    remove_owner,
     sign,
 )
 from sqlalchemy_file.tracking.claims import owner_of
@@ -55,14 +54,14 @@ class Ownership:
         return ("earlier", EARLIER) if any(each.earlier for each in self.identities) else None
 
     def strangers(self) -> list[Owner]:
-        """Return owners that were not given, one for each ledger.
+        """Return owners that were not given: each epoch of each ledger.
 
         A ledger that was at the very place of a given one has been dropped there.
         """
         given = {each.id for each in self.identities}
         places = {each.site.server for each in self.identities}
         strange = {
-            each.ledger: each
+            each.signature: each
             for each in self.owners
             if each.ledger not in given and each.server not in places
         }
@@ -133,17 +132,9 @@ def refuse_strangers(storage_name: str, found: Ownership) -> None:
         raise LedgerError(
             f"the storage {storage_name!r} also holds the objects of "
             f"{', '.join(map(str, strangers))}, and this is {own}: give all of them together, "
-            "(--app may return several); forget() one whose database is gone for good"
+            "(--app may return several); forget one whose database is gone for good: `forget "
+            f"{storage_name} {strangers[0].signature}`"
         )
-
-
-def forget(storage_name: str, ledger_id: str) -> int:
-    """Let a storage forget a ledger whose database is gone for good; return its epochs' number.
-
-    What it has stored belongs to nobody then, and a sweep may delete it.
-    """
-    with named(storage_name):
-        return away(partial(remove_owner, StorageManager.storage(storage_name), ledger_id))
 
 
 def refuse_overlaps(names: Iterable[str]) -> None:

@@ -9,22 +9,26 @@ from typing import Any
 
 from sqlalchemy import Connection, MetaData, case, func, literal, select
 
-from sqlalchemy_file.exceptions import LedgerError
+from sqlalchemy_file.exceptions import LedgerError, StorageError
 from sqlalchemy_file.ledger import Ledger, Problem
 from sqlalchemy_file.ledger.rights import missing_rights
 from sqlalchemy_file.ledger.state import Checkpoint, checkpoint, grace
 from sqlalchemy_file.observing import counted
 from sqlalchemy_file.reconcile.counting import Count, Named, count_files
 from sqlalchemy_file.reconcile.findings import Finding
-from sqlalchemy_file.reconcile.workplace import Bind, Workplace, is_known, workplace
+from sqlalchemy_file.reconcile.workplace import Bind, Workplace, away, is_known, workplace
 from sqlalchemy_file.storage import StorageManager
+from sqlalchemy_file.storage.base import named
+from sqlalchemy_file.storage.owners import owners_of
 
 
 @dataclass(frozen=True, slots=True)
 class StorageStatus:
     """How one storage stands; ages are in seconds, by the database's clock.
 
-    ``is_known`` is false for a storage that rows or releases name and nobody added.
+    ``is_known`` is false for a storage that rows or releases name and nobody added. ``signatures``
+    are those of ledgers that store there, in each of their epochs, with the name of the database;
+    None where the storage could not be asked.
     """
 
     name: str
@@ -36,6 +40,7 @@ class StorageStatus:
     failed: int
     last_error: str | None
     last_sweep: float | None
+    signatures: Sequence[str] | None = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +138,19 @@ def _of_storage(
         failed=rows.failed,
         last_error=rows.last_error,
         last_sweep=None if swept is None else max(0.0, (now - swept.at) / 1000),
+        signatures=_signatures(name),
     )
+
+
+def _signatures(name: str) -> Sequence[str] | None:
+    if not is_known(name):
+        return ()
+    try:
+        with named(name):
+            found = away(partial(owners_of, StorageManager.storage(name)))
+    except StorageError:
+        return None
+    return [str(each) for each in found]
 
 
 def _waiting(connection: Connection, ledger: Ledger) -> dict[str, _Waiting]:

@@ -28,12 +28,17 @@ class Owner:
     name: str
 
     @property
+    def signature(self) -> str:
+        """What tells it from others, such as copies of the database, which have the same ledger."""
+        return f"{self.ledger}-{self.epoch:08x}"
+
+    @property
     def note(self) -> str:
         """The name under which a storage keeps it."""
-        return f"{self.ledger}-{self.epoch:08x}.json"
+        return f"{self.signature}.json"
 
     def __str__(self) -> str:
-        return f"{self.ledger} ({self.name})"
+        return f"{self.signature} ({self.name})"
 
 
 def is_signed(storage: Storage, owner: Owner) -> bool:
@@ -74,14 +79,6 @@ def note_of(storage: Storage, name: str) -> bytes | None:
 def owners_of(storage: Storage) -> list[Owner]:
     """Return all ledgers that have signed a storage, with each of their epochs."""
     return _owners_in(notes_of(storage))
-
-
-def remove_owner(storage: Storage, ledger: str) -> int:
-    """Let a storage forget a ledger, and return in how many epochs it knew it."""
-    known = [each for each in owners_of(storage) if each.ledger == ledger]
-    for each in known:
-        remove_note(storage, each.note)
-    return len(known)
 
 
 def remove_note(storage: Storage, name: str) -> None:

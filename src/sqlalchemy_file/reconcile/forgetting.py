@@ -1,0 +1,76 @@
+"""Lets a storage forget a database that is gone for good, and refuses to where it is not."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from functools import partial
+
+from sqlalchemy import MetaData
+
+from sqlalchemy_file.exceptions import LedgerError
+from sqlalchemy_file.ledger.identity import Identity
+from sqlalchemy_file.ledger.sites import is_there
+from sqlalchemy_file.reconcile.ownership import identities_of
+from sqlalchemy_file.reconcile.workplace import Bind, Workplace, away, workplace
+from sqlalchemy_file.storage import StorageManager
+from sqlalchemy_file.storage.base import named
+from sqlalchemy_file.storage.owners import Owner, owners_of, remove_note
+
+
+def forget(
+    bind: Bind,
+    metadata: MetaData,
+    storage_name: str,
+    signature: str,
+    *,
+    others: Iterable[tuple[Bind, MetaData]] = (),
+) -> None:
+    """Let a storage forget one epoch of a ledger whose database is gone for good.
+
+    ``signature`` names both, as `status` and the refusal of a sweep do. What was stored in that
+    epoch belongs to nobody then, and a sweep may delete it. Raises `LedgerError` for a signature
+    that the storage does not have, for one of the ledgers that are given, and where these can tell
+    that its database is still there.
+    """
+    place = workplace(bind, metadata, others)
+    storage = StorageManager.storage(storage_name)
+    with named(storage_name):
+        owner = _found(storage_name, signature, away(partial(owners_of, storage)))
+        _refuse_living(place, owner)
+        away(partial(remove_note, storage, owner.note))
+
+
+def _found(storage_name: str, signature: str, owners: Sequence[Owner]) -> Owner:
+    for each in owners:
+        if each.signature == signature:
+            return each
+    known = ", ".join(map(str, owners)) or "nobody"
+    raise LedgerError(
+        f"the storage {storage_name!r} has no signature {signature!r} (a ledger and its epoch); "
+        f"it is signed by {known}"
+    )
+
+
+def _refuse_living(place: Workplace, owner: Owner) -> None:
+    given = identities_of(place.everywhere, writes=False)
+    if any(_is_of(each, owner) for each in given):
+        raise LedgerError(
+            f"{owner} is a ledger that was given here, so it is not gone; give the signature of "
+            "another one"
+        )
+    if any(owner.server == each.site.server for each in given):
+        return  # another ledger has taken its place
+    there = partial(is_there, server=owner.server, name=owner.name)
+    if any(each.run(there) for each in place.everywhere):
+        raise LedgerError(
+            f"the database of {owner} is still there: give both together (--app may return "
+            "several). If only its ledger is gone, give what is there now"
+        )
+
+
+def _is_of(given: Identity, owner: Owner) -> bool:
+    """Tell whether an owner is a given ledger, in an epoch in which it may delete.
+
+    An earlier epoch may be that of an original that is gone.
+    """
+    return given.id == owner.ledger and owner.epoch in given.epochs
