@@ -242,22 +242,36 @@ def _compare(context: AutogenContext, upgrade_ops: Any, schemas: Any) -> None:
                 creates.append(
                     CreateFileTriggersOp(new.table, new.columns, schema=new.schema, **options)
                 )
-        _leave_layout_alone(ledger, upgrade_ops)
-        if context.connection is not None and ledger.is_of_earlier_release(context.connection):
+        connection = context.connection
+        is_earlier = connection is not None and ledger.is_of_earlier_release(connection)
+        _leave_layout_alone(ledger, upgrade_ops, has_upgrade=is_earlier)
+        if is_earlier:
             drops.insert(0, UpgradeFileLedgerOp(ledger_schema=ledger.releases.schema))
     _leave_indexes_alone(upgrade_ops)
     upgrade_ops.ops[:] = [*drops, *upgrade_ops.ops, *creates]
 
 
-def _leave_layout_alone(ledger: Ledger, upgrade_ops: Any) -> None:
-    """Take out changes of the ledger's own tables: it knows better how to make them."""
+def _leave_layout_alone(ledger: Ledger, upgrade_ops: Any, *, has_upgrade: bool) -> None:
+    """Take out changes of the ledger's own tables: it knows better how to make them.
+
+    Indexes that a table lacks stay in; autogenerate lists those of a new table apart from it.
+    On SQLite, the upgrade of an earlier layout makes them itself.
+    """
     own = {(each.schema, each.name) for each in (ledger.releases, ledger.state)}
-    upgrade_ops.ops[:] = [
+    for table in [each for each in upgrade_ops.ops if isinstance(each, alembic_ops.ModifyTableOps)]:
+        if (table.schema, table.table_name) in own:
+            table.ops[:] = [] if has_upgrade else _new_indexes(table.ops)
+            if not table.ops:
+                upgrade_ops.ops.remove(table)
+
+
+def _new_indexes(operations: Sequence[MigrateOperation]) -> list[MigrateOperation]:
+    """Return what creates an index, and does not replace one that only looks different."""
+    replaced = {each.index_name for each in operations if isinstance(each, alembic_ops.DropIndexOp)}
+    return [
         each
-        for each in upgrade_ops.ops
-        if not (
-            isinstance(each, alembic_ops.ModifyTableOps) and (each.schema, each.table_name) in own
-        )
+        for each in operations
+        if isinstance(each, alembic_ops.CreateIndexOp) and each.index_name not in replaced
     ]
 
 
