@@ -16,6 +16,8 @@ from sqlalchemy.orm import Session
 
 from sqlalchemy_file.exceptions import LedgerError, UnknownStorageError
 from sqlalchemy_file.ledger import Ledger, Problem, ledger_of
+from sqlalchemy_file.ledger.installing import database_of
+from sqlalchemy_file.ledger.state import database_id
 from sqlalchemy_file.ledger.tables import now_ms
 from sqlalchemy_file.storage import StorageManager
 from sqlalchemy_file.transfer import Operation, carry_out, results
@@ -111,14 +113,32 @@ def refuse_problems(place: Workplace) -> None:
 
 
 def _problems(place: Workplace) -> Iterator[Problem]:
-    known = {
-        table.name for each in place.everywhere for table in each.ledger.metadata.tables.values()
-    }
     for each in place.everywhere:
-        for problem in each.run(each.ledger.problems):
-            # Two metadata may share a ledger: a table of one is unknown to the other.
-            if problem.kind != "unknown table" or problem.table.rpartition(".")[2] not in known:
+        problems = each.run(each.ledger.problems)
+        is_unknown = any(problem.kind == "unknown table" for problem in problems)
+        known = _tables_of(place, each) if is_unknown else set()
+        for problem in problems:
+            if problem.kind != "unknown table" or problem.table not in known:
                 yield problem
+
+
+def _tables_of(place: Workplace, each: Workplace) -> set[str]:
+    """Return the tables of all metadata that are given and share a ledger with one of them."""
+    own = each.run(partial(database_id, ledger=each.ledger))
+    return {
+        table
+        for other in place.everywhere
+        if other.run(partial(database_id, ledger=other.ledger)) == own
+        for table in other.run(partial(_tables, metadata=other.ledger.metadata))
+    }
+
+
+def _tables(connection: Connection, metadata: MetaData) -> set[str]:
+    """Return the names that tables have in a database, as its problems name them."""
+    find = database_of(connection).place
+    tables = list(metadata.tables.values())
+    found = (find(connection, each.name, connection.schema_for_object(each)) for each in tables)
+    return set(map(str, found))
 
 
 def _is_replica(connection: Connection) -> bool:
