@@ -74,7 +74,6 @@ def test_processes_make_everything_at_once_behind_the_lock(engine: Engine, anoth
         assert Schema().problems(connection) == set()
 
 
-@pytest.mark.parametrize("another", ["DEFAULT"], indirect=True)
 def test_a_ledger_is_upgraded_once(engine: Engine, another) -> None:
     with engine.begin() as connection:
         before = Schema()

@@ -6,12 +6,13 @@ import json
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import timedelta
 from typing import Any
 
 import pytest
 from sqlalchemy import Connection, Engine, create_engine, event, text, update
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 from sqlalchemy.pool import NullPool
 
@@ -188,6 +189,67 @@ def test_what_is_prepared_in_another_database_is_not_waited_for(engine: Engine, 
 
 
 @only_postgresql
+@pytest.mark.parametrize("is_automatic", [True, False], ids=["autovacuum", "VACUUM"])
+def test_a_vacuum_is_not_waited_for(engine: Engine, is_automatic: bool) -> None:
+    add_memory()
+    add(engine, 1)
+    raw_delete(engine)
+    with vacuuming(engine, is_automatic=is_automatic):
+        assert kinds(drain(engine, Base.metadata, patience=0.2)) == {"deleted": 1}
+
+
+@contextmanager
+def vacuuming(engine: Engine, *, is_automatic: bool) -> Iterator[None]:
+    """Have a table vacuumed, slowly, until the block is left."""
+    slow = "autovacuum_vacuum_cost_delay = 100, autovacuum_vacuum_cost_limit = 1"
+    often = "autovacuum_vacuum_threshold = 1, autovacuum_vacuum_scale_factor = 0"
+    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+
+        def run(*statements: str) -> None:
+            for statement in statements:
+                connection.execute(text(statement))
+
+        def vacuum() -> None:
+            options = "-c vacuum_cost_delay=100 -c vacuum_cost_limit=1"
+            own = create_engine(
+                engine.url, connect_args={"options": options}, isolation_level="AUTOCOMMIT"
+            )
+            with own.connect() as vacuuming, suppress(DBAPIError):  # it is cancelled
+                vacuuming.execute(text("VACUUM vacuumed"))
+            own.dispose()
+
+        run(
+            f"CREATE TABLE vacuumed WITH ({slow}, {often}, autovacuum_enabled = {is_automatic}) "
+            "AS SELECT generate_series(1, 50000) AS x",
+            "DELETE FROM vacuumed",
+            "ALTER SYSTEM SET autovacuum_naptime = 1",
+            "SELECT pg_reload_conf()",
+        )
+        thread = threading.Thread(target=vacuum)
+        try:
+            if not is_automatic:
+                thread.start()
+            running = text(
+                "SELECT count(*) FROM pg_stat_progress_vacuum WHERE relid = 'vacuumed'::regclass"
+            )
+            deadline = time.monotonic() + 30
+            while not connection.scalar(running):
+                assert time.monotonic() < deadline
+                time.sleep(0.02)
+            yield
+            assert connection.scalar(running)
+        finally:
+            run(
+                "ALTER SYSTEM RESET autovacuum_naptime",
+                "SELECT pg_reload_conf()",
+                "SELECT pg_cancel_backend(pid) FROM pg_stat_progress_vacuum",
+                "DROP TABLE vacuumed",
+            )
+            if not is_automatic:
+                thread.join()
+
+
+@only_postgresql
 @pytest.mark.parametrize("command", ["drain", "sweep", "compare"])
 def test_who_does_not_see_all_rows_is_refused(engine: Engine, command: str) -> None:
     storage = add_memory()
@@ -200,6 +262,19 @@ def test_who_does_not_see_all_rows_is_refused(engine: Engine, command: str) -> N
     with account(engine, grants, policies) as clerk, refusal:
         list(COMMANDS[command](clerk))
     assert len(keys(storage)) == 2
+
+
+@only_postgresql
+def test_the_status_says_that_rows_cannot_be_read(engine: Engine) -> None:
+    add_memory()
+    add(engine, 1)
+    policies = "ALTER TABLE reconciled_paper ENABLE ROW LEVEL SECURITY"
+    with account(engine, "GRANT ALL ON ALL TABLES IN SCHEMA public TO {name}", policies) as clerk:
+        found = status(clerk, Base.metadata)
+    assert [each.kind for each in found.problems] == ["unreadable"]
+    assert "security hides rows of reconciled_paper" in str(found.problems[0])
+    assert not found.is_clean
+    assert found.columns == []
 
 
 @only_postgresql

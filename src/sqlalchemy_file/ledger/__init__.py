@@ -29,8 +29,8 @@ from sqlalchemy_file.ledger.installing import (
     look,
     mend,
 )
-from sqlalchemy_file.ledger.layout import forget_missed, is_of_earlier_release
-from sqlalchemy_file.ledger.locking import exclusive
+from sqlalchemy_file.ledger.layout import forget_missed, is_layout, is_of_earlier_release
+from sqlalchemy_file.ledger.locking import as_committed, exclusive
 from sqlalchemy_file.ledger.naming import named_paths
 from sqlalchemy_file.ledger.problems import Problem, problems_of
 from sqlalchemy_file.ledger.tables import IN_INFO, RELEASES, releases_table, state_table
@@ -121,14 +121,28 @@ class Ledger:
         if self._look(connection, is_wanted=is_wanted).is_current:
             return
         with exclusive(connection, RELEASES):
-            mend(connection, self._look(connection, is_wanted=is_wanted))
+            state = self._look(connection, is_wanted=is_wanted)
+            if any(is_layout(flaw) for flaw in state.flaws) and self._has_been_upgraded(connection):
+                state.flaws = [flaw for flaw in state.flaws if not is_layout(flaw)]
+            mend(connection, state)
+
+    def _has_been_upgraded(self, connection: Connection) -> bool:
+        """Tell whether another process has done it since the snapshot of this transaction."""
+        with as_committed(connection) as fresh:
+            columns = self._columns(fresh)
+            return columns is not None and not is_of_earlier_release(columns)
 
     def is_of_earlier_release(self, connection: Connection) -> bool:
         """Return whether the ledger's table in the database has the layout of an earlier one."""
+        columns = self._columns(connection)
+        return columns is not None and is_of_earlier_release(columns)
+
+    def _columns(self, connection: Connection) -> set[str] | None:
         database = database_of(connection)
         schema = connection.schema_for_object(self.releases)
         where = database.place(connection, self.releases.name, schema)
-        return where is not None and is_of_earlier_release(database.columns(connection, where))
+        found: set[str] | None = None if where is None else database.columns(connection, where)
+        return found
 
     def _look(self, connection: Connection, *, is_wanted: bool = True) -> State:
         schema_of = connection.schema_for_object

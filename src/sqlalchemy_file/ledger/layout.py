@@ -18,6 +18,7 @@ from sqlalchemy_file.ledger.tables import MISSED, MISSED_NOTE, releases_table, s
 from sqlalchemy_file.ledger.triggers import Place
 
 _NEW = ("storage", "tx", "lease", "seen_at")
+_OUT_OF_DATE = "out of date"
 _KEPT = "id, path, at, due_at, tries, last_error"
 
 
@@ -38,7 +39,7 @@ def flaws(connection: Connection, ledger: Place, columns: set[str]) -> Iterator[
     name = connection.dialect.name
     if is_of_earlier_release(columns):
         yield Flaw(
-            "out of date",
+            _OUT_OF_DATE,
             "its layout is that of an earlier release",
             tuple(_upgrades(connection, ledger, columns)),
         )
@@ -54,6 +55,11 @@ def flaws(connection: Connection, ledger: Place, columns: set[str]) -> Iterator[
             f"its column {strange!r} takes no NULL and has no default, so no trigger can write "
             "a note; give the column a default, or drop it",
         )
+
+
+def is_layout(flaw: Flaw) -> bool:
+    """Tell whether a flaw is that the layout is of an earlier release."""
+    return flaw.kind == _OUT_OF_DATE
 
 
 def forget_missed(connection: Connection, schema: str | None) -> None:

@@ -48,18 +48,37 @@ def _advise(connection: Connection, key: int) -> None:
         return
     if transaction is not None:
         _locked.add(transaction)
-    if connection.execute(text("SHOW transaction_isolation")).scalar() == "read committed":
+    if _sees_commits(connection):
         connection.execute(lock, {"key": key})
         return
-    with (
-        connection.engine.connect().execution_options(isolation_level="READ COMMITTED") as waiting,
-        waiting.begin(),
-    ):
+    with _fresh(connection) as waiting, waiting.begin():
         waiting.execute(lock, {"key": key + 1})  # who has this one is the next
         with waiting.begin_nested() as turn:
             waiting.execute(lock, {"key": key})
             turn.rollback()  # and with it the lock
         connection.execute(lock, {"key": key})
+
+
+@contextmanager
+def as_committed(connection: Connection) -> Iterator[Connection]:
+    """Yield a connection that sees what others have committed by now.
+
+    That is another one where a transaction of PostgreSQL sees the catalog as it was at its begin.
+    """
+    if connection.dialect.name != "postgresql" or _sees_commits(connection):
+        yield connection
+        return
+    with _fresh(connection) as fresh:
+        schemas = connection.get_execution_options().get("schema_translate_map")
+        yield fresh.execution_options(schema_translate_map=schemas)
+
+
+def _fresh(connection: Connection) -> Connection:
+    return connection.engine.connect().execution_options(isolation_level="READ COMMITTED")
+
+
+def _sees_commits(connection: Connection) -> bool:
+    return connection.execute(text("SHOW transaction_isolation")).scalar() == "read committed"
 
 
 def _key(name: str) -> int:

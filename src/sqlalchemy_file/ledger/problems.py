@@ -17,7 +17,8 @@ class Problem:
     ``kind`` is "missing table", "missing column", "missing trigger", "out of date", "disabled"
     (or its definer is gone), "wrong type" or "unknown table": one whose releases come here, and
     which the metadata does not know. Of the ledger's own table also "rights", "unknown column" and
-    "missed notes": what was released once and not noted is found by the full pass only.
+    "missed notes": what was released once and not noted is found by the full pass only. A status
+    adds "unreadable" where the account must not, or cannot, read file columns.
     """
 
     table: str

@@ -137,6 +137,7 @@ _ACCESS_DENIED, _LOCK_TIMEOUT = 1227, 1205
 
 # A transaction has its virtual id from before its first snapshot to its end, and locks it.
 # Prepared ones have no process any more. A worker of autovacuum has no user; it copies no rows.
+# Nor does VACUUM, which takes part in no transaction: who runs it now has begun none before.
 _ON_POSTGRESQL = """
     SELECT held.virtualtransaction
     FROM pg_catalog.pg_locks AS held
@@ -144,6 +145,7 @@ _ON_POSTGRESQL = """
     WHERE held.granted AND held.mode = 'ExclusiveLock' AND held.locktype = 'virtualxid'
         AND held.pid <> pg_backend_pid() AND process.datname = current_database()
         AND process.usesysid IS NOT NULL
+        AND held.pid NOT IN (SELECT pid FROM pg_catalog.pg_stat_progress_vacuum)
     UNION ALL SELECT '0/' || transaction::text FROM pg_catalog.pg_prepared_xacts
     WHERE database = current_database()
 """
