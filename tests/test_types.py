@@ -249,6 +249,10 @@ def test_the_refusal_names_class_and_attribute() -> None:
         Paper(body={"path": "main/1"})
     with pytest.raises(TypeError, match=r"Paper\.pages"):
         Paper(pages=File(b"x"))
+    with pytest.raises(TypeError, match=r"Paper\.pages: expected a File"):
+        Paper(pages=[File(b"x"), None])
+    with pytest.raises(TypeError, match=r"Paper\.pages: expected a File"):
+        Paper(pages=MutableList([File(b"x"), 5]))
 
 
 def test_a_file_that_is_not_stored_never_reaches_a_statement(engine: Engine) -> None:

@@ -158,24 +158,32 @@ class FileField(TypeDecorator[Any]):
         """
         if not self.multiple:
             return self._coerce_one(value, name)
+        if value is None:
+            return None
         if isinstance(value, MutableList):
-            value.adopt(self.upload_type)
-        if value is None or isinstance(value, MutableList):
-            return value
+            return self._list_of(value, name)
         if is_upload(value) or not isinstance(value, list | tuple):
             if is_unchosen(value):
                 return None
             raise TypeError(
                 f"{name} holds several files: assign a list of File, not {type(value).__name__}"
             )
-        chosen = (item for item in value if not is_unchosen(item))
-        return MutableList(chosen, kind=self.upload_type)
+        return self._list_of([item for item in value if not is_unchosen(item)], name)
 
     def is_unchosen(self, value: Any) -> bool:
         """Tell whether a value is all that a form sends in which no file was chosen."""
         if self.multiple and isinstance(value, list | tuple) and value:
             return all(map(is_unchosen, value))
         return is_unchosen(value)
+
+    def _list_of(self, files: Sequence[Any], name: str) -> MutableList[Any]:
+        try:
+            if not isinstance(files, MutableList):
+                return MutableList(files, kind=self.upload_type)
+            files.adopt(self.upload_type)
+        except TypeError as error:
+            raise TypeError(f"{name}: {error}") from None
+        return files
 
     def _coerce_one(self, value: Any, name: str) -> File | None:
         if isinstance(value, File):

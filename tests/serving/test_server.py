@@ -151,6 +151,8 @@ def test_what_cannot_be_served_is_told_with_what_to_do(engine: Engine) -> None:
         FileServer().url_for(file)
     with pytest.raises(ValueError, match="stored File"):
         FileServer(secret=SECRET).url_for(File(b"x"))
+    with pytest.raises(ValueError, match="variant='thumbnail'"):
+        FileServer(secret=SECRET).url_for({"path": "main/x"})
     with pytest.raises(KeyError, match="no variant 'small'"):
         FileServer(secret=SECRET).url_for(file, variant="small")
     StorageManager.clear()

@@ -81,10 +81,7 @@ def target_of(
     Raises `ValueError` for a file that is not stored, and `KeyError` for a variant it lacks.
     """
     if not isinstance(file, File) or not file.saved or own_path(file) is None:
-        raise ValueError(
-            f"expected a stored File, got {type(file).__name__}; "
-            "only a file that was committed, or flushed, has a URL"
-        )
+        raise ValueError(f"expected a stored File, got {_what_came(file)}")
     part = file if variant is None else variant_record(file, variant)
     storage, key = StorageManager.resolve(own_path(part) or "")
     content_type = str(part.get("content_type") or _thumbnail_type(part) or UNKNOWN_TYPE)
@@ -112,6 +109,17 @@ def variant_record(file: Mapping[str, Any], name: str) -> Mapping[str, Any]:
         known = ", ".join(sorted([*variants, *(["thumbnail"] if file.get("thumbnail") else [])]))
         raise KeyError(f"{file.get('filename')!r} has no variant {name!r}; it has: {known or '-'}")
     return found
+
+
+def _what_came(file: Any) -> str:
+    if isinstance(file, File):
+        return "a File that is not stored yet: flush or commit first"
+    if isinstance(file, Mapping):
+        return (
+            f"{type(file).__name__}; for a thumbnail or a variant, give the File that has it, "
+            "and its name: variant='thumbnail'"
+        )
+    return type(file).__name__
 
 
 def _thumbnail_type(part: Mapping[str, Any]) -> str | None:

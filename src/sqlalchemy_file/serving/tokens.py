@@ -32,7 +32,7 @@ class Signer:
         try:
             from itsdangerous import URLSafeSerializer  # noqa: PLC0415  an optional dependency
         except ImportError as error:
-            raise MissingExtraError("signed URLs", "serve") from error
+            raise MissingExtraError("a FileServer with a secret", "serve") from error
         self._key_id = _key_id(secrets[0])
         self._known = {_key_id(secret) for secret in secrets}
         self._serializer = URLSafeSerializer(

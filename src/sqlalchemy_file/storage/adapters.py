@@ -65,7 +65,7 @@ def _from_address(address: str, options: Options) -> Storage:
         return _elsewhere(parts, options)
     raise InvalidStorageError(
         f"the address of this storage has no scheme; those known are {_schemes()} "
-        "(a folder is 'file:///absolute/path', or LocalStorage('path'))"
+        "(a folder is 'file:///absolute/path', or a pathlib.Path)"
     )
 
 
