@@ -336,6 +336,14 @@ def test_an_error_of_our_own_is_no_finding(run: Run, monkeypatch: pytest.MonkeyP
     assert "must not happen" in err
 
 
+def test_status_says_why_a_deletion_failed(run: Run, folder: Path) -> None:
+    sql(folder, "INSERT INTO sqlalchemy_file_release (path, storage) VALUES ('files/x', 'files')")
+    _, drained, _ = run("drain")
+    code, out, _ = run("status")
+    assert code == 1
+    assert f"Failed: files: {drained.strip().removeprefix('not ours: files/x: ')}" in out
+
+
 @pytest.mark.parametrize("width", [20, 60, 80, 120])
 def test_figures_are_whole_at_any_width(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], width: int

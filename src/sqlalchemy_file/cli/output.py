@@ -149,8 +149,8 @@ def show_status(found: Status, *, as_json: bool) -> None:
     console.print(f"Grace period: {age_of(found.grace)}")
     if not found.problems:
         console.print("Triggers: present and current", style="green")
-    for finding in found.malformed:
-        console.print(Text(_line(finding), style="red"))
+    for line in _faults(found):
+        console.print(Text(line, style="red"), soft_wrap=True)
     for problem in found.problems:
         console.print(Text(f"Triggers: {escaped(problem)}", style="red"))
     if found.missing_rights:
@@ -211,6 +211,13 @@ def _storages(found: Status) -> list[_Row]:
         )
         for each in found.storages
     ]
+
+
+def _faults(found: Status) -> Iterator[str]:
+    for each in found.storages:
+        if each.last_error:
+            yield escaped(f"Failed: {each.name}: {each.last_error}")
+    yield from map(_line, found.malformed)
 
 
 def _signatures(found: Status) -> Iterator[str]:
