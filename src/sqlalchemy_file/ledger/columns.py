@@ -8,7 +8,8 @@ from typing import Any
 
 from sqlalchemy import Column, MetaData, Table
 
-from sqlalchemy_file.types import file_field
+from sqlalchemy_file.storage import StorageManager
+from sqlalchemy_file.types import FileField, file_field
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +43,27 @@ def released_columns(metadata: MetaData) -> Iterator[tuple[Table, tuple[Column[A
         released = tuple(column for column in columns if _is_released(column))
         if released:
             yield table, released
+
+
+def keeping_storages(metadata: MetaData) -> set[str]:
+    """Return the storages that fields use whose released objects are kept."""
+    fields = (
+        file_field(column.type)
+        for _, columns in all_file_columns(metadata)
+        for column in columns
+        if not _is_released(column)
+    )
+    return {name for field in fields if field is not None for name in declared_storages(field)}
+
+
+def declared_storages(field: FileField) -> Iterator[str]:
+    """Yield the storages that a field says it uses."""
+    if callable(field.upload_storage):
+        yield from StorageManager.names()
+    elif field.upload_storage:
+        yield field.upload_storage
+    elif StorageManager.names():
+        yield StorageManager.get_default()
 
 
 def _is_released(column: Column[Any]) -> bool:

@@ -15,12 +15,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Connection, update
+from sqlalchemy import Connection, and_, update
 
 from sqlalchemy_file.ledger.sites import Site, site_of
 from sqlalchemy_file.ledger.state import IDENTITY as _ID
 from sqlalchemy_file.ledger.state import forget_checkpoints, ledger_id, read_all, write
-from sqlalchemy_file.ledger.tables import now_ms
+from sqlalchemy_file.ledger.tables import KEPT, now_ms
 from sqlalchemy_file.objects import epoch_of
 
 if TYPE_CHECKING:
@@ -173,5 +173,6 @@ def _identity(own: str, home: Home, site: Site) -> Identity:
 def _take_up(connection: Connection, ledger: Ledger) -> None:
     """Let the next drain and the next sweep look at what was left until now."""
     forget_checkpoints(connection, ledger)
-    waiting = ledger.releases.c.due_at > now_ms()
+    note = ledger.releases.c
+    waiting = and_(note.due_at > now_ms(), note.lease.is_distinct_from(KEPT))
     connection.execute(update(ledger.releases).where(waiting).values(due_at=now_ms()))

@@ -22,6 +22,7 @@ from sqlalchemy import (
     delete,
     extract,
     func,
+    insert,
     literal,
     select,
     text,
@@ -32,13 +33,17 @@ from sqlalchemy.types import BigInteger
 from sqlalchemy_file.ledger.installing import DATABASES, database_of, fed_tables
 from sqlalchemy_file.ledger.layout import is_of_earlier_release
 from sqlalchemy_file.ledger.rights import sees_triggers
-from sqlalchemy_file.ledger.tables import TX_VARIABLE, now_ms, this_transaction
+from sqlalchemy_file.ledger.tables import KEPT, TX_VARIABLE, now_ms, this_transaction
+from sqlalchemy_file.storage import StorageManager
 
 if TYPE_CHECKING:
     from sqlalchemy_file.ledger import Ledger
 
 LEASE = 600_000
 """Milliseconds for which a note is leased: then others may take it."""
+
+_NEVER = 253_402_300_799_000
+"""When such a note is due: at the end of the year 9999."""
 
 BATCH_SIZE = 500
 """How many parameters a statement has; every database takes that many."""
@@ -55,6 +60,11 @@ class Note:
     path: str
     storage: str | None
     lease: str | None = None
+
+    @property
+    def is_kept(self) -> bool:
+        """Whether it says that the object stays."""
+        return self.lease == KEPT
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +113,8 @@ def lease_mine(
     found: list[Note] = []
     if mine is not None:
         for batch in _batches(paths):
-            which = and_(mine, ledger.releases.c.path.in_(batch))
+            unkept = ledger.releases.c.lease.is_distinct_from(KEPT)
+            which = and_(mine, unkept, ledger.releases.c.path.in_(batch))
             found += _lease(connection, ledger, which, lease)
     return found
 
@@ -121,6 +132,31 @@ def clear(
         if lease is not None:
             which.append(note.lease == lease)
         connection.execute(delete(ledger.releases).where(*which))
+
+
+def keep(connection: Connection, ledger: Ledger, paths: Iterable[str]) -> None:
+    """Note that objects stay, although no row will name them.
+
+    Earlier notes, of how they came to the field that keeps them, say so from now on.
+    """
+    table, wanted = ledger.releases, {str(path): path for path in paths}
+    found = visible(connection, ledger, wanted)
+    noted = {note.path for note in found if note.lease is None or note.is_kept}
+    new = [
+        {"path": path, "storage": StorageManager.resolve(wanted[path])[0]}
+        for path in sorted(wanted.keys() - noted)
+    ]
+    if new:
+        connection.execute(insert(table), new)
+        found = visible(connection, ledger, wanted)
+    for ids in _batches(note.id for note in found if note.lease is None):
+        change = update(table).where(table.c.id.in_(ids))
+        connection.execute(change.values(lease=KEPT, due_at=_NEVER))
+
+
+def kept(connection: Connection, ledger: Ledger, paths: Iterable[str]) -> set[str]:
+    """Return which of these objects stay, by notes that this transaction sees."""
+    return {note.path for note in visible(connection, ledger, paths) if note.is_kept}
 
 
 def visible(connection: Connection, ledger: Ledger, paths: Iterable[str]) -> list[Note]:

@@ -29,6 +29,9 @@ MISSED_NOTE = "missed:"
 IN_INFO = "sqlalchemy_file.ledger"
 """Where a metadata keeps its ledger."""
 
+KEPT = "kept"
+"""Stands for a lease in a note which says that a keeping field has released an object: it stays."""
+
 TX_VARIABLE = "@sqlalchemy_file_tx"
 """The user variable of MariaDB and MySQL that triggers copy into ``tx``."""
 
@@ -38,8 +41,8 @@ def releases_table(metadata: MetaData, schema: str | None = None) -> Table:
 
     ``storage`` is that of the record, where the path begins with it and a slash. ``at`` and
     ``due_at`` are milliseconds since the epoch by the database's clock. ``tx`` tells which
-    transaction wrote the note, ``lease`` who is deleting its object; ``seen_at`` is not used yet.
-    All but path and storage are filled by defaults.
+    transaction wrote the note, ``lease`` who is deleting its object, or `KEPT`; ``seen_at`` is not
+    used yet. All but path and storage are filled by defaults.
 
     A path may stand there more than once: a unique one would make a user's DELETE fail. Ids are
     never used again, and none comes from a counter that statements would wait for.

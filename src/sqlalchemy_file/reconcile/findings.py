@@ -26,7 +26,7 @@ class Finding:
     * ``failed``: the object could not be deleted, ``detail`` says why; it will be tried again
     * ``waiting``: transactions were open that may still copy its row; it will be tried again
     * ``orphan``: no row names the object, which was stored here and never committed
-    * ``kept``: no row names it, and fields that keep what they release may have stored it
+    * ``kept``: no row names it, and a field that keeps what it releases has had it, or may have
     * ``foreign``: its key is not one that this package makes, or it is another ledger's, and no
       row names it
     * ``earlier``: no row names it, and it was stored before the database was copied or moved

@@ -12,7 +12,7 @@ from sqlalchemy_file.reconcile.findings import Finding, about_object
 from sqlalchemy_file.reconcile.keys import is_ours, made_at
 from sqlalchemy_file.reconcile.leases import add
 from sqlalchemy_file.reconcile.ownership import Ownership
-from sqlalchemy_file.reconcile.settling import named_now, settle
+from sqlalchemy_file.reconcile.settling import kept_now, named_now, settle
 from sqlalchemy_file.reconcile.workplace import Workplace
 from sqlalchemy_file.reconcile.writers import refuse_writers
 from sqlalchemy_file.storage import ObjectInfo, Storage
@@ -62,8 +62,10 @@ class Judge:
                 yield replace(about_object(kind, self.storage_name, info), detail=why)
                 del ours[path]
         if self.keeps or not self.delete:
-            kind = "kept" if self.keeps else "orphan"
-            yield from (about_object(kind, self.storage_name, info) for info in ours.values())
+            kept = set(ours) if self.keeps else kept_now(self.place, set(ours))
+            for path, info in ours.items():
+                kind = "kept" if path in kept else "orphan"
+                yield about_object(kind, self.storage_name, info)
             return
         if ours:
             # Through the ledger: so it is deleted as carefully as what was released, and what fails

@@ -1,24 +1,24 @@
 """In which storages objects may lie that fields with ``on_release="keep"`` have released.
 
-Nothing tells such an object from one that was never committed. So a storage is taken for one where
-they may lie if a keeping field uses it, if rows of a keeping column name it now or did at an
-earlier sweep, and if no other field says that it is its own.
+Unless a session has noted it, nothing tells such an object from one that was never committed. So a
+storage is taken for one where they may lie if a keeping field uses it, or if rows of a keeping
+column name it, now or at an earlier sweep, and if no other field says that it is its own.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from functools import partial
 
 from sqlalchemy import Connection
 
-from sqlalchemy_file.ledger.columns import all_file_columns
+from sqlalchemy_file.ledger.columns import all_file_columns, declared_storages
 from sqlalchemy_file.ledger.state import read_all, write
 from sqlalchemy_file.reconcile.counting import Named
 from sqlalchemy_file.reconcile.workplace import Workplace
 from sqlalchemy_file.storage import StorageManager
-from sqlalchemy_file.types import FileField, file_field
+from sqlalchemy_file.types import file_field
 
 _KEEPING = "keeping"
 
@@ -34,29 +34,21 @@ def keeping_storages(place: Workplace, columns: Iterable[Named], *, remember: bo
     keeping = [field for field in fields.values() if field.on_release == "keep"]
     if not keeping:
         return set()
-    others = {
-        name for field in fields.values() if field.on_release != "keep" for name in _declared(field)
-    }
-    used = {name for field in keeping for name in _declared(field)}
+    deleting = [field for field in fields.values() if field.on_release != "keep"]
+    others = {name for field in deleting for name in declared_storages(field)}
+    used = {name for field in keeping for name in declared_storages(field)}
     named = {
         each.storage for each in columns if fields[each.table, each.column].on_release == "keep"
     }
-    known = place.run(partial(_remembered, place=place, named=named if remember else set()))
+    seen = named | used if remember else set()
+    known = place.run(partial(_remembered, place=place, seen=seen))
     # Files are placed elsewhere by File(storage=...), and by what was the default before.
     return used | named | known | (set(StorageManager.names()) - others)
 
 
-def _declared(field: FileField) -> Iterator[str]:
-    """Yield the storages that a field says it uses."""
-    if callable(field.upload_storage):
-        yield from StorageManager.names()
-    else:
-        yield field.upload_storage or StorageManager.get_default()
-
-
-def _remembered(connection: Connection, place: Workplace, named: set[str]) -> set[str]:
+def _remembered(connection: Connection, place: Workplace, seen: set[str]) -> set[str]:
     ledger = place.ledger
     known = set(json.loads(read_all(connection, ledger, [_KEEPING]).get(_KEEPING, "[]")))
-    if not named <= known:
-        write(connection, ledger, _KEEPING, json.dumps(sorted(known | named)))
+    if not seen <= known:
+        write(connection, ledger, _KEEPING, json.dumps(sorted(known | seen)))
     return known

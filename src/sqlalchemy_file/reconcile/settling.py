@@ -9,7 +9,7 @@ seen no name that the snapshot has not, unless there is one.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -17,7 +17,7 @@ from sqlalchemy import Connection
 
 from sqlalchemy_file.exceptions import InvalidKeyError
 from sqlalchemy_file.ledger import named_paths
-from sqlalchemy_file.ledger.notes import visible
+from sqlalchemy_file.ledger.notes import Note, kept, visible
 from sqlalchemy_file.reconcile.barrier import wait
 from sqlalchemy_file.reconcile.deciding import Facts, verdict
 from sqlalchemy_file.reconcile.findings import Finding, about
@@ -74,6 +74,17 @@ def named_now(place: Workplace, paths: Collection[str]) -> set[str]:
     }
 
 
+def kept_now(place: Workplace, paths: Collection[str]) -> set[str]:
+    """Return which of these objects stay because a field that keeps them has released them."""
+    if not paths:
+        return set()
+    return {
+        path
+        for each in place.everywhere
+        for path in each.run(partial(kept, ledger=each.ledger, paths=paths))
+    }
+
+
 def _settled(
     place: Workplace, lease: Lease, is_ours: IsOurs, objection: Objection, patience: float
 ) -> Settled:
@@ -84,13 +95,17 @@ def _settled(
     if not all(wait(each, patience) for each in place.everywhere):
         place.run(partial(give_back, ledger=ledger, lease=lease, wait=FIRST_WAIT))
         return Settled([about("waiting", path, _HELD_UP) for path in paths], True)
-    named, moving = set[str](), set[str]()
+    named, moving, staying = set[str](), set[str](), set[str]()
     for each, known in zip(place.everywhere, before, strict=True):
         names, notes = in_snapshot(each, partial(_seen, place=each, paths=paths))
         named |= names
-        moving |= {path for id_, path in notes.items() if id_ not in known}
+        moving |= {note.path for id_, note in notes.items() if id_ not in known}
+        staying |= {note.path for note in notes.values() if note.is_kept}
     found = {
-        path: _facts(path, is_ours, objections[path], path in named, path in moving)
+        path: replace(
+            _facts(path, is_ours, objections[path], path in named, path in moving),
+            is_kept=path in staying,
+        )
         for path in paths
     }
     outcomes = {path: verdict(facts) for path, facts in found.items()}
@@ -117,13 +132,13 @@ def _facts(
     )
 
 
-def _notes(connection: Connection, place: Workplace, paths: Sequence[str]) -> dict[Any, str]:
-    return {note.id: note.path for note in visible(connection, place.ledger, paths)}
+def _notes(connection: Connection, place: Workplace, paths: Sequence[str]) -> dict[Any, Note]:
+    return {note.id: note for note in visible(connection, place.ledger, paths)}
 
 
 def _seen(
     connection: Connection, place: Workplace, paths: Sequence[str]
-) -> tuple[set[str], dict[Any, str]]:
+) -> tuple[set[str], dict[Any, Note]]:
     return _named(connection, place, paths), _notes(connection, place, paths)
 
 
@@ -150,7 +165,7 @@ def _note_outcomes(
     connection: Connection, place: Workplace, lease: Lease, outcomes: Mapping[str, _Outcome]
 ) -> None:
     ledger = place.ledger
-    done = {path for path, (kind, _) in outcomes.items() if kind in ("deleted", "named")}
+    done = {path for path, (kind, _) in outcomes.items() if kind in ("deleted", "named", "kept")}
     finish(connection, ledger, lease, done)
     reasons = {
         path: None if kind == "waiting" else why

@@ -13,6 +13,7 @@ from sqlalchemy_file.exceptions import LedgerError, StorageError
 from sqlalchemy_file.ledger import Ledger, Problem
 from sqlalchemy_file.ledger.rights import missing_rights
 from sqlalchemy_file.ledger.state import Checkpoint, checkpoint, grace
+from sqlalchemy_file.ledger.tables import KEPT
 from sqlalchemy_file.observing import counted
 from sqlalchemy_file.reconcile.counting import Count, Named, count_files
 from sqlalchemy_file.reconcile.findings import Finding
@@ -163,9 +164,11 @@ def _waiting(connection: Connection, ledger: Ledger) -> dict[str, _Waiting]:
     ]
     storage = case((told, row.storage), *known, else_="")
     first, failed = func.min(row.path), func.count(row.last_error)
-    statement = select(
-        storage, first, func.count(), func.min(row.at), failed, func.max(row.last_error)
-    ).group_by(storage)
+    statement = (
+        select(storage, first, func.count(), func.min(row.at), failed, func.max(row.last_error))
+        .where(row.lease.is_distinct_from(KEPT))
+        .group_by(storage)
+    )
     return {
         name or StorageManager.resolve(path)[0]: _Waiting(*rest)
         for name, path, *rest in connection.execute(statement)

@@ -59,4 +59,5 @@ def _noted(claim: Claim, paths: Iterable[str]) -> set[str]:
 
 
 def _seen_by(connection: Connection, claim: Claim, paths: Iterable[str]) -> set[str]:
-    return {note.path for note in notes.visible(connection, claim.ledger, paths)}
+    noted = notes.visible(connection, claim.ledger, paths)
+    return {note.path for note in noted if not note.is_kept}

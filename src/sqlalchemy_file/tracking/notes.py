@@ -11,7 +11,19 @@ from uuid import uuid4
 from sqlalchemy import Connection
 
 from sqlalchemy_file.ledger import Ledger
-from sqlalchemy_file.ledger.notes import Mark, Note, begin, clear, lease_mine, may_use, visible
+from sqlalchemy_file.ledger.columns import keeping_storages
+from sqlalchemy_file.ledger.notes import (
+    Mark,
+    Note,
+    begin,
+    clear,
+    keep,
+    lease_mine,
+    may_use,
+    visible,
+)
+from sqlalchemy_file.ledger.rights import may_note
+from sqlalchemy_file.storage import StorageManager
 from sqlalchemy_file.tracking.sharing import still_named
 
 
@@ -73,10 +85,19 @@ class Notes:
         if paths and may_use(connection, ledger):
             self._archived.setdefault(ledger, set()).update(paths)
 
-    def forget_kept(self, connection: Connection, kept: Collection[str]) -> None:
-        """Remove earlier notes of objects that are kept: of how they came to the field, say."""
-        for ledger, paths in self._archived.items():
-            notes = visible(connection, ledger, paths.intersection(kept))
+    def note_kept(self, connection: Connection, kept: Collection[str]) -> None:
+        """See to it that objects stay which a field releases that keeps them.
+
+        Earlier notes of them, of how they came to the field, are removed. In storages that no
+        such field says it uses, notes tell the sweep that they stay.
+        """
+        for ledger, archived in self._archived.items():
+            paths = archived.intersection(kept)
+            usual = keeping_storages(ledger.metadata) if paths else set()
+            astray = {path for path in paths if StorageManager.resolve(path)[0] not in usual}
+            if astray and may_note(connection, ledger):
+                keep(connection, ledger, astray)
+            notes = visible(connection, ledger, paths)
             clear(connection, ledger, [note.id for note in notes if note.lease is None])
 
     def leaves(self, path: str) -> bool:

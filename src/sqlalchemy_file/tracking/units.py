@@ -248,7 +248,7 @@ class Unit:
             return set()
         released, new = self.frames.releasing()
         noted = self.notes.lease(connection, released, new)
-        self.notes.forget_kept(connection, self.frames.archiving())
+        self.notes.note_kept(connection, self.frames.archiving())
         return noted
 
     def roll_back(self) -> None:

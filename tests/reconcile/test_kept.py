@@ -1,0 +1,142 @@
+"""What a keeping field has released stays, although it lies in another field's storage."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from sqlalchemy import Engine, create_engine, insert, select, update
+from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
+
+from sqlalchemy_file import File, FileField
+from sqlalchemy_file.ledger import Ledger
+from sqlalchemy_file.reconcile import compare, drain, status, sweep
+from sqlalchemy_file.storage.memory import MemoryStorage
+from tests.ledger.test_identity import move
+from tests.reconcile.accounts import account
+from tests.stores import add_memory, contents, keys
+
+from .helpers import kinds
+from .test_ownership import age
+
+
+class Base(DeclarativeBase):
+    pass
+
+
+class Contract(Base):
+    __tablename__ = "reconciled_contract"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    draft: Mapped[File | None] = mapped_column(FileField(upload_storage="drafts"))
+    text: Mapped[File | None] = mapped_column(FileField(upload_storage="main", on_release="keep"))
+
+
+ledger = Ledger(Base.metadata)
+
+
+@pytest.fixture
+def engine(url: str) -> Iterator[Engine]:
+    engine = create_engine(url)
+    Base.metadata.drop_all(engine)
+    Base.metadata.create_all(engine)
+    yield engine
+    Base.metadata.drop_all(engine)
+    engine.dispose()
+
+
+@pytest.fixture
+def drafts(engine: Engine) -> MemoryStorage:
+    """A storage with a kept object: it came to the keeping field, and its row is gone."""
+    add_memory()
+    storage = add_memory("drafts")
+    _move_and_delete(engine)
+    age(storage)
+    return storage
+
+
+def _move_and_delete(engine: Engine) -> None:
+    with Session(engine) as session:
+        contract = Contract(id=1, draft=File(b"kept"))
+        session.add(contract)
+        session.commit()
+        contract.text, contract.draft = contract.draft, None
+        session.commit()
+        session.delete(contract)
+        session.commit()
+
+
+def make_due(engine: Engine) -> None:
+    with engine.begin() as connection:
+        lease = ledger.releases.c.lease
+        connection.execute(update(ledger.releases).where(lease.is_(None)).values(due_at=0))
+
+
+@pytest.mark.parametrize("search", [sweep, compare])
+def test_what_came_to_a_keeping_field_stays_before_any_sweep_has_seen_it(
+    engine: Engine, drafts: MemoryStorage, search: Callable[..., Iterator[Any]]
+) -> None:
+    for options in ({}, {"delete": True}, {"delete": True}):
+        assert kinds(search(engine, Base.metadata, **options)) == {"kept": 1}
+    assert list(drain(engine, Base.metadata)) == []
+    assert contents(drafts) == [b"kept"]
+
+
+def test_a_later_note_of_a_kept_object_is_settled_and_the_object_stays(
+    engine: Engine, drafts: MemoryStorage
+) -> None:
+    (key,) = keys(drafts)
+    with engine.begin() as connection:
+        values = {"path": f"drafts/{key}", "storage": "drafts", "due_at": 0}
+        connection.execute(insert(ledger.releases).values(**values))
+    assert kinds(drain(engine, Base.metadata)) == {"kept": 1}
+    make_due(engine)
+    assert list(drain(engine, Base.metadata)) == []
+    assert contents(drafts) == [b"kept"]
+
+
+def test_a_kept_object_does_not_wait_for_anything(engine: Engine, drafts: MemoryStorage) -> None:
+    found = status(engine, Base.metadata)
+    assert [each.pending for each in found.storages] == [0, 0]
+    assert found.is_clean
+
+
+def test_adopting_makes_no_kept_object_due(engine: Engine, drafts: MemoryStorage) -> None:
+    move(engine)
+    engine.dispose()
+    assert kinds(sweep(engine, Base.metadata, delete=True, adopt=True)) == {"kept": 1}
+    assert list(drain(engine, Base.metadata)) == []
+    assert contents(drafts) == [b"kept"]
+
+
+def test_a_kept_object_is_noted_once(engine: Engine, drafts: MemoryStorage) -> None:
+    with engine.connect() as connection:
+        notes = connection.execute(select(ledger.releases.c.path, ledger.releases.c.lease)).all()
+    (key,) = keys(drafts)
+    assert notes == [(f"drafts/{key}", "kept")]
+
+
+def test_a_release_that_is_rolled_back_is_not_noted(engine: Engine) -> None:
+    add_memory()
+    add_memory("drafts")
+    with Session(engine) as session:
+        contract = Contract(id=1, text=File(b"kept", storage="drafts"))
+        session.add(contract)
+        session.commit()
+        session.delete(contract)
+        session.flush()
+        session.rollback()
+    with engine.connect() as connection:
+        assert connection.execute(select(ledger.releases)).all() == []
+
+
+@pytest.mark.parametrize("url", ["postgresql", "mariadb"], indirect=True)
+def test_an_account_without_rights_on_the_ledger_commits(engine: Engine) -> None:
+    add_memory()
+    storage = add_memory("drafts")
+    files = "GRANT SELECT, INSERT, UPDATE, DELETE ON reconciled_contract TO {name}"
+    notes = f"GRANT SELECT, UPDATE, DELETE ON {ledger.releases.name} TO {{name}}"
+    for some in ([files], [files, notes]):
+        with account(engine, *some) as clerk:
+            _move_and_delete(clerk)
+    assert contents(storage) == [b"kept", b"kept"]
