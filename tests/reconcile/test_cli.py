@@ -238,6 +238,20 @@ def test_a_database_without_the_ledger_is_an_error(run: Run, folder: Path) -> No
     assert "no table 'sqlalchemy_file_state'" in err
 
 
+def test_a_full_report_needs_no_ledger(run: Run, folder: Path) -> None:
+    program = folder / "notes_app.py"
+    program.write_text(program.read_text().replace("Ledger(Base.metadata)\n", ""))
+    sys.modules.pop("notes_app")
+    min((folder / "files").iterdir()).unlink()
+    code, out, _ = run("sweep", "--full")
+    assert code == 1
+    assert out.startswith("missing: files/")
+    for options in ([], ["--full", "--delete"]):
+        code, out, err = run("sweep", *options)
+        assert (code, out) == (2, "")
+        assert "the metadata has no ledger" in err
+
+
 def test_wrong_options_are_errors(run: Run) -> None:
     for options in (["--grace", "-1"], ["--restart"], ["--storage", "nowhere"], ["--grace", "5"]):
         code, out, err = run("sweep", *options)

@@ -117,7 +117,7 @@ def _wait_for_locks(place: Workplace, deadline: float) -> None:
 
 
 def _locks_all(connection: Connection, place: Workplace) -> bool:
-    tables = all_file_columns(place.ledger.metadata)
+    tables = all_file_columns(place.metadata)
     names = ", ".join(f"{table_name(connection, table)} WRITE" for table, _ in tables)
     try:
         connection.exec_driver_sql(f"LOCK TABLES {names} NOWAIT")

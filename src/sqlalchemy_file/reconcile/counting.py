@@ -51,7 +51,7 @@ def count_files(place: Workplace) -> Count:
 
 def _counted(connection: Connection, place: Workplace) -> Count:
     count = Count()
-    for table, columns in all_file_columns(place.ledger.metadata):
+    for table, columns in all_file_columns(place.metadata):
         for column in columns:
             count.columns += _of_column(connection, table, column, count.malformed)
     return count

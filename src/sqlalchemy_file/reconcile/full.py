@@ -56,8 +56,10 @@ def compare(
 
     Takes and raises what `sweep` does. A pass that was interrupted within the last day goes on
     where it stood, if it was for the same storages and deleted likewise, unless ``restart`` is set.
+    Without ``delete`` and ``adopt`` no ledger is needed. Such a pass notes nothing, begins at the
+    start each time, and leaves out what is younger than ``grace``, by default an hour.
     """
-    place = workplace(bind, metadata, others)
+    place = workplace(bind, metadata, others, needs_ledger=delete or adopt)
     judges = judges_for(place, storages, delete, grace, adopt, patience)
     purpose = json.dumps([delete, sorted(storages) if storages is not None else None])
     malformed = Malformed()
@@ -126,9 +128,8 @@ class Merger:
 def _compare(
     judge: Judge, keys: Iterator[str], purpose: str, restart: bool, watcher: Watcher | None
 ) -> Iterator[Finding]:
-    place, name = judge.place, judge.storage_name
-    asking = partial(position, ledger=place.ledger, storage=name, purpose=purpose)
-    reached = None if restart else place.run(asking)
+    name = judge.storage_name
+    reached = None if restart else _position(judge, purpose)
     merger = Merger(key for key in keys if reached is None or key > reached)
     pending: list[Difference] = []
     count = 0
@@ -150,9 +151,19 @@ def _compare(
         _note_position(judge, purpose, reached)
 
 
+def _position(judge: Judge, purpose: str) -> str | None:
+    place = judge.place
+    if not place.has_ledger:
+        return None
+    name = judge.storage_name
+    return place.run(partial(position, ledger=place.ledger, storage=name, purpose=purpose))
+
+
 def _note_position(judge: Judge, purpose: str, reached: str | None) -> None:
     """Note where the pass stands; a pass that deletes nothing may be one that can write nothing."""
     place, name = judge.place, judge.storage_name
+    if not place.has_ledger:
+        return
     noting = partial(set_position, ledger=place.ledger, storage=name, purpose=purpose, key=reached)
     try:
         place.run(noting)

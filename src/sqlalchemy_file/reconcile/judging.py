@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 from sqlalchemy_file.exceptions import LedgerError
-from sqlalchemy_file.ledger.state import sweeping_grace
+from sqlalchemy_file.ledger.state import DEFAULT_GRACE, sweeping_grace
 from sqlalchemy_file.reconcile.findings import Finding, about_object
 from sqlalchemy_file.reconcile.keys import is_ours, made_at
 from sqlalchemy_file.reconcile.leases import add
@@ -93,7 +93,12 @@ class Judge:
 
 
 def agreed_grace(place: Workplace, asked: float | None) -> float:
-    """Return the grace period to go by, in seconds; raises `LedgerError` for one too short."""
+    """Return the grace period to go by, in seconds; raises `LedgerError` for one too short.
+
+    A pass without a ledger deletes nothing, and may go by any.
+    """
+    if not place.has_ledger:
+        return DEFAULT_GRACE if asked is None else asked
     kept = max(each.run(partial(sweeping_grace, ledger=each.ledger)) for each in place.everywhere)
     grace = kept if asked is None else asked
     if grace == 0:

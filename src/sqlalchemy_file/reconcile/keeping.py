@@ -27,7 +27,7 @@ def keeping_storages(place: Workplace, columns: Iterable[Named], *, remember: bo
     """Return these storages; with ``remember``, take note of what rows name for later sweeps."""
     fields = {
         (table.fullname, column.name): field
-        for table, file_columns in all_file_columns(place.ledger.metadata)
+        for table, file_columns in all_file_columns(place.metadata)
         for column in file_columns
         if (field := file_field(column.type)) is not None
     }
@@ -40,10 +40,15 @@ def keeping_storages(place: Workplace, columns: Iterable[Named], *, remember: bo
     named = {
         each.storage for each in columns if fields[each.table, each.column].on_release == "keep"
     }
-    seen = named | used if remember else set()
-    known = place.run(partial(_remembered, place=place, seen=seen))
+    known = _known(place, named | used if remember else set())
     # Files are placed elsewhere by File(storage=...), and by what was the default before.
     return used | named | known | (set(StorageManager.names()) - others)
+
+
+def _known(place: Workplace, seen: set[str]) -> set[str]:
+    if not place.has_ledger:
+        return set()
+    return place.run(partial(_remembered, place=place, seen=seen))
 
 
 def _remembered(connection: Connection, place: Workplace, seen: set[str]) -> set[str]:

@@ -36,7 +36,7 @@ def has_folders(place: Workplace) -> bool:
     """Tell whether a field chooses keys, or prefixes, of its own."""
     return any(
         field is not None and field.key is not None
-        for _, columns in all_file_columns(place.ledger.metadata)
+        for _, columns in all_file_columns(place.metadata)
         for field in (file_field(column.type) for column in columns)
     )
 
@@ -48,7 +48,7 @@ def choosing_storages(place: Workplace) -> set[str]:
 
 def _storages_of(place: Workplace, concerns: Callable[[FileField], bool]) -> set[str]:
     names: set[str] = set()
-    for _, columns in all_file_columns(place.ledger.metadata):
+    for _, columns in all_file_columns(place.metadata):
         for field in filter(None, (file_field(column.type) for column in columns)):
             if not concerns(field):
                 continue
@@ -64,7 +64,7 @@ def _split(joined: str) -> tuple[str, str]:
 
 
 def _joined_paths(place: Workplace, malformed: Malformed) -> Iterator[str]:
-    for table, columns in all_file_columns(place.ledger.metadata):
+    for table, columns in all_file_columns(place.metadata):
         for values, key in _rows(place, table, columns):
             for column, raw in zip(columns, values, strict=True):
                 if raw is None:

@@ -81,6 +81,7 @@ def kept_now(place: Workplace, paths: Collection[str]) -> set[str]:
     return {
         path
         for each in place.everywhere
+        if each.has_ledger
         for path in each.run(partial(kept, ledger=each.ledger, paths=paths))
     }
 
@@ -143,7 +144,7 @@ def _seen(
 
 
 def _named(connection: Connection, place: Workplace, paths: Collection[str]) -> set[str]:
-    named = named_paths(connection, place.ledger, {*paths, *map(owner, paths)})
+    named = named_paths(connection, place.metadata, {*paths, *map(owner, paths)})
     return {path for path in paths if path in named or owner(path) in named}
 
 

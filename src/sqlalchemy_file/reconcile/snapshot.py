@@ -45,11 +45,13 @@ def _begin_on_postgresql(connection: Connection, place: Workplace) -> None:
     connection.exec_driver_sql("SET LOCAL row_security = off")
     files = [
         (table_name(connection, table), column.name)
-        for table, columns in all_file_columns(place.ledger.metadata)
+        for table, columns in all_file_columns(place.metadata)
         for column in columns
     ]
-    ledger = table_name(connection, place.ledger.releases)
-    names = {ledger, *(table for table, _ in files)}
+    ledger = table_name(connection, place.ledger.releases) if place.has_ledger else None
+    names = {table for table, _ in files} | ({ledger} if ledger else set())
+    if not names:
+        return
     connection.exec_driver_sql(f"LOCK TABLE {', '.join(sorted(names))} IN ACCESS SHARE MODE")
     asked = {
         "names": [name for name, _ in files],

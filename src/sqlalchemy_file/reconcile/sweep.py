@@ -98,7 +98,7 @@ def judges_for(
         for column in columns:
             files[column.storage] += column.files
     refuse_unknown_storages(set(files))
-    if not adopt:
+    if place.has_ledger and not adopt:
         _refuse_copies(place, names)
     grace_agreed = agreed_grace(place, grace)
     before = min(age_limit(agreed_now(each), grace_agreed) for each in place.everywhere)
@@ -119,6 +119,9 @@ def _owned(
 ) -> dict[str, Ownership]:
     """Look whose the storages are; with ``delete``, sign them and leave new tokens there."""
     refuse_overlaps(names)
+    if not place.has_ledger:
+        # Nothing is deleted: what a ledger has signed is reported as that one's.
+        return {name: ownership(name, ()) for name in names}
     identities = identities_of(place.everywhere, adopt=adopt, writes=delete)
     owned = {name: ownership(name, identities) for name in names}
     for name in names:

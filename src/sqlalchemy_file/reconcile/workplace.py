@@ -16,7 +16,7 @@ from sqlalchemy.orm import Session
 
 from sqlalchemy_file.exceptions import LedgerError, UnknownStorageError
 from sqlalchemy_file.ledger import Ledger, Problem, ledger_of
-from sqlalchemy_file.ledger.installing import database_of
+from sqlalchemy_file.ledger.installing import DATABASES, database_of
 from sqlalchemy_file.ledger.state import database_id
 from sqlalchemy_file.ledger.tables import now_ms
 from sqlalchemy_file.storage import StorageManager
@@ -32,15 +32,33 @@ _ATTEMPTS = 5
 
 @dataclass(frozen=True, slots=True)
 class Workplace:
-    """A database with a ledger. Each block of work has a connection, and a transaction, of its own.
+    """A database. Each block of work has a connection, and a transaction, of its own.
 
     Nothing is held open while a storage is asked.
     """
 
     engine: Engine
-    ledger: Ledger
+    metadata: MetaData
     others: Sequence[Workplace] = ()
     """Other ledgers that write to the same storages: what their rows name stays."""
+
+    @property
+    def has_ledger(self) -> bool:
+        """Whether the metadata has a ledger. Only what deletes nothing can do without one."""
+        return ledger_of(self.metadata) is not None
+
+    @property
+    def ledger(self) -> Ledger:
+        """The ledger of the metadata; raises `LedgerError` if it has none."""
+        ledger = ledger_of(self.metadata)
+        if ledger is None:
+            raise LedgerError(
+                "the metadata has no ledger, and without one nobody can tell which objects open "
+                "transactions still need: Ledger(metadata) adds it, its install(connection) makes "
+                "its tables in a database that has the others already. compare() without delete, "
+                "`sweep --full`, reports without a ledger"
+            )
+        return ledger
 
     @property
     def everywhere(self) -> Sequence[Workplace]:
@@ -72,28 +90,35 @@ class Workplace:
 
 
 def workplace(
-    bind: Bind, metadata: MetaData, others: Iterable[tuple[Bind, MetaData]] = ()
+    bind: Bind,
+    metadata: MetaData,
+    others: Iterable[tuple[Bind, MetaData]] = (),
+    *,
+    needs_ledger: bool = True,
 ) -> Workplace:
-    """Return where to work; raises `LedgerError` without a ledger, or its tables."""
-    return replace(_workplace(bind, metadata), others=[_workplace(*each) for each in others])
+    """Return where to work; raises `LedgerError` without a ledger, or its tables.
+
+    Without ``needs_ledger`` it is enough that all metadata, or none, have one.
+    """
+    place = replace(_placed(bind, metadata), others=[_placed(*each) for each in others])
+    if needs_ledger or any(each.has_ledger for each in place.everywhere):
+        for each in place.everywhere:
+            _refuse_without_tables(each)
+    return place
 
 
-def _workplace(bind: Bind, metadata: MetaData) -> Workplace:
+def _placed(bind: Bind, metadata: MetaData) -> Workplace:
     found = bind.get_bind() if isinstance(bind, Session) else bind
     if not isinstance(found, Engine):
         raise LedgerError(
             f"this needs transactions of its own: a Session of an Engine, or an Engine, "
             f"not {type(found).__name__}"
         )
-    ledger = ledger_of(metadata)
-    if ledger is None:
+    if found.dialect.name not in DATABASES:
         raise LedgerError(
-            "the metadata has no ledger: Ledger(metadata) adds it, its install(connection) makes "
-            "its tables in a database that has the others already"
+            f"this works on SQLite, PostgreSQL, MariaDB and MySQL, not on {found.dialect.name}"
         )
-    with found.connect() as connection:
-        _refuse_without_tables(connection, ledger)
-    return Workplace(found, ledger)
+    return Workplace(found, metadata)
 
 
 def refuse_problems(place: Workplace) -> None:
@@ -129,7 +154,7 @@ def _tables_of(place: Workplace, each: Workplace) -> set[str]:
         table
         for other in place.everywhere
         if other.run(partial(database_id, ledger=other.ledger)) == own
-        for table in other.run(partial(_tables, metadata=other.ledger.metadata))
+        for table in other.run(partial(_tables, metadata=other.metadata))
     }
 
 
@@ -180,15 +205,17 @@ def in_batches(items: Iterator[T], size: int) -> Iterator[Sequence[T]]:
         yield batch
 
 
-def _refuse_without_tables(connection: Connection, ledger: Ledger) -> None:
-    inspector = inspect(connection)
-    for table in (ledger.releases, ledger.state):
-        schema = connection.schema_for_object(table)
-        if not inspector.has_table(table.name, schema=schema):
-            raise LedgerError(
-                f"this database has no table {table.fullname!r}: is it the right one? "
-                "If so, install(connection) of the ledger makes it"
-            )
+def _refuse_without_tables(place: Workplace) -> None:
+    ledger = place.ledger
+    with place.engine.connect() as connection:
+        inspector = inspect(connection)
+        for table in (ledger.releases, ledger.state):
+            schema = connection.schema_for_object(table)
+            if not inspector.has_table(table.name, schema=schema):
+                raise LedgerError(
+                    f"this database has no table {table.fullname!r}: is it the right one? "
+                    "If so, install(connection) of the ledger makes it"
+                )
 
 
 def table_name(connection: Connection, table: Table) -> str:
