@@ -157,6 +157,18 @@ def test_a_migration_makes_the_indexes_on_notes(bare: Project) -> None:
     assert bare.indexes() == INDEXES
 
 
+def test_a_migration_written_on_sqlite_runs_anywhere(bare: Project, sqlite: Engine) -> None:
+    anywhere = bare.engine
+    bare.config.attributes["engine"] = sqlite
+    bare.write(metadata_of(body()))
+    bare.config.attributes["engine"] = bare.engine = anywhere
+    bare.upgrade()
+    assert bare.kinds() == set()
+    assert bare.is_current()
+    assert bare.releases("s/a")
+    bare.downgrade("base")
+
+
 def test_indexes_on_notes_that_are_missing_are_made(bare: Project) -> None:
     bare.write(metadata_of(body()))
     bare.upgrade()

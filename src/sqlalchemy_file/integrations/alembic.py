@@ -10,13 +10,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, MetaData
+from sqlalchemy import ColumnElement, Connection, MetaData
 from sqlalchemy.dialects.postgresql import JSONB
 
 from sqlalchemy_file.exceptions import LedgerError, MissingExtraError
 from sqlalchemy_file.ledger import Ledger, ledger_of
 from sqlalchemy_file.ledger.columns import FileColumns
 from sqlalchemy_file.ledger.installing import drop_indexes, fed_tables, look, mend
+from sqlalchemy_file.ledger.tables import new_id, now_ms, this_transaction
 from sqlalchemy_file.ledger.triggers import kind_of
 from sqlalchemy_file.types import file_field
 
@@ -38,8 +39,12 @@ __all__ = [
     "DropFileTriggersOp",
     "UpgradeFileLedgerOp",
     "ensure_triggers",
+    "ledger_default",
     "render_item",
 ]
+
+_DEFAULTS = {each.name: each for each in (new_id, now_ms, this_transaction)}
+"""By names that migrations hold for ever."""
 
 
 class _FileTriggersOp(MigrateOperation):
@@ -156,8 +161,21 @@ def ensure_triggers(metadata: MetaData | Sequence[MetaData]) -> Callable[..., No
     return ensure
 
 
+def ledger_default(name: str) -> ColumnElement[Any]:
+    """Return a default of the ledger's tables, in whichever dialect a migration runs."""
+    return _DEFAULTS[name]()
+
+
 def render_item(kind: str, item: Any, context: AutogenContext) -> str | bool:
-    """Write file columns into migrations as the JSON that they are: ``render_item`` in env.py."""
+    """Write file columns into migrations as the JSON that they are: ``render_item`` in env.py.
+
+    Defaults of the ledger's tables are written so that the migration runs on any database.
+    """
+    default = getattr(item, "arg", None) if kind == "server_default" else None
+    for name, known in _DEFAULTS.items():
+        if isinstance(default, known):
+            context.imports.add("import sqlalchemy_file.integrations.alembic")
+            return f"sqlalchemy_file.integrations.alembic.ledger_default({name!r})"
     field = file_field(item) if kind == "type" else None
     if field is None:
         return False
