@@ -82,6 +82,36 @@ def test_what_came_to_a_keeping_field_stays_before_any_sweep_has_seen_it(
     assert contents(drafts) == [b"kept"]
 
 
+@pytest.mark.parametrize("search", [sweep, compare])
+def test_what_a_drain_has_seen_in_a_keeping_field_stays_whoever_deletes_its_row(
+    engine: Engine, search: Callable[..., Iterator[Any]]
+) -> None:
+    add_memory()
+    storage = add_memory("drafts")
+    with Session(engine) as session:
+        session.add_all(Contract(id=number, draft=File(b"%d" % number)) for number in (1, 2))
+        session.commit()
+    raw(engine, "UPDATE reconciled_contract SET text = draft WHERE id = 1")
+    raw(engine, "UPDATE reconciled_contract SET draft = NULL WHERE id = 1")
+    raw(engine, "UPDATE reconciled_contract SET draft = NULL WHERE id = 2")
+    assert kinds(drain(engine, Base.metadata)) == {"named": 1, "deleted": 1}
+    raw(engine, "DELETE FROM reconciled_contract")
+    age(storage)
+    assert kinds(search(engine, Base.metadata, delete=True)) == {"kept": 1}
+    assert list(drain(engine, Base.metadata)) == []
+    assert contents(storage) == [b"1"]
+
+
+def raw(engine: Engine, statement: str) -> None:
+    """Execute a statement as another program would."""
+    connection = engine.raw_connection()
+    try:
+        connection.cursor().execute(statement)
+        connection.commit()
+    finally:
+        connection.close()
+
+
 def test_a_later_note_of_a_kept_object_is_settled_and_the_object_stays(
     engine: Engine, drafts: MemoryStorage
 ) -> None:

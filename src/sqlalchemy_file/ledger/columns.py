@@ -45,14 +45,15 @@ def released_columns(metadata: MetaData) -> Iterator[tuple[Table, tuple[Column[A
             yield table, released
 
 
+def keeping_columns(metadata: MetaData) -> Iterator[Column[Any]]:
+    """Yield the columns whose released objects are kept."""
+    for _, columns in all_file_columns(metadata):
+        yield from (column for column in columns if not _is_released(column))
+
+
 def keeping_storages(metadata: MetaData) -> set[str]:
     """Return the storages that fields use whose released objects are kept."""
-    fields = (
-        file_field(column.type)
-        for _, columns in all_file_columns(metadata)
-        for column in columns
-        if not _is_released(column)
-    )
+    fields = (file_field(column.type) for column in keeping_columns(metadata))
     return {name for field in fields if field is not None for name in declared_storages(field)}
 
 

@@ -140,6 +140,8 @@ def keep(connection: Connection, ledger: Ledger, paths: Iterable[str]) -> None:
     Earlier notes, of how they came to the field that keeps them, say so from now on.
     """
     table, wanted = ledger.releases, {str(path): path for path in paths}
+    if not wanted:
+        return
     found = visible(connection, ledger, wanted)
     noted = {note.path for note in found if note.lease is None or note.is_kept}
     new = [
