@@ -3,28 +3,36 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 from sqlalchemy import (
     Column,
     Engine,
+    Index,
     Integer,
     MetaData,
     String,
     Table,
     UniqueConstraint,
+    bindparam,
     create_engine,
     delete,
+    func,
     insert,
+    text,
     update,
 )
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Session, registry
 from sqlalchemy.pool import StaticPool
 
 from sqlalchemy_file import File, FileField
 from sqlalchemy_file.exceptions import UnsupportedStatementError
+from sqlalchemy_file.ledger import Ledger
+from sqlalchemy_file.reconcile import drain
 from sqlalchemy_file.storage.memory import MemoryStorage
 from tests.stores import add_memory, contents, keys, named
 
@@ -64,6 +72,28 @@ failing = Table(
     of_sqlite,
     Column("id", Integer, primary_key=True),
     Column("title", String(20), unique=True, sqlite_on_conflict_unique="FAIL"),
+    Column("body", FileField()),
+)
+partly = Table(
+    "partly_unique",
+    of_sqlite,
+    Column("id", Integer, primary_key=True),
+    Column("title", String(20)),
+    Column("body", FileField()),
+    Index("partly_unique_title", "title", unique=True, sqlite_where=text("title <> 'x'")),
+)
+computing = Table(
+    "computing_unique",
+    of_sqlite,
+    Column("id", Integer, primary_key=True),
+    Column("title", String(20), unique=True, default=lambda: "computed"),
+    Column("body", FileField()),
+)
+defaulting = Table(
+    "defaulting_unique",
+    of_sqlite,
+    Column("id", Integer, primary_key=True),
+    Column("title", String(20), unique=True, server_default="given"),
     Column("body", FileField()),
 )
 
@@ -202,6 +232,17 @@ def test_rows_that_are_replaced_let_go_of_their_files(
 
 
 @sqlite_only
+def test_new_rows_that_replace_each_other_by_any_constraint_let_go_of_their_files(
+    engine: Engine, storage: MemoryStorage
+) -> None:
+    rows = [{"id": n, "title": "x", "part": 1, "body": File(b"%d" % n)} for n in (1, 2, 3)]
+    run(engine, insert(replacing), rows)
+    assert_exact(engine, storage, replacing, b"a", b"b", b"3")
+    run(engine, insert(replacing).values([{**row, "body": File(b"new")} for row in rows]))
+    assert_exact(engine, storage, replacing, b"a", b"b", b"new")
+
+
+@sqlite_only
 def test_an_update_that_may_replace_other_rows_is_refused(
     engine: Engine, storage: MemoryStorage
 ) -> None:
@@ -218,6 +259,178 @@ def test_an_update_that_may_replace_other_rows_is_refused(
     run(engine, update(replacing).where(replacing.c.id == 1).values(body=None))
     run(engine, delete(replacing))
     assert_exact(engine, storage, replacing, b"a", b"b")
+
+
+Rows = Callable[[Any, list[dict[str, Any]]], tuple[Any, ...]]
+
+
+@sqlite_only
+@pytest.mark.parametrize(
+    "given",
+    [
+        lambda statement, rows: (statement.values(rows),),
+        lambda statement, rows: (statement, rows),
+        lambda statement, rows: (
+            statement.values(id=bindparam("number")),
+            [{"number": row["id"], **{k: row[k] for k in row if k != "id"}} for row in rows],
+        ),
+    ],
+    ids=["values", "parameters", "bound parameters"],
+)
+def test_insert_or_replace_lets_go_of_the_files_it_replaces(
+    engine: Engine, storage: MemoryStorage, given: Rows
+) -> None:
+    statement = insert(paper).prefix_with("OR REPLACE")
+    run(engine, *given(statement, [{"id": 1, "title": "x", "body": File(b"1")}]))
+    assert_exact(engine, storage, paper, b"1", b"b")
+    # By its title, too, and two rows at once.
+    run(engine, *given(statement, [{"id": 2, "title": "x", "body": File(b"2")}]))
+    assert_exact(engine, storage, paper, b"2")
+    rows = [{"id": 7, "title": f"{n}", "body": File(b"%d" % n)} for n in (3, 4)]
+    run(engine, *given(statement, rows))
+    assert_exact(engine, storage, paper, b"2", b"4")
+    run(engine, *given(statement, [{"id": 7, "title": None}]))
+    assert_exact(engine, storage, paper, b"2")
+
+
+@pytest.mark.parametrize("pragma", ["ON", "OFF"])
+def test_insert_or_replace_is_followed_beside_a_ledger(
+    storage: MemoryStorage, tmp_path: Path, pragma: str
+) -> None:
+    own = MetaData()
+    table = paper.to_metadata(own)
+    Ledger(own)
+    engine = create_engine(f"sqlite:///{tmp_path}/x.db")
+    own.create_all(engine)
+    run(engine, insert(table), [{"id": n, "title": f"{n}", "body": File(b"old")} for n in (1, 2)])
+    with engine.begin() as connection:
+        connection.exec_driver_sql(f"PRAGMA recursive_triggers = {pragma}")
+        row = {"id": 1, "title": "2", "body": File(b"new")}
+        connection.execute(insert(table).prefix_with("OR REPLACE"), row)
+        row = {"id": 3, "title": "3", "body": File(b"undone")}
+        with connection.begin_nested() as savepoint:
+            connection.execute(insert(table).prefix_with("OR REPLACE"), {**row, "title": "2"})
+            savepoint.rollback()
+    assert contents(storage) == [b"new"]
+    assert list(drain(engine, own)) == []
+    engine.dispose()
+
+
+def test_a_constraint_that_replaces_is_followed_beside_a_ledger(
+    storage: MemoryStorage, tmp_path: Path
+) -> None:
+    own = MetaData()
+    table = replacing.to_metadata(own)
+    Ledger(own)
+    engine = create_engine(f"sqlite:///{tmp_path}/x.db")
+    own.create_all(engine)
+    for content in (b"old", b"new"):
+        run(engine, insert(table), {"id": 1, "body": File(content)})
+    assert contents(storage) == [b"new"]
+    assert list(drain(engine, own)) == []
+    engine.dispose()
+
+
+@sqlite_only
+def test_what_insert_or_replace_replaced_stays_if_it_is_rolled_back(
+    engine: Engine, storage: MemoryStorage
+) -> None:
+    statement = insert(paper).prefix_with("OR REPLACE")
+    with engine.begin() as connection:
+        with connection.begin_nested() as savepoint:
+            connection.execute(statement, {"id": 1, "title": "b", "body": File(b"x")})
+            savepoint.rollback()
+        returned = connection.execute(
+            statement.values(id=2, title="b", body=File(b"y")).returning(paper.c.id)
+        )
+        assert returned.scalars().all() == [2]
+    assert_exact(engine, storage, paper, b"a", b"y")
+    with engine.connect() as connection:
+        connection.execute(statement.values(id=1, body=File(b"z")))
+        connection.rollback()
+    assert_exact(engine, storage, paper, b"a", b"y")
+
+
+@sqlite_only
+def test_the_statement_says_replace_for_constraints_that_say_otherwise(
+    engine: Engine, storage: MemoryStorage
+) -> None:
+    for content in (b"x", b"y"):
+        for table in (ignoring, failing):
+            statement = insert(table).prefix_with("OR REPLACE")
+            run(engine, statement, {"title": "same", "body": File(content)})
+    paths = [path for name in ("ignoring", "failing") for path in named(engine, name, "body")]
+    assert len(paths) == 2
+    assert contents(storage) == [b"a", b"b", b"y", b"y"]
+
+
+@sqlite_only
+def test_insert_or_replace_follows_the_orm_as_well(engine: Engine, storage: MemoryStorage) -> None:
+    mapped = registry()
+    kind = type("Replaced", (), {})
+    mapped.map_imperatively(kind, paper, properties={"label": paper.c.title})
+    with Session(engine) as session:
+        rows = [{"id": n, "label": "a", "body": File(b"%d" % n)} for n in (3, 4)]
+        session.execute(insert(kind).prefix_with("OR REPLACE"), rows)
+        session.commit()
+    mapped.dispose()
+    assert_exact(engine, storage, paper, b"b", b"4")
+
+
+@sqlite_only
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: insert(paper).prefix_with("OR REPLACE").values(title=func.lower("A")),
+        lambda: (
+            insert(paper)
+            .prefix_with("OR REPLACE")
+            .from_select(["id"], other.select().with_only_columns(other.c.id))
+        ),
+        lambda: (
+            sqlite.insert(paper)
+            .prefix_with("OR REPLACE")
+            .values(id=1, body=b"x")
+            .on_conflict_do_nothing()
+        ),
+        lambda: insert(partly).prefix_with("OR REPLACE").values(title="a", body=b"x"),
+        lambda: insert(computing).prefix_with("OR REPLACE").values(id=1, body=b"x"),
+        lambda: insert(defaulting).prefix_with("OR REPLACE").values(id=1, body=b"x"),
+    ],
+    ids=["an expression", "a select", "an upsert", "a partial index", "a default", "the server's"],
+)
+def test_insert_or_replace_is_refused_where_its_rows_cannot_be_known(
+    engine: Engine, storage: MemoryStorage, make: Callable[[], Any]
+) -> None:
+    with pytest.raises(UnsupportedStatementError, match="cannot be known"):
+        run(engine, make())
+    assert_exact(engine, storage, paper, b"a", b"b")
+
+
+@pytest.mark.parametrize("engine", ["postgresql", "mariadb"], indirect=True)
+def test_replace_is_refused_where_sql_has_no_such_insert(
+    engine: Engine, storage: MemoryStorage
+) -> None:
+    mapped = registry()
+    kind = type("Refused", (), {})
+    mapped.map_imperatively(kind, paper)
+    with pytest.raises(UnsupportedStatementError, match="which rows INSERT OR REPLACE deletes"):
+        run(engine, insert(kind).prefix_with("OR REPLACE").values(id=1, body=b"x"))
+    mapped.dispose()
+    assert_exact(engine, storage, paper, b"a", b"b")
+
+
+@sqlite_only
+def test_a_refused_update_is_named_as_in_sql(engine: Engine, storage: MemoryStorage) -> None:
+    mapped = registry()
+    kind = type("Refused", (), {})
+    mapped.map_imperatively(kind, paper)
+    with (
+        Session(engine) as session,
+        pytest.raises(UnsupportedStatementError, match="which rows UPDATE OR REPLACE deletes"),
+    ):
+        session.execute(update(kind).prefix_with("OR REPLACE").values(title="a"))
+    mapped.dispose()
 
 
 @sqlite_only
@@ -353,8 +566,6 @@ def test_a_row_that_is_left_out_takes_no_file_from_another(
 def test_an_upsert_that_does_nothing_follows_the_orm_as_well(
     engine: Engine, storage: MemoryStorage
 ) -> None:
-    from sqlalchemy.orm import Session, registry
-
     mapped = registry()
     kind = type("Mapped", (), {})
     mapped.map_imperatively(kind, paper)

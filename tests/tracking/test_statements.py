@@ -134,10 +134,6 @@ REFUSED: dict[str, tuple[Callable[[], Any], str]] = {
         lambda: update(paper).values(pages=[File(b"x")]),
         "one content for 2 rows",
     ),
-    "insert or replace": (
-        lambda: insert(paper).prefix_with("OR REPLACE").values(id=1, body=File(b"x")),
-        "INSERT OR REPLACE.*on_conflict_do_update",
-    ),
     "insert or ignore": (
         lambda: insert(paper).prefix_with("OR IGNORE").values(id=1, body=File(b"x")),
         "INSERT OR IGNORE",

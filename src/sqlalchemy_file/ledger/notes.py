@@ -144,16 +144,27 @@ def keep(connection: Connection, ledger: Ledger, paths: Iterable[str]) -> None:
         return
     found = visible(connection, ledger, wanted)
     noted = {note.path for note in found if note.lease is None or note.is_kept}
-    new = [
-        {"path": path, "storage": StorageManager.resolve(wanted[path])[0]}
-        for path in sorted(wanted.keys() - noted)
-    ]
-    if new:
-        connection.execute(insert(table), new)
+    if noted != wanted.keys():
+        _write(connection, ledger, [wanted[path] for path in wanted.keys() - noted])
         found = visible(connection, ledger, wanted)
     for ids in _batches(note.id for note in found if note.lease is None):
         change = update(table).where(table.c.id.in_(ids))
         connection.execute(change.values(lease=KEPT, due_at=_NEVER))
+
+
+def add_missing(connection: Connection, ledger: Ledger, paths: Collection[str]) -> None:
+    """Note that objects were released, where no trigger has."""
+    noted = {note.path for note in visible(connection, ledger, paths) if note.lease is None}
+    missing = [path for path in paths if str(path) not in noted]
+    if missing:
+        _write(connection, ledger, missing)
+
+
+def _write(connection: Connection, ledger: Ledger, paths: Iterable[str]) -> None:
+    new = [
+        {"path": str(path), "storage": StorageManager.resolve(path)[0]} for path in sorted(paths)
+    ]
+    connection.execute(insert(ledger.releases), new)
 
 
 def kept(connection: Connection, ledger: Ledger, paths: Iterable[str]) -> set[str]:

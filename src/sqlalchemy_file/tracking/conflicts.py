@@ -1,23 +1,23 @@
-"""What SQLite does where a constraint is violated: ``sqlite_on_conflict`` of tables and columns.
+"""What SQLite does where a constraint is violated: ``sqlite_on_conflict``, ``INSERT OR REPLACE``.
 
 With REPLACE a row that stands in the way of another is deleted, without any statement that says so.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 from weakref import WeakKeyDictionary
 
-from sqlalchemy import Column, PrimaryKeyConstraint, Table, UniqueConstraint
-from sqlalchemy.sql.dml import Insert, Update
+from sqlalchemy import Column, Index, PrimaryKeyConstraint, Table, UniqueConstraint
+from sqlalchemy.sql.dml import Delete, Insert, Update
 
 from sqlalchemy_file.exceptions import UnsupportedStatementError
 from sqlalchemy_file.tracking.plans import Plan
 from sqlalchemy_file.tracking.reading import Database
 from sqlalchemy_file.tracking.tables import FileTable
 from sqlalchemy_file.tracking.upserts import Conflict
-from sqlalchemy_file.tracking.values import attribute_names, inline_names
+from sqlalchemy_file.tracking.values import attribute_names, inline_names, prefixes_of
 
 Clause = tuple[str, tuple[Column[Any], ...]]
 """What happens, in capitals, and the columns that have to be unique; none of another constraint."""
@@ -27,12 +27,22 @@ def follow_clauses(database: Database, plan: Plan) -> None:
     """Let a plan expect what SQLite does on conflict; refuse what cannot be known of it."""
     if database.connection.dialect.name != "sqlite":
         return
+    if isinstance(plan.statement, Insert) and "REPLACE" in prefixes_of(plan.statement):
+        # It counts for all constraints, whatever these say.
+        _expect(plan, _unique_columns(plan.target.table))
+        _refuse_unknown_keys(plan)
+        return
     clauses = _clauses(plan.target.table)
     plan.may_do_half = plan.may_do_half or any(what == "FAIL" for what, _ in clauses)
     if not isinstance(plan.statement, Insert):
         return
     if any(what == "IGNORE" for what, _ in clauses):
         plan.is_believed, plan.is_found_by_path = False, True
+    _expect(plan, (columns for what, columns in clauses if what == "REPLACE" and columns))
+
+
+def _expect(plan: Plan, unique: Iterable[tuple[Column[Any], ...]]) -> None:
+    """Let a plan expect that rows which share these columns with new ones are deleted."""
     plan.replacing = [
         Conflict(
             {
@@ -43,13 +53,66 @@ def follow_clauses(database: Database, plan: Plan) -> None:
             {},
             deletes=True,
         )
-        for what, columns in clauses
-        if what == "REPLACE" and columns
+        for columns in unique
     ]
+    # One new row may replace another by one constraint, which others would not find again.
+    if len(plan.rows) > 1 and len(plan.replacing) > 1:
+        plan.is_found_by_path = True
+
+
+def _unique_columns(table: Table) -> Iterator[tuple[Column[Any], ...]]:
+    """Yield the columns of each unique constraint and index."""
+    for constraint in table.constraints:
+        if isinstance(constraint, UniqueConstraint | PrimaryKeyConstraint) and constraint.columns:
+            yield tuple(constraint.columns)
+    for index in table.indexes:
+        if index.unique:
+            yield tuple(index.columns)
+
+
+def _refuse_unknown_keys(plan: Plan) -> None:
+    """Refuse rows whose unique columns get values that only a default knows."""
+    for conflict in plan.replacing:
+        for column, names in conflict.elements.items():
+            default = column.default
+            is_known = column.server_default is None and (default is None or default.is_scalar)
+            if not is_known and any(row.value_named(names) is None for row in plan.rows):
+                raise UnsupportedStatementError(
+                    f"{column}: which rows {_named(plan.statement)} deletes cannot be known, since "
+                    "only the column's default tells its value; give it one"
+                )
+
+
+def _named(statement: Any) -> str:
+    """Return how a statement begins."""
+    return f"{statement.__visit_name__.upper()} {prefixes_of(statement)}"
+
+
+def _is_followed(database: Database, statement: Any, target: FileTable) -> bool:
+    """Tell whether the rows that a statement with REPLACE deletes can be looked for."""
+    return (
+        isinstance(statement, Insert)
+        and database.connection.dialect.name == "sqlite"
+        and statement.select is None
+        and getattr(statement, "_post_values_clause", None) is None
+        and not any(_is_partial(index) for index in target.table.indexes if index.unique)
+    )
+
+
+def _is_partial(index: Index) -> bool:
+    """Tell whether an index is one of expressions, or of some rows only."""
+    has_condition = index.dialect_options["sqlite"].get("where") is not None
+    return has_condition or not all(isinstance(each, Column) for each in index.expressions)
 
 
 def refuse_replacing(database: Database, statement: Any, target: FileTable) -> None:
-    """Refuse an UPDATE that may delete other rows, as REPLACE does."""
+    """Refuse what deletes rows that cannot be known, as REPLACE may."""
+    is_replacing = not isinstance(statement, Delete) and "REPLACE" in prefixes_of(statement)
+    if is_replacing and not _is_followed(database, statement, target):
+        raise UnsupportedStatementError(
+            f"{target}: which rows {_named(statement)} deletes cannot be known; use "
+            "on_conflict_do_update(index_elements=...), or read the row first"
+        )
     if not isinstance(statement, Update) or database.connection.dialect.name != "sqlite":
         return
     replacing = [columns for what, columns in _clauses(target.table) if what == "REPLACE"]

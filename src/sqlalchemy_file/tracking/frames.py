@@ -41,6 +41,8 @@ class Effects:
     """Whether all is believed if no number is expected."""
     is_found_by_path: bool = False
     """Whether its rows cannot be found again by a key."""
+    is_unseen: bool = False
+    """Whether triggers may not fire for the rows that it deletes, as for REPLACE on SQLite."""
 
     def is_certain(self, rowcount: Callable[[], int]) -> bool:
         """Tell whether the statement, which succeeded, has done what it was meant to do."""

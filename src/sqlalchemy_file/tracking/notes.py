@@ -15,6 +15,7 @@ from sqlalchemy_file.ledger.columns import keeping_storages
 from sqlalchemy_file.ledger.notes import (
     Mark,
     Note,
+    add_missing,
     begin,
     clear,
     keep,
@@ -47,16 +48,29 @@ class Notes:
     _marks: dict[Ledger, Mark] = field(default_factory=dict)
     _awaited: set[str] = field(default_factory=set)
     _left: set[str] = field(default_factory=set)
+    _unseen: set[str] = field(default_factory=set)
     _archived: dict[Ledger, set[str]] = field(default_factory=dict)
     leased: list[Leased] = field(default_factory=list)
 
-    def expect(self, connection: Connection, ledger: Ledger, paths: Collection[str]) -> None:
-        """Prepare for the notes of a statement about to run, if the ledger can be used."""
+    def expect(
+        self,
+        connection: Connection,
+        ledger: Ledger,
+        paths: Collection[str],
+        *,
+        is_unseen: bool = False,
+    ) -> None:
+        """Prepare for the notes of a statement about to run, if the ledger can be used.
+
+        ``is_unseen`` says that triggers may not fire: then the notes are written before the commit.
+        """
         if not paths or not may_use(connection, ledger):
             return
         if ledger not in self._marks:
             self._marks[ledger] = begin(connection, ledger)
         self._awaited.update(paths)
+        if is_unseen:
+            self._unseen.update(paths)
 
     def lease(
         self, connection: Connection, released: Iterable[str], new: Collection[str]
@@ -74,6 +88,8 @@ class Notes:
             named = still_named(connection, ledger, wanted)
             self._left |= named
             token = uuid4().hex
+            if unseen := self._unseen & (wanted - named):
+                add_missing(connection, ledger, unseen)
             notes = lease_mine(connection, ledger, mark, wanted - named, token)
             found.update(note.path for note in notes)
             self.leased.append(Leased(ledger, token, notes))

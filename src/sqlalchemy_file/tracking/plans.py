@@ -25,6 +25,7 @@ from sqlalchemy_file.tracking.values import (
     file_value,
     inline_columns,
     literal,
+    prefixes_of,
     rows_given,
 )
 
@@ -109,16 +110,10 @@ def plan_of(statement: Any, target: FileTable, parameters: Parameters) -> Plan:
 
     Raises `UnsupportedStatementError` where its files cannot be known.
     """
-    prefixes = " ".join(str(prefix) for prefix, _ in statement._prefixes).upper()
+    prefixes = prefixes_of(statement)
     may_do_half = "FAIL" in prefixes
     if isinstance(statement, Delete):
         return Plan(target, statement, parameters, [])
-    if "REPLACE" in prefixes:
-        what = f"{type(statement).__name__.upper()} {prefixes}"
-        raise UnsupportedStatementError(
-            f"{target}: which rows {what} deletes cannot be known; use "
-            "on_conflict_do_update(index_elements=...), or read the row first"
-        )
     rows = rows_given(statement, target, parameters)
     plan = Plan(target, statement, parameters, rows, may_do_half=may_do_half)
     twins = Twins()

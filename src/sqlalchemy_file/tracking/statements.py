@@ -158,6 +158,7 @@ def _effects(
     effects.schemas, effects.changes = database.schemas, plan.changes
     effects.rows, effects.is_believed = plan.matched, plan.is_believed
     effects.is_found_by_path = plan.is_found_by_path or not plan.target.keys
+    effects.is_unseen = bool(plan.replacing)
     count = holders(database.connection, unit)
     for row in plan.changes:
         found = change(row.old, row.files)

@@ -138,7 +138,7 @@ class Unit:
         place = guard.place(ledger, effects.schemas)
         connection = self.connection
         if connection is not None and Database(connection, effects.schemas).is_as_connected:
-            self.notes.expect(connection, ledger, effects.released)
+            self.notes.expect(connection, ledger, effects.released, is_unseen=effects.is_unseen)
             self.notes.expect_kept(connection, ledger, effects.archived)
         if place not in self.graces and self.frames.began is not None and connection is not None:
             self.graces[place] = guard.grace_within(connection, place)

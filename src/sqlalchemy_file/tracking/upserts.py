@@ -33,7 +33,7 @@ class Conflict:
     def key(self, row: RowValues) -> Key | None:
         """Return the values that must be unique, or None where they cannot conflict."""
         given = ((column, row.value_named(names)) for column, names in self.elements.items())
-        key = tuple(literal(_or_default(value, column), column) for column, value in given)
+        key = tuple(_literal(_or_default(value, column), column) for column, value in given)
         # NULLs, and keys that the database makes, never conflict.
         return None if None in key else key
 
@@ -62,6 +62,16 @@ class Conflict:
                 files = files_in(values[item.place]) if item else ()
                 place = item and item.place
                 yield RowChange(column, old.records(column), files, place, old.key)
+
+
+def _literal(value: Any, column: Column[Any]) -> Any:
+    try:
+        return literal(value, column)
+    except UnsupportedStatementError:
+        raise UnsupportedStatementError(
+            f"{column}: a SQL expression into a unique column: which row is in its way cannot be "
+            "known; give it a value"
+        ) from None
 
 
 def _or_default(value: Any, column: Column[Any]) -> Any:

@@ -50,8 +50,16 @@ class RowValues:
         for source in self.sources:
             for key, value in source.items():
                 if (key if isinstance(key, str) else getattr(key, "key", None)) in names:
-                    return value
+                    return self._bound(value)
         return None
+
+    def _bound(self, value: Any) -> Any:
+        """Follow ``bindparam("name")`` to the parameter that it names."""
+        if isinstance(value, BindParameter):
+            for source in self.sources:
+                if value.key in source:
+                    return source[value.key]
+        return value
 
 
 class GivenRow:
@@ -189,6 +197,11 @@ def attribute_names(statement: Any, column: Column[Any]) -> list[str]:
     mapper = entity_of(statement)
     attributes = () if mapper is None else mapper.column_attrs
     return [attribute.key for attribute in attributes if column in attribute.columns]
+
+
+def prefixes_of(statement: Any) -> str:
+    """Return what ``prefix_with()`` puts behind the first word of a statement, in capitals."""
+    return " ".join(str(prefix) for prefix, _ in statement._prefixes).upper()
 
 
 def inline_columns(statement: Any) -> Iterator[Any]:
