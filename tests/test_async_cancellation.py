@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 from obstore.store import MemoryStore
-from sqlalchemy import text
+from sqlalchemy import event, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from sqlalchemy_file import File, StorageManager
@@ -284,3 +284,29 @@ def test_cancelled_in_a_statement_nothing_of_the_transaction_stays(
         await session.close()
 
     assert play(url, storage, story) == [b"old", b"page"]
+
+
+@pytest.mark.parametrize("url", ["aiosqlite"], indirect=True)
+@pytest.mark.parametrize("commits_at_once", [False, True])
+def test_cancelled_before_the_driver_has_begun_a_transaction_the_storage_holds_what_rows_name(
+    url: str, storage: FlakyStorage, commits_at_once: bool
+) -> None:
+    async def story(session: AsyncSession) -> None:
+        gate, connection = Gate(), await session.connection()
+        driver: Any = (await connection.get_raw_connection()).driver_connection
+        await driver.create_function("hold", 0, gate)
+        if commits_at_once:
+            driver.isolation_level = None
+        held = driver.execute("SELECT hold()")
+
+        @event.listens_for(connection.sync_connection, "before_cursor_execute", once=True)
+        def stand_before_it(*_arguments: Any) -> None:
+            held.send(None)  # the driver's thread has the INSERT in its queue, and waits
+
+        session.add(Paper(id=2, body=File(b"new")))
+        await cancel_at(gate, session.flush())
+        held.close()
+        await session.close()
+
+    new = [b"new"] if commits_at_once else []
+    assert play(url, storage, story) == [*new, b"old", b"page"]

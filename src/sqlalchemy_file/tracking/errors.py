@@ -13,7 +13,13 @@ from sqlalchemy.engine import ExceptionContext
 
 from sqlalchemy_file.tracking.databases import is_autocommit, refuses_commit
 from sqlalchemy_file.tracking.raw_sql import is_opaque, is_several
-from sqlalchemy_file.tracking.standing import Standing, asked, is_right_after_errors, standing
+from sqlalchemy_file.tracking.standing import (
+    Standing,
+    asked,
+    driver_autocommit,
+    is_right_after_errors,
+    standing,
+)
 from sqlalchemy_file.tracking.units import Phase, Unit
 
 _COMMITS = ("do_commit", "do_commit_twophase")
@@ -65,9 +71,18 @@ def _statement_failed(unit: Unit, connection: Connection, context: ExceptionCont
     now = _now(connection, context) if unit.is_at_stake else standing(connection)
     statement = getattr(context.execution_context, "invoked_statement", None)
     if unit.failed(statement, is_undone=_is_undone(connection, context, now)):
-        unit.has_run(now, is_autocommit=is_autocommit(connection))
+        _has_run(unit, connection, context, now)
     if unit.has_begun and not context.is_disconnect:
         _follow(unit, connection, context, now)
+
+
+def _has_run(unit: Unit, connection: Connection, context: ExceptionContext, now: Standing) -> None:
+    is_final = is_autocommit(connection)
+    may_be_stale = context.is_disconnect and now is not Standing.OPEN
+    by_driver = driver_autocommit(connection) if may_be_stale else None
+    if by_driver is not None:
+        now, is_final = Standing.UNKNOWN, is_final or by_driver
+    unit.has_run(now, is_autocommit=is_final)
 
 
 def _follow(unit: Unit, connection: Connection, context: ExceptionContext, now: Standing) -> None:

@@ -70,6 +70,32 @@ def is_right_after_errors(dialect: Dialect) -> bool:
     return _shows_everything(dialect)
 
 
+def driver_autocommit(connection: Connection) -> bool | None:
+    """Return whether the driver commits each statement at once, as far as it shows that.
+
+    A statement that was cut off may not have begun its transaction yet: that none is open does not
+    mean that the statement is final.
+    """
+    if connection.dialect.driver == "asyncpg":
+        return False  # SQLAlchemy begins its transactions
+    read = _AUTOCOMMIT_READERS.get(connection.dialect.driver)
+    if read is None or connection.closed or connection.invalidated:
+        return None
+    try:
+        return read(connection.connection.driver_connection)
+    except Exception:  # noqa: BLE001  closed, or of a version that lacks the attribute
+        return None
+
+
+def _sqlite_autocommit(driver: Any) -> bool:
+    driver = getattr(driver, "_conn", driver)  # aiosqlite has no public name for it
+    return driver.isolation_level is None or getattr(driver, "autocommit", -1) is True
+
+
+def _psycopg_autocommit(driver: Any) -> bool:
+    return bool(driver.autocommit)
+
+
 def _psycopg(driver: Any) -> Standing:
     return _LIBPQ.get(driver.info.transaction_status, Standing.UNKNOWN)
 
@@ -116,6 +142,13 @@ _READERS: dict[str, Callable[[Any], Standing]] = {
     "mysqlconnector": _mysql_connector,
     "mariadbconnector": _mariadb_connector,
     "asyncmy": _asyncmy,
+}
+_AUTOCOMMIT_READERS: dict[str, Callable[[Any], bool]] = {
+    "pysqlite": _sqlite_autocommit,
+    "aiosqlite": _sqlite_autocommit,
+    "psycopg": _psycopg_autocommit,
+    "psycopg_async": _psycopg_autocommit,
+    "psycopg2": _psycopg_autocommit,
 }
 _TELLING_STALE = ("pymysql", "aiomysql")
 
