@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import re
 import subprocess
+import tomllib
+from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -41,3 +44,63 @@ def test_no_file_holds(what: str) -> None:
         if (match := pattern.search(path.read_bytes()))
     ]
     assert found == []
+
+
+EXTRAS = {
+    "asyncio": "greenlet",
+    "cli": "click",
+    "detect": "pure-magic-rs",
+    "heif": "pillow-heif",
+    "image": "pillow",
+    "local": "fasteners",
+    "pillow": "pillow",
+    "serve": "itsdangerous",
+}
+"""What an extra brings, among others. ``local`` and ``pillow`` are names of earlier releases."""
+
+
+@pytest.mark.parametrize("extra", EXTRAS)
+def test_an_extra_brings_what_it_is_for(extra: str) -> None:
+    assert EXTRAS[extra] in _brought([extra])
+
+
+def test_the_extra_all_brings_what_every_other_one_does() -> None:
+    extras = _declared().keys() - {"all", "dev"}
+    needed = _brought(extras)
+    always = {_name(each) for each in _project()["dependencies"]}
+    assert needed - always <= _brought(["all"])
+
+
+def _project() -> dict[str, Any]:
+    project: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    return project
+
+
+def _declared() -> dict[str, list[str]]:
+    declared: dict[str, list[str]] = _project()["optional-dependencies"]
+    return declared
+
+
+def _brought(extras: Iterable[str]) -> set[str]:
+    """Return the names of the packages that extras bring, of the extras they name as well."""
+    found: set[str] = set()
+    waiting, seen = list(extras), set[str]()
+    while waiting:
+        extra = waiting.pop()
+        if extra in seen:
+            continue
+        seen.add(extra)
+        for requirement in _declared()[extra]:
+            name, named = _name(requirement), re.search(r"\[(.+?)\]", requirement)
+            if name == "sqlalchemy-file" and named:
+                waiting += named[1].split(",")
+            else:
+                # What SQLAlchemy calls asyncio is greenlet.
+                found.add("greenlet" if named and named[1] == "asyncio" else name)
+    return found
+
+
+def _name(requirement: str) -> str:
+    found = re.match(r"[\w.-]+", requirement)
+    assert found
+    return found[0].lower()
