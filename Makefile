@@ -7,8 +7,9 @@ SQLALCHEMY ?= SQLAlchemy
 PYTEST_ARGS ?=
 # Which versions `make test-pythons` looks for
 PYTHONS ?= 3.11 3.12 3.13 3.14
-# How many writers `make torture` kills
+# How many writers `make torture` kills, and how many schedules of programs and operators it runs
 KILLS ?= 10000
+SCHEDULES ?= 100000
 # The environment of the release that others are compared with
 OLD ?= .venv-release-0.7.0
 # Names of cases, or options: see `make bench BENCH_ARGS=--help`
@@ -51,7 +52,8 @@ test-pythons: ## run README, docs and examples on each Python from 3.11 to 3.14 
 	@PYTHONS="$(PYTHONS)" .ci/examples-on-pythons
 
 torture: $(VENV)/.with-dev $(OLD)/.with-0.7.0 ## kill 10,000 writers, and see what the same finds in release 0.7.0
-	SQLALCHEMY_FILE_TEST_KILLS=$(KILLS) $(BIN)/python -m pytest -n logical --maxprocesses 4 \
+	SQLALCHEMY_FILE_TEST_KILLS=$(KILLS) SQLALCHEMY_FILE_TEST_SCHEDULES=$(SCHEDULES) \
+	  $(BIN)/python -m pytest -n logical --maxprocesses 4 \
 	  --dist worksteal tests/crash $(PYTEST_ARGS)
 	$(BIN)/python -m tests.crash.old_release $(OLD)/bin/python
 
