@@ -23,7 +23,12 @@ from sqlalchemy_file.exceptions import (
     ValidationErrors,
 )
 from sqlalchemy_file.storage.memory import MemoryStorage
-from sqlalchemy_file.validators import ContentTypeValidator, SizeValidator, Validator
+from sqlalchemy_file.validators import (
+    ContentTypeValidator,
+    ImageValidator,
+    SizeValidator,
+    Validator,
+)
 from tests.stores import add_memory, contents, keys, sqlite
 
 SEEN: list[Any] = []
@@ -103,6 +108,30 @@ class Paper(Base):
     fixed: Mapped[File | None] = mapped_column(FileField(key=lambda file, prefix="k": prefix))
 
 
+class Emptying(Validator):
+    """Replaces what came."""
+
+    def process(self, file: File, attr_key: str) -> None:
+        file.original_content = b"%PDF-1.7 of another validator"
+
+
+class Lenient(ContentTypeValidator):
+    def process(self, file: File, attr_key: str) -> None:
+        pass
+
+
+PDFS = ContentTypeValidator(["application/pdf", "application/gzip"])
+
+
+class Typed(Base):
+    __tablename__ = "typed_paper"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    pdf: Mapped[File | None] = mapped_column(FileField(validators=[PDFS]))
+    replaced: Mapped[File | None] = mapped_column(FileField(validators=[Emptying(), PDFS]))
+    lenient: Mapped[File | None] = mapped_column(FileField(validators=[Lenient("pdf")]))
+    photo: Mapped[File | None] = mapped_column(FileField(validators=[ImageValidator()]))
+
+
 @pytest.fixture(autouse=True)
 def nothing_seen() -> None:
     SEEN.clear()
@@ -127,7 +156,7 @@ def session(engine: Engine) -> Iterator[Session]:
         yield session
 
 
-def refusal(session: Session, *papers: Paper) -> ValidationError:
+def refusal(session: Session, *papers: Paper | Typed) -> ValidationError:
     session.add_all(papers)
     with pytest.raises(ValidationError) as caught:
         session.commit()
@@ -328,6 +357,85 @@ def test_an_asynchronous_stream_is_not_read_beyond_the_largest_size(
 
     run_async(tmp_path, story)
     assert stream.given <= 2000
+
+
+class Sent:
+    """A stream of a megabyte, without an end that can be sought; notes how much was read."""
+
+    def __init__(self, head: bytes) -> None:
+        self.given = 0
+        self._rest = head.ljust(1_000_000, b"\0")
+
+    def read(self, size: int = -1) -> bytes:
+        piece, self._rest = self._rest[:1000], self._rest[1000:]
+        self.given += len(piece)
+        return piece
+
+    async def chunks(self) -> AsyncIterator[bytes]:
+        while piece := self.read():
+            yield piece
+
+
+PNG = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR\0\0\0\1\0\0\0\1\x08\2\0\0\0\x90wS\xde"
+ELF = b"\x7fELF\x02\x01\x01".ljust(64, b"\0")
+
+
+@pytest.mark.parametrize("head", [PNG, ELF, b"RIFF\0\0\0\0WAVEfmt "], ids=["png", "elf", "wav"])
+def test_a_stream_whose_first_bytes_prove_a_refused_type_is_not_read_on(
+    session: Session, storage: MemoryStorage, head: bytes
+) -> None:
+    stream = Sent(head)
+    late = refusal(session, Typed(pdf=File(head.ljust(10_000, b"\0"))))
+    early = refusal(session, Typed(pdf=File(stream, filename="a.pdf", content_type="image/x-y")))
+    assert stream.given <= 6000
+    assert str(early) == str(late)
+    assert keys(storage) == []
+
+
+def test_a_stream_that_proves_to_be_no_picture_is_not_read_on(session: Session) -> None:
+    stream = Sent(ELF)
+    error = refusal(session, Typed(photo=File(stream)))
+    assert isinstance(error, ContentTypeValidationError)
+    assert stream.given <= 6000
+
+
+def test_an_asynchronous_stream_of_a_refused_type_is_not_read_on(
+    tmp_path: Path, storage: MemoryStorage
+) -> None:
+    stream = Sent(PNG)
+
+    async def story(session: AsyncSession) -> None:
+        session.add(Typed(pdf=File(stream.chunks())))
+        with pytest.raises(ContentTypeValidationError, match="image/png is not allowed"):
+            await session.commit()
+
+    run_async(tmp_path, story)
+    assert stream.given <= 6000
+
+
+@pytest.mark.parametrize(
+    "head", [b"PK\3\4", b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", b"ID3\4\0\0\0\0\1\0", b"\0"]
+)
+def test_a_type_that_is_told_further_in_is_judged_at_the_end(session: Session, head: bytes) -> None:
+    stream = Sent(head)
+    assert isinstance(refusal(session, Typed(pdf=File(stream))), ContentTypeValidationError)
+    assert stream.given == 1_000_000
+
+
+@pytest.mark.parametrize(
+    ("column", "options"),
+    [
+        ("replaced", {}),  # what another validator puts in its place is judged
+        ("lenient", {}),  # a program's own
+        ("pdf", {"headers": {"Content-Encoding": "gzip"}, "content_type": "application/pdf"}),
+    ],
+)
+def test_a_stream_is_not_refused_early_that_would_not_be_at_its_end(
+    session: Session, storage: MemoryStorage, column: str, options: dict[str, Any]
+) -> None:
+    session.add(Typed(**{column: File(Sent(PNG), **options)}))
+    session.commit()
+    assert len(keys(storage)) == 1
 
 
 def test_a_stream_of_the_right_size_is_stored(session: Session, storage: MemoryStorage) -> None:

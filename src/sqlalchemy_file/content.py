@@ -156,8 +156,8 @@ class StreamContent:
         """Whether all of the stream was read, so that nobody has to be waited for."""
         return self._spool is not None
 
-    def watch(self, watch: Callable[[int], None]) -> None:
-        """Call a function with the number of bytes read so far, after each piece of the stream.
+    def watch(self, watch: Callable[[Any], None]) -> None:
+        """Call a function with each piece of the stream, as it is read.
 
         What it raises ends the reading.
         """
@@ -209,7 +209,7 @@ class AsyncStreamContent(StreamContent):
         """Whether `afetch` is needed before `open`."""
         return self._source is not None
 
-    def watch(self, watch: Callable[[int], None]) -> None:
+    def watch(self, watch: Callable[[Any], None]) -> None:
         if self._source is not None:
             self._source = _awatched(self._source, watch)
 
@@ -359,19 +359,15 @@ def _can_seek(handle: Any) -> bool:
     return callable(getattr(handle, "seek", None)) and callable(getattr(handle, "tell", None))
 
 
-def _watched(chunks: Iterator[bytes], watch: Callable[[int], None]) -> Iterator[bytes]:
-    size = 0
+def _watched(chunks: Iterator[bytes], watch: Callable[[Any], None]) -> Iterator[bytes]:
     for chunk in chunks:
-        size += len(chunk)
-        watch(size)
+        watch(chunk)
         yield chunk
 
 
-async def _awatched(chunks: AsyncIterable[Any], watch: Callable[[int], None]) -> AsyncIterator[Any]:
-    size = 0
+async def _awatched(chunks: AsyncIterable[Any], watch: Callable[[Any], None]) -> AsyncIterator[Any]:
     async for chunk in chunks:
-        size += len(chunk)
-        watch(size)
+        watch(chunk)
         yield chunk
 
 

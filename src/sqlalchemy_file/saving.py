@@ -114,8 +114,8 @@ class Saving(BaseFile):
         finally:
             vars(self).update(_is_checked=False, _row=None)
 
-    def _watch_content(self, watch: Callable[[int], None]) -> None:
-        """Let a function know, again and again, how much of a stream has been read."""
+    def _watch_content(self, watch: Callable[[Any], None]) -> None:
+        """Let a function know each piece of a stream, as it is read."""
         if isinstance(self._content, StreamContent):
             self._content.watch(watch)
 

@@ -19,12 +19,14 @@ from sqlalchemy_file.detection.markup import markup_type
 from sqlalchemy_file.detection.media import tag_end, tagged_type_at
 from sqlalchemy_file.detection.names import UNKNOWN, canonical, essence
 from sqlalchemy_file.detection.signatures import is_text, signature_type
+from sqlalchemy_file.detection.special_cases import NARROWED
 from sqlalchemy_file.detection.suffixes import guess_type, type_of_suffix
 
 __all__ = [
     "HEAD_SIZE",
     "UNKNOWN",
     "canonical",
+    "certain_type",
     "content_type_of",
     "decide",
     "detect",
@@ -77,6 +79,12 @@ def detect(head: bytes, read_at: ReadAt | None = None) -> str | None:
     if read_at is None or (found is not None and found not in _TOLD_FURTHER_IN):
         return found
     return _read_on(found, head, read_at)
+
+
+def certain_type(head: bytes) -> str | None:
+    """Return the type that a file has for certain, whatever follows its head and is claimed."""
+    found = detect(head)
+    return None if found in _TOLD_FURTHER_IN or found in NARROWED else found
 
 
 def _read_on(found: str | None, head: bytes, read_at: ReadAt) -> str | None:

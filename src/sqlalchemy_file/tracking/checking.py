@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from itertools import groupby
 from os import cpu_count
 from typing import Any
 
 from sqlalchemy_file.calling import acall, is_async
+from sqlalchemy_file.detection import HEAD_SIZE
+from sqlalchemy_file.detection.encodings import is_encoded
 from sqlalchemy_file.exceptions import ValidationError, ValidationErrors
 from sqlalchemy_file.file import File
 from sqlalchemy_file.tracking.steps import Computing, Reading, Unsaved, in_parallel
@@ -71,7 +73,7 @@ class _Fetching:
     def run(self) -> None:
         try:
             with Reading(self.item) as file:
-                file._watch_content(self._watch)
+                file._watch_content(_Watch(self.item))
                 file._fetch_content()
         except ValidationError as refusal:
             self.refusal = _located(refusal, self.item)
@@ -79,16 +81,37 @@ class _Fetching:
     async def arun(self) -> None:
         try:
             with Reading(self.item) as file:
-                file._watch_content(self._watch)
+                file._watch_content(_Watch(self.item))
                 await file._afetch_content()
         except ValidationError as refusal:
             self.refusal = _located(refusal, self.item)
 
-    def _watch(self, size: int) -> None:
-        for validator in self.item.field.validators:
-            judge = getattr(validator, "process_early", None)
-            if judge is not None:
-                judge(self.item.file, self.item.name, size)
+
+@dataclass(slots=True)
+class _Watch:
+    """Lets validators judge a stream by what has come so far."""
+
+    item: Unsaved
+    _size: int = 0
+    _head: bytearray = field(default_factory=bytearray)
+
+    def __call__(self, piece: Any) -> None:
+        wanted = HEAD_SIZE - len(self._head)
+        self._size += len(piece)
+        if wanted > 0 and isinstance(piece, bytes | bytearray | memoryview):
+            self._head += piece[:wanted]
+        item, has_head = self.item, wanted > 0 and len(self._head) == HEAD_SIZE
+        # What a validator may replace, and what is compressed, is not known by its first bytes.
+        is_final = has_head and not is_encoded(item.file.get("headers") or item.field.headers)
+        is_final = is_final and type(item.file).apply_validators is File.apply_validators
+        for validator in item.field.validators:
+            by_size = getattr(validator, "process_early", None)
+            by_head = getattr(validator, "process_head", None)
+            if by_size is not None:
+                by_size(item.file, item.name, self._size)
+            if by_head is not None and is_final:
+                by_head(item.file, item.name, bytes(self._head))
+            is_final = is_final and not (by_size is None and by_head is None)
 
 
 @dataclass(slots=True)

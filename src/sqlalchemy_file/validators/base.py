@@ -17,7 +17,8 @@ class Validator(Protocol):
     It may be a coroutine function, which `AsyncSession` awaits on the event loop, and may take the
     row as one more parameter. One that can judge a stream before it was read to its end may have a
     method ``process_early(file, attr_key, size)``: it is called after each piece of the stream,
-    with the number of bytes so far.
+    with the number of bytes so far. ``process_head(file, attr_key, head)`` is called once, with
+    the first 4096 bytes of a longer stream, unless a validator before it has neither method.
     """
 
     @abstractmethod

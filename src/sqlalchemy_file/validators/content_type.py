@@ -8,6 +8,7 @@ from sqlalchemy_file.detection import (
     HEAD_SIZE,
     UNKNOWN,
     canonical,
+    certain_type,
     content_type_of,
     detect,
     type_of_suffix,
@@ -34,12 +35,23 @@ class ContentTypeValidator(Validator):
     def process(self, file: File, attr_key: str) -> None:
         content_type = _judged(file)
         if not (self._allows(content_type) or self._excuses(file)):
-            raise ContentTypeValidationError(
-                attr_key,
-                f"File content_type {content_type} is not allowed. "
-                f"Allowed content_types are: {self.allowed_content_types}",
-                params={"content_type": content_type, "allowed": self.allowed_content_types},
-            )
+            raise self._not_allowed(content_type, attr_key)
+
+    def process_head(self, file: File, attr_key: str, head: bytes) -> None:
+        """Refuse a stream whose first bytes alone prove a type that is not allowed."""
+        # A subclass of a program's own may accept what this one refuses.
+        is_ours = type(self).process.__module__.startswith("sqlalchemy_file.")
+        content_type = certain_type(head) if is_ours else None
+        if content_type is not None and not self._allows(content_type):
+            raise self._not_allowed(content_type, attr_key)
+
+    def _not_allowed(self, content_type: str, attr_key: str) -> ContentTypeValidationError:
+        return ContentTypeValidationError(
+            attr_key,
+            f"File content_type {content_type} is not allowed. "
+            f"Allowed content_types are: {self.allowed_content_types}",
+            params={"content_type": content_type, "allowed": self.allowed_content_types},
+        )
 
     def _excuses(self, file: File) -> bool:
         """Tell whether a file may pass whose bytes don't bear out what it claims to be."""
