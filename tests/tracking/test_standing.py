@@ -416,6 +416,26 @@ def test_a_transaction_within_autocommit_of_the_driver(
 
 
 @mariadb_only
+@pytest.mark.parametrize("autocommit", [False, True])
+def test_a_reply_that_does_not_come_in_time(
+    engine: Engine, storage: MemoryStorage, autocommit: bool
+) -> None:
+    arguments = {"autocommit": autocommit, "read_timeout": 1}
+    impatient = create_engine(engine.url, connect_args=arguments)
+    with engine.begin() as connection:
+        connection.exec_driver_sql(
+            "CREATE TRIGGER standing_slow BEFORE INSERT ON standing_page "
+            "FOR EACH ROW SET @slept = SLEEP(1.3)"
+        )
+    with impatient.connect() as connection, pytest.raises(DBAPIError):
+        connection.execute(insert(page).values(id=2, body=File(b"new")))
+    impatient.dispose()
+    with engine.begin() as connection:
+        connection.exec_driver_sql("DROP TRIGGER standing_slow")  # waits for the INSERT
+    assert_exact(engine, storage, *([1, 2] if autocommit else [1]))
+
+
+@mariadb_only
 def test_autocommit_switched_on_by_a_statement(engine: Engine, storage: MemoryStorage) -> None:
     with engine.connect() as connection:
         connection.execute(text("SET autocommit=1"))

@@ -96,6 +96,10 @@ def _psycopg_autocommit(driver: Any) -> bool:
     return bool(driver.autocommit)
 
 
+def _mysql_autocommit(driver: Any) -> bool:
+    return bool(driver.get_autocommit())
+
+
 def _psycopg(driver: Any) -> Standing:
     return _LIBPQ.get(driver.info.transaction_status, Standing.UNKNOWN)
 
@@ -149,6 +153,10 @@ _AUTOCOMMIT_READERS: dict[str, Callable[[Any], bool]] = {
     "psycopg": _psycopg_autocommit,
     "psycopg_async": _psycopg_autocommit,
     "psycopg2": _psycopg_autocommit,
+    "pymysql": _mysql_autocommit,
+    "aiomysql": _mysql_autocommit,
+    "asyncmy": _mysql_autocommit,
+    "mysqldb": _mysql_autocommit,
 }
 _TELLING_STALE = ("pymysql", "aiomysql")
 
