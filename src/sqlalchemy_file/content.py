@@ -7,7 +7,6 @@ that stream is asked for, and a handle that the caller opened is never closed.
 from __future__ import annotations
 
 import errno
-import hashlib
 import io
 import os
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator
@@ -15,7 +14,6 @@ from pathlib import Path
 from typing import Any, BinaryIO, Protocol, cast
 
 from sqlalchemy_file.exceptions import ContentSpentError
-from sqlalchemy_file.hashing import LARGE, Hash, HashBehind
 from sqlalchemy_file.received import is_response, response_chunks, upload_name, uploaded_file
 from sqlalchemy_file.storage.base import CHUNK_SIZE
 from sqlalchemy_file.storage.chunks import (
@@ -23,9 +21,7 @@ from sqlalchemy_file.storage.chunks import (
     async_chunks,
     binary,
     closing_on_error,
-    is_at_hand,
     new_spool,
-    size_left,
 )
 from sqlalchemy_file.transfer import heed_cancellation
 
@@ -226,53 +222,6 @@ class AsyncStreamContent(StreamContent):
                 "bytes, a binary file or an ordinary iterator"
             )
         return super().open()
-
-
-class Measured(io.RawIOBase):
-    """Reads a stream through, counting its bytes and hashing them on the way."""
-
-    def __init__(self, stream: BinaryIO) -> None:
-        super().__init__()
-        self._stream = stream
-        self._hash: Hash = hashlib.sha256()
-        self.size: int = 0
-        self.error: BaseException | None = None
-        """What the stream itself raised, so that it is not taken for a fault of the storage."""
-
-    @property
-    def checksum(self) -> str:
-        return f"sha256:{self._hash.hexdigest()}"
-
-    def readable(self) -> bool:
-        return True
-
-    def size_left(self) -> int | None:
-        """Return how many bytes there are still to be read, where that is known."""
-        return size_left(self._stream)
-
-    def is_at_hand(self) -> bool:
-        """Tell whether reading takes no time."""
-        return is_at_hand(self._stream)
-
-    def read(self, size: int | None = -1, /) -> bytes:
-        try:
-            chunk = self._stream.read(-1 if size is None else size)
-        except BaseException as error:
-            self.error = error
-            raise
-        self._hash.update(chunk)
-        self.size += len(chunk)
-        if self.size >= LARGE and not isinstance(self._hash, HashBehind):
-            self._hash = HashBehind(self._hash)
-        return chunk
-
-    def readall(self) -> bytes:
-        return self.read(-1)
-
-    def readinto(self, buffer: Any, /) -> int:
-        chunk = self.read(len(buffer))
-        buffer[: len(chunk)] = chunk
-        return len(chunk)
 
 
 def content_of(source: Any) -> Content:

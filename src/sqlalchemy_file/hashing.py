@@ -1,11 +1,14 @@
-"""The checksum of a large content, computed in another thread while its bytes are stored."""
+"""The checksum of a content; of a large one another thread computes it while it is stored."""
 
 from __future__ import annotations
 
+import hashlib
+import io
 from collections import deque
 from concurrent.futures import Future
-from typing import Any, Protocol
+from typing import Any, BinaryIO, Protocol
 
+from sqlalchemy_file.storage.chunks import is_at_hand, size_left
 from sqlalchemy_file.transfer import beside
 
 LARGE = 1024 * 1024
@@ -55,3 +58,50 @@ class HashBehind:
         job, self._job = self._job, None
         if job is not None:
             job.result()
+
+
+class Measured(io.RawIOBase):
+    """Reads a stream through, counting its bytes and hashing them on the way."""
+
+    def __init__(self, stream: BinaryIO) -> None:
+        super().__init__()
+        self._stream = stream
+        self._hash: Hash = hashlib.sha256()
+        self.size: int = 0
+        self.error: BaseException | None = None
+        """What the stream itself raised, so that it is not taken for a fault of the storage."""
+
+    @property
+    def checksum(self) -> str:
+        return f"sha256:{self._hash.hexdigest()}"
+
+    def readable(self) -> bool:
+        return True
+
+    def size_left(self) -> int | None:
+        """Return how many bytes there are still to be read, where that is known."""
+        return size_left(self._stream)
+
+    def is_at_hand(self) -> bool:
+        """Tell whether reading takes no time."""
+        return is_at_hand(self._stream)
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        try:
+            chunk = self._stream.read(-1 if size is None else size)
+        except BaseException as error:
+            self.error = error
+            raise
+        self._hash.update(chunk)
+        self.size += len(chunk)
+        if self.size >= LARGE and not isinstance(self._hash, HashBehind):
+            self._hash = HashBehind(self._hash)
+        return chunk
+
+    def readall(self) -> bytes:
+        return self.read(-1)
+
+    def readinto(self, buffer: Any, /) -> int:
+        chunk = self.read(len(buffer))
+        buffer[: len(chunk)] = chunk
+        return len(chunk)

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from sqlalchemy_file.content import Measured
+from sqlalchemy_file.hashing import Measured
 from sqlalchemy_file.storage import MemoryStorage
 from sqlalchemy_file.storage.chunks import reader_of, size_left
 from sqlalchemy_file.storage.stored_file import StoredFile
