@@ -114,9 +114,14 @@ def _sqlite(driver: Any) -> Standing:
 
 def _pymysql(driver: Any) -> Standing:
     # The result of the last statement is missing after an error, whoever's cursor had it.
-    if driver._result is None:
+    result = driver._result
+    if result is None:
         return Standing.UNKNOWN
-    return Standing.OPEN if driver.server_status & _IN_TRANSACTION else Standing.CLOSED
+    if driver.server_status & _IN_TRANSACTION:
+        return Standing.OPEN
+    # Rows bring no state along, so that what is shown is of before: of an INSERT ... RETURNING
+    # that began the transaction, say.
+    return Standing.UNKNOWN if result.server_status is None else Standing.CLOSED
 
 
 def _mysql_connector(driver: Any) -> Standing:
