@@ -88,13 +88,20 @@ class Bucket(MemoryStorage):
 class Program:
     """One database of the town, with the engines of its program and of its operator.
 
-    ``origin`` is the program of which this one is a copy, if it is one.
+    ``origin`` is the program of which this one is a copy, if it is one. ``schema`` is that of a
+    tenant, whose tables stand beside those of another program in one database.
     """
 
     def __init__(
-        self, name: str, engine: Engine, operators: Engine, origin: Program | None = None
+        self,
+        name: str,
+        engine: Engine,
+        operators: Engine,
+        origin: Program | None = None,
+        schema: str | None = None,
     ) -> None:
         self.name = name
+        self._prefix = f"{schema}." if schema else ""
         self.engine = engine
         self.operators = operators
         self.origin = origin
@@ -103,8 +110,8 @@ class Program:
 
     def named(self) -> set[str]:
         return {
-            *named(self.engine, "town_sheet", "cover", "pictures"),
-            *named(self.engine, "town_card", "cover"),
+            *named(self.engine, f"{self._prefix}town_sheet", "cover", "pictures"),
+            *named(self.engine, f"{self._prefix}town_card", "cover"),
         }
 
     def write(self, action: Callable[[Session], object], *, commit: bool) -> None:
@@ -116,6 +123,7 @@ class Program:
 
     def execute(self, statement: str) -> None:
         """Do what another program does, which knows nothing of files."""
+        statement = statement.replace("town_", f"{self._prefix}town_")
         connection = self.engine.raw_connection()
         try:
             connection.cursor().execute(statement)
@@ -215,4 +223,6 @@ def empty(engine: Engine) -> None:
     """Remove all rows, and what earlier schedules have left in the ledger."""
     with engine.begin() as connection:
         for table in (Sheet.__table__, Card.__table__, ledger.releases):
-            connection.execute(text(f"DELETE FROM {table.name}"))
+            prefix = connection.schema_for_object(table)
+            name = f"{prefix}.{table.name}" if prefix else table.name
+            connection.execute(text(f"DELETE FROM {name}"))

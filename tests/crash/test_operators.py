@@ -41,6 +41,7 @@ ROUND = 25
 ROUNDS = {"sqlite": 56, "postgresql": 14, "mariadb": 10}
 SCALE = int(ASKED) / (ROUND * sum(ROUNDS.values())) if ASKED else 1
 STEPS = 12
+TENANT = "tenant_of_one"
 USUAL = ["write"] * 10 + ["execute"] * 4 + ["drain"] * 6 + ["sweep"] * 2 + ["full"] * 2
 USUAL += ["sweep_ahead"]
 COPYING = ["clone", "save", "save", "restore", "restore"]
@@ -204,13 +205,18 @@ class _Ahead(datetime):
 
 
 class Town:
-    """The databases of one test: two programs on one bucket, the second always on SQLite."""
+    """The databases of one test: programs on one bucket.
+
+    The second is always on SQLite; the third is a tenant, with a schema in the first's database.
+    """
 
     def __init__(self, url: str, folder: Path) -> None:
         self._folder = folder
         self._engines: list[Engine] = []
         self.is_sqlite = url.startswith("sqlite")
         self.programs = [self._program("one", url), self._program("two", self._url("two.db"))]
+        if not self.is_sqlite:
+            self.programs.append(self._program("tenant", url, schema=TENANT))
 
     def clone_of(self, program: Program) -> Program:
         path = self._folder / f"clone-{len(self._engines)}.db"
@@ -230,19 +236,30 @@ class Town:
     def close(self) -> None:
         for program in self.programs:
             Base.metadata.drop_all(program.engine)
+        if not self.is_sqlite:
+            with self._engines[0].begin() as connection:
+                cascade = " CASCADE" if connection.dialect.name == "postgresql" else ""
+                connection.exec_driver_sql(f"DROP SCHEMA {TENANT}{cascade}")
         for engine in self._engines:
             engine.dispose()
 
     def _url(self, name: str) -> str:
         return f"sqlite:///{self._folder / name}"
 
-    def _program(self, name: str, url: str, origin: Program | None = None) -> Program:
+    def _program(
+        self, name: str, url: str, origin: Program | None = None, schema: str | None = None
+    ) -> Program:
         engines = [_engine(url), _engine(url)]
         self._engines += engines
+        if schema is not None:
+            with engines[0].begin() as connection:
+                connection.exec_driver_sql(f"CREATE SCHEMA IF NOT EXISTS {schema}")
+            translated = {"schema_translate_map": {None: schema}}
+            engines = [engine.execution_options(**translated) for engine in engines]
         if origin is None:
             Base.metadata.drop_all(engines[0])
             Base.metadata.create_all(engines[0])
-        return Program(name, *engines, origin=origin)
+        return Program(name, *engines, origin=origin, schema=schema)
 
 
 def _told(findings: Iterable[Finding]) -> str:
@@ -310,6 +327,7 @@ def test_no_schedule_loses_or_leaves_an_object(
     interruptions = Interruptions()
     for program in town.programs:
         interruptions.watch(program.operators)
+        interruptions.watch(program.engine)
     counts: Counter[str] = Counter()
     for program in town.programs:
         with program.engine.begin() as connection:
