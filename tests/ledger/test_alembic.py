@@ -57,6 +57,14 @@ def downgrade():
 '''
 
 
+OURS = {
+    "sqlite": "SELECT name FROM sqlite_master WHERE name LIKE '%sqlalchemy_file%'",
+    "postgresql": "SELECT proname FROM pg_proc WHERE proname LIKE '%%sqlalchemy_file%%' "
+    "UNION SELECT relname FROM pg_class WHERE relname LIKE '%%sqlalchemy_file%%'",
+    "mysql": "SELECT trigger_name FROM information_schema.triggers WHERE "
+    "trigger_schema = database() AND trigger_name LIKE '%%sqlalchemy_file%%'",
+}
+OURS["mariadb"] = OURS["mysql"]
 INDEXES = {f"ix_{RELEASES}_path", f"ix_{RELEASES}_due_at"}
 
 
@@ -104,6 +112,11 @@ class Project:
         """Return the names of the indexes on the ledger's notes."""
         return {each["name"] for each in inspect(self.engine).get_indexes(RELEASES)}
 
+    def leftovers(self) -> list[str]:
+        """Return the names of everything of ours that the database still has."""
+        with self.engine.connect() as connection:
+            return list(connection.exec_driver_sql(OURS[self.engine.dialect.name]).scalars())
+
     def releases(self, path: str) -> bool:
         """Write a letter by other means, delete it, and tell whether its object is released."""
         with self.engine.begin() as connection:
@@ -149,6 +162,18 @@ def test_a_first_migration_makes_it_all_and_its_downgrade_nothing(bare: Project)
     bare.downgrade("base")
     bare.upgrade()
     assert bare.kinds() == set()
+
+
+@pytest.mark.filterwarnings("ignore:Skipped unsupported reflection")  # of SQLite's indexes
+def test_a_ledger_with_indexes_needs_no_further_migration_and_leaves_nothing_behind(
+    project: Project,
+) -> None:
+    project.write(metadata_of(body(), indexed=True))
+    project.upgrade()
+    assert project.kinds() == set()
+    assert project.is_current()
+    project.downgrade("base")
+    assert project.leftovers() == []
 
 
 def test_a_migration_makes_the_indexes_on_notes(bare: Project) -> None:

@@ -193,10 +193,10 @@ def _create(operations: Operations, operation: CreateFileTriggersOp) -> None:
 
 @Operations.implementation_for(DropFileTriggersOp)
 def _drop(operations: Operations, operation: DropFileTriggersOp) -> None:
+    # SQLite drops no column that stands in an index, and PostgreSQL no function that one calls.
+    # `ensure_triggers` makes the indexes of a table that stays again.
+    drop_indexes(_online(operations), operation.files)
     _apply(operations, operation, [FileColumns(operation.files.table, (), operation.files.schema)])
-    if operations.get_bind().dialect.name == "sqlite":
-        # It drops no column that stands in one. `ensure_triggers` makes them again.
-        drop_indexes(operations.get_bind(), operation.files)
 
 
 @Operations.implementation_for(UpgradeFileLedgerOp)
