@@ -8,8 +8,9 @@ for gaps beside them.
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 from weakref import WeakKeyDictionary
@@ -18,12 +19,12 @@ from sqlalchemy import (
     ColumnElement,
     Connection,
     and_,
+    bindparam,
     cast,
     delete,
     extract,
     func,
     insert,
-    literal,
     select,
     text,
     update,
@@ -98,8 +99,7 @@ def begin(connection: Connection, ledger: Ledger) -> Mark:
         connection.exec_driver_sql("BEGIN IMMEDIATE")
     table = ledger.releases
     schema = connection.schema_for_object(table) or "main"
-    query = text(f'SELECT seq FROM "{schema}".sqlite_sequence WHERE name = :name')
-    return Mark(last=int(connection.scalar(query, {"name": table.name}) or 0))
+    return Mark(last=int(connection.scalar(_last_id(schema), {"name": table.name}) or 0))
 
 
 def lease_mine(
@@ -109,13 +109,17 @@ def lease_mine(
 
     ``lease`` is a token of the caller's that nobody else uses.
     """
-    mine = _mine(connection, ledger, mark)
+    returns = connection.dialect.name in ("postgresql", "sqlite")
+    if mark == Mark() and connection.dialect.name != "postgresql":
+        return []
+    own = {"own_token": mark.token, "own_last": mark.last, "new_lease": lease}
+    leasing = _leasing(ledger, connection.dialect.name == "postgresql", mark.last is not None)
     found: list[Note] = []
-    if mine is not None:
-        for batch in _batches(paths):
-            unkept = ledger.releases.c.lease.is_distinct_from(KEPT)
-            which = and_(mine, unkept, ledger.releases.c.path.in_(batch))
-            found += _lease(connection, ledger, which, lease)
+    for batch in _batches(paths):
+        rows = connection.execute(leasing[returns], {**own, "own_paths": batch})
+        found += [Note(row.id, row.path, row.storage, lease) for row in rows]
+    if not returns:
+        _take(connection, ledger, found, lease)
     return found
 
 
@@ -218,31 +222,48 @@ def _may_use(connection: Connection, ledger: Ledger) -> bool:
     return bool(connection.scalar(select(and_(*rights))))
 
 
-def _mine(connection: Connection, ledger: Ledger, mark: Mark) -> ColumnElement[bool] | None:
-    note = ledger.releases.c
-    if connection.dialect.name == "postgresql":
-        # Numbers of transactions are those of one cluster: a restored note may have this one.
-        began = cast(func.floor(extract("epoch", func.now()) * 1000), BigInteger)
-        return and_(note.tx == this_transaction(), note.at >= began)
-    if mark.last is not None:
-        return note.id > mark.last
-    return note.tx == mark.token if mark.token is not None else None
+def _take(connection: Connection, ledger: Ledger, notes: Iterable[Note], lease: str) -> None:
+    table = ledger.releases
+    for ids in _batches(note.id for note in notes):
+        which = update(table).where(table.c.id.in_(ids))
+        connection.execute(which.values(_leased(ledger, lease)))
 
 
-def _lease(
-    connection: Connection, ledger: Ledger, which: ColumnElement[bool], lease: str
-) -> Sequence[Note]:
+def _leased(ledger: Ledger, lease: Any) -> dict[str, Any]:
+    return {
+        "due_at": now_ms() + LEASE,
+        "tries": ledger.releases.c.tries + 1,
+        "lease": lease,
+    }
+
+
+@lru_cache(maxsize=64)
+def _last_id(schema: str) -> Any:
+    return text(f'SELECT seq FROM "{schema}".sqlite_sequence WHERE name = :name')
+
+
+@lru_cache(maxsize=64)
+def _leasing(ledger: Ledger, is_postgresql: bool, by_id: bool) -> tuple[Any, Any]:
+    """Return the statements that find notes of one's own, and that lease them at once.
+
+    Built once: a transaction that releases a file would else spend as long on that as on the rest.
+    """
     table = ledger.releases
     note = table.c
-    returned: list[Any] = [note.id, note.path, note.storage, literal(lease)]
-    values = {"due_at": now_ms() + LEASE, "tries": note.tries + 1, "lease": lease}
-    if connection.dialect.name in ("postgresql", "sqlite"):
-        change = update(table).where(which).values(values).returning(*returned)
-        return [Note(*row) for row in connection.execute(change)]
-    found = [Note(*row) for row in connection.execute(select(*returned).where(which))]
-    for ids in _batches(each.id for each in found):
-        connection.execute(update(table).where(note.id.in_(ids)).values(values))
-    return found
+    if is_postgresql:
+        # Numbers of transactions are those of one cluster: a restored note may have this one.
+        began = cast(func.floor(extract("epoch", func.now()) * 1000), BigInteger)
+        mine = and_(note.tx == this_transaction(), note.at >= began)
+    elif by_id:
+        mine = note.id > bindparam("own_last")
+    else:
+        mine = note.tx == bindparam("own_token")
+    unkept = note.lease.is_distinct_from(KEPT)
+    wanted = note.path.in_(bindparam("own_paths", expanding=True))
+    which, returned = and_(mine, unkept, wanted), (note.id, note.path, note.storage)
+    taken = _leased(ledger, bindparam("new_lease"))
+    leasing = update(table).where(which).values(taken).returning(*returned)
+    return select(*returned).where(which), leasing
 
 
 def _batches(values: Iterable[Any]) -> Iterator[Collection[Any]]:
