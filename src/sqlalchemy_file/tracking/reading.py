@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 
 from sqlalchemy import (
@@ -83,11 +84,11 @@ def rows_by_key(
     wanted = list(dict.fromkeys(keys))
     if wanted:
         database.lock(target.table)
-    statement = _locking(select(*target.keys, *_as_text(target)), target, deleting=deleting)
+    statement = _by_key(target, deleting)
     found: dict[Key, OldRow] = {}
     for start in range(0, len(wanted), BATCH_SIZE):
-        batch = wanted[start : start + BATCH_SIZE]
-        for row in database.execute(statement.where(_among(target.keys, batch))):
+        _, values = _subject(target.keys, wanted[start : start + BATCH_SIZE])
+        for row in database.execute(statement, {"wanted_keys": values}):
             old = _old_row(target, row)
             found[old.key] = old
     return found
@@ -97,13 +98,12 @@ def rows_by(
     database: Database, target: FileTable, columns: Sequence[Column[Any]], keys: Sequence[Key]
 ) -> Iterator[OldRow]:
     """Read rows that this transaction has locked before, by columns that tell them apart."""
-    statement = select(*columns, *_as_text(target))
-    if database.connection.dialect.name in ("mysql", "mariadb"):
-        # Its plain reads show rows as they were when the transaction began, if it left them alone.
-        statement = statement.with_for_update(of=target.table)
+    # Plain reads of MySQL show rows as they were when the transaction began, if it left them alone.
+    locks = database.connection.dialect.name in ("mysql", "mariadb")
+    statement = _by_columns(target, tuple(columns), locks)
     for start in range(0, len(keys), BATCH_SIZE):
-        wanted = _among(columns, keys[start : start + BATCH_SIZE])
-        for row in database.execute(statement.where(wanted)):
+        _, values = _subject(columns, keys[start : start + BATCH_SIZE])
+        for row in database.execute(statement, {"wanted_keys": values}):
             yield _old_row(target, row, len(columns))
 
 
@@ -166,6 +166,24 @@ def entity_of(statement: Any) -> Any:
     """Return the mapper of an ORM-enabled statement, or None for one on a plain table."""
     subject = statement._propagate_attrs.get("plugin_subject")
     return getattr(subject, "mapper", None)
+
+
+@lru_cache(maxsize=256)
+def _by_key(target: FileTable, deleting: bool) -> Select[Any]:
+    """Return the statement that reads and locks rows by key; to build it takes longest."""
+    return _locking(_wanted(target, target.keys), target, deleting=deleting)
+
+
+@lru_cache(maxsize=256)
+def _by_columns(target: FileTable, columns: tuple[Column[Any], ...], locks: bool) -> Select[Any]:
+    statement = _wanted(target, columns)
+    return statement.with_for_update(of=target.table) if locks else statement
+
+
+def _wanted(target: FileTable, columns: Sequence[Column[Any]]) -> Select[Any]:
+    subject, _ = _subject(columns, ())
+    wanted = subject.in_(bindparam("wanted_keys", expanding=True))
+    return select(*columns, *_as_text(target)).where(wanted)
 
 
 def _as_text(target: FileTable) -> list[Any]:
