@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import sqlalchemy
 from obstore.store import MemoryStore
 from sqlalchemy import event, text
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -287,7 +288,11 @@ def test_cancelled_in_a_statement_nothing_of_the_transaction_stays(
 
 
 @pytest.mark.parametrize("url", ["aiosqlite"], indirect=True)
-@pytest.mark.parametrize("commits_at_once", [False, True])
+# SQLAlchemy 2.0 closes the connection before its driver comes to the statement: where that commits
+# at once, nobody can know it, and the object is left to the sweep.
+@pytest.mark.parametrize(
+    "commits_at_once", [False] if sqlalchemy.__version__.startswith("2.0.") else [False, True]
+)
 def test_cancelled_before_the_driver_has_begun_a_transaction_the_storage_holds_what_rows_name(
     url: str, storage: FlakyStorage, commits_at_once: bool
 ) -> None:

@@ -92,7 +92,7 @@ def test_nothing_commands_the_terminal(text: str, capsys: pytest.CaptureFixture[
     counts = {"files": 1, "bytes": 1, "pending": 0, "failed": 0}
     unknown = {"is_known": False, "oldest_pending": None, "last_sweep": None, "last_error": None}
     found = SimpleNamespace(
-        storages=[SimpleNamespace(name=text, **counts, **unknown)],
+        storages=[SimpleNamespace(name=text, signatures=[text], **counts, **unknown)],
         columns=[SimpleNamespace(table=text, column="f", storage=text, **counts)],
         problems=[text],
         grace=3600,
@@ -102,7 +102,7 @@ def test_nothing_commands_the_terminal(text: str, capsys: pytest.CaptureFixture[
     show_status(found, as_json=False)  # type: ignore[arg-type]
     out = capsys.readouterr().out
     assert all(line.isprintable() for line in out.split("\n"))
-    assert out.count("[red]") == 9
+    assert out.count("[red]") == 11
 
 
 def test_json_is_ascii(capsys: pytest.CaptureFixture[str]) -> None:
