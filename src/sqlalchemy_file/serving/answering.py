@@ -89,34 +89,38 @@ def stat(target: Target) -> Operation[ObjectInfo]:
 
 def drive(steps: Answering) -> Answer:
     """Take the steps in this thread."""
-    value: Any = None
-    error: Exception | None = None
-    while True:
+    step = _next(steps)
+    while isinstance(step, Operation):
         try:
-            operation = steps.send(value) if error is None else steps.throw(error)
-        except StopIteration as end:
-            return cast("Answer", end.value)
-        value, error = None, None
-        try:
-            value = operation.run()
-        except Exception as raised:  # noqa: BLE001  it is raised where the step was asked for
-            error = raised
+            value = step.run()
+        except Exception as error:  # noqa: BLE001  it is raised where the step was asked for
+            step = _next(steps, error=error)
+        else:
+            step = _next(steps, value)
+    return step
 
 
 async def adrive(steps: Answering) -> Answer:
     """Take the steps while the event loop stays free."""
-    value: Any = None
-    error: Exception | None = None
-    while True:
+    step = _next(steps)
+    while isinstance(step, Operation):
         try:
-            operation = steps.send(value) if error is None else steps.throw(error)
-        except StopIteration as end:
-            return cast("Answer", end.value)
-        value, error = None, None
-        try:
-            value = await operation.arun() if operation.arun else await in_thread(operation.run)
-        except Exception as raised:  # noqa: BLE001  it is raised where the step was asked for
-            error = raised
+            value = await step.arun() if step.arun else await in_thread(step.run)
+        except Exception as error:  # noqa: BLE001  it is raised where the step was asked for
+            step = _next(steps, error=error)
+        else:
+            step = _next(steps, value)
+    return step
+
+
+def _next(
+    steps: Answering, value: Any = None, error: Exception | None = None
+) -> Operation[Any] | Answer:
+    """Tell the generator how its last step ended, and return the next one, or the answer."""
+    try:
+        return steps.send(value) if error is None else steps.throw(error)
+    except StopIteration as end:
+        return cast("Answer", end.value)
 
 
 def _asks_storage_first(answer: Plan) -> bool:

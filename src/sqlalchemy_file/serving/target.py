@@ -102,9 +102,7 @@ def target_of(
 def variant_record(file: Mapping[str, Any], name: str) -> Mapping[str, Any]:
     """Return the record of the thumbnail or of a variant; `KeyError` where there is none."""
     variants = file.get("variants") or {}
-    found = variants.get(name) if name in variants else file.get(name)
-    if name not in variants and name != "thumbnail":
-        found = None
+    found = variants.get(name) or (file.get(name) if name == "thumbnail" else None)
     if not isinstance(found, Mapping):
         known = ", ".join(sorted([*variants, *(["thumbnail"] if file.get("thumbnail") else [])]))
         raise KeyError(f"{file.get('filename')!r} has no variant {name!r}; it has: {known or '-'}")
