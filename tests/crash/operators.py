@@ -140,12 +140,12 @@ class Program:
     def copy_to(self, path: Path) -> None:
         """Copy its SQLite database into another file, over what is there."""
         with closing(sqlite3.connect(path)) as target:
-            self._backup(lambda own: own.backup(target))
+            self._backup(lambda own: own.backup(target, progress=_never_wait))
 
     def restore_from(self, path: Path) -> None:
         """Make its SQLite database what it was when it was copied."""
         with closing(sqlite3.connect(path)) as source:
-            self._backup(source.backup)
+            self._backup(lambda own: source.backup(own, progress=_never_wait))
         for engine in (self.engine, self.operators):
             engine.dispose()  # programs are stopped for that, and started again
 
@@ -157,6 +157,12 @@ class Program:
             raise DBAPIError("backup", None, error) from error
         finally:
             own.close()
+
+
+def _never_wait(status: int, _remaining: int, _total: int) -> None:
+    """Give up where ``backup`` would wait for a lock: in one thread nobody would release it."""
+    if status & 0xFF in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+        raise sqlite3.OperationalError("database is locked")
 
 
 class Interruptions:
