@@ -23,9 +23,9 @@ from sqlalchemy_file.storage import StorageManager
 NEED_MORE = (
     "sqlalchemy_file.cli.",
     "sqlalchemy_file.imaging.",
-    "sqlalchemy_file.integrations.alembic",
-    "sqlalchemy_file.integrations.opentelemetry",
+    "sqlalchemy_file.integrations.",
     "sqlalchemy_file.storage.fsspec",
+    "sqlalchemy_file.serving.tokens",
     "sqlalchemy_file.storage.obstore",
     "sqlalchemy_file.testing.async_conformance",
     "sqlalchemy_file.testing.conformance",
