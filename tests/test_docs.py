@@ -20,6 +20,7 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
+from starlette.testclient import TestClient
 
 from tests.services.ceph import S3Server
 
@@ -102,6 +103,23 @@ def test_pages_that_newcomers_follow_hold_python_blocks(name: str) -> None:
     assert RUN in languages
 
 
+def test_the_application_of_the_readme_stores_and_serves_an_upload(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = next(block for block in _python_blocks(ROOT / "README.md"))
+    module = ModuleType("main")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setitem(sys.modules, module.__name__, module)
+    try:
+        _run(first, ROOT / "README.md", vars(module))
+        with TestClient(vars(module)["app"]) as client:
+            answer = client.post("/documents", files={"content": ("a.txt", b"hello")})
+            assert answer.json()["name"] == "a.txt"
+            assert client.get(answer.json()["url"]).content == b"hello"
+    finally:
+        _close(vars(module))
+
+
 def test_blocks_are_found_in_lists_and_between_other_fences() -> None:
     text = "1. Do\n\n   ```python\n   if x:\n       y()\n   ```\n\n~~~~text\n```python\n~~~~\n"
     assert list(blocks_of(text)) == [
@@ -113,6 +131,11 @@ def test_blocks_are_found_in_lists_and_between_other_fences() -> None:
 def test_a_block_that_is_never_closed_is_an_error() -> None:
     with pytest.raises(ValueError, match="never closed"):
         list(blocks_of("```python\nx = 1\n"))
+
+
+def _python_blocks(page: Path) -> Iterator[Block]:
+    blocks = blocks_of(page.read_text(encoding="utf-8"))
+    return (block for block in blocks if block.language == RUN)
 
 
 def _run(block: Block, page: Path, namespace: MutableMapping[str, Any]) -> None:
