@@ -24,7 +24,7 @@ release_0_7 := sqlalchemy-file==0.7.0 fasteners Pillow
 filedepot := filedepot==0.12.0
 advanced_alchemy := advanced-alchemy[obstore]==1.12.0
 
-PACKAGES := strace mariadb-server ceph-mon ceph-osd ceph-common radosgw nginx-light
+PACKAGES := strace mariadb-server ceph-mon ceph-osd ceph-common radosgw nginx-light chromium
 # PostgreSQL comes as a wheel with the test dependencies, for these machines
 ifeq ($(filter x86_64 aarch64 arm64,$(shell uname -m)),)
 PACKAGES += postgresql

@@ -5,11 +5,15 @@ from __future__ import annotations
 import signal
 from collections.abc import Iterator
 from types import FrameType
+from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.services import ceph, mariadb, postgresql
 from tests.services.required import require
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Page
 
 pytest.register_assert_rewrite("sqlalchemy_file.testing")  # before anything imports it
 pytest_plugins = ["tests.completeness"]
@@ -55,3 +59,22 @@ def s3_server() -> Iterator[ceph.S3Server]:
     require(ceph)
     with ceph.running() as server:
         yield server
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """Return Chromium; tests of a module that asks for it cannot call ``asyncio.run``."""
+    from tests.services import browser  # Playwright takes a moment to import
+
+    require(browser)
+    with browser.running() as chromium:
+        yield chromium
+
+
+@pytest.fixture
+def page(browser: Browser) -> Iterator[Page]:
+    """Return a page of a browser context of its own, without cookies or cache."""
+    context = browser.new_context(accept_downloads=True)
+    context.set_default_timeout(10_000)
+    yield context.new_page()
+    context.close()

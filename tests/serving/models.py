@@ -7,7 +7,8 @@ from typing import Any
 from sqlalchemy import Engine
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 
-from sqlalchemy_file import File, FileField
+from sqlalchemy_file import File, FileField, ImageField
+from sqlalchemy_file.processors import Variants
 
 SECRET = "0123456789abcdef"
 
@@ -20,6 +21,22 @@ class Letter(Base):
     __tablename__ = "served_letter"
     id: Mapped[int] = mapped_column(primary_key=True)
     body: Mapped[File | None] = mapped_column(FileField(upload_storage="main"))
+
+
+class Photo(Base):
+    __tablename__ = "served_photo"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    image: Mapped[File | None] = mapped_column(
+        ImageField(upload_storage="main", processors=[Variants(small=(160, 160), large=(640, 640))])
+    )
+
+
+def saved_photo(engine: Engine, content: bytes, filename: str) -> Any:
+    with Session(engine) as session:
+        photo = Photo(image=File(content, filename=filename))
+        session.add(photo)
+        session.commit()
+        return photo.image
 
 
 def saved(engine: Engine, content: bytes, filename: str) -> Any:
