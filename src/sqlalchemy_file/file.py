@@ -12,6 +12,7 @@ from sqlalchemy_file import schemas
 from sqlalchemy_file.calling import call_now
 from sqlalchemy_file.content import Content, PathContent, given_content, given_name
 from sqlalchemy_file.deprecation import moved, with_metadata
+from sqlalchemy_file.derivatives import DerivedImage, derived_image
 from sqlalchemy_file.detection import UNKNOWN, essence, guess_type
 from sqlalchemy_file.naming import clean_filename
 from sqlalchemy_file.objects import StoredObject, Upload, public_url
@@ -119,6 +120,14 @@ class File(Saving):
         if path is None:
             raise RuntimeError("Only available for saved file")
         return StorageManager.view(path, self.get("filename"), self.get("content_type"))
+
+    def variant(self, name: str) -> DerivedImage:
+        """Return the variant of a name, or the thumbnail as ``"thumbnail"``.
+
+        Raises `KeyError`, which lists the names that there are. A key ``variant`` of the record
+        is read as ``file["variant"]``.
+        """
+        return derived_image(self, name)
 
     def exists(self) -> bool:
         """Tell whether the storage has the object; of a file that is not saved, there is none."""

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
+import re
 from collections.abc import Callable, Iterator, Mapping
 from copy import deepcopy
 from typing import Any
 
 from sqlalchemy_file.storage.location import Location
+
+_SHA256 = re.compile(r"sha256:([0-9a-f]{64})")
 
 SET_BY_SAVING: frozenset[str] = frozenset({
     "saved", "path", "files", "file_id", "upload_storage", "url", "uploaded_at", "checksum",
@@ -43,6 +48,19 @@ def own_path(record: Mapping[str, Any]) -> str | None:
         return Location.of(files[0], storage_name)
     key = record.get("file_id")
     return Location.of(f"{storage_name}/{key}", storage_name) if storage_name and key else None
+
+
+def sha256_of(record: Mapping[str, Any]) -> str | None:
+    """Return the SHA-256 of an object's bytes in hexadecimal, if its record tells it."""
+    found = _SHA256.fullmatch(str(record.get("checksum")))
+    return None if found is None else found[1]
+
+
+def entity_tag(storage: str, key: str, sha256: str | None) -> str:
+    """Return a strong entity tag: of the bytes, else of the object, whose bytes never change."""
+    known = hashlib.sha256(f"{storage}/{key}".encode()).hexdigest() if sha256 is None else sha256
+    digest = base64.urlsafe_b64encode(bytes.fromhex(known)).rstrip(b"=")
+    return f'"{digest.decode("ascii")}"'
 
 
 def _paths(record: Mapping[str, Any]) -> Iterator[str]:

@@ -57,7 +57,11 @@ def test_a_thumbnail_is_stored_and_described(process):
     assert (thumbnail["width"], thumbnail["height"]) == (50, 34)
     assert thumbnail["upload_storage"] == "pictures"
     assert thumbnail["path"] == f"pictures/{thumbnail['file_id']}" == file["files"][1]
-    assert set(thumbnail) == {"file_id", "width", "height", "upload_storage", "path", "url"}
+    assert set(thumbnail) == {
+        *("file_id", "width", "height", "upload_storage", "path", "url"),
+        *("content_type", "size"),
+    }
+    assert thumbnail["size"] == len(StorageManager.get_file(thumbnail["path"]).read())
     assert thumbnail_of(file).size == (50, 34)
 
 

@@ -34,6 +34,7 @@ def test_a_variant_is_described_like_a_thumbnail_and_by_its_type(process):
         "width": 40,
         "height": 20,
         "content_type": "image/webp",
+        "size": len(StorageManager.get_file(small["path"]).read()),
         "upload_storage": "pictures",
         "path": file["files"][1],
         "url": None,

@@ -73,6 +73,7 @@ def _record(path: str, rendition: Rendition) -> dict[str, Any]:
         "width": rendition.width,
         "height": rendition.height,
         "content_type": rendition.content_type,
+        "size": len(rendition.content),
         "upload_storage": storage_name,
         "path": path,
         "url": public_url(path),

@@ -40,6 +40,4 @@ class ThumbnailGenerator(Processor):
 
     def process(self, file: File, upload_storage: str | None = None) -> None:
         copies = rendered(file, {"thumbnail": self._variant}, "thumbnail", self.max_pixels)
-        record = store(file, copies["thumbnail"], "thumbnail", upload_storage)
-        del record["content_type"]  # existing programs know the six other keys
-        file["thumbnail"] = record
+        file["thumbnail"] = store(file, copies["thumbnail"], "thumbnail", upload_storage)

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from http import HTTPStatus
 from typing import Any
 from urllib.parse import quote, unquote, urlsplit
 
+from sqlalchemy_file.derivatives import DerivedImage
+from sqlalchemy_file.file import File
 from sqlalchemy_file.serving.answering import Answer, Answering, answering, stat
 from sqlalchemy_file.serving.asgi import FileApp
 from sqlalchemy_file.serving.delivery import Delivery, DeliveryChoice, chosen_delivery
@@ -96,6 +98,7 @@ class FileServer:
 
         It is valid for ``expires`` at least, and half as long again at most: the end is rounded
         up, so that the same file has the same URL for a while and browsers can cache it.
+        ``file`` may also be what `File.variant` returns.
         ``disposition="inline"`` is followed for the types that the server shows. Raises
         `ValueError` for a file that is not stored and for a server without a secret, `KeyError`
         for a variant that the file lacks, `UnknownStorageError` for a storage nobody added.
@@ -115,14 +118,18 @@ class FileServer:
         token = self._signer.sign(target, _rounded_up(_now(), expires or self.expires))
         return f"{self.url}/{token}/{quote(os.path.basename(target.filename))}"  # noqa: PTH119
 
-    def srcset(self, file: Any, *, expires: timedelta | None = None) -> str:
-        """Return the ``srcset`` of an image: the URLs of its variants, each with its width."""
-        variants = file.get("variants") or {}
-        widths = {name: each.get("width") for name, each in variants.items()}
+    def srcset(
+        self, file: File | Iterable[DerivedImage], *, expires: timedelta | None = None
+    ) -> str:
+        """Return the ``srcset`` of an image: the URLs of its variants, each with its width.
+
+        Instead of a file, some of its variants may be given: those of one shape, say.
+        """
+        images = map(file.variant, file.get("variants") or ()) if isinstance(file, File) else file
+        by_width = {image.width: image for image in images if image.width}
         return ", ".join(
-            f"{self.url_for(file, variant=name, expires=expires)} {width}w"
-            for name, width in sorted(widths.items(), key=lambda pair: pair[1] or 0)
-            if width
+            f"{self.url_for(image, expires=expires)} {width}w"
+            for width, image in sorted(by_width.items())
         )
 
     @property

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
+from sqlalchemy_file.derivatives import DerivedImage
 from sqlalchemy_file.file import File
-from sqlalchemy_file.records import own_path
+from sqlalchemy_file.records import entity_tag, own_path, sha256_of
 from sqlalchemy_file.serving.http.facts import Disposition, FileFacts
 from sqlalchemy_file.serving.policy import UNKNOWN_TYPE, allowed_disposition, sent_type
 from sqlalchemy_file.storage import ObjectInfo, StorageManager
-
-_CHECKSUM = "sha256:"
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,9 +34,7 @@ class Target:
     @property
     def etag(self) -> str:
         """A strong entity tag: of the bytes, or else of the object, whose bytes never change."""
-        seed = self.sha256 or f"{self.storage}/{self.key}"
-        digest = bytes.fromhex(seed) if self.sha256 else hashlib.sha256(seed.encode()).digest()
-        return f'"{base64.urlsafe_b64encode(digest).rstrip(b"=").decode("ascii")}"'
+        return entity_tag(self.storage, self.key, self.sha256)
 
     def completed(self, info: ObjectInfo, inline: Collection[str]) -> Target:
         """Return a target without a record, with what the storage says of the object."""
@@ -78,35 +73,41 @@ def target_of(
 ) -> Target:
     """Return what is served for a saved file, or for its thumbnail or one of its variants.
 
-    Raises `ValueError` for a file that is not stored, and `KeyError` for a variant it lacks.
+    ``file`` may be such an image itself. Raises `ValueError` for a file that is not stored, and
+    `KeyError` for a variant it lacks.
     """
-    if not isinstance(file, File) or not file.saved or own_path(file) is None:
-        raise ValueError(f"expected a stored File, got {_what_came(file)}")
-    part = file if variant is None else variant_record(file, variant)
-    storage, key = StorageManager.resolve(own_path(part) or "")
-    content_type = str(part.get("content_type") or _thumbnail_type(part) or UNKNOWN_TYPE)
-    checksum = str(part.get("checksum") or "")
-    size = part.get("size")
+    original = file.original if isinstance(file, DerivedImage) else file
+    if not isinstance(original, File) or not original.saved or own_path(original) is None:
+        raise ValueError(f"expected a stored File, got {_what_came(original)}")
+    part = _part(file, variant)
+    record: Mapping[str, Any] = original
+    if isinstance(part, DerivedImage):
+        record = {
+            **part.record,
+            "filename": part.filename,
+            "content_type": part.content_type,
+        }
+    storage, key = StorageManager.resolve(own_path(record) or "")
+    content_type = str(record.get("content_type") or UNKNOWN_TYPE)
+    size = record.get("size")
     return Target(
         storage=storage,
         key=key,
         content_type=content_type,
-        filename=filename or str(part.get("filename") or file.get("filename") or "unnamed"),
+        filename=filename or str(record.get("filename") or "unnamed"),
         disposition=allowed_disposition(disposition, content_type, inline),
         size=size if isinstance(size, int) else None,
-        sha256=checksum.removeprefix(_CHECKSUM) if checksum.startswith(_CHECKSUM) else None,
-        modified=_moment(part.get("uploaded_at") or file.get("uploaded_at")),
+        sha256=sha256_of(record),
+        modified=_moment(original.get("uploaded_at")),
     )
 
 
-def variant_record(file: Mapping[str, Any], name: str) -> Mapping[str, Any]:
-    """Return the record of the thumbnail or of a variant; `KeyError` where there is none."""
-    variants = file.get("variants") or {}
-    found = variants.get(name) or (file.get(name) if name == "thumbnail" else None)
-    if not isinstance(found, Mapping):
-        known = ", ".join(sorted([*variants, *(["thumbnail"] if file.get("thumbnail") else [])]))
-        raise KeyError(f"{file.get('filename')!r} has no variant {name!r}; it has: {known or '-'}")
-    return found
+def _part(file: File | DerivedImage, variant: str | None) -> File | DerivedImage:
+    if variant is None:
+        return file
+    if isinstance(file, File):
+        return file.variant(variant)
+    raise ValueError(f"give the File with variant={variant!r}, not its image {file.name!r}")
 
 
 def _what_came(file: Any) -> str:
@@ -118,11 +119,6 @@ def _what_came(file: Any) -> str:
             "and its name: variant='thumbnail'"
         )
     return type(file).__name__
-
-
-def _thumbnail_type(part: Mapping[str, Any]) -> str | None:
-    """Return the type of a thumbnail of an older release, which does not say it."""
-    return None if "filename" in part else "image/png"
 
 
 def _moment(text: Any) -> datetime | None:

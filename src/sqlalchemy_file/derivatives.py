@@ -1,0 +1,96 @@
+"""One derived image of a stored file: its thumbnail, or one of its variants."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy_file.detection import UNKNOWN
+from sqlalchemy_file.records import entity_tag, own_path, sha256_of
+from sqlalchemy_file.storage import StorageManager, StoredFile
+
+if TYPE_CHECKING:
+    from sqlalchemy_file.file import File
+
+_THUMBNAIL = "thumbnail"
+_SUFFIXES = {"jpeg": "jpg", "tiff": "tif"}
+
+
+@dataclass(frozen=True, slots=True)
+class DerivedImage:
+    """An image derived from a file: an object of its own, described in the file's record.
+
+    `FileServer.url_for`, `FileResponse` and `send_file` take it as they take a file.
+    """
+
+    original: File
+    name: str
+    record: Mapping[str, Any]
+
+    @property
+    def path(self) -> str:
+        """The name of its storage, a slash, and its key."""
+        return own_path(self.record) or ""
+
+    @property
+    def content_type(self) -> str:
+        """Its type; thumbnails of release 0.7 do not record it, and are PNG by default."""
+        known = self.record.get("content_type")
+        return str(known or ("image/png" if self.name == _THUMBNAIL else UNKNOWN))
+
+    @property
+    def size(self) -> int | None:
+        """Its size in bytes; None in records of older releases."""
+        return _whole(self.record.get("size"))
+
+    @property
+    def width(self) -> int | None:
+        """Its width in pixels."""
+        return _whole(self.record.get("width"))
+
+    @property
+    def height(self) -> int | None:
+        """Its height in pixels."""
+        return _whole(self.record.get("height"))
+
+    @property
+    def filename(self) -> str:
+        """The original's name with its own suffix: ``photo.small.webp`` of ``photo.jpg``."""
+        original = str(self.original.get("filename") or "unnamed")
+        stem, dot, suffix = original.rpartition(".")
+        kind = self.content_type.partition("/")[2]
+        own = _SUFFIXES.get(kind, kind) if kind.isalnum() else suffix or "bin"
+        return f"{stem if dot and stem else original}.{self.name}.{own}"
+
+    @property
+    def etag(self) -> str:
+        """A strong entity tag, with its quotes."""
+        return entity_tag(*StorageManager.resolve(self.path), sha256_of(self.record))
+
+    @property
+    def url(self) -> str | None:
+        """Its permanent public address, if it has one."""
+        return self.record.get("url")
+
+    @property
+    def file(self) -> StoredFile:
+        """Open the object; nothing is requested before it is read."""
+        return StorageManager.view(self.path, self.filename, self.content_type)
+
+
+def derived_image(file: File, name: str) -> DerivedImage:
+    """Return the thumbnail or a variant of a file; `KeyError` names those that there are."""
+    variants = file.get("variants")
+    known = dict(variants) if isinstance(variants, Mapping) else {}
+    if file.get(_THUMBNAIL):
+        known.setdefault(_THUMBNAIL, file[_THUMBNAIL])
+    record = known.get(name)
+    if not isinstance(record, Mapping) or own_path(record) is None:
+        names = ", ".join(map(repr, sorted(known))) or "none"
+        raise KeyError(f"{file.get('filename')!r} has no variant {name!r}; it has {names}")
+    return DerivedImage(file, name, record)
+
+
+def _whole(number: Any) -> int | None:
+    return number if isinstance(number, int) else None
