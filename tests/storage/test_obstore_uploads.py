@@ -69,6 +69,12 @@ class _Meeting(io.RawIOBase):
         return self._letter * count
 
 
+@pytest.fixture(params=["memory", "local"])
+def renaming_store(request: pytest.FixtureRequest, tmp_path: Path) -> ObstoreStorage:
+    """Return a storage whose store decides between writers: S3 does not, of large objects."""
+    return ObstoreStorage(MemoryStore() if request.param == "memory" else LocalStore(tmp_path))
+
+
 @pytest.fixture(params=["memory", "local", "s3"])
 def any_store(request: pytest.FixtureRequest, tmp_path: Path) -> ObstoreStorage:
     if request.param == "s3":
@@ -78,20 +84,20 @@ def any_store(request: pytest.FixtureRequest, tmp_path: Path) -> ObstoreStorage:
 
 @pytest.mark.parametrize("kind", ["threads", "coroutines"])
 def test_of_two_exclusive_writers_of_a_large_object_one_wins(
-    any_store: ObstoreStorage, kind: str
+    renaming_store: ObstoreStorage, kind: str
 ) -> None:
     together = threading.Barrier(2)
     contents = {letter: _Meeting(letter, together) for letter in (b"a", b"b")}
 
     def write(letter: bytes) -> bytes | None:
         with suppress(ObjectExistsError):
-            any_store.put("folder/key", contents[letter], PLAIN, exclusive=True)
+            renaming_store.put("folder/key", contents[letter], PLAIN, exclusive=True)
             return letter
         return None
 
     async def awrite(letter: bytes) -> bytes | None:
         with suppress(ObjectExistsError):
-            await any_store.aput("folder/key", contents[letter], PLAIN, exclusive=True)
+            await renaming_store.aput("folder/key", contents[letter], PLAIN, exclusive=True)
             return letter
         return None
 
@@ -104,8 +110,8 @@ def test_of_two_exclusive_writers_of_a_large_object_one_wins(
         with ThreadPoolExecutor(2) as threads:
             outcomes = list(threads.map(write, contents))
     (winner,) = filter(None, outcomes)
-    assert read(any_store, "folder/key") == winner * 12 * MEGABYTE
-    assert keys(any_store) == ["folder/key"]
+    assert read(renaming_store, "folder/key") == winner * 12 * MEGABYTE
+    assert keys(renaming_store) == ["folder/key"]
 
 
 def test_a_large_exclusive_object_keeps_its_attributes(s3_store: S3Store) -> None:
@@ -146,9 +152,9 @@ class _MeetingBytes(io.BytesIO):
 
 
 def test_of_two_sessions_that_choose_one_key_one_commits(
-    any_store: ObstoreStorage, tmp_path: Path
+    renaming_store: ObstoreStorage, tmp_path: Path
 ) -> None:
-    StorageManager.add_storage("default", any_store)
+    StorageManager.add_storage("default", renaming_store)
     engine = create_engine(f"sqlite:///{tmp_path / 'films.db'}")
     Base.metadata.create_all(engine)
     together = threading.Barrier(2)
@@ -170,6 +176,30 @@ def test_of_two_sessions_that_choose_one_key_one_commits(
         assert film.content is not None
         winner = b"ab"[outcomes.index(None) : outcomes.index(None) + 1]
         assert film.content.file.read() == winner * 12 * MEGABYTE
+    engine.dispose()
+
+
+def test_a_session_whose_large_key_was_taken_meanwhile_does_not_commit(
+    s3_store: S3Store, tmp_path: Path
+) -> None:
+    storage = ObstoreStorage(s3_store)
+    StorageManager.add_storage("default", storage)
+    engine = create_engine(f"sqlite:///{tmp_path / 'films.db'}")
+    Base.metadata.create_all(engine)
+
+    class Interrupted(io.BytesIO):
+        """Bytes of a writer whom another one overtakes."""
+
+        def read(self, size: int | None = -1, /) -> bytes:
+            if 6 * MEGABYTE < self.tell() < 12 * MEGABYTE and not keys(storage):
+                put(storage, "films/chosen", b"other")
+            return super().read(size)
+
+    with Session(engine) as session:
+        session.add(Film(content=File(content=Interrupted(b"x" * 12 * MEGABYTE))))
+        with pytest.raises(ObjectExistsError):
+            session.commit()
+    assert read(storage, "films/chosen") == b"other"
     engine.dispose()
 
 

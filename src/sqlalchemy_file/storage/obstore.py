@@ -6,6 +6,7 @@ import asyncio
 import os
 import threading
 from collections.abc import AsyncIterator, Awaitable, Iterator, Sequence
+from contextlib import suppress
 from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
@@ -14,7 +15,12 @@ from weakref import WeakKeyDictionary
 from obstore import sign
 from obstore.store import AzureStore, GCSStore, HTTPStore, LocalStore, MemoryStore, S3Store
 
-from sqlalchemy_file.exceptions import DeletionError, StorageError
+from sqlalchemy_file.exceptions import (
+    DeletionError,
+    ObjectExistsError,
+    ObjectNotFoundError,
+    StorageError,
+)
 from sqlalchemy_file.storage.azure import corrected
 from sqlalchemy_file.storage.base import (
     Attributes,
@@ -60,10 +66,12 @@ class ObstoreStorage:
     """A store of obstore, from threads and, natively, from coroutines.
 
     Contents beyond 5 MB are stored in parts, several at once, of a few contents at a time.
-    ``exclusive`` is decided by the store, races included: beyond that size by the name under
-    which it renames a draft, or, on S3, by an empty object that holds the place meanwhile.
-    Attributes are not kept in obstore's ``LocalStore``. A cancelled coroutine ends when its
-    request has, and takes back the parts it sent; if it was ``exclusive``, the whole object too.
+    ``exclusive`` is decided by the store, races included: beyond that size by renaming a draft.
+    On S3 the key is looked up first, since some servers ignore conditions. An object in parts has
+    no condition there: its key is looked up again just before the completion, and of two writers
+    who complete at the same moment the last one has it. Attributes are not kept in obstore's
+    ``LocalStore``. A cancelled coroutine ends when its request has, and takes back the parts it
+    sent; if it was ``exclusive``, the whole object too.
 
     obstore's threads do not survive a fork: a process that was forked after the first request
     raises `StorageError`.
@@ -86,13 +94,14 @@ class ObstoreStorage:
         self._once = once or store
         self.concurrency: int = checked_concurrency(concurrency)
         self.verify: bool = checked_verify(verify)
+        self._our_error = partial(our_error, place=repr(store))
         self._is_local = isinstance(store, LocalStore)
         self._is_sorted = isinstance(store, _SORTED)
         self._is_web = isinstance(store, HTTPStore)
         self._abilities = Abilities(
             keeps_attributes=not self._is_local,
             names=IDENTIFIERS if isinstance(store, AzureStore) else HEADERS,
-            renames=not isinstance(store, S3Store),
+            heeds_conditions=not isinstance(store, S3Store),
         )
         self._large = threading.BoundedSemaphore(LARGE_AT_ONCE)
         self._large_by_loop: WeakKeyDictionary[Any, asyncio.Semaphore] = WeakKeyDictionary()
@@ -104,26 +113,26 @@ class ObstoreStorage:
     def put(
         self, key: str, content: BinaryIO, attributes: Attributes, *, exclusive: bool = False
     ) -> ObjectInfo:
-        with Border(our_error, check_key(key)) as border:
+        with Border(self._our_error, check_key(key)) as border:
             return self._carry_out(self._putting(key, content, attributes, border, exclusive))
 
     async def aput(
         self, key: str, content: BinaryIO, attributes: Attributes, *, exclusive: bool = False
     ) -> ObjectInfo:
-        with Border(our_error, check_key(key)) as border:
+        with Border(self._our_error, check_key(key)) as border:
             steps = self._putting(key, content, attributes, border, exclusive)
             return await self._acarry_out(steps)
 
     def stat(self, key: str) -> ObjectInfo:
-        with Border(our_error, check_key(key)):
+        with Border(self._our_error, check_key(key)):
             return self._carry_out(describing(key))
 
     async def astat(self, key: str) -> ObjectInfo:
-        with Border(our_error, check_key(key)):
+        with Border(self._our_error, check_key(key)):
             return await self._acarry_out(describing(key))
 
     def stream(self, key: str, start: int = 0, end: int | None = None) -> Iterator[bytes]:
-        with Border(our_error, check_key(key)):
+        with Border(self._our_error, check_key(key)):
             opened = self._carry_out(opening(key, start, end))
             for chunk in opened.stream(READ_SIZE) if opened else ():
                 if chunk:
@@ -132,7 +141,7 @@ class ObstoreStorage:
     async def astream(
         self, key: str, start: int = 0, end: int | None = None
     ) -> AsyncIterator[bytes]:
-        with Border(our_error, check_key(key)):
+        with Border(self._our_error, check_key(key)):
             opened = await self._acarry_out(opening(key, start, end))
             if opened is None:
                 return
@@ -143,26 +152,26 @@ class ObstoreStorage:
     def delete(self, keys: Sequence[str]) -> None:
         valid, failures = sort_out(keys, check_key)
         self._carry_out(deleting(valid, failures, is_local=self._is_local))
-        _raise_if_any(failures)
+        self._raise_if_any(failures)
 
     async def adelete(self, keys: Sequence[str]) -> None:
         valid, failures = sort_out(keys, check_key)
         await self._acarry_out(deleting(valid, failures, is_local=self._is_local))
-        _raise_if_any(failures)
+        self._raise_if_any(failures)
 
     def copy(self, key: str, new_key: str) -> ObjectInfo:
-        with Border(our_error, check_key(key)):
+        with Border(self._our_error, check_key(key)):
             return self._carry_out(copying(key, check_key(new_key)))
 
     async def acopy(self, key: str, new_key: str) -> ObjectInfo:
-        with Border(our_error, check_key(key)):
+        with Border(self._our_error, check_key(key)):
             return await self._acarry_out(copying(key, check_key(new_key)))
 
     def list(self, prefix: str = "", start_after: str | None = None) -> Iterator[ObjectInfo]:
         listing = Listing(prefix, start_after, is_sorted=self._is_sorted)
         if listing.is_empty:
             return
-        with Border(our_error):
+        with Border(self._our_error):
             pages = self._ready().list(**listing.arguments)
             for page in pages if listing.is_sorted else [pages.collect()]:
                 yield from listing.of(page)
@@ -175,7 +184,7 @@ class ObstoreStorage:
         listing = Listing(prefix, start_after, is_sorted=self._is_sorted)
         if listing.is_empty:
             return
-        with Border(our_error):
+        with Border(self._our_error):
             pages = self._ready().list(**listing.arguments)
             async for page in pages if listing.is_sorted else _one_page(pages):
                 for info in listing.of(page):
@@ -196,7 +205,7 @@ class ObstoreStorage:
             return None
         wanted = checked_expiry(expires, method, is_limited=not isinstance(self._store, AzureStore))
         allowed: Any = method  # obstore has a type for these words
-        with Border(our_error, key):
+        with Border(self._our_error, key):
             self._ready()
             address = sign(self._store, allowed, key, wanted)
             if isinstance(self._store, AzureStore):
@@ -207,7 +216,20 @@ class ObstoreStorage:
         self, key: str, content: BinaryIO, attributes: Attributes, border: Border, exclusive: bool
     ) -> Steps[ObjectInfo]:
         abilities = self._abilities
-        return putting(key, content, attributes, border, exclusive=exclusive, abilities=abilities)
+        return putting(
+            key,
+            content,
+            attributes,
+            border,
+            exclusive=exclusive,
+            abilities=abilities,
+            look=self._refuse_taken,
+        )
+
+    def _refuse_taken(self, key: str) -> None:
+        with suppress(ObjectNotFoundError):
+            self.stat(key)
+            raise ObjectExistsError("an object is stored there already", key=key)
 
     # --- the two ways of carrying out a verb
 
@@ -281,6 +303,12 @@ class ObstoreStorage:
         except Exception as error:  # noqa: BLE001  it must not hide the cancellation
             cancelled.add_note(f"stored, and could not be deleted again: {undo.arguments}: {error}")
 
+    def _raise_if_any(self, failures: dict[str, Exception]) -> None:
+        if failures:
+            raise DeletionError(
+                {key: translated(error, self._our_error, key) for key, error in failures.items()}
+            )
+
     def _large_of_loop(self) -> asyncio.Semaphore:
         loop = asyncio.get_running_loop()
         return self._large_by_loop.setdefault(loop, asyncio.Semaphore(LARGE_AT_ONCE))
@@ -313,13 +341,6 @@ def _tamed(error: BaseException) -> BaseException:
     tame = Panic(reason_of(error))
     tame.__cause__ = error
     return tame
-
-
-def _raise_if_any(failures: dict[str, Exception]) -> None:
-    if failures:
-        raise DeletionError(
-            {key: translated(error, our_error, key) for key, error in failures.items()}
-        )
 
 
 class _Process:

@@ -15,18 +15,21 @@ from sqlalchemy_file.exceptions import (
 
 _QUERY = re.compile(r"\?[^\s,)\"']*")
 _LOGIN = re.compile(r"://[^\s/@]*@")
+_STATUS = re.compile(r"status code: (\d{3})")
+_UNKNOWN_THERE = frozenset({400, 405, 411, 501})  # an older or smaller server, a proxy
 _TIMED_OUT = re.compile(r"\bkind: Timeout\b")
 _CODE = re.compile(r"<Code>(\w+)</Code>")
 _NO_BUCKET = ("NoSuchBucket", "ContainerNotFound", "The specified bucket does not exist")
 
 
-def our_error(error: Exception, key: str | None) -> StorageError | None:
-    """Return our own error for one of obstore, with nothing in it that opens a door."""
+def our_error(error: Exception, key: str | None, place: str = "") -> StorageError | None:
+    """Return our own error for one of obstore, without secrets; ``place`` names the store."""
     foreign = exceptions.BaseError | OSError | NotImplementedError | Panic
     if not isinstance(error, foreign):
         return None
     if _is_bucket_missing(error):
-        return StorageError("the bucket or container does not exist", key=key)
+        told = f"the bucket or container does not exist: {place}".removesuffix(": ")
+        return StorageError(told, key=key)
     if isinstance(error, FileNotFoundError):
         return ObjectNotFoundError(key=key)
     if isinstance(error, exceptions.AlreadyExistsError):
@@ -54,6 +57,12 @@ def reason_of(error: BaseException) -> str:
     if _TIMED_OUT.search(details):
         plain += " (timed out)"
     return f"{plain} {code[1]}" if code else plain
+
+
+def is_unknown_there(error: Exception) -> bool:
+    """Return True if a server has refused a kind of request that it does not know."""
+    found = _STATUS.search(str(error))
+    return found is not None and int(found[1]) in _UNKNOWN_THERE
 
 
 def is_hopeless(error: Exception, *, is_local: bool) -> bool:

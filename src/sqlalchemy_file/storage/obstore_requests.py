@@ -57,10 +57,17 @@ class Source:
     be an object of obstore itself, which cannot be read inside that runtime.
     """
 
-    def __init__(self, begun: Sequence[bytes], content: BinaryIO, border: Border) -> None:
+    def __init__(
+        self,
+        begun: Sequence[bytes],
+        content: BinaryIO,
+        border: Border,
+        at_end: Callable[[], object] | None = None,
+    ) -> None:
         self._begun = list(begun)
         self._content = content
         self._border = border
+        self._at_end = at_end
         self._stopped = False
         self.size: int = 0
 
@@ -81,7 +88,14 @@ class Source:
             raise StoppedError
         chunk = self._begun.pop(0) if self._begun else self._border.read(self._content, READ_SIZE)
         self.size += len(chunk)
+        if not chunk and self._at_end is not None:
+            self._at_end()
         return chunk
+
+    @property
+    def looks(self) -> bool:
+        """Whether something is asked when the content has been read."""
+        return self._at_end is not None
 
     def stop(self) -> None:
         """Fail at the next chunk, upon which obstore takes back the parts it has sent."""

@@ -7,11 +7,11 @@ turn; of one that cannot tell its size, no more than a small one may have.
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, BinaryIO
 
-from obstore import exceptions
 from uuid_utils import uuid7
 
 from sqlalchemy_file.exceptions import ObjectExistsError, StorageError
@@ -26,6 +26,7 @@ from sqlalchemy_file.storage.base import Attributes, ObjectInfo
 from sqlalchemy_file.storage.border import Border
 from sqlalchemy_file.storage.chunks import is_at_hand, size_left
 from sqlalchemy_file.storage.metadata_names import Names
+from sqlalchemy_file.storage.obstore_errors import is_unknown_there
 from sqlalchemy_file.storage.obstore_requests import (
     HEAD,
     HEADERS,
@@ -36,15 +37,14 @@ from sqlalchemy_file.storage.obstore_requests import (
     Steps,
     etag_of,
 )
+from sqlalchemy_file.transfer import get_limit
 
 PART_SIZE = 5 * 1024 * 1024
 """Smaller contents are stored in one request; larger ones in parts of this size, S3's least."""
 
 PARTS_AT_ONCE = 4  # a dozen is a tenth faster and takes 40 MB more
 
-_CLAIM = "sqlalchemy-file-claim"
 _UNKNOWN_TYPE = "application/octet-stream"
-_IN_PARTS = {"use_multipart": True, "chunk_size": PART_SIZE, "max_concurrency": PARTS_AT_ONCE}
 
 _log = logging.getLogger("sqlalchemy_file.storage")
 
@@ -56,8 +56,11 @@ class Abilities:
     keeps_attributes: bool
     names: Names
     """How it takes names of metadata."""
-    renames: bool
-    """Whether it can rename an object to a key that is free, and refuse one that is taken."""
+    heeds_conditions: bool
+    """Whether every server of its kind creates and renames only under a key that is free.
+
+    Some S3 servers ignore such conditions or do not know them, and none renames.
+    """
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +79,9 @@ def putting(
     *,
     exclusive: bool,
     abilities: Abilities,
+    look: Callable[[str], object],
 ) -> Steps[ObjectInfo]:
+    """Store a content; ``look`` raises `ObjectExistsError` for a key that is taken by now."""
     options: dict[str, Any] = {}
     refuse_extra(attributes, key)
     if abilities.keeps_attributes:
@@ -85,17 +90,18 @@ def putting(
     begun: _Begun = yield Reading(beginning, is_at_hand=is_at_hand(content))
     if begun.is_large is None:
         begun = yield Reading(partial(_reading_on, begun.chunks, content, border), in_turn=True)
+    if exclusive and not abilities.heeds_conditions:
+        yield from _refuse_taken(key)
     if begun.is_large:
-        source = Source(begun.chunks, content, border)
+        at_end = partial(look, key) if exclusive and not abilities.heeds_conditions else None
+        source = Source(begun.chunks, content, border, at_end)
         del begun  # each chunk is let go once it is sent
-        etag = yield from _in_parts(key, source, options, exclusive, abilities)
+        create = _create_by_renaming if exclusive and abilities.heeds_conditions else _in_parts
+        etag = yield from create(key, source, options)
         size = source.size
     else:
         data = b"".join(begun.chunks)
-        mode = "create" if exclusive else "overwrite"
-        undo = _deleting(key) if exclusive else None  # any other may be somebody else's
-        answer = yield Request("put", (key, data), {**options, "mode": mode}, undo=undo)
-        size, etag = len(data), etag_of(answer["e_tag"])
+        size, etag = len(data), (yield from _at_once(key, data, options, exclusive, abilities))
     kept = attributes if abilities.keeps_attributes else Attributes()
     return ObjectInfo(key=key, size=size, etag=etag, attributes=kept)
 
@@ -116,29 +122,43 @@ def _reading_on(begun: list[bytes], content: BinaryIO, border: Border) -> _Begun
     return _Begun(chunks, False)
 
 
+def _at_once(
+    key: str, data: bytes, options: dict[str, Any], exclusive: bool, abilities: Abilities
+) -> Steps[str | None]:
+    if not exclusive:  # nothing is undone: what is there may be somebody else's
+        answer = yield Request("put", (key, data), {**options, "mode": "overwrite"})
+        return etag_of(answer["e_tag"])
+    try:
+        created = {**options, "mode": "create"}
+        answer = yield Request("put", (key, data), created, undo=_deleting(key))
+    except Exception as error:
+        if abilities.heeds_conditions or not is_unknown_there(error):
+            raise
+        answer = yield Request("put", (key, data), {**options, "mode": "overwrite"})
+    return etag_of(answer["e_tag"])
+
+
 # --- in parts
 
 
-def _in_parts(
-    key: str, source: Source, options: dict[str, Any], exclusive: bool, abilities: Abilities
-) -> Steps[str | None]:
-    """Store a large content, and return its ETag where it is known."""
-    options = {**options, **_IN_PARTS}
-    if not exclusive:
-        answer = yield Request("put", (key,), options, source)
-        return etag_of(answer["e_tag"])
-    yield from _refuse_taken(key)
-    create = _create_by_renaming if abilities.renames else _create_by_claiming
-    return (yield from create(key, source, options))
+def _in_parts(key: str, source: Source, options: dict[str, Any]) -> Steps[str | None]:
+    undo = _deleting(key) if source.looks else None
+    answer = yield Request("put", (key,), {**options, **_parts()}, source, undo)
+    return etag_of(answer["e_tag"])
+
+
+def _parts() -> dict[str, Any]:
+    at_once = min(PARTS_AT_ONCE, get_limit() or PARTS_AT_ONCE)
+    return {"use_multipart": True, "chunk_size": PART_SIZE, "max_concurrency": at_once}
 
 
 def _create_by_renaming(key: str, source: Source, options: dict[str, Any]) -> Steps[str | None]:
     # obstore knows no condition for uploads in parts. A crash leaves an object that no row names,
-    # beside this one and with a name as our own keys are: the sweep takes it.
+    # in the same folder and with a name like those that this library makes: the sweep takes it.
     folder, slash, _ = key.rpartition("/")
     draft = f"{folder}{slash}{uuid7()}"
     try:
-        yield Request("put", (draft,), options, source)
+        yield Request("put", (draft,), {**options, **_parts()}, source)
         yield Request("rename", (draft, key), {"overwrite": False}, undo=_deleting(key))
     except GeneratorExit:
         raise
@@ -146,33 +166,6 @@ def _create_by_renaming(key: str, source: Source, options: dict[str, Any]) -> St
         yield from _taking_back(draft)
         raise
     return None  # not all stores keep it when they rename
-
-
-def _create_by_claiming(key: str, source: Source, options: dict[str, Any]) -> Steps[str | None]:
-    # S3 renames nothing, and copies under no condition that all its servers heed. All of them
-    # decide who creates a small object first: an empty one holds the place until this is complete.
-    mark, is_ours = str(uuid7()), False
-    marked = {**options["attributes"], _CLAIM: mark}
-    try:
-        yield Request("put", (key, b""), {"attributes": marked, "mode": "create"})
-        is_ours = True
-        answer = yield Request("put", (key,), options, source)
-    except (GeneratorExit, exceptions.AlreadyExistsError):
-        raise
-    except BaseException:
-        if is_ours or (yield from _is_marked(key, mark)):
-            yield from _taking_back(key)
-        raise
-    return etag_of(answer["e_tag"])
-
-
-def _is_marked(key: str, mark: str) -> Steps[bool]:
-    # A request that failed or was cancelled may have taken effect all the same.
-    try:
-        found = yield Request("get", (key,), HEAD)
-    except Exception:  # noqa: BLE001  then nothing is known, and nothing is deleted
-        return False
-    return bool(found.attributes.get(_CLAIM) == mark)
 
 
 def _taking_back(key: str) -> Steps[None]:
@@ -190,7 +183,6 @@ def _deleting(key: str) -> Request:
 
 
 def _refuse_taken(key: str) -> Steps[None]:
-    # Asked first: nothing large is sent in vain, and some servers do not heed conditions.
     try:
         yield Request("get", (key,), HEAD)
     except FileNotFoundError:
