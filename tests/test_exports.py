@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from importlib import import_module
+from pkgutil import walk_packages
 from types import ModuleType
 
 import pytest
@@ -13,23 +14,154 @@ import sqlalchemy_file
 from sqlalchemy_file import exceptions
 
 PATHS = {
-    "sqlalchemy_file": ["File", "FileField", "ImageField", "StorageManager"],
-    "sqlalchemy_file.base": ["BaseFile"],
+    "sqlalchemy_file": [
+        "File",
+        "FileField",
+        "ImageField",
+        "StorageManager",
+    ],
+    "sqlalchemy_file.base": [
+        "BaseFile",
+    ],
     "sqlalchemy_file.exceptions": [
         "AspectRatioValidationError",
+        "CommitRefusedError",
+        "ContentSpentError",
         "ContentTypeValidationError",
+        "DeletionError",
         "DimensionValidationError",
         "InvalidImageError",
+        "InvalidKeyError",
+        "InvalidStorageError",
+        "LedgerError",
+        "MissingExtraError",
+        "ObjectExistsError",
+        "ObjectNotFoundError",
+        "SQLAlchemyFileError",
         "SizeValidationError",
+        "StorageError",
+        "UnknownStorageError",
+        "UnsupportedStatementError",
         "ValidationError",
+        "ValidationErrors",
     ],
-    "sqlalchemy_file.file": ["File"],
-    "sqlalchemy_file.helpers": ["convert_size", "get_content_from_file_obj"],
-    "sqlalchemy_file.mutable_list": ["MutableList"],
-    "sqlalchemy_file.processors": ["Processor", "ThumbnailGenerator"],
-    "sqlalchemy_file.storage": ["StorageManager"],
-    "sqlalchemy_file.stored_file": ["StoredFile"],
-    "sqlalchemy_file.types": ["FileField", "ImageField"],
+    "sqlalchemy_file.file": [
+        "File",
+    ],
+    "sqlalchemy_file.helpers": [
+        "convert_size",
+        "get_content_from_file_obj",
+    ],
+    "sqlalchemy_file.integrations.alembic": [
+        "CreateFileTriggersOp",
+        "DropFileTriggersOp",
+        "UpgradeFileLedgerOp",
+        "ensure_triggers",
+        "ledger_default",
+        "render_item",
+    ],
+    "sqlalchemy_file.integrations.flask": [
+        "send_file",
+    ],
+    "sqlalchemy_file.integrations.opentelemetry": [
+        "instrument",
+        "uninstrument",
+    ],
+    "sqlalchemy_file.integrations.starlette": [
+        "FileResponse",
+    ],
+    "sqlalchemy_file.ledger": [
+        "Ledger",
+        "LedgerError",
+        "Problem",
+        "ledger_of",
+        "named_paths",
+    ],
+    "sqlalchemy_file.mutable_list": [
+        "MutableList",
+    ],
+    "sqlalchemy_file.observing": [
+        "Count",
+        "Observer",
+        "Task",
+        "Verb",
+        "forget",
+        "observe",
+    ],
+    "sqlalchemy_file.processors": [
+        "Processor",
+        "ThumbnailGenerator",
+        "Variant",
+        "Variants",
+    ],
+    "sqlalchemy_file.reconcile": [
+        "Finding",
+        "Progress",
+        "Status",
+        "StorageStatus",
+        "acompare",
+        "adrain",
+        "astatus",
+        "asweep",
+        "compare",
+        "drain",
+        "forget",
+        "status",
+        "sweep",
+    ],
+    "sqlalchemy_file.serving": [
+        "ByteRange",
+        "FileFacts",
+        "FileServer",
+        "Handover",
+        "INLINE_TYPES",
+        "Plan",
+        "Redirect",
+        "RequestFacts",
+        "Target",
+        "XAccelRedirect",
+        "content_disposition",
+        "plan",
+        "public_record",
+        "set_url_resolver",
+    ],
+    "sqlalchemy_file.storage": [
+        "AsyncStorage",
+        "Attributes",
+        "FsspecStorage",
+        "HasDriverObject",
+        "HasNotes",
+        "HasPath",
+        "HasPublicURL",
+        "HasSignedURL",
+        "HasUploads",
+        "LibcloudStorage",
+        "LocalStorage",
+        "MemoryStorage",
+        "ObjectInfo",
+        "ObstoreStorage",
+        "PendingUpload",
+        "Storage",
+        "StorageManager",
+        "StoredFile",
+        "adapt",
+    ],
+    "sqlalchemy_file.stored_file": [
+        "StoredFile",
+    ],
+    "sqlalchemy_file.testing": [
+        "AsyncStorageConformance",
+        "Fault",
+        "FaultyStorage",
+        "StorageConformance",
+        "delays",
+        "fails",
+        "flips_a_bit",
+        "hangs",
+        "loses_reply",
+        "repeats",
+        "tears",
+    ],
     "sqlalchemy_file.transforms": [
         "Convert",
         "Fit",
@@ -37,13 +169,24 @@ PATHS = {
         "StripMetadata",
         "Transform",
     ],
+    "sqlalchemy_file.types": [
+        "FileField",
+        "ImageField",
+    ],
     "sqlalchemy_file.validators": [
+        "AspectRatioValidationError",
+        "ContentTypeValidationError",
         "ContentTypeValidator",
+        "DimensionValidationError",
         "ImageValidator",
+        "InvalidImageError",
+        "SizeValidationError",
         "SizeValidator",
         "Validator",
+        "convert_size",
     ],
 }
+"""The public API: the list ``__all__`` of each public module. All other modules are private."""
 
 
 def test_the_package_exports_just_these_names() -> None:
@@ -63,7 +206,35 @@ def test_import_path_holds(module: str, name: str) -> None:
     assert hasattr(import_module(module), name)
 
 
-@pytest.mark.parametrize("name", PATHS["sqlalchemy_file.exceptions"])
+@pytest.mark.parametrize("module", PATHS)
+def test_a_public_module_lists_its_names(module: str) -> None:
+    assert sorted(import_module(module).__all__) == PATHS[module]
+
+
+def test_private_modules_that_list_their_names_are_known() -> None:
+    listing = {
+        found.name
+        for found in walk_packages(sqlalchemy_file.__path__, "sqlalchemy_file.")
+        if not found.name.endswith("__main__") and hasattr(import_module(found.name), "__all__")
+    }
+    # mypy asks for the list where a package, or a module, passes on names of others
+    private = {"sqlalchemy_file.detection", "sqlalchemy_file.tracking"}
+    private |= {name for name in listing if name.startswith("sqlalchemy_file.storage.")}
+    assert sorted(listing - private) == sorted(PATHS.keys() - {"sqlalchemy_file"})
+
+
+REFUSALS = [
+    "AspectRatioValidationError",
+    "ContentTypeValidationError",
+    "DimensionValidationError",
+    "InvalidImageError",
+    "SizeValidationError",
+    "ValidationError",
+    "ValidationErrors",
+]
+
+
+@pytest.mark.parametrize("name", REFUSALS)
 def test_refusals_are_validation_errors(name: str) -> None:
     assert issubclass(getattr(exceptions, name), exceptions.ValidationError)
 

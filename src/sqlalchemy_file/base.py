@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, NoReturn, Self
 
+__all__ = ["BaseFile"]
+
 _FROZEN = "Already saved files are immutable"
 
 

@@ -30,6 +30,9 @@ if TYPE_CHECKING:
     from sqlalchemy_file.validators import Validator
 
 
+__all__ = ["File"]
+
+
 class File(Saving):
     """A file: a dict, with attribute access, of what is known about it.
 

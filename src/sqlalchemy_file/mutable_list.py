@@ -13,6 +13,8 @@ from sqlalchemy_file.content import is_content
 from sqlalchemy_file.file import File
 from sqlalchemy_file.received import is_upload
 
+__all__ = ["MutableList"]
+
 T = TypeVar("T")
 
 

@@ -18,6 +18,8 @@ from typing import Any, Literal, Protocol, Self
 from sqlalchemy_file.escaping import escaped
 from sqlalchemy_file.exceptions import DeletionError
 
+__all__ = ["Count", "Observer", "Task", "Verb", "forget", "observe"]
+
 logger: logging.Logger = logging.getLogger("sqlalchemy_file")
 
 Verb = Literal["store", "copy", "release", "delete"]

@@ -33,6 +33,7 @@ from sqlalchemy_file.ledger.layout import forget_missed, is_layout, is_of_earlie
 from sqlalchemy_file.ledger.locking import as_committed, exclusive
 from sqlalchemy_file.ledger.naming import named_paths
 from sqlalchemy_file.ledger.problems import Problem, problems_of
+from sqlalchemy_file.ledger.state import set_grace
 from sqlalchemy_file.ledger.tables import IN_INFO, RELEASES, releases_table, state_table
 
 __all__ = ["Ledger", "LedgerError", "Problem", "ledger_of", "named_paths"]
@@ -112,6 +113,10 @@ class Ledger:
         return list(
             problems_of(self._look(connection), connection.schema_for_object(self.releases))
         )
+
+    def set_grace(self, connection: Connection, seconds: float) -> None:
+        """Change the grace period; the caller commits. Zero refuses every commit with files."""
+        set_grace(connection, self, seconds)
 
     def stale_tables(self, connection: Connection) -> list[FileColumns]:
         """Return those tables whose triggers are missing, out of date, or do not work."""

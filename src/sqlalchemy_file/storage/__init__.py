@@ -3,6 +3,7 @@
 `StorageManager` keeps them by name; `StoredFile` is one of their objects, open for reading.
 """
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy_file.deprecation import moved
@@ -11,10 +12,13 @@ from sqlalchemy_file.storage.base import (
     AsyncStorage,
     Attributes,
     HasDriverObject,
+    HasNotes,
     HasPath,
     HasPublicURL,
     HasSignedURL,
+    HasUploads,
     ObjectInfo,
+    PendingUpload,
     Storage,
 )
 from sqlalchemy_file.storage.local import LocalStorage
@@ -23,19 +27,26 @@ from sqlalchemy_file.storage.memory import MemoryStorage
 from sqlalchemy_file.storage.stored_file import StoredFile
 
 if TYPE_CHECKING:
+    from sqlalchemy_file.storage.fsspec import FsspecStorage
     from sqlalchemy_file.storage.libcloud import LibcloudStorage
+    from sqlalchemy_file.storage.obstore import ObstoreStorage
 
 __all__ = [
     "AsyncStorage",
     "Attributes",
+    "FsspecStorage",
     "HasDriverObject",
+    "HasNotes",
     "HasPath",
     "HasPublicURL",
     "HasSignedURL",
+    "HasUploads",
     "LibcloudStorage",
     "LocalStorage",
     "MemoryStorage",
     "ObjectInfo",
+    "ObstoreStorage",
+    "PendingUpload",
     "Storage",
     "StorageManager",
     "StoredFile",
@@ -43,12 +54,18 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> Any:
-    if name != "LibcloudStorage":
-        return _moved(name)
-    from sqlalchemy_file.storage.libcloud import LibcloudStorage  # noqa: PLC0415  loads drivers
+# Loaded at their first use: they import libraries that few programs need all of.
+_LATE = {
+    "FsspecStorage": "sqlalchemy_file.storage.fsspec",
+    "LibcloudStorage": "sqlalchemy_file.storage.libcloud",
+    "ObstoreStorage": "sqlalchemy_file.storage.obstore",
+}
 
-    return LibcloudStorage
+
+def __getattr__(name: str) -> Any:
+    if name not in _LATE:
+        return _moved(name)
+    return getattr(import_module(_LATE[name]), name)
 
 
 _moved = moved(
