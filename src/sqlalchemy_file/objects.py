@@ -49,8 +49,7 @@ class Upload:
 
     def public_url(self) -> str | None:
         """Return the permanent public address that it will have, if any."""
-        address_of = getattr(self.storage, "public_url", None)  # isinstance() of a protocol is slow
-        return None if address_of is None else cast("str | None", address_of(self.key))
+        return StorageManager.public_url(self.storage_name, self.key)
 
     def run(self) -> StoredObject:
         """Store it from this thread."""
@@ -140,7 +139,4 @@ _WITH_EPOCH = re.compile(
 
 def public_url(path: str) -> str | None:
     """Return the permanent public address of an object, if it has one."""
-    storage_name, key = StorageManager.resolve(path)
-    storage = StorageManager.storage(storage_name)
-    address_of = getattr(storage, "public_url", None)  # isinstance() of a protocol is slow
-    return cast("str | None", address_of(key)) if address_of is not None else None
+    return StorageManager.public_url(*StorageManager.resolve(path))

@@ -25,9 +25,17 @@ from sqlalchemy_file.serving.target import Target, target_of
 from sqlalchemy_file.serving.tokens import Forged, Signer
 from sqlalchemy_file.serving.wsgi import WSGIFileApp
 from sqlalchemy_file.storage import StorageManager
-from sqlalchemy_file.storage.base import HasPublicURL
 
 _PUBLIC = "public"
+
+_ADVICE = (
+    "this file server has no secret: give it one, FileServer(secret=...), name storage {!r} in "
+    "public=(...), or add it with a base_url"
+)
+_ADVICE_NAMED = (
+    "a public URL carries no filename and no disposition: leave them out, or give the file server "
+    "a secret, FileServer(secret=...), to sign them"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,19 +110,18 @@ class FileServer:
         ``disposition="inline"`` is followed for the types that the server shows. Raises
         `ValueError` for a file that is not stored and for a server without a secret, `KeyError`
         for a variant that the file lacks, `UnknownStorageError` for a storage nobody added.
+        A file of a public storage has its permanent URL, unless a ``filename`` or a
+        ``disposition`` is asked for, which need a signature.
         """
         target = target_of(
             file, variant=variant, disposition=disposition, filename=filename, inline=self.inline
         )
-        storage = StorageManager.storage(target.storage)
-        if target.storage in self.public and filename is None and disposition is None:
-            address = storage.public_url(target.key) if isinstance(storage, HasPublicURL) else None
+        is_public = self._is_public(target.storage)
+        if is_public and filename is None and disposition is None:
+            address = StorageManager.public_url(target.storage, target.key)
             return address or f"{self.url}/{_PUBLIC}/{quote(target.storage)}/{quote(target.key)}"
         if self._signer is None:
-            raise ValueError(
-                "this file server has no secret: give it one, FileServer(secret=...), "
-                f"or name storage {target.storage!r} in public=(...)"
-            )
+            raise ValueError(_ADVICE_NAMED if is_public else _ADVICE.format(target.storage))
         token = self._signer.sign(target, _rounded_up(_now(), expires or self.expires))
         return f"{self.url}/{token}/{quote(os.path.basename(target.filename))}"  # noqa: PTH119
 
@@ -136,6 +143,9 @@ class FileServer:
     def path(self) -> str:
         """The path at which the server is to be mounted."""
         return urlsplit(self.url).path
+
+    def _is_public(self, storage_name: str) -> bool:
+        return StorageManager.is_public(storage_name) or storage_name in self.public
 
     # --- a request
 
@@ -186,7 +196,7 @@ class FileServer:
 
     def protecting(self, target: Target) -> list[tuple[str, str]]:
         """Return the headers that keep an untrusted file from doing harm."""
-        policy = "cross-origin" if target.storage in self.public else self.resource_policy
+        policy = "cross-origin" if self._is_public(target.storage) else self.resource_policy
         return protecting_headers(target.content_type, target.disposition, policy)
 
     # --- applications

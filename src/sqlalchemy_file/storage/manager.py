@@ -44,7 +44,13 @@ class StorageManager(metaclass=OldNames):
 
     @classmethod
     def add_storage(
-        cls, name: str, container: Any, *, replace: bool = False, **options: Any
+        cls,
+        name: str,
+        container: Any,
+        *,
+        replace: bool = False,
+        base_url: str | None = None,
+        **options: Any,
     ) -> None:
         """Add a storage under a name, which may hold slashes; the first is the default.
 
@@ -56,23 +62,28 @@ class StorageManager(metaclass=OldNames):
         With ``replace`` a storage of that name makes room: where a program's modules are loaded
         again, say. Rows look for their objects in the new one.
 
+        ``base_url`` says that anybody may read the objects, at that URL, a slash and the key:
+        that of a CDN, say. It becomes the ``url`` of new records.
+
         Raises `RuntimeError` if the name is taken, or begins like another one (``media`` and
         ``media/avatars``), since a path could then mean either; `InvalidStorageError` for an
         address or an option that means nothing, `TypeError` for what is no storage,
         `MissingExtraError`.
         """
-        registered = registered_as(name, container, options)
+        registered = registered_as(name, container, options, base_url)
         with cls._lock:
             cls._register(name, registered, replace=replace)
 
     @classmethod
     @contextmanager
-    def override(cls, name: str, container: Any, **options: Any) -> Iterator[Storage]:
+    def override(
+        cls, name: str, container: Any, *, base_url: str | None = None, **options: Any
+    ) -> Iterator[Storage]:
         """Let a name stand for another storage in a block, for all threads; for tests.
 
         Takes what `add_storage` takes. A name that was not added is one only in the block.
         """
-        registered = registered_as(name, container, options)
+        registered = registered_as(name, container, options, base_url)
         with cls._lock:
             before, default = cls._registered.get(name), cls._default
             cls._register(name, registered, replace=True)
@@ -142,6 +153,16 @@ class StorageManager(metaclass=OldNames):
     def get_limit(cls) -> int | None:
         """Return the limit, or None where each storage says how many requests serve it best."""
         return get_limit()
+
+    @classmethod
+    def public_url(cls, storage_name: str, key: str) -> str | None:
+        """Return the permanent public URL of an object, or None where there is none."""
+        return cls._found(storage_name).public_url(key)
+
+    @classmethod
+    def is_public(cls, storage_name: str) -> bool:
+        """Tell whether a storage was added with the ``base_url`` at which anybody may read it."""
+        return cls._found(storage_name).base_url is not None
 
     @classmethod
     def set_default(cls, name: str) -> None:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
+from urllib.parse import quote, urlsplit
 
-from sqlalchemy_file.exceptions import MissingExtraError
+from sqlalchemy_file.exceptions import InvalidStorageError, MissingExtraError
 from sqlalchemy_file.storage.adapters import adapt
 from sqlalchemy_file.storage.base import Storage, named
 from sqlalchemy_file.storage.location import overlap
@@ -18,12 +19,23 @@ class Registered:
 
     given: Any
     storage: Storage
+    base_url: str | None = None
+
+    def public_url(self, key: str) -> str | None:
+        """Return the permanent public URL of an object, or None where there is none."""
+        if self.base_url is not None:
+            return f"{self.base_url}/{quote(key)}"
+        address_of = getattr(self.storage, "public_url", None)  # isinstance() of a protocol is slow
+        return None if address_of is None else cast("str | None", address_of(key))
 
 
-def registered_as(name: str, thing: Any, options: Mapping[str, Any]) -> Registered:
+def registered_as(
+    name: str, thing: Any, options: Mapping[str, Any], base_url: str | None = None
+) -> Registered:
     """Return what to keep under a name; the errors of a storage say that name."""
     _check_name(name)
-    return Registered(thing, _adapted(name, thing, options))
+    base = None if base_url is None else _checked_base_url(name, base_url)
+    return Registered(thing, _adapted(name, thing, options), base)
 
 
 def refuse_ambiguous(name: str, others: Iterable[str]) -> None:
@@ -52,6 +64,33 @@ def _adapted(name: str, thing: Any, options: Mapping[str, Any]) -> Storage:
     except TypeError as error:
         error.add_note(f"while adding the storage {name!r}")
         raise
+
+
+def _checked_base_url(name: str, base_url: str) -> str:
+    """Return the URL without a slash at its end; what it holds is not repeated in an error."""
+    if not isinstance(base_url, str):
+        raise TypeError(f"base_url is a string, not {type(base_url).__name__}")
+    try:
+        parts = urlsplit(base_url)
+    except ValueError:
+        parts = urlsplit("")
+    has_host = parts.scheme in ("http", "https") and bool(parts.hostname)
+    is_path = not parts.scheme and not parts.netloc and parts.path.startswith("/")
+    is_plain = base_url.isascii() and base_url.isprintable() and " " not in base_url
+    if (
+        not (has_host or is_path)
+        or not is_plain
+        or "@" in parts.netloc
+        or "?" in base_url
+        or "#" in base_url
+    ):
+        raise InvalidStorageError(
+            "'base_url' is the public URL of the folder that holds the objects: https://host/path, "
+            "or /path on the application's own host, percent-encoded, without a login, a query "
+            "and a fragment",
+            storage=name,
+        )
+    return base_url.rstrip("/")
 
 
 def _check_name(name: str) -> None:
