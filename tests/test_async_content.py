@@ -23,7 +23,7 @@ from starlette.datastructures import UploadFile
 
 from sqlalchemy_file import File, StorageManager
 from sqlalchemy_file.exceptions import ContentSpentError
-from sqlalchemy_file.storage import chunks
+from sqlalchemy_file.storage.common import streams
 from tests.asynchronous import DRIVERS, Base, Paper, add_flaky, address_for, play
 from tests.scenarios.flaky import FlakyStorage
 from tests.stores import add_memory, contents, keys, no_warnings, sqlite
@@ -286,7 +286,7 @@ def test_what_does_not_fit_into_memory_is_not_written_by_the_event_loop(
 ) -> None:
     on_disk: set[int] = set()
 
-    class Watched(chunks.tempfile.SpooledTemporaryFile):  # type: ignore[type-arg, name-defined]
+    class Watched(streams.tempfile.SpooledTemporaryFile):  # type: ignore[type-arg, name-defined]
         def write(self, data: Any) -> int:
             written: int = super().write(data)
             self.watch()
@@ -300,7 +300,7 @@ def test_what_does_not_fit_into_memory_is_not_written_by_the_event_loop(
             if self._rolled:
                 on_disk.add(threading.get_ident())
 
-    monkeypatch.setattr(chunks.tempfile, "SpooledTemporaryFile", Watched)
+    monkeypatch.setattr(streams.tempfile, "SpooledTemporaryFile", Watched)
 
     async def story(session: AsyncSession) -> None:
         session.add(Paper(id=2, body=File(sent(*[b"x" * 100_000] * 25))))

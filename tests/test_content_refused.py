@@ -20,7 +20,7 @@ from sqlalchemy_file.exceptions import (
     StorageError,
     ValidationError,
 )
-from sqlalchemy_file.storage.chunks import SPOOL_SIZE
+from sqlalchemy_file.storage.common.streams import SPOOL_SIZE
 from sqlalchemy_file.storage.memory import MemoryStorage
 from sqlalchemy_file.validators import SizeValidator
 from tests.scenarios.content import FailingStream

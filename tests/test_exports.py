@@ -266,6 +266,6 @@ def test_what_few_programs_need_is_loaded_at_its_first_use() -> None:
 def test_the_storage_of_libcloud_is_there_when_it_is_asked_for() -> None:
     from sqlalchemy_file.storage import LibcloudStorage
 
-    assert LibcloudStorage.__module__ == "sqlalchemy_file.storage.libcloud"
+    assert LibcloudStorage.__module__.startswith("sqlalchemy_file.storage.libcloud")
     with pytest.raises(ImportError, match="Nope"):
         from sqlalchemy_file.storage import Nope  # noqa: F401

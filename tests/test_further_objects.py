@@ -102,7 +102,7 @@ def test_a_further_object_never_takes_the_place_of_another(
 
 
 def _no_attributes() -> tuple[Any, ...]:
-    from sqlalchemy_file.storage.base import Attributes
+    from sqlalchemy_file.storage.common.protocol import Attributes
 
     return (Attributes(),)
 

@@ -19,7 +19,7 @@ from sqlalchemy_file.exceptions import (
     UnknownStorageError,
 )
 from sqlalchemy_file.processors import ThumbnailGenerator, Variants
-from sqlalchemy_file.storage.base import Attributes
+from sqlalchemy_file.storage.common.protocol import Attributes
 from sqlalchemy_file.storage.memory import MemoryStorage
 from sqlalchemy_file.validators import SizeValidator
 from tests.scenarios.flaky import FlakyStorage

@@ -15,8 +15,8 @@ from typing import Any, BinaryIO, Protocol, cast
 
 from sqlalchemy_file.exceptions import ContentSpentError
 from sqlalchemy_file.received import is_response, response_chunks, upload_name, uploaded_file
-from sqlalchemy_file.storage.base import CHUNK_SIZE
-from sqlalchemy_file.storage.chunks import (
+from sqlalchemy_file.storage.common.protocol import CHUNK_SIZE
+from sqlalchemy_file.storage.common.streams import (
     aspooled,
     async_chunks,
     binary,

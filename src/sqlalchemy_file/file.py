@@ -20,8 +20,8 @@ from sqlalchemy_file.received import upload_type
 from sqlalchemy_file.records import described_extra, own_path, without_objects
 from sqlalchemy_file.saving import Saving, of_a_copy
 from sqlalchemy_file.storage import StorageManager, StoredFile
-from sqlalchemy_file.storage.attributes import attributes_of
-from sqlalchemy_file.storage.base import is_native
+from sqlalchemy_file.storage.common.attributes import attributes_of
+from sqlalchemy_file.storage.common.protocol import is_native
 from sqlalchemy_file.transfer import in_thread
 
 if TYPE_CHECKING:

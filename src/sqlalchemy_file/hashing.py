@@ -8,7 +8,7 @@ from collections import deque
 from concurrent.futures import Future
 from typing import Any, BinaryIO, Protocol
 
-from sqlalchemy_file.storage.chunks import is_at_hand, size_left
+from sqlalchemy_file.storage.common.streams import is_at_hand, size_left
 from sqlalchemy_file.transfer import beside
 
 LARGE = 1024 * 1024

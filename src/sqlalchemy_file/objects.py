@@ -19,7 +19,7 @@ from sqlalchemy_file.storage import (
     Storage,
     StorageManager,
 )
-from sqlalchemy_file.storage.verifying import averify, verify
+from sqlalchemy_file.storage.common.verifying import averify, verify
 
 
 class StoredObject(NamedTuple):

@@ -6,7 +6,7 @@ import os
 from collections.abc import AsyncIterable, Iterable
 from typing import Any
 
-from sqlalchemy_file.storage.base import CHUNK_SIZE
+from sqlalchemy_file.storage.common.protocol import CHUNK_SIZE
 
 
 def uploaded_file(source: Any) -> Any:

@@ -24,7 +24,7 @@ from sqlalchemy_file.records import (
     without_objects,
 )
 from sqlalchemy_file.storage import Attributes, StorageManager
-from sqlalchemy_file.storage.attributes import attributes_of
+from sqlalchemy_file.storage.common.attributes import attributes_of
 
 _NOTHING_STORED: Mapping[str, Any] = {"_begun": (), "_beside": (), "_is_owned": False}
 

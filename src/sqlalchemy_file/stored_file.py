@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 from sqlalchemy_file.deprecation import moved
-from sqlalchemy_file.storage.stored_file import StoredFile
+from sqlalchemy_file.storage.reading.stored_file import StoredFile
 
 __all__ = ["StoredFile"]
 

@@ -18,7 +18,7 @@ from sqlalchemy_file.mutable_list import MutableList, as_file
 from sqlalchemy_file.processors import Processor, ThumbnailGenerator
 from sqlalchemy_file.received import is_unchosen, is_upload
 from sqlalchemy_file.storage import StorageManager
-from sqlalchemy_file.storage.base import check_key
+from sqlalchemy_file.storage.common.protocol import check_key
 from sqlalchemy_file.transforms import Transform
 from sqlalchemy_file.transforms.joining import TransformChoice, joined
 from sqlalchemy_file.validators import ImageValidator, Validator

@@ -22,7 +22,8 @@ from sqlalchemy.util import greenlet_spawn
 from sqlalchemy_file import File, StorageManager
 from sqlalchemy_file.exceptions import StorageError
 from sqlalchemy_file.reconcile import drain, sweep
-from sqlalchemy_file.storage import adapt, obstore_addresses
+from sqlalchemy_file.storage import adapt
+from sqlalchemy_file.storage.obstore import addresses as obstore_addresses
 
 from .models import Base, Page
 from .steps import SteppedStorage, Steps

@@ -19,7 +19,7 @@ from sqlalchemy_file.exceptions import LedgerError, UnknownStorageError
 from sqlalchemy_file.ledger.state import checkpoint, set_checkpoint, set_grace
 from sqlalchemy_file.reconcile import clocks, compare, sweep
 from sqlalchemy_file.reconcile.keys import bound
-from sqlalchemy_file.storage.base import Attributes, ObjectInfo
+from sqlalchemy_file.storage.common.protocol import Attributes, ObjectInfo
 from sqlalchemy_file.storage.memory import MemoryStorage
 from tests.reconcile.accounts import account
 from tests.reconcile.helpers import Base, Paper, add, kinds, ledger, pending, rows

@@ -16,7 +16,7 @@ from sqlalchemy_file.exceptions import (
     StorageError,
     UnknownStorageError,
 )
-from sqlalchemy_file.storage.base import Attributes
+from sqlalchemy_file.storage.common.protocol import Attributes
 
 from .content import FailingStream, content_of
 from .models import Album, Document, Shelved

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from sqlalchemy_file.storage.base import DEFAULT_CONCURRENCY, Storage
+from sqlalchemy_file.storage.common.protocol import DEFAULT_CONCURRENCY, Storage
 from sqlalchemy_file.testing import Fault, FaultyStorage, fails
 from sqlalchemy_file.testing.faults import Verb
 

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sqlalchemy_file.storage import Attributes
-from sqlalchemy_file.storage.attributes import (
+from sqlalchemy_file.storage.common.attributes import (
     attributes_from,
     attributes_of,
     from_headers,
@@ -17,7 +17,7 @@ from sqlalchemy_file.storage.attributes import (
     meta_data_of,
     to_headers,
 )
-from sqlalchemy_file.storage.metadata_names import HEADERS, IDENTIFIERS
+from sqlalchemy_file.storage.common.metadata_names import HEADERS, IDENTIFIERS
 
 TEXT = st.text(st.characters(codec="utf-8"))
 

@@ -13,8 +13,8 @@ import pytest
 
 from sqlalchemy_file.hashing import Measured
 from sqlalchemy_file.storage import MemoryStorage
-from sqlalchemy_file.storage.chunks import reader_of, size_left
-from sqlalchemy_file.storage.stored_file import StoredFile
+from sqlalchemy_file.storage.common.streams import reader_of, size_left
+from sqlalchemy_file.storage.reading.stored_file import StoredFile
 from tests.storage.helpers import put
 
 

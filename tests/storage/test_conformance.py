@@ -21,9 +21,9 @@ from sqlalchemy_file.storage import (
     MemoryStorage,
     Storage,
     adapt,
-    libcloud,
-    local,
 )
+from sqlalchemy_file.storage.libcloud import storage as libcloud_module
+from sqlalchemy_file.storage.local import storage as local_module
 from sqlalchemy_file.testing import AsyncStorageConformance, StorageConformance
 
 
@@ -46,7 +46,7 @@ class TestLocalWithoutOpenFolders(StorageConformance):
 
     @pytest.fixture
     def storage(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Storage:
-        monkeypatch.setattr(local, "CAN_HOLD", False)
+        monkeypatch.setattr(local_module, "CAN_HOLD", False)
         return LocalStorage(tmp_path / "root", sidecars=True)
 
 
@@ -92,7 +92,7 @@ class TestAnyLibcloudDriver(StorageConformance):
 
     @pytest.fixture
     def storage(self, bucket: Container, monkeypatch: pytest.MonkeyPatch) -> Storage:
-        monkeypatch.setattr(libcloud, "speaks_s3", lambda driver: False)
+        monkeypatch.setattr(libcloud_module, "speaks_s3", lambda driver: False)
         return LibcloudStorage(bucket)
 
 

@@ -40,8 +40,8 @@ from sqlalchemy_file.exceptions import (
 )
 from sqlalchemy_file.storage import Attributes, Storage, adapt
 from sqlalchemy_file.storage.fsspec import FsspecStorage
-from sqlalchemy_file.storage.fsspec_instances import Instances
-from sqlalchemy_file.storage.fsspec_limits import with_limits
+from sqlalchemy_file.storage.fsspec.instances import Instances
+from sqlalchemy_file.storage.fsspec.timeouts import with_limits
 from tests.services.ceph import S3Server
 from tests.storage.helpers import keys, names, put, read
 from tests.storage.silence import silent

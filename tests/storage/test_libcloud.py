@@ -33,8 +33,8 @@ from sqlalchemy_file.storage import (
     LibcloudStorage,
     LocalStorage,
     adapt,
-    libcloud,
 )
+from sqlalchemy_file.storage.libcloud import storage as libcloud_module
 from sqlalchemy_file.testing.suite import MEGABYTE
 from tests.services.ceph import S3Server
 from tests.storage.helpers import PLAIN, keys, names, put, read
@@ -66,7 +66,7 @@ def sent(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 @pytest.fixture
 def any_driver(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let drivers be used by nothing but libcloud's own methods."""
-    monkeypatch.setattr(libcloud, "speaks_s3", lambda driver: False)
+    monkeypatch.setattr(libcloud_module, "speaks_s3", lambda driver: False)
 
 
 class TestRequests:

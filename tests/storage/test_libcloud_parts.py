@@ -22,7 +22,7 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 from sqlalchemy_file import File, FileField, StorageManager
 from sqlalchemy_file.exceptions import StorageError
 from sqlalchemy_file.storage import LibcloudStorage
-from sqlalchemy_file.storage.s3 import PART_SIZE
+from sqlalchemy_file.storage.libcloud.s3 import PART_SIZE
 from sqlalchemy_file.testing.suite import MEGABYTE
 from tests.storage.helpers import PLAIN, keys, put, read
 from tests.storage.server import Answer, Request, answering

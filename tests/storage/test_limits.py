@@ -26,8 +26,8 @@ from sqlalchemy_file.exceptions import (
     StorageError,
 )
 from sqlalchemy_file.storage import Attributes, MemoryStorage, Storage, adapt
-from sqlalchemy_file.storage.base import concurrency_of
-from sqlalchemy_file.storage.retrying import pauses
+from sqlalchemy_file.storage.common.protocol import concurrency_of
+from sqlalchemy_file.storage.common.retrying import pauses
 from tests.services.ceph import S3Server
 from tests.storage.helpers import keys, put, read
 from tests.storage.server import Answer, Request, answering

@@ -41,15 +41,14 @@ from sqlalchemy_file.storage import (
     LocalStorage,
     StorageManager,
     adapt,
-    local_keys,
-    locks,
-    writing,
 )
-from sqlalchemy_file.storage import local as local_module
-from sqlalchemy_file.storage.drafts import TEMPORARY
-from sqlalchemy_file.storage.folders import Folder
-from sqlalchemy_file.storage.locks import locked
-from sqlalchemy_file.storage.syncing import synced_together
+from sqlalchemy_file.storage.common.reserved import TEMPORARY
+from sqlalchemy_file.storage.local import keys as local_keys
+from sqlalchemy_file.storage.local import locks, writing
+from sqlalchemy_file.storage.local import storage as local_module
+from sqlalchemy_file.storage.local.directories import Folder
+from sqlalchemy_file.storage.local.locks import locked
+from sqlalchemy_file.storage.local.syncing import synced_together
 from tests.storage.helpers import PLAIN, keys, names, put, read
 
 LAID_BY_0_7_0 = Path(__file__).parent / "laid_by_0_7_0"
@@ -538,7 +537,8 @@ class TestDurability:
     ) -> None:
         script = f"""
             import io, sys, time
-            from sqlalchemy_file.storage import Attributes, LocalStorage, writing
+            from sqlalchemy_file.storage import Attributes, LocalStorage
+            from sqlalchemy_file.storage.local import writing
             if not {unnamed}:
                 writing.can_be_unnamed = lambda folder: False
             class Content(io.RawIOBase):

@@ -31,8 +31,9 @@ from sqlalchemy_file.exceptions import (
     ObjectNotFoundError,
     StorageError,
 )
-from sqlalchemy_file.storage import Attributes, HasSignedURL, Storage, adapt, obstore_addresses
+from sqlalchemy_file.storage import Attributes, HasSignedURL, Storage, adapt
 from sqlalchemy_file.storage.obstore import ObstoreStorage
+from sqlalchemy_file.storage.obstore import addresses as obstore_addresses
 from tests.services.ceph import S3Server
 from tests.storage.helpers import keys, put, read
 from tests.storage.server import Answer, Request, answering

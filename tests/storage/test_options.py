@@ -99,7 +99,7 @@ class RefusingContainer:
 @pytest.fixture
 def as_any_driver(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let libcloud's Dummy driver be used by libcloud's own methods, as any other one."""
-    from sqlalchemy_file.storage import drivers
+    from sqlalchemy_file.storage.libcloud import drivers
 
     monkeypatch.setattr(drivers, "DummyStorageDriver", type("NoDriver", (), {}))
 

@@ -18,9 +18,10 @@ from sqlalchemy.orm import Session
 
 from sqlalchemy_file import File, StorageManager
 from sqlalchemy_file.exceptions import StorageError
-from sqlalchemy_file.storage import LocalStorage, disks
-from sqlalchemy_file.storage.folders import Folder
-from sqlalchemy_file.storage.syncing import synced_together
+from sqlalchemy_file.storage import LocalStorage
+from sqlalchemy_file.storage.local import syncing
+from sqlalchemy_file.storage.local.directories import Folder
+from sqlalchemy_file.storage.local.syncing import synced_together
 from tests.asynchronous import Base, Paper, database
 from tests.storage.helpers import names, put, read
 
@@ -50,14 +51,14 @@ def synced(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 @pytest.fixture
 def whole(monkeypatch: pytest.MonkeyPatch, synced: list[str]) -> list[str]:
     """Return what is synced, on a disk that may be synced as a whole, whatever this one is."""
-    monkeypatch.setattr(disks, "can_sync", lambda descriptor: True)
-    monkeypatch.setattr(disks, "waiting", lambda: 0)
+    monkeypatch.setattr(syncing, "can_sync", lambda descriptor: True)
+    monkeypatch.setattr(syncing, "waiting", lambda: 0)
 
     def syncfs(descriptor: int) -> None:
         assert stat.S_ISDIR(os.fstat(descriptor).st_mode)
         synced.append("disk")
 
-    monkeypatch.setattr(disks, "syncfs", syncfs)
+    monkeypatch.setattr(syncing, "syncfs", syncfs)
     return synced
 
 
@@ -237,7 +238,7 @@ def test_a_disk_for_which_much_else_waits_is_not_synced_as_a_whole(
     own, much = 40 * 1000, 40 * 256 * 1024
     storage = LocalStorage(root)
     for waiting, expected in ((much + own, 1), (much + own + 1, 0)):
-        monkeypatch.setattr(disks, "waiting", lambda waiting=waiting: waiting)
+        monkeypatch.setattr(syncing, "waiting", lambda waiting=waiting: waiting)
         whole.clear()
         with synced_together():
             for number in range(40):
@@ -280,7 +281,7 @@ def test_a_failure_that_may_be_somebody_elses_is_looked_for_in_each_file(
         raise OSError(errno.EIO, os.strerror(errno.EIO))
 
     storage = LocalStorage(root)
-    monkeypatch.setattr(disks, "syncfs", fail)
+    monkeypatch.setattr(syncing, "syncfs", fail)
     with synced_together():
         for number in range(40):
             put(storage, f"{number}")
@@ -294,9 +295,9 @@ def test_a_failure_that_may_be_somebody_elses_is_looked_for_in_each_file(
 @pytest.mark.skipif(not Path("/proc/mounts").exists(), reason="only Linux has syncfs")
 def test_syncfs_is_that_of_the_system() -> None:
     with Path(__file__).open("rb") as file:
-        disks.syncfs(file.fileno())
+        syncing.syncfs(file.fileno())
     with pytest.raises(OSError, match="Bad file descriptor"):
-        disks.syncfs(-1)
+        syncing.syncfs(-1)
 
 
 @pytest.mark.parametrize(
@@ -326,12 +327,12 @@ def test_only_what_is_known_to_tell_of_failures_is_synced_as_a_whole(
         "22 27 0:21 / /proc rw,relatime - proc proc rw\n"
         f"27 1 {number} / /data rw,relatime shared:1 - {kind} /dev/disk rw\n"
     )
-    monkeypatch.setattr(disks, "_MOUNTS", str(mounts))
+    monkeypatch.setattr(syncing, "_MOUNTS", str(mounts))
     monkeypatch.setattr(platform, "system", lambda: system)
     monkeypatch.setattr(platform, "release", lambda: release)
     descriptor = os.open(tmp_path, os.O_RDONLY)
     try:
-        assert disks.can_sync(descriptor) is expected
+        assert syncing.can_sync(descriptor) is expected
     finally:
         os.close(descriptor)
 

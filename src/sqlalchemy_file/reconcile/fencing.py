@@ -18,7 +18,7 @@ from sqlalchemy_file.ledger.identity import begin_epoch
 from sqlalchemy_file.ledger.state import ledger_id, read_all, write
 from sqlalchemy_file.reconcile.workplace import Workplace, away
 from sqlalchemy_file.storage import StorageManager
-from sqlalchemy_file.storage.base import named
+from sqlalchemy_file.storage.common.protocol import named
 from sqlalchemy_file.storage.owners import note_of, write_note
 
 _TOKENS, _KEPT = "tokens:", 16

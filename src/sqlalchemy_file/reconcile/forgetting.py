@@ -13,7 +13,7 @@ from sqlalchemy_file.ledger.sites import is_there
 from sqlalchemy_file.reconcile.ownership import identities_of
 from sqlalchemy_file.reconcile.workplace import Bind, Workplace, away, workplace
 from sqlalchemy_file.storage import StorageManager
-from sqlalchemy_file.storage.base import named
+from sqlalchemy_file.storage.common.protocol import named
 from sqlalchemy_file.storage.owners import Owner, owners_of, remove_note
 
 

@@ -29,7 +29,7 @@ from sqlalchemy_file.reconcile.sweep import judges_for
 from sqlalchemy_file.reconcile.uploads import abandoned_uploads
 from sqlalchemy_file.reconcile.workplace import Bind, in_batches, workplace
 from sqlalchemy_file.storage import ObjectInfo
-from sqlalchemy_file.storage.base import concurrency_of
+from sqlalchemy_file.storage.common.protocol import concurrency_of
 from sqlalchemy_file.transfer import Operation, carry_out
 
 BATCH_SIZE = 1000

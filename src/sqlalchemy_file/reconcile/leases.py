@@ -16,7 +16,7 @@ from sqlalchemy import ColumnElement, Connection, and_, func, insert, select, up
 from sqlalchemy_file.ledger import Ledger
 from sqlalchemy_file.ledger.notes import LEASE, clear
 from sqlalchemy_file.ledger.tables import now_ms
-from sqlalchemy_file.storage.location import Location
+from sqlalchemy_file.storage.common.location import Location
 
 FIRST_WAIT, _LONGEST_WAIT = 15_000, 6 * 3_600_000
 _ERROR_LENGTH = 500

@@ -15,7 +15,7 @@ from sqlalchemy_file.reconcile.snapshot import in_snapshot, snapshot
 from sqlalchemy_file.reconcile.values import read_value
 from sqlalchemy_file.reconcile.workplace import Workplace
 from sqlalchemy_file.storage import StorageManager
-from sqlalchemy_file.storage.sorting import in_order
+from sqlalchemy_file.storage.common.sorting import in_order
 from sqlalchemy_file.types import FileField, file_field
 
 _ROWS_AT_ONCE = 5000

@@ -15,7 +15,7 @@ from sqlalchemy_file.ledger.identity import Identity, identity, settle
 from sqlalchemy_file.objects import epoch_of
 from sqlalchemy_file.reconcile.workplace import Workplace, away, is_known
 from sqlalchemy_file.storage import HasPath, Storage, StorageManager
-from sqlalchemy_file.storage.base import HasNotes, named
+from sqlalchemy_file.storage.common.protocol import HasNotes, named
 from sqlalchemy_file.storage.owners import (
     Owner,
     folder_owners,

@@ -19,7 +19,7 @@ from sqlalchemy_file.reconcile.counting import Count, Named, count_files
 from sqlalchemy_file.reconcile.findings import Finding
 from sqlalchemy_file.reconcile.workplace import Bind, Workplace, away, is_known, workplace
 from sqlalchemy_file.storage import StorageManager
-from sqlalchemy_file.storage.base import named
+from sqlalchemy_file.storage.common.protocol import named
 from sqlalchemy_file.storage.owners import owners_of
 
 

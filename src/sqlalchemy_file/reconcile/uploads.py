@@ -9,7 +9,7 @@ from sqlalchemy_file.reconcile.findings import Finding
 from sqlalchemy_file.reconcile.judging import Judge
 from sqlalchemy_file.reconcile.keys import is_ours
 from sqlalchemy_file.reconcile.workplace import away
-from sqlalchemy_file.storage.base import HasUploads, PendingUpload
+from sqlalchemy_file.storage.common.protocol import HasUploads, PendingUpload
 
 
 def abandoned_uploads(judge: Judge) -> Iterator[Finding]:

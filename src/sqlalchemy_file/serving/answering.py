@@ -20,7 +20,7 @@ from sqlalchemy_file.serving.problems import problem, problem_of
 from sqlalchemy_file.serving.request import Authorize, RequestFacts
 from sqlalchemy_file.serving.target import Target
 from sqlalchemy_file.storage import AsyncStorage, ObjectInfo, StorageManager
-from sqlalchemy_file.storage.base import is_native, named
+from sqlalchemy_file.storage.common.protocol import is_native, named
 from sqlalchemy_file.transfer import Operation, in_thread
 
 

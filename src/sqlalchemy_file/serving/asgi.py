@@ -13,7 +13,7 @@ from sqlalchemy_file.serving.problems import problem_of
 from sqlalchemy_file.serving.request import RequestFacts
 from sqlalchemy_file.serving.target import Target
 from sqlalchemy_file.storage import StorageManager
-from sqlalchemy_file.storage.base import HasPath
+from sqlalchemy_file.storage.common.protocol import HasPath
 
 if TYPE_CHECKING:
     from sqlalchemy_file.serving.server import FileServer

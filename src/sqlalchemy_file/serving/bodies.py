@@ -11,7 +11,7 @@ from sqlalchemy_file.exceptions import StorageError
 from sqlalchemy_file.serving.http.plan import Segment
 from sqlalchemy_file.serving.http.ranges import ByteRange
 from sqlalchemy_file.storage import AsyncStorage, StorageManager
-from sqlalchemy_file.storage.base import is_native, named
+from sqlalchemy_file.storage.common.protocol import is_native, named
 from sqlalchemy_file.transfer import in_thread
 
 

@@ -11,7 +11,7 @@ from urllib.parse import quote
 from sqlalchemy_file.serving.http.facts import FileFacts
 from sqlalchemy_file.serving.target import Target
 from sqlalchemy_file.storage import StorageManager
-from sqlalchemy_file.storage.base import HasPath, HasSignedURL
+from sqlalchemy_file.storage.common.protocol import HasPath, HasSignedURL
 
 DeliveryName = Literal["stream", "redirect", "x-sendfile"]
 

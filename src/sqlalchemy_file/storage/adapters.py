@@ -11,7 +11,7 @@ from urllib.parse import SplitResult, urlsplit
 from urllib.request import url2pathname
 
 from sqlalchemy_file.exceptions import InvalidStorageError, MissingExtraError
-from sqlalchemy_file.storage.base import Storage
+from sqlalchemy_file.storage.common.protocol import Storage
 from sqlalchemy_file.storage.local import LocalStorage
 from sqlalchemy_file.storage.memory import MemoryStorage
 
@@ -88,7 +88,7 @@ def _memory(parts: SplitResult, options: Options) -> Storage:
 
 def _bucket(parts: SplitResult, options: Options) -> Storage:
     try:
-        from sqlalchemy_file.storage.obstore_addresses import storage_at  # noqa: PLC0415  an extra
+        from sqlalchemy_file.storage.obstore.addresses import storage_at  # noqa: PLC0415  an extra
     except ModuleNotFoundError as error:
         if (error.name or "").partition(".")[0] != "obstore":
             raise
@@ -98,7 +98,7 @@ def _bucket(parts: SplitResult, options: Options) -> Storage:
 
 def _elsewhere(parts: SplitResult, options: Options) -> Storage:
     try:
-        from sqlalchemy_file.storage.fsspec_addresses import storage_at  # noqa: PLC0415  an extra
+        from sqlalchemy_file.storage.fsspec.addresses import storage_at  # noqa: PLC0415  an extra
     except ModuleNotFoundError as error:
         if (error.name or "").partition(".")[0] != "fsspec":
             raise
@@ -145,7 +145,7 @@ def _libcloud(thing: Any, options: Options) -> Storage | None:
     base = sys.modules.get("libcloud.storage.base")
     if base is None or not isinstance(thing, base.Container):
         return None
-    from sqlalchemy_file.storage.libcloud import kind_of  # noqa: PLC0415  loads all drivers
+    from sqlalchemy_file.storage.local_container import kind_of  # noqa: PLC0415  loads all drivers
 
     return _made(kind_of(thing), thing, options)
 

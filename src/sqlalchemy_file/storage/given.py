@@ -9,7 +9,7 @@ from os import PathLike
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
-from sqlalchemy_file.storage.chunks import async_chunks, reader_of
+from sqlalchemy_file.storage.common.streams import async_chunks, reader_of
 
 
 def require_given(content: Any, content_path: str | PathLike[str] | None) -> None:

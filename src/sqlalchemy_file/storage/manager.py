@@ -15,17 +15,23 @@ from sqlalchemy_file.exceptions import (
     UnknownStorageError,
 )
 from sqlalchemy_file.observing import Task
-from sqlalchemy_file.storage.attributes import attributes_of
-from sqlalchemy_file.storage.base import AsyncStorage, Storage, check_key, is_native, named
-from sqlalchemy_file.storage.chunks import aspooled, async_chunks, size_left
+from sqlalchemy_file.storage.common.attributes import attributes_of
+from sqlalchemy_file.storage.common.location import Location
+from sqlalchemy_file.storage.common.protocol import (
+    AsyncStorage,
+    Storage,
+    check_key,
+    is_native,
+    named,
+)
+from sqlalchemy_file.storage.common.reserved import refuse_reserved
+from sqlalchemy_file.storage.common.streams import aspooled, async_chunks, size_left
+from sqlalchemy_file.storage.common.verifying import averify, verify
 from sqlalchemy_file.storage.given import opened, require_given
-from sqlalchemy_file.storage.location import Location
 from sqlalchemy_file.storage.noting import note
 from sqlalchemy_file.storage.old_names import OldNames
+from sqlalchemy_file.storage.reading.stored_file import StoredFile
 from sqlalchemy_file.storage.registry import Registered, refuse_ambiguous, registered_as
-from sqlalchemy_file.storage.reserved import refuse_reserved
-from sqlalchemy_file.storage.stored_file import StoredFile
-from sqlalchemy_file.storage.verifying import averify, verify
 from sqlalchemy_file.transfer import get_limit, in_thread, set_limit
 
 __all__ = ["StorageManager", "attributes_of"]

@@ -14,9 +14,9 @@ from sqlalchemy_file.exceptions import (
     ObjectExistsError,
     ObjectNotFoundError,
 )
-from sqlalchemy_file.storage.base import CHUNK_SIZE, Attributes, ObjectInfo, check_key
-from sqlalchemy_file.storage.border import Border, sort_out
-from sqlalchemy_file.storage.reserved import is_listed
+from sqlalchemy_file.storage.common.errors import Border, sort_out
+from sqlalchemy_file.storage.common.protocol import CHUNK_SIZE, Attributes, ObjectInfo, check_key
+from sqlalchemy_file.storage.common.reserved import is_listed
 
 
 class MemoryStorage:

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sqlalchemy_file.exceptions import ObjectNotFoundError
-from sqlalchemy_file.storage.base import Attributes, HasNotes, HasPath, Storage
-from sqlalchemy_file.storage.folder_notes import noted_at
-from sqlalchemy_file.storage.reserved import RESERVED
+from sqlalchemy_file.storage.common.protocol import Attributes, HasNotes, HasPath, Storage
+from sqlalchemy_file.storage.common.reserved import RESERVED
+from sqlalchemy_file.storage.local.attributes import noted_at
 
 _NAME = re.compile(r"([0-9a-f-]{36})-([0-9a-f]{8})\.json")
 

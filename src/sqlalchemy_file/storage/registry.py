@@ -9,8 +9,8 @@ from urllib.parse import quote, urlsplit
 
 from sqlalchemy_file.exceptions import InvalidStorageError, MissingExtraError
 from sqlalchemy_file.storage.adapters import adapt
-from sqlalchemy_file.storage.base import Storage, named
-from sqlalchemy_file.storage.location import overlap
+from sqlalchemy_file.storage.common.location import overlap
+from sqlalchemy_file.storage.common.protocol import Storage, named
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,7 @@ import pytest
 from sqlalchemy_file.exceptions import (
     ObjectNotFoundError,
 )
-from sqlalchemy_file.storage.base import Attributes, Storage
+from sqlalchemy_file.storage.common.protocol import Attributes, Storage
 from sqlalchemy_file.testing.objects import DeletingAndCopying, Exclusive, Keys, Reading
 from sqlalchemy_file.testing.suite import (
     BLOCK,

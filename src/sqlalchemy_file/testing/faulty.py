@@ -11,7 +11,7 @@ from typing import Any, BinaryIO, Self, TypeVar, cast
 
 from sqlalchemy_file.exceptions import DeletionError, StorageError
 from sqlalchemy_file.storage import Attributes, HasPublicURL, ObjectInfo, Storage
-from sqlalchemy_file.storage.base import concurrency_of, is_native
+from sqlalchemy_file.storage.common.protocol import concurrency_of, is_native
 from sqlalchemy_file.storage.owners import notes_of, remove_note, write_note
 from sqlalchemy_file.testing.faults import NO_FAULT, Fault, Plan, Verb
 

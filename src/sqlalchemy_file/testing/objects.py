@@ -20,7 +20,7 @@ from sqlalchemy_file.exceptions import (
     ObjectNotFoundError,
     StorageError,
 )
-from sqlalchemy_file.storage.base import Attributes, Storage
+from sqlalchemy_file.storage.common.protocol import Attributes, Storage
 from sqlalchemy_file.testing.suite import (
     MEGABYTE,
     PLAIN,

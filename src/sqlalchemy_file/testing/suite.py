@@ -8,7 +8,7 @@ from typing import BinaryIO, ClassVar, cast
 
 import pytest
 
-from sqlalchemy_file.storage.base import Attributes, ObjectInfo, Storage
+from sqlalchemy_file.storage.common.protocol import Attributes, ObjectInfo, Storage
 
 MEGABYTE = 1024 * 1024
 BLOCK = MEGABYTE // 4

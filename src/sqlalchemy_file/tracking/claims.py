@@ -22,7 +22,7 @@ from sqlalchemy_file.ledger.columns import all_file_columns
 from sqlalchemy_file.ledger.identity import Identity, changes, identity
 from sqlalchemy_file.ledger.installing import DATABASES, database_of
 from sqlalchemy_file.storage import HasPath, Storage, StorageManager
-from sqlalchemy_file.storage.base import named
+from sqlalchemy_file.storage.common.protocol import named
 from sqlalchemy_file.storage.owners import Owner, is_signed, sign
 from sqlalchemy_file.tracking.reading import Database
 from sqlalchemy_file.transfer import Operation, carry_out, results

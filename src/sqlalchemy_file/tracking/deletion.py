@@ -10,8 +10,8 @@ from typing import cast
 from sqlalchemy_file.exceptions import InvalidKeyError, StorageError
 from sqlalchemy_file.observing import Task, failures_of, is_watched, released
 from sqlalchemy_file.storage import AsyncStorage, StorageManager
-from sqlalchemy_file.storage.base import is_native
-from sqlalchemy_file.storage.reserved import RESERVED
+from sqlalchemy_file.storage.common.protocol import is_native
+from sqlalchemy_file.storage.common.reserved import RESERVED
 from sqlalchemy_file.transfer import Operation, carry_out, in_thread
 
 BATCH_SIZE = 1000

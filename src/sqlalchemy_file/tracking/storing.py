@@ -19,8 +19,8 @@ from sqlalchemy_file.observing import Task
 from sqlalchemy_file.processors import Processor
 from sqlalchemy_file.records import paths_of
 from sqlalchemy_file.storage import AsyncStorage, StorageManager
-from sqlalchemy_file.storage.base import concurrency_of, is_native, named
-from sqlalchemy_file.storage.syncing import synced_together
+from sqlalchemy_file.storage.common.protocol import concurrency_of, is_native, named
+from sqlalchemy_file.storage.local.syncing import synced_together
 from sqlalchemy_file.tracking.checking import check, destinations
 from sqlalchemy_file.tracking.chosen import wait_until_free
 from sqlalchemy_file.tracking.claims import Claim

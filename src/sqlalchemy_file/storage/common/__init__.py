@@ -1,0 +1,1 @@
+"""What every kind of storage needs: the protocol, locations, attributes, errors, streams."""

@@ -1,0 +1,120 @@
+"""Attributes as 0.7.0 laid them out, and as they travel in headers."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Mapping
+from typing import Any
+from urllib.parse import quote, unquote
+
+from sqlalchemy_file.exceptions import StorageError
+from sqlalchemy_file.storage.common.metadata_names import HEADERS, IDENTIFIERS, Names
+from sqlalchemy_file.storage.common.protocol import Attributes
+
+# All printable ASCII but "%", which begins an escape.
+_PRINTABLE = " !\"#$&'()*+,-./:;<=>?@[\\]^_`{|}~"
+_TOKEN = "!#$&'*+-.^_`|~"  # noqa: S105  RFC 9110: what a header's name may hold beside letters
+# Signatures are made of values whose outer spaces are cut and whose runs of spaces are one.
+_FRAGILE_SPACE = re.compile(r"^ | $|(?<= ) ")
+_PLAIN = re.compile(r"[\w./+=-]+", re.ASCII)  # as most values are
+_UNFIT = re.compile(r"[^\t\x20-\x7e]")
+
+
+def attributes_of(
+    filename: str | None,
+    content_type: str | None,
+    extra: Mapping[str, Any] | None = None,
+    headers: Mapping[str, str] | None = None,
+) -> Attributes:
+    """Return the attributes that a program describes in the words of libcloud.
+
+    ``extra`` may hold ``content_type``, ``meta_data`` (which may hold ``filename`` and
+    ``content_type`` too) and options of the driver; the first two arguments go before it.
+    """
+    if not extra:
+        return Attributes(filename=filename, content_type=content_type, headers=dict(headers or {}))
+    options = dict(extra)
+    declared = options.pop("content_type", None)
+    described = attributes_from(options.pop("meta_data", None) or {}, declared)
+    return Attributes(
+        filename=filename or described.filename,
+        content_type=content_type or declared or described.content_type,
+        metadata=described.metadata,
+        extra=options,
+        headers=dict(headers or {}),
+    )
+
+
+def meta_data_of(attributes: Attributes) -> dict[str, str]:
+    """Return what is kept beside an object: the name, the type, and the user's own metadata."""
+    own = {"filename": attributes.filename, "content_type": attributes.content_type}
+    return {**{name: value for name, value in own.items() if value}, **attributes.metadata}
+
+
+def attributes_from(meta_data: Mapping[Any, Any], content_type: str | None = None) -> Attributes:
+    """Return the attributes that `meta_data_of` laid out; ``content_type`` is the one besides."""
+    metadata = {str(name): str(value) for name, value in meta_data.items() if value is not None}
+    filename = metadata.pop("filename", None)
+    # The latter is how it is sent; Ceph makes hyphens of the underscores in names, too.
+    kept = metadata.pop("content_type", None) or metadata.pop("content-type", None)
+    return Attributes(filename=filename, content_type=kept or content_type, metadata=metadata)
+
+
+def to_headers(meta_data: Mapping[str, str], names: Names = HEADERS) -> dict[str, str]:
+    """Return metadata whose names and values any header can carry, encoded where needed."""
+    return {names.sent(name): header_value(value) for name, value in meta_data.items()}
+
+
+def from_headers(meta_data: Mapping[str, Any]) -> dict[str, str]:
+    """Return metadata as it was before `to_headers`.
+
+    Names may be percent-encoded, too, as they were before. What neither way would have written,
+    as older releases did, is left as it is. Storages may fold the letters of names to lower case,
+    and Ceph underscores to hyphens.
+    """
+    return {_plain_name(name): _plain_value(str(value)) for name, value in meta_data.items()}
+
+
+def _plain_name(name: str) -> str:
+    for names in (HEADERS, IDENTIFIERS):
+        received = names.received(name)
+        if received is not None:
+            return received
+    plain = unquote(name)
+    return plain if quote(plain, safe=_TOKEN).lower() == name.lower() else name
+
+
+def header_value(value: str) -> str:
+    """Return a value that survives any header: ASCII, no control characters, no lost spaces."""
+    if _PLAIN.fullmatch(value):
+        return value
+    return _FRAGILE_SPACE.sub("%20", quote(value, safe=_PRINTABLE))
+
+
+def _plain_value(value: str) -> str:
+    plain = unquote(value)
+    return plain if header_value(plain) == value else value
+
+
+def refuse_extra(attributes: Attributes, key: str, known: Collection[str] = ()) -> None:
+    """Raise `StorageError` for options of a driver that a storage would not carry out."""
+    unknown = next((name for name in attributes.extra if name not in known), None)
+    if unknown is not None:
+        options = ", ".join(map(repr, ("content_type", "meta_data", *known)))
+        raise StorageError(
+            f"this storage cannot carry out {unknown!r} of 'extra', of which it knows {options}: "
+            "leave it out, or choose a storage that can",
+            key=key,
+        )
+
+
+def checked_headers(headers: Mapping[str, str], key: str) -> dict[str, str]:
+    """Return a program's own headers; one that would smuggle in another is a `StorageError`."""
+    for name, value in headers.items():
+        if quote(name, safe=_TOKEN) != name or _UNFIT.search(str(value)):
+            raise StorageError(
+                f"the header {name!r} holds characters that headers cannot carry: "
+                "use printable ASCII only",
+                key=key,
+            )
+    return {name: str(value) for name, value in headers.items()}

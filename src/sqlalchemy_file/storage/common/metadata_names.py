@@ -1,0 +1,80 @@
+"""Names of metadata that arrive as they were sent, whatever proxies stand before a server.
+
+S3 and most others take them as parts of HTTP headers. nginx and other proxies drop a header whose
+name holds anything but letters, digits and hyphens, and the signature, which covers it, is wrong
+then. Azure takes identifiers only: letters, digits and underscores. So a name of other characters
+is sent as ``e--`` (``e__`` to Azure) and its letters and digits; any other byte is the hyphen (the
+underscore) and two hexadecimal digits: ``e--page-5fcount``.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Names:
+    """How one kind of server takes names."""
+
+    escape: str
+    plain: re.Pattern[str]
+    own: tuple[tuple[str, str], ...] = ()
+    """Names of ours, and by what names they are sent."""
+
+    @property
+    def mark(self) -> str:
+        return f"e{self.escape * 2}"
+
+    def sent(self, name: str) -> str:
+        """Return the name by which metadata are sent."""
+        for own, other in self.own:
+            if name == own:
+                return other
+        is_taken = any(name.lower() == other for _own, other in self.own)
+        is_plain = self.plain.fullmatch(name) and not is_taken
+        if is_plain and not name.lower().startswith(self.mark):
+            return name
+        return self.mark + "".join(map(self._escaped, name.encode("utf-8", "surrogatepass")))
+
+    def received(self, name: str) -> str | None:
+        """Return a name as it was before `sent`; None for what was not escaped by it."""
+        for own, other in self.own:
+            if name.lower() == other:
+                return own
+        if not name.lower().startswith(self.mark):
+            return None
+        pieces = re.findall(rf"{self.escape}[0-9a-f]{{2}}|[0-9a-z]", name[3:], re.IGNORECASE)
+        if "".join(pieces) != name[3:]:
+            return None
+        data = bytes(int(each[1:], 16) if len(each) == 3 else ord(each) for each in pieces)
+        try:
+            plain = data.decode()
+        except UnicodeDecodeError:
+            return None
+        return plain if plain and self.sent(plain).lower() == name.lower() else None
+
+    def _escaped(self, byte: int) -> str:
+        letter = chr(byte)
+        return letter if letter.isascii() and letter.isalnum() else f"{self.escape}{byte:02x}"
+
+
+HEADERS = Names("-", re.compile(r"[A-Za-z0-9-]+"), (("content_type", "content-type"),))
+"""For S3, Google and whoever else takes names as parts of headers."""
+
+IDENTIFIERS = Names("_", re.compile(r"[A-Za-z_][A-Za-z0-9_]*"))
+"""For Azure."""
+
+_OF_THE_BLOB = ("cache-control", "content-disposition", "content-encoding", "content-language")
+
+
+def blob_headers(headers: Mapping[str, str]) -> dict[str, str]:
+    """Return headers under the names by which Azure keeps them with an object.
+
+    Under their own it takes some for those of the request, and drops them.
+    """
+    return {
+        f"x-ms-blob-{name.lower()}" if name.lower() in _OF_THE_BLOB else name: value
+        for name, value in headers.items()
+    }

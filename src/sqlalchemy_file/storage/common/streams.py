@@ -1,0 +1,157 @@
+"""Iterators of bytes, asynchronous ones too: as a binary file, and cut to a range."""
+
+from __future__ import annotations
+
+import io
+import os
+import tempfile
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
+from functools import partial
+from inspect import iscoroutinefunction
+from typing import Any, BinaryIO, Self, cast
+
+from sqlalchemy_file.storage.common.protocol import CHUNK_SIZE
+from sqlalchemy_file.transfer import in_thread
+
+SPOOL_SIZE = 1024 * 1024
+"""Streams that cannot seek are kept in memory up to this many bytes, beyond it on disk."""
+
+
+class ChunkReader(io.RawIOBase):
+    """Reads what an iterable of bytes yields, once, from its beginning to its end."""
+
+    def __init__(self, chunks: Iterable[bytes]) -> None:
+        super().__init__()
+        self._chunks = iter(chunks)
+        self._rest = memoryview(b"")
+
+    def readable(self) -> bool:
+        return True
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        """Return up to ``size`` bytes, empty only at the end."""
+        if size is None or size < 0:
+            return b"".join([self._rest, *self._chunks])
+        while not self._rest:
+            chunk = next(self._chunks, None)
+            if chunk is None:
+                return b""
+            self._rest = memoryview(chunk)
+        taken, self._rest = self._rest[:size], self._rest[size:]
+        return bytes(taken)
+
+    def readinto(self, buffer: memoryview, /) -> int:  # type: ignore[override]
+        chunk = self.read(len(buffer))
+        buffer[: len(chunk)] = chunk
+        return len(chunk)
+
+    def close(self) -> None:
+        """Close a generator that was not read to its end, with what it holds open."""
+        close = getattr(self._chunks, "close", None)
+        if not self.closed and close is not None:
+            close()
+        super().close()
+
+    def __enter__(self) -> Self:
+        return self
+
+
+def cut(chunks: Iterable[bytes], start: int, end: int | None) -> Iterator[bytes]:
+    """Yield the range of what ``chunks`` yield, for servers that know no ranges."""
+    position = 0
+    for chunk in chunks:
+        wanted = chunk[max(start - position, 0) : None if end is None else max(end - position, 0)]
+        position += len(chunk)
+        if wanted:
+            yield wanted
+        if end is not None and position >= end:
+            return
+
+
+def reader_of(chunks: Iterable[bytes]) -> BinaryIO:
+    """Return a binary file of what an iterable of bytes yields."""
+    return cast("BinaryIO", ChunkReader(chunks))
+
+
+def size_left(content: Any) -> int | None:
+    """Return how many bytes there are still to be read, where that is known without a request."""
+    own = getattr(content, "size_left", None)
+    if own is not None:
+        return cast("int | None", own())
+    if isinstance(getattr(content, "raw", content), _SEEKABLE):
+        with suppress(OSError, ValueError):  # a pipe, a closed file: reading it tells
+            position: int = content.tell()
+            end: int = content.seek(0, os.SEEK_END)
+            content.seek(position)
+            return end - position
+    return None
+
+
+def async_chunks(source: Any) -> AsyncIterable[Any] | None:
+    """Return what an asynchronous source yields, from where it stands; None for any other."""
+    # The parts of aiohttp are read by `read_chunk`: their `read` takes no size.
+    for name in ("read_chunk", "read"):
+        read = getattr(source, name, None)
+        if iscoroutinefunction(read):
+            return _pieces(read)
+    return source if isinstance(source, AsyncIterable) else None
+
+
+async def _pieces(read: Callable[[int], Any]) -> AsyncIterator[Any]:
+    while chunk := await read(CHUNK_SIZE):
+        yield chunk
+
+
+async def aspooled(chunks: AsyncIterable[Any]) -> BinaryIO:
+    """Return a temporary file of what an asynchronous source yields, to be closed by the caller.
+
+    What does not fit into memory is written in a thread: the event loop waits for no disk.
+    """
+    with closing_on_error(new_spool()) as spool:
+        held, size, is_large = [], 0, False
+        async for chunk in chunks:
+            held.append(binary(chunk))
+            size += len(held[-1])
+            if size >= SPOOL_SIZE:
+                await in_thread(partial(spool.writelines, held))
+                held, size, is_large = [], 0, True
+        if is_large:
+            await in_thread(partial(spool.writelines, held))
+        else:
+            spool.writelines(held)
+    return spool
+
+
+def new_spool() -> BinaryIO:
+    """Return a temporary file that is kept in memory up to `SPOOL_SIZE`."""
+    return cast("BinaryIO", tempfile.SpooledTemporaryFile(max_size=SPOOL_SIZE))
+
+
+@contextmanager
+def closing_on_error(spool: BinaryIO) -> Iterator[BinaryIO]:
+    """Close a file if it could not be filled."""
+    try:
+        yield spool
+    except BaseException:
+        spool.close()
+        raise
+
+
+def binary(chunk: object) -> bytes:
+    """Return what a stream has yielded, or raise `TypeError` if that is no bytes."""
+    if not isinstance(chunk, bytes | bytearray | memoryview):
+        raise TypeError(f"a stream must yield bytes, not {type(chunk).__name__}")
+    return bytes(chunk)
+
+
+def is_at_hand(content: Any) -> bool:
+    """Tell whether a content is in memory, and so little that reading it takes no time."""
+    own = getattr(content, "is_at_hand", None)
+    if own is not None:
+        return bool(own())
+    return isinstance(content, io.BytesIO) and content.getbuffer().nbytes <= _LITTLE
+
+
+_LITTLE = 128 * 1024
+_SEEKABLE = (io.BytesIO, io.FileIO, tempfile.SpooledTemporaryFile)

@@ -1,0 +1,164 @@
+"""What is done in filesystems of fsspec that are folders, unlike stores of objects."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from functools import partial
+from typing import Any
+
+from fsspec.spec import AbstractFileSystem
+
+from sqlalchemy_file.exceptions import StorageError
+from sqlalchemy_file.storage.common.reserved import TEMPORARY
+from sqlalchemy_file.storage.fsspec.timeouts import is_lost
+
+READ_SIZE = 1024 * 1024
+"""How many bytes are moved at a time."""
+
+NO_SUCH = (FileNotFoundError, NotADirectoryError)
+
+_ASIDE = f"{TEMPORARY}old-"
+"""How the name begins that a file has while another one takes its place."""
+
+_ATTEMPTS = 3  # whoever reads the key meanwhile puts the old one back
+
+Insist = Callable[[Callable[[Any], Any]], Any]
+"""Does what is safe to repeat, by another connection whenever one is lost."""
+
+
+def write(filesystem: Any, path: str, read: Callable[[int], bytes]) -> int:
+    """Write all that ``read`` returns, and return how many bytes it was."""
+    size = 0
+    with filesystem.open(path, "wb") as file:
+        while chunk := read(READ_SIZE):
+            file.write(chunk)
+            size += len(chunk)
+    return size
+
+
+def require_size(filesystem: Any, path: str, size: int) -> None:
+    """Raise `StorageError` unless the server has all bytes that it was given."""
+    kept = filesystem.info(path).get("size")
+    if kept is not None and kept != size:
+        raise StorageError(f"the server was given {size} bytes and has {kept} of them")
+
+
+def publish(filesystem: Any, draft: str, path: str, insist: Insist) -> None:
+    """Rename a draft to where its object lies; an older one is there until the new one is."""
+    try:
+        move(filesystem, draft, path)
+    except Exception as error:
+        # Some servers rename over nothing that is there.
+        if is_lost(error) or not _both_are_there(filesystem, draft, path):
+            raise
+        _replace(filesystem, draft, path, insist)
+
+
+def _replace(filesystem: Any, draft: str, path: str, insist: Insist) -> None:
+    aside = _aside_of(path)
+    for attempt in range(_ATTEMPTS):
+        remove(filesystem, aside)  # of one that was cut off after the new one was there
+        move(filesystem, path, aside)
+        try:
+            move(filesystem, draft, path)
+            break
+        except BaseException as error:
+            with suppress(Exception):  # else whoever asks for the object next puts it back
+                insist(partial(_put_back, path=path))
+            is_over = is_lost(error) or attempt == _ATTEMPTS - 1
+            if is_over or not _both_are_there(filesystem, draft, path):
+                raise
+    with suppress(Exception):
+        filesystem.rm_file(aside)
+
+
+def described(filesystem: Any, path: str) -> dict[str, Any]:
+    """Return what is known of a file; one that was set aside and never replaced is put back."""
+    try:
+        found: dict[str, Any] = filesystem.info(path)
+    except NO_SUCH:
+        if not _put_back(filesystem, path):
+            raise
+        found = filesystem.info(path)
+    return found
+
+
+def with_set_aside(entries: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a listing by keys, in which files that were set aside have their own names."""
+    kept: dict[str, Any] = {}
+    for key, entry in entries.items():
+        folder, slash, name = key.rpartition("/")
+        if name.startswith(_ASIDE):
+            kept.setdefault(f"{folder}{slash}{name.removeprefix(_ASIDE)}", entry)
+        else:
+            kept[key] = entry
+    return kept
+
+
+def move(filesystem: Any, path: str, new_path: str) -> None:
+    if type(filesystem).mv is not AbstractFileSystem.mv:
+        filesystem.mv(path, new_path)
+        return
+    # fsspec's own would take brackets and asterisks in a key for a pattern.
+    filesystem.cp_file(path, new_path)
+    filesystem.rm_file(path)
+
+
+def remove(filesystem: Any, path: str) -> None:
+    """Remove a file that may be gone already."""
+    try:
+        filesystem.rm_file(path)
+    except NO_SUCH:
+        pass
+    except Exception as error:
+        # Not every filesystem says by its error that nothing was there.
+        if is_lost(error) or _is_there(filesystem, path):
+            raise
+
+
+def remove_object(filesystem: Any, path: str) -> None:
+    """Remove an object that may be gone already, or set aside."""
+    try:
+        filesystem.rm_file(path)
+    except Exception as error:
+        if not isinstance(error, NO_SUCH) and (is_lost(error) or _is_there(filesystem, path)):
+            raise
+        remove(filesystem, _aside_of(path))
+
+
+def _put_back(filesystem: Any, path: str) -> bool:
+    """Rename what was set aside, unless something took its place; tell whether that was done."""
+    aside = _aside_of(path)
+    if _exists(filesystem, path):
+        remove(filesystem, aside)
+        return False
+    if not _exists(filesystem, aside):
+        return False
+    move(filesystem, aside, path)
+    return True
+
+
+def _aside_of(path: str) -> str:
+    folder, slash, name = path.rpartition("/")
+    return f"{folder}{slash}{_ASIDE}{name}"
+
+
+def _both_are_there(filesystem: Any, *paths: str) -> bool:
+    return all(filesystem.exists(path) for path in paths)
+
+
+def _exists(filesystem: Any, path: str) -> bool:
+    # Not the filesystem's own: that takes every error for a no.
+    try:
+        filesystem.info(path)
+    except NO_SUCH:
+        return False
+    return True
+
+
+def _is_there(filesystem: Any, path: str) -> bool:
+    try:
+        return _exists(filesystem, path)
+    except Exception:  # noqa: BLE001  the first error says more
+        return True

@@ -1,0 +1,134 @@
+"""The filesystem of fsspec that a thread is to use, and what its errors mean."""
+
+from __future__ import annotations
+
+import os
+import re
+import threading
+from collections.abc import Iterator, Mapping
+from inspect import signature
+from itertools import zip_longest
+from typing import Any
+
+from sqlalchemy_file.exceptions import InvalidStorageError, ObjectExistsError, StorageError
+from sqlalchemy_file.storage.fsspec.timeouts import limit_reads
+
+_SECRET = re.compile(r"pass|secret|token|key|cred|auth", re.IGNORECASE)
+_QUERY = re.compile(r"\?[^\s,)\"']*")
+_REFUSED = "the storage refused access: check the keys and rights"
+_LOGIN = re.compile(r"://[^\s/@]*@")
+
+
+class Instances:
+    """Gives each thread a filesystem that it may use, and each forked process new ones.
+
+    Those that work on fsspec's own event loop are for all threads of a process; any other one is
+    for one thread, as fsspec has it: its connection would mix up the answers.
+    """
+
+    def __init__(self, kind: Any, arguments: tuple[Any, ...], options: dict[str, Any]) -> None:
+        if kind.async_impl and options.get("asynchronous"):
+            raise InvalidStorageError(
+                "this filesystem was made with asynchronous=True, for one event loop: leave that "
+                "out, and it works on fsspec's own loop, from threads and coroutines alike"
+            )
+        self.kind = kind
+        self._arguments = arguments
+        self._options = options
+        self._local = threading.local()
+        self._shared: tuple[int, Any] | None = None
+
+    @classmethod
+    def like(cls, filesystem: Any) -> Instances:
+        """Return those that begin with a filesystem which the program made."""
+        options = {**filesystem.storage_options}
+        if getattr(filesystem, "asynchronous", False):
+            options["asynchronous"] = True
+        instances = cls(type(filesystem), filesystem.storage_args, options)
+        instances._keep(filesystem)
+        return instances
+
+    def get(self) -> Any:
+        process = os.getpid()
+        kept = self._shared if self.kind.async_impl else getattr(self._local, "kept", None)
+        if kept is not None and kept[0] == process:
+            return kept[1]
+        # Two threads may make one each at the same moment; either serves.
+        return self._keep(self._made())
+
+    def drop(self) -> None:
+        """Make a new filesystem for this thread the next time: its connection is lost."""
+        if not self.kind.async_impl:  # those have more than one, and mend themselves
+            self._local.kept = None
+
+    def forget_listings(self, filesystem: Any) -> None:
+        """Let a filesystem ask its server rather than its memory."""
+        filesystem.invalidate_cache()
+
+    def told(self, error: BaseException) -> str:
+        """Return an error's words, without what opens a door."""
+        words = getattr(error, "strerror", None) or _words_of(error)
+        code = _code_of(error)
+        words = words if not code or code in words else f"{words} ({code})"
+        for secret in sorted({*self._secrets()}, key=len, reverse=True):
+            words = words.replace(secret, "***")
+        return _LOGIN.sub("://", _QUERY.sub("", words))[:200]
+
+    def _secrets(self) -> Iterator[str]:
+        yield from _secrets_in(self._options)
+        parameters = list(signature(self.kind.__init__).parameters.values())[1:]
+        names = [each.name for each in parameters if each.kind is each.POSITIONAL_OR_KEYWORD]
+        # What has no name is taken for a secret, too.
+        for name, value in zip_longest(
+            names[: len(self._arguments)], self._arguments, fillvalue="secret"
+        ):
+            yield from _secrets_in({name: value})
+
+    def _made(self) -> Any:
+        made = self.kind(*self._arguments, **self._options, skip_instance_cache=True)
+        limit_reads(made, self._options)
+        return made
+
+    def _keep(self, filesystem: Any) -> Any:
+        kept = os.getpid(), filesystem
+        if self.kind.async_impl:
+            self._shared = kept
+        else:
+            self._local.kept = kept
+        return filesystem
+
+
+def _words_of(error: BaseException) -> str:
+    words = str(error)
+    if words not in ("", "None"):  # some servers send a code and no words, of which s3fs makes None
+        return words
+    refused = isinstance(error, PermissionError)
+    return _REFUSED if refused else type(error).__name__
+
+
+def _code_of(error: BaseException) -> str | None:
+    """Return S3's own code for an error, from botocore's of which s3fs made this one."""
+    cause: Any = error.__cause__ or error.__context__
+    answer = getattr(cause, "response", None)
+    code = answer.get("Error", {}).get("Code") if isinstance(answer, Mapping) else None
+    return None if code is None or str(code).isdigit() else str(code)
+
+
+def _secrets_in(value: Any, *, is_secret: bool = False) -> Iterator[str]:
+    """Yield the strings that stand, however deep, under a name that is one of a secret."""
+    if isinstance(value, str) and value and is_secret:
+        yield value
+    elif isinstance(value, Mapping):
+        for name, each in value.items():
+            yield from _secrets_in(each, is_secret=is_secret or bool(_SECRET.search(str(name))))
+    elif isinstance(value, list | tuple):
+        for each in value:
+            yield from _secrets_in(each, is_secret=is_secret)
+
+
+def exists_already(key: str) -> ObjectExistsError:
+    return ObjectExistsError("an object is stored there already", key=key)
+
+
+def no_bucket(key: str | None) -> StorageError:
+    return StorageError("the bucket or container does not exist", key=key)

@@ -1,0 +1,363 @@
+"""Objects in any filesystem of fsspec: FTP, SFTP, SMB, WebHDFS, s3fs, and whoever has one."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from functools import partial
+from time import sleep
+from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
+
+from fsspec.implementations.dirfs import DirFileSystem
+
+from sqlalchemy_file.exceptions import (
+    DeletionError,
+    InvalidKeyError,
+    InvalidStorageError,
+    ObjectExistsError,
+    ObjectNotFoundError,
+    StorageError,
+)
+from sqlalchemy_file.storage.common.attributes import refuse_extra
+from sqlalchemy_file.storage.common.errors import Border, sort_out, translated
+from sqlalchemy_file.storage.common.protocol import (
+    DEFAULT_CONCURRENCY,
+    Attributes,
+    ObjectInfo,
+    check_key,
+    checked_concurrency,
+    checked_verify,
+)
+from sqlalchemy_file.storage.common.reserved import TEMPORARY, is_hidden, is_listed
+from sqlalchemy_file.storage.common.retrying import MAX_RETRIES, checked_retries, pauses
+from sqlalchemy_file.storage.common.streams import reader_of
+from sqlalchemy_file.storage.fsspec.buckets import BUCKETS, Bucket
+from sqlalchemy_file.storage.fsspec.entries import info_of
+from sqlalchemy_file.storage.fsspec.folders import (
+    NO_SUCH,
+    READ_SIZE,
+    described,
+    publish,
+    remove_object,
+    require_size,
+    with_set_aside,
+    write,
+)
+from sqlalchemy_file.storage.fsspec.instances import Instances, exists_already, no_bucket
+from sqlalchemy_file.storage.fsspec.timeouts import is_lost
+
+if TYPE_CHECKING:
+    from typing import Self
+
+WINDOW = 2 * 1024 * 1024
+"""How many bytes are asked for in one request."""
+
+
+T = TypeVar("T")
+
+
+class FsspecStorage:
+    """A folder, or a bucket and a prefix, in a filesystem of fsspec.
+
+    Filesystems that are stores of objects show one when it is complete; in any other it is
+    written under a hidden name in ``root`` and renamed. ``exclusive`` looks first; s3fs also
+    decides races. Attributes are kept by s3fs alone. ``list`` holds all keys in memory.
+
+    Each thread has a filesystem of its own, made from the arguments of the one given; those that
+    work on fsspec's event loop serve all threads. A forked process makes new ones, and so does a
+    thread whose connection is lost: what is safe to repeat is done again, ``max_retries`` times.
+
+    With ``verify`` the size of what was written is compared with what the server has; in folders
+    it is on unless it is switched off, and comes before the object appears.
+    """
+
+    def __init__(
+        self,
+        filesystem: Any,
+        *,
+        root: str | None = None,
+        concurrency: int = DEFAULT_CONCURRENCY,
+        max_retries: int = MAX_RETRIES,
+        verify: bool | None = None,
+    ) -> None:
+        if isinstance(filesystem, DirFileSystem):
+            root = "/".join(filter(None, [filesystem.path, root]))
+            filesystem = filesystem.fs
+        if root is None:
+            raise InvalidStorageError(
+                "a filesystem of fsspec needs a root, such as root='/srv/uploads' or "
+                "root='bucket/prefix'; a DirFileSystem has one"
+            )
+        root = str(filesystem._strip_protocol(root))
+        self._set_up(Instances.like(filesystem), root, concurrency, max_retries, verify)
+
+    @classmethod
+    def of(
+        cls,
+        instances: Instances,
+        root: str,
+        *,
+        concurrency: int = DEFAULT_CONCURRENCY,
+        max_retries: int = MAX_RETRIES,
+        verify: bool | None = None,
+    ) -> Self:
+        """Return the storage of filesystems that are made when they are needed."""
+        storage = cls.__new__(cls)
+        storage._set_up(instances, root, concurrency, max_retries, verify)
+        return storage
+
+    def _set_up(
+        self,
+        instances: Instances,
+        root: str,
+        concurrency: int,
+        max_retries: int,
+        verify: bool | None,
+    ) -> None:
+        protocol = instances.kind.protocol
+        self._protocols = {protocol} if isinstance(protocol, str) else set(protocol)
+        self._root = root if root.endswith("/") or not root else f"{root}/"
+        self._is_bucket = bool(self._protocols & BUCKETS)
+        if self._is_bucket and not root.strip("/"):
+            raise InvalidStorageError("the root in a store of objects begins with a bucket")
+        self._instances = instances
+        self.concurrency: int = checked_concurrency(concurrency)
+        self._max_retries = checked_retries(max_retries)
+        is_wanted = checked_verify(not self._is_bucket if verify is None else verify)
+        self.verify: bool = is_wanted and self._is_bucket
+        self._verifies_drafts = is_wanted and not self._is_bucket
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self._instances.kind.__name__}, root={self._root!r})"
+
+    def put(
+        self, key: str, content: BinaryIO, attributes: Attributes, *, exclusive: bool = False
+    ) -> ObjectInfo:
+        with Border(self._our_error, self._check(key)) as border:
+            self._insist(lambda each: self._refuse_folder(each, key, exclusive=exclusive))
+            filesystem = self._ready()
+            if not self._is_bucket:
+                refuse_extra(attributes, key)
+            read = partial(border.read_full, content)
+            if self._is_bucket:
+                bucket = Bucket(filesystem, self._protocols)
+                size = bucket.put(self._path(key), key, read, attributes, exclusive=exclusive)
+                kept = attributes if bucket.keeps_attributes else Attributes()
+                return ObjectInfo(key=key, size=size, attributes=kept)
+            size = self._put_by_draft(filesystem, key, read, exclusive=exclusive)
+            return ObjectInfo(key=key, size=size)
+
+    def stat(self, key: str) -> ObjectInfo:
+        with Border(self._our_error, self._check(key)):
+            return self._insist(lambda filesystem: self._described(filesystem, key))
+
+    def stream(self, key: str, start: int = 0, end: int | None = None) -> Iterator[bytes]:
+        with Border(self._our_error, self._check(key)):
+            path = self._path(key)
+            size = self._insist(lambda filesystem: self._described(filesystem, key)).size
+            end = size if end is None else min(end, size)
+            if start >= end:
+                return
+            if end - start <= WINDOW:
+                data = self._insist(lambda each: each.cat_file(path, start=start, end=end))
+                yield from (data[at : at + READ_SIZE] for at in range(0, len(data), READ_SIZE))
+                return
+            with self._ready().open(path, "rb", block_size=WINDOW) as file:
+                file.seek(start)
+                while start < end and (chunk := file.read(min(READ_SIZE, end - start))):
+                    start += len(chunk)
+                    yield chunk
+
+    def delete(self, keys: Sequence[str]) -> None:
+        valid, failures = sort_out(keys, self._check)
+        with Border(self._our_error):
+            if self._is_bucket:
+                paths = {self._path(key): key for key in valid}
+                Bucket(self._ready(), self._protocols).delete(paths, failures)
+            else:
+                self._delete_each(valid, failures)
+        if failures:
+            raise DeletionError(
+                {key: translated(error, self._our_error, key) for key, error in failures.items()}
+            )
+
+    def copy(self, key: str, new_key: str) -> ObjectInfo:
+        self._check(new_key)
+        with Border(self._our_error, self._check(key)):
+            found = self._insist(lambda filesystem: self._described(filesystem, key))
+            if new_key == key:
+                return found
+            try:
+                filesystem = self._ready()
+                self._copy_inside(filesystem, key, new_key)
+                return self._described(filesystem, new_key)
+            except NotImplementedError:  # this filesystem cannot
+                with reader_of(self.stream(key)) as content:
+                    return self.put(new_key, content, found.attributes)
+
+    def list(self, prefix: str = "", start_after: str | None = None) -> Iterator[ObjectInfo]:
+        folder = prefix.rpartition("/")[0]
+        if folder and not self._is_key(folder):
+            return
+        with Border(self._our_error):
+            found = [
+                info_of(key, entry)
+                for key, entry in self._insist(lambda each: self._entries(each, folder))
+                if key.startswith(prefix) and key > (start_after or "") and is_listed(key, prefix)
+            ]
+            found.sort(key=lambda info: info.key)
+            yield from found
+
+    # --- paths
+
+    def _path(self, key: str) -> str:
+        return f"{self._root}{key}"
+
+    def _check(self, key: str) -> str:
+        check_key(key)
+        if is_hidden(key):
+            raise InvalidKeyError(
+                f"a name in a key does not begin with {TEMPORARY!r} here", key=key
+            )
+        return key
+
+    def _is_key(self, key: str) -> bool:
+        with suppress(InvalidKeyError):
+            return bool(self._check(key))
+        return False
+
+    def _entries(self, filesystem: Any, folder: str) -> Sequence[tuple[str, dict[str, Any]]]:
+        path = self._path(folder).rstrip("/") or self._root
+        try:
+            found: dict[str, dict[str, Any]] = filesystem.find(path, detail=True)
+        except FileNotFoundError:
+            self._refuse_missing_bucket(filesystem, None)
+            return []
+        above = self._root.lstrip("/")
+        entries = {
+            name.lstrip("/").removeprefix(above): each
+            for name, each in found.items()
+            if each.get("type") != "directory"
+        }
+        return [each for each in with_set_aside(entries).items() if self._is_key(each[0])]
+
+    # --- files
+
+    def _put_by_draft(self, filesystem: Any, key: str, read: Any, *, exclusive: bool) -> int:
+        draft = f"{self._root}{TEMPORARY}{uuid.uuid4().hex}"
+        if self._root.strip("/"):
+            filesystem.makedirs(self._root.rstrip("/"), exist_ok=True)
+        try:
+            size = write(filesystem, draft, read)
+            if self._verifies_drafts:
+                self._insist(partial(require_size, path=draft, size=size))
+            if exclusive:
+                self._refuse_folder(filesystem, key, exclusive=True)
+            self._publish(filesystem, draft, key)
+        except BaseException:
+            with suppress(Exception):
+                filesystem.rm_file(draft)
+            raise
+        return size
+
+    def _publish(self, filesystem: Any, draft: str, key: str) -> None:
+        path = self._path(key)
+        if "/" in key:
+            filesystem.makedirs(path.rpartition("/")[0], exist_ok=True)
+        publish(filesystem, draft, path, self._insist)
+
+    def _copy_inside(self, filesystem: Any, key: str, new_key: str) -> None:
+        self._refuse_folder(filesystem, new_key, exclusive=False)
+        if self._is_bucket:
+            filesystem.cp_file(self._path(key), self._path(new_key))
+            return
+        draft = f"{self._root}{TEMPORARY}{uuid.uuid4().hex}"
+        try:
+            filesystem.cp_file(self._path(key), draft)
+            self._publish(filesystem, draft, new_key)
+        except BaseException:
+            with suppress(Exception):
+                filesystem.rm_file(draft)
+            raise
+
+    def _refuse_folder(self, filesystem: Any, key: str, *, exclusive: bool) -> None:
+        if self._is_bucket and not exclusive:
+            return
+        try:
+            found = filesystem.info(self._path(key))
+        except NO_SUCH:
+            return
+        if found.get("type") != "directory":
+            if exclusive:
+                raise exists_already(key)
+        elif not self._is_bucket:
+            raise StorageError("other objects lie below this key, as in a folder", key=key)
+
+    def _described(self, filesystem: Any, key: str) -> ObjectInfo:
+        if self._is_bucket:
+            info = Bucket(filesystem, self._protocols).stat(self._path(key), key)
+            if info is not None:
+                return info
+            found = filesystem.info(self._path(key))
+        else:
+            found = described(filesystem, self._path(key))
+        if found.get("type") == "directory":
+            raise ObjectNotFoundError(key=key)
+        return info_of(key, found)
+
+    def _delete_each(self, keys: Sequence[str], failures: dict[str, Exception]) -> None:
+        for index, key in enumerate(keys):
+            try:
+                self._insist(partial(remove_object, path=self._path(key)))
+            except Exception as error:  # noqa: BLE001  one failure must not spare the others
+                if is_lost(error):  # for good: all further keys would fail alike
+                    failures.update(dict.fromkeys(keys[index:], error))
+                    return
+                failures[key] = error
+
+    # --- the filesystem, and its errors
+
+    def _insist(self, action: Callable[[Any], T]) -> T:
+        """Do what is safe to repeat, by another connection whenever one is lost."""
+        is_mended = self._instances.kind.async_impl  # those repeat by themselves
+        waits = pauses(0 if is_mended else self._max_retries)
+        while True:
+            try:
+                return action(self._ready())
+            except Exception as error:
+                pause = next(waits, None) if is_lost(error) else None
+                if pause is None:
+                    raise
+            self._instances.drop()
+            sleep(pause)
+
+    def _ready(self) -> Any:
+        filesystem = self._instances.get()
+        self._instances.forget_listings(filesystem)
+        return filesystem
+
+    def _refuse_missing_bucket(self, filesystem: Any, key: str | None) -> None:
+        if not self._is_bucket:
+            return
+        try:
+            filesystem.info(self._root.lstrip("/").partition("/")[0])
+        except FileNotFoundError:
+            raise no_bucket(key) from None
+
+    def _our_error(self, error: Exception, key: str | None) -> StorageError:
+        if is_lost(error):
+            self._instances.drop()
+        if isinstance(error, NO_SUCH):
+            try:
+                self._refuse_missing_bucket(self._instances.get(), key)
+            except StorageError as missing:
+                return missing
+            except Exception:  # noqa: BLE001, S110  the first error says more
+                pass
+            return ObjectNotFoundError(key=key)
+        if isinstance(error, FileExistsError):
+            return ObjectExistsError("something is stored there already", key=key)
+        if isinstance(error, NotImplementedError):
+            return StorageError("this filesystem of fsspec cannot do that", key=key)
+        return StorageError(self._instances.told(error), key=key)

@@ -1,0 +1,264 @@
+"""The verbs for any libcloud driver, by nothing but libcloud's own methods."""
+
+from __future__ import annotations
+
+import logging
+import re
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from copy import copy
+from dataclasses import replace
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from itertools import chain
+from operator import attrgetter
+from typing import Any, BinaryIO, cast
+
+from libcloud.common.types import LibcloudError
+from libcloud.storage.base import Container, Object
+from libcloud.storage.drivers.azure_blobs import AzureBlobsStorageDriver
+from libcloud.storage.drivers.dummy import DummyStorageDriver
+from libcloud.storage.types import ObjectDoesNotExistError
+
+from sqlalchemy_file.escaping import escaped
+from sqlalchemy_file.exceptions import ObjectExistsError, StorageError
+from sqlalchemy_file.storage.common.attributes import (
+    attributes_from,
+    checked_headers,
+    from_headers,
+    header_value,
+    meta_data_of,
+    to_headers,
+)
+from sqlalchemy_file.storage.common.errors import Border
+from sqlalchemy_file.storage.common.metadata_names import HEADERS, IDENTIFIERS, blob_headers
+from sqlalchemy_file.storage.common.protocol import CHUNK_SIZE, Attributes, ObjectInfo
+from sqlalchemy_file.storage.common.sorting import in_order
+from sqlalchemy_file.storage.common.streams import cut
+from sqlalchemy_file.storage.libcloud.clones import Shared, drivers_for
+
+_STATUS = re.compile(r"(?i)(?:status|code|error|http)\D{0,12}\b([1-5]\d\d)\b")
+_REFUSALS = frozenset({"400", "405", "415", "422", "431", "501"})
+
+_log = logging.getLogger("sqlalchemy_file.storage")
+
+SPOOL_SIZE = 5 * 1024 * 1024
+"""Contents are held in memory up to this many bytes before they are handed over, else on disk."""
+
+
+class DriverVerbs:
+    """The verbs of a storage over one container; libcloud's errors are left as they are."""
+
+    def __init__(self, container: Container, timeout: float | None = None) -> None:
+        self._drivers = drivers_for(container, timeout)
+        self._is_azure = isinstance(container.driver, AzureBlobsStorageDriver)
+        self._names = IDENTIFIERS if self._is_azure else HEADERS
+
+    def put(
+        self, key: str, content: BinaryIO, attributes: Attributes, border: Border, exclusive: bool
+    ) -> ObjectInfo:
+        with _spooled(content, border) as (spool, size), self._drivers.container() as container:
+            # Two writers of one key at the same moment may both pass: libcloud has no condition.
+            if exclusive and _exists(container, key):
+                raise ObjectExistsError("an object is stored there already", key=key)
+            stored, kept = self._upload(container, key, spool, attributes)
+        return ObjectInfo(key=key, size=size, etag=stored.hash or None, attributes=kept)
+
+    def stat(self, key: str) -> ObjectInfo:
+        with self._drivers.container() as container:
+            return self._info(container.get_object(key))
+
+    def stream(self, key: str, start: int, end: int | None) -> Iterator[bytes]:
+        with self._drivers.container() as container:
+            found = container.get_object(key)
+            end = found.size if end is None else min(end, found.size)
+            chunks = self._read(found, start, end) if start < end else iter(())
+            if not isinstance(self._drivers, Shared):
+                yield from filter(None, chunks)
+                return
+            spool = _spool(chunks)
+        # The driver is free for others while these bytes are consumed.
+        with spool:
+            yield from iter(lambda: spool.read(CHUNK_SIZE), b"")
+
+    def delete(self, keys: Sequence[str], failures: dict[str, Exception]) -> None:
+        with self._drivers.container() as container:
+            for key in keys:
+                try:
+                    with suppress(ObjectDoesNotExistError):
+                        container.get_object(key).delete()
+                except Exception as error:  # noqa: BLE001  one failure must not spare the others
+                    failures[key] = error
+
+    def copy(self, key: str, new_key: str) -> None:
+        """Return None: libcloud cannot copy inside a storage."""
+
+    def list(self, prefix: str, start_after: str | None) -> Iterator[ObjectInfo]:
+        # libcloud promises no order, so that all keys have to be read to yield the first.
+        with self._drivers.container() as container:
+            # A driver that is no clone may warn that it cannot ask for a prefix.
+            asked = None if isinstance(self._drivers, Shared) else prefix or None
+            found = (
+                self._info(entry)
+                for entry in container.iterate_objects(prefix=asked)
+                if entry.name.startswith(prefix) and entry.name > (start_after or "")
+            )
+            ordered = in_order(found, attrgetter("key"))
+        yield from ordered
+
+    def driver_object(self, key: str) -> Object:
+        with self._drivers.container() as container:
+            found = container.get_object(key)
+        return _described(found, self._info(found).attributes)
+
+    def _upload(
+        self, container: Container, key: str, spool: BinaryIO, attributes: Attributes
+    ) -> tuple[Object, Attributes]:
+        """Return what was stored, and which attributes are kept."""
+        extra = dict(attributes.extra)
+        if attributes.content_type:
+            extra["content_type"] = header_value(attributes.content_type)
+        headers = checked_headers(attributes.headers, key)
+        headers = blob_headers(headers) if self._is_azure else headers
+        options = {"headers": headers} if headers else {}
+        meta_data = to_headers(meta_data_of(attributes), self._names)
+        if not meta_data:
+            return _upload_stream(container, key, spool, extra, options), attributes
+        try:
+            described = {**extra, "meta_data": meta_data}
+            return _upload_stream(container, key, spool, described, options), attributes
+        except (LibcloudError, NotImplementedError) as error:
+            if not _may_be_about_metadata(error):
+                raise
+            # Some storages know no metadata, or not these names: better stored without.
+            try:
+                stored = _upload_stream(container, key, spool, extra, options)
+            except Exception:  # noqa: BLE001  the first refusal says more
+                raise error from None
+            _log.warning("%r is stored without its name and metadata: %s", key, escaped(error))
+            return stored, replace(attributes, filename=None, metadata={})
+
+    def _read(self, found: Object, start: int, end: int) -> Iterator[bytes]:
+        """Yield at least the bytes from ``start`` to ``end``, which are within the object."""
+        if start == 0 and end == found.size:
+            return found.as_stream(CHUNK_SIZE)
+        with suppress(NotImplementedError):
+            chunks = found.range_as_stream(start, end, CHUNK_SIZE)
+            # Whether it is implemented shows at the first chunk where it is a generator.
+            return chain([next(chunks, b"")], chunks)
+        return cut(found.as_stream(CHUNK_SIZE), start, end)
+
+    def _info(self, found: Object) -> ObjectInfo:
+        return _info_of(found)
+
+
+class DummyVerbs(DriverVerbs):
+    """The verbs for libcloud's Dummy driver, whose objects keep no bytes: here they do."""
+
+    def _upload(
+        self, container: Container, key: str, spool: BinaryIO, attributes: Attributes
+    ) -> tuple[Object, Attributes]:
+        data = spool.read()
+        extra = {**attributes.extra, "meta_data": to_headers(meta_data_of(attributes))}
+        if attributes.content_type:
+            extra["content_type"] = attributes.content_type
+        stored: Any = container.upload_object_via_stream(cast("Any", data), key, extra=extra)
+        stored.content = data
+        return cast("Object", stored), attributes
+
+    def _read(self, found: Object, start: int, end: int) -> Iterator[bytes]:
+        if not hasattr(found, "content"):
+            raise StorageError(
+                "libcloud's Dummy driver keeps no bytes, and this object was not stored through "
+                "this library",
+                key=found.name,
+            )
+        return iter([found.content[start:end]])
+
+    def _info(self, found: Object) -> ObjectInfo:
+        meta_data = {name: value for name, value in found.meta_data.items() if name != "cdn_url"}
+        return _info_of(found, meta_data)
+
+
+def verbs_for(container: Container, timeout: float | None = None) -> DriverVerbs:
+    dummy = isinstance(container.driver, DummyStorageDriver)
+    return (DummyVerbs if dummy else DriverVerbs)(container, timeout)
+
+
+def _may_be_about_metadata(error: Exception) -> bool:
+    """Tell whether a refusal may be one of the metadata, rather than of any request at all.
+
+    libcloud's drivers tell a status in their message only.
+    """
+    statuses = _STATUS.findall(str(error))
+    return all(status in _REFUSALS for status in statuses)
+
+
+@contextmanager
+def _spooled(content: BinaryIO, border: Border) -> Iterator[tuple[BinaryIO, int]]:
+    """Copy the content where it can be read again, so that it cannot fail half-way through.
+
+    One that can seek, too: libcloud reads what it sends once more, for a hash of its own, and may
+    close it, while the content is measured by being read once.
+    """
+    with _spool(iter(lambda: border.read(content, CHUNK_SIZE), b"")) as spool:
+        size = spool.seek(0, 2)
+        spool.seek(0)
+        yield spool, size
+
+
+def _spool(chunks: Iterator[bytes]) -> BinaryIO:
+    spool = tempfile.SpooledTemporaryFile(max_size=SPOOL_SIZE)  # noqa: SIM115  the caller closes it
+    try:
+        for chunk in chunks:
+            spool.write(chunk)
+        spool.seek(0)
+    except BaseException:
+        spool.close()
+        raise
+    return cast("BinaryIO", spool)
+
+
+def _described(found: Object, attributes: Attributes) -> Object:
+    """Return a libcloud object of our own, with its metadata as they were before they travelled."""
+    twin = copy(found)
+    twin.meta_data = meta_data_of(attributes)
+    return twin
+
+
+def _upload_stream(
+    container: Container, key: str, spool: BinaryIO, extra: dict[str, Any], options: dict[str, Any]
+) -> Object:
+    spool.seek(0)
+    return container.upload_object_via_stream(spool, key, extra=extra, **options)
+
+
+def _exists(container: Container, key: str) -> bool:
+    try:
+        container.get_object(key)
+    except ObjectDoesNotExistError:
+        return False
+    return True
+
+
+def _info_of(found: Object, meta_data: dict[str, Any] | None = None) -> ObjectInfo:
+    kept = found.meta_data if meta_data is None else meta_data
+    return ObjectInfo(
+        key=found.name,
+        size=int(found.size),
+        last_modified=_date(found.extra.get("last_modified")),
+        etag=found.hash or None,
+        attributes=attributes_from(from_headers(kept), found.extra.get("content_type")),
+    )
+
+
+def _date(value: Any) -> datetime | None:
+    """Return a date as drivers tell it: after HTTP, after ISO 8601, or not at all."""
+    if isinstance(value, datetime):
+        return value
+    for parse in (datetime.fromisoformat, parsedate_to_datetime):
+        with suppress(TypeError, ValueError):
+            date = parse(value)
+            return date if date.tzinfo else date.replace(tzinfo=UTC)
+    return None

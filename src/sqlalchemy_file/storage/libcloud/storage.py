@@ -1,0 +1,198 @@
+"""Objects in a container of Apache Libcloud, by any of its drivers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import BinaryIO, Protocol
+
+from libcloud.common.types import InvalidCredsError, LibcloudError
+from libcloud.storage.base import Container, Object
+from libcloud.storage.types import ContainerDoesNotExistError, ObjectDoesNotExistError
+
+from sqlalchemy_file.exceptions import (
+    DeletionError,
+    InvalidStorageError,
+    ObjectNotFoundError,
+    StorageError,
+)
+from sqlalchemy_file.storage.common.errors import Border, sort_out, translated
+from sqlalchemy_file.storage.common.protocol import (
+    DEFAULT_CONCURRENCY,
+    Attributes,
+    ObjectInfo,
+    PendingUpload,
+    check_key,
+    checked_concurrency,
+    checked_verify,
+)
+from sqlalchemy_file.storage.common.reserved import is_listed
+from sqlalchemy_file.storage.common.retrying import MAX_RETRIES
+from sqlalchemy_file.storage.common.streams import reader_of
+from sqlalchemy_file.storage.libcloud.drivers import verbs_for
+from sqlalchemy_file.storage.libcloud.s3 import S3Verbs
+from sqlalchemy_file.storage.libcloud.s3_requests import speaks_s3
+
+
+class _Verbs(Protocol):
+    """What one kind of driver does; the border and the keys are `LibcloudStorage`'s business."""
+
+    def put(
+        self, key: str, content: BinaryIO, attributes: Attributes, border: Border, exclusive: bool
+    ) -> ObjectInfo: ...
+
+    def stat(self, key: str) -> ObjectInfo: ...
+
+    def stream(self, key: str, start: int, end: int | None) -> Iterator[bytes]: ...
+
+    def delete(self, keys: Sequence[str], failures: dict[str, Exception]) -> None: ...
+
+    def copy(self, key: str, new_key: str) -> ObjectInfo | None: ...
+
+    def list(self, prefix: str, start_after: str | None) -> Iterator[ObjectInfo]: ...
+
+    def driver_object(self, key: str) -> Object: ...
+
+
+_S3_CONCURRENCY = 16  # beyond it threads are in each other's way, and large files take memory
+
+
+class LibcloudStorage:
+    """A container of any libcloud driver, safe to use from several threads.
+
+    S3 and what speaks like it gets by with few requests; other drivers are used by libcloud's own
+    methods, which keep the whole list of keys in memory for `list`. Metadata travels in headers,
+    percent-encoded where it is not ASCII; storages may fold the letters of its names to lower
+    case. ``exclusive`` looks first whether the key is taken; S3 servers that know
+    ``If-None-Match`` also decide races between two writers.
+
+    ``timeout`` is how many seconds a server may be silent, libcloud's 60 unless the driver was
+    given one of its own. Requests to S3 that are safe to repeat are, ``max_retries`` times. With
+    ``verify`` the server is asked for the size of each object that was just stored.
+    """
+
+    def __init__(
+        self,
+        container: Container,
+        *,
+        timeout: float | None = None,
+        max_retries: int = MAX_RETRIES,
+        concurrency: int | None = None,
+        verify: bool = False,
+    ) -> None:
+        self._container = container
+        is_s3 = speaks_s3(container.driver)
+        usual = _S3_CONCURRENCY if is_s3 else DEFAULT_CONCURRENCY
+        self.concurrency: int = usual if concurrency is None else checked_concurrency(concurrency)
+        self.verify: bool = checked_verify(verify)
+        _check_limits(timeout, max_retries)
+        self._verbs: _Verbs = (
+            S3Verbs(container, timeout, max_retries) if is_s3 else verbs_for(container, timeout)
+        )
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self._container!r})"
+
+    def put(
+        self, key: str, content: BinaryIO, attributes: Attributes, *, exclusive: bool = False
+    ) -> ObjectInfo:
+        with Border(our_error, check_key(key)) as border:
+            return self._verbs.put(key, content, attributes, border, exclusive)
+
+    def stat(self, key: str) -> ObjectInfo:
+        with Border(our_error, check_key(key)):
+            return self._verbs.stat(key)
+
+    def stream(self, key: str, start: int = 0, end: int | None = None) -> Iterator[bytes]:
+        with Border(our_error, check_key(key)):
+            yield from self._verbs.stream(key, start, end)
+
+    def delete(self, keys: Sequence[str]) -> None:
+        valid, failures = sort_out(keys, check_key)
+        with Border(our_error):
+            self._verbs.delete(valid, failures)
+        if failures:
+            raise DeletionError(
+                {key: translated(error, our_error, key) for key, error in failures.items()}
+            )
+
+    def copy(self, key: str, new_key: str) -> ObjectInfo:
+        check_key(new_key)
+        if new_key == key:
+            return self.stat(key)
+        with Border(our_error, check_key(key)):
+            copied = self._verbs.copy(key, new_key)
+        return copied or self._copy_through_here(key, new_key)
+
+    def list(self, prefix: str = "", start_after: str | None = None) -> Iterator[ObjectInfo]:
+        with Border(our_error):
+            for info in self._verbs.list(prefix, start_after):
+                if is_listed(info.key, prefix):
+                    yield info
+
+    @property
+    def lists_from_key(self) -> bool:
+        """Whether listing from a key spares listing what comes before it."""
+        return isinstance(self._verbs, S3Verbs)
+
+    def uploads(self) -> Iterator[PendingUpload]:
+        """Yield the uploads in parts that are not complete; S3 only."""
+        if isinstance(self._verbs, S3Verbs):
+            with Border(our_error):
+                yield from self._verbs.uploads()
+
+    def abort_upload(self, upload: PendingUpload) -> None:
+        """Delete the parts of an upload."""
+        if isinstance(self._verbs, S3Verbs):
+            with Border(our_error, upload.key):
+                self._verbs.abort(upload.key, {"uploadId": upload.id})
+
+    def driver_object(self, key: str) -> Object:
+        """Return libcloud's own object; its driver is this thread's."""
+        with Border(our_error, check_key(key)):
+            return self._verbs.driver_object(key)
+
+    def _copy_through_here(self, key: str, new_key: str) -> ObjectInfo:
+        attributes = self.stat(key).attributes
+        with reader_of(self.stream(key)) as content:
+            return self.put(new_key, content, attributes)
+
+
+def _check_limits(timeout: object, max_retries: object) -> None:
+    is_number = isinstance(timeout, int | float) and not isinstance(timeout, bool)
+    if timeout is not None and not (is_number and timeout > 0):  # type: ignore[operator]
+        raise InvalidStorageError(f"'timeout' is a number of seconds, not {timeout!r}")
+    if isinstance(max_retries, bool) or not isinstance(max_retries, int) or max_retries < 0:
+        raise InvalidStorageError(f"'max_retries' is a whole number from 0 on, not {max_retries!r}")
+
+
+def our_error(error: Exception, key: str | None) -> StorageError | None:
+    if isinstance(error, ObjectDoesNotExistError):
+        return ObjectNotFoundError(key=key)
+    if isinstance(error, ContainerDoesNotExistError):
+        return StorageError(f"there is no container {error.container_name!r}", key=key)
+    if isinstance(error, InvalidCredsError):
+        return StorageError("the storage refused access: check the keys and rights", key=key)
+    if isinstance(error, LibcloudError) and isinstance(error.value, str):
+        return StorageError(error.value[:200], key=key)
+    return StorageError(_told_safely(error), key=key)
+
+
+def _told_safely(error: BaseException) -> str:
+    """Name an error by its class and the system's words for its first cause.
+
+    Messages of HTTP libraries repeat addresses, which may hold keys and signatures.
+    """
+    first, seen = error, {id(error)}
+    while (cause := _cause(first)) is not None and id(cause) not in seen:
+        seen.add(id(cause))
+        first = cause
+    words = getattr(first, "strerror", None) or type(first).__name__
+    return f"the request failed: {words} ({type(error).__name__})"
+
+
+def _cause(error: BaseException) -> BaseException | None:
+    # requests and urllib3 keep it in different places.
+    inner = getattr(error, "reason", None) or next(iter(error.args), None)
+    if isinstance(inner, BaseException):
+        return inner
+    return error.__cause__

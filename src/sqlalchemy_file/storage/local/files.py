@@ -1,0 +1,165 @@
+"""The files that hold objects: opened, copied, listed, and what is known of them."""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from io import FileIO
+
+from sqlalchemy_file.storage.common.protocol import CHUNK_SIZE, Attributes, ObjectInfo
+from sqlalchemy_file.storage.common.reserved import is_listed
+from sqlalchemy_file.storage.local.directories import (
+    NO_FOLLOW,
+    NO_WAITING,
+    Folder,
+    LinkedFolderError,
+)
+from sqlalchemy_file.storage.local.temporary import Draft
+
+_READ = os.O_RDONLY | NO_FOLLOW | NO_WAITING
+
+
+class ObjectFile(FileIO):
+    """A file that may be forgotten without a warning, as opened objects are."""
+
+    def __del__(self) -> None:
+        self.close()
+
+
+def open_object(folder: Folder, name: str) -> ObjectFile:
+    """Return the file of an object, open for reading; what is not a regular file is none."""
+    descriptor = folder.open(name, os.O_RDONLY | NO_WAITING)
+    try:
+        refuse_unless_file(os.fstat(descriptor))
+        return ObjectFile(descriptor, "rb")
+    except BaseException:
+        os.close(descriptor)
+        raise
+
+
+def begin_sync(folder: Folder, name: str) -> ObjectFile | None:
+    """Return a file that the system begins to write to disk now, or None if it is gone."""
+    try:
+        file = open_object(folder, name)
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        if error.errno == errno.ENAMETOOLONG:
+            return None  # no file has a name that its file system cannot hold
+        raise
+    if hasattr(os, "posix_fadvise"):
+        os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+    return file
+
+
+def read_object(path: str) -> bytes:
+    """Return all of a file by as few system calls as there can be; for platforms with O_NOFOLLOW.
+
+    What is no regular file is refused, as by `open_object`.
+    """
+    descriptor = os.open(path, _READ)
+    try:
+        found = os.fstat(descriptor)
+        if not stat.S_ISREG(found.st_mode):
+            refuse_unless_file(found)
+        # One byte more than there should be: a shorter answer is the end.
+        data = os.read(descriptor, found.st_size + 1)
+        return data if len(data) == found.st_size else data + _rest(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _rest(descriptor: int) -> bytes:
+    """Return what is left of a file that grows, or that is too large for one call."""
+    return b"".join(iter(lambda: os.read(descriptor, CHUNK_SIZE), b""))
+
+
+def pour(read: Callable[[int], bytes], draft: Draft) -> int:
+    """Write all that ``read`` returns, chunk by chunk; return how many bytes that were."""
+    size = 0
+    while chunk := read(CHUNK_SIZE):
+        draft.write(chunk)
+        size += len(chunk)
+    return size
+
+
+def clone(source: FileIO, draft: Draft) -> int:
+    """Let the system copy, which moves no byte on file systems that can share them."""
+    size = 0
+    try:
+        while moved := os.copy_file_range(source.fileno(), draft.descriptor, 1 << 30):
+            size += moved
+    except (AttributeError, OSError):
+        if size:
+            raise
+    return size or pour(source.read, draft)
+
+
+def refuse_taken(folder: Folder, name: str) -> None:
+    if folder.exists(name):
+        raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), name)
+
+
+def refuse_unless_file(found: os.stat_result) -> None:
+    if stat.S_ISLNK(found.st_mode):
+        raise OSError(errno.ELOOP, os.strerror(errno.ELOOP))
+    if not stat.S_ISREG(found.st_mode):
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
+
+
+def info_of(key: str, found: os.stat_result, attributes: Attributes | None = None) -> ObjectInfo:
+    return ObjectInfo(
+        key=key,
+        size=found.st_size,
+        last_modified=datetime.fromtimestamp(found.st_mtime, UTC),
+        etag=f"{found.st_mtime_ns:x}-{found.st_size:x}",
+        attributes=attributes or Attributes(),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """Which objects to list: by their prefix, beyond a key, and by what makes a key one."""
+
+    prefix: str
+    start_after: str
+    is_object: Callable[[str], bool]
+
+    def below(self, folder: Folder, path: str) -> Iterator[ObjectInfo]:
+        """Yield the objects in ``folder``, whose own ``path`` ends with a slash or is empty."""
+        for name in folder.names():
+            key = f"{path}{name}"
+            if name.endswith("/"):
+                if self._may_hold(key):
+                    yield from self._inside(folder, name[:-1], key)
+            elif self._wants(key):
+                with suppress(FileNotFoundError):  # deleted since
+                    yield info_of(key, folder.stat(name))
+
+    def _inside(self, folder: Folder, name: str, path: str) -> Iterator[ObjectInfo]:
+        try:
+            child = folder.child(name, create=False)
+        except (FileNotFoundError, NotADirectoryError, LinkedFolderError):
+            return  # removed since, or swapped for a link
+        try:
+            yield from self.below(child, path)
+        finally:
+            child.close()
+
+    def _wants(self, key: str) -> bool:
+        return (
+            key.startswith(self.prefix)
+            and key > self.start_after
+            and is_listed(key, self.prefix)
+            and self.is_object(key)
+        )
+
+    def _may_hold(self, path: str) -> bool:
+        if not (path.startswith(self.prefix) or self.prefix.startswith(path)):
+            return False
+        return self.start_after < path or self.start_after.startswith(path)

@@ -1,0 +1,349 @@
+"""Objects as files in a folder on disk."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, nullcontext, suppress
+from datetime import UTC, datetime
+from functools import partial
+from io import BytesIO, FileIO
+from itertools import groupby
+from pathlib import Path
+from typing import BinaryIO
+
+from sqlalchemy_file.exceptions import (
+    DeletionError,
+    InvalidKeyError,
+)
+from sqlalchemy_file.storage.common.attributes import refuse_extra
+from sqlalchemy_file.storage.common.errors import Border, sort_out, translated
+from sqlalchemy_file.storage.common.protocol import (
+    CHUNK_SIZE,
+    Attributes,
+    ObjectInfo,
+    PendingUpload,
+)
+from sqlalchemy_file.storage.common.reserved import RESERVED, SIDECAR, TEMPORARY
+from sqlalchemy_file.storage.local.attributes import (
+    NOTHING,
+    note_at,
+    noted_at,
+    read_extended,
+    read_sidecar,
+    unnote_at,
+)
+from sqlalchemy_file.storage.local.directories import CAN_HOLD, NO_FOLLOW, Folder, KnownRoot, Route
+from sqlalchemy_file.storage.local.errors import FolderErrors
+from sqlalchemy_file.storage.local.files import (
+    Listing,
+    begin_sync,
+    clone,
+    info_of,
+    open_object,
+    pour,
+    read_object,
+    refuse_unless_file,
+)
+from sqlalchemy_file.storage.local.keys import check_local_key
+from sqlalchemy_file.storage.local.locks import locked
+from sqlalchemy_file.storage.local.modes import checked_modes
+from sqlalchemy_file.storage.local.syncing import Syncing
+from sqlalchemy_file.storage.local.temporary import drafts_below
+from sqlalchemy_file.storage.local.writing import Writer
+
+_OPEN_AT_ONCE = 32  # objects while they are synced: a process may not open files without end
+
+
+class LocalStorage:
+    """A folder whose files are the objects; keys with slashes lie in sub-folders.
+
+    An object appears under its key only when it is complete. With ``fsync`` it is on disk, and its
+    name with it, when `put` returns; small new objects of one flush, when all are stored. Symbolic
+    links below the root are not followed, and not listed. One key cannot be both an object and the
+    beginning of others (``a`` and ``a/b``). ``list`` goes by code points, which is also the order
+    of the keys' UTF-8 bytes.
+
+    The attributes are kept inside each file, by an extended attribute, where the file system has
+    such; with ``sidecars`` they lie beside each object in ``<key>.metadata.json``, as releases
+    before 1.0 laid them. ``create`` makes a missing root, which
+    an address does only if it is asked to. Nothing is written, deleted or listed where another
+    folder has taken the root's place, since its disk may be unmounted.
+
+    ``file_mode`` and ``folder_mode`` are the permissions of new files and folders, whatever the
+    umask is: ``0o600`` and ``0o700`` keep other users of the machine out. The root gets
+    ``folder_mode`` if it is made here.
+    """
+
+    concurrency = 1  # a small file is written faster than handed to a thread
+    _takes_extra = False
+
+    def __init__(
+        self,
+        root: str | os.PathLike[str],
+        *,
+        sidecars: bool = False,
+        fsync: bool = True,
+        create: bool = True,
+        file_mode: int | None = None,
+        folder_mode: int | None = None,
+    ) -> None:
+        self._root = os.path.abspath(root)  # noqa: PTH100  a root that is a link stays one
+        self._sidecars = sidecars
+        self._fsync = fsync
+        self._hold = CAN_HOLD
+        self._errors = FolderErrors(self._root, is_made=create)
+        self._at_root = os.path.join(self._root, "")  # noqa: PTH118
+        self._writer = Writer(
+            root=self._root,
+            sidecars=sidecars,
+            fsync=fsync,
+            create=create,
+            hold=self._hold,
+            modes=checked_modes(file_mode, folder_mode),
+            known=KnownRoot(self._root),
+            syncing=Syncing(self._root, self._sync),
+        )
+        with Border(self._errors.root):
+            self._writer.make_root()
+            Folder.root(self._root, hold=self._hold).close()
+            self._writer.known.remember()
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self._root!r})"
+
+    def put(
+        self, key: str, content: BinaryIO, attributes: Attributes, *, exclusive: bool = False
+    ) -> ObjectInfo:
+        self._writer.known.check(self._check(key))
+        with Border(self._errors.writing, key) as border:
+            if attributes.extra and not self._takes_extra:
+                refuse_extra(attributes, key)
+            read = partial(border.read, content)
+            fill = partial(pour, read)
+            size, kept = self._writer.write(key, attributes, fill, exclusive=exclusive)
+        return ObjectInfo(key=key, size=size, attributes=kept)
+
+    def stat(self, key: str) -> ObjectInfo:
+        with Border(self._errors.reading, key), self._folder_of(key) as (folder, name):
+            found = folder.stat(name)
+            refuse_unless_file(found)
+            beside = read_sidecar(folder, name) if self._sidecars else NOTHING
+            return info_of(key, found, read_extended(folder, name) if beside == NOTHING else beside)
+
+    def stream(self, key: str, start: int = 0, end: int | None = None) -> Iterator[bytes]:
+        with Border(self._errors.reading, key), self.open_file(key) as file:
+            size = os.fstat(file.fileno()).st_size
+            end = size if end is None else min(end, size)
+            if start:
+                file.seek(start)
+            while start < end and (chunk := file.read(min(CHUNK_SIZE, end - start))):
+                start += len(chunk)
+                yield chunk
+
+    def delete(self, keys: Sequence[str]) -> None:
+        self._writer.known.check()
+        valid, failures = sort_out(keys, self._check)
+        for folder, group in groupby(sorted(valid, key=_folder_name), key=_folder_name):
+            self._delete_in(folder.split("/") if folder else [], list(group), failures)
+        if failures:
+            raise DeletionError(
+                {
+                    key: translated(error, self._errors.writing, key)
+                    for key, error in failures.items()
+                }
+            )
+
+    def copy(self, key: str, new_key: str) -> ObjectInfo:
+        info = self.stat(key)
+        if new_key == key:
+            return info
+        self._writer.known.check(new_key)
+        with Border(self._errors.writing, self._check(new_key)), self.open_file(key) as source:
+            size, kept = self._writer.write(new_key, info.attributes, partial(clone, source))
+        return ObjectInfo(key=new_key, size=size, attributes=kept)
+
+    def list(self, prefix: str = "", start_after: str | None = None) -> Iterator[ObjectInfo]:
+        above, slash, _ = prefix.rpartition("/")
+        if above and not self._is_object(above):
+            return  # "../": no key begins like that
+        self._writer.known.check()
+        with Border(self._errors.root):
+            try:
+                route = self._route(above.split("/") if above else [])
+            except (FileNotFoundError, NotADirectoryError):
+                if self._errors.root_is_lost():
+                    raise
+                return
+            listing = Listing(prefix, start_after or "", self._is_object)
+            with route:
+                yield from listing.below(route.last, above + slash)
+
+    def uploads(self) -> Iterator[PendingUpload]:
+        """Yield hidden drafts: those being written, and those that killed processes left."""
+        with Border(self._errors.root):
+            for path in drafts_below(self._root):
+                yield from self._draft_at(path)
+
+    def _draft_at(self, path: Path) -> Iterator[PendingUpload]:
+        with suppress(FileNotFoundError):  # published since
+            written = datetime.fromtimestamp(path.lstat().st_mtime, UTC)
+            key = path.relative_to(self._root).as_posix()
+            yield PendingUpload(key=key, id=path.name, begun_at=written)
+
+    def abort_upload(self, upload: PendingUpload) -> None:
+        """Delete a draft; its ``key`` is the path of its file below the root."""
+        *folders, name = upload.key.split("/")
+        if not name.startswith(TEMPORARY) or {"", ".", ".."} & {*folders}:
+            raise InvalidKeyError("this is no draft of an upload", key=upload.key)
+        gone = suppress(FileNotFoundError, NotADirectoryError)
+        with Border(self._errors.root), gone, self._route(folders) as route:
+            route.last.discard(name)
+
+    def path(self, key: str) -> Path:
+        return Path(self._root, *self._check(key).split("/"))
+
+    def open_file(self, key: str) -> FileIO:
+        """Return the object's file, open for reading and unbuffered."""
+        with Border(self._errors.reading, key), self._folder_of(key) as (folder, name):
+            return open_object(folder, name)
+
+    def read_file(self, key: str) -> bytes:
+        """Return the whole object."""
+        self._check(key)
+        if "/" in key or not NO_FOLLOW:
+            with self.open_file(key) as file:
+                return file.readall()
+        try:
+            return read_object(self._at_root + key)
+        except OSError as error:
+            raise translated(error, self._errors.reading, key) from error
+
+    # --- notes of the folder itself
+
+    def notes(self) -> dict[str, bytes]:
+        """Return what is noted of the folder: in extended attributes of it, or in hidden files."""
+        with Border(self._errors.root):
+            found = noted_at(self._root)
+        for info in self.list(RESERVED):
+            found[info.key.removeprefix(RESERVED)] = self.read_file(info.key)
+        return found
+
+    def add_note(self, name: str, content: bytes) -> None:
+        """Note something of the folder, in a hidden file where there are no attributes for it."""
+        with Border(self._errors.root):
+            is_noted = note_at(self._root, name, content)
+        if not is_noted:
+            self.put(f"{RESERVED}{name}", BytesIO(content), Attributes())
+
+    def remove_note(self, name: str) -> None:
+        """Remove a note; a missing one is no error."""
+        with Border(self._errors.root):
+            unnote_at(self._root, name)
+        self.delete([f"{RESERVED}{name}"])
+
+    # --- syncing
+
+    def _sync(self, keys: Sequence[str]) -> None:
+        """Have objects on disk, with their names; what was deleted by now is left out."""
+        for folder, group in groupby(sorted(keys, key=_folder_name), key=_folder_name):
+            with Border(self._errors.root):
+                try:
+                    self._sync_in(folder.split("/") if folder else [], list(group))
+                except (FileNotFoundError, NotADirectoryError):
+                    if self._errors.root_is_lost():
+                        raise
+
+    def _sync_in(self, folders: Sequence[str], keys: Sequence[str]) -> None:
+        with self._route(folders) as route:
+            for start in range(0, len(keys), _OPEN_AT_ONCE):
+                self._sync_files(route.last, keys[start : start + _OPEN_AT_ONCE])
+            route.sync()
+
+    def _sync_files(self, folder: Folder, keys: Sequence[str]) -> None:
+        """Let the system begin to write all of them, and only then wait for each."""
+        with ExitStack() as stack:
+            begun: list[tuple[str, FileIO]] = []
+            for key in keys:
+                with Border(self._errors.writing, key):
+                    found = (begin_sync(folder, name) for name in self._names_of(key))
+                    begun += [(key, stack.enter_context(file)) for file in found if file]
+            for key, file in begun:
+                with Border(self._errors.writing, key):
+                    os.fsync(file.fileno())
+
+    def _names_of(self, key: str) -> tuple[str, ...]:
+        """Return the names, in their folder, of an object's own file and of what lies beside it."""
+        name = key.rpartition("/")[2]
+        return (name, f"{name}{SIDECAR}") if self._sidecars else (name,)
+
+    # --- reading
+
+    def _folder_of(self, key: str) -> _Place:
+        *folders, name = self._check(key).split("/")
+        # A name right under the root needs no way there that could be swapped for another.
+        return _Place(self._route(folders) if folders else None, Folder(self._root), name)
+
+    def _route(self, folders: Sequence[str]) -> Route:
+        return Route(self._root, folders, create=False, hold=self._hold)
+
+    def _is_object(self, key: str) -> bool:
+        try:
+            self._check(key)
+        except InvalidKeyError:
+            return False
+        return True
+
+    # --- deleting
+
+    def _delete_in(
+        self, folders: Sequence[str], keys: Sequence[str], failures: dict[str, Exception]
+    ) -> None:
+        try:
+            with self._route(folders) as route:
+                with locked(route.last) if self._sidecars else nullcontext():
+                    self._unlink(route.last, keys, failures)
+                changed = route.remove_empty()
+                if self._fsync:
+                    changed.sync()
+        except (FileNotFoundError, NotADirectoryError) as error:
+            # No such folder: no such objects, unless the whole storage is not there.
+            if self._errors.root_is_lost():
+                failures.update(dict.fromkeys(keys, error))
+        except OSError as error:
+            failures.update(dict.fromkeys(keys, error))
+
+    def _unlink(self, folder: Folder, keys: Sequence[str], failures: dict[str, Exception]) -> None:
+        for key in keys:
+            try:
+                for name in self._names_of(key):
+                    folder.discard(name)
+            except OSError as error:
+                failures[key] = error
+
+    # --- keys
+
+    def _check(self, key: str) -> str:
+        return check_local_key(key, sidecars=self._sidecars)
+
+
+class _Place:
+    """The folder that holds an object, and the object's name in it."""
+
+    __slots__ = ("_name", "_root", "_route")
+
+    def __init__(self, route: Route | None, root: Folder, name: str) -> None:
+        self._route = route
+        self._root = root
+        self._name = name
+
+    def __enter__(self) -> tuple[Folder, str]:
+        return (self._route.last if self._route else self._root), self._name
+
+    def __exit__(self, *_: object) -> None:
+        if self._route:
+            self._route.close()
+
+
+def _folder_name(key: str) -> str:
+    return key.rpartition("/")[0]

@@ -1,0 +1,171 @@
+"""How an object gets into a folder: complete, on disk, and only then under its name."""
+
+from __future__ import annotations
+
+import errno
+import os
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass, field
+from functools import partial
+from typing import TypeVar
+
+from sqlalchemy_file.storage.common.protocol import Attributes
+from sqlalchemy_file.storage.local.attributes import publish_both, sidecar_of, write_extended
+from sqlalchemy_file.storage.local.directories import Folder, KnownRoot, Route
+from sqlalchemy_file.storage.local.files import refuse_taken
+from sqlalchemy_file.storage.local.modes import Modes, apply_mode
+from sqlalchemy_file.storage.local.syncing import Syncing, is_together, sync_later
+from sqlalchemy_file.storage.local.temporary import Draft, can_be_unnamed
+
+T = TypeVar("T")
+
+_SMALL = 1024 * 1024
+"""Up to how many bytes a file is better synced together with others than alone."""
+
+_ATTEMPTS = 200  # of a writer under whose hands a folder is removed, in some ten seconds
+
+
+@dataclass(slots=True, kw_only=True)
+class Writer:
+    """Writes files below one root; its folders may be removed by others whenever they are empty."""
+
+    root: str
+    sidecars: bool
+    fsync: bool
+    create: bool
+    hold: bool
+    known: KnownRoot
+    modes: Modes
+    syncing: Syncing
+    """Does later what is left to the end of a batch."""
+    _unnamed: dict[int | None, bool] = field(default_factory=dict)
+    """Whether files without a name can be made, by the file system; None is that of the root."""
+
+    def write(
+        self,
+        key: str,
+        attributes: Attributes,
+        fill: Callable[[Draft], int],
+        *,
+        exclusive: bool = False,
+    ) -> tuple[int, Attributes]:
+        """Return how many bytes ``fill`` wrote into its draft, and the attributes that are kept."""
+        *folders, name = key.split("/")
+        with self._route(folders) as route, self._draft(route) as draft:
+            if exclusive:
+                refuse_taken(route.last, name)
+            size = fill(draft)
+            draft.require_size(size)
+            if not self.sidecars:
+                attributes = write_extended(draft.descriptor, attributes)
+            waits = self.fsync and self._can_wait(route.last, name, size)
+            device = route.last.device() if waits and folders else None
+            syncs = self.fsync and not waits
+            if syncs:
+                draft.sync()
+            if self.sidecars:
+                kept = sidecar_of(attributes)
+                self._publish_both(route, name, draft, kept, exclusive=exclusive, syncs=syncs)
+            else:
+                self._insist(route, lambda: draft.publish(route.last, name, exclusive=exclusive))
+            if syncs:
+                route.sync()
+            elif waits:
+                sync_later(self.syncing, key, size, device)
+        return size, attributes
+
+    def make_root(self) -> None:
+        if self.create and make_root(self.root, self.modes.folder):
+            self.known.remember()
+
+    def _raise_if_root_is_gone(self) -> None:
+        if not os.path.isdir(self.root):  # noqa: PTH112
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), self.root)
+
+    def _can_wait(self, folder: Folder, name: str, size: int) -> bool:
+        """Tell whether a new file is synced with others: a small one, that replaces none."""
+        return self.hold and is_together() and size <= _SMALL and not folder.exists(name)
+
+    def _route(self, folders: Sequence[str]) -> Route:
+        if self.hold and not folders and not self.sidecars:
+            return Route.to_root(self.root)
+        for _ in _attempts():
+            try:
+                mode = self.modes.folder
+                return Route(self.root, folders, create=True, hold=self.hold, mode=mode)
+            except FileNotFoundError:
+                # The root is gone, or a folder, empty once more, was removed just now.
+                self.make_root()
+                self._raise_if_root_is_gone()
+        raise _gave_up()
+
+    def _draft(self, route: Route) -> Draft:
+        mode = self.modes.file
+        return self._insist(
+            route, lambda: Draft(route.last, unnamed=self._nameless(route), mode=mode)
+        )
+
+    def _nameless(self, route: Route) -> bool:
+        if not self.hold:
+            return False
+        # Another file system may be mounted on a folder below the root.
+        device = route.last.device() if len(route.folders) > 1 else None
+        known = self._unnamed.get(device)
+        if known is None:
+            known = can_be_unnamed(route.last)
+            if not known:
+                route.last.raise_if_removed()  # then nothing was learnt
+            self._unnamed[device] = self._unnamed[route.last.device()] = known
+        return known
+
+    def _publish_both(
+        self, route: Route, name: str, draft: Draft, kept: bytes, *, exclusive: bool, syncs: bool
+    ) -> None:
+        with self._draft(route) if kept else nullcontext() as sidecar:
+            if sidecar is not None:
+                sidecar.write(kept)
+                if syncs:
+                    sidecar.sync()
+            publish = partial(publish_both, exclusive=exclusive)
+            self._insist(route, lambda: publish(route.last, name, draft, sidecar))
+
+    def _insist(self, route: Route, action: Callable[[], T]) -> T:
+        """Do something in the last folder, which is made anew whenever somebody removed it."""
+        try:
+            return action()
+        except FileNotFoundError:
+            self.make_root()
+            self._raise_if_root_is_gone()
+        for _ in _attempts():
+            try:
+                route.again()
+                return action()
+            except FileNotFoundError:
+                self._raise_if_root_is_gone()
+        raise _gave_up()
+
+
+def make_root(root: str, mode: int | None) -> bool:
+    """Make a storage's folder where it is missing; one that is there keeps its mode."""
+    if os.path.isdir(root):  # noqa: PTH112
+        return False
+    os.makedirs(root, 0o777 if mode is None else mode, exist_ok=True)  # noqa: PTH103
+    apply_mode(mode, None, root)
+    return True
+
+
+def _attempts() -> Iterator[int]:
+    """Count the attempts, pausing longer and longer between them.
+
+    A folder that is being removed can still be entered for as long as the disk takes to remove it.
+    """
+    for attempt in range(_ATTEMPTS):
+        if attempt > 2:
+            time.sleep(min(attempt, 50) / 1000)
+        yield attempt
+
+
+def _gave_up() -> FileNotFoundError:
+    return FileNotFoundError(errno.ENOENT, "the folder is removed again and again")

@@ -1,0 +1,1 @@
+"""Stored objects, open for reading."""

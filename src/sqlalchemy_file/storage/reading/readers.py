@@ -1,0 +1,229 @@
+"""How the bytes of one object are fetched: raw streams, for a buffer to be put before them."""
+
+from __future__ import annotations
+
+import io
+import os
+from collections.abc import Iterator
+from contextlib import suppress
+from typing import Protocol, cast
+
+from sqlalchemy_file.exceptions import StorageError
+from sqlalchemy_file.storage.common.protocol import Storage, named
+
+READ_AHEAD = 64 * 1024
+"""The least that is asked for after a seek."""
+
+_GROWTH = 4
+_LARGEST_RANGE = 4 * 1024 * 1024
+
+
+class HasFiles(Protocol):
+    """A storage whose objects are real files."""
+
+    def open_file(self, key: str) -> io.FileIO:
+        """Return the object's file, open for reading and unbuffered."""
+        ...
+
+    def read_file(self, key: str) -> bytes:
+        """Return the whole object."""
+        ...
+
+
+class ObjectReader(io.RawIOBase):
+    """What the two kinds of readers share: the object they read, and that they only read."""
+
+    mode = "rb"
+    read_ahead = READ_AHEAD
+    """How much a buffer before it is to hold."""
+
+    def __init__(self, key: str, storage_name: str | None) -> None:
+        super().__init__()
+        self.name = key
+        self._storage_name = storage_name or ""
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def size(self) -> int:
+        """Return how many bytes the object has."""
+        raise NotImplementedError
+
+
+class FileReader(ObjectReader):
+    """Reads an object that is a file on this machine's disk; read at one go, it is never held."""
+
+    read_ahead = io.DEFAULT_BUFFER_SIZE
+    _file: io.FileIO | None = None
+    _position = 0  # of a file that is not open
+
+    def __init__(self, key: str, storage_name: str | None, storage: HasFiles) -> None:
+        # RawIOBase has nothing to set up, and reading a small file is a matter of microseconds.
+        self.name = key
+        self._storage_name = storage_name or ""
+        self._storage = storage
+
+    def open(self) -> io.FileIO:
+        """Open the file if it is not open yet; raise `ObjectNotFoundError` if it is gone."""
+        if self._file is None:
+            with named(self._storage_name):
+                self._file = self._storage.open_file(self.name)
+            if self._position:
+                self._file.seek(self._position)
+        return self._file
+
+    def size(self) -> int:
+        return os.fstat(self.open().fileno()).st_size
+
+    def fileno(self) -> int:
+        return self.open().fileno()
+
+    def readinto(self, buffer: memoryview, /) -> int:  # type: ignore[override]
+        return self.open().readinto(buffer)
+
+    def readall(self) -> bytes:
+        if self._file is not None or self._position:
+            return self.open().readall()
+        try:  # cheaper than a block
+            data = self._storage.read_file(self.name)
+        except StorageError as error:
+            error.storage = error.storage or self._storage_name
+            raise
+        self._position = len(data)
+        return data
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET, /) -> int:
+        return self.open().seek(offset, whence)
+
+    def tell(self) -> int:
+        return self._position if self._file is None else self._file.tell()
+
+    def close(self) -> None:
+        if self._file is not None:
+            self._file.close()
+        super().close()
+
+    def __del__(self) -> None:
+        """Leave it to the open file, if there is one, to close itself."""
+
+
+class RangeReader(ObjectReader):
+    """Reads an object by ranges: in order by one request, after a seek by those it needs.
+
+    After a seek the ranges begin small and grow while reading goes on in order, up to one request
+    for all the rest.
+    """
+
+    def __init__(
+        self, storage: Storage, key: str, storage_name: str | None, size: int | None
+    ) -> None:
+        super().__init__(key, storage_name)
+        self._storage = storage
+        self._size = size
+        self._position = 0
+        self._window: int | None = None  # None: all the rest
+        self._chunks: Iterator[bytes] | None = None
+        self._begin = 0  # of the range being read
+        self._end: int | None = None
+        self._rest = memoryview(b"")
+
+    def size(self) -> int:
+        if self._size is None:
+            with named(self._storage_name):
+                self._size = self._storage.stat(self.name).size
+        return self._size
+
+    def readinto(self, buffer: memoryview, /) -> int:  # type: ignore[override]
+        if not len(buffer) or not self._fill(len(buffer)):
+            return 0
+        count = min(len(buffer), len(self._rest))
+        buffer[:count] = self._rest[:count]
+        self._rest = self._rest[count:]
+        self._position += count
+        return count
+
+    def readall(self) -> bytes:
+        self._window = None
+        parts = []
+        while self._fill(0):
+            parts.append(self._rest)
+            self._position += len(self._rest)
+            self._rest = memoryview(b"")
+        return b"".join(parts)
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET, /) -> int:
+        origins = {io.SEEK_SET: lambda: 0, io.SEEK_CUR: self.tell, io.SEEK_END: self.size}
+        if whence not in origins:
+            raise ValueError(f"whence is 0, 1 or 2, not {whence}")
+        target = origins[whence]() + offset
+        if target < 0:
+            raise ValueError(f"a position is not negative, {target} was asked for")
+        if target != self._position:
+            self._drop()
+            self._window = READ_AHEAD
+            self._position = target
+        return target
+
+    def tell(self) -> int:
+        return self._position
+
+    def close(self) -> None:
+        self._drop()
+        super().close()
+
+    def _fill(self, wanted: int) -> bool:
+        """Have some bytes at hand; return False at the end of the object."""
+        while not self._rest:
+            if self._size is not None and self._position >= self._size:
+                return False
+            with named(self._storage_name):
+                chunk = next(self._chunks or self._request(wanted), None)
+            if chunk is not None:
+                self._rest = memoryview(chunk)
+            elif self._range_is_over():
+                return False
+        return True
+
+    def _range_is_over(self) -> bool:
+        """Let go of a range that was read through; tell whether the object ends with it."""
+        self._drop()
+        if self._end is not None and self._position == self._end:
+            return False
+        if self._position > self._begin or not self._position:
+            self._size = self._position  # else the range began beyond the end
+        return True
+
+    def _request(self, wanted: int) -> Iterator[bytes]:
+        """Ask for the next range, and let the one after it be larger."""
+        window = self._window
+        self._begin = self._position
+        self._end = None if window is None else self._position + max(window, wanted)
+        self._chunks = self._storage.stream(self.name, self._begin, self._end)
+        if window is not None:
+            larger = window * _GROWTH
+            self._window = larger if larger <= _LARGEST_RANGE else None
+        return self._chunks
+
+    def _drop(self) -> None:
+        chunks, self._chunks = self._chunks, None
+        self._rest = memoryview(b"")
+        close = getattr(chunks, "close", None)
+        if close is not None:
+            with suppress(OSError):
+                close()
+
+
+def reader_for(
+    storage: Storage, key: str, storage_name: str | None, size: int | None
+) -> ObjectReader:
+    """Return the reader that suits a storage; nothing is opened or requested yet.
+
+    A storage whose objects are real files has ``open_file(key)`` and ``read_file(key)``.
+    """
+    # Asking isinstance of a protocol would cost more than opening the file.
+    if hasattr(storage, "read_file"):
+        return FileReader(key, storage_name, cast("HasFiles", storage))
+    return RangeReader(storage, key, storage_name, size)

@@ -1,0 +1,249 @@
+"""One stored object, open for reading."""
+
+from __future__ import annotations
+
+import io
+import sys
+from asyncio import CancelledError
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from functools import cached_property, partial
+from typing import Any, NoReturn, SupportsIndex, cast
+
+from sqlalchemy_file.exceptions import StorageError
+from sqlalchemy_file.storage.adapters import adapt
+from sqlalchemy_file.storage.common.attributes import meta_data_of
+from sqlalchemy_file.storage.common.protocol import (
+    CHUNK_SIZE,
+    AsyncStorage,
+    HasDriverObject,
+    HasPath,
+    HasPublicURL,
+    ObjectInfo,
+    Storage,
+    is_native,
+    named,
+)
+from sqlalchemy_file.storage.reading.async_reading import AsyncReader
+from sqlalchemy_file.storage.reading.readers import FileReader, reader_for
+from sqlalchemy_file.transfer import in_thread
+
+_init = io.BufferedReader.__init__
+_read = io.BufferedReader.read
+
+UNNAMED = "unnamed"
+UNKNOWN_TYPE = "application/octet-stream"
+
+
+class StoredFile(io.BufferedReader):
+    """A binary file, readable and seekable: a view of one object of one storage.
+
+    Nothing is opened or requested before it is needed, and nothing that ``info``, ``filename``
+    and ``content_type`` tell already. A missing object raises `ObjectNotFoundError` then.
+    Reading in order is one request; after a seek only the ranges needed are asked for. Old
+    programs make one of a libcloud ``Object`` alone.
+    """
+
+    _info: ObjectInfo | None = None
+    _areader: AsyncReader | None = None
+
+    def __init__(
+        self,
+        storage: Storage,
+        key: str | None = None,
+        storage_name: str | None = None,
+        info: ObjectInfo | None = None,
+        filename: str | None = None,
+        content_type: str | None = None,
+    ) -> None:
+        if key is None:
+            storage, key = _place_of(storage)
+        self._reader = reader = reader_for(storage, key, storage_name, info.size if info else None)
+        _init(self, reader, reader.read_ahead)
+        self._storage = storage
+        self._storage_name = storage_name or ""
+        self._key = key
+        if info is not None:
+            self._info = info
+        self._filename = filename
+        self._content_type = content_type
+
+    def __del__(self) -> None:
+        """Leave it to the reader to let go of what it holds; there is nothing to write."""
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self._key!r} in storage {self._storage_name!r}>"
+
+    @property
+    def storage_name(self) -> str | None:
+        """The name under which the storage was added, where it is known."""
+        return self._storage_name or None
+
+    @property
+    def info(self) -> ObjectInfo:
+        """What the storage says about the object; asked for once."""
+        if self._info is None:
+            with named(self._storage_name):
+                self._info = self._storage.stat(self._key)
+        return self._info
+
+    @property
+    def filename(self) -> str:
+        """The name of the file before it was stored, ``unnamed`` where none was kept."""
+        return self._filename or self.info.attributes.filename or UNNAMED
+
+    @filename.setter
+    def filename(self, filename: str | None) -> None:
+        self._filename = filename
+
+    @property
+    def content_type(self) -> str:
+        """The content type, ``application/octet-stream`` where none was kept."""
+        return self._content_type or self.info.attributes.content_type or UNKNOWN_TYPE
+
+    @content_type.setter
+    def content_type(self, content_type: str | None) -> None:
+        self._content_type = content_type
+
+    @property
+    def size(self) -> int:
+        """How many bytes the object has."""
+        return self._info.size if self._info else self._reader.size()
+
+    @cached_property
+    def object(self) -> Any:
+        """The object as libcloud shows it, or a look-alike for storages without libcloud."""
+        with named(self._storage_name):
+            if isinstance(self._storage, HasDriverObject):
+                return self._storage.driver_object(self._key)
+        return ObjectView.of(self)
+
+    def get_cdn_url(self) -> str | None:
+        """Return an address: a path on this machine's disk, a permanent one, or the driver's own.
+
+        The S3 driver's is signed and expires. None where the storage has none.
+        """
+        if isinstance(self._storage, HasPath):
+            return str(self._storage.path(self._key))
+        if isinstance(self._storage, HasPublicURL):
+            address = self._storage.public_url(self._key)
+            if address is not None:
+                return address
+        if not isinstance(self._storage, HasDriverObject):
+            return None
+        try:
+            return str(self.object.get_cdn_url())
+        except NotImplementedError:
+            return None
+
+    def read(self, n: int | None = -1, chunk_size: int | None = None) -> bytes:
+        """Read ``n`` bytes, or all to the end; ``chunk_size`` is only taken for old programs."""
+        return _read(self, n)
+
+    def stream(self, chunk_size: int = CHUNK_SIZE) -> Iterator[bytes]:
+        """Yield what is left to read, in chunks of ``chunk_size`` bytes but for the last."""
+        while chunk := super().read(chunk_size):
+            yield chunk
+
+    async def aread(self, n: int | None = -1) -> bytes:
+        """Read as `read` does, from where the file stands, while the event loop stays free.
+
+        Cancelled, the file stands where it stood.
+        """
+        start = self.tell()
+        if not is_native(self._storage):
+            try:
+                return await in_thread(partial(super().read, n))
+            except CancelledError:
+                with suppress(OSError, StorageError):  # the cancellation goes first
+                    self.seek(start)
+                raise
+        data = await self._native_reader().read(start, None if n is None or n < 0 else n)
+        self.seek(start + len(data))
+        return data
+
+    async def astream(self, chunk_size: int = CHUNK_SIZE) -> AsyncIterator[bytes]:
+        """Yield as `stream` does, while the event loop stays free."""
+        try:
+            while chunk := await self.aread(chunk_size):
+                yield chunk
+        finally:
+            if self._areader is not None:
+                await self._areader.close()
+
+    def _native_reader(self) -> AsyncReader:
+        if self._areader is None:
+            storage = cast("AsyncStorage", self._storage)
+            self._areader = AsyncReader(storage, self._key, self._storage_name)
+        return self._areader
+
+    def require(self) -> StoredFile:
+        """Return this file if its object exists, else raise `ObjectNotFoundError`."""
+        if isinstance(self._reader, FileReader):
+            self._reader.open()
+        else:
+            self.info  # noqa: B018  asks the storage
+        return self
+
+    def __reduce_ex__(self, protocol: SupportsIndex) -> NoReturn:
+        raise TypeError(
+            f"an open {type(self).__name__} can be neither pickled nor copied: "
+            "keep the path, and open it again by StorageManager.get_file(path)"
+        )
+
+
+def _place_of(thing: Any) -> tuple[Storage, str]:
+    """Return the storage and the key of a libcloud ``Object``, as old programs give it."""
+    base = sys.modules.get("libcloud.storage.base")  # whoever has an object has loaded it
+    if base is None or not isinstance(thing, base.Object):
+        raise TypeError(
+            "a StoredFile is of a storage and a key, or of an object of libcloud, not of "
+            f"{type(thing).__name__} alone"
+        )
+    return adapt(thing.container), thing.name
+
+
+@dataclass(frozen=True)
+class _Named:
+    name: str
+
+
+@dataclass(frozen=True)
+class ObjectView:
+    """What programs ask of a libcloud ``Object``, for storages without libcloud."""
+
+    name: str
+    size: int
+    driver: _Named
+    container: _Named
+    meta_data: Mapping[str, str] = field(default_factory=dict)
+    extra: Mapping[str, Any] = field(default_factory=dict)
+    hash: str | None = None
+    _file: StoredFile | None = field(default=None, repr=False, compare=False)
+
+    @classmethod
+    def of(cls, file: StoredFile) -> ObjectView:
+        """Return the view of an open file's object."""
+        info = file.info
+        local = isinstance(file._storage, HasPath)
+        return cls(
+            name=info.key,
+            size=info.size,
+            # By this name programs tell that `get_cdn_url` is a path on disk.
+            driver=_Named("Local Storage" if local else type(file._storage).__name__),
+            container=_Named(file.storage_name or ""),
+            meta_data=meta_data_of(info.attributes),
+            extra={"content_type": info.attributes.content_type, "etag": info.etag},
+            hash=info.etag,
+            _file=file,
+        )
+
+    def get_cdn_url(self) -> str | None:
+        return self._file.get_cdn_url() if self._file else None
+
+    def as_stream(self, chunk_size: int | None = None) -> Iterator[bytes]:
+        """Yield the whole object."""
+        if self._file is not None:
+            self._file.seek(0)
+            yield from self._file.stream(chunk_size or CHUNK_SIZE)
