@@ -6,6 +6,12 @@ from typing import Any
 
 import flask
 import pytest
+import quart
+from hypercorn.middleware.dispatcher import AsyncioDispatcherMiddleware
+from litestar import Litestar, route
+from litestar import Request as LitestarRequest
+from litestar.handlers import asgi
+from litestar.testing import TestClient as LitestarClient
 from sqlalchemy import Engine
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -14,6 +20,8 @@ from starlette.testclient import TestClient
 
 from sqlalchemy_file import StorageManager
 from sqlalchemy_file.integrations import flask as flask_integration
+from sqlalchemy_file.integrations import litestar as litestar_integration
+from sqlalchemy_file.integrations import quart as quart_integration
 from sqlalchemy_file.integrations.starlette import FileResponse
 from sqlalchemy_file.serving import FileServer
 
@@ -66,7 +74,40 @@ class _FlaskClient:
         return response
 
 
-@pytest.fixture(params=[starlette_client, flask_client], ids=["starlette", "flask"])
+def quart_client(file: Any, server: FileServer) -> Any:
+    app = quart.Quart(__name__)
+
+    @app.get("/own")
+    async def download() -> Any:
+        response = await quart_integration.send_file(file)
+        response.headers["X-Own"] = "yes"
+        return response
+
+    app.asgi_app = AsyncioDispatcherMiddleware({server.path: server.asgi, "": app.asgi_app})
+    return TestClient(app)
+
+
+def litestar_client(file: Any, server: FileServer) -> Any:
+    @route("/own", http_method=["GET", "HEAD"])
+    async def download(request: LitestarRequest) -> litestar_integration.FileResponse:
+        return litestar_integration.FileResponse(request, file, headers={"X-Own": "yes"})
+
+    @asgi(server.path, is_mount=True, copy_scope=True)
+    async def files(scope: Any, receive: Any, send: Any) -> None:
+        await server.asgi(scope, receive, send)
+
+    return LitestarClient(Litestar([download, files], openapi_config=None))
+
+
+CLIENTS = {
+    "starlette": starlette_client,
+    "flask": flask_client,
+    "quart": quart_client,
+    "litestar": litestar_client,
+}
+
+
+@pytest.fixture(params=CLIENTS.values(), ids=CLIENTS)
 def make_client(request: pytest.FixtureRequest) -> Any:
     return request.param
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 import pytest
+import strawberry
 from fastapi import FastAPI, UploadFile
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 from sqlalchemy import Engine
@@ -16,7 +17,9 @@ from sqlmodel import Field, SQLModel
 from starlette.testclient import TestClient
 
 from sqlalchemy_file import File, FileField, StorageManager
-from sqlalchemy_file.serving import FileServer, set_url_resolver
+from sqlalchemy_file.integrations.msgspec import PublicFile
+from sqlalchemy_file.integrations.strawberry import FileType
+from sqlalchemy_file.serving import FileServer, public_record, set_url_resolver
 from sqlalchemy_file.storage.memory import MemoryStorage
 
 from .models import SECRET, Letter, saved
@@ -130,7 +133,41 @@ def test_a_sqlmodel_and_msgspec_take_files(engine: Engine) -> None:
     assert "path" not in Note(body=file).model_dump_json()
     with pytest.raises(ValidationError):
         Note.model_validate({"body": {"path": "main/x"}})
-    assert msgspec.json.decode(msgspec.json.encode(file))["filename"] == "a.txt"
+    shown = msgspec.json.decode(msgspec.json.encode(PublicFile.of(file)))
+    assert shown == public_record(file)
+
+
+def test_graphql_shows_a_file_with_the_urls_of_its_variants(
+    engine: Engine, urls: FileServer
+) -> None:
+    file = saved(engine, b"x", "a.png")
+    file = File.decode({**file, "size": 5 * 2**30, "thumbnail": {**file, "width": 3}})
+
+    @strawberry.type
+    class Query:
+        @strawberry.field
+        def cover(self) -> FileType | None:
+            return FileType.of(file)
+
+        @strawberry.field
+        def nothing(self) -> FileType | None:
+            return FileType.of(None)
+
+    asked = """{
+        nothing { url }
+        cover { filename contentType size checksum url
+                small: url(variant: "thumbnail") none: url(variant: "x") variants { name width } }
+    }"""
+    found = strawberry.Schema(Query).execute_sync(asked)
+    assert found.errors is None
+    assert found.data is not None
+    assert found.data["nothing"] is None
+    cover = found.data["cover"]
+    assert (cover["filename"], cover["size"]) == ("a.png", 5 * 2**30)
+    assert cover["url"].startswith("/files/")
+    assert cover["small"].startswith("/files/")
+    assert cover["none"] is None
+    assert cover["variants"] == [{"name": "thumbnail", "width": 3}]
 
 
 def test_a_file_in_a_model_is_the_file_itself(engine: Engine) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, MutableMapping, Sequence
 from contextlib import aclosing
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
@@ -11,7 +11,6 @@ from sqlalchemy_file.serving.answering import Answer, adrive
 from sqlalchemy_file.serving.bodies import astream
 from sqlalchemy_file.serving.problems import problem_of
 from sqlalchemy_file.serving.request import RequestFacts
-from sqlalchemy_file.serving.target import Target
 from sqlalchemy_file.storage import StorageManager
 from sqlalchemy_file.storage.common.protocol import HasPath
 
@@ -41,27 +40,37 @@ async def send_answer(answer: Answer, scope: Mapping[str, Any], send: Send) -> N
 
     An error in the middle is raised, so that the server cuts the connection.
     """
-    target = answer.target
-    if target is None:
-        await _start(answer, send)
-        body = b"".join(part for part in answer.plan.body if isinstance(part, bytes))
-        sent = b"" if scope["method"] == "HEAD" else body
-        await send({"type": "http.response.body", "body": sent, "more_body": False})
-        return
-    if (path := _sendable_path(answer, target, scope)) is not None:
+    if (path := _sendable_path(answer, scope)) is not None:
         await _start(answer, send)
         await send({"type": "http.response.pathsend", "path": path})
         return
-    try:
-        chunks: Any = await astream(target.storage, target.key, answer.plan.body)
-    except Exception as error:  # noqa: BLE001  what is no error of a storage is raised again
-        await send_answer(Answer(problem_of(error)), scope, send)
-        return
+    answer, chunks = await awith_body(answer)
     async with aclosing(chunks):
         await _start(answer, send)
+        if answer.target is None and scope["method"] == "HEAD":
+            await send({"type": "http.response.body", "body": b"", "more_body": False})
+            return
         async for chunk in chunks:
             await send({"type": "http.response.body", "body": chunk, "more_body": True})
     await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+
+async def awith_body(answer: Answer) -> tuple[Answer, AsyncGenerator[bytes, None]]:
+    """Return an answer with its bytes; a storage that fails at once makes it a problem body."""
+    if answer.target is not None:
+        try:
+            target = answer.target
+            chunks: Any = await astream(target.storage, target.key, answer.plan.body)
+        except Exception as error:  # noqa: BLE001  what is no error of a storage is raised again
+            answer = Answer(problem_of(error))
+        else:
+            return answer, chunks
+    return answer, _given([part for part in answer.plan.body if isinstance(part, bytes)])
+
+
+async def _given(parts: Sequence[bytes]) -> AsyncGenerator[bytes, None]:
+    for part in parts:
+        yield part
 
 
 async def _start(answer: Answer, send: Send) -> None:
@@ -73,9 +82,10 @@ async def _start(answer: Answer, send: Send) -> None:
     await send({"type": "http.response.start", "status": status, "headers": headers})
 
 
-def _sendable_path(answer: Answer, target: Target, scope: Mapping[str, Any]) -> str | None:
+def _sendable_path(answer: Answer, scope: Mapping[str, Any]) -> str | None:
     """Return the path of a whole file that the server can send by itself."""
-    if "http.response.pathsend" not in (scope.get("extensions") or {}):
+    target = answer.target
+    if target is None or "http.response.pathsend" not in (scope.get("extensions") or {}):
         return None
     storage = StorageManager.storage(target.storage)
     if answer.plan.status is not HTTPStatus.OK or not isinstance(storage, HasPath):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from typing import Any
+from typing import Any, TypedDict
 
 from sqlalchemy_file.serving.answering import Answering, answering
 from sqlalchemy_file.serving.delivery import DeliveryChoice, chosen_delivery
@@ -14,6 +14,18 @@ from sqlalchemy_file.serving.target import target_of
 
 PRIVATE = "private, no-cache"
 """``Cache-Control`` of files whose readers the application decides on: browsers ask each time."""
+
+
+class ResponseOptions(TypedDict, total=False):
+    """What `answer_with` takes beside the request and the file."""
+
+    variant: str | None
+    disposition: Disposition | None
+    filename: str | None
+    inline: Collection[str]
+    delivery: DeliveryChoice
+    cache_control: str
+    resource_policy: str
 
 
 def answer_with(

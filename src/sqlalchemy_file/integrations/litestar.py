@@ -1,0 +1,241 @@
+"""Litestar: responses with stored files, DTOs of models with file columns, and a plugin."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Mapping
+from contextvars import ContextVar
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Union, Unpack
+
+from litestar import MediaType, Request, Response
+from litestar.datastructures import UploadFile
+from litestar.dto import AbstractDTO
+from litestar.exceptions import ClientException
+from litestar.plugins import InitPlugin, SerializationPlugin
+from litestar.typing import FieldDefinition
+
+from sqlalchemy_file.exceptions import ValidationError
+from sqlalchemy_file.file import File
+from sqlalchemy_file.integrations.msgspec import PublicFile
+from sqlalchemy_file.serving.answering import adrive
+from sqlalchemy_file.serving.asgi import Receive, Scope, Send, send_answer
+from sqlalchemy_file.serving.request import RequestFacts
+from sqlalchemy_file.serving.responses import ResponseOptions, answer_with
+from sqlalchemy_file.types import file_field
+
+if TYPE_CHECKING:
+    from litestar.config.app import AppConfig
+    from litestar.dto import DTOFieldDefinition
+
+__all__ = ["FileResponse", "FilesDTO", "FilesPlugin", "refusal_response"]
+
+
+class FileResponse:
+    """The answer to a request for a stored file: whole, a range, or "not modified".
+
+        @get("/letters/{number:int}/scan")
+        async def scan(request: Request, number: int) -> FileResponse:
+            return FileResponse(request, (await find_letter(number)).scan)
+
+    ``headers`` are sent as well; the options are those of
+    `sqlalchemy_file.integrations.starlette.FileResponse`. Raises `ValueError` for a file that is
+    not stored, and `KeyError` for a variant it lacks. An object that is gone is answered with 404.
+    """
+
+    def __init__(
+        self,
+        request: Request[Any, Any, Any],
+        file: Any,
+        *,
+        headers: Mapping[str, str] | None = None,
+        **options: Unpack[ResponseOptions],
+    ) -> None:
+        scope: Any = request.scope
+        self._own: list[tuple[str, str]] = list((headers or {}).items())
+        self._steps = answer_with(RequestFacts.of_scope(scope), file, **options)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        answer = (await adrive(self._steps)).with_headers(self._own)
+        await send_answer(answer, scope, send)
+
+
+def _shown(holder: object, name: str) -> Any:
+    """Return an attribute as a response shows it: files as what clients may see of them."""
+    return _public(getattr(holder, name))
+
+
+def _public(value: Any) -> Any:
+    if isinstance(value, File):
+        return PublicFile.of(value)
+    if isinstance(value, list) and any(isinstance(each, File) for each in value):
+        return [_public(each) for each in value]
+    return value
+
+
+class FilesDTO:
+    """A mixin that lets the DTO of a model have file columns.
+
+    A response shows what clients may see of a file. A request gives an upload, as
+    ``multipart/form-data``, or null; JSON that describes a file is refused. Name it before the
+    DTO: ``class LetterDTO(FilesDTO, SQLAlchemyDTO[Letter])``.
+    """
+
+    attribute_accessor: Callable[[object, str], Any] = staticmethod(_shown)
+
+    @classmethod
+    def create_for_field_definition(
+        cls, field_definition: FieldDefinition, handler_id: str, backend_cls: Any = None
+    ) -> None:
+        """Create the transfer model of a handler's data, or of what it returns."""
+        token = _file_kind.set(UploadFile if field_definition.name == "data" else PublicFile)
+        try:
+            super().create_for_field_definition(field_definition, handler_id, backend_cls)  # type: ignore[misc]
+        finally:
+            _file_kind.reset(token)
+
+    @classmethod
+    def generate_field_definitions(
+        cls, model_type: type[Any]
+    ) -> Generator[DTOFieldDefinition, None, None]:
+        """Yield the fields of the model, those with files as uploads or as public files."""
+        for field in super().generate_field_definitions(model_type):  # type: ignore[misc]
+            yield _retyped(field, _file_kind.get()) if _has_file(field) else field
+
+
+_file_kind: ContextVar[type] = ContextVar("_file_kind", default=PublicFile)
+"""What files are in the transfer model that is being made; the model does not say which it is."""
+
+_TYPE_OF_FIELD = (
+    "annotation", "args", "inner_types", "instantiable_origin", "origin", "raw",
+    "safe_generic_origin", "type_wrappers",
+)  # fmt: skip
+
+
+def _has_file(field: FieldDefinition) -> bool:
+    return field.is_subclass_of(File) or any(map(_has_file, field.inner_types))
+
+
+def _retyped(field: DTOFieldDefinition, kind: type) -> DTOFieldDefinition:
+    parsed = FieldDefinition.from_annotation(_annotation(field, kind))
+    return replace(field, **{name: getattr(parsed, name) for name in _TYPE_OF_FIELD})
+
+
+def _annotation(field: FieldDefinition, kind: type) -> Any:
+    """Return the annotation of a field, with another class in the place of `File`."""
+    if field.is_subclass_of(File):
+        return kind
+    if not field.inner_types:
+        return field.annotation
+    inner = tuple(_annotation(each, kind) for each in field.inner_types)
+    if field.is_union:
+        return Union[inner]  # noqa: UP007  how many there are is not known
+    origin: Any = list if field.is_subclass_of(list) else field.safe_generic_origin
+    return origin[inner]
+
+
+class _FileDTO(AbstractDTO[Any]):
+    """What a handler that returns files, and not rows, sends."""
+
+    @classmethod
+    def is_supported_model_type_field(cls, field_definition: FieldDefinition) -> bool:
+        return True
+
+    @classmethod
+    def create_for_field_definition(
+        cls, field_definition: FieldDefinition, handler_id: str, backend_cls: Any = None
+    ) -> None:
+        pass  # a file needs no transfer model
+
+    @classmethod
+    def create_openapi_schema(
+        cls, field_definition: FieldDefinition, handler_id: str, schema_creator: Any
+    ) -> Any:
+        kind = UploadFile if field_definition.name == "data" else PublicFile
+        shown = FieldDefinition.from_annotation(_annotation(field_definition, kind))
+        return schema_creator.for_field_definition(shown)
+
+    @classmethod
+    def generate_field_definitions(
+        cls, model_type: type[Any]
+    ) -> Generator[DTOFieldDefinition, None, None]:
+        yield from ()
+
+    @classmethod
+    def detect_nested_field(cls, field_definition: FieldDefinition) -> bool:
+        return False
+
+    def data_to_encodable_type(self, data: Any) -> Any:
+        return _public(data)
+
+    def decode_bytes(self, value: bytes) -> Any:
+        raise ClientException("a file is uploaded as multipart/form-data, not described in JSON")
+
+    def decode_builtins(self, value: Any) -> Any:
+        raise ClientException("take an UploadFile, and assign it to the column")
+
+
+class FilesPlugin(InitPlugin, SerializationPlugin):
+    """Lets handlers return files and rows with files, and answers refused files with 422.
+
+    A handler that returns a `File`, or a list of them, sends what clients may see. With
+    Advanced Alchemy, one that takes or returns a model with file columns gets a DTO; name this
+    plugin before Advanced Alchemy's.
+    """
+
+    def on_app_init(self, app_config: AppConfig) -> AppConfig:
+        """Register the handler of refusals, unless the application has one of its own."""
+        handlers: Any = app_config.exception_handlers
+        app_config.exception_handlers = {ValidationError: refusal_response, **handlers}
+        return app_config
+
+    def supports_type(self, field_definition: FieldDefinition) -> bool:
+        """Tell whether this is a `File`, or a model with file columns."""
+        return _has_file(field_definition) or _model(field_definition) is not None
+
+    def create_dto_for_type(self, field_definition: FieldDefinition) -> type[AbstractDTO[Any]]:
+        """Return the DTO of files, or of the model."""
+        model = _model(field_definition)
+        if model is None:
+            return _FileDTO
+        if model not in _dtos:
+            from advanced_alchemy.extensions.litestar.dto import SQLAlchemyDTO  # noqa: PLC0415
+
+            bases: Any = (FilesDTO, SQLAlchemyDTO.__class_getitem__(model))
+            _dtos[model] = type(f"{model.__name__}DTO", bases, {})
+        return _dtos[model]
+
+
+_dtos: dict[type, type[AbstractDTO[Any]]] = {}
+
+
+def _model(field: FieldDefinition) -> Any:
+    """Return the model with file columns that a field holds, if Advanced Alchemy is there."""
+    try:
+        import advanced_alchemy.extensions.litestar.dto  # noqa: F401, PLC0415  it is optional
+    except ImportError:
+        return None
+    kinds = [field.annotation, *(each.annotation for each in field.inner_types)]
+    return next(filter(_has_file_columns, kinds), None)
+
+
+def _has_file_columns(kind: Any) -> bool:
+    table = getattr(kind, "__table__", None)
+    return table is not None and any(file_field(column.type) for column in table.columns)
+
+
+def refusal_response(request: Request[Any, Any, Any], error: ValidationError) -> Response[Any]:
+    """Answer refused files with 422: each with its field, index, code and parameters."""
+    refusals = getattr(error, "exceptions", [error])
+    extra = [
+        {
+            "key": each.key,
+            "index": each.index,
+            "filename": (each.file or {}).get("filename"),
+            "message": each.msg,
+            "code": each.code,
+            "params": each.params,
+        }
+        for each in refusals
+    ]
+    content = {"status_code": 422, "detail": "files were refused", "extra": extra}
+    return Response(content, status_code=422, media_type=MediaType.JSON)

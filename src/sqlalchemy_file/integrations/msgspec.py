@@ -1,0 +1,45 @@
+"""msgspec: what clients see of a file, as a struct.
+
+msgspec writes a `File` as the dict that it is, storage and path included. So give it these.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Self
+
+import msgspec
+
+from sqlalchemy_file.schemas import public_record
+
+__all__ = ["PublicFile", "PublicVariant"]
+
+
+class PublicVariant(msgspec.Struct, omit_defaults=True, kw_only=True):
+    """A thumbnail or a variant of an image."""
+
+    content_type: str | None = None
+    size: int | None = None
+    width: int | None = None
+    height: int | None = None
+    url: str | None = None
+
+
+class PublicFile(msgspec.Struct, omit_defaults=True, kw_only=True):
+    """A file as `sqlalchemy_file.serving.public_record` shows it; what it lacks is left out."""
+
+    filename: str
+    content_type: str
+    size: int
+    checksum: str | None = None
+    width: int | None = None
+    height: int | None = None
+    placeholder: str | None = None
+    thumbnail: PublicVariant | None = None
+    variants: dict[str, PublicVariant] | None = None
+    url: str | None = None
+
+    @classmethod
+    def of(cls, file: Mapping[str, Any]) -> Self:
+        """Return what clients may see of a file."""
+        return msgspec.convert(public_record(file), cls)

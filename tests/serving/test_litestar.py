@@ -1,0 +1,151 @@
+"""Litestar: files in what handlers take and return."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import pytest
+from advanced_alchemy.extensions.litestar.dto import SQLAlchemyDTO, SQLAlchemyDTOConfig
+from litestar import Litestar, get, post
+from litestar.enums import RequestEncodingType
+from litestar.params import Body
+from litestar.testing import TestClient
+from sqlalchemy import Engine
+from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
+
+from sqlalchemy_file import File, FileField, StorageManager
+from sqlalchemy_file.integrations.litestar import FilesDTO, FilesPlugin
+from sqlalchemy_file.validators import SizeValidator
+from tests.stores import keys
+
+HIDDEN = ("upload_storage", "file_id", '"path"', "content_path", "extra")
+
+
+class Base(DeclarativeBase):
+    pass
+
+
+class Album(Base):
+    __tablename__ = "litestar_album"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    title: Mapped[str]
+    cover: Mapped[File | None] = mapped_column(
+        FileField(upload_storage="main", validators=[SizeValidator(1000)])
+    )
+    pages: Mapped[list[File] | None] = mapped_column(
+        FileField(upload_storage="main", multiple=True)
+    )
+
+
+class AlbumDTO(FilesDTO, SQLAlchemyDTO[Album]):
+    config = SQLAlchemyDTOConfig(exclude={"id"})
+
+
+Form = Annotated[Album, Body(media_type=RequestEncodingType.MULTI_PART)]
+
+
+@pytest.fixture
+def client(engine: Engine) -> TestClient[Litestar]:
+    Base.metadata.create_all(engine)
+
+    def stored(album: Album) -> Album:
+        with Session(engine, expire_on_commit=False) as session:
+            session.add(album)
+            session.commit()
+        return album
+
+    @post("/albums", dto=AlbumDTO, sync_to_thread=False)
+    def upload(data: Form) -> Album:
+        return stored(data)
+
+    @post("/described", dto=AlbumDTO, sync_to_thread=False)
+    def describe(data: Annotated[Album, Body()]) -> Album:
+        return stored(data)
+
+    @get("/albums", sync_to_thread=False)
+    def albums() -> list[Album]:
+        with Session(engine) as session:
+            return list(session.query(Album))
+
+    @get("/covers", sync_to_thread=False)
+    def covers() -> list[File]:
+        return [album.cover for album in albums.fn() if album.cover]
+
+    @get("/cover", sync_to_thread=False)
+    def cover() -> File | None:
+        return covers.fn()[0]
+
+    handlers = [upload, describe, albums, covers, cover]
+    return TestClient(Litestar(handlers, plugins=[FilesPlugin()]))
+
+
+def sent(client: TestClient[Litestar], *files: tuple[str, Any]) -> Any:
+    return client.post("/albums", data={"title": "A"}, files=list(files))
+
+
+COVER = ("cover", ("c.txt", b"cover", "text/plain"))
+
+
+def test_a_dto_takes_uploads_and_shows_files(client: TestClient[Litestar]) -> None:
+    pages = [("pages", (name, name.encode())) for name in ("1.txt", "2.txt")]
+    made = sent(client, COVER, *pages)
+    assert made.status_code == 201, made.text
+    shown = made.json()
+    assert (shown["cover"]["filename"], shown["cover"]["size"]) == ("c.txt", 5)
+    assert [page["filename"] for page in shown["pages"]] == ["1.txt", "2.txt"]
+    assert not any(name in made.text for name in HIDDEN)
+    assert len(keys(StorageManager.storage("main"))) == 3
+
+
+def test_a_plugin_gives_models_with_files_a_dto(client: TestClient[Litestar]) -> None:
+    sent(client, COVER)
+    shown = client.get("/albums")
+    assert shown.json()[0]["id"] == 1
+    assert shown.json()[0]["cover"]["filename"] == "c.txt"
+    assert not any(name in shown.text for name in HIDDEN)
+
+
+@pytest.mark.parametrize("url", ["/cover", "/covers"])
+def test_a_handler_may_return_files(client: TestClient[Litestar], url: str) -> None:
+    sent(client, COVER)
+    shown = client.get(url)
+    assert '"filename":"c.txt"' in shown.text
+    assert not any(name in shown.text for name in HIDDEN)
+
+
+@pytest.mark.parametrize(
+    "described", [{"path": "main/x", "saved": True}, {"filename": "x"}, "main/x", ["x"], 5]
+)
+def test_json_never_names_a_file(client: TestClient[Litestar], described: Any) -> None:
+    for field in ("cover", "pages"):
+        refused = client.post("/described", json={"title": "A", field: described})
+        assert refused.status_code == 400
+    kept = client.post("/described", json={"title": "A", "cover": None})
+    assert kept.status_code == 201
+
+
+def test_a_refused_file_is_a_422_that_says_why(client: TestClient[Litestar]) -> None:
+    refused = sent(client, ("cover", ("big.txt", bytes(1001))))
+    assert refused.status_code == 422
+    (refusal,) = refused.json()["extra"]
+    assert (refusal["key"], refusal["code"], refusal["filename"]) == (
+        "cover",
+        "too_large",
+        "big.txt",
+    )
+    assert keys(StorageManager.storage("main")) == []
+
+
+def test_the_openapi_document_describes_files_both_ways(client: TestClient[Litestar]) -> None:
+    described = client.get("/schema/openapi.json")
+    assert described.status_code == 200
+    schemas = described.json()["components"]["schemas"]
+    sent, shown = (
+        [str(schema) for name, schema in schemas.items() if name.endswith(suffix)]
+        for suffix in ("RequestBody", "ResponseBody")
+    )
+    assert sent
+    assert all("'binary'" in each or "'file'" in each for each in sent), sent
+    assert shown
+    assert all("schemas/PublicFile" in each for each in shown)
+    assert "checksum" in schemas["PublicFile"]["properties"]
