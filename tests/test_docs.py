@@ -31,7 +31,7 @@ NEEDS = re.compile(r"<!--\s*needs:\s*(.+?)\s*-->")
 
 RUN = "python"
 SHELL = {"bash", "console", "sh"}
-SHOWN = {"html", "http", "ini", "json", "mermaid", "py", "sql", "text", "toml", "yaml"}
+SHOWN = {"html", "http", "ini", "json", "mermaid", "nginx", "py", "sql", "text", "toml", "yaml"}
 """Languages of blocks that are shown only, "py" for Python that needs what no test has. A block
 without a language could hide Python."""
 

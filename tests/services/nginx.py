@@ -1,10 +1,14 @@
-"""nginx before another server, as it comes: it drops headers whose names it does not like."""
+"""nginx as it comes: before another server, or with a folder of its own.
+
+It drops headers whose names it does not like.
+"""
 
 from __future__ import annotations
 
 import socket
 from contextlib import AbstractContextManager, ExitStack
 from functools import partial
+from pathlib import Path
 
 from tests.services.processes import (
     find_program,
@@ -31,14 +35,23 @@ http {{
     client_max_body_size 0;
     server {{
         listen 127.0.0.1:{port};
+{locations}
+    }}
+}}
+"""
+_BEFORE = """\
         location / {{
             proxy_pass {upstream};
             proxy_set_header Host $http_host;
             proxy_http_version 1.1;
             proxy_request_buffering off;
         }}
-    }}
-}}
+"""
+_FOLDER = """\
+        location / {{
+            default_type image/png;
+            alias {folder}/;
+        }}
 """
 
 
@@ -47,16 +60,24 @@ def missing() -> str | None:
     return missing_programs(("nginx",), "nginx", "nginx-light")
 
 
-def before(upstream: str) -> AbstractContextManager[int]:
-    """Run nginx before the server at an address until the block is left; yield its port."""
-    return started(partial(_start, upstream))
+def before(upstream: str, locations: str = "") -> AbstractContextManager[int]:
+    """Run nginx before the server at an address until the block is left; yield its port.
+
+    ``locations`` are further ones, as in its configuration.
+    """
+    return started(partial(_start, _BEFORE.format(upstream=upstream) + locations))
 
 
-def _start(upstream: str, stack: ExitStack) -> int:
+def of_folder(folder: Path) -> AbstractContextManager[int]:
+    """Run nginx with the files of a folder, which are pictures unless it knows their names."""
+    return started(partial(_start, _FOLDER.format(folder=folder)))
+
+
+def _start(locations: str, stack: ExitStack) -> int:
     folder = stack.enter_context(private_folder("nginx"))
     port = free_port()
     configuration = folder / "nginx.conf"
-    text = _CONFIGURATION.format(folder=folder, port=port, upstream=upstream)
+    text = _CONFIGURATION.format(folder=folder, port=port, locations=locations)
     configuration.write_text(text)
     command = [find_program("nginx") or "nginx", "-p", folder, "-e", "stderr", "-c", configuration]
     stack.enter_context(server_process(command, folder, partial(_answers, port)))

@@ -12,7 +12,7 @@ import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import TypeVar
@@ -79,7 +79,7 @@ def private_folder(name: str) -> Iterator[Path]:
 
 def run_tool(command: Sequence[str | Path], folder: Path) -> None:
     """Run a program that prepares a server and ends, as the server's user."""
-    arguments = [*_unprivileged(signal.SIGKILL), *map(str, command)]
+    arguments = [*_prefix(signal.SIGKILL), *map(str, command)]
     done = subprocess.run(
         arguments,
         cwd=folder,
@@ -101,18 +101,21 @@ def server_process(
     folder: Path,
     ready: Callable[[], bool],
     stop_with: signal.Signals = signal.SIGKILL,
+    environment: Mapping[str, str] | None = None,
 ) -> Iterator[None]:
     """Run a server in the foreground from when it is ready until the block is left.
 
     ``stop_with`` is also what the system sends it, should this process die first.
     The data are thrown away, so the quickest signal that leaves nothing behind is the best.
+    With ``environment``, the server runs as the user of the tests, since it imports our code.
     """
     log = folder / f"{Path(command[0]).name}.log"
+    is_ours = environment is not None
     with log.open("wb") as output:
         process = subprocess.Popen(
-            [*_unprivileged(stop_with), *map(str, command)],
+            [*_prefix(stop_with, unprivileged=not is_ours), *map(str, command)],
             cwd=folder,
-            env=_environment(folder),
+            env={**_environment(folder), **(environment or {})},
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
@@ -166,14 +169,15 @@ def _is_root() -> bool:
     return os.geteuid() == 0
 
 
-def _unprivileged(death_signal: signal.Signals) -> list[str]:
+def _prefix(death_signal: signal.Signals, *, unprivileged: bool = True) -> list[str]:
     setpriv = shutil.which("setpriv")
+    drops_rights = unprivileged and _is_root()
     if setpriv is None:
-        if _is_root():
+        if drops_rights:
             raise ServerFailedError("setpriv (Debian's util-linux) is needed to run this as root")
         return []  # not Linux: the servers are stopped by us alone
     command = [setpriv, "--pdeathsig", death_signal.name.removeprefix("SIG")]
-    if _is_root():
+    if drops_rights:
         user = pwd.getpwnam(UNPRIVILEGED_USER)
         command += [f"--reuid={user.pw_uid}", f"--regid={user.pw_gid}", "--clear-groups"]
     return [*command, "--"]

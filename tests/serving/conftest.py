@@ -15,9 +15,16 @@ from .models import Base
 
 
 @pytest.fixture(params=["memory", "local"])
-def engine(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Engine]:
+def place(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """Return the URL of the storage."""
+    if request.param == "memory":
+        return "memory://"
     (tmp_path / "files").mkdir()
-    place = "memory://" if request.param == "memory" else (tmp_path / "files").as_uri()
+    return (tmp_path / "files").as_uri()
+
+
+@pytest.fixture
+def engine(place: str) -> Iterator[Engine]:
     StorageManager.add_storage("main", place)
     engine = create_engine(
         "sqlite://", poolclass=StaticPool, connect_args={"check_same_thread": False}

@@ -8,14 +8,16 @@ from typing import Any
 
 import pytest
 from sqlalchemy import Engine
+from sqlalchemy.orm import Session
 from werkzeug.test import Client
 
 from sqlalchemy_file import File, StorageManager
 from sqlalchemy_file.serving import FileServer, XAccelRedirect
 from sqlalchemy_file.serving import server as server_module
+from sqlalchemy_file.storage.memory import MemoryStorage
 from tests.pictures import encoded, quadrants
 
-from .models import SECRET, saved
+from .models import SECRET, Letter, saved
 
 PNG = encoded(quadrants())
 
@@ -143,6 +145,33 @@ def test_a_server_in_front_may_send_the_bytes(engine: Engine) -> None:
     found = get(server, server.url_for(file), range="bytes=0-9")
     assert (found.status_code, found.data) == (200, b"")
     assert found.headers["X-Accel-Redirect"] == f"/internal/main/{file['file_id']}"
+
+
+class SigningStorage(MemoryStorage):
+    """A storage that signs URLs, as buckets do."""
+
+    def signed_url(self, key: str, *, expires: timedelta | float, method: str = "GET") -> str:
+        return f"https://bucket.example.org/{key}?{method}"
+
+
+def test_the_bucket_may_send_the_bytes(engine: Engine) -> None:
+    StorageManager.add_storage("bucket", SigningStorage())
+    server = FileServer(secret=SECRET, delivery={"bucket": "redirect"})
+    with Session(engine) as session:
+        letter = Letter(body=File(b"x" * 100, storage="bucket", filename="a.txt"))
+        session.add(letter)
+        session.commit()
+        file = letter.body
+    url = server.url_for(file)
+    etag = get(server, url, "HEAD").headers["ETag"]
+    for conditions in ({}, {"range": "bytes=500-"}, {"if_match": '"its own"'},
+                       {"if_none_match": etag}):  # fmt: skip
+        found = get(server, url, **conditions)
+        assert (found.status_code, found.data) == (HTTPStatus.FOUND, b"")
+        assert found.headers["Location"].endswith(f"{file['file_id']}?GET")
+        assert "ETag" not in found.headers
+    head = get(server, url, "HEAD")
+    assert (head.status_code, head.headers["Content-Length"]) == (HTTPStatus.OK, "100")
 
 
 def test_what_cannot_be_served_is_told_with_what_to_do(engine: Engine) -> None:

@@ -58,15 +58,13 @@ def answering(
         if target.size is None or request.method == "HEAD":
             info = yield stat(target)
         facts = target.facts(info, headers)
+        if (handover := _handover(request, target, facts, delivery)) is not None:
+            return Answer(_handed_over(handover, facts))
         answer = plan(request.method, request.headers, facts)
         if info is None and not _asks_storage_first(answer):
             yield stat(target)  # a missing object has no other answer than 404
     except Exception as error:  # noqa: BLE001  what is no error of a storage is raised again
         return Answer(problem_of(error))
-    if answer.status in (HTTPStatus.OK, HTTPStatus.PARTIAL_CONTENT):
-        handover = delivery(target, facts)
-        if handover is not None:
-            return Answer(_handed_over(handover, facts))
     return Answer(answer, target if answer.body else None)
 
 
@@ -142,6 +140,21 @@ def _asking(authorize: Authorize, request: RequestFacts, target: Target) -> Oper
         return bool(await allowed if inspect.isawaitable(allowed) else allowed)
 
     return Operation(run, arun)
+
+
+def _handover(
+    request: RequestFacts, target: Target, facts: FileFacts, delivery: Delivery
+) -> Handover | None:
+    """Return who else answers, or None.
+
+    Conditions and ranges are left to that server: it has entity tags and dates of its own. HEAD is
+    not redirected, since a presigned URL is valid for GET only.
+    """
+    if request.method not in ("GET", "HEAD"):
+        return None
+    handover = delivery(target, facts)
+    is_refused = handover is not None and handover.is_redirect and request.method == "HEAD"
+    return None if is_refused else handover
 
 
 def _handed_over(handover: Handover, facts: FileFacts) -> Plan:

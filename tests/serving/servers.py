@@ -1,0 +1,80 @@
+"""The servers that applications run under, each with our file server in it."""
+
+from __future__ import annotations
+
+import socket
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
+from functools import partial
+from pathlib import Path
+
+import flask
+from werkzeug.serving import make_server
+
+from tests.services.processes import free_port, private_folder, server_process, started
+from tests.services.web import serving
+
+from . import served
+
+Server = Callable[[Path], AbstractContextManager[str]]
+"""Serves the files of a folder until its block is left, and yields its URL."""
+
+ROOT = Path(__file__).parents[2]
+
+
+@contextmanager
+def uvicorn(folder: Path) -> Iterator[str]:
+    with serving(served.asgi) as url:
+        yield url
+
+
+@contextmanager
+def flask_server(folder: Path) -> Iterator[str]:
+    app = flask.Flask(__name__)
+    app.wsgi_app = served.wsgi  # type: ignore[method-assign]
+    server = make_server("127.0.0.1", 0, app, threaded=True)
+    thread = threading.Thread(target=server.serve_forever, name="werkzeug")
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.port}"
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+def granian(folder: Path) -> AbstractContextManager[str]:
+    options = ["--interface", "asgi", "--workers", "1", "--host", "127.0.0.1", "--port", "{port}"]
+    return started(partial(_process, ["granian", *options, "tests.serving.served:asgi"], folder))
+
+
+def gunicorn(folder: Path) -> AbstractContextManager[str]:
+    options = ["--bind", "127.0.0.1:{port}", "--chdir", str(ROOT)]
+    return started(partial(_process, ["gunicorn", *options, "tests.serving.served:wsgi"], folder))
+
+
+SERVERS: dict[str, Server] = {
+    "uvicorn": uvicorn,
+    "granian": granian,
+    "gunicorn": gunicorn,
+    "flask": flask_server,
+}
+
+
+def _process(module: list[str], folder: Path, stack: ExitStack) -> str:
+    home = stack.enter_context(private_folder(module[0]))
+    port = free_port()
+    command = [sys.executable, "-m", *(each.format(port=port) for each in module)]
+    paths = [str(ROOT / "src"), str(ROOT)]
+    environment = {"SERVED_FOLDER": str(folder), "PYTHONPATH": ":".join(paths)}
+    process = server_process(command, home, partial(_answers, port), environment=environment)
+    stack.enter_context(process)
+    return f"http://127.0.0.1:{port}"
+
+
+def _answers(port: int) -> bool:
+    with suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
+        return True
+    return False
