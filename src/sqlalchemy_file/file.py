@@ -58,6 +58,7 @@ class File(Saving):
     extra: dict[str, Any] | None
     headers: dict[str, str] | None
     content_path: str | None
+    disposition: str | None
     width: int
     height: int
     orientation: int
@@ -218,7 +219,7 @@ class File(Saving):
             storage_name,
             self._key,
             extra=described_extra(self),
-            headers=self.get("headers"),
+            headers=self._headers_to_store,
             content_path=path,
         )
         self._become_stored(getattr(stored, "storage_name", None) or storage_name, stored.name)

@@ -13,6 +13,7 @@ from sqlalchemy_file.base import BaseFile
 from sqlalchemy_file.content import AsyncStreamContent, Content, StreamContent, content_of
 from sqlalchemy_file.detection import content_type_of
 from sqlalchemy_file.detection.encodings import is_encoded, type_within
+from sqlalchemy_file.disposition import Disposition, headers_to_store, known_disposition
 from sqlalchemy_file.exceptions import ContentSpentError
 from sqlalchemy_file.objects import StoredObject, Upload, fresh_key, public_url
 from sqlalchemy_file.records import (
@@ -125,7 +126,10 @@ class Saving(BaseFile):
         return id(self) if self._content is None else self._content.identity()
 
     def _apply_defaults(
-        self, extra: Mapping[str, Any] | None, headers: Mapping[str, str] | None
+        self,
+        extra: Mapping[str, Any] | None,
+        headers: Mapping[str, str] | None,
+        disposition: Disposition | None = None,
     ) -> None:
         """Take a field's options for the storage, where this file has none of its own."""
         self._note_undo()
@@ -133,6 +137,8 @@ class Saving(BaseFile):
             self["extra"] = dict(extra)
         if headers is not None and self.get("headers") is None:
             self["headers"] = dict(headers)
+        if disposition is not None and self.get("disposition") is None:
+            self["disposition"] = disposition
 
     @property
     def _needs_fetching(self) -> bool:
@@ -201,9 +207,15 @@ class Saving(BaseFile):
         """Return the upload of the content; its key is a new UUIDv7 unless one was chosen."""
         self._begin_saving()
         attributes = attributes_of(
-            self["filename"], self["content_type"], self.get("extra"), self.get("headers")
+            self["filename"], self["content_type"], self.get("extra"), self._headers_to_store
         )
         return self._upload(self._unspent(), storage_name, self._key, attributes)
+
+    @property
+    def _headers_to_store(self) -> dict[str, str] | None:
+        """The headers of the upload, with the disposition that buckets then send."""
+        wanted = known_disposition(self)
+        return headers_to_store(self.get("headers"), wanted, self["filename"], self["content_type"])
 
     def _begin_saving(self) -> None:
         self._note_undo()

@@ -13,6 +13,7 @@ from sqlalchemy.types import TypeDecorator, TypeEngine
 from sqlalchemy_file.calling import acall, call_now, is_async
 from sqlalchemy_file.comparator import FileComparator
 from sqlalchemy_file.deprecation import moved
+from sqlalchemy_file.disposition import Disposition
 from sqlalchemy_file.file import File
 from sqlalchemy_file.mutable_list import MutableList, as_file
 from sqlalchemy_file.processors import Processor, ThumbnailGenerator
@@ -48,7 +49,8 @@ class FileField(TypeDecorator[Any]):
     with a slash, else the whole key. Both may take the row as a second parameter, and may be
     coroutine functions under `AsyncSession`. ``extra`` and ``headers`` go out with every object
     unless the file has its own. ``on_release="keep"`` leaves the objects of replaced and deleted
-    files in the storage. ``jsonb`` makes it a JSONB column on PostgreSQL, as
+    files in the storage. ``disposition`` says whether browsers show these files or save them.
+    ``jsonb`` makes it a JSONB column on PostgreSQL, as
     ``with_variant(JSONB(), "postgresql")`` does: such columns may be compared, grouped and
     indexed. Raises `ValueError` or `TypeError` for settings that cannot be.
     """
@@ -69,6 +71,7 @@ class FileField(TypeDecorator[Any]):
         headers: Mapping[str, str] | None = None,
         key: KeyChoice = None,
         on_release: str = "delete",
+        disposition: Disposition | None = None,
         jsonb: bool = False,
         transforms: Sequence[TransformChoice] | None = None,
         **kwargs: Any,
@@ -81,6 +84,8 @@ class FileField(TypeDecorator[Any]):
             self._be_on("postgresql", JSONB())
         if on_release not in ("delete", "keep"):
             raise ValueError(f'on_release is "delete" or "keep", not {on_release!r}')
+        if disposition not in (None, "inline", "attachment"):
+            raise ValueError(f'disposition is "inline" or "attachment", not {disposition!r}')
         if key is not None and not callable(key):
             raise TypeError(f"key is a callable of the file, not {key!r}")
         self.upload_storage = upload_storage
@@ -90,6 +95,7 @@ class FileField(TypeDecorator[Any]):
         self.headers = headers
         self.key = key
         self.on_release = on_release
+        self.disposition = disposition
         self.validators: list[Validator] = list(validators or ())
         self.processors: list[Processor] = list(processors or ())
         self.transforms: list[TransformChoice] = list(transforms or ())

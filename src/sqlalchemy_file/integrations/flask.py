@@ -7,10 +7,9 @@ from typing import Any
 
 from flask import Response, request
 
+from sqlalchemy_file.disposition import INLINE_TYPES, Disposition
 from sqlalchemy_file.serving.answering import drive
 from sqlalchemy_file.serving.delivery import DeliveryChoice
-from sqlalchemy_file.serving.http.facts import Disposition
-from sqlalchemy_file.serving.policy import INLINE_TYPES
 from sqlalchemy_file.serving.request import RequestFacts
 from sqlalchemy_file.serving.responses import PRIVATE, answer_with
 from sqlalchemy_file.serving.wsgi import with_body

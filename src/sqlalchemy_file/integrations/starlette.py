@@ -9,11 +9,10 @@ from starlette.background import BackgroundTask
 from starlette.requests import Request
 from starlette.responses import Response
 
+from sqlalchemy_file.disposition import INLINE_TYPES, Disposition
 from sqlalchemy_file.serving.answering import Answer, adrive
 from sqlalchemy_file.serving.asgi import Receive, Send, send_answer
 from sqlalchemy_file.serving.delivery import DeliveryChoice
-from sqlalchemy_file.serving.http.facts import Disposition
-from sqlalchemy_file.serving.policy import INLINE_TYPES
 from sqlalchemy_file.serving.request import RequestFacts
 from sqlalchemy_file.serving.responses import PRIVATE, answer_with
 

@@ -6,6 +6,7 @@ import io
 from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING, Any
 
+from sqlalchemy_file.disposition import headers_to_store, known_disposition
 from sqlalchemy_file.file import File
 from sqlalchemy_file.imaging import COPIED_FORMATS, MAX_PIXELS, require_pillow
 from sqlalchemy_file.imaging.variant import Variant
@@ -43,8 +44,9 @@ def store(
 ) -> dict[str, Any]:
     """Store a copy and return its record."""
     size = f"{rendition.width}x{rendition.height}"
+    filename = clean_filename(f"{file['filename']}.{label}{size}.{rendition.suffix}")
     described = {
-        "filename": clean_filename(f"{file['filename']}.{label}{size}.{rendition.suffix}"),
+        "filename": filename,
         "content_type": rendition.content_type,
         "width": rendition.width,
         "height": rendition.height,
@@ -52,8 +54,14 @@ def store(
     options = dict(file.get("extra") or {})
     options["content_type"] = rendition.content_type
     options["meta_data"] = {**(options.get("meta_data") or {}), **described}
+    headers = headers_to_store(
+        file.get("headers"), known_disposition(file), filename, rendition.content_type
+    )
     file.store_content(
-        io.BytesIO(rendition.content), upload_storage, extra=options, headers=file.get("headers")
+        io.BytesIO(rendition.content),
+        upload_storage,
+        extra=options,
+        headers=headers,
     )
     return _record(file["files"][-1], rendition)
 

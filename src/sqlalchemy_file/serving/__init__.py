@@ -5,12 +5,12 @@ a pure function of method, headers and facts about the file, ``bodies`` reads th
 storage, and ``asgi`` and ``wsgi`` send them.
 """
 
+from sqlalchemy_file.disposition import INLINE_TYPES, content_disposition
 from sqlalchemy_file.schemas import public_record, set_url_resolver
 from sqlalchemy_file.serving.delivery import Handover, Redirect, XAccelRedirect
-from sqlalchemy_file.serving.http.facts import FileFacts, content_disposition
+from sqlalchemy_file.serving.http.facts import FileFacts
 from sqlalchemy_file.serving.http.plan import Plan, plan
 from sqlalchemy_file.serving.http.ranges import ByteRange
-from sqlalchemy_file.serving.policy import INLINE_TYPES
 from sqlalchemy_file.serving.request import RequestFacts
 from sqlalchemy_file.serving.server import FileServer
 from sqlalchemy_file.serving.target import Target

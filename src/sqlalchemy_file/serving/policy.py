@@ -2,21 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
 from datetime import datetime, timedelta
 from fnmatch import fnmatchcase
 
-from sqlalchemy_file.serving.http.facts import Disposition
-
-INLINE_TYPES: tuple[str, ...] = (
-    "image/png", "image/jpeg", "image/gif", "image/webp", "image/avif", "image/bmp",
-    "image/x-icon", "image/vnd.microsoft.icon",
-    "video/mp4", "video/webm", "video/ogg", "video/quicktime",
-    "audio/mpeg", "audio/mp4", "audio/ogg", "audio/webm", "audio/wav", "audio/x-wav", "audio/flac",
-    "audio/aac",
-    "application/pdf",
-)  # fmt: skip
-"""Types that browsers show without running anything of the file's own."""
+from sqlalchemy_file.disposition import Disposition
 
 UNKNOWN_TYPE = "application/octet-stream"
 
@@ -43,14 +32,6 @@ def is_clean(content_type: str) -> bool:
     """Return True for a content type that may stand in a header."""
     kind, slash, rest = content_type.partition("/")
     return bool(kind and slash and rest) and content_type.isascii() and content_type.isprintable()
-
-
-def allowed_disposition(
-    wanted: Disposition | None, content_type: str, inline: Collection[str]
-) -> Disposition:
-    """Return ``inline`` where the type is among those allowed and no attachment is wanted."""
-    essence = content_type.partition(";")[0].strip().lower()
-    return "inline" if essence in inline and wanted != "attachment" else "attachment"
 
 
 def protecting_headers(

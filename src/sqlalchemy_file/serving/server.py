@@ -12,13 +12,13 @@ from typing import Any
 from urllib.parse import quote, unquote, urlsplit
 
 from sqlalchemy_file.derivatives import DerivedImage
+from sqlalchemy_file.disposition import INLINE_TYPES, Disposition, known_disposition
 from sqlalchemy_file.file import File
 from sqlalchemy_file.serving.answering import Answer, Answering, answering, stat
 from sqlalchemy_file.serving.asgi import FileApp
 from sqlalchemy_file.serving.delivery import Delivery, DeliveryChoice, chosen_delivery
-from sqlalchemy_file.serving.http.facts import Disposition
 from sqlalchemy_file.serving.http.plan import Plan
-from sqlalchemy_file.serving.policy import INLINE_TYPES, caching, protecting_headers
+from sqlalchemy_file.serving.policy import caching, protecting_headers
 from sqlalchemy_file.serving.problems import problem, problem_of
 from sqlalchemy_file.serving.request import Authorize, RequestFacts
 from sqlalchemy_file.serving.target import Target, target_of
@@ -26,15 +26,15 @@ from sqlalchemy_file.serving.tokens import Forged, Signer
 from sqlalchemy_file.serving.wsgi import WSGIFileApp
 from sqlalchemy_file.storage import StorageManager
 
-_PUBLIC = "public"
+_PUBLIC, _SAVED = "public", "attachment"
 
 _ADVICE = (
     "this file server has no secret: give it one, FileServer(secret=...), name storage {!r} in "
     "public=(...), or add it with a base_url"
 )
 _ADVICE_NAMED = (
-    "a public URL carries no filename and no disposition: leave them out, or give the file server "
-    "a secret, FileServer(secret=...), to sign them"
+    "a public URL carries no filename, and of a storage elsewhere no disposition: leave them out, "
+    "or give the file server a secret, FileServer(secret=...), to sign them"
 )
 
 
@@ -116,11 +116,10 @@ class FileServer:
         target = target_of(
             file, variant=variant, disposition=disposition, filename=filename, inline=self.inline
         )
-        is_public = self._is_public(target.storage)
-        if is_public and filename is None and disposition is None:
-            address = StorageManager.public_url(target.storage, target.key)
-            return address or f"{self.url}/{_PUBLIC}/{quote(target.storage)}/{quote(target.key)}"
+        if filename is None and (address := self._permanent(file, target, disposition)):
+            return address
         if self._signer is None:
+            is_public = self._is_public(target.storage)
             raise ValueError(_ADVICE_NAMED if is_public else _ADVICE.format(target.storage))
         token = self._signer.sign(target, _rounded_up(_now(), expires or self.expires))
         return f"{self.url}/{token}/{quote(os.path.basename(target.filename))}"  # noqa: PTH119
@@ -143,6 +142,22 @@ class FileServer:
     def path(self) -> str:
         """The path at which the server is to be mounted."""
         return urlsplit(self.url).path
+
+    def _permanent(
+        self, file: File | DerivedImage, target: Target, wanted: Disposition | None
+    ) -> str | None:
+        """Return the URL of an object that is public: elsewhere, or below this server."""
+        if not self._is_public(target.storage):
+            return None
+        elsewhere = StorageManager.public_url(target.storage, target.key)
+        if elsewhere is not None and wanted is None:
+            return elsewhere
+        if target.storage not in self.public:
+            return None
+        original = file.original if isinstance(file, DerivedImage) else file
+        is_saved = (wanted or known_disposition(original)) == "attachment"
+        kind = _SAVED if is_saved else _PUBLIC
+        return f"{self.url}/{kind}/{quote(target.storage)}/{quote(target.key)}"
 
     def _is_public(self, storage_name: str) -> bool:
         return StorageManager.is_public(storage_name) or storage_name in self.public
@@ -169,8 +184,8 @@ class FileServer:
         """Return what a request names, or the answer to one that names nothing."""
         kind, _, rest = request.path.lstrip("/").partition("/")
         now = _now()
-        if kind == _PUBLIC:
-            return self._public(rest, now)
+        if kind in (_PUBLIC, _SAVED):
+            return self._public(rest, "inline" if kind == _PUBLIC else "attachment", now)
         if self._signer is None:
             return problem(HTTPStatus.FORBIDDEN)
         try:
@@ -187,11 +202,11 @@ class FileServer:
             extra.append(("Vary", "Authorization, Cookie"))
         return Resolved(target, extra)
 
-    def _public(self, rest: str, now: datetime) -> Resolved | Plan:
+    def _public(self, rest: str, wanted: Disposition, now: datetime) -> Resolved | Plan:
         storage, key = _split(unquote(rest), self.public)
         if not key:
             return problem(HTTPStatus.NOT_FOUND)
-        target = Target(storage, key, None, key.rpartition("/")[2], "attachment")
+        target = Target(storage, key, None, key.rpartition("/")[2], wanted)
         return Resolved(target, [("Cache-Control", caching(None, now, is_public=True))])
 
     def protecting(self, target: Target) -> list[tuple[str, str]]:

@@ -8,10 +8,11 @@ from datetime import UTC, datetime
 from typing import Any
 
 from sqlalchemy_file.derivatives import DerivedImage
+from sqlalchemy_file.disposition import Disposition, allowed_disposition, known_disposition
 from sqlalchemy_file.file import File
 from sqlalchemy_file.records import entity_tag, own_path, sha256_of
-from sqlalchemy_file.serving.http.facts import Disposition, FileFacts
-from sqlalchemy_file.serving.policy import UNKNOWN_TYPE, allowed_disposition, sent_type
+from sqlalchemy_file.serving.http.facts import FileFacts
+from sqlalchemy_file.serving.policy import UNKNOWN_TYPE, sent_type
 from sqlalchemy_file.storage import ObjectInfo, StorageManager
 
 
@@ -43,7 +44,7 @@ class Target:
             self,
             content_type=content_type,
             filename=info.attributes.filename or self.filename,
-            disposition=allowed_disposition(None, content_type, inline),
+            disposition=allowed_disposition(self.disposition, content_type, inline),
             size=info.size,
             modified=info.last_modified,
         )
@@ -95,7 +96,9 @@ def target_of(
         key=key,
         content_type=content_type,
         filename=filename or str(record.get("filename") or "unnamed"),
-        disposition=allowed_disposition(disposition, content_type, inline),
+        disposition=allowed_disposition(
+            disposition or known_disposition(original), content_type, inline
+        ),
         size=size if isinstance(size, int) else None,
         sha256=sha256_of(record),
         modified=_moment(original.get("uploaded_at")),

@@ -12,8 +12,8 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
+from sqlalchemy_file.disposition import Disposition
 from sqlalchemy_file.exceptions import MissingExtraError
-from sqlalchemy_file.serving.http.facts import Disposition
 from sqlalchemy_file.serving.target import Target
 
 _PURPOSE = "sqlalchemy-file.serving"

@@ -241,7 +241,8 @@ class _Storing:
         file._note_begun(*paths)
 
     def _place(self, file: File) -> None:
-        file._apply_defaults(self.item.field.extra, self.item.field.headers)
+        field = self.item.field
+        file._apply_defaults(field.extra, field.headers, field.disposition)
         claim = self.item.claim
         epoch = None if claim is None else claim.epoch
         file._place(key=self.key, folder=self.folder, epoch=epoch)
