@@ -16,7 +16,7 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 
 from sqlalchemy_file import File, FileField, StorageManager
 from sqlalchemy_file.storage import adapt
-from sqlalchemy_file.storage.base import HasSignedURL
+from sqlalchemy_file.storage.common.protocol import HasSignedURL
 
 
 class Base(DeclarativeBase):
