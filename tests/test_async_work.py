@@ -19,7 +19,7 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 
 from sqlalchemy_file import File, FileField, StorageManager
 from sqlalchemy_file.processors import Processor
-from sqlalchemy_file.tracking import storing
+from sqlalchemy_file.tracking.uploading import storing
 from sqlalchemy_file.validators import Validator
 from tests.scenarios.flaky import FlakyStorage
 from tests.storage.helpers import keys

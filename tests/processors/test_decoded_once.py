@@ -16,7 +16,7 @@ from sqlalchemy_file.exceptions import InvalidImageError
 from sqlalchemy_file.imaging import decoding
 from sqlalchemy_file.processors import Processor, ThumbnailGenerator, Variant, Variants
 from sqlalchemy_file.storage.memory import MemoryStorage
-from sqlalchemy_file.tracking import storing
+from sqlalchemy_file.tracking.uploading import storing
 from sqlalchemy_file.validators import ImageValidator
 from tests.pictures import animation, encoded, noise, opened
 

@@ -14,7 +14,7 @@ from sqlalchemy_file import File, FileField
 from sqlalchemy_file.exceptions import ObjectExistsError
 from sqlalchemy_file.ledger import Ledger
 from sqlalchemy_file.storage.memory import MemoryStorage
-from sqlalchemy_file.tracking import chosen
+from sqlalchemy_file.tracking.uploading import chosen
 from tests.stores import add_memory, contents, keys
 
 

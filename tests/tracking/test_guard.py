@@ -20,7 +20,8 @@ from sqlalchemy_file.exceptions import CommitRefusedError
 from sqlalchemy_file.ledger import Ledger
 from sqlalchemy_file.ledger.state import set_grace
 from sqlalchemy_file.storage.memory import MemoryStorage
-from sqlalchemy_file.tracking import clock, guard
+from sqlalchemy_file.tracking import clock
+from sqlalchemy_file.tracking.unit import guard
 from tests.stores import add_memory, keys, named
 
 
@@ -148,7 +149,7 @@ def test_a_look_before_the_commit_that_fails_rolls_back(
         session.execute(sheet.update().where(sheet.c.id == 1).values(id=10))
         session.flush()
         with monkeypatch.context() as patch:
-            patch.setattr("sqlalchemy_file.tracking.transactions.refuse_if_late", fail)
+            patch.setattr("sqlalchemy_file.tracking.endings.transactions.refuse_if_late", fail)
             with pytest.raises(LookupError):
                 session.commit()
     with engine.connect() as connection:  # the same of the pool, whose commit would carry it out

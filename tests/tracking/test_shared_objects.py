@@ -13,7 +13,7 @@ from sqlalchemy_file import File, FileField
 from sqlalchemy_file.ledger import Ledger
 from sqlalchemy_file.reconcile import drain
 from sqlalchemy_file.storage.memory import MemoryStorage
-from sqlalchemy_file.tracking import sharing
+from sqlalchemy_file.tracking.deleting import sharing
 from tests.stores import add_memory, contents
 
 

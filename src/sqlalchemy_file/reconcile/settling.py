@@ -34,7 +34,7 @@ from sqlalchemy_file.reconcile.leases import (
 from sqlalchemy_file.reconcile.snapshot import in_snapshot
 from sqlalchemy_file.reconcile.workplace import Workplace, is_known
 from sqlalchemy_file.storage import StorageManager
-from sqlalchemy_file.tracking.deletion import delete_objects
+from sqlalchemy_file.tracking.deleting.deletion import delete_objects
 
 Objection = Callable[[str, str], tuple[str, str] | None]
 """Tells of a storage and a key why the object is not to be deleted by this pass, if so."""

@@ -13,23 +13,18 @@ from sqlalchemy.pool import Pool
 from sqlalchemy.sql.elements import ClauseElement
 
 from sqlalchemy_file.mutable_list import MutableList
-from sqlalchemy_file.tracking import (
-    answers,
-    assigning,
-    conclusions,
-    flush,
-    pools,
-    statements,
-    transactions,
-)
-from sqlalchemy_file.tracking.clearing import clear
 from sqlalchemy_file.tracking.databases import is_autocommit, may_commit
-from sqlalchemy_file.tracking.errors import follow_error
+from sqlalchemy_file.tracking.deleting.clearing import clear
+from sqlalchemy_file.tracking.endings import conclusions, pools, transactions
+from sqlalchemy_file.tracking.endings.errors import follow_error
 from sqlalchemy_file.tracking.reading import Database
-from sqlalchemy_file.tracking.standing import Standing, asked_if_stale, standing
 from sqlalchemy_file.tracking.tables import FileAttribute, file_attributes
-from sqlalchemy_file.tracking.units import known_unit
-from sqlalchemy_file.tracking.values import coerced
+from sqlalchemy_file.tracking.unit import answers
+from sqlalchemy_file.tracking.unit.standing import Standing, asked_if_stale, standing
+from sqlalchemy_file.tracking.unit.units import known_unit
+from sqlalchemy_file.tracking.uploading import assigning, flush
+from sqlalchemy_file.tracking.writes import statements
+from sqlalchemy_file.tracking.writes.values import coerced
 
 _connections: WeakKeyDictionary[Session, WeakSet[Connection]] = WeakKeyDictionary()
 

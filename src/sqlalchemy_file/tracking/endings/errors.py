@@ -12,15 +12,15 @@ from sqlalchemy import Connection
 from sqlalchemy.engine import ExceptionContext
 
 from sqlalchemy_file.tracking.databases import is_autocommit, refuses_commit
-from sqlalchemy_file.tracking.raw_sql import is_opaque, is_several
-from sqlalchemy_file.tracking.standing import (
+from sqlalchemy_file.tracking.endings.raw_sql import is_opaque, is_several
+from sqlalchemy_file.tracking.unit.standing import (
     Standing,
     asked,
     driver_autocommit,
     is_right_after_errors,
     standing,
 )
-from sqlalchemy_file.tracking.units import Phase, Unit
+from sqlalchemy_file.tracking.unit.units import Phase, Unit
 
 _COMMITS = ("do_commit", "do_commit_twophase")
 _ROLLBACKS = ("do_rollback", "do_rollback_twophase")

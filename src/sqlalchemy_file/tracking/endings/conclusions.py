@@ -8,9 +8,9 @@ from weakref import WeakKeyDictionary, ref
 from sqlalchemy import Connection
 from sqlalchemy.orm import Session
 
-from sqlalchemy_file.tracking.clearing import clear_later
-from sqlalchemy_file.tracking.standing import Standing, standing, standing_of
-from sqlalchemy_file.tracking.units import Phase, Unit, known_unit, unit_of_lent
+from sqlalchemy_file.tracking.deleting.clearing import clear_later
+from sqlalchemy_file.tracking.unit.standing import Standing, standing, standing_of
+from sqlalchemy_file.tracking.unit.units import Phase, Unit, known_unit, unit_of_lent
 
 sessions: WeakKeyDictionary[Connection, ref[Session]] = WeakKeyDictionary()
 """Whose connection it is."""

@@ -9,11 +9,11 @@ from sqlalchemy import Connection
 
 from sqlalchemy_file.ledger.naming import paths_in
 from sqlalchemy_file.records import paths_of
-from sqlalchemy_file.tracking.doubts import Doubts, Spot, Subject
-from sqlalchemy_file.tracking.frames import Effects
 from sqlalchemy_file.tracking.reading import Database, rows_by
 from sqlalchemy_file.tracking.tables import Key
-from sqlalchemy_file.tracking.units import Unit
+from sqlalchemy_file.tracking.unit.doubts import Doubts, Spot, Subject
+from sqlalchemy_file.tracking.unit.frames import Effects
+from sqlalchemy_file.tracking.unit.units import Unit
 
 
 def make_sure(connection: Connection, unit: Unit) -> None:

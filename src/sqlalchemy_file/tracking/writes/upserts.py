@@ -13,7 +13,7 @@ from sqlalchemy_file.exceptions import UnsupportedStatementError
 from sqlalchemy_file.tracking.changes import RowChange, files_in
 from sqlalchemy_file.tracking.reading import Database, OldRow, rows_where
 from sqlalchemy_file.tracking.tables import FileTable, Key
-from sqlalchemy_file.tracking.values import Place, RowValues, attribute_names, literal
+from sqlalchemy_file.tracking.writes.values import Place, RowValues, attribute_names, literal
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,7 +25,7 @@ from sqlalchemy_file.ledger.notes import (
 )
 from sqlalchemy_file.ledger.rights import may_note
 from sqlalchemy_file.storage import StorageManager
-from sqlalchemy_file.tracking.sharing import still_named
+from sqlalchemy_file.tracking.deleting.sharing import still_named
 
 
 @dataclass(slots=True)

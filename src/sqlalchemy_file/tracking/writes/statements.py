@@ -18,17 +18,17 @@ from sqlalchemy_file.records import paths_of
 from sqlalchemy_file.storage import StorageManager
 from sqlalchemy_file.tracking.changes import RowChange, change, files_in
 from sqlalchemy_file.tracking.claims import Claim, claim_of
-from sqlalchemy_file.tracking.conflicts import follow_clauses, refuse_replacing
-from sqlalchemy_file.tracking.frames import Effects
-from sqlalchemy_file.tracking.looking import holders
-from sqlalchemy_file.tracking.matching import matched_rows
-from sqlalchemy_file.tracking.plans import Plan, plan_of, refuse_others
 from sqlalchemy_file.tracking.reading import Database
-from sqlalchemy_file.tracking.steps import Unsaved
-from sqlalchemy_file.tracking.storing import Attempt
 from sqlalchemy_file.tracking.tables import file_table_of
-from sqlalchemy_file.tracking.units import Unit, unit_of
-from sqlalchemy_file.tracking.values import GivenRow, Parameters, RowValues, replaced
+from sqlalchemy_file.tracking.unit.frames import Effects
+from sqlalchemy_file.tracking.unit.looking import holders
+from sqlalchemy_file.tracking.unit.units import Unit, unit_of
+from sqlalchemy_file.tracking.uploading.steps import Unsaved
+from sqlalchemy_file.tracking.uploading.storing import Attempt
+from sqlalchemy_file.tracking.writes.conflicts import follow_clauses, refuse_replacing
+from sqlalchemy_file.tracking.writes.matching import matched_rows
+from sqlalchemy_file.tracking.writes.plans import Plan, plan_of, refuse_others
+from sqlalchemy_file.tracking.writes.values import GivenRow, Parameters, RowValues, replaced
 from sqlalchemy_file.transfer import breathe
 
 

@@ -17,15 +17,15 @@ from sqlalchemy import Connection, Dialect, Executable, Table
 from sqlalchemy_file.ledger import Ledger, ledger_of
 from sqlalchemy_file.ledger.identity import Identity, may_all_delete
 from sqlalchemy_file.storage import StorageManager
-from sqlalchemy_file.tracking import answers, guard
 from sqlalchemy_file.tracking.claims import claim_of
-from sqlalchemy_file.tracking.deletion import discard, tell_released
-from sqlalchemy_file.tracking.frames import Effects, Ending, Frames
-from sqlalchemy_file.tracking.notes import Leased, Notes
+from sqlalchemy_file.tracking.deleting.deletion import discard, tell_released
+from sqlalchemy_file.tracking.deleting.notes import Leased, Notes
 from sqlalchemy_file.tracking.reading import Database, OldRow
-from sqlalchemy_file.tracking.standing import Standing, asked_if_stale, standing
 from sqlalchemy_file.tracking.tables import Key
-from sqlalchemy_file.tracking.tokens import Token
+from sqlalchemy_file.tracking.unit import answers, guard
+from sqlalchemy_file.tracking.unit.frames import Effects, Ending, Frames
+from sqlalchemy_file.tracking.unit.standing import Standing, asked_if_stale, standing
+from sqlalchemy_file.tracking.unit.tokens import Token
 from sqlalchemy_file.transfer import later
 
 

@@ -11,7 +11,7 @@ from uuid import uuid4
 
 from sqlalchemy import Connection
 
-from sqlalchemy_file.tracking.standing import Standing, standing
+from sqlalchemy_file.tracking.unit.standing import Standing, standing
 
 _SAVEPOINT = "sqlalchemy_file_token"
 

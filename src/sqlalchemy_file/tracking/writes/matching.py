@@ -10,7 +10,6 @@ from sqlalchemy.sql import operators
 from sqlalchemy.sql.dml import Delete
 from sqlalchemy.sql.elements import BinaryExpression, BindParameter, BooleanClauseList
 
-from sqlalchemy_file.tracking.plans import Plan
 from sqlalchemy_file.tracking.reading import (
     Database,
     OldRow,
@@ -20,7 +19,8 @@ from sqlalchemy_file.tracking.reading import (
     rows_matching,
 )
 from sqlalchemy_file.tracking.tables import FileTable, Key
-from sqlalchemy_file.tracking.units import Unit
+from sqlalchemy_file.tracking.unit.units import Unit
+from sqlalchemy_file.tracking.writes.plans import Plan
 
 
 def matched_rows(database: Database, unit: Unit, plan: Plan) -> list[list[OldRow]]:

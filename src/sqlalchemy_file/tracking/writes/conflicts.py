@@ -13,11 +13,11 @@ from sqlalchemy import Column, Index, PrimaryKeyConstraint, Table, UniqueConstra
 from sqlalchemy.sql.dml import Delete, Insert, Update
 
 from sqlalchemy_file.exceptions import UnsupportedStatementError
-from sqlalchemy_file.tracking.plans import Plan
 from sqlalchemy_file.tracking.reading import Database
 from sqlalchemy_file.tracking.tables import FileTable
-from sqlalchemy_file.tracking.upserts import Conflict
-from sqlalchemy_file.tracking.values import attribute_names, inline_names, prefixes_of
+from sqlalchemy_file.tracking.writes.plans import Plan
+from sqlalchemy_file.tracking.writes.upserts import Conflict
+from sqlalchemy_file.tracking.writes.values import attribute_names, inline_names, prefixes_of
 
 Clause = tuple[str, tuple[Column[Any], ...]]
 """What happens, in capitals, and the columns that have to be unique; none of another constraint."""

@@ -14,10 +14,10 @@ from sqlalchemy_file.exceptions import UnsupportedStatementError
 from sqlalchemy_file.file import File
 from sqlalchemy_file.tracking.changes import RowChange, files_in
 from sqlalchemy_file.tracking.reading import OldRow
-from sqlalchemy_file.tracking.storing import Twins
 from sqlalchemy_file.tracking.tables import FileTable, Key, file_table
-from sqlalchemy_file.tracking.upserts import Conflict, conflict_of, is_doing_nothing
-from sqlalchemy_file.tracking.values import (
+from sqlalchemy_file.tracking.uploading.storing import Twins
+from sqlalchemy_file.tracking.writes.upserts import Conflict, conflict_of, is_doing_nothing
+from sqlalchemy_file.tracking.writes.values import (
     Given,
     Parameters,
     Place,

@@ -16,7 +16,7 @@ from sqlalchemy import Connection
 from sqlalchemy_file.exceptions import ObjectExistsError
 from sqlalchemy_file.ledger import notes
 from sqlalchemy_file.tracking.claims import Claim
-from sqlalchemy_file.tracking.clearing import has_room
+from sqlalchemy_file.tracking.deleting.clearing import has_room
 from sqlalchemy_file.transfer import Operation, carry_out, results
 
 PATIENCE = 1.0

@@ -21,13 +21,13 @@ from sqlalchemy_file.records import paths_of
 from sqlalchemy_file.storage import AsyncStorage, StorageManager
 from sqlalchemy_file.storage.common.protocol import concurrency_of, is_native, named
 from sqlalchemy_file.storage.local.syncing import synced_together
-from sqlalchemy_file.tracking.checking import check, destinations
-from sqlalchemy_file.tracking.chosen import wait_until_free
 from sqlalchemy_file.tracking.claims import Claim
 from sqlalchemy_file.tracking.clock import now
-from sqlalchemy_file.tracking.deletion import discard
-from sqlalchemy_file.tracking.frames import Frame
-from sqlalchemy_file.tracking.steps import Computing, Reading, Unsaved, in_parallel
+from sqlalchemy_file.tracking.deleting.deletion import discard
+from sqlalchemy_file.tracking.unit.frames import Frame
+from sqlalchemy_file.tracking.uploading.checking import check, destinations
+from sqlalchemy_file.tracking.uploading.chosen import wait_until_free
+from sqlalchemy_file.tracking.uploading.steps import Computing, Reading, Unsaved, in_parallel
 from sqlalchemy_file.transfer import Operation, carry_out, in_thread, results
 from sqlalchemy_file.types import FileField
 

@@ -13,14 +13,14 @@ from sqlalchemy import Connection
 from sqlalchemy.exc import SQLAlchemyError
 
 from sqlalchemy_file.exceptions import CommitRefusedError
-from sqlalchemy_file.tracking.conclusions import settle_unless_in_session
 from sqlalchemy_file.tracking.databases import is_outside_transaction
-from sqlalchemy_file.tracking.guard import refuse_if_late
-from sqlalchemy_file.tracking.looking import make_sure
-from sqlalchemy_file.tracking.raw_sql import is_opaque, undoes_a_part
-from sqlalchemy_file.tracking.standing import Standing, asked, asked_if_stale
-from sqlalchemy_file.tracking.tokens import place
-from sqlalchemy_file.tracking.units import (
+from sqlalchemy_file.tracking.endings.conclusions import settle_unless_in_session
+from sqlalchemy_file.tracking.endings.raw_sql import is_opaque, undoes_a_part
+from sqlalchemy_file.tracking.unit.guard import refuse_if_late
+from sqlalchemy_file.tracking.unit.looking import make_sure
+from sqlalchemy_file.tracking.unit.standing import Standing, asked, asked_if_stale
+from sqlalchemy_file.tracking.unit.tokens import place
+from sqlalchemy_file.tracking.unit.units import (
     Phase,
     Unit,
     end_unanswered,

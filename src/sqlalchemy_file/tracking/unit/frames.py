@@ -17,7 +17,7 @@ from sqlalchemy_file.file import File
 from sqlalchemy_file.records import paths_of
 from sqlalchemy_file.tracking.changes import RowChange, change
 from sqlalchemy_file.tracking.clock import Moment
-from sqlalchemy_file.tracking.doubts import Doubts, Spot, Subject
+from sqlalchemy_file.tracking.unit.doubts import Doubts, Spot, Subject
 
 
 @dataclass(slots=True)

@@ -20,7 +20,7 @@ from sqlalchemy.pool import Pool, QueuePool
 
 from sqlalchemy_file.escaping import escaped
 from sqlalchemy_file.ledger import Ledger, notes
-from sqlalchemy_file.tracking.notes import Leased, ids_of, is_chosen
+from sqlalchemy_file.tracking.deleting.notes import Leased, ids_of, is_chosen
 
 logger: logging.Logger = logging.getLogger("sqlalchemy_file")
 

@@ -14,7 +14,7 @@ from sqlalchemy_file.detection import HEAD_SIZE
 from sqlalchemy_file.detection.encodings import is_encoded
 from sqlalchemy_file.exceptions import ValidationError, ValidationErrors
 from sqlalchemy_file.file import File
-from sqlalchemy_file.tracking.steps import Computing, Reading, Unsaved, in_parallel
+from sqlalchemy_file.tracking.uploading.steps import Computing, Reading, Unsaved, in_parallel
 from sqlalchemy_file.transfer import DEFAULT_LIMIT, in_thread
 from sqlalchemy_file.types import Destination
 

@@ -23,10 +23,7 @@ from sqlalchemy_file.mutable_list import MutableList
 from sqlalchemy_file.records import paths_of
 from sqlalchemy_file.tracking.changes import Change, change, files_in
 from sqlalchemy_file.tracking.claims import Claim, claim_of
-from sqlalchemy_file.tracking.looking import holders
 from sqlalchemy_file.tracking.reading import Database, rows_by_key
-from sqlalchemy_file.tracking.steps import Unsaved
-from sqlalchemy_file.tracking.storing import Attempt, Twins
 from sqlalchemy_file.tracking.tables import (
     FileAttribute,
     FileTable,
@@ -36,7 +33,10 @@ from sqlalchemy_file.tracking.tables import (
     file_tables,
     row_key,
 )
-from sqlalchemy_file.tracking.units import Unit, unit_of
+from sqlalchemy_file.tracking.unit.looking import holders
+from sqlalchemy_file.tracking.unit.units import Unit, unit_of
+from sqlalchemy_file.tracking.uploading.steps import Unsaved
+from sqlalchemy_file.tracking.uploading.storing import Attempt, Twins
 from sqlalchemy_file.transfer import breathe
 
 

@@ -1,0 +1,1 @@
+"""Deletes released objects, and clears the ledger's notes of them."""

@@ -1,0 +1,1 @@
+"""How transactions and savepoints end, and what follows."""
