@@ -145,6 +145,7 @@ PATHS = {
         "StorageManager",
         "StoredFile",
         "adapt",
+        "check_key",
     ],
     "sqlalchemy_file.stored_file": [
         "StoredFile",

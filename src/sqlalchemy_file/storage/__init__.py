@@ -20,6 +20,7 @@ from sqlalchemy_file.storage.common.protocol import (
     ObjectInfo,
     PendingUpload,
     Storage,
+    check_key,
 )
 from sqlalchemy_file.storage.local import LocalStorage
 from sqlalchemy_file.storage.manager import StorageManager
@@ -51,6 +52,7 @@ __all__ = [
     "StorageManager",
     "StoredFile",
     "adapt",
+    "check_key",
 ]
 
 
