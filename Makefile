@@ -32,7 +32,7 @@ endif
 SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-sqlalchemy-2.0 test-pythons torture services check lint format types layers package bench clean
+.PHONY: help run test test-sqlalchemy-2.0 test-pythons coverage torture services check lint format types layers package bench clean
 
 help: ## list what can be made
 	@sed -n 's/^\([a-z][a-z0-9.-]*\):.*## \(.*\)/  make \1: \2/p' Makefile
@@ -50,6 +50,13 @@ test-sqlalchemy-2.0: ## the same on the older SQLAlchemy, without the slowest co
 
 test-pythons: ## run README, docs and examples on each Python from 3.11 to 3.14 that is here
 	@PYTHONS="$(PYTHONS)" .ci/examples-on-pythons
+
+coverage: $(VENV)/.with-dev $(OLD)/.with-0.7.0 ## run the tests with branch coverage, without crashes and benchmarks
+	$(BIN)/coverage erase
+	$(BIN)/coverage run -m pytest -n logical --maxprocesses 4 --dist worksteal \
+	  --ignore tests/crash --ignore tests/benchmarks $(PYTEST_ARGS)
+	$(BIN)/coverage combine --quiet
+	$(BIN)/coverage report
 
 torture: $(VENV)/.with-dev $(OLD)/.with-0.7.0 ## kill 10,000 writers, and see what the same finds in release 0.7.0
 	SQLALCHEMY_FILE_TEST_KILLS=$(KILLS) SQLALCHEMY_FILE_TEST_SCHEDULES=$(SCHEDULES) \
@@ -98,7 +105,7 @@ bench: $(VENV)/.with-dev $(addprefix benchmarks/.venvs/,$(addsuffix /.made,$(OTH
 	$(BIN)/python -m benchmarks $(BENCH_ARGS)
 
 clean: ## remove all that was made here
-	rm -rf .venv .venv-* build dist .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
+	rm -rf .venv .venv-* build dist .coverage .coverage.* .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
 	rm -rf .hypothesis examples/output benchmarks/.venvs
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
