@@ -63,12 +63,29 @@ PATHS = {
     "sqlalchemy_file.integrations.flask": [
         "send_file",
     ],
+    "sqlalchemy_file.integrations.litestar": [
+        "FileResponse",
+        "FilesDTO",
+        "FilesPlugin",
+        "refusal_response",
+    ],
+    "sqlalchemy_file.integrations.msgspec": [
+        "PublicFile",
+        "PublicVariant",
+    ],
     "sqlalchemy_file.integrations.opentelemetry": [
         "instrument",
         "uninstrument",
     ],
+    "sqlalchemy_file.integrations.quart": [
+        "send_file",
+    ],
     "sqlalchemy_file.integrations.starlette": [
         "FileResponse",
+    ],
+    "sqlalchemy_file.integrations.strawberry": [
+        "FileType",
+        "FileVariantType",
     ],
     "sqlalchemy_file.ledger": [
         "Ledger",

@@ -21,10 +21,6 @@ PAGES = {
     "sqlalchemy_file.exceptions": ["errors"],
     "sqlalchemy_file.file": ["files"],
     "sqlalchemy_file.helpers": ["files"],
-    "sqlalchemy_file.integrations.alembic": ["integrations"],
-    "sqlalchemy_file.integrations.flask": ["integrations"],
-    "sqlalchemy_file.integrations.opentelemetry": ["integrations"],
-    "sqlalchemy_file.integrations.starlette": ["integrations"],
     "sqlalchemy_file.ledger": ["ledger", "errors"],
     "sqlalchemy_file.mutable_list": ["fields"],
     "sqlalchemy_file.observing": ["observing"],
@@ -38,6 +34,7 @@ PAGES = {
     "sqlalchemy_file.types": ["fields"],
     "sqlalchemy_file.validators": ["validators", "errors"],
 }
+PAGES |= {name: ["integrations"] for name in PATHS if ".integrations." in name}
 """The pages on which the public names of a module stand; they must name the module as well."""
 
 _NOT_SAID = {"self", "cls", "args", "kwargs", "options"}
@@ -101,7 +98,8 @@ def _members_of(kind: type) -> dict[str, Any]:
 
 def _parameters_of(value: Any) -> list[str]:
     function = getattr(value, "__func__", value)
-    if not (inspect.isfunction(function) or inspect.isclass(function)):
+    is_known = inspect.isfunction(function) or inspect.isclass(function)
+    if not is_known or function.__name__.startswith("_"):
         return []
     try:
         names = inspect.signature(function).parameters
