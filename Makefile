@@ -10,6 +10,8 @@ PYTHONS ?= 3.11 3.12 3.13 3.14
 # How many writers `make torture` kills, and how many schedules of programs and operators it runs
 KILLS ?= 10000
 SCHEDULES ?= 100000
+# How many requests `make fuzz` makes up
+REQUESTS ?= 1000000
 # The environment of the release that others are compared with
 OLD ?= .venv-release-0.7.0
 # Names of cases, or options: see `make bench BENCH_ARGS=--help`
@@ -32,7 +34,7 @@ endif
 SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-sqlalchemy-2.0 test-pythons coverage torture services check lint format types layers package bench clean
+.PHONY: help run test test-sqlalchemy-2.0 test-pythons coverage torture fuzz services check lint format types layers package bench clean
 
 help: ## list what can be made
 	@sed -n 's/^\([a-z][a-z0-9.-]*\):.*## \(.*\)/  make \1: \2/p' Makefile
@@ -63,6 +65,10 @@ torture: $(VENV)/.with-dev $(OLD)/.with-0.7.0 ## kill 10,000 writers, and see wh
 	  $(BIN)/python -m pytest -n logical --maxprocesses 4 \
 	  --dist worksteal tests/crash $(PYTEST_ARGS)
 	$(BIN)/python -m tests.crash.old_release $(OLD)/bin/python
+
+fuzz: $(VENV)/.with-dev ## look for requests that break the file server, by 1,000,000 of them
+	$(INSTALL) 'atheris>=3'
+	$(BIN)/python -m tests.serving.fuzz -atheris_runs=$(REQUESTS)
 
 services: ## install the servers that the tests start (Debian and Ubuntu)
 	@command -v apt-get >/dev/null || { \

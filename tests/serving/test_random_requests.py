@@ -2,17 +2,29 @@
 
 from __future__ import annotations
 
+import io
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from sqlalchemy_file import StorageManager
+from sqlalchemy_file.serving import FileServer
+from sqlalchemy_file.serving.answering import drive
+from sqlalchemy_file.serving.bodies import stream
 from sqlalchemy_file.serving.http.facts import FileFacts, content_disposition
 from sqlalchemy_file.serving.http.plan import plan
 from sqlalchemy_file.serving.http.ranges import ByteRange, requested_ranges
+from sqlalchemy_file.serving.request import RequestFacts
+from sqlalchemy_file.serving.target import Target
+from sqlalchemy_file.storage import Attributes
 
-EXAMPLES = int(os.environ.get("SQLALCHEMY_FILE_TEST_REQUESTS", "400"))
+from .models import SECRET
+
+EXAMPLES = int(os.environ.get("SQLALCHEMY_FILE_TEST_REQUESTS", "500"))
 
 sizes = st.one_of(st.integers(0, 60), st.integers(0, 1 << 62))
 position = st.one_of(st.just(""), st.integers(0, 70).map(str), st.integers(0, 1 << 66).map(str))
@@ -51,6 +63,10 @@ requests = st.fixed_dictionaries(
 def test_no_request_leaves_the_bounds_of_the_file(
     headers: dict[str, str], size: int, method: str
 ) -> None:
+    require_within_bounds(headers, size, method)
+
+
+def require_within_bounds(headers: dict[str, str], size: int, method: str) -> None:
     modified = datetime(2026, 3, 1, tzinfo=UTC)
     facts = FileFacts(size, "image/png", "a.png", etag='"same"', modified=modified)
     found = plan(method, headers, facts)
@@ -61,6 +77,51 @@ def test_no_request_leaves_the_bounds_of_the_file(
     if found.status in (200, 206) and method == "GET":
         assert dict(found.headers)["Content-Length"] == str(found.size)
     assert all("\r" not in value and "\n" not in value for _, value in found.headers)
+
+
+CONTENT = bytes(range(60))
+server = FileServer(secret=SECRET, public=["main"])
+target = Target("main", "key", "image/png", "a.png", "inline", len(CONTENT), "ab" * 32)
+TOKEN = server._signer.sign(target, datetime(2126, 1, 1, tzinfo=UTC))
+segments = st.one_of(
+    st.sampled_from(["public", "main", "key", "..", ".", "", TOKEN, TOKEN[:-1], "%2e", "a.png"]),
+    st.text(max_size=30),
+)
+lines = st.tuples(
+    st.one_of(
+        st.sampled_from([b"range", b"if-range", b"if-match", b"if-none-match", b"sec-fetch-site"]),
+        st.binary(max_size=20),
+    ),
+    st.one_of(st.binary(max_size=60), ranges.map(lambda text: text.encode("latin-1", "replace"))),
+)
+
+
+@contextmanager
+def one_object() -> Iterator[None]:
+    StorageManager.clear()
+    StorageManager.add_storage("main", "memory://")
+    attributes = Attributes(content_type="image/png")
+    StorageManager.storage("main").put("key", io.BytesIO(CONTENT), attributes)
+    yield
+
+
+@settings(max_examples=EXAMPLES, deadline=None)
+@given(
+    st.sampled_from(["GET", "HEAD", "OPTIONS", "POST"]),
+    st.lists(segments, max_size=5).map("/".join),
+    st.lists(lines, max_size=8),
+)
+def test_no_bytes_of_a_request_make_the_server_fail(
+    method: str, path: str, headers: list[tuple[bytes, bytes]]
+) -> None:
+    scope = {"method": method, "path": f"/{path}", "root_path": "", "headers": headers}
+    with one_object():
+        answer = drive(server.answering(RequestFacts.of_scope(scope)))
+        if answer.target is not None:
+            assert answer.target.key == "key"
+            sent = b"".join(stream("main", "key", answer.plan.body))
+            assert len(sent) == int(dict(answer.plan.headers)["Content-Length"])
+    assert answer.plan.status in (200, 204, 206, 304, 403, 404, 405, 412, 416)
 
 
 @settings(max_examples=EXAMPLES, deadline=None)
