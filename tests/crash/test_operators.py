@@ -19,7 +19,9 @@ from typing import Any
 import pytest
 from sqlalchemy import Engine, create_engine, event, make_url
 
-from sqlalchemy_file.reconcile import Finding, clocks, compare, drain, judging, sweep
+from sqlalchemy_file.reconcile import Finding, compare, drain, sweep
+from sqlalchemy_file.reconcile.deleting import orphans as judging
+from sqlalchemy_file.reconcile.storages import clocks
 from tests.stores import keys
 
 from . import town_steps

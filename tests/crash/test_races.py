@@ -22,7 +22,8 @@ from sqlalchemy.orm.exc import ObjectDeletedError, StaleDataError
 
 from sqlalchemy_file import File
 from sqlalchemy_file.exceptions import CommitRefusedError, ObjectNotFoundError
-from sqlalchemy_file.reconcile import drain, judging, sweep
+from sqlalchemy_file.reconcile import drain, sweep
+from sqlalchemy_file.reconcile.deleting import orphans as judging
 from sqlalchemy_file.storage.memory import MemoryStorage
 from tests.stores import add_memory, keys, named
 

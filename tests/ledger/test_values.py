@@ -8,7 +8,7 @@ import time
 import pytest
 from sqlalchemy import Engine
 
-from sqlalchemy_file.ledger import mariadb_bodies, postgresql_bodies, sqlite
+from sqlalchemy_file.ledger.dialects import mariadb_bodies, postgresql_bodies, sqlite
 
 from .helpers import Schema, record, run
 

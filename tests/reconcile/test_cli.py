@@ -22,7 +22,7 @@ from sqlalchemy_file import cli
 from sqlalchemy_file.cli import commands
 from sqlalchemy_file.cli.output import Printer, show_status
 from sqlalchemy_file.reconcile import Finding, Progress, Status, StorageStatus
-from sqlalchemy_file.reconcile.counting import Named
+from sqlalchemy_file.reconcile.references.counting import Named
 
 APP = """
 import time

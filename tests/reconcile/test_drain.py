@@ -14,7 +14,8 @@ from sqlalchemy.orm import Session
 from sqlalchemy_file import StorageManager
 from sqlalchemy_file.exceptions import InvalidKeyError, LedgerError
 from sqlalchemy_file.ledger.notes import LEASE
-from sqlalchemy_file.reconcile import drain, leases
+from sqlalchemy_file.reconcile import drain
+from sqlalchemy_file.reconcile.deleting import leases
 from sqlalchemy_file.storage.common.protocol import Attributes
 from sqlalchemy_file.storage.memory import MemoryStorage
 from tests.reconcile.helpers import Base, Paper, add, kinds, ledger, pending, raw_delete, rows

@@ -11,8 +11,9 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
 from sqlalchemy_file import File
-from sqlalchemy_file.reconcile import compare, counting, drain, status, sweep
-from sqlalchemy_file.reconcile.values import read_value
+from sqlalchemy_file.reconcile import compare, drain, status, sweep
+from sqlalchemy_file.reconcile.references import counting
+from sqlalchemy_file.reconcile.references.values import read_value
 from tests.reconcile.helpers import Base, Paper, add, kinds, raw_delete, rows
 from tests.reconcile.test_sweep import store
 from tests.stores import add_memory, keys

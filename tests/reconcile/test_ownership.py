@@ -17,7 +17,7 @@ from sqlalchemy.pool import NullPool
 from sqlalchemy_file import File, FileField, StorageManager
 from sqlalchemy_file.exceptions import LedgerError, StorageError
 from sqlalchemy_file.ledger import Ledger
-from sqlalchemy_file.ledger.identity import identity
+from sqlalchemy_file.ledger.epochs.identity import identity
 from sqlalchemy_file.objects import fresh_key
 from sqlalchemy_file.reconcile import compare, drain, sweep
 from sqlalchemy_file.storage.owners import owners_of

@@ -18,7 +18,8 @@ from sqlalchemy.pool import NullPool
 
 from sqlalchemy_file import File
 from sqlalchemy_file.exceptions import LedgerError
-from sqlalchemy_file.reconcile import Finding, compare, drain, settling, status, sweep
+from sqlalchemy_file.reconcile import Finding, compare, drain, status, sweep
+from sqlalchemy_file.reconcile.deleting import confirming as settling
 from tests.reconcile.accounts import account
 from tests.reconcile.helpers import Base, Paper, add, kinds, ledger, raw_delete, rows
 from tests.reconcile.test_sweep import store

@@ -16,9 +16,10 @@ from uuid_utils import uuid4
 
 from sqlalchemy_file import File, StorageManager
 from sqlalchemy_file.exceptions import LedgerError, UnknownStorageError
-from sqlalchemy_file.ledger.state import checkpoint, set_checkpoint, set_grace
-from sqlalchemy_file.reconcile import clocks, compare, sweep
+from sqlalchemy_file.ledger.epochs.state import checkpoint, set_checkpoint, set_grace
+from sqlalchemy_file.reconcile import compare, sweep
 from sqlalchemy_file.reconcile.keys import bound
+from sqlalchemy_file.reconcile.storages import clocks
 from sqlalchemy_file.storage.common.protocol import Attributes, ObjectInfo
 from sqlalchemy_file.storage.memory import MemoryStorage
 from tests.reconcile.accounts import account

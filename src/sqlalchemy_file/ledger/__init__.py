@@ -21,7 +21,8 @@ from sqlalchemy import Column, Connection, MetaData, Table, event, inspect
 
 from sqlalchemy_file.exceptions import LedgerError
 from sqlalchemy_file.ledger.columns import FileColumns, all_file_columns, released_columns
-from sqlalchemy_file.ledger.identity import settle
+from sqlalchemy_file.ledger.epochs.identity import settle
+from sqlalchemy_file.ledger.epochs.state import set_grace
 from sqlalchemy_file.ledger.installing import (
     DATABASES,
     State,
@@ -31,9 +32,8 @@ from sqlalchemy_file.ledger.installing import (
 )
 from sqlalchemy_file.ledger.layout import forget_missed, is_layout, is_of_earlier_release
 from sqlalchemy_file.ledger.locking import as_committed, exclusive
-from sqlalchemy_file.ledger.naming import named_paths
 from sqlalchemy_file.ledger.problems import Problem, problems_of
-from sqlalchemy_file.ledger.state import set_grace
+from sqlalchemy_file.ledger.references import named_paths
 from sqlalchemy_file.ledger.tables import IN_INFO, RELEASES, releases_table, state_table
 
 __all__ = ["Ledger", "LedgerError", "Problem", "ledger_of", "named_paths"]

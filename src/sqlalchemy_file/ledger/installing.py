@@ -10,8 +10,8 @@ from typing import Any
 from sqlalchemy import DDL, Connection
 
 from sqlalchemy_file.exceptions import LedgerError
-from sqlalchemy_file.ledger import mariadb, postgresql, sqlite
 from sqlalchemy_file.ledger.columns import FileColumns
+from sqlalchemy_file.ledger.dialects import mariadb, postgresql, sqlite
 from sqlalchemy_file.ledger.layout import Flaw, flaws
 from sqlalchemy_file.ledger.tables import RELEASES
 from sqlalchemy_file.ledger.triggers import Found, Place, Trigger, read_note

@@ -10,7 +10,7 @@ from sqlalchemy import Engine, MetaData
 from sqlalchemy.util import greenlet_spawn
 
 from sqlalchemy_file.exceptions import LedgerError
-from sqlalchemy_file.reconcile.barrier import PATIENCE
+from sqlalchemy_file.reconcile.deleting.open_transactions import PATIENCE
 from sqlalchemy_file.reconcile.drain import BATCH_SIZE, drain
 from sqlalchemy_file.reconcile.findings import Finding, Watcher
 from sqlalchemy_file.reconcile.full import compare

@@ -11,14 +11,14 @@ from functools import partial
 
 from sqlalchemy import MetaData
 
-from sqlalchemy_file.reconcile.barrier import PATIENCE
+from sqlalchemy_file.reconcile.context import Bind, refuse_problems, workplace
+from sqlalchemy_file.reconcile.deleting.confirming import settle
+from sqlalchemy_file.reconcile.deleting.leases import count_due, take
+from sqlalchemy_file.reconcile.deleting.open_transactions import PATIENCE
 from sqlalchemy_file.reconcile.findings import Finding, Progress, Watcher
 from sqlalchemy_file.reconcile.keys import may_be_noted
-from sqlalchemy_file.reconcile.leases import count_due, take
-from sqlalchemy_file.reconcile.naming import choosing_storages
-from sqlalchemy_file.reconcile.ownership import Objections, identities_of
-from sqlalchemy_file.reconcile.settling import settle
-from sqlalchemy_file.reconcile.workplace import Bind, refuse_problems, workplace
+from sqlalchemy_file.reconcile.references.paths import choosing_storages
+from sqlalchemy_file.reconcile.storages.ownership import Objections, identities_of
 
 BATCH_SIZE = 1000
 

@@ -8,10 +8,10 @@ from functools import partial
 from sqlalchemy import MetaData
 
 from sqlalchemy_file.exceptions import LedgerError
-from sqlalchemy_file.ledger.identity import Identity
-from sqlalchemy_file.ledger.sites import is_there
-from sqlalchemy_file.reconcile.ownership import identities_of
-from sqlalchemy_file.reconcile.workplace import Bind, Workplace, away, workplace
+from sqlalchemy_file.ledger.epochs.identity import Identity
+from sqlalchemy_file.ledger.epochs.sites import is_there
+from sqlalchemy_file.reconcile.context import Bind, Workplace, away, workplace
+from sqlalchemy_file.reconcile.storages.ownership import identities_of
 from sqlalchemy_file.storage import StorageManager
 from sqlalchemy_file.storage.common.protocol import named
 from sqlalchemy_file.storage.owners import Owner, owners_of, remove_note

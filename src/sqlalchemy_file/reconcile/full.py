@@ -18,16 +18,16 @@ from sqlalchemy import MetaData
 from sqlalchemy.exc import DBAPIError
 
 from sqlalchemy_file.exceptions import InvalidKeyError, ObjectNotFoundError
-from sqlalchemy_file.ledger.state import position, set_position
+from sqlalchemy_file.ledger.epochs.state import position, set_position
 from sqlalchemy_file.observing import counted
-from sqlalchemy_file.reconcile.barrier import PATIENCE
+from sqlalchemy_file.reconcile.context import Bind, in_batches, workplace
+from sqlalchemy_file.reconcile.deleting.open_transactions import PATIENCE
+from sqlalchemy_file.reconcile.deleting.orphans import Judge
+from sqlalchemy_file.reconcile.deleting.uploads import abandoned_uploads
 from sqlalchemy_file.reconcile.findings import Finding, Malformed, Progress, Watcher
-from sqlalchemy_file.reconcile.judging import Judge
 from sqlalchemy_file.reconcile.keys import owner
-from sqlalchemy_file.reconcile.naming import keys_named
+from sqlalchemy_file.reconcile.references.paths import keys_named
 from sqlalchemy_file.reconcile.sweep import judges_for
-from sqlalchemy_file.reconcile.uploads import abandoned_uploads
-from sqlalchemy_file.reconcile.workplace import Bind, in_batches, workplace
 from sqlalchemy_file.storage import ObjectInfo
 from sqlalchemy_file.storage.common.protocol import concurrency_of
 from sqlalchemy_file.transfer import Operation, carry_out

@@ -15,17 +15,26 @@ from sqlalchemy import Connection, MetaData
 
 from sqlalchemy_file.exceptions import LedgerError
 from sqlalchemy_file.ledger import Ledger
-from sqlalchemy_file.ledger.state import checkpoint, database_id, set_checkpoint
-from sqlalchemy_file.reconcile.barrier import PATIENCE
-from sqlalchemy_file.reconcile.clocks import agreed_now, now_here, refuse_other_time
-from sqlalchemy_file.reconcile.counting import count_files
-from sqlalchemy_file.reconcile.fencing import fence
+from sqlalchemy_file.ledger.epochs.state import checkpoint, database_id, set_checkpoint
+from sqlalchemy_file.reconcile.context import (
+    Bind,
+    Workplace,
+    in_batches,
+    refuse_problems,
+    refuse_unknown_storages,
+    workplace,
+)
+from sqlalchemy_file.reconcile.deleting.open_transactions import PATIENCE
+from sqlalchemy_file.reconcile.deleting.orphans import SKEW, Judge, age_limit, agreed_grace
+from sqlalchemy_file.reconcile.deleting.uploads import abandoned_uploads
 from sqlalchemy_file.reconcile.findings import Finding, Progress, Watcher
-from sqlalchemy_file.reconcile.judging import SKEW, Judge, age_limit, agreed_grace
-from sqlalchemy_file.reconcile.keeping import keeping_storages
 from sqlalchemy_file.reconcile.keys import bound, is_ours, made_at, time_prefixes
-from sqlalchemy_file.reconcile.naming import has_folders
-from sqlalchemy_file.reconcile.ownership import (
+from sqlalchemy_file.reconcile.references.counting import count_files
+from sqlalchemy_file.reconcile.references.paths import has_folders
+from sqlalchemy_file.reconcile.storages.clocks import agreed_now, now_here, refuse_other_time
+from sqlalchemy_file.reconcile.storages.fencing import fence
+from sqlalchemy_file.reconcile.storages.keeping import keeping_storages
+from sqlalchemy_file.reconcile.storages.ownership import (
     Ownership,
     identities_of,
     ownership,
@@ -33,15 +42,6 @@ from sqlalchemy_file.reconcile.ownership import (
     refuse_strangers,
     refuse_unmounted,
     sign_for,
-)
-from sqlalchemy_file.reconcile.uploads import abandoned_uploads
-from sqlalchemy_file.reconcile.workplace import (
-    Bind,
-    Workplace,
-    in_batches,
-    refuse_problems,
-    refuse_unknown_storages,
-    workplace,
 )
 from sqlalchemy_file.storage import ObjectInfo, Storage, StorageManager
 

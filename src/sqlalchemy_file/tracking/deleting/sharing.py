@@ -30,7 +30,7 @@ from sqlalchemy.pool import Pool
 from sqlalchemy_file.ledger import Ledger
 from sqlalchemy_file.ledger.columns import all_file_columns
 from sqlalchemy_file.ledger.installing import database_of
-from sqlalchemy_file.ledger.naming import (
+from sqlalchemy_file.ledger.references import (
     as_read,
     as_text,
     lookup_of,

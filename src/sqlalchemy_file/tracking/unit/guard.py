@@ -15,7 +15,7 @@ from sqlalchemy.engine import Dialect
 from sqlalchemy_file.escaping import escaped
 from sqlalchemy_file.exceptions import CommitRefusedError
 from sqlalchemy_file.ledger import Ledger
-from sqlalchemy_file.ledger.state import DEFAULT_GRACE, grace_in, grace_query
+from sqlalchemy_file.ledger.epochs.state import DEFAULT_GRACE, grace_in, grace_query
 from sqlalchemy_file.tracking.clock import Moment, now
 
 logger: logging.Logger = logging.getLogger("sqlalchemy_file")
@@ -55,8 +55,7 @@ def refuse_if_late(
                 f"refused to commit, and rolled back: the first file of this transaction was "
                 f"stored {age:.0f} seconds ago, and what is older than the grace period of "
                 f"{seconds:g} seconds may be swept away; commit within {SHARE:g} of it, store "
-                "files later in the transaction, or lengthen it with sqlalchemy_file.ledger.state."
-                "set_grace()"
+                "files later in the transaction, or lengthen it with ledger.set_grace()"
             )
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 
 from sqlalchemy import Connection
 
-from sqlalchemy_file.ledger.naming import paths_in
+from sqlalchemy_file.ledger.references import paths_in
 from sqlalchemy_file.records import paths_of
 from sqlalchemy_file.tracking.reading import Database, rows_by
 from sqlalchemy_file.tracking.tables import Key

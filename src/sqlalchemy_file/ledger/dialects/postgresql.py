@@ -13,7 +13,7 @@ from typing import Any
 from sqlalchemy import ARRAY, Connection, Text, literal, literal_column, text
 
 from sqlalchemy_file.ledger.columns import FileColumns
-from sqlalchemy_file.ledger.postgresql_bodies import (
+from sqlalchemy_file.ledger.dialects.postgresql_bodies import (
     PINNED,
     UNREADABLE,
     create_function,

@@ -9,7 +9,7 @@ from sqlalchemy import Connection, text
 from sqlalchemy.exc import DBAPIError, OperationalError
 
 from sqlalchemy_file.exceptions import LedgerError
-from sqlalchemy_file.reconcile.workplace import Workplace, code_of, pause
+from sqlalchemy_file.reconcile.context import Workplace, code_of, pause
 
 _LOOKS, _PAUSE = 5, 0.1
 _ACCESS_DENIED = 1227

@@ -13,7 +13,7 @@ from sqlalchemy import Connection, text
 
 from sqlalchemy_file.exceptions import LedgerError
 from sqlalchemy_file.ledger.columns import all_file_columns
-from sqlalchemy_file.reconcile.workplace import Workplace, table_name
+from sqlalchemy_file.reconcile.context import Workplace, table_name
 
 T = TypeVar("T")
 

@@ -7,14 +7,14 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 from sqlalchemy_file.exceptions import LedgerError
-from sqlalchemy_file.ledger.state import DEFAULT_GRACE, sweeping_grace
+from sqlalchemy_file.ledger.epochs.state import DEFAULT_GRACE, sweeping_grace
+from sqlalchemy_file.reconcile.context import Workplace
+from sqlalchemy_file.reconcile.deleting.confirming import kept_now, named_now, settle
+from sqlalchemy_file.reconcile.deleting.connections import refuse_writers
+from sqlalchemy_file.reconcile.deleting.leases import add
 from sqlalchemy_file.reconcile.findings import Finding, about_object
 from sqlalchemy_file.reconcile.keys import is_ours, made_at
-from sqlalchemy_file.reconcile.leases import add
-from sqlalchemy_file.reconcile.ownership import Ownership
-from sqlalchemy_file.reconcile.settling import kept_now, named_now, settle
-from sqlalchemy_file.reconcile.workplace import Workplace
-from sqlalchemy_file.reconcile.writers import refuse_writers
+from sqlalchemy_file.reconcile.storages.ownership import Ownership
 from sqlalchemy_file.storage import ObjectInfo, Storage
 
 SKEW = 300_000

@@ -16,8 +16,8 @@ from sqlalchemy.orm import Session
 
 from sqlalchemy_file.exceptions import LedgerError, UnknownStorageError
 from sqlalchemy_file.ledger import Ledger, Problem, ledger_of
+from sqlalchemy_file.ledger.epochs.state import database_id
 from sqlalchemy_file.ledger.installing import DATABASES, database_of
-from sqlalchemy_file.ledger.state import database_id
 from sqlalchemy_file.ledger.tables import now_ms
 from sqlalchemy_file.storage import StorageManager
 from sqlalchemy_file.transfer import Operation, carry_out, results

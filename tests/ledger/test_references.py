@@ -7,7 +7,7 @@ import json
 import pytest
 from sqlalchemy import Engine, event
 
-from sqlalchemy_file.ledger import named_paths, naming
+from sqlalchemy_file.ledger import named_paths, references
 
 from .helpers import Schema, fill, record, run
 from .test_values import NO_JSON, NOTHING, NUL, SOUND, SURROGATE, allow_anything
@@ -165,8 +165,10 @@ def test_plain_records_need_no_reading(
     schema = Schema(indexed=True)
     fill(sqlite, schema, body=value)
     read = []
-    paths_in = naming.paths_in_value
-    monkeypatch.setattr(naming, "paths_in_value", lambda *args: read.append(1) or paths_in(*args))
+    paths_in = references.paths_in_value
+    monkeypatch.setattr(
+        references, "paths_in_value", lambda *args: read.append(1) or paths_in(*args)
+    )
     with sqlite.begin() as connection:
         assert named_paths(connection, schema.ledger, ["s/none"]) == set()
         assert read == []

@@ -18,21 +18,21 @@ from sqlalchemy import Connection
 from sqlalchemy_file.exceptions import InvalidKeyError
 from sqlalchemy_file.ledger import named_paths
 from sqlalchemy_file.ledger.columns import keeping_columns, keeping_storages
-from sqlalchemy_file.ledger.naming import paths_in
 from sqlalchemy_file.ledger.notes import Note, keep, kept, visible
-from sqlalchemy_file.reconcile.barrier import wait
-from sqlalchemy_file.reconcile.deciding import Facts, verdict
-from sqlalchemy_file.reconcile.findings import Finding, about
-from sqlalchemy_file.reconcile.keys import owner
-from sqlalchemy_file.reconcile.leases import (
+from sqlalchemy_file.ledger.references import paths_in
+from sqlalchemy_file.reconcile.context import Workplace, is_known
+from sqlalchemy_file.reconcile.deleting.deciding import Facts, verdict
+from sqlalchemy_file.reconcile.deleting.leases import (
     FIRST_WAIT,
     Lease,
     finish,
     give_back,
     put_off,
 )
-from sqlalchemy_file.reconcile.snapshot import in_snapshot
-from sqlalchemy_file.reconcile.workplace import Workplace, is_known
+from sqlalchemy_file.reconcile.deleting.open_transactions import wait
+from sqlalchemy_file.reconcile.findings import Finding, about
+from sqlalchemy_file.reconcile.keys import owner
+from sqlalchemy_file.reconcile.references.snapshot import in_snapshot
 from sqlalchemy_file.storage import StorageManager
 from sqlalchemy_file.tracking.deleting.deletion import delete_objects
 

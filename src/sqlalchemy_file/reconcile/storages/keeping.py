@@ -14,9 +14,9 @@ from functools import partial
 from sqlalchemy import Connection
 
 from sqlalchemy_file.ledger.columns import all_file_columns, declared_storages
-from sqlalchemy_file.ledger.state import read_all, write
-from sqlalchemy_file.reconcile.counting import Named
-from sqlalchemy_file.reconcile.workplace import Workplace
+from sqlalchemy_file.ledger.epochs.state import read_all, write
+from sqlalchemy_file.reconcile.context import Workplace
+from sqlalchemy_file.reconcile.references.counting import Named
 from sqlalchemy_file.storage import StorageManager
 from sqlalchemy_file.types import file_field
 

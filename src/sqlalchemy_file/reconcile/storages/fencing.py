@@ -14,9 +14,9 @@ from uuid import uuid4
 from sqlalchemy import Connection
 
 from sqlalchemy_file.ledger import Ledger
-from sqlalchemy_file.ledger.identity import begin_epoch
-from sqlalchemy_file.ledger.state import ledger_id, read_all, write
-from sqlalchemy_file.reconcile.workplace import Workplace, away
+from sqlalchemy_file.ledger.epochs.identity import begin_epoch
+from sqlalchemy_file.ledger.epochs.state import ledger_id, read_all, write
+from sqlalchemy_file.reconcile.context import Workplace, away
 from sqlalchemy_file.storage import StorageManager
 from sqlalchemy_file.storage.common.protocol import named
 from sqlalchemy_file.storage.owners import note_of, write_note

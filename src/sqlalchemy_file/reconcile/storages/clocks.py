@@ -8,7 +8,7 @@ from io import BytesIO
 
 from sqlalchemy_file.exceptions import LedgerError
 from sqlalchemy_file.objects import fresh_key
-from sqlalchemy_file.reconcile.workplace import Workplace, away
+from sqlalchemy_file.reconcile.context import Workplace, away
 from sqlalchemy_file.storage import Attributes, Storage
 
 MOST_APART = 300_000

@@ -15,12 +15,12 @@ from sqlalchemy import Column, Connection, Table, TextClause, text
 from sqlalchemy.exc import DBAPIError
 
 from sqlalchemy_file.ledger.columns import all_file_columns
-from sqlalchemy_file.ledger.naming import as_text
-from sqlalchemy_file.reconcile.counting_sql import DIALECTS
+from sqlalchemy_file.ledger.references import as_text
+from sqlalchemy_file.reconcile.context import Workplace, table_name
 from sqlalchemy_file.reconcile.findings import Malformed
-from sqlalchemy_file.reconcile.snapshot import in_snapshot
-from sqlalchemy_file.reconcile.values import read_value
-from sqlalchemy_file.reconcile.workplace import Workplace, table_name
+from sqlalchemy_file.reconcile.references.counting_sql import DIALECTS
+from sqlalchemy_file.reconcile.references.snapshot import in_snapshot
+from sqlalchemy_file.reconcile.references.values import read_value
 
 _AT_ONCE = 1000
 

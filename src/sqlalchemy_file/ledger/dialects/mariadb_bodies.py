@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from sqlalchemy_file.ledger.cascades import Ancestor
+from sqlalchemy_file.ledger.dialects.cascades import Ancestor
 from sqlalchemy_file.ledger.tables import MISSED_NOTE, STATE, TX_VARIABLE
 from sqlalchemy_file.ledger.triggers import LONGEST_PATH, LONGEST_VALUE, Place, note
 

@@ -9,11 +9,11 @@ from typing import Any
 from sqlalchemy import Column, ColumnElement, Connection, Table, select, tuple_
 
 from sqlalchemy_file.ledger.columns import all_file_columns
-from sqlalchemy_file.ledger.naming import as_read, as_text
+from sqlalchemy_file.ledger.references import as_read, as_text
+from sqlalchemy_file.reconcile.context import Workplace
 from sqlalchemy_file.reconcile.findings import Malformed
-from sqlalchemy_file.reconcile.snapshot import in_snapshot, snapshot
-from sqlalchemy_file.reconcile.values import read_value
-from sqlalchemy_file.reconcile.workplace import Workplace
+from sqlalchemy_file.reconcile.references.snapshot import in_snapshot, snapshot
+from sqlalchemy_file.reconcile.references.values import read_value
 from sqlalchemy_file.storage import StorageManager
 from sqlalchemy_file.storage.common.sorting import in_order
 from sqlalchemy_file.types import FileField, file_field

@@ -11,9 +11,9 @@ from dataclasses import dataclass, field
 from functools import partial
 
 from sqlalchemy_file.exceptions import LedgerError, StorageError
-from sqlalchemy_file.ledger.identity import Identity, identity, settle
+from sqlalchemy_file.ledger.epochs.identity import Identity, identity, settle
 from sqlalchemy_file.objects import epoch_of
-from sqlalchemy_file.reconcile.workplace import Workplace, away, is_known
+from sqlalchemy_file.reconcile.context import Workplace, away, is_known
 from sqlalchemy_file.storage import HasPath, Storage, StorageManager
 from sqlalchemy_file.storage.common.protocol import HasNotes, named
 from sqlalchemy_file.storage.owners import (

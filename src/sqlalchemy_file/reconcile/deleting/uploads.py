@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from sqlalchemy_file.exceptions import StorageError
+from sqlalchemy_file.reconcile.context import away
+from sqlalchemy_file.reconcile.deleting.orphans import Judge
 from sqlalchemy_file.reconcile.findings import Finding
-from sqlalchemy_file.reconcile.judging import Judge
 from sqlalchemy_file.reconcile.keys import is_ours
-from sqlalchemy_file.reconcile.workplace import away
 from sqlalchemy_file.storage.common.protocol import HasUploads, PendingUpload
 
 

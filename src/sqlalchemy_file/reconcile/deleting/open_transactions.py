@@ -16,7 +16,7 @@ from sqlalchemy.exc import DBAPIError
 
 from sqlalchemy_file.exceptions import LedgerError
 from sqlalchemy_file.ledger.columns import all_file_columns
-from sqlalchemy_file.reconcile.workplace import Workplace, code_of, pause, table_name
+from sqlalchemy_file.reconcile.context import Workplace, code_of, pause, table_name
 
 PATIENCE = 30.0
 """Seconds to wait for transactions that are open."""

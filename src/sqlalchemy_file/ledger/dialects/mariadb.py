@@ -9,9 +9,9 @@ from typing import Any
 from sqlalchemy import Connection, text
 from sqlalchemy.exc import DBAPIError
 
-from sqlalchemy_file.ledger.cascades import ancestors, cascades_in
 from sqlalchemy_file.ledger.columns import FileColumns
-from sqlalchemy_file.ledger.mariadb_bodies import cascade_body, qualified, quoted, row_body
+from sqlalchemy_file.ledger.dialects.cascades import ancestors, cascades_in
+from sqlalchemy_file.ledger.dialects.mariadb_bodies import cascade_body, qualified, quoted, row_body
 from sqlalchemy_file.ledger.triggers import PREFIX, Found, Lookup, Place, Trigger, trigger_name
 
 

@@ -1,0 +1,1 @@
+"""The triggers of each database."""

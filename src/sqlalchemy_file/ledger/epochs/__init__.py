@@ -1,0 +1,1 @@
+"""The ids and epochs of a ledger, and where its database lives."""

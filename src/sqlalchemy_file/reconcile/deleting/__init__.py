@@ -1,0 +1,1 @@
+"""Confirms that no row names an object, and deletes it."""

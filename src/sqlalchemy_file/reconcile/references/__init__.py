@@ -1,0 +1,1 @@
+"""What rows name, and how many files they hold."""
