@@ -82,6 +82,8 @@ PATHS = {
     ],
     "sqlalchemy_file.integrations.starlette": [
         "FileResponse",
+        "problem_response",
+        "refusal_response",
     ],
     "sqlalchemy_file.integrations.strawberry": [
         "FileType",
@@ -190,6 +192,9 @@ PATHS = {
     "sqlalchemy_file.types": [
         "FileField",
         "ImageField",
+    ],
+    "sqlalchemy_file.validation": [
+        "validate",
     ],
     "sqlalchemy_file.validators": [
         "AspectRatioValidationError",

@@ -49,6 +49,16 @@ async def acall(function: Callable[..., Any], *arguments: Any, row: Any) -> Any:
     return answer
 
 
+def takes_row(function: Callable[..., Any], arguments: int) -> bool:
+    """Tell whether `call` would hand over the row, besides a number of arguments."""
+    plain = getattr(function, "__func__", function)
+    known = arguments + (plain is not function)
+    try:
+        return _row_parameter(plain, known) is not None
+    except TypeError:  # not hashable
+        return _row_parameter.__wrapped__(plain, known) is not None
+
+
 def is_async(function: Any) -> bool:
     """Tell whether a function, or a callable object, is declared with ``async def``."""
     plain = getattr(function, "__func__", function)

@@ -25,7 +25,7 @@ SQLAlchemyFileError
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Self
+from typing import Any, Self, cast
 
 from libcloud.storage.types import ObjectDoesNotExistError
 
@@ -94,6 +94,22 @@ class ValidationError(SQLAlchemyFileError):
         if code is not None:
             self.code = code
 
+    @property
+    def refusals(self) -> Sequence[ValidationError]:
+        """The refusals of single files: this one, or those that `ValidationErrors` groups."""
+        return (self,)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return what clients may be told: key, index, filename, message, code and params."""
+        return {
+            "key": self.key,
+            "index": self.index,
+            "filename": None if self.file is None else self.file.get("filename"),
+            "message": self.msg,
+            "code": self.code,
+            "params": self.params,
+        }
+
     def __reduce__(self) -> tuple[Any, ...]:
         state = _extra_state(self, "key", "msg", "file", "instance")
         return type(self), (self.key, self.msg), state
@@ -117,6 +133,10 @@ class ValidationErrors(ValidationError, ExceptionGroup[ValidationError]):  # noq
 
     def __str__(self) -> str:
         return "; ".join([self.message, *map(str, self.exceptions)])
+
+    @property
+    def refusals(self) -> Sequence[ValidationError]:
+        return cast("Sequence[ValidationError]", self.exceptions)
 
     def derive(self, refusals: Sequence[ValidationError], /) -> ValidationErrors:  # type: ignore[override]
         return ValidationErrors(refusals)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from copy import deepcopy
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO, Self, TypeVar
+from typing import TYPE_CHECKING, Any, BinaryIO, ClassVar, Self, TypeVar
 
 from sqlalchemy_file import schemas
 from sqlalchemy_file.calling import call_now
@@ -67,6 +67,10 @@ class File(Saving):
     variants: dict[str, dict[str, Any]]
 
     _latest: StoredObject | None = None
+
+    # Set by `sqlalchemy_file.validation`, which knows columns; this module does not.
+    _judge: ClassVar[Callable[[File, Any], None]]
+    _ajudge: ClassVar[Callable[[File, Any], Awaitable[None]]]
 
     def __init__(
         self,
@@ -132,6 +136,20 @@ class File(Saving):
         is read as ``file["variant"]``.
         """
         return derived_image(self, name)
+
+    def validated_for(self, column: Any) -> Self:
+        """Return the file if the validators of a mapped column accept it; nothing is stored.
+
+        Raises the `ValidationError` of the first that refuses it. A flush that stores it in that
+        column does not judge it again, unless a validator takes the row.
+        """
+        File._judge(self, column)
+        return self
+
+    async def avalidated_for(self, column: Any) -> Self:
+        """Do what `validated_for` does while the event loop stays free."""
+        await File._ajudge(self, column)
+        return self
 
     def exists(self) -> bool:
         """Tell whether the storage has the object; of a file that is not saved, there is none."""

@@ -54,6 +54,7 @@ class Saving(BaseFile):
     _made_copies: dict[Any, Any] = {}  # noqa: RUF012 (never changed here)
     _given: Content | None = None
     _is_checked: bool = False
+    _judged: Any = None
     _row: Any = None
 
     @property
@@ -104,6 +105,8 @@ class Saving(BaseFile):
         if self._is_checked and self._given is None:
             vars(self)["_given"] = self._content  # what is added again is checked again
         vars(self).update(_content=content, _made_copies={})
+        if not self._is_checked:
+            vars(self)["_given"] = None
         self._look_at_content()
 
     @contextmanager
@@ -119,6 +122,11 @@ class Saving(BaseFile):
         """Let a function know each piece of a stream, as it is read."""
         if isinstance(self._content, StreamContent):
             self._content.watch(watch)
+
+    @property
+    def _source_content(self) -> Content:
+        """The content as the program gave it, before validators and transforms."""
+        return self._unspent() if self._given is None else self._given
 
     @property
     def _source(self) -> int:
@@ -324,7 +332,7 @@ class Saving(BaseFile):
 
     def _settle(self) -> None:
         """Keep what the transaction stored, and let go of the content."""
-        vars(self).update(_undo=None, _content=None, _given=None, **_NOTHING_STORED)
+        vars(self).update(_undo=None, _content=None, _given=None, _judged=None, **_NOTHING_STORED)
 
     def _unspent(self) -> Content:
         if self._content is None:

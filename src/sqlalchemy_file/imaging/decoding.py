@@ -42,7 +42,12 @@ _quiet_lock = threading.Lock()
 
 
 class _RefusedError(ValueError):
-    """A picture is beyond the limits."""
+    """A picture is beyond the limits; ``code`` and ``params`` say so to programs."""
+
+    def __init__(self, message: str, code: str, **params: int) -> None:
+        super().__init__(message)
+        self.code = code
+        self.params = params
 
 
 @contextmanager
@@ -64,11 +69,15 @@ def decoding(
     except ValidationError:
         raise
     except _RefusedError as refused:
-        raise InvalidImageError(key, str(refused)) from None
+        raise InvalidImageError(
+            key, str(refused), code=refused.code, params=refused.params
+        ) from None
     except Image.DecompressionBombError as error:
         # Far beyond Pillow's own limit, too, so that it does not say how large.
         message = f"The image is too large. Allowed maximum is {max_pixels} pixels."
-        raise InvalidImageError(key, message) from error
+        raise InvalidImageError(
+            key, message, code="too_many_pixels", params={"max_pixels": max_pixels}
+        ) from error
     except Exception as error:
         if source.error is not None:
             raise source.error from None
@@ -154,7 +163,9 @@ def require_one_page(image: Image.Image) -> None:
     """Refuse a document of several pages, all but one of which would be lost."""
     pages = getattr(image, "n_frames", 1) if image.format == "TIFF" else 1
     if pages > 1:
-        raise _RefusedError(f"The image has {pages} pages. Only one can be changed.")
+        raise _RefusedError(
+            f"The image has {pages} pages. Only one can be changed.", "several_pages", pages=pages
+        )
 
 
 def require_animation(image: Image.Image, size: tuple[int, int], max_pixels: int) -> None:
@@ -164,7 +175,9 @@ def require_animation(image: Image.Image, size: tuple[int, int], max_pixels: int
     if size[0] * size[1] * frames > max_pixels:
         raise _RefusedError(
             f"The animation is too long ({frames} frames of {size[0]} x {size[1]} pixels). "
-            f"Allowed maximum is {max_pixels} pixels in memory."
+            f"Allowed maximum is {max_pixels} pixels in memory.",
+            "too_many_frames",
+            **_counted(size, frames, max_pixels),
         )
 
 
@@ -173,7 +186,11 @@ def _require_size(size: tuple[int, int], max_pixels: int) -> None:
     if width * height > max_pixels:
         raise _RefusedError(
             f"The image is too large ({width} x {height} pixels). "
-            f"Allowed maximum is {max_pixels} pixels."
+            f"Allowed maximum is {max_pixels} pixels.",
+            "too_many_pixels",
+            width=width,
+            height=height,
+            max_pixels=max_pixels,
         )
 
 
@@ -186,13 +203,21 @@ def _require_frames(size: tuple[int, int], frames: int, max_pixels: int) -> None
     shown = f"{frames} frames of {size[0]} x {size[1]} pixels"
     if max(pixels, _LEAST_FRAME) * frames > in_all:
         raise _RefusedError(
-            f"The animation is too long ({shown}). Allowed maximum is {in_all} pixels in all."
+            f"The animation is too long ({shown}). Allowed maximum is {in_all} pixels in all.",
+            "too_many_frames",
+            **_counted(size, frames, in_all),
         )
     if pixels * min(frames, _HELD) > at_once:
         raise _RefusedError(
             f"The animation is too large ({shown}). "
-            f"Allowed maximum is {at_once} pixels in any {_HELD} frames."
+            f"Allowed maximum is {at_once} pixels in any {_HELD} frames.",
+            "too_many_frames",
+            **_counted(size, frames, at_once),
         )
+
+
+def _counted(size: tuple[int, int], frames: int, max_pixels: int) -> dict[str, int]:
+    return {"frames": frames, "width": size[0], "height": size[1], "max_pixels": max_pixels}
 
 
 def _is_large(image: Image.Image) -> bool:

@@ -225,7 +225,7 @@ def _has_file_columns(kind: Any) -> bool:
 
 def refusal_response(request: Request[Any, Any, Any], error: ValidationError) -> Response[Any]:
     """Answer refused files with 422: each with its field, index, code and parameters."""
-    refusals = getattr(error, "exceptions", [error])
+    refusals = error.refusals
     extra = [
         {
             "key": each.key,

@@ -1,7 +1,8 @@
-"""Starlette, FastAPI and Litestar: a response with a stored file."""
+"""Starlette and FastAPI: answers with stored files, and with the reasons of refusals."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Collection, Mapping, MutableMapping
 from typing import Any
 
@@ -16,7 +17,7 @@ from sqlalchemy_file.serving.delivery import DeliveryChoice
 from sqlalchemy_file.serving.request import RequestFacts
 from sqlalchemy_file.serving.responses import PRIVATE, answer_with
 
-__all__ = ["FileResponse"]
+__all__ = ["FileResponse", "problem_response", "refusal_response"]
 
 
 class FileResponse(Response):
@@ -64,3 +65,46 @@ class FileResponse(Response):
         await send_answer(answer, scope, send)
         if self.background is not None:
             await self.background()
+
+
+def refusal_response(request: Request, error: Any) -> Response:
+    """Answer refused files with 422, in the form of FastAPI's own errors.
+
+        app.add_exception_handler(ValidationError, refusal_response)
+
+    Each file has an entry in ``detail``: ``loc`` is ``["body", key]``, with the index in a list,
+    ``type`` the code of the refusal, ``ctx`` its parameters, and ``input`` the file's name.
+    """
+    detail = [
+        {
+            "type": each.code,
+            "loc": ["body", each.key, *([] if each.index is None else [each.index])],
+            "msg": each.msg,
+            "input": each.as_dict()["filename"],
+            "ctx": each.params,
+        }
+        for each in error.refusals
+    ]
+    return Response(_json({"detail": detail}), 422, media_type="application/json")
+
+
+def problem_response(request: Request, error: Any) -> Response:
+    """Answer refused files with 422 and a problem document (RFC 9457).
+
+    Its ``errors`` list ``key``, ``index``, ``filename``, ``message``, ``code`` and ``params``.
+    """
+    refusals = [each.as_dict() for each in error.refusals]
+    count = len(refusals)
+    problem = {
+        "type": "about:blank",
+        "title": "Unprocessable Content",
+        "status": 422,
+        "detail": "One file was refused." if count == 1 else f"{count} files were refused.",
+        "errors": refusals,
+    }
+    return Response(_json(problem), 422, media_type="application/problem+json")
+
+
+def _json(content: Any) -> str:
+    # Parameters of a program's own validators may be of any type.
+    return json.dumps(content, default=str)

@@ -14,13 +14,16 @@ from sqlalchemy_file.detection import HEAD_SIZE
 from sqlalchemy_file.detection.encodings import is_encoded
 from sqlalchemy_file.exceptions import ValidationError, ValidationErrors
 from sqlalchemy_file.file import File
+from sqlalchemy_file.tracking.uploading.judged import note, still_accepted
 from sqlalchemy_file.tracking.uploading.steps import Computing, Reading, Unsaved, in_parallel
 from sqlalchemy_file.transfer import DEFAULT_LIMIT, in_thread
 from sqlalchemy_file.types import Destination
 
 
-def check(items: Sequence[Unsaved]) -> None:
+def check(items: Sequence[Unsaved], *, is_ahead: bool = False) -> None:
     """Let all validators judge all files; what they refuse is raised together.
+
+    ``is_ahead`` is for files that are not stored next: nothing is left to processors.
 
     Of one file that is what its first validator says that refuses it. A single refusal is raised
     as it is, several as `ValidationErrors`.
@@ -30,7 +33,7 @@ def check(items: Sequence[Unsaved]) -> None:
     if fetching:
         in_parallel(fetching)
         refused = _refused_by(fetching)
-    checking = [_Checking(item) for item in items if id(item) not in refused]
+    checking = [_Checking(item, is_ahead) for item in items if id(item) not in refused]
     in_parallel(checking)
     refused |= _refused_by(checking)
     if len(refused) == 1:
@@ -118,6 +121,7 @@ class _Watch:
 class _Checking(Computing):
     """Looks at the content of a file, lets the validators judge it and the transforms change it."""
 
+    is_ahead: bool = False
     refusal: ValidationError | None = None
 
     @property
@@ -137,12 +141,13 @@ class _Checking(Computing):
         item, field = self.item, self.item.field
         try:
             with Reading(item) as file:
-                file._prepare(field.headers)
+                if self._begin(file):
+                    return
                 if field.validators or field.processors or field.transforms:
-                    self._expect_what_follows(file)
                     with file._checked(item.row):
                         file.apply_validators(field.validators, item.name)
                         file._apply_transforms(field.joined_transforms, item.name)
+                self._end(file)
         except ValidationError as refusal:
             self.refusal = _located(refusal, item)
 
@@ -153,19 +158,31 @@ class _Checking(Computing):
             return
         try:
             with Reading(item) as file:
-                await in_thread(file._prepare)
-                self._expect_what_follows(file)
+                if await in_thread(partial(self._begin, file)):
+                    return
                 with file._checked(item.row):
                     for awaited, validators in groupby(item.field.validators, _is_async):
                         await self._judge(file, list(validators), awaited=awaited)
                     transforms = item.field.joined_transforms
                     await in_thread(partial(file._apply_transforms, transforms, item.name))
+                await in_thread(partial(self._end, file))
         except ValidationError as refusal:
             self.refusal = _located(refusal, item)
 
-    def _expect_what_follows(self, file: File) -> None:
+    def _begin(self, file: File) -> bool:
+        """Prepare a file; tell whether it was accepted ahead, and nothing is left to do."""
         field = self.item.field
-        file._expect_processors([*field.transforms, *field.processors])
+        processors = () if self.is_ahead else field.processors
+        if field.validators or field.processors or field.transforms:
+            file._expect_processors([*field.transforms, *processors])
+        if not self.is_ahead and still_accepted(file, field):
+            return True
+        file._prepare(field.headers)
+        return False
+
+    def _end(self, file: File) -> None:
+        if self.is_ahead:
+            note(file, self.item.field)
 
     async def _judge(self, file: File, validators: Sequence[Any], *, awaited: bool) -> None:
         if not awaited:

@@ -106,6 +106,13 @@ def store_pending(session: Session, instances: Iterable[object] | None) -> None:
         attempt.hand_over(unit_of(connection).frames.top, files)
 
 
+def pending(session: Session) -> list[Unsaved]:
+    """Return the files that the next flush will store."""
+    writes = _collect(session, None).writes
+    _separate(writes)
+    return [item for assigned in writes for item in assigned.unsaved()]
+
+
 def _unsaved(work: Work, by_connection: Mapping[Connection, Work]) -> Iterator[Unsaved]:
     if not by_connection:
         yield from (item for assigned in work.writes for item in assigned.unsaved())

@@ -1,0 +1,62 @@
+"""What was judged ahead of a flush, which then need not judge it again."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy_file.calling import takes_row
+from sqlalchemy_file.content import Content
+from sqlalchemy_file.file import File
+from sqlalchemy_file.records import snapshot
+from sqlalchemy_file.storage.common.protocol import CHUNK_SIZE
+from sqlalchemy_file.types import FileField
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """A field that has accepted a file, and what the file was then."""
+
+    field: FileField
+    source: Content
+    checksum: str
+    record: dict[str, Any]
+    accepted_format: str
+
+
+def note(file: File, field: FileField) -> None:
+    """Note that a field has accepted a file.
+
+    Nothing is noted if the row has a say: it may change without notice.
+    """
+    has_own = type(file).apply_validators is not File.apply_validators
+    by_row = any(takes_row(each.process, 2) for each in field.validators) or any(
+        takes_row(each.transform, 2) for each in field.joined_transforms
+    )
+    if has_own or by_row:
+        file._judged = None
+        return
+    source = file._source_content
+    file._judged = Judged(field, source, _checksum(source), snapshot(file), file._accepted_format)
+
+
+def still_accepted(file: File, field: FileField) -> bool:
+    """Tell whether a field has accepted just this content, under this name and type."""
+    judged: Judged | None = file._judged
+    if judged is None or judged.field is not field:
+        return False
+    source = file._source_content
+    if source is not judged.source or dict(file) != judged.record:
+        return False
+    if _checksum(source) != judged.checksum:
+        return False
+    file._accept_format(judged.accepted_format)
+    return True
+
+
+def _checksum(content: Content) -> str:
+    stream, digest = content.open(), hashlib.sha256()
+    while chunk := stream.read(CHUNK_SIZE):
+        digest.update(chunk)
+    return digest.hexdigest()
