@@ -109,14 +109,20 @@ def carry_out(
     coroutine under way, and is raised after all that were begun have ended: what a thread does
     cannot be cancelled. With ``go_on`` the batch is finished first.
     """
+    if not operations:
+        return []
     batch = _Batch(operations, go_on=go_on)
     limit = min(limit, _limits.operations or limit)
-    if operations:
-        if _can_await():
-            await_only(_run_awaited(batch, limit))
-        else:
-            _run_in_threads(batch, limit)
+    if _can_await():
+        await_only(_run_awaited(batch, limit))
+    else:
+        _run_in_threads(batch, limit)
     return batch.outcomes
+
+
+def run_blocking(function: Callable[[], T]) -> T:
+    """Call a function here, or in a worker thread where an event loop has to go on."""
+    return await_only(in_thread(function)) if _can_await() else function()
 
 
 def set_limit(limit: int | None) -> None:

@@ -20,7 +20,7 @@ from sqlalchemy_file.ledger.epochs.state import database_id
 from sqlalchemy_file.ledger.installing import DATABASES, database_of
 from sqlalchemy_file.ledger.tables import now_ms
 from sqlalchemy_file.storage import StorageManager
-from sqlalchemy_file.transfer import Operation, carry_out, results
+from sqlalchemy_file.transfer import run_blocking
 
 T = TypeVar("T")
 
@@ -192,7 +192,7 @@ def is_known(storage_name: str) -> bool:
 
 def away(function: Callable[[], T]) -> T:
     """Call what blocks: here, or in a worker thread where an event loop has to go on."""
-    return results(carry_out([Operation(function)]))[0]
+    return run_blocking(function)
 
 
 def pause(seconds: float) -> None:

@@ -25,7 +25,7 @@ from sqlalchemy_file.storage import HasPath, Storage, StorageManager
 from sqlalchemy_file.storage.common.protocol import named
 from sqlalchemy_file.storage.owners import Owner, is_signed, sign
 from sqlalchemy_file.tracking.reading import Database
-from sqlalchemy_file.transfer import Operation, carry_out, results
+from sqlalchemy_file.transfer import run_blocking
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,16 +70,16 @@ class Claim:
         storage = StorageManager.storage(storage_name)
         owner = owner_of(self.identity)
         with named(storage_name):
-            if not _away(partial(is_signed, storage, owner)):
+            if not run_blocking(partial(is_signed, storage, owner)):
                 self._refuse_unmounted(storage, storage_name)
-                _away(partial(sign, storage, owner))
+                run_blocking(partial(sign, storage, owner))
         known = _signed.get(storage_name)
         if known is None or known[0]() is not storage:
             known = _signed[storage_name] = _reference(storage), set()
         known[1].add(self.epoch)
 
     def _refuse_unmounted(self, storage: Storage, storage_name: str) -> None:
-        if not isinstance(storage, HasPath) or not _away(partial(_is_empty, storage)):
+        if not isinstance(storage, HasPath) or not run_blocking(partial(_is_empty, storage)):
             return
         if self._is_named(storage_name):
             raise StorageError(
@@ -160,10 +160,6 @@ def _may_read(database: Database, ledger: Ledger, schema: str | None) -> bool:
 
 def _is_empty(storage: Storage) -> bool:
     return next(iter(storage.list()), None) is None
-
-
-def _away(function: Callable[[], Any]) -> Any:
-    return results(carry_out([Operation(function)]))[0]
 
 
 def _reference(storage: Storage) -> Callable[[], Storage | None]:

@@ -84,11 +84,18 @@ def row_key(target: FileTable, state: InstanceState[Any]) -> Key | None:
     """Return the primary key under which an object's row stands in one of its tables."""
     if state.key is None:
         return None
-    mapper = state.mapper
+    known = _positions.setdefault(state.mapper, {})
+    if target.table not in known:
+        known[target.table] = _positions_in(state.mapper, target)
+    positions = known[target.table]
+    return None if positions is None else tuple(map(state.key[1].__getitem__, positions))
+
+
+def _positions_in(mapper: Mapper[Any], target: FileTable) -> tuple[int, ...] | None:
+    """Return where the columns of a table's primary key stand in an identity of a mapped class."""
     names = [mapper.get_property_by_column(column).key for column in mapper.primary_key]
-    values = dict(zip(names, state.key[1], strict=True))
     own = [mapper.get_property_by_column(column).key for column in target.keys]
-    return tuple(values[name] for name in own) if all(name in values for name in own) else None
+    return tuple(map(names.index, own)) if {*own} <= {*names} else None
 
 
 def _look_at(table: Table) -> FileTable | None:
@@ -105,6 +112,9 @@ def _attributes_of(mapper: Mapper[Any]) -> Iterator[FileAttribute]:
                 break
 
 
+_positions: WeakKeyDictionary[Mapper[Any], dict[Table, tuple[int, ...] | None]] = (
+    WeakKeyDictionary()
+)
 _tables: WeakKeyDictionary[Table, tuple[int, FileTable | None]] = WeakKeyDictionary()
 _attributes: WeakKeyDictionary[Mapper[Any], tuple[int, tuple[FileAttribute, ...]]] = (
     WeakKeyDictionary()

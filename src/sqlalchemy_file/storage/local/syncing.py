@@ -175,6 +175,8 @@ class _Block:
             self._left[syncing].add(key, size, device)
 
     def sync(self) -> None:
+        if not self._left:
+            return
         left = list(self._left.values())
         are_done = _results(Operation(each.sync_disk) for each in left)
         _results(

@@ -8,14 +8,14 @@ add up in any order, so that a file may move, be put back and swapped within one
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from functools import reduce
 from typing import Any
 
 from sqlalchemy_file.file import File
 from sqlalchemy_file.records import paths_of
-from sqlalchemy_file.tracking.changes import RowChange, change
+from sqlalchemy_file.tracking.changes import RowChange
 from sqlalchemy_file.tracking.clock import Moment
 from sqlalchemy_file.tracking.unit.doubts import Doubts, Spot, Subject
 
@@ -32,9 +32,10 @@ class Effects:
     """Released by a field with ``on_release="keep"``."""
     schemas: Any = None
     """The schema names that the statement translated."""
-    changes: Sequence[RowChange] = ()
     gains: list[tuple[RowChange, str]] = field(default_factory=list)
     """Which row acquires what, of those that can be found again."""
+    losses: list[tuple[RowChange, str]] = field(default_factory=list)
+    """Which row releases what, of those that can be found again."""
     rows: int | None = None
     """The number of rows that the database has to report, for all to be believed."""
     is_believed: bool = True
@@ -66,22 +67,18 @@ class Effects:
     def doubts(self) -> Doubts:
         """Return what rows should name, and no longer name, after the statement."""
         doubts = Doubts()
-        for path, spot in self.losses():
+        for path, spot in self.spots_lost():
             doubts.named[path] = None
             doubts.gone[path].add(spot)
         for row, path in self.gains:
             doubts.named[path] = self._spot(row)
         return doubts
 
-    def losses(self) -> Iterator[tuple[str, Spot]]:
-        """Yield what is released, and by which row, of rows that can be found again."""
-        for row in self.changes:
-            if (spot := self._spot(row)) is not None:
-                yield from ((path, spot) for path in change(row.old, row.files).released)
+    def spots_lost(self) -> list[tuple[str, Spot]]:
+        """Return what is released, and by which row, of rows that can be found again."""
+        return [(path, self._spot(row)) for row, path in self.losses]
 
-    def _spot(self, row: RowChange) -> Spot | None:
-        if not row.key:
-            return None
+    def _spot(self, row: RowChange) -> Spot:
         schemas = frozenset((self.schemas or {}).items())
         return Spot(Subject(self.target, row.by or self.target.keys, schemas), row.key)
 
@@ -175,7 +172,7 @@ class Frames:
         self.top.apply(effects)
         before = any(frame.doubts for frame in self._stack)
         if before:  # what a row is found to name, it had not let go of
-            again = [path for path, spot in effects.losses() if self._is_gone(path, spot)]
+            again = [path for path, spot in effects.spots_lost() if self._is_gone(path, spot)]
             self.top.references.update(again)
         if not is_certain:
             self.top.doubts.absorb(effects.doubts())

@@ -23,6 +23,7 @@ from sqlalchemy_file.tracking.deleting.notes import Leased, Notes
 from sqlalchemy_file.tracking.reading import Database, OldRow
 from sqlalchemy_file.tracking.tables import Key
 from sqlalchemy_file.tracking.unit import answers, guard
+from sqlalchemy_file.tracking.unit.decisions import Decisions
 from sqlalchemy_file.tracking.unit.frames import Effects, Ending, Frames
 from sqlalchemy_file.tracking.unit.standing import Standing, asked_if_stale, standing
 from sqlalchemy_file.tracking.unit.tokens import Token
@@ -73,6 +74,7 @@ class Unit:
         self.failed_verb: str | None = None
         self.token: Token | None = None
         self.known: dict[tuple[Table, Key], OldRow] = {}
+        self.decisions: Decisions = Decisions()
         self.claims: Counter[str] = Counter()
         self.moved: set[str] = set()
         self._running: dict[int, Running] = {}
@@ -192,6 +194,7 @@ class Unit:
     def forget_flush(self) -> None:
         """Drop what was read and decided for one flush."""
         self.known.clear()
+        self.decisions.clear()
         self.claims.clear()
         self.moved.clear()
 

@@ -9,7 +9,7 @@ themselves are counted by the statements.
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -21,9 +21,9 @@ from sqlalchemy_file.file import File
 from sqlalchemy_file.ledger import ledger_of
 from sqlalchemy_file.mutable_list import MutableList
 from sqlalchemy_file.records import paths_of
-from sqlalchemy_file.tracking.changes import Change, change, files_in
+from sqlalchemy_file.tracking.changes import Change, RowChange, change, files_in
 from sqlalchemy_file.tracking.claims import Claim, claim_of
-from sqlalchemy_file.tracking.reading import Database, rows_by_key
+from sqlalchemy_file.tracking.reading import Database, OldRow, rows_by_key
 from sqlalchemy_file.tracking.tables import (
     FileAttribute,
     FileTable,
@@ -33,6 +33,7 @@ from sqlalchemy_file.tracking.tables import (
     file_tables,
     row_key,
 )
+from sqlalchemy_file.tracking.unit.decisions import Decision
 from sqlalchemy_file.tracking.unit.looking import holders
 from sqlalchemy_file.tracking.unit.units import Unit, unit_of
 from sqlalchemy_file.tracking.uploading.steps import Unsaved
@@ -47,6 +48,10 @@ class Assigned:
     state: InstanceState[Any]
     attribute: FileAttribute
     files: list[File]
+    place: tuple[FileTable, Key] | None = None
+    """The table and the primary key of its row; None for a new one."""
+    acquired: list[str] = field(default_factory=list)
+    """The paths that its row takes over."""
 
     def unsaved(self, claim: Claim | None = None) -> Iterator[Unsaved]:
         field, name, row = self.attribute.field, self.attribute.name, self.state.obj()
@@ -59,6 +64,13 @@ class Assigned:
     def table(self) -> Table:
         table: Table = self.attribute.column.table
         return table
+
+    def decision(self, old: OldRow | None, released: Sequence[str]) -> Decision:
+        """Return what the flush has decided, for the statement that will write the row."""
+        column = self.attribute.column
+        records, key = (old.records(column), old.key) if old else ((), None)
+        row = RowChange(column, records, self.files, None, key)
+        return Decision(self.state.dict.get(self.attribute.name), row, self.acquired, released)
 
     def put(self, position: int, copy: File) -> None:
         """Let a copy take the place of a file that belongs to somebody else."""
@@ -202,8 +214,8 @@ def _prepare(
     unit = unit_of(connection)
     unit.forget_flush()
     _read_old_rows(connection, unit, work)
-    changes = [(assigned, _change(unit, assigned)) for assigned in work.writes]
-    released = Counter(path for _, found in changes for path in found.released)
+    changes = [(assigned, *_change(unit, assigned)) for assigned in work.writes]
+    released = Counter(path for *_, found in changes for path in found.released)
     released.update(_released_by(unit, work.deletes))
     written = attempt.written
     taken: Counter[str] = Counter()
@@ -216,11 +228,12 @@ def _prepare(
         held = 0 if path in written else count(path)
         return held - released[path] + taken[path] < 1
 
-    for assigned, found in changes:
+    for assigned, _, found in changes:
         for position, file in found.acquired:
             paths = paths_of(file)
             if all(map(is_free, paths)):
                 taken.update(paths)
+                assigned.acquired += paths
             else:
                 foreign.append((assigned, position, file))
     unit.moved.update(taken.keys() - written)
@@ -228,8 +241,13 @@ def _prepare(
     copies = attempt.copy([file for *_, file in foreign], claim)
     for (assigned, position, _), copy in zip(foreign, copies, strict=True):
         assigned.put(position, copy)
-        taken.update(paths_of(copy))
+        paths = paths_of(copy)
+        taken.update(paths)
+        assigned.acquired += paths
     unit.claims.update(taken)
+    for assigned, old, found in changes:
+        if old is not None or assigned.state.key is None:
+            unit.decisions.add(assigned.decision(old, found.released))
     return set(taken)
 
 
@@ -238,8 +256,9 @@ def _read_old_rows(connection: Connection, unit: Unit, work: Work) -> None:
     updated: dict[FileTable, set[Key]] = defaultdict(set)
     deleted: dict[FileTable, set[Key]] = defaultdict(set)
     for assigned in work.writes:
-        if (row := _row_of(assigned)) is not None:
-            updated[row[0]].add(row[1])
+        if (place := _place_of(assigned)) is not None:
+            assigned.place = place
+            updated[place[0]].add(place[1])
     for state in work.deletes:
         for target in file_tables(state.mapper):
             if key := row_key(target, state):
@@ -265,13 +284,13 @@ def _released_by(unit: Unit, deletes: Iterable[InstanceState[Any]]) -> Iterator[
                 yield from (path for record in records for path in paths_of(record))
 
 
-def _change(unit: Unit, assigned: Assigned) -> Change:
-    found = _row_of(assigned)
-    row = unit.known.get((found[0].table, found[1])) if found else None
-    return change(row.records(assigned.attribute.column) if row else (), assigned.files)
+def _change(unit: Unit, assigned: Assigned) -> tuple[OldRow | None, Change]:
+    place = assigned.place
+    old = None if place is None else unit.known.get((place[0].table, place[1]))
+    return old, change(old.records(assigned.attribute.column) if old else (), assigned.files)
 
 
-def _row_of(assigned: Assigned) -> tuple[FileTable, Key] | None:
+def _place_of(assigned: Assigned) -> tuple[FileTable, Key] | None:
     """Return the table and the primary key of the row to be written, or None for a new one."""
     if assigned.state.key is None:
         return None

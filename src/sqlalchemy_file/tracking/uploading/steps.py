@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from os import cpu_count
 from typing import Any, NamedTuple, Protocol
 
 from sqlalchemy_file.file import File
 from sqlalchemy_file.storage.noting import noting
 from sqlalchemy_file.tracking.claims import Claim
-from sqlalchemy_file.transfer import Operation, carry_out, in_thread, results
+from sqlalchemy_file.transfer import Operation, carry_out, in_thread, results, run_blocking
 from sqlalchemy_file.types import FileField
 
 _NO_SOURCE = 0
@@ -112,6 +113,9 @@ def in_parallel(steps: Sequence[Step]) -> None:
     if not steps:
         return
     waiting = {step.item.file._source: n for step in steps if (n := step.concurrency) > 1}
+    if not waiting and not any(step.is_native for step in steps):
+        run_blocking(partial(_run_all, steps))
+        return
     lanes: dict[int, list[Step]] = defaultdict(list)
     for step in steps:
         source = step.item.file._source
@@ -120,13 +124,17 @@ def in_parallel(steps: Sequence[Step]) -> None:
     results(carry_out([_in_turn(lane) for lane in lanes.values()], limit=limit))
 
 
+def _run_all(steps: Sequence[Step]) -> None:
+    for step in steps:
+        step.run()
+
+
 def _in_turn(steps: Sequence[Step]) -> Operation[None]:
-    def run() -> None:
-        for step in steps:
-            step.run()
 
     async def arun() -> None:
         for step in steps:
             await (step.arun() if step.is_native else in_thread(step.run))
 
-    return Operation(run, arun if any(step.is_native for step in steps) else None)
+    return Operation(
+        partial(_run_all, steps), arun if any(step.is_native for step in steps) else None
+    )

@@ -73,9 +73,11 @@ class Attempt:
             chosen = [(each.storage_name, each.key) for each in mine if each.key is not None]
             wait_until_free(claim, chosen)
         self._files += [item.file for item in wanted]
-        with self._synced_together():
+        processed = [_Processing(item) for item in wanted if item.is_processed]
+        is_single = len(wanted) == 1 and not processed  # one object needs no syncing together
+        with nullcontext() if is_single else self._synced_together():
             in_parallel(storings)
-            in_parallel([_Processing(item) for item in wanted if item.is_processed])
+            in_parallel(processed)
 
     @contextmanager
     def _synced_together(self) -> Iterator[None]:
@@ -98,6 +100,8 @@ class Attempt:
 
     def copy(self, files: Sequence[File], claim: Claim | None = None) -> list[File]:
         """Return copies of saved files, each with objects of its own."""
+        if not files:
+            return []
         epoch = None if claim is None else claim.epoch
         moves = [{path: _beside(path, epoch) for path in paths_of(file)} for file in files]
         pairs = list(chain.from_iterable(move.items() for move in moves))

@@ -126,6 +126,11 @@ def refuse_replacing(database: Database, statement: Any, target: FileTable) -> N
                 )
 
 
+def has_clauses(database: Database, table: Table) -> bool:
+    """Return True if SQLite may do something else than the statements on a table say."""
+    return database.connection.dialect.name == "sqlite" and bool(_clauses(table))
+
+
 def _clauses(table: Table) -> tuple[Clause, ...]:
     counts = len(table.columns), len(table.constraints)
     known = _known.get(table)

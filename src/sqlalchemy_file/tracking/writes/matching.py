@@ -2,34 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
-from sqlalchemy import Column
-from sqlalchemy.sql import operators
 from sqlalchemy.sql.dml import Delete
-from sqlalchemy.sql.elements import BinaryExpression, BindParameter, BooleanClauseList
 
 from sqlalchemy_file.tracking.reading import (
     Database,
     OldRow,
-    entity_of,
     pinned,
     rows_by_key,
     rows_matching,
 )
-from sqlalchemy_file.tracking.tables import FileTable, Key
+from sqlalchemy_file.tracking.tables import Key
+from sqlalchemy_file.tracking.unit.criteria import equalities, key_named
 from sqlalchemy_file.tracking.unit.units import Unit
 from sqlalchemy_file.tracking.writes.plans import Plan
 
 
 def matched_rows(database: Database, unit: Unit, plan: Plan) -> list[list[OldRow]]:
     """Return the rows that each parameter set matches, and pin a statement not bound to keys."""
-    # Of an entity's rows only some may be meant: single-table classes add criteria of their own.
-    is_by_key = "_emit_update_table" in plan.statement._annotations
-    is_plain = is_by_key or entity_of(plan.statement) is None
-    equal = _equalities(plan.statement, plan.target) if is_plain else {}
-    keys = [_key(plan.target, equal, parameters) for parameters in plan.parameters]
+    equal = equalities(plan.statement, plan.target)
+    keys = [key_named(plan.target, equal, parameters) for parameters in plan.parameters]
     if all(key is None for key in keys):
         found = _read(database, plan)
         if len(found) == 1 and plan.target.keys:
@@ -86,41 +77,3 @@ def _by_key(
             else [row]
         )
     return found
-
-
-def _key(
-    target: FileTable,
-    equal: Mapping[Column[Any], BindParameter[Any]] | None,
-    parameters: Mapping[str, Any],
-) -> Key | None:
-    """Return the primary key that a parameter set names, or None if the criteria are others."""
-    if not equal or not target.keys or not all(column in equal for column in target.keys):
-        return None
-    return tuple(parameters.get(equal[column].key, equal[column].value) for column in target.keys)
-
-
-def _equalities(statement: Any, target: FileTable) -> dict[Column[Any], BindParameter[Any]]:
-    """Return the columns that the criteria compare with a value each; nothing if there is more."""
-    found: dict[Column[Any], BindParameter[Any]] = {}
-    for criterion in _flat(statement._where_criteria):
-        if not (
-            isinstance(criterion, BinaryExpression)
-            and criterion.operator is operators.eq
-            and isinstance(criterion.left, Column)
-            and isinstance(criterion.right, BindParameter)
-            and not criterion.right.expanding
-        ):
-            return {}
-        column = target.table.c.get(criterion.left.key)
-        if column is None or column in found:
-            return {}
-        found[column] = criterion.right
-    return found
-
-
-def _flat(criteria: Any) -> Any:
-    for criterion in criteria:
-        if isinstance(criterion, BooleanClauseList) and criterion.operator is operators.and_:
-            yield from _flat(criterion.clauses)
-        else:
-            yield criterion

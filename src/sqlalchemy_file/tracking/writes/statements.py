@@ -19,13 +19,14 @@ from sqlalchemy_file.storage import StorageManager
 from sqlalchemy_file.tracking.changes import RowChange, change, files_in
 from sqlalchemy_file.tracking.claims import Claim, claim_of
 from sqlalchemy_file.tracking.reading import Database
-from sqlalchemy_file.tracking.tables import file_table_of
+from sqlalchemy_file.tracking.tables import FileTable, file_table_of
+from sqlalchemy_file.tracking.unit.decisions import Decision, effects_of
 from sqlalchemy_file.tracking.unit.frames import Effects
 from sqlalchemy_file.tracking.unit.looking import holders
-from sqlalchemy_file.tracking.unit.units import Unit, unit_of
+from sqlalchemy_file.tracking.unit.units import Unit, known_unit, unit_of
 from sqlalchemy_file.tracking.uploading.steps import Unsaved
 from sqlalchemy_file.tracking.uploading.storing import Attempt
-from sqlalchemy_file.tracking.writes.conflicts import follow_clauses, refuse_replacing
+from sqlalchemy_file.tracking.writes.conflicts import follow_clauses, has_clauses, refuse_replacing
 from sqlalchemy_file.tracking.writes.matching import matched_rows
 from sqlalchemy_file.tracking.writes.plans import Plan, plan_of, refuse_others
 from sqlalchemy_file.tracking.writes.values import GivenRow, Parameters, RowValues, replaced
@@ -41,6 +42,10 @@ def before(
     if not isinstance(statement, Insert | Update | Delete):
         return None
     target = file_table_of(statement)
+    if target is not None and (unit := _deciding(database, target)) is not None:
+        decided = unit.decisions.take(statement, target, parameters)
+        if decided is not None:
+            return _carry_out(database, unit, statement, target, parameters, decided)
     refuse_others(statement)
     if target is None:
         return None
@@ -68,6 +73,35 @@ def before(
     prepared = replaced(plan.statement, parameters, plan.substitutes)
     marked = unit.expect(prepared[0], effects, many=len(parameters) > 1 or plan.may_do_half)
     return marked, prepared[1]
+
+
+def _deciding(database: Database, target: FileTable) -> Unit | None:
+    """Return the unit if a flush is under way whose decisions hold for statements on a table."""
+    unit = known_unit(database.connection)
+    if unit is None or not unit.decisions or not database.is_as_connected:
+        return None
+    return None if has_clauses(database, target.table) else unit_of(database.connection)
+
+
+def _carry_out(
+    database: Database,
+    unit: Unit,
+    statement: Any,
+    target: FileTable,
+    parameters: Parameters,
+    decided: Sequence[Decision],
+) -> tuple[Any, Parameters] | None:
+    """Count what a statement of a flush does, as the flush has decided."""
+    if not decided:
+        return None
+    breathe(len(parameters))
+    effects = effects_of(decided, target, database.schemas)
+    for decision in decided:
+        unit.claims.subtract(decision.acquired)
+        unit.known.pop((target.table, decision.row.key), None)
+    if effects.released and claim_of(database, target.table) is None:
+        _refuse_unknown_storage(unit, effects)
+    return unit.expect(statement, effects, many=len(parameters) > 1), parameters
 
 
 def _refuse_compiled(compiled: Compiled) -> None:
@@ -155,7 +189,7 @@ def _effects(
 ) -> Effects:
     """Decide what the statement releases and acquires; give it copies of what it may not own."""
     effects, acquired = Effects(plan.target), []
-    effects.schemas, effects.changes = database.schemas, plan.changes
+    effects.schemas = database.schemas
     effects.rows, effects.is_believed = plan.matched, plan.is_believed
     effects.is_found_by_path = plan.is_found_by_path or not plan.target.keys
     effects.is_unseen = bool(plan.replacing)
@@ -164,6 +198,8 @@ def _effects(
         found = change(row.old, row.files)
         keeps = plan.target.field(row.column).on_release == "keep"
         (effects.archived if keeps else effects.released).extend(found.released)
+        if row.key:
+            effects.losses += [(row, path) for path in found.released]
         acquired += [(row, position, file) for position, file in found.acquired]
     balance = Counter(dict.fromkeys(attempt.written, -1))  # a new object starts at none
     balance.subtract([*effects.released, *effects.archived])
@@ -198,7 +234,7 @@ def _refuse_unknown_storage(unit: Unit, effects: Effects) -> None:
 
 def _acquire(effects: Effects, row: RowChange, paths: Sequence[str]) -> None:
     effects.acquired += paths
-    if row.key is not None:
+    if row.key:
         effects.gains += [(row, path) for path in paths]
 
 

@@ -1,0 +1,143 @@
+"""What a flush has decided about the files of its rows, for the statements that write them.
+
+A statement of the flush carries the very values that the flush has looked at, so that nothing has
+to be worked out again. Values that a listener has changed since are not found here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from sqlalchemy import Column, Table
+from sqlalchemy.sql.dml import Insert, Update
+
+from sqlalchemy_file.file import File
+from sqlalchemy_file.tracking.changes import RowChange
+from sqlalchemy_file.tracking.tables import FileTable, Key
+from sqlalchemy_file.tracking.unit.criteria import equalities, key_named
+from sqlalchemy_file.tracking.unit.frames import Effects
+
+
+class Decision(NamedTuple):
+    """What one attribute of one row acquires and releases."""
+
+    value: Any
+    row: RowChange
+    acquired: Sequence[str]
+    released: Sequence[str]
+
+    def is_about(self, value: Any) -> bool:
+        """Return True if a statement carries what was decided about, unchanged."""
+        if value is not self.value:
+            return False
+        if value is None or isinstance(value, File):
+            return True
+        files = self.row.files
+        return isinstance(value, list) and len(value) == len(files) and all(map(_is, value, files))
+
+
+@dataclass(slots=True)
+class Decisions:
+    """The decisions of one flush that no statement has carried out yet."""
+
+    _updates: dict[tuple[Table, Key, Column[Any]], Decision] = field(default_factory=dict)
+    _inserts: dict[int, Decision] = field(default_factory=dict)
+    """By the identity of the value: a new row has no key yet."""
+
+    def __bool__(self) -> bool:
+        return bool(self._updates or self._inserts)
+
+    def add(self, decision: Decision) -> None:
+        """Keep a decision until a statement carries it out."""
+        column, key = decision.row.column, decision.row.key
+        if key is not None:
+            self._updates[column.table, key, column] = decision
+        elif decision.value is not None:
+            self._inserts[id(decision.value)] = decision
+
+    def clear(self) -> None:
+        self._updates.clear()
+        self._inserts.clear()
+
+    def take(
+        self, statement: Any, target: FileTable, parameters: Iterable[dict[str, Any]]
+    ) -> list[Decision] | None:
+        """Return, and forget, the decisions that a statement carries out.
+
+        Returns None if it gives anything to a file column that the flush has not decided about.
+        """
+        if statement.table is not target.table or not _is_plain(statement):
+            return None
+        if isinstance(statement, Insert):
+            return self._take_new(target, parameters)
+        return self._take_changed(statement, target, parameters)
+
+    def _take_new(
+        self, target: FileTable, parameters: Iterable[dict[str, Any]]
+    ) -> list[Decision] | None:
+        found: dict[int, Decision] = {}
+        for given in parameters:
+            for column in target.columns:
+                value = given.get(column.key)
+                if value is None:
+                    continue
+                decision = self._inserts.get(id(value))
+                if decision is None or id(value) in found or not decision.is_about(value):
+                    return None
+                found[id(value)] = decision
+        for identity in found:
+            del self._inserts[identity]
+        return list(found.values())
+
+    def _take_changed(
+        self, statement: Update, target: FileTable, parameters: Iterable[dict[str, Any]]
+    ) -> list[Decision] | None:
+        found: dict[tuple[Table, Key, Column[Any]], Decision] = {}
+        equal = equalities(statement, target)
+        for given in parameters:
+            key = key_named(target, equal, given)
+            for column in target.columns:
+                if column.key not in given:
+                    continue
+                place = target.table, key or (), column
+                decision = self._updates.get(place)
+                if decision is None or place in found or not decision.is_about(given[column.key]):
+                    return None
+                found[place] = decision
+        for place in found:
+            del self._updates[place]
+        return list(found.values())
+
+
+def effects_of(decisions: Iterable[Decision], target: FileTable, schemas: Any) -> Effects:
+    """Return what a statement does that carries out these decisions."""
+    effects = Effects(target, schemas=schemas)
+    for decision in decisions:
+        row = decision.row
+        effects.acquired += decision.acquired
+        if decision.released:
+            keeps = target.field(row.column).on_release == "keep"
+            (effects.archived if keeps else effects.released).extend(decision.released)
+        if row.key:
+            effects.is_believed = False  # a trigger may have kept the row, or its value
+            effects.gains += [(row, path) for path in decision.acquired]
+            effects.losses += [(row, path) for path in decision.released]
+    return effects
+
+
+def _is_plain(statement: Any) -> bool:
+    """Return True if all that a statement gives to its rows stands in its parameters."""
+    return not (
+        statement._values
+        or statement._multi_values
+        or statement._prefixes
+        or getattr(statement, "_ordered_values", None)
+        or getattr(statement, "_post_values_clause", None) is not None
+        or getattr(statement, "select", None) is not None
+    )
+
+
+def _is(one: object, other: object) -> bool:
+    return one is other
