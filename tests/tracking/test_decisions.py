@@ -1,0 +1,193 @@
+"""What a flush has decided about its rows, and what hooks change before its statements run."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import pytest
+from sqlalchemy import Connection, event
+from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
+
+import sqlalchemy_file
+from sqlalchemy_file import File, FileField
+from sqlalchemy_file.storage.memory import MemoryStorage
+from tests.stores import add_memory, contents, keys, named, sqlite
+
+HOME = str(Path(sqlalchemy_file.__file__).parent)
+MOST_CALLS = 450
+MOST_MODULES = 54
+
+
+class Base(DeclarativeBase):
+    pass
+
+
+class Paper(Base):
+    __tablename__ = "decided_paper"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    body: Mapped[File | None] = mapped_column(FileField())
+    pages: Mapped[list[File] | None] = mapped_column(FileField(multiple=True))
+
+
+Hook = Callable[[Any, Connection, Paper], None]
+
+
+@pytest.fixture
+def storage() -> MemoryStorage:
+    return add_memory()
+
+
+@pytest.fixture
+def session(storage: MemoryStorage) -> Iterator[Session]:
+    engine = sqlite(Base)
+    with Session(engine) as session:
+        yield session
+    engine.dispose()
+
+
+@contextmanager
+def hooked(name: str, hook: Hook) -> Iterator[None]:
+    event.listen(Paper, name, hook)
+    try:
+        yield
+    finally:
+        event.remove(Paper, name, hook)
+
+
+def assert_exact(session: Session, storage: MemoryStorage, *expected: bytes) -> None:
+    """Check that the storage holds these contents, and that rows name each object once."""
+    paths = named(session.get_bind(), "decided_paper", "body", "pages")  # type: ignore[arg-type]
+    assert sorted(paths) == sorted(f"main/{key}" for key in keys(storage))
+    assert contents(storage) == sorted(expected)
+
+
+def test_a_hook_may_put_another_file_in_the_place_of_the_decided_one(
+    session: Session, storage: MemoryStorage
+) -> None:
+    paper = Paper(body=File(b"old"))
+    session.add(paper)
+    session.commit()
+
+    def exchange(mapper: Any, connection: Connection, target: Paper) -> None:
+        target.body = File(b"by the hook")
+
+    paper.body = File(b"decided")
+    with hooked("before_update", exchange):
+        session.commit()
+    assert_exact(session, storage, b"by the hook")
+
+
+@pytest.mark.parametrize("name", ["before_insert", "before_update"])
+def test_a_hook_may_lengthen_the_list_that_was_decided(
+    session: Session, storage: MemoryStorage, name: str
+) -> None:
+    paper = Paper()
+    if name == "before_update":
+        session.add(paper)
+        session.commit()
+
+    def lengthen(mapper: Any, connection: Connection, target: Paper) -> None:
+        assert target.pages is not None
+        target.pages.append(File(b"by the hook"))
+
+    paper.pages = [File(b"decided")]
+    session.add(paper)
+    with hooked(name, lengthen):
+        session.commit()
+    assert_exact(session, storage, b"decided", b"by the hook")
+
+
+def test_a_hook_may_empty_the_attribute_that_was_decided(
+    session: Session, storage: MemoryStorage
+) -> None:
+    paper = Paper(body=File(b"old"))
+    session.add(paper)
+    session.commit()
+
+    def empty(mapper: Any, connection: Connection, target: Paper) -> None:
+        target.body = None
+
+    paper.body = File(b"decided")
+    with hooked("before_update", empty):
+        session.commit()
+    assert_exact(session, storage)
+
+
+def test_hooks_may_swap_the_new_files_of_two_rows(session: Session, storage: MemoryStorage) -> None:
+    papers = [Paper(body=File(b"old")), Paper(body=File(b"older"))]
+    session.add_all(papers)
+    session.commit()
+    first, second = papers
+    new = [File(b"1"), File(b"2")]
+    first.body, second.body = new
+
+    def swap(mapper: Any, connection: Connection, target: Paper) -> None:
+        target.body = new[target is first]
+
+    with hooked("before_update", swap):
+        session.commit()
+    assert_exact(session, storage, b"1", b"2")
+    assert first.body.file.read() == b"2"
+
+
+def test_a_decided_file_that_a_hook_inserts_first_belongs_to_that_row(
+    session: Session, storage: MemoryStorage
+) -> None:
+    def insert_too(mapper: Any, connection: Connection, target: Paper) -> None:
+        connection.execute(Paper.__table__.insert(), {"body": target.body})
+
+    session.add(Paper(body=File(b"decided")))
+    with hooked("before_insert", insert_too):
+        session.commit()
+    assert_exact(session, storage, b"decided", b"decided")
+
+
+def test_a_rolled_back_flush_leaves_no_decision_behind(
+    session: Session, storage: MemoryStorage
+) -> None:
+    def fail(mapper: Any, connection: Connection, target: Paper) -> None:
+        raise ValueError("by the hook")
+
+    paper = Paper(body=File(b"decided"))
+    session.add(paper)
+    with hooked("before_insert", fail), pytest.raises(ValueError, match="by the hook"):
+        session.commit()
+    session.rollback()
+    assert_exact(session, storage)
+    session.add(paper)
+    session.commit()
+    assert_exact(session, storage, b"decided")
+
+
+def test_few_functions_are_called_to_replace_one_file(
+    session: Session, storage: MemoryStorage
+) -> None:
+    paper = Paper(body=File(b"old"))
+    session.add(paper)
+    for _ in range(2):  # caches are filled
+        session.commit()
+        paper.body = File(b"older")
+    session.commit()
+    paper.body = File(b"new")
+    places: list[str] = []
+
+    def note(frame: FrameType, what: str, argument: Any) -> None:
+        if what == "call" and frame.f_code.co_filename.startswith(HOME):
+            places.append(frame.f_code.co_filename)
+
+    before = sys.getprofile()
+    sys.setprofile(note)
+    try:
+        session.flush()
+    finally:
+        sys.setprofile(before)
+    assert len(places) <= MOST_CALLS
+    assert len(set(places)) <= MOST_MODULES
+    session.commit()
+    assert_exact(session, storage, b"new")
