@@ -56,6 +56,10 @@ def _s3fs(port: int, **options: Any) -> Storage:
     return adapt(filesystem, root="bucket/prefix", **options)
 
 
+def _web(port: int, **options: Any) -> Storage:
+    return adapt(f"http://127.0.0.1:{port}/bucket", **options)
+
+
 KINDS: dict[str, Callable[..., Storage]] = {
     "obstore": _obstore,
     "libcloud": _libcloud,
@@ -69,7 +73,7 @@ def served(
 ) -> Iterator[tuple[Storage, Bucket]]:
     bucket = Bucket(fault)
     with answering(bucket) as port:
-        yield KINDS[kind](port, **options), bucket
+        yield {**KINDS, "web": _web}[kind](port, **options), bucket
 
 
 # --- one request where one will do
@@ -107,6 +111,23 @@ def test_a_small_object_takes_one_request_each_way(kind: str) -> None:
         put(storage, "key")
         assert read(storage, "key") == b"bytes"
     assert bucket.methods == ["PUT", "GET"]
+
+
+@pytest.mark.parametrize("kind", ["obstore", "libcloud", "web"])
+def test_a_range_that_is_answered_with_the_whole_object_is_cut(kind: str) -> None:
+    def fault(request: Request) -> Answer:
+        dates = {"Last-Modified": "Mon, 02 Feb 2026 10:00:00 GMT", "ETag": '"1"'}
+        return Answer(200, b"0123456789", dates)
+
+    async def read_in_coroutine(storage: Any) -> bytes:
+        return b"".join([chunk async for chunk in storage.astream("key", 3, 6)])
+
+    with served(kind, fault) as (storage, _):
+        assert read(storage, "key", 3, 6) == b"345"
+        assert read(storage, "key", 3) == b"3456789"
+        assert read(storage, "key", 20, 30) == b""
+        if kind != "libcloud":
+            assert asyncio.run(read_in_coroutine(storage)) == b"345"
 
 
 # --- parts

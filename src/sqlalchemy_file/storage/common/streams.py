@@ -57,15 +57,34 @@ class ChunkReader(io.RawIOBase):
         return self
 
 
+class Range:
+    """A range of chunks that are read from the beginning, for servers that know no ranges."""
+
+    def __init__(self, start: int = 0, end: int | None = None) -> None:
+        self._start = start
+        self._end = end
+        self._position = 0
+
+    def of(self, chunk: bytes) -> bytes:
+        """Return what of the next chunk lies within the range."""
+        first = max(self._start - self._position, 0)
+        last = None if self._end is None else max(self._end - self._position, 0)
+        self._position += len(chunk)
+        return chunk[first:last] if first or last is not None else chunk
+
+    @property
+    def is_over(self) -> bool:
+        """Whether no further chunk lies within the range."""
+        return self._end is not None and self._position >= self._end
+
+
 def cut(chunks: Iterable[bytes], start: int, end: int | None) -> Iterator[bytes]:
-    """Yield the range of what ``chunks`` yield, for servers that know no ranges."""
-    position = 0
+    """Yield a range of what ``chunks`` yield from its beginning."""
+    wanted = Range(start, end)
     for chunk in chunks:
-        wanted = chunk[max(start - position, 0) : None if end is None else max(end - position, 0)]
-        position += len(chunk)
-        if wanted:
-            yield wanted
-        if end is not None and position >= end:
+        if part := wanted.of(chunk):
+            yield part
+        if wanted.is_over:
             return
 
 

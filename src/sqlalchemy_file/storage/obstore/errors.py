@@ -65,6 +65,12 @@ def is_unknown_there(error: Exception) -> bool:
     return found is not None and int(found[1]) in _UNKNOWN_THERE
 
 
+def knows_no_ranges(error: Exception) -> bool:
+    """Return True if a server has answered with more than the range that it was asked for."""
+    is_unsupported = isinstance(error, exceptions.NotSupportedError)
+    return is_unsupported or "non-partial response" in str(error)
+
+
 def is_hopeless(error: Exception, *, is_local: bool) -> bool:
     """Tell whether all further keys would fail alike, each after minutes of trying again."""
     if isinstance(error, FileNotFoundError):

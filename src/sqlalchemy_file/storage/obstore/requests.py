@@ -24,10 +24,11 @@ from obstore import exceptions
 
 from sqlalchemy_file.exceptions import InvalidKeyError
 from sqlalchemy_file.storage.common.attributes import attributes_from, from_headers
-from sqlalchemy_file.storage.common.errors import Border
 from sqlalchemy_file.storage.common.protocol import Attributes, ObjectInfo, check_key
+from sqlalchemy_file.storage.common.errors import Border
+from sqlalchemy_file.storage.common.streams import Range
+from sqlalchemy_file.storage.obstore.errors import is_hopeless, knows_no_ranges
 from sqlalchemy_file.storage.common.reserved import is_listed
-from sqlalchemy_file.storage.obstore.errors import is_hopeless
 from sqlalchemy_file.transfer import in_thread
 
 if TYPE_CHECKING:
@@ -157,25 +158,36 @@ def describing(key: str) -> Steps[ObjectInfo]:
     )
 
 
-def opening(key: str, start: int, end: int | None) -> Steps[GetResult | None]:
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """An answer whose body is still to be read, and the range of that body that is wanted."""
+
+    answer: GetResult
+    wanted: Range
+
+
+def opening(key: str, start: int, end: int | None) -> Steps[Opened | None]:
     """Begin to read; None where the range holds no bytes."""
     if end is not None and end <= start:
         return None
     if not start and end is None:
         whole: GetResult = yield Request("get", (key,))
-        return whole
+        return Opened(whole, Range())
     span = {"offset": start} if end is None else (start, end)
     try:
         part: GetResult = yield Request("get", (key,), {"options": {"range": span}})
     except (exceptions.PermissionDeniedError, exceptions.UnauthenticatedError):
         raise
-    except exceptions.BaseError:
+    except exceptions.BaseError as error:
         # Stores have no common word for a range beyond the end, as any is in an empty object.
         found = yield from looking(key)
         if found.meta["size"] <= start:
             return None
-        raise
-    return part
+        if not knows_no_ranges(error):
+            raise
+        whole = yield Request("get", (key,))
+        return Opened(whole, Range(start, end))
+    return Opened(part, Range())
 
 
 def deleting(keys: Sequence[str], failures: dict[str, Exception], *, is_local: bool) -> Steps[None]:

@@ -134,9 +134,13 @@ class ObstoreStorage:
     def stream(self, key: str, start: int = 0, end: int | None = None) -> Iterator[bytes]:
         with Border(self._our_error, check_key(key)):
             opened = self._carry_out(opening(key, start, end))
-            for chunk in opened.stream(READ_SIZE) if opened else ():
-                if chunk:
-                    yield bytes(chunk)
+            if opened is None:
+                return
+            for chunk in opened.answer.stream(READ_SIZE):
+                if part := opened.wanted.of(bytes(chunk)):
+                    yield part
+                if opened.wanted.is_over:
+                    return
 
     async def astream(
         self, key: str, start: int = 0, end: int | None = None
@@ -145,9 +149,11 @@ class ObstoreStorage:
             opened = await self._acarry_out(opening(key, start, end))
             if opened is None:
                 return
-            async for chunk in opened.stream(READ_SIZE):
-                if chunk:
-                    yield bytes(chunk)
+            async for chunk in opened.answer.stream(READ_SIZE):
+                if part := opened.wanted.of(bytes(chunk)):
+                    yield part
+                if opened.wanted.is_over:
+                    return
 
     def delete(self, keys: Sequence[str]) -> None:
         valid, failures = sort_out(keys, check_key)
