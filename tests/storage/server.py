@@ -69,12 +69,12 @@ class Bucket:
     def _posted(self, request: Request) -> bytes:
         if "uploadId=" in request.path:
             return (
-                b"<CompleteMultipartUploadResult><Location>l</Location><Bucket>b</Bucket>"
+                b"<CompleteMultipartUploadResult xmlns='http://s3.amazonaws.com/doc/2006-03-01/'><Location>l</Location><Bucket>b</Bucket>"
                 b"<Key>k</Key><ETag>1</ETag></CompleteMultipartUploadResult>"
             )
         if "uploads" in request.path:
             return (
-                b"<InitiateMultipartUploadResult><Bucket>b</Bucket><Key>k</Key>"
+                b"<InitiateMultipartUploadResult xmlns='http://s3.amazonaws.com/doc/2006-03-01/'><Bucket>b</Bucket><Key>k</Key>"
                 b"<UploadId>upload</UploadId></InitiateMultipartUploadResult>"
             )
         keys = re.findall(rb"<Key>[^<]*</Key>", request.body)

@@ -277,14 +277,6 @@ def test_what_is_safe_to_repeat_is_repeated(kind: str) -> None:
         assert [request.method for request in seen] == ["PUT"] * 3
 
 
-def test_what_is_not_safe_to_repeat_is_not() -> None:
-    seen: list[Request] = []
-    with answering(_failing(1, seen)) as port:
-        with pytest.raises(StorageError, match="503"):
-            _served("libcloud", port).put("key", io.BytesIO(b"x" * 6_000_000), PLAIN)
-        assert [request.method for request in seen] == ["POST"]
-
-
 def test_a_number_of_retries_is_heeded() -> None:
     seen: list[Request] = []
     with answering(_failing(100, seen)) as port:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import sys
 from collections.abc import Callable, Mapping
+from importlib.util import find_spec
 from os import PathLike
 from typing import Any, TypeAlias
 from urllib.parse import SplitResult, urlsplit
@@ -147,6 +148,14 @@ def _libcloud(thing: Any, options: Options) -> Storage | None:
         return None
     from sqlalchemy_file.storage.local_container import kind_of  # noqa: PLC0415  loads all drivers
 
+    if find_spec("obstore") is not None:
+        from sqlalchemy_file.storage.s3_container import (  # noqa: PLC0415  an extra
+            S3ContainerStorage,
+            is_carried,
+        )
+
+        if is_carried(thing):
+            return _made(S3ContainerStorage, thing, options)
     return _made(kind_of(thing), thing, options)
 
 

@@ -12,16 +12,9 @@ from libcloud.storage.drivers.local import LocalStorageDriver
 from sqlalchemy_file.storage.common.attributes import meta_data_of
 from sqlalchemy_file.storage.common.errors import Border
 from sqlalchemy_file.storage.common.protocol import Storage
+from sqlalchemy_file.storage.libcloud.drivers import TRANSFERS
 from sqlalchemy_file.storage.libcloud.storage import LibcloudStorage, our_error
 from sqlalchemy_file.storage.local.storage import LocalStorage
-
-_TRANSFERS = (
-    "upload_object",
-    "upload_object_via_stream",
-    "download_object_as_stream",
-    "get_object",
-    "delete_object",
-)
 
 
 class LocalContainerStorage(LocalStorage):
@@ -55,6 +48,6 @@ def kind_of(container: Container) -> Callable[..., Storage]:
     driver = container.driver
     # Whoever changed how the driver moves bytes, to encrypt them, say, wants that to happen.
     plain_local = isinstance(driver, LocalStorageDriver) and all(
-        getattr(type(driver), name) is getattr(LocalStorageDriver, name) for name in _TRANSFERS
+        getattr(type(driver), name) is getattr(LocalStorageDriver, name) for name in TRANSFERS
     )
     return LocalContainerStorage if plain_local else LibcloudStorage

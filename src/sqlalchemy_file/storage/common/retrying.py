@@ -16,8 +16,8 @@ WITHIN = 60.0
 OVERLOADED = frozenset({429, 500, 502, 503, 504})
 """Statuses of servers that may do better a moment later."""
 
-_FIRST_PAUSE = 0.1
-_LONGEST_PAUSE = 5.0
+FIRST_PAUSE = 0.1
+LONGEST_PAUSE = 5.0
 
 
 def pauses(most: int, *, within: float = WITHIN) -> Iterator[float]:
@@ -27,7 +27,7 @@ def pauses(most: int, *, within: float = WITHIN) -> Iterator[float]:
     """
     end = monotonic() + within
     for attempt in range(most):
-        longest = min(_FIRST_PAUSE * 2**attempt, _LONGEST_PAUSE)
+        longest = min(FIRST_PAUSE * 2**attempt, LONGEST_PAUSE)
         pause = longest * random.uniform(0.5, 1)  # noqa: S311  nobody gains by guessing it
         if monotonic() + pause > end:
             return

@@ -8,13 +8,14 @@ from __future__ import annotations
 import copy
 import os
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
 from typing import Any, ClassVar, Protocol
 from weakref import WeakKeyDictionary
 
 from libcloud.storage.base import Container, StorageDriver
+from requests import Response
 from requests.utils import get_environ_proxies
 
 
@@ -32,7 +33,6 @@ class Clones:
     def __init__(
         self,
         container: Container,
-        prepare: Callable[[StorageDriver], None] | None = None,
         *,
         timeout: float | None = None,
     ) -> None:
@@ -41,22 +41,16 @@ class Clones:
         if timeout is not None:
             twin.connection.timeout = timeout  # clones connect with it
         self._template = Container(container.name, container.extra, twin)
-        self._prepare = prepare
         self._local = threading.local()
 
     @contextmanager
     def container(self) -> Iterator[Container]:
-        yield self.get()
-
-    def get(self) -> Container:
-        """Return this thread's container; a forked child gets connections of its own."""
+        """Yield this thread's container; a forked child gets connections of its own."""
         if getattr(self._local, "process", None) != os.getpid():
             driver = clone(self._template.driver)
-            if self._prepare:
-                self._prepare(driver)
             self._local.container = Container(self._template.name, self._template.extra, driver)
             self._local.process = os.getpid()
-        return self._local.container  # type: ignore[no-any-return]
+        yield self._local.container
 
 
 class Shared:
@@ -96,9 +90,6 @@ def clone(driver: StorageDriver) -> Any:
     connection.driver = twin
     connection.host = original.connection.host  # else it may be the class's, which changes
     connection.context = {}
-    if hasattr(connection, "signer"):
-        connection.signer = copy.copy(connection.signer)
-        connection.signer.connection = connection
     # Drivers that cannot ask for a prefix warn of it, and filter; whoever lists here filters too.
     twin._filter_listed_container_objects = lambda objects, prefix: objects
     connection.connect()
@@ -116,7 +107,18 @@ def _carry_over(original: Any, twin: Any) -> None:
     # libcloud forgets the timeout for streamed and raw requests: they would wait for ever.
     if getattr(session, "timeout", None):
         session.send = partial(session.send, timeout=session.timeout)
+    session.hooks["response"].append(_keep_encoded)
     # Else the environment is searched for proxies, and the home for passwords, at each request,
     # which costs a fifth of it.
     session.proxies = {**get_environ_proxies(twin.host), **session.proxies}
     session.trust_env = False
+
+
+def _keep_encoded(answer: Response, *, stream: bool = False, **_: object) -> None:
+    """Let an object be read as it is stored, even with ``Content-Encoding: gzip``.
+
+    libcloud would unpack it, after which sizes and ranges would not fit. What a proxy compresses
+    on its way has no ``Content-Length``, and is still unpacked.
+    """
+    if stream and "Content-Length" in answer.headers:
+        answer.raw.headers.pop("Content-Encoding", None)

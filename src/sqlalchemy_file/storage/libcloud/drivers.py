@@ -5,21 +5,26 @@ from __future__ import annotations
 import logging
 import re
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from copy import copy
 from dataclasses import replace
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from functools import partial
 from itertools import chain
 from operator import attrgetter
-from typing import Any, BinaryIO, cast
+from time import sleep
+from typing import Any, BinaryIO, TypeVar, cast
+from urllib.parse import quote
 
 from libcloud.common.types import LibcloudError
 from libcloud.storage.base import Container, Object
 from libcloud.storage.drivers.azure_blobs import AzureBlobsStorageDriver
 from libcloud.storage.drivers.dummy import DummyStorageDriver
+from libcloud.storage.drivers.s3 import BaseS3StorageDriver
 from libcloud.storage.types import ObjectDoesNotExistError
+from requests.exceptions import ChunkedEncodingError, ConnectionError, Timeout  # noqa: A004
 
 from sqlalchemy_file.escaping import escaped
 from sqlalchemy_file.exceptions import ObjectExistsError, StorageError
@@ -33,15 +38,33 @@ from sqlalchemy_file.storage.common.attributes import (
 )
 from sqlalchemy_file.storage.common.errors import Border
 from sqlalchemy_file.storage.common.metadata_names import HEADERS, IDENTIFIERS, blob_headers
-from sqlalchemy_file.storage.common.protocol import CHUNK_SIZE, Attributes, ObjectInfo
+from sqlalchemy_file.storage.common.protocol import (
+    CHUNK_SIZE,
+    Attributes,
+    ObjectInfo,
+    PendingUpload,
+)
+from sqlalchemy_file.storage.common.retrying import MAX_RETRIES, OVERLOADED, pauses
 from sqlalchemy_file.storage.common.sorting import in_order
 from sqlalchemy_file.storage.common.streams import cut
 from sqlalchemy_file.storage.libcloud.clones import Shared, drivers_for
 
+T = TypeVar("T")
+
 _STATUS = re.compile(r"(?i)(?:status|code|error|http)\D{0,12}\b([1-5]\d\d)\b")
+_DELETED = frozenset({200, 204, 404})
 _REFUSALS = frozenset({"400", "405", "415", "422", "431", "501"})
 
 _log = logging.getLogger("sqlalchemy_file.storage")
+
+TRANSFERS = (
+    "upload_object",
+    "upload_object_via_stream",
+    "download_object_as_stream",
+    "get_object",
+    "delete_object",
+)
+"""Methods of a driver by which a program may change what is stored, to encrypt it, say."""
 
 SPOOL_SIZE = 5 * 1024 * 1024
 """Contents are held in memory up to this many bytes before they are handed over, else on disk."""
@@ -50,67 +73,104 @@ SPOOL_SIZE = 5 * 1024 * 1024
 class DriverVerbs:
     """The verbs of a storage over one container; libcloud's errors are left as they are."""
 
-    def __init__(self, container: Container, timeout: float | None = None) -> None:
+    def __init__(self, container: Container, timeout: float | None, max_retries: int) -> None:
         self._drivers = drivers_for(container, timeout)
         self._is_azure = isinstance(container.driver, AzureBlobsStorageDriver)
+        self._is_s3 = isinstance(container.driver, BaseS3StorageDriver)
+        self._max_retries = max_retries if self._is_s3 else 0
         self._names = IDENTIFIERS if self._is_azure else HEADERS
 
     def put(
         self, key: str, content: BinaryIO, attributes: Attributes, border: Border, exclusive: bool
     ) -> ObjectInfo:
-        with _spooled(content, border) as (spool, size), self._drivers.container() as container:
+        def upload(container: Container) -> tuple[Object, Attributes]:
+            return self._upload(container, key, spool, attributes)
+
+        with _spooled(content, border) as (spool, size):
             # Two writers of one key at the same moment may both pass: libcloud has no condition.
-            if exclusive and _exists(container, key):
+            if exclusive and self._repeated(partial(_exists, key=key)):
                 raise ObjectExistsError("an object is stored there already", key=key)
-            stored, kept = self._upload(container, key, spool, attributes)
+            stored, kept = self._repeated(upload, times=0 if exclusive else self._max_retries)
         return ObjectInfo(key=key, size=size, etag=stored.hash or None, attributes=kept)
 
     def stat(self, key: str) -> ObjectInfo:
-        with self._drivers.container() as container:
-            return self._info(container.get_object(key))
+        return self._repeated(lambda container: self._info(container.get_object(key)))
 
     def stream(self, key: str, start: int, end: int | None) -> Iterator[bytes]:
-        with self._drivers.container() as container:
+        is_shared = isinstance(self._drivers, Shared)
+
+        def begin(container: Container) -> Iterator[bytes]:
             found = container.get_object(key)
-            end = found.size if end is None else min(end, found.size)
-            chunks = self._read(found, start, end) if start < end else iter(())
-            if not isinstance(self._drivers, Shared):
-                yield from filter(None, chunks)
-                return
-            spool = _spool(chunks)
-        # The driver is free for others while these bytes are consumed.
-        with spool:
-            yield from iter(lambda: spool.read(CHUNK_SIZE), b"")
+            last = found.size if end is None else min(end, found.size)
+            chunks = self._read(found, start, last) if start < last else iter(())
+            # A driver that is shared is free for others while its bytes are consumed.
+            return _chunks_of(_spool(chunks)) if is_shared else chunks
+
+        yield from filter(None, self._repeated(begin))
 
     def delete(self, keys: Sequence[str], failures: dict[str, Exception]) -> None:
-        with self._drivers.container() as container:
-            for key in keys:
-                try:
-                    with suppress(ObjectDoesNotExistError):
-                        container.get_object(key).delete()
-                except Exception as error:  # noqa: BLE001  one failure must not spare the others
-                    failures[key] = error
-
-    def copy(self, key: str, new_key: str) -> None:
-        """Return None: libcloud cannot copy inside a storage."""
+        for key in keys:
+            try:
+                with suppress(ObjectDoesNotExistError):
+                    self._repeated(partial(_delete, key=key))
+            except Exception as error:  # noqa: BLE001  one failure must not spare the others
+                failures[key] = error
 
     def list(self, prefix: str, start_after: str | None) -> Iterator[ObjectInfo]:
-        # libcloud promises no order, so that all keys have to be read to yield the first.
-        with self._drivers.container() as container:
-            # A driver that is no clone may warn that it cannot ask for a prefix.
-            asked = None if isinstance(self._drivers, Shared) else prefix or None
+        # A driver that is no clone may warn that it cannot ask for a prefix.
+        asked = None if isinstance(self._drivers, Shared) else prefix or None
+
+        def read(container: Container) -> Iterator[ObjectInfo]:
             found = (
                 self._info(entry)
                 for entry in container.iterate_objects(prefix=asked)
                 if entry.name.startswith(prefix) and entry.name > (start_after or "")
             )
-            ordered = in_order(found, attrgetter("key"))
-        yield from ordered
+            return in_order(found, attrgetter("key"))
+
+        # libcloud promises no order, so that all keys have to be read to yield the first.
+        yield from self._repeated(read)
+
+    def uploads(self) -> Iterator[PendingUpload]:
+        """Yield the uploads in parts that were begun and never completed; of S3 alone."""
+        if not self._is_s3:
+            return
+        with self._drivers.container() as container:
+            driver: Any = container.driver
+            for upload in driver.ex_iterate_multipart_uploads(container):
+                begun_at = datetime.fromisoformat(upload.created_at)
+                yield PendingUpload(key=upload.key, id=upload.id, begun_at=begun_at)
+
+    def abort(self, upload: PendingUpload) -> None:
+        with self._drivers.container() as container:
+            driver: Any = container.driver
+            # The driver's own method aborts whatever else was begun under a key with this prefix.
+            path = f"/{container.name}/{quote(upload.key, safe='/~')}"
+            answer = driver.connection.request(
+                path, method="DELETE", params={"uploadId": upload.id}
+            )
+            if answer.status not in _DELETED:
+                raise StorageError(f"the storage answered {answer.status}", key=upload.key)
 
     def driver_object(self, key: str) -> Object:
-        with self._drivers.container() as container:
+        def look(container: Container) -> Object:
             found = container.get_object(key)
-        return _described(found, self._info(found).attributes)
+            return _described(found, self._info(found).attributes)
+
+        return self._repeated(look)
+
+    def _repeated(self, action: Callable[[Container], T], times: int | None = None) -> T:
+        """Do what is safe to repeat, again if the server was overloaded or did not answer."""
+        waits = pauses(self._max_retries if times is None else times)
+        while True:
+            try:
+                with self._drivers.container() as container:
+                    return action(container)
+            except Exception as error:
+                pause = next(waits, None) if _may_pass(error) else None
+                if pause is None:
+                    raise
+            sleep(pause)
 
     def _upload(
         self, container: Container, key: str, spool: BinaryIO, attributes: Attributes
@@ -120,6 +180,10 @@ class DriverVerbs:
         if attributes.content_type:
             extra["content_type"] = header_value(attributes.content_type)
         headers = checked_headers(attributes.headers, key)
+        if self._is_s3:  # signed under two spellings, a request is refused
+            declared = [name for name in headers if name.lower() == "content-type"]
+            own = [headers.pop(name) for name in declared]
+            extra = {**extra, "content_type": extra.get("content_type") or own[0]} if own else extra
         headers = blob_headers(headers) if self._is_azure else headers
         options = {"headers": headers} if headers else {}
         meta_data = to_headers(meta_data_of(attributes), self._names)
@@ -181,9 +245,18 @@ class DummyVerbs(DriverVerbs):
         return _info_of(found, meta_data)
 
 
-def verbs_for(container: Container, timeout: float | None = None) -> DriverVerbs:
+def verbs_for(
+    container: Container, timeout: float | None = None, max_retries: int = MAX_RETRIES
+) -> DriverVerbs:
     dummy = isinstance(container.driver, DummyStorageDriver)
-    return (DummyVerbs if dummy else DriverVerbs)(container, timeout)
+    return (DummyVerbs if dummy else DriverVerbs)(container, timeout, max_retries)
+
+
+def _may_pass(error: Exception) -> bool:
+    """Return True if the same request may succeed a moment later."""
+    if isinstance(error, LibcloudError):
+        return any(int(status) in OVERLOADED for status in _STATUS.findall(str(error)))
+    return isinstance(error, ChunkedEncodingError | ConnectionError | Timeout)
 
 
 def _may_be_about_metadata(error: Exception) -> bool:
@@ -232,6 +305,17 @@ def _upload_stream(
 ) -> Object:
     spool.seek(0)
     return container.upload_object_via_stream(spool, key, extra=extra, **options)
+
+
+def _chunks_of(spool: BinaryIO) -> Iterator[bytes]:
+    with spool:
+        yield from iter(lambda: spool.read(CHUNK_SIZE), b"")
+
+
+def _delete(container: Container, key: str) -> None:
+    # A driver may say False for what is neither a success nor a missing object.
+    if container.get_object(key).delete() is False and _exists(container, key):
+        raise StorageError("the storage did not delete the object", key=key)
 
 
 def _exists(container: Container, key: str) -> bool:

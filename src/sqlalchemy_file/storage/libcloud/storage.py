@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import BinaryIO, Protocol
+from typing import BinaryIO
 
 from libcloud.common.types import InvalidCredsError, LibcloudError
 from libcloud.storage.base import Container, Object
@@ -26,44 +26,17 @@ from sqlalchemy_file.storage.common.protocol import (
     checked_verify,
 )
 from sqlalchemy_file.storage.common.reserved import is_listed
-from sqlalchemy_file.storage.common.retrying import MAX_RETRIES
+from sqlalchemy_file.storage.common.retrying import MAX_RETRIES, checked_retries
 from sqlalchemy_file.storage.common.streams import reader_of
 from sqlalchemy_file.storage.libcloud.drivers import verbs_for
-from sqlalchemy_file.storage.libcloud.s3 import S3Verbs
-from sqlalchemy_file.storage.libcloud.s3_requests import speaks_s3
-
-
-class _Verbs(Protocol):
-    """What one kind of driver does; the border and the keys are `LibcloudStorage`'s business."""
-
-    def put(
-        self, key: str, content: BinaryIO, attributes: Attributes, border: Border, exclusive: bool
-    ) -> ObjectInfo: ...
-
-    def stat(self, key: str) -> ObjectInfo: ...
-
-    def stream(self, key: str, start: int, end: int | None) -> Iterator[bytes]: ...
-
-    def delete(self, keys: Sequence[str], failures: dict[str, Exception]) -> None: ...
-
-    def copy(self, key: str, new_key: str) -> ObjectInfo | None: ...
-
-    def list(self, prefix: str, start_after: str | None) -> Iterator[ObjectInfo]: ...
-
-    def driver_object(self, key: str) -> Object: ...
-
-
-_S3_CONCURRENCY = 16  # beyond it threads are in each other's way, and large files take memory
 
 
 class LibcloudStorage:
-    """A container of any libcloud driver, safe to use from several threads.
+    """A container of any libcloud driver, by libcloud's own methods, from several threads.
 
-    S3 and what speaks like it gets by with few requests; other drivers are used by libcloud's own
-    methods, which keep the whole list of keys in memory for `list`. Metadata travels in headers,
-    percent-encoded where it is not ASCII; storages may fold the letters of its names to lower
-    case. ``exclusive`` looks first whether the key is taken; S3 servers that know
-    ``If-None-Match`` also decide races between two writers.
+    ``list`` keeps all keys in memory. Metadata travels in headers, percent-encoded where it is not
+    ASCII; storages may fold the letters of its names to lower case. ``exclusive`` looks first
+    whether the key is taken, and does not decide races between two writers.
 
     ``timeout`` is how many seconds a server may be silent, libcloud's 60 unless the driver was
     given one of its own. Requests to S3 that are safe to repeat are, ``max_retries`` times. With
@@ -76,18 +49,13 @@ class LibcloudStorage:
         *,
         timeout: float | None = None,
         max_retries: int = MAX_RETRIES,
-        concurrency: int | None = None,
+        concurrency: int = DEFAULT_CONCURRENCY,
         verify: bool = False,
     ) -> None:
         self._container = container
-        is_s3 = speaks_s3(container.driver)
-        usual = _S3_CONCURRENCY if is_s3 else DEFAULT_CONCURRENCY
-        self.concurrency: int = usual if concurrency is None else checked_concurrency(concurrency)
+        self.concurrency: int = checked_concurrency(concurrency)
         self.verify: bool = checked_verify(verify)
-        _check_limits(timeout, max_retries)
-        self._verbs: _Verbs = (
-            S3Verbs(container, timeout, max_retries) if is_s3 else verbs_for(container, timeout)
-        )
+        self._verbs = verbs_for(container, _checked(timeout), checked_retries(max_retries))
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self._container!r})"
@@ -119,9 +87,10 @@ class LibcloudStorage:
         check_key(new_key)
         if new_key == key:
             return self.stat(key)
-        with Border(our_error, check_key(key)):
-            copied = self._verbs.copy(key, new_key)
-        return copied or self._copy_through_here(key, new_key)
+        # libcloud cannot copy inside a storage.
+        attributes = self.stat(key).attributes
+        with reader_of(self.stream(key)) as content:
+            return self.put(new_key, content, attributes)
 
     def list(self, prefix: str = "", start_after: str | None = None) -> Iterator[ObjectInfo]:
         with Border(our_error):
@@ -132,37 +101,29 @@ class LibcloudStorage:
     @property
     def lists_from_key(self) -> bool:
         """Whether listing from a key spares listing what comes before it."""
-        return isinstance(self._verbs, S3Verbs)
+        return False
 
     def uploads(self) -> Iterator[PendingUpload]:
         """Yield the uploads in parts that are not complete; S3 only."""
-        if isinstance(self._verbs, S3Verbs):
-            with Border(our_error):
-                yield from self._verbs.uploads()
+        with Border(our_error):
+            yield from self._verbs.uploads()
 
     def abort_upload(self, upload: PendingUpload) -> None:
         """Delete the parts of an upload."""
-        if isinstance(self._verbs, S3Verbs):
-            with Border(our_error, upload.key):
-                self._verbs.abort(upload.key, {"uploadId": upload.id})
+        with Border(our_error, upload.key):
+            self._verbs.abort(upload)
 
     def driver_object(self, key: str) -> Object:
         """Return libcloud's own object; its driver is this thread's."""
         with Border(our_error, check_key(key)):
             return self._verbs.driver_object(key)
 
-    def _copy_through_here(self, key: str, new_key: str) -> ObjectInfo:
-        attributes = self.stat(key).attributes
-        with reader_of(self.stream(key)) as content:
-            return self.put(new_key, content, attributes)
 
-
-def _check_limits(timeout: object, max_retries: object) -> None:
+def _checked(timeout: float | None) -> float | None:
     is_number = isinstance(timeout, int | float) and not isinstance(timeout, bool)
-    if timeout is not None and not (is_number and timeout > 0):  # type: ignore[operator]
+    if timeout is not None and not (is_number and timeout > 0):
         raise InvalidStorageError(f"'timeout' is a number of seconds, not {timeout!r}")
-    if isinstance(max_retries, bool) or not isinstance(max_retries, int) or max_retries < 0:
-        raise InvalidStorageError(f"'max_retries' is a whole number from 0 on, not {max_retries!r}")
+    return timeout
 
 
 def our_error(error: Exception, key: str | None) -> StorageError | None:

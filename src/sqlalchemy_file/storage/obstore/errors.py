@@ -18,6 +18,7 @@ _LOGIN = re.compile(r"://[^\s/@]*@")
 _STATUS = re.compile(r"status code: (\d{3})")
 _UNKNOWN_THERE = frozenset({400, 405, 411, 501})  # an older or smaller server, a proxy
 _TIMED_OUT = re.compile(r"\bkind: Timeout\b")
+_SYSTEM = re.compile(r'\bOs \{[^}]*?message: "([^"]+)"')
 _CODE = re.compile(r"<Code>(\w+)</Code>")
 _NO_BUCKET = ("NoSuchBucket", "ContainerNotFound", "The specified bucket does not exist")
 
@@ -56,6 +57,8 @@ def reason_of(error: BaseException) -> str:
     plain = _LOGIN.sub("://", _QUERY.sub("", plain.strip())) or type(error).__name__
     if _TIMED_OUT.search(details):
         plain += " (timed out)"
+    if (system := _SYSTEM.search(details)) is not None:
+        plain += f" ({system[1]})"  # such as "Connection refused"
     return f"{plain} {code[1]}" if code else plain
 
 

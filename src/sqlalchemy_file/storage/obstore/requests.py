@@ -24,11 +24,11 @@ from obstore import exceptions
 
 from sqlalchemy_file.exceptions import InvalidKeyError
 from sqlalchemy_file.storage.common.attributes import attributes_from, from_headers
-from sqlalchemy_file.storage.common.protocol import Attributes, ObjectInfo, check_key
 from sqlalchemy_file.storage.common.errors import Border
+from sqlalchemy_file.storage.common.protocol import Attributes, ObjectInfo, check_key
+from sqlalchemy_file.storage.common.reserved import is_listed
 from sqlalchemy_file.storage.common.streams import Range
 from sqlalchemy_file.storage.obstore.errors import is_hopeless, knows_no_ranges
-from sqlalchemy_file.storage.common.reserved import is_listed
 from sqlalchemy_file.transfer import in_thread
 
 if TYPE_CHECKING:
@@ -264,7 +264,8 @@ def looking(key: str) -> Steps[GetResult]:
 
 def _received(attributes: Mapping[str, str]) -> Attributes:
     kept = {name: value for name, value in attributes.items() if name not in HEADERS}
-    return attributes_from(from_headers(kept), attributes.get("Content-Type"))
+    declared = from_headers({"type": attributes.get("Content-Type", "")})["type"]
+    return attributes_from(from_headers(kept), declared or None)
 
 
 def _listed(entry: ObjectMeta) -> ObjectInfo:

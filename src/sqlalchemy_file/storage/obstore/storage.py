@@ -218,6 +218,11 @@ class ObstoreStorage:
                 return corrected(address, self._store.config, key)
             return address
 
+    @property
+    def is_forked(self) -> bool:
+        """Whether this process was forked from one that had used obstore, and cannot use it."""
+        return _process.is_forked
+
     def _putting(
         self, key: str, content: BinaryIO, attributes: Attributes, border: Border, exclusive: bool
     ) -> Steps[ObjectInfo]:
