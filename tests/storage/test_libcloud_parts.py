@@ -192,7 +192,7 @@ def test_the_first_error_ends_the_reading_and_takes_the_parts_back(serve: Serve)
         return Answer(403, b"<Error><Code>AccessDenied</Code></Error>") if part == 2 else None
 
     bucket, source = Bucket(refuse_the_second), Source(12 * PART_SIZE)
-    with pytest.raises(StorageError, match="403.*AccessDenied") as caught:
+    with pytest.raises(StorageError, match=r"403.*AccessDenied") as caught:
         serve(bucket).put("key", source, PLAIN)
     assert caught.value.key == "key"
     assert source.tell() <= 4 * PART_SIZE + READ_SIZE
