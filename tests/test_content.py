@@ -15,7 +15,7 @@ from starlette.datastructures import Headers, UploadFile
 from werkzeug.datastructures import FileStorage
 
 from sqlalchemy_file import File, FileField, StorageManager
-from sqlalchemy_file.content import StreamContent, content_of
+from sqlalchemy_file.content.sources import StreamContent, content_of
 from sqlalchemy_file.storage.memory import MemoryStorage
 from tests.scenarios.content import OneWayStream
 from tests.stores import add_memory, contents, no_warnings, sqlite

@@ -12,7 +12,6 @@ import pytest
 
 from sqlalchemy_file import StorageManager
 from sqlalchemy_file.cli.output import Printer, show_status
-from sqlalchemy_file.escaping import escaped
 from sqlalchemy_file.exceptions import (
     DeletionError,
     ObjectNotFoundError,
@@ -22,6 +21,7 @@ from sqlalchemy_file.exceptions import (
 )
 from sqlalchemy_file.observing import Task, counted
 from sqlalchemy_file.reconcile import Finding
+from sqlalchemy_file.support.escaping import escaped
 
 HOSTILE = [
     "a\nERROR root: nothing is wrong",

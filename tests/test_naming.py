@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sqlalchemy_file.content.filenames import MAX_NAME_BYTES, clean_filename
 from sqlalchemy_file.detection import guess_type
-from sqlalchemy_file.naming import MAX_NAME_BYTES, clean_filename
 
 JOINERS = {0x200C: None, 0x200D: None}
 

@@ -17,10 +17,10 @@ from sqlalchemy_file import File, FileField, StorageManager
 from sqlalchemy_file.exceptions import StorageError
 from sqlalchemy_file.ledger import Ledger
 from sqlalchemy_file.ledger.epochs.identity import identity
-from sqlalchemy_file.objects import epoch_of
 from sqlalchemy_file.storage.owners import owners_of
 from sqlalchemy_file.tracking.claims import claim_of
 from sqlalchemy_file.tracking.reading import Database
+from sqlalchemy_file.values.objects import epoch_of
 from tests.ledger.test_identity import move
 from tests.stores import add_memory, contents, keys
 

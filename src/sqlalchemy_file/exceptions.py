@@ -29,7 +29,7 @@ from typing import Any, Self, cast
 
 from libcloud.storage.types import ObjectDoesNotExistError
 
-from sqlalchemy_file.escaping import escaped
+from sqlalchemy_file.support.escaping import escaped
 
 __all__ = [
     "AspectRatioValidationError",

@@ -8,21 +8,21 @@ from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, ClassVar, Self, TypeVar
 
-from sqlalchemy_file import schemas
-from sqlalchemy_file.calling import call_now
-from sqlalchemy_file.content import Content, PathContent, given_content, given_name
-from sqlalchemy_file.deprecation import moved, with_metadata
-from sqlalchemy_file.derivatives import DerivedImage, derived_image
+from sqlalchemy_file.content.filenames import clean_filename
+from sqlalchemy_file.content.received import upload_type
+from sqlalchemy_file.content.sources import Content, PathContent, given_content, given_name
 from sqlalchemy_file.detection import UNKNOWN, essence, guess_type
-from sqlalchemy_file.naming import clean_filename
-from sqlalchemy_file.objects import StoredObject, Upload, public_url
-from sqlalchemy_file.received import upload_type
-from sqlalchemy_file.records import described_extra, own_path, without_objects
-from sqlalchemy_file.saving import Saving, of_a_copy
 from sqlalchemy_file.storage import StorageManager, StoredFile
 from sqlalchemy_file.storage.common.attributes import attributes_of
 from sqlalchemy_file.storage.common.protocol import is_native
+from sqlalchemy_file.support.calling import call_now
+from sqlalchemy_file.support.deprecation import moved, with_metadata
 from sqlalchemy_file.transfer import in_thread
+from sqlalchemy_file.values import schemas
+from sqlalchemy_file.values.derivatives import DerivedImage, derived_image
+from sqlalchemy_file.values.objects import StoredObject, Upload, public_url
+from sqlalchemy_file.values.records import described_extra, own_path, without_objects
+from sqlalchemy_file.values.saving import Saving, of_a_copy
 
 if TYPE_CHECKING:
     from sqlalchemy_file.processors import Processor

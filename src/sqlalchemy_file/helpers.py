@@ -8,8 +8,8 @@ import re
 from collections.abc import Callable
 from typing import Any
 
-from sqlalchemy_file.deprecation import moved
-from sqlalchemy_file.received import uploaded_file
+from sqlalchemy_file.content.received import uploaded_file
+from sqlalchemy_file.support.deprecation import moved
 
 __all__ = ["convert_size", "get_content_from_file_obj"]
 

@@ -10,9 +10,9 @@ from pathlib import PurePath
 from tempfile import SpooledTemporaryFile
 from typing import Any
 
-from sqlalchemy_file.content import given_name
+from sqlalchemy_file.content.received import upload_type
+from sqlalchemy_file.content.sources import given_name
 from sqlalchemy_file.detection import UNKNOWN, guess_type
-from sqlalchemy_file.received import upload_type
 
 LOCAL_STORAGE_DRIVER_NAME = "Local Storage"
 INMEMORY_FILESIZE = 1024 * 1024

@@ -9,9 +9,9 @@ from typing import Any, Self, SupportsIndex, TypeVar, cast
 from sqlalchemy.ext.mutable import Mutable
 from sqlalchemy.orm.attributes import flag_modified
 
-from sqlalchemy_file.content import is_content
+from sqlalchemy_file.content.received import is_upload
+from sqlalchemy_file.content.sources import is_content
 from sqlalchemy_file.file import File
-from sqlalchemy_file.received import is_upload
 
 __all__ = ["MutableList"]
 

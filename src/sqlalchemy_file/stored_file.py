@@ -3,8 +3,8 @@
 from collections.abc import Callable
 from typing import Any
 
-from sqlalchemy_file.deprecation import moved
 from sqlalchemy_file.storage.reading.stored_file import StoredFile
+from sqlalchemy_file.support.deprecation import moved
 
 __all__ = ["StoredFile"]
 

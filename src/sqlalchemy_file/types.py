@@ -10,19 +10,19 @@ from sqlalchemy import JSON
 from sqlalchemy.engine.interfaces import Dialect
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
-from sqlalchemy_file.calling import acall, call_now, is_async
-from sqlalchemy_file.comparator import FileComparator
-from sqlalchemy_file.deprecation import moved
-from sqlalchemy_file.disposition import Disposition
+from sqlalchemy_file.content.disposition import Disposition
+from sqlalchemy_file.content.received import is_unchosen, is_upload
 from sqlalchemy_file.file import File
 from sqlalchemy_file.mutable_list import MutableList, as_file
 from sqlalchemy_file.processors import Processor, ThumbnailGenerator
-from sqlalchemy_file.received import is_unchosen, is_upload
 from sqlalchemy_file.storage import StorageManager
 from sqlalchemy_file.storage.common.protocol import check_key
+from sqlalchemy_file.support.calling import acall, call_now, is_async
+from sqlalchemy_file.support.deprecation import moved
 from sqlalchemy_file.transforms import Transform
 from sqlalchemy_file.transforms.joining import TransformChoice, joined
 from sqlalchemy_file.validators import ImageValidator, Validator
+from sqlalchemy_file.values.comparator import FileComparator
 
 __all__ = ["FileField", "ImageField"]
 

@@ -14,7 +14,7 @@ from sqlalchemy_file.ledger.epochs import sites
 from sqlalchemy_file.ledger.epochs.identity import Home, Identity, at_site, identity, settle
 from sqlalchemy_file.ledger.epochs.sites import Site, site_of
 from sqlalchemy_file.ledger.epochs.state import checkpoint, set_checkpoint
-from sqlalchemy_file.objects import epoch_of, fresh_key
+from sqlalchemy_file.values.objects import epoch_of, fresh_key
 
 metadata = MetaData()
 ledger = Ledger(metadata)

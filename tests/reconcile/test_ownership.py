@@ -18,9 +18,9 @@ from sqlalchemy_file import File, FileField, StorageManager
 from sqlalchemy_file.exceptions import LedgerError, StorageError
 from sqlalchemy_file.ledger import Ledger
 from sqlalchemy_file.ledger.epochs.identity import identity
-from sqlalchemy_file.objects import fresh_key
 from sqlalchemy_file.reconcile import compare, drain, sweep
 from sqlalchemy_file.storage.owners import owners_of
+from sqlalchemy_file.values.objects import fresh_key
 from tests.ledger.test_identity import move
 from tests.services import postgresql
 from tests.stores import add_memory, contents, keys

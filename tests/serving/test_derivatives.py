@@ -14,8 +14,8 @@ from werkzeug.test import Client
 from sqlalchemy_file import File, ImageField
 from sqlalchemy_file.integrations.flask import send_file
 from sqlalchemy_file.processors import Variants
-from sqlalchemy_file.schemas import public_record
 from sqlalchemy_file.serving import FileServer
+from sqlalchemy_file.values.schemas import public_record
 from tests.pictures import encoded, opened, quadrants
 
 from .models import SECRET, Base

@@ -10,9 +10,9 @@ from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from sqlalchemy_file import File, ImageField, StorageManager
 from sqlalchemy_file.exceptions import InvalidStorageError
-from sqlalchemy_file.schemas import public_record
 from sqlalchemy_file.serving import FileServer
 from sqlalchemy_file.storage.memory import MemoryStorage
+from sqlalchemy_file.values.schemas import public_record
 from tests.pictures import encoded, quadrants
 
 from .models import SECRET, Base

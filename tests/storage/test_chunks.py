@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from sqlalchemy_file.hashing import Measured
+from sqlalchemy_file.content.hashing import Measured
 from sqlalchemy_file.storage import MemoryStorage
 from sqlalchemy_file.storage.common.streams import reader_of, size_left
 from sqlalchemy_file.storage.reading.stored_file import StoredFile

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from sqlalchemy_file import File
 from sqlalchemy_file.mutable_list import MutableList
-from sqlalchemy_file.records import own_path, paths_of, relocated
 from sqlalchemy_file.tracking.changes import change, files_in, records_in
+from sqlalchemy_file.values.records import own_path, paths_of, relocated
 
 
 def record(name: str, *derived: str) -> dict[str, Any]:

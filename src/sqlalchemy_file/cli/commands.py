@@ -18,9 +18,9 @@ from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy_file import reconcile
 from sqlalchemy_file.cli.loading import App, load
 from sqlalchemy_file.cli.output import Printer, show_status
-from sqlalchemy_file.escaping import escaped
 from sqlalchemy_file.exceptions import SQLAlchemyFileError, StorageError
 from sqlalchemy_file.reconcile.findings import Finding, Watcher
+from sqlalchemy_file.support.escaping import escaped
 
 _POLL, _LONGEST_POLL = 2.0, 60.0  # seconds between looks at the ledger, with --watch
 _FindingsOf = Callable[[Watcher | None], Iterator[Finding]]

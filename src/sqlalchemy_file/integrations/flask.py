@@ -7,7 +7,7 @@ from typing import Any
 
 from flask import Response, request
 
-from sqlalchemy_file.disposition import INLINE_TYPES, Disposition
+from sqlalchemy_file.content.disposition import INLINE_TYPES, Disposition
 from sqlalchemy_file.serving.answering import drive
 from sqlalchemy_file.serving.delivery import DeliveryChoice
 from sqlalchemy_file.serving.request import RequestFacts

@@ -10,7 +10,7 @@ from typing import Any, Self
 
 import msgspec
 
-from sqlalchemy_file.schemas import public_record
+from sqlalchemy_file.values.schemas import public_record
 
 __all__ = ["PublicFile", "PublicVariant"]
 

@@ -10,7 +10,7 @@ from starlette.background import BackgroundTask
 from starlette.requests import Request
 from starlette.responses import Response
 
-from sqlalchemy_file.disposition import INLINE_TYPES, Disposition
+from sqlalchemy_file.content.disposition import INLINE_TYPES, Disposition
 from sqlalchemy_file.serving.answering import Answer, adrive
 from sqlalchemy_file.serving.asgi import Receive, Send, send_answer
 from sqlalchemy_file.serving.delivery import DeliveryChoice

@@ -7,7 +7,7 @@ from typing import Any, Self
 
 import strawberry
 
-from sqlalchemy_file.schemas import public_record
+from sqlalchemy_file.values.schemas import public_record
 
 __all__ = ["FileType", "FileVariantType"]
 

@@ -25,7 +25,7 @@ from sqlalchemy_file.ledger.columns import all_file_columns
 from sqlalchemy_file.ledger.installing import database_of
 from sqlalchemy_file.ledger.tables import IN_INFO
 from sqlalchemy_file.ledger.triggers import Lookup
-from sqlalchemy_file.records import paths_of
+from sqlalchemy_file.values.records import paths_of
 
 if TYPE_CHECKING:
     from sqlalchemy_file.ledger import Ledger

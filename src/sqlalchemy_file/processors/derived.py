@@ -6,13 +6,13 @@ import io
 from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy_file.disposition import headers_to_store, known_disposition
+from sqlalchemy_file.content.disposition import headers_to_store, known_disposition
+from sqlalchemy_file.content.filenames import clean_filename
 from sqlalchemy_file.file import File
 from sqlalchemy_file.imaging import COPIED_FORMATS, MAX_PIXELS, require_pillow
 from sqlalchemy_file.imaging.variant import Variant
-from sqlalchemy_file.naming import clean_filename
-from sqlalchemy_file.objects import public_url
 from sqlalchemy_file.storage import StorageManager
+from sqlalchemy_file.values.objects import public_url
 
 if TYPE_CHECKING:
     from sqlalchemy_file.imaging.encoding import Rendition

@@ -5,8 +5,7 @@ a pure function of method, headers and facts about the file, ``bodies`` reads th
 storage, and ``asgi`` and ``wsgi`` send them.
 """
 
-from sqlalchemy_file.disposition import INLINE_TYPES, content_disposition
-from sqlalchemy_file.schemas import public_record, set_url_resolver
+from sqlalchemy_file.content.disposition import INLINE_TYPES, content_disposition
 from sqlalchemy_file.serving.delivery import Handover, Redirect, XAccelRedirect
 from sqlalchemy_file.serving.http.facts import FileFacts
 from sqlalchemy_file.serving.http.plan import Plan, plan
@@ -14,6 +13,7 @@ from sqlalchemy_file.serving.http.ranges import ByteRange
 from sqlalchemy_file.serving.request import RequestFacts
 from sqlalchemy_file.serving.server import FileServer
 from sqlalchemy_file.serving.target import Target
+from sqlalchemy_file.values.schemas import public_record, set_url_resolver
 
 __all__ = [
     "INLINE_TYPES",

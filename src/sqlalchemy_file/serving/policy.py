@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from fnmatch import fnmatchcase
 
-from sqlalchemy_file.disposition import Disposition
+from sqlalchemy_file.content.disposition import Disposition
 
 UNKNOWN_TYPE = "application/octet-stream"
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import Any, TypedDict
 
-from sqlalchemy_file.disposition import INLINE_TYPES, Disposition
+from sqlalchemy_file.content.disposition import INLINE_TYPES, Disposition
 from sqlalchemy_file.serving.answering import Answering, answering
 from sqlalchemy_file.serving.delivery import DeliveryChoice, chosen_delivery
 from sqlalchemy_file.serving.policy import protecting_headers

@@ -11,8 +11,7 @@ from http import HTTPStatus
 from typing import Any
 from urllib.parse import quote, unquote, urlsplit
 
-from sqlalchemy_file.derivatives import DerivedImage
-from sqlalchemy_file.disposition import INLINE_TYPES, Disposition, known_disposition
+from sqlalchemy_file.content.disposition import INLINE_TYPES, Disposition, known_disposition
 from sqlalchemy_file.file import File
 from sqlalchemy_file.serving.answering import Answer, Answering, answering, stat
 from sqlalchemy_file.serving.asgi import FileApp
@@ -25,6 +24,7 @@ from sqlalchemy_file.serving.target import Target, target_of
 from sqlalchemy_file.serving.tokens import Forged, Signer
 from sqlalchemy_file.serving.wsgi import WSGIFileApp
 from sqlalchemy_file.storage import StorageManager
+from sqlalchemy_file.values.derivatives import DerivedImage
 
 _PUBLIC, _SAVED = "public", "attachment"
 

@@ -7,13 +7,13 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy_file.derivatives import DerivedImage
-from sqlalchemy_file.disposition import Disposition, allowed_disposition, known_disposition
+from sqlalchemy_file.content.disposition import Disposition, allowed_disposition, known_disposition
 from sqlalchemy_file.file import File
-from sqlalchemy_file.records import entity_tag, own_path, sha256_of
 from sqlalchemy_file.serving.http.facts import FileFacts
 from sqlalchemy_file.serving.policy import UNKNOWN_TYPE, sent_type
 from sqlalchemy_file.storage import ObjectInfo, StorageManager
+from sqlalchemy_file.values.derivatives import DerivedImage
+from sqlalchemy_file.values.records import entity_tag, own_path, sha256_of
 
 
 @dataclass(frozen=True, slots=True)

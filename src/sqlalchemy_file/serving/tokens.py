@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy_file.disposition import Disposition
+from sqlalchemy_file.content.disposition import Disposition
 from sqlalchemy_file.exceptions import MissingExtraError
 from sqlalchemy_file.serving.target import Target
 

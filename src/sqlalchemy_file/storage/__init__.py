@@ -6,7 +6,6 @@
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy_file.deprecation import moved
 from sqlalchemy_file.storage.adapters import adapt
 from sqlalchemy_file.storage.common.protocol import (
     AsyncStorage,
@@ -26,6 +25,7 @@ from sqlalchemy_file.storage.local import LocalStorage
 from sqlalchemy_file.storage.manager import StorageManager
 from sqlalchemy_file.storage.memory import MemoryStorage
 from sqlalchemy_file.storage.reading.stored_file import StoredFile
+from sqlalchemy_file.support.deprecation import moved
 
 if TYPE_CHECKING:
     from sqlalchemy_file.storage.fsspec import FsspecStorage

@@ -9,7 +9,6 @@ from functools import partial
 from os import PathLike
 from typing import Any, cast
 
-from sqlalchemy_file.deprecation import with_metadata
 from sqlalchemy_file.exceptions import (
     ObjectNotFoundError,
     UnknownStorageError,
@@ -32,6 +31,7 @@ from sqlalchemy_file.storage.noting import note
 from sqlalchemy_file.storage.old_names import OldNames
 from sqlalchemy_file.storage.reading.stored_file import StoredFile
 from sqlalchemy_file.storage.registry import Registered, refuse_ambiguous, registered_as
+from sqlalchemy_file.support.deprecation import with_metadata
 from sqlalchemy_file.transfer import get_limit, in_thread, set_limit
 
 __all__ = ["StorageManager", "attributes_of"]

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from sqlalchemy import Column
 
 from sqlalchemy_file.file import File
-from sqlalchemy_file.records import paths_of
+from sqlalchemy_file.values.records import paths_of
 
 
 class Change(NamedTuple):

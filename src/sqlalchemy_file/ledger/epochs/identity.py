@@ -21,7 +21,7 @@ from sqlalchemy_file.ledger.epochs.sites import Site, site_of
 from sqlalchemy_file.ledger.epochs.state import IDENTITY as _ID
 from sqlalchemy_file.ledger.epochs.state import forget_checkpoints, ledger_id, read_all, write
 from sqlalchemy_file.ledger.tables import KEPT, now_ms
-from sqlalchemy_file.objects import epoch_of
+from sqlalchemy_file.values.objects import epoch_of
 
 if TYPE_CHECKING:
     from sqlalchemy_file.ledger import Ledger

@@ -7,11 +7,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy_file.escaping import escaped
 from sqlalchemy_file.exceptions import InvalidKeyError
-from sqlalchemy_file.records import own_path, paths_of
 from sqlalchemy_file.storage import StorageManager
 from sqlalchemy_file.storage.common.protocol import check_key
+from sqlalchemy_file.support.escaping import escaped
+from sqlalchemy_file.values.records import own_path, paths_of
 
 _MOST_BYTES = 10**15
 _SHOWN = 60

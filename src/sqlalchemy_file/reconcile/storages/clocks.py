@@ -7,9 +7,9 @@ from datetime import UTC, datetime
 from io import BytesIO
 
 from sqlalchemy_file.exceptions import LedgerError
-from sqlalchemy_file.objects import fresh_key
 from sqlalchemy_file.reconcile.context import Workplace, away
 from sqlalchemy_file.storage import Attributes, Storage
+from sqlalchemy_file.values.objects import fresh_key
 
 MOST_APART = 300_000
 """By how many milliseconds they may differ."""

@@ -12,7 +12,6 @@ from functools import partial
 
 from sqlalchemy_file.exceptions import LedgerError, StorageError
 from sqlalchemy_file.ledger.epochs.identity import Identity, identity, settle
-from sqlalchemy_file.objects import epoch_of
 from sqlalchemy_file.reconcile.context import Workplace, away, is_known
 from sqlalchemy_file.storage import HasPath, Storage, StorageManager
 from sqlalchemy_file.storage.common.protocol import HasNotes, named
@@ -24,6 +23,7 @@ from sqlalchemy_file.storage.owners import (
     sign,
 )
 from sqlalchemy_file.tracking.claims import owner_of
+from sqlalchemy_file.values.objects import epoch_of
 
 EARLIER = (
     "it was stored before this database was copied, restored or moved, and another one may name "

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy_file.disposition import Disposition, content_disposition
+from sqlalchemy_file.content.disposition import Disposition, content_disposition
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,7 +26,6 @@ from libcloud.storage.drivers.s3 import BaseS3StorageDriver
 from libcloud.storage.types import ObjectDoesNotExistError
 from requests.exceptions import ChunkedEncodingError, ConnectionError, Timeout  # noqa: A004
 
-from sqlalchemy_file.escaping import escaped
 from sqlalchemy_file.exceptions import ObjectExistsError, StorageError
 from sqlalchemy_file.storage.common.attributes import (
     attributes_from,
@@ -48,6 +47,7 @@ from sqlalchemy_file.storage.common.retrying import MAX_RETRIES, OVERLOADED, pau
 from sqlalchemy_file.storage.common.sorting import in_order
 from sqlalchemy_file.storage.common.streams import cut
 from sqlalchemy_file.storage.libcloud.clones import Shared, drivers_for
+from sqlalchemy_file.support.escaping import escaped
 
 T = TypeVar("T")
 

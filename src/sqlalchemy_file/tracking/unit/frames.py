@@ -14,10 +14,10 @@ from functools import reduce
 from typing import Any
 
 from sqlalchemy_file.file import File
-from sqlalchemy_file.records import paths_of
 from sqlalchemy_file.tracking.changes import RowChange
 from sqlalchemy_file.tracking.clock import Moment
 from sqlalchemy_file.tracking.unit.doubts import Doubts, Spot, Subject
+from sqlalchemy_file.values.records import paths_of
 
 
 @dataclass(slots=True)

@@ -12,10 +12,10 @@ from weakref import WeakKeyDictionary
 from sqlalchemy import Connection
 from sqlalchemy.engine import Dialect
 
-from sqlalchemy_file.escaping import escaped
 from sqlalchemy_file.exceptions import CommitRefusedError
 from sqlalchemy_file.ledger import Ledger
 from sqlalchemy_file.ledger.epochs.state import DEFAULT_GRACE, grace_in, grace_query
+from sqlalchemy_file.support.escaping import escaped
 from sqlalchemy_file.tracking.clock import Moment, now
 
 logger: logging.Logger = logging.getLogger("sqlalchemy_file")

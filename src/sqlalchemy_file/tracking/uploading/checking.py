@@ -9,11 +9,11 @@ from itertools import groupby
 from os import cpu_count
 from typing import Any
 
-from sqlalchemy_file.calling import acall, is_async
 from sqlalchemy_file.detection import HEAD_SIZE
 from sqlalchemy_file.detection.encodings import is_encoded
 from sqlalchemy_file.exceptions import ValidationError, ValidationErrors
 from sqlalchemy_file.file import File
+from sqlalchemy_file.support.calling import acall, is_async
 from sqlalchemy_file.tracking.uploading.judged import note, still_accepted
 from sqlalchemy_file.tracking.uploading.steps import Computing, Reading, Unsaved, in_parallel
 from sqlalchemy_file.transfer import DEFAULT_LIMIT, in_thread

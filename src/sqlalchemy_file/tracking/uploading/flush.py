@@ -20,7 +20,6 @@ from sqlalchemy_file.exceptions import StorageError
 from sqlalchemy_file.file import File
 from sqlalchemy_file.ledger import ledger_of
 from sqlalchemy_file.mutable_list import MutableList
-from sqlalchemy_file.records import paths_of
 from sqlalchemy_file.tracking.changes import Change, RowChange, change, files_in
 from sqlalchemy_file.tracking.claims import Claim, claim_of
 from sqlalchemy_file.tracking.reading import Database, OldRow, rows_by_key
@@ -39,6 +38,7 @@ from sqlalchemy_file.tracking.unit.units import Unit, unit_of
 from sqlalchemy_file.tracking.uploading.steps import Unsaved
 from sqlalchemy_file.tracking.uploading.storing import Attempt, Twins
 from sqlalchemy_file.transfer import breathe
+from sqlalchemy_file.values.records import paths_of
 
 
 @dataclass(slots=True)

@@ -6,12 +6,12 @@ import hashlib
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy_file.calling import takes_row
-from sqlalchemy_file.content import Content
+from sqlalchemy_file.content.sources import Content
 from sqlalchemy_file.file import File
-from sqlalchemy_file.records import snapshot
 from sqlalchemy_file.storage.common.protocol import CHUNK_SIZE
+from sqlalchemy_file.support.calling import takes_row
 from sqlalchemy_file.types import FileField
+from sqlalchemy_file.values.records import snapshot
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,16 +11,14 @@ from itertools import chain, groupby
 from os import cpu_count
 from typing import cast
 
-from sqlalchemy_file.calling import acall, is_async
 from sqlalchemy_file.exceptions import ObjectExistsError, StorageError
 from sqlalchemy_file.file import File
-from sqlalchemy_file.objects import fresh_key
 from sqlalchemy_file.observing import Task
 from sqlalchemy_file.processors import Processor
-from sqlalchemy_file.records import paths_of
 from sqlalchemy_file.storage import AsyncStorage, StorageManager
 from sqlalchemy_file.storage.common.protocol import concurrency_of, is_native, named
 from sqlalchemy_file.storage.local.syncing import synced_together
+from sqlalchemy_file.support.calling import acall, is_async
 from sqlalchemy_file.tracking.claims import Claim
 from sqlalchemy_file.tracking.clock import now
 from sqlalchemy_file.tracking.deleting.deletion import discard
@@ -30,6 +28,8 @@ from sqlalchemy_file.tracking.uploading.chosen import wait_until_free
 from sqlalchemy_file.tracking.uploading.steps import Computing, Reading, Unsaved, in_parallel
 from sqlalchemy_file.transfer import Operation, carry_out, in_thread, results
 from sqlalchemy_file.types import FileField
+from sqlalchemy_file.values.objects import fresh_key
+from sqlalchemy_file.values.records import paths_of
 
 _LARGE = 1024 * 1024
 """From how many bytes on hashing takes long enough for a thread of its own."""

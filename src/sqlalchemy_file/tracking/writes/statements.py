@@ -14,7 +14,6 @@ from sqlalchemy.engine import Compiled
 from sqlalchemy.sql.dml import Delete, Insert, Update
 
 from sqlalchemy_file.exceptions import UnknownStorageError, UnsupportedStatementError
-from sqlalchemy_file.records import paths_of
 from sqlalchemy_file.storage import StorageManager
 from sqlalchemy_file.tracking.changes import RowChange, change, files_in
 from sqlalchemy_file.tracking.claims import Claim, claim_of
@@ -31,6 +30,7 @@ from sqlalchemy_file.tracking.writes.matching import matched_rows
 from sqlalchemy_file.tracking.writes.plans import Plan, plan_of, refuse_others
 from sqlalchemy_file.tracking.writes.values import GivenRow, Parameters, RowValues, replaced
 from sqlalchemy_file.transfer import breathe
+from sqlalchemy_file.values.records import paths_of
 
 
 def before(

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy_file.detection import UNKNOWN
-from sqlalchemy_file.records import entity_tag, own_path, sha256_of
 from sqlalchemy_file.storage import StorageManager, StoredFile
+from sqlalchemy_file.values.records import entity_tag, own_path, sha256_of
 
 if TYPE_CHECKING:
     from sqlalchemy_file.file import File

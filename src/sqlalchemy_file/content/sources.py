@@ -13,8 +13,13 @@ from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, It
 from pathlib import Path
 from typing import Any, BinaryIO, Protocol, cast
 
+from sqlalchemy_file.content.received import (
+    is_response,
+    response_chunks,
+    upload_name,
+    uploaded_file,
+)
 from sqlalchemy_file.exceptions import ContentSpentError
-from sqlalchemy_file.received import is_response, response_chunks, upload_name, uploaded_file
 from sqlalchemy_file.storage.common.protocol import CHUNK_SIZE
 from sqlalchemy_file.storage.common.streams import (
     aspooled,

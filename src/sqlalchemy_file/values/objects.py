@@ -9,9 +9,9 @@ from typing import BinaryIO, NamedTuple, cast
 
 from uuid_utils import uuid7
 
-from sqlalchemy_file.content import Content
+from sqlalchemy_file.content.hashing import Measured
+from sqlalchemy_file.content.sources import Content
 from sqlalchemy_file.exceptions import StorageError
-from sqlalchemy_file.hashing import Measured
 from sqlalchemy_file.observing import Task
 from sqlalchemy_file.storage import (
     AsyncStorage,

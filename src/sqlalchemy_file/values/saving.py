@@ -10,13 +10,15 @@ from itertools import chain
 from typing import Any, Self
 
 from sqlalchemy_file.base import BaseFile
-from sqlalchemy_file.content import AsyncStreamContent, Content, StreamContent, content_of
+from sqlalchemy_file.content.disposition import Disposition, headers_to_store, known_disposition
+from sqlalchemy_file.content.sources import AsyncStreamContent, Content, StreamContent, content_of
 from sqlalchemy_file.detection import content_type_of
 from sqlalchemy_file.detection.encodings import is_encoded, type_within
-from sqlalchemy_file.disposition import Disposition, headers_to_store, known_disposition
 from sqlalchemy_file.exceptions import ContentSpentError
-from sqlalchemy_file.objects import StoredObject, Upload, fresh_key, public_url
-from sqlalchemy_file.records import (
+from sqlalchemy_file.storage import Attributes, StorageManager
+from sqlalchemy_file.storage.common.attributes import attributes_of
+from sqlalchemy_file.values.objects import StoredObject, Upload, fresh_key, public_url
+from sqlalchemy_file.values.records import (
     SET_BY_SAVING,
     described_extra,
     paths_of,
@@ -24,8 +26,6 @@ from sqlalchemy_file.records import (
     snapshot,
     without_objects,
 )
-from sqlalchemy_file.storage import Attributes, StorageManager
-from sqlalchemy_file.storage.common.attributes import attributes_of
 
 _NOTHING_STORED: Mapping[str, Any] = {"_begun": (), "_beside": (), "_is_owned": False}
 

@@ -1,0 +1,1 @@
+"""The bytes to store, their names and checksums."""

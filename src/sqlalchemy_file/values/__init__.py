@@ -1,0 +1,1 @@
+"""What file columns hold, and how a file becomes a stored object."""
