@@ -1,4 +1,4 @@
-"""Files attached to SQLAlchemy models, true to the transaction."""
+"""Attach files to SQLAlchemy models; the storage follows the transaction."""
 
 from sqlalchemy_file.file import File
 from sqlalchemy_file.storage import StorageManager

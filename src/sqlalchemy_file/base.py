@@ -1,4 +1,4 @@
-"""A dict with attribute access, which can be closed to change."""
+"""A dict with attribute access that can be made immutable."""
 
 from __future__ import annotations
 

@@ -8,17 +8,17 @@ SQLAlchemyFileError
 │   ├── DimensionValidationError
 │   ├── AspectRatioValidationError
 │   └── ValidationErrors            also ExceptionGroup: several files of one flush were refused
-├── StorageError                    .storage, .key: a storage did not do what it was asked
+├── StorageError                    .storage, .key: a storage failed
 │   ├── ObjectNotFoundError         also libcloud's ObjectDoesNotExistError and FileNotFoundError
 │   ├── ObjectExistsError           also FileExistsError
 │   ├── InvalidKeyError             also ValueError
-│   ├── InvalidStorageError         also ValueError: an address or an option means no storage
-│   └── DeletionError               .failures: which keys stayed, and why
+│   ├── InvalidStorageError         also ValueError: an invalid URL or option of a storage
+│   └── DeletionError               .failures: the keys that were not deleted, and why
 ├── UnknownStorageError             also RuntimeError: no storage of that name was added
 ├── ContentSpentError               also RuntimeError: the content was read and cannot be read again
-├── UnsupportedStatementError       also TypeError: a statement whose files cannot be known
+├── UnsupportedStatementError       also TypeError: a statement that cannot be tracked
 ├── CommitRefusedError              a commit so late that the sweep may have taken its files
-├── LedgerError                     the ledger's table or triggers are not as they should be
+├── LedgerError                     the ledger's tables or triggers are not in order
 └── MissingExtraError               .storage; also ImportError: an optional dependency is missing
 """
 
@@ -56,10 +56,9 @@ __all__ = [
 
 
 class SQLAlchemyFileError(Exception):
-    """The base of every error that this package raises by itself.
+    """The base of all errors of this package.
 
-    Its text is one line, with whatever is not printable escaped: keys, names and the messages of
-    servers may hold anything.
+    The text is one line; unprintable characters of keys, names and messages are escaped.
     """
 
     def __str__(self) -> str:
@@ -67,11 +66,11 @@ class SQLAlchemyFileError(Exception):
 
 
 class ValidationError(SQLAlchemyFileError):
-    """A validator refused a file. ``key`` is the attribute, ``msg`` says why, to the user.
+    """A validator refused a file. ``key`` is the attribute, ``msg`` the reason for users.
 
-    ``code`` and ``params`` say the same to programs, which may have words of their own for it.
-    ``file`` is the file, ``index`` its position in a list, and ``instance`` the object that was to
-    hold it, where there is one; the last and the file do not survive pickling.
+    ``code`` and ``params`` are the reason for programs. ``file`` is the file, ``index`` its
+    position in a list, and ``instance`` the object that was to hold it; file and instance are not
+    pickled.
     """
 
     code: str = "invalid"
@@ -100,7 +99,7 @@ class ValidationError(SQLAlchemyFileError):
         return (self,)
 
     def as_dict(self) -> dict[str, Any]:
-        """Return what clients may be told: key, index, filename, message, code and params."""
+        """Return the JSON for clients: key, index, filename, message, code and params."""
         return {
             "key": self.key,
             "index": self.index,
@@ -116,9 +115,9 @@ class ValidationError(SQLAlchemyFileError):
 
 
 class ValidationErrors(ValidationError, ExceptionGroup[ValidationError]):  # noqa: N818
-    """Several files of one flush were refused: ``exceptions`` are the single refusals.
+    """Several files of one flush were refused: ``exceptions`` has all refusals.
 
-    ``key``, ``msg`` and the rest are those of the first.
+    ``key``, ``msg`` and the rest are those of the first one.
     """
 
     def __new__(cls, refusals: Sequence[ValidationError]) -> Self:
@@ -177,7 +176,7 @@ class AspectRatioValidationError(ValidationError):
 
 
 class StorageError(SQLAlchemyFileError):
-    """A storage failed. ``storage`` is its name where known; the cause is kept as ``__cause__``."""
+    """A storage failed. ``storage`` is its name if known; ``__cause__`` is the cause."""
 
     def __init__(self, reason: str, *, storage: str | None = None, key: str | None = None) -> None:
         # Not super(): behind this class may come libcloud's, whose arguments are others.
@@ -218,7 +217,7 @@ class ObjectNotFoundError(StorageError, ObjectDoesNotExistError, FileNotFoundErr
 
 
 class ObjectExistsError(StorageError, FileExistsError):
-    """An object is stored under this key already, and would have been overwritten."""
+    """There is an object under this key already; it is not overwritten."""
 
     def __str__(self) -> str:
         return StorageError.__str__(self)
@@ -229,7 +228,7 @@ class InvalidKeyError(StorageError, ValueError):
 
 
 class InvalidStorageError(StorageError, ValueError):
-    """The address of a storage, or one of its options, means nothing here."""
+    """The URL of a storage, or one of its options, is invalid."""
 
 
 class DeletionError(StorageError):
@@ -251,21 +250,21 @@ class ContentSpentError(SQLAlchemyFileError, RuntimeError):
 
 
 class UnsupportedStatementError(SQLAlchemyFileError, TypeError):
-    """A statement would write a file column in a way whose objects cannot be known."""
+    """A statement writes a file column in a way that cannot be tracked."""
 
 
 class CommitRefusedError(SQLAlchemyFileError):
-    """A transaction wanted to commit so late that the sweep may have taken its files."""
+    """A commit came so late that a sweep may have deleted the transaction's files."""
 
 
 class LedgerError(SQLAlchemyFileError):
-    """The ledger's table or triggers are missing, out of date, or cannot be."""
+    """The ledger's tables or triggers are missing, out of date, or not possible."""
 
 
 class MissingExtraError(SQLAlchemyFileError, ImportError):
-    """An optional dependency is not installed; the message names the extra that brings it.
+    """An optional dependency is not installed; the message names the extra to install.
 
-    ``storage`` is the name under which a storage that needs it was to be added.
+    ``storage`` is the name of the storage that needs it.
     """
 
     def __init__(self, what: str, extra: str) -> None:

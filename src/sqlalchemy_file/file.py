@@ -34,13 +34,16 @@ __all__ = ["File"]
 
 
 class File(Saving):
-    """A file: a dict, with attribute access, of what is known about it.
+    """A file: content to be stored, or the record of what was stored, as a dict with attributes.
 
-    Content is bytes, text, a `pathlib.Path`, a binary file object (stored from its start where
-    it can seek, else from where it stands), an upload object, or an iterator of bytes. Under
-    `AsyncSession` the file object and the iterator may be asynchronous.
-    ``storage`` names the storage for this one file; further keywords become keys of the record.
-    Until the flush the keys may be changed; afterwards any change raises `TypeError`.
+        document.content = File(b"Hello", filename="hello.txt")
+
+    Content is bytes, text, a `pathlib.Path`, a binary file object, an upload, or an iterator of
+    bytes; with `AsyncSession` also an asynchronous file or iterator. A file object is stored from
+    its start if it can seek, else from its current position. ``storage`` names the storage of this
+    one file; further keywords become keys of the record.
+
+    Keys can be changed until the flush; afterwards every change raises `TypeError`.
     ``File(record)`` and ``File(saved_file)`` are that saved file, as a `File` of this class.
     """
 
@@ -103,7 +106,7 @@ class File(Saving):
 
     @property
     def original_content(self) -> BinaryIO:
-        """The content still to be stored, as a seekable stream, for validators and processors."""
+        """The content that will be stored, as a seekable stream; for validators and processors."""
         return self._unspent().open()
 
     @original_content.setter
@@ -130,34 +133,34 @@ class File(Saving):
         return StorageManager.view(path, self.get("filename"), self.get("content_type"))
 
     def variant(self, name: str) -> DerivedImage:
-        """Return the variant of a name, or the thumbnail as ``"thumbnail"``.
+        """Return a variant by its name; ``"thumbnail"`` is the thumbnail.
 
-        Raises `KeyError`, which lists the names that there are. A key ``variant`` of the record
-        is read as ``file["variant"]``.
+        Raises `KeyError` for an unknown name; the message lists the names of the file. A key
+        ``variant`` of the record is ``file["variant"]``.
         """
         return derived_image(self, name)
 
     def validated_for(self, column: Any) -> Self:
         """Return the file if the validators of a mapped column accept it; nothing is stored.
 
-        Raises the `ValidationError` of the first that refuses it. A flush that stores it in that
-        column does not judge it again, unless a validator takes the row.
+        Raises the `ValidationError` of the first validator that refuses it. A flush that stores the
+        file in that column does not validate it again, unless a validator takes the row.
         """
         File._judge(self, column)
         return self
 
     async def avalidated_for(self, column: Any) -> Self:
-        """Do what `validated_for` does while the event loop stays free."""
+        """Validate as `validated_for` does, without blocking the event loop."""
         await File._ajudge(self, column)
         return self
 
     def exists(self) -> bool:
-        """Tell whether the storage has the object; of a file that is not saved, there is none."""
+        """Return True if the storage has the object; False for a file that is not saved."""
         path = own_path(self) if self.saved else None
         return path is not None and StorageManager.exists(path)
 
     async def aexists(self) -> bool:
-        """Tell it while the event loop stays free."""
+        """Return the same as `exists`, without blocking the event loop."""
         path = own_path(self) if self.saved else None
         return path is not None and await StorageManager.aexists(path)
 
@@ -197,7 +200,7 @@ class File(Saving):
         return _restore(type(self), deepcopy(dict(self), memo), of_a_copy(vars(self)))
 
     def apply_validators(self, validators: Sequence[Validator], key: str = "") -> None:
-        """Let each validator look at the file, in order; the first refusal is raised."""
+        """Call the validators in order; the first refusal is raised."""
         for validator in validators:
             call_now(validator.process, self, key, row=self._row)
 
@@ -211,7 +214,7 @@ class File(Saving):
     def apply_processors(
         self, processors: Sequence[Processor], upload_storage: str | None = None
     ) -> None:
-        """Let each processor derive its objects, in order."""
+        """Call the processors in order."""
         wanted = (getattr(each, "scaled_copies", ()) for each in processors)
         self._copies = {**dict.fromkeys(chain.from_iterable(wanted)), **self._made_copies}
         try:
@@ -222,7 +225,7 @@ class File(Saving):
             vars(self).update(_copies=None, _made_copies={})
 
     def save_to_storage(self, upload_storage: str | None = None) -> None:
-        """Store the content, from its start, and turn this file into the record of it.
+        """Store the content, and turn this file into its record.
 
         A subclass may choose the key in its own `store_content`.
         """
@@ -263,7 +266,7 @@ class File(Saving):
     ) -> StoredFile:
         """Store a further object that belongs to this file; ``name`` is its key.
 
-        Its path is appended to ``files``, so that it is deleted with the file.
+        Its path is appended to ``files``, so the object is deleted with the file.
         """
         extra = with_metadata(extra, metadata)
         source = given_content(content, content_path)
@@ -279,7 +282,7 @@ class File(Saving):
         headers: dict[str, str] | None = None,
         content_path: str | None = None,
     ) -> StoredFile:
-        """Store as `store_content` does, while the event loop stays free."""
+        """Store as `store_content` does, without blocking the event loop."""
         source = given_content(content, content_path)
         upload = self._further_upload(source, upload_storage, name, extra, headers)
         awaited = is_native(upload.storage)

@@ -42,11 +42,10 @@ _SIZE = re.compile(r"\s*(\d+)\s*([kKMGT]|[KMGT]i|)\s*", re.ASCII)
 
 
 def convert_size(size: float | str) -> int:
-    """Return a number of bytes: ``2000``, ``"2k"`` (1000s) or ``"2Ki"`` (1024s), up to T and Ti.
+    """Return a size in bytes: ``2000``, ``"2k"`` (1000s) or ``"2Ki"`` (1024s), up to T and Ti.
 
-    Of a float, such as ``1.5e6``, the part below one byte is dropped.
-
-    Raises `ValueError` for what is no size, and `TypeError` for another type.
+    Floats such as ``1.5e6`` are rounded down. Raises `ValueError` for an invalid size, and
+    `TypeError` for another type.
     """
     if isinstance(size, str):
         match = _SIZE.fullmatch(size)

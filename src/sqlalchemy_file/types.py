@@ -42,17 +42,22 @@ Destination = tuple[str, str | None, str]
 
 
 class FileField(TypeDecorator[Any]):
-    """A JSON column that holds the record of a file, or with ``multiple`` a list of them.
+    """A JSON column that holds the record of a file, or with ``multiple`` a list of records.
 
-    ``upload_storage`` names the storage, or is a callable of the file that does; None is the
-    default storage. ``key`` is a callable of the file: what it returns is a prefix if it ends
-    with a slash, else the whole key. Both may take the row as a second parameter, and may be
-    coroutine functions under `AsyncSession`. ``extra`` and ``headers`` go out with every object
-    unless the file has its own. ``on_release="keep"`` leaves the objects of replaced and deleted
-    files in the storage. ``disposition`` says whether browsers show these files or save them.
-    ``jsonb`` makes it a JSONB column on PostgreSQL, as
-    ``with_variant(JSONB(), "postgresql")`` does: such columns may be compared, grouped and
-    indexed. Raises `ValueError` or `TypeError` for settings that cannot be.
+        manual: Mapped[File | None] = mapped_column(FileField(validators=[SizeValidator("20M")]))
+
+    ``upload_storage`` is the name of the storage, or a function of the file that returns it; None
+    is the default storage. ``key`` is a function of the file that returns a prefix, ending with a
+    slash, or a whole key. Both functions may take the row as a second parameter, and may be
+    coroutine functions with `AsyncSession`.
+
+    ``extra`` and ``headers`` are sent with every object, unless the file has its own.
+    ``on_release="keep"`` leaves the objects of replaced and deleted files in the storage.
+    ``disposition`` says whether browsers show these files or save them. ``jsonb`` makes it a JSONB
+    column on PostgreSQL, as ``with_variant(JSONB(), "postgresql")`` does: such columns can be
+    compared, grouped and indexed.
+
+    Raises `ValueError` or `TypeError` for invalid settings.
     """
 
     impl: type[JSON] = JSON  # pyright: ignore[reportIncompatibleVariableOverride]
@@ -113,9 +118,9 @@ class FileField(TypeDecorator[Any]):
         return (json._static_cache_key, *variants)
 
     def with_variant(self, type_: Any, *dialect_names: str) -> Any:
-        """Return this field as a column of another JSON type on some databases.
+        """Return this field with another JSON type on some databases; it stays a file field.
 
-        It is a file field there, too. Raises `TypeError` for a type that is no JSON.
+        Raises `TypeError` for a type that is no JSON type.
         """
         kind = type_() if isinstance(type_, type) else type_
         if file_field(kind) is not None:
@@ -158,9 +163,9 @@ class FileField(TypeDecorator[Any]):
         return self.impl_instance.coerce_compared_value(op, value)
 
     def coerce(self, value: Any, name: str) -> Any:
-        """Return what an assigned value means: a file, a list of files, or None.
+        """Return an assigned value as a file, a list of files, or None.
 
-        Raises `TypeError`, which says what to assign to the attribute ``name``.
+        Raises `TypeError` for any other value; it says what to assign to the attribute ``name``.
         """
         if not self.multiple:
             return self._coerce_one(value, name)
@@ -177,7 +182,7 @@ class FileField(TypeDecorator[Any]):
         return self._list_of([item for item in value if not is_unchosen(item)], name)
 
     def is_unchosen(self, value: Any) -> bool:
-        """Tell whether a value is all that a form sends in which no file was chosen."""
+        """Return True for the upload of a form in which no file was chosen."""
         if self.multiple and isinstance(value, list | tuple) and value:
             return all(map(is_unchosen, value))
         return is_unchosen(value)
@@ -209,22 +214,22 @@ class FileField(TypeDecorator[Any]):
 
     @property
     def chooses_async(self) -> bool:
-        """Whether where a file goes has to be awaited."""
+        """Whether ``upload_storage`` or ``key`` is a coroutine function."""
         storage = self.upload_storage
         awaits_storage = callable(storage) and is_async(storage)
         return awaits_storage or (self.key is not None and is_async(self.key))
 
     def place(self, file: File, row: Any = None) -> Destination:
-        """Return where the file of a row goes.
+        """Return the storage and the key for the file of a row; nothing is stored.
 
-        Raises `UnknownStorageError` and `InvalidKeyError`; nothing is stored.
+        Raises `UnknownStorageError` and `InvalidKeyError`.
         """
         storage = self.upload_storage
         chosen = call_now(storage, file, row=row) if callable(storage) else storage
         return self._placed(file, chosen, call_now(self.key, file, row=row) if self.key else "")
 
     async def aplace(self, file: File, row: Any = None) -> Destination:
-        """Return where the file of a row goes; what is asynchronous is awaited."""
+        """Return the same as `place`, and await coroutine functions."""
         storage = self.upload_storage
         chosen = await acall(storage, file, row=row) if callable(storage) else storage
         key = await acall(self.key, file, row=row) if self.key else ""
@@ -251,7 +256,7 @@ class FileField(TypeDecorator[Any]):
         raise TypeError(f"expected {self._expected()}, not {type(value).__name__}")
 
     def result_processor(self, dialect: Dialect, coltype: object) -> Callable[[Any], Any] | None:
-        """Return `process_result_value` as rows call it: for one file, by a step less a row."""
+        """Return the function that makes files of the column's JSON."""
         if type(self).process_result_value is not FileField.process_result_value:
             return super().result_processor(dialect, coltype)
         from_json = self.impl_instance.result_processor(dialect, coltype)
@@ -266,9 +271,9 @@ class FileField(TypeDecorator[Any]):
         return process
 
     def process_result_value(self, value: Any, dialect: Dialect) -> Any:
-        """Return the file, or list of files, that a row holds; nothing is requested for it.
+        """Return the file, or the list of files, of a row, without any request.
 
-        What is no record, and other programs may have written, is left out.
+        Values that are no record of a file are left out.
         """
         if value is None:
             return None
@@ -296,7 +301,7 @@ def file_field(kind: TypeEngine[Any]) -> FileField | None:
 
 
 class ImageField(FileField):
-    """A file field that takes images only, and makes a thumbnail where a size is given."""
+    """A file field for images; with ``thumbnail_size`` it stores thumbnails."""
 
     def __init__(
         self,

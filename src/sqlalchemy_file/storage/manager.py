@@ -38,7 +38,9 @@ __all__ = ["StorageManager", "attributes_of"]
 
 
 class StorageManager(metaclass=OldNames):
-    """The storages of this process, by their names.
+    """The storages of this process, by name.
+
+        StorageManager.add_storage("media", "s3://bucket/prefix")
 
     The path of an object is the name of its storage, a slash, and its key.
     """
@@ -58,23 +60,19 @@ class StorageManager(metaclass=OldNames):
         base_url: str | None = None,
         **options: Any,
     ) -> None:
-        """Add a storage under a name, which may hold slashes; the first is the default.
+        """Add a storage under a name; the first one is the default. No server is contacted.
 
-        Takes what `adapt` takes: a libcloud ``Container``, an address such as
-        ``file:///srv/uploads`` or ``s3://bucket``, a folder as a `pathlib.Path`, a store of
-        obstore, a filesystem of fsspec, or any `Storage`; and the options of that kind of
-        storage. No server is asked.
+        ``container`` is everything that `adapt` accepts: a URL such as ``file:///srv/uploads`` or
+        ``s3://bucket``, a folder as a `pathlib.Path`, a libcloud ``Container``, an obstore store,
+        an fsspec filesystem, or any `Storage`. Options are those of this kind of storage.
 
-        With ``replace`` a storage of that name makes room: where a program's modules are loaded
-        again, say. Rows look for their objects in the new one.
-
-        ``base_url`` says that anybody may read the objects, at that URL, a slash and the key:
-        that of a CDN, say. It becomes the ``url`` of new records.
+        ``replace`` replaces a storage of that name; rows then look for their objects in the new
+        one. ``base_url`` says that everybody can read the objects at ``<base_url>/<key>``; it
+        becomes the ``url`` of new records.
 
         Raises `RuntimeError` if the name is taken, or begins like another one (``media`` and
-        ``media/avatars``), since a path could then mean either; `InvalidStorageError` for an
-        address or an option that means nothing, `TypeError` for what is no storage,
-        `MissingExtraError`.
+        ``media/avatars``); `InvalidStorageError` for an invalid URL or option; `TypeError` for an
+        object that is no storage; `MissingExtraError`.
         """
         registered = registered_as(name, container, options, base_url)
         with cls._lock:
@@ -85,9 +83,9 @@ class StorageManager(metaclass=OldNames):
     def override(
         cls, name: str, container: Any, *, base_url: str | None = None, **options: Any
     ) -> Iterator[Storage]:
-        """Let a name stand for another storage in a block, for all threads; for tests.
+        """Use another storage under a name inside a ``with`` block, in all threads; for tests.
 
-        Takes what `add_storage` takes. A name that was not added is one only in the block.
+        Takes what `add_storage` takes. The name need not have been added.
         """
         registered = registered_as(name, container, options, base_url)
         with cls._lock:
@@ -105,7 +103,7 @@ class StorageManager(metaclass=OldNames):
 
     @classmethod
     def exists(cls, path: str) -> bool:
-        """Tell whether there is an object of a path."""
+        """Return True if there is an object with this path."""
         storage_name, key, storage = cls._located(path)
         try:
             with named(storage_name):
@@ -116,7 +114,7 @@ class StorageManager(metaclass=OldNames):
 
     @classmethod
     async def aexists(cls, path: str) -> bool:
-        """Tell it while the event loop stays free."""
+        """Return the same as `exists`, without blocking the event loop."""
         storage_name, key, storage = cls._located(path)
         if not is_native(storage):
             return await in_thread(partial(cls.exists, path))
@@ -129,7 +127,7 @@ class StorageManager(metaclass=OldNames):
 
     @classmethod
     def get(cls, name: str | None = None) -> Any:
-        """Return what was added under a name, or as the default: a libcloud ``Container``, say."""
+        """Return what was given to `add_storage`, such as a libcloud ``Container``."""
         return cls._found(name).given
 
     @classmethod
@@ -144,10 +142,10 @@ class StorageManager(metaclass=OldNames):
 
     @classmethod
     def set_limit(cls, limit: int | None) -> None:
-        """Let no flush, nor what follows a commit, have more requests under way than ``limit``.
+        """Limit the requests at a time, of all storages together.
 
-        It holds for all storages together, and for each flush by itself. Without it, or with
-        None, each storage says how many serve it best; 1 stores one file after the other.
+        The limit applies to each flush, and to the deletions after a commit. None, the default, is
+        each storage's own ``concurrency``.
         """
         if limit is not None and (isinstance(limit, bool) or not isinstance(limit, int)):
             raise TypeError(f"the limit is a number of requests or None, not {limit!r}")
@@ -157,22 +155,22 @@ class StorageManager(metaclass=OldNames):
 
     @classmethod
     def get_limit(cls) -> int | None:
-        """Return the limit, or None where each storage says how many requests serve it best."""
+        """Return the limit; None is each storage's own ``concurrency``."""
         return get_limit()
 
     @classmethod
     def public_url(cls, storage_name: str, key: str) -> str | None:
-        """Return the permanent public URL of an object, or None where there is none."""
+        """Return the permanent public URL of an object, or None."""
         return cls._found(storage_name).public_url(key)
 
     @classmethod
     def is_public(cls, storage_name: str) -> bool:
-        """Tell whether a storage was added with the ``base_url`` at which anybody may read it."""
+        """Return True if a storage was added with a ``base_url``."""
         return cls._found(storage_name).base_url is not None
 
     @classmethod
     def set_default(cls, name: str) -> None:
-        """Let another storage be the default."""
+        """Make another storage the default."""
         with cls._lock:
             cls._found(name)
             cls._default = name
@@ -205,8 +203,8 @@ class StorageManager(metaclass=OldNames):
     def resolve(cls, path: str) -> tuple[str, str]:
         """Return the storage name and the key of a path.
 
-        A path that a record names knows them itself. A plain one is split behind the storage name
-        that was added, else at its last slash.
+        The path is split after the name of an added storage, else at its last slash. Paths of a
+        record contain both already.
         """
         if isinstance(path, Location):
             return path.storage, path.key
@@ -231,8 +229,8 @@ class StorageManager(metaclass=OldNames):
     ) -> StoredFile:
         """Store a binary file, an iterator of bytes, bytes or text under the key ``name``.
 
-        A file is stored from where it stands. ``content_path`` names a file on disk instead.
-        An asynchronous file or iterator raises `TypeError`: `asave_file` takes these.
+        A file is stored from its current position. ``content_path`` is a file on disk instead.
+        Asynchronous content raises `TypeError`: use `asave_file`.
         """
         extra = with_metadata(extra, metadata)
         require_given(content, content_path)
@@ -250,7 +248,7 @@ class StorageManager(metaclass=OldNames):
 
     @classmethod
     def get_file(cls, path: str) -> StoredFile:
-        """Open the object of a path; a missing one raises `ObjectNotFoundError` at once."""
+        """Open an object; raises `ObjectNotFoundError` if it is missing."""
         storage_name, key, storage = cls._located(path)
         return StoredFile(storage, key, storage_name=storage_name).require()
 
@@ -258,13 +256,13 @@ class StorageManager(metaclass=OldNames):
     def view(
         cls, path: str, filename: str | None = None, content_type: str | None = None
     ) -> StoredFile:
-        """Open the object of a path, of which the name and type are known; nothing is requested."""
+        """Open an object whose name and type are known, without a request."""
         storage_name, key, storage = cls._located(path)
         return StoredFile(storage, key, storage_name, None, filename, content_type)
 
     @classmethod
     def delete_file(cls, path: str) -> bool:
-        """Delete the object of a path, and what lies beside it; a missing one is no error."""
+        """Delete an object; a missing one is no error."""
         storage_name, key, storage = cls._located(path)
         refuse_reserved(key)
         with Task("delete", storage_name, (key,)), named(storage_name):
@@ -281,10 +279,10 @@ class StorageManager(metaclass=OldNames):
         headers: dict[str, str] | None = None,
         content_path: str | PathLike[str] | None = None,
     ) -> StoredFile:
-        """Store as `save_file` does, while the event loop stays free.
+        """Store as `save_file` does, without blocking the event loop.
 
-        Takes asynchronous files and iterators as well. Cancelled, it ends when nothing is under
-        way any more; the object is then whole, or what it was before.
+        Takes asynchronous files and iterators too. After a cancellation the object is complete, or
+        as it was before.
         """
         if (chunks := async_chunks(content)) is not None:
             with await aspooled(chunks) as spool:
@@ -309,7 +307,7 @@ class StorageManager(metaclass=OldNames):
 
     @classmethod
     async def aget_file(cls, path: str) -> StoredFile:
-        """Open as `get_file` does, while the event loop stays free."""
+        """Open as `get_file` does, without blocking the event loop."""
         storage_name, key, storage = cls._located(path)
         if not is_native(storage):
             return await in_thread(partial(cls.get_file, path))
@@ -319,7 +317,7 @@ class StorageManager(metaclass=OldNames):
 
     @classmethod
     async def adelete_file(cls, path: str) -> bool:
-        """Delete as `delete_file` does, while the event loop stays free."""
+        """Delete as `delete_file` does, without blocking the event loop."""
         storage_name, key, storage = cls._located(path)
         refuse_reserved(key)
         if not is_native(storage):
