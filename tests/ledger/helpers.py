@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from typing import Any
 
 from sqlalchemy import (
@@ -12,6 +13,7 @@ from sqlalchemy import (
     ForeignKey,
     Integer,
     MetaData,
+    Row,
     String,
     Table,
     select,
@@ -43,6 +45,13 @@ class Schema:
             Column("archived", FileField(on_release="keep")),
         )
 
+    @classmethod
+    def of(cls, metadata: MetaData, ledger: Ledger) -> Schema:
+        """Return what asks the same of a schema that was made elsewhere."""
+        schema = cls.__new__(cls)
+        schema.metadata, schema.ledger = metadata, ledger
+        return schema
+
     def child(self, name: str, parent: str, **options: Any) -> Table:
         """Add a table without files whose rows go with those of another."""
         return Table(
@@ -60,11 +69,21 @@ class Schema:
         return table
 
     def released(self, connection: Connection) -> list[str]:
-        """Return the paths that the ledger holds, each once, and sound in every other column."""
+        """Return the paths that were noted as released, each once."""
+        return sorted({row.path for row in self._notes(connection) if row.lease is None})
+
+    def kept(self, connection: Connection) -> list[str]:
+        """Return the paths that were noted as kept, each once."""
+        rows = [row for row in self._notes(connection) if row.lease == "kept"]
+        assert all(row.due_at > row.at + 10**12 for row in rows)
+        return sorted({row.path for row in rows})
+
+    def _notes(self, connection: Connection) -> Sequence[Row[Any]]:
+        """Return the notes, sound in every column that triggers leave to defaults."""
         rows = connection.execute(select(self.ledger.releases)).all()
         now = 1_600_000_000_000
         assert all(now < row.at <= row.due_at and row.tries == 0 for row in rows)
-        return sorted({row.path for row in rows})
+        return rows
 
     def problems(self, connection: Connection) -> set[tuple[str, str]]:
         """Return which tables have which kinds of problems."""

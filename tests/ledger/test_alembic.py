@@ -249,6 +249,19 @@ def test_a_change_of_columns_is_followed_up_and_down(bare: Project, name: str) -
     assert bare.releases("s/b")
 
 
+def test_a_migration_names_the_columns_that_keep_and_makes_and_drops_all_of_theirs(
+    bare: Project,
+) -> None:
+    keeping = Column("old", FileField(on_release="keep"))
+    script = bare.write(metadata_of(body(), keeping))
+    assert "op.create_file_triggers('letter', ['body'], kept=['old'])" in script
+    bare.upgrade()
+    assert bare.kinds() == set()
+    assert bare.is_current()
+    bare.downgrade("base")
+    assert bare.leftovers() == []
+
+
 @pytest.mark.filterwarnings("ignore:Skipped unsupported reflection of expression-based index")
 def test_an_indexed_column_is_dropped_and_comes_back(project: Project) -> None:
     project.config.attributes["batch"] = False  # which would drop the table

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from sqlalchemy import Engine, create_engine, insert, select, update
+from sqlalchemy import Engine, create_engine, delete, insert, select, update
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 
 from sqlalchemy_file import File, FileField
@@ -160,8 +160,151 @@ def test_a_release_that_is_rolled_back_is_not_noted(engine: Engine) -> None:
         assert connection.execute(select(ledger.releases)).all() == []
 
 
+def _store(engine: Engine, **files: bytes) -> MemoryStorage:
+    """Store a row whose files all lie in the other field's storage, and return this one."""
+    add_memory()
+    storage = add_memory("drafts")
+    with Session(engine) as session:
+        found = {name: File(content, storage="drafts") for name, content in files.items()}
+        session.add(Contract(id=1, **found))
+        session.commit()
+    age(storage)
+    return storage
+
+
+def _swept(engine: Engine) -> dict[str, int]:
+    """Return what a drain and two sweeps that delete find."""
+    make_due(engine)
+    found = [*drain(engine, Base.metadata)]
+    for _ in range(2):
+        found += sweep(engine, Base.metadata, delete=True)
+    make_due(engine)
+    found += drain(engine, Base.metadata)
+    return kinds(iter(found))
+
+
+def _autocommit(engine: Engine) -> None:
+    with engine.execution_options(isolation_level="AUTOCOMMIT").connect() as connection:
+        connection.execute(delete(Contract))
+
+
+def _replace_elsewhere(engine: Engine) -> None:
+    raw(engine, "UPDATE reconciled_contract SET text = NULL")
+
+
+RELEASES: dict[str, Callable[[Engine], None]] = {
+    "plain SQL deletes the row": lambda engine: raw(engine, "DELETE FROM reconciled_contract"),
+    "plain SQL empties the field": _replace_elsewhere,
+    "a statement of its own transaction": _autocommit,
+}
+
+
+@pytest.mark.parametrize("release", RELEASES)
+def test_what_a_keeping_field_releases_stays_before_any_pass_has_seen_it(
+    engine: Engine, release: str
+) -> None:
+    storage = _store(engine, text=b"kept")
+    RELEASES[release](engine)
+    assert _swept(engine) == {"kept": 2}
+    assert contents(storage) == [b"kept"]
+
+
+def test_what_plain_sql_moves_to_a_keeping_field_and_deletes_stays(engine: Engine) -> None:
+    storage = _store(engine, draft=b"kept")
+    raw(engine, "UPDATE reconciled_contract SET text = draft")
+    raw(engine, "UPDATE reconciled_contract SET draft = NULL")
+    raw(engine, "DELETE FROM reconciled_contract")
+    assert _swept(engine) == {"kept": 3}
+    assert contents(storage) == [b"kept"]
+
+
+def test_the_last_row_that_names_a_kept_object_does_not_take_it_along(engine: Engine) -> None:
+    storage = _store(engine, text=b"kept")
+    raw(engine, "INSERT INTO reconciled_contract (id, draft) SELECT 2, text FROM (SELECT text "
+                "FROM reconciled_contract) AS copied")  # fmt: skip
+    raw(engine, "DELETE FROM reconciled_contract WHERE id = 1")
+    with Session(engine) as session:
+        session.delete(session.get_one(Contract, 2))
+        session.commit()
+    assert _swept(engine) == {"kept": 3}
+    assert contents(storage) == [b"kept"]
+
+
+def test_what_a_session_moves_back_to_a_field_that_deletes_is_deleted_there(
+    engine: Engine,
+) -> None:
+    storage = _store(engine, text=b"moved")
+    with Session(engine) as session:
+        first = session.get_one(Contract, 1)
+        session.add(Contract(id=2, draft=first.text))
+        first.text = None
+        session.commit()
+    assert _notes(engine) == []
+    raw(engine, "DELETE FROM reconciled_contract")
+    assert _swept(engine) == {"deleted": 1}
+    assert contents(storage) == []
+
+
+def test_a_move_back_that_is_rolled_back_leaves_the_object_kept(engine: Engine) -> None:
+    storage = _store(engine, text=b"kept")
+    with Session(engine) as session:
+        first = session.get_one(Contract, 1)
+        nested = session.begin_nested()
+        session.add(Contract(id=2, draft=first.text))
+        first.text = None
+        session.flush()
+        nested.rollback()
+        session.delete(first)
+        session.commit()
+    assert _swept(engine) == {"kept": 2}
+    assert contents(storage) == [b"kept"]
+
+
+def test_what_was_never_committed_in_a_keeping_field_leaves_no_note(engine: Engine) -> None:
+    storage = _store(engine)
+    with Session(engine) as session:
+        contract = session.get_one(Contract, 1)
+        contract.text = File(b"never committed", storage="drafts")
+        session.flush()
+        contract.text = File(b"committed", storage="drafts")
+        session.commit()
+    assert _notes(engine) == []
+    assert contents(storage) == [b"committed"]
+
+
+def test_what_a_savepoint_takes_back_is_not_noted_as_kept(engine: Engine) -> None:
+    _store(engine, text=b"named")
+    with Session(engine) as session:
+        with session.begin_nested() as nested:
+            session.delete(session.get_one(Contract, 1))
+            session.flush()
+            nested.rollback()
+        session.add(Contract(id=2))
+        session.commit()
+    assert _notes(engine) == []
+
+
+@pytest.mark.parametrize("url", ["sqlite"], indirect=True)
+def test_what_replacing_takes_from_a_keeping_field_is_noted_without_triggers(
+    engine: Engine,
+) -> None:
+    storage = _store(engine, text=b"kept")
+    with engine.begin() as connection:
+        connection.execute(insert(Contract).prefix_with("OR REPLACE").values(id=1))
+    assert _swept(engine) == {"kept": 2}
+    assert contents(storage) == [b"kept"]
+
+
+def _notes(engine: Engine) -> list[tuple[str, str | None]]:
+    with engine.connect() as connection:
+        notes = select(ledger.releases.c.path, ledger.releases.c.lease)
+        return [tuple(row) for row in connection.execute(notes)]
+
+
 @pytest.mark.parametrize("url", ["postgresql", "mariadb"], indirect=True)
-def test_an_account_without_rights_on_the_ledger_commits(engine: Engine) -> None:
+def test_what_an_account_without_rights_on_the_ledger_releases_is_kept(
+    engine: Engine,
+) -> None:
     add_memory()
     storage = add_memory("drafts")
     files = "GRANT SELECT, INSERT, UPDATE, DELETE ON reconciled_contract TO {name}"
@@ -169,4 +312,6 @@ def test_an_account_without_rights_on_the_ledger_commits(engine: Engine) -> None
     for some in ([files], [files, notes]):
         with account(engine, *some) as clerk:
             _move_and_delete(clerk)
+    age(storage)
+    assert _swept(engine).keys() == {"kept"}
     assert contents(storage) == [b"kept", b"kept"]

@@ -8,7 +8,7 @@ saying so: SQLite's batch mode drops the triggers of the table that it copies.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Any
+from typing import Any, Self
 
 from sqlalchemy import ColumnElement, Connection, MetaData
 from sqlalchemy.dialects.postgresql import JSONB
@@ -57,25 +57,32 @@ class _FileTriggersOp(MigrateOperation):
         table_name: str,
         columns: Sequence[str],
         *,
+        kept: Sequence[str] = (),
         schema: str | None = None,
         ledger_schema: str | None = None,
     ) -> None:
-        self.files: FileColumns = FileColumns(table_name, tuple(columns), schema)
+        self.files: FileColumns = FileColumns(table_name, tuple(columns), schema, kept=tuple(kept))
         self.ledger_schema = ledger_schema
 
     def to_diff_tuple(self) -> tuple[Any, ...]:
         """Return what ``alembic check`` shows."""
-        return (self.name, str(self.files), list(self.files.columns))
+        kept = [list(self.files.kept)] if self.files.kept else []
+        return (self.name, str(self.files), list(self.files.columns), *kept)
+
+    @classmethod
+    def of(cls, files: FileColumns, ledger_schema: str | None) -> Self:
+        """Return the operation for the file columns of a table."""
+        return cls(
+            files.table,
+            files.columns,
+            kept=files.kept,
+            schema=files.schema,
+            ledger_schema=ledger_schema,
+        )
 
     @classmethod
     def _invoke(cls, operations: Operations, *args: Any, **options: Any) -> Any:
         return operations.invoke(cls(*args, **options))
-
-    def _turned(self, kind: Any) -> Any:
-        files = self.files
-        return kind(
-            files.table, files.columns, schema=files.schema, ledger_schema=self.ledger_schema
-        )
 
 
 @Operations.register_operation("create_file_triggers")
@@ -86,13 +93,12 @@ class CreateFileTriggersOp(_FileTriggersOp):
 
     @classmethod
     def create_file_triggers(cls, operations: Operations, *args: Any, **options: Any) -> Any:
-        """Create the triggers of a table for its file columns."""
+        """Create the triggers of a table for its file columns, those that keep as ``kept``."""
         return cls._invoke(operations, *args, **options)
 
     def reverse(self) -> DropFileTriggersOp:
         """Return the operation that undoes this one."""
-        reversed_op: DropFileTriggersOp = self._turned(DropFileTriggersOp)
-        return reversed_op
+        return DropFileTriggersOp.of(self.files, self.ledger_schema)
 
 
 @Operations.register_operation("drop_file_triggers")
@@ -108,8 +114,7 @@ class DropFileTriggersOp(_FileTriggersOp):
 
     def reverse(self) -> CreateFileTriggersOp:
         """Return the operation that undoes this one."""
-        reversed_op: CreateFileTriggersOp = self._turned(CreateFileTriggersOp)
-        return reversed_op
+        return CreateFileTriggersOp.of(self.files, self.ledger_schema)
 
 
 @Operations.register_operation("upgrade_file_ledger")
@@ -240,6 +245,7 @@ def _render(context: AutogenContext, operation: _FileTriggersOp) -> str:
     context.imports.add("import sqlalchemy_file.integrations.alembic")
     files = operation.files
     parts = [repr(files.table), repr(list(files.columns))]
+    parts += [f"kept={list(files.kept)!r}"] if files.kept else []
     parts += [f"schema={files.schema!r}"] if files.schema else []
     parts += [f"ledger_schema={operation.ledger_schema!r}"] if operation.ledger_schema else []
     return f"op.{operation.name}({', '.join(parts)})"
@@ -251,15 +257,10 @@ def _compare(context: AutogenContext, upgrade_ops: Any, schemas: Any) -> None:
     creates: list[MigrateOperation] = []
     for ledger in _ledgers(context.metadata):
         for old, new in _differences(context, ledger, upgrade_ops):
-            options = {"ledger_schema": ledger.releases.schema}
             if old is not None:
-                drops.append(
-                    DropFileTriggersOp(old.table, old.columns, schema=old.schema, **options)
-                )
+                drops.append(DropFileTriggersOp.of(old, ledger.releases.schema))
             if new is not None:
-                creates.append(
-                    CreateFileTriggersOp(new.table, new.columns, schema=new.schema, **options)
-                )
+                creates.append(CreateFileTriggersOp.of(new, ledger.releases.schema))
         connection = context.connection
         is_earlier = connection is not None and ledger.is_of_earlier_release(connection)
         _leave_layout_alone(ledger, upgrade_ops, has_upgrade=is_earlier)
@@ -326,7 +327,7 @@ def _differences(
     wanted = {_key(each): each for each in ledger.released_columns(connection)}
     for key, new in wanted.items():
         old = present.get(key)
-        if old is None or old.columns != new.columns or key in stale or key in altered:
+        if old != new or key in stale or key in altered:
             yield old, new
     tables = {(table.schema, table.name) for table in ledger.metadata.tables.values()}
     for key, old in present.items():

@@ -20,7 +20,7 @@ from typing import Any
 from sqlalchemy import Column, Connection, MetaData, Table, event, inspect
 
 from sqlalchemy_file.exceptions import LedgerError
-from sqlalchemy_file.ledger.columns import FileColumns, all_file_columns, released_columns
+from sqlalchemy_file.ledger.columns import FileColumns, all_file_columns, keeps
 from sqlalchemy_file.ledger.epochs.identity import settle
 from sqlalchemy_file.ledger.epochs.state import set_grace
 from sqlalchemy_file.ledger.installing import (
@@ -63,16 +63,12 @@ class Ledger:
 
     def file_tables(self) -> list[tuple[Table, tuple[Column[Any], ...]]]:
         """Return the tables with file columns whose released objects the ledger notes."""
-        return list(released_columns(self.metadata))
+        return list(all_file_columns(self.metadata))
 
     def released_columns(self, connection: Connection) -> list[FileColumns]:
         """Return the same as plain names, with the schemas that a connection means."""
         return [
-            FileColumns(
-                table.name,
-                _names(columns),
-                connection.schema_for_object(table),
-            )
+            self._files(connection, table, columns, is_indexed=False)
             for table, columns in self.file_tables()
         ]
 
@@ -150,28 +146,37 @@ class Ledger:
         return found
 
     def _look(self, connection: Connection, *, is_wanted: bool = True) -> State:
-        schema_of = connection.schema_for_object
-        indexed = dict(self._indexed())
-        released = dict(self.file_tables())
+        columns = dict(self.file_tables())
         tables: list[FileColumns] = []
         others: list[FileColumns] = []
         for table in self.metadata.tables.values():
-            columns = _names(released.get(table, ()))
-            files = FileColumns(
-                table.name, columns, schema_of(table), _names(indexed.get(table, ()))
-            )
-            (tables if files.columns or files.indexed else others).append(files)
+            files = self._files(connection, table, columns.get(table, ()), is_indexed=self.indexed)
+            (tables if files.noted else others).append(files)
         return look(
             connection,
-            schema_of(self.releases),
+            connection.schema_for_object(self.releases),
             tables,
             others=others,
             is_wanted=is_wanted,
             has_indexes=True,
         )
 
-    def _indexed(self) -> list[tuple[Table, tuple[Column[Any], ...]]]:
-        return list(all_file_columns(self.metadata)) if self.indexed else []
+    def _files(
+        self,
+        connection: Connection,
+        table: Table,
+        columns: Iterable[Column[Any]],
+        *,
+        is_indexed: bool,
+    ) -> FileColumns:
+        columns = tuple(columns)
+        return FileColumns(
+            table.name,
+            _names(column for column in columns if not keeps(column)),
+            connection.schema_for_object(table),
+            _names(columns) if is_indexed else (),
+            _names(filter(keeps, columns)),
+        )
 
     def _after_create(self, target: MetaData, connection: Connection, **options: Any) -> None:
         if _is_known(connection):

@@ -17,13 +17,20 @@ class FileColumns:
     """The file columns of one table whose released objects the ledger notes, by plain names.
 
     ``schema`` is the one that the connection means, or None for its default. ``indexed`` are the
-    columns whose paths are to be indexed.
+    columns whose paths are to be indexed, ``kept`` those that keep what they release: their notes
+    say so.
     """
 
     table: str
     columns: tuple[str, ...]
     schema: str | None = None
     indexed: tuple[str, ...] = ()
+    kept: tuple[str, ...] = ()
+
+    @property
+    def noted(self) -> tuple[str, ...]:
+        """All columns that triggers read."""
+        return (*self.columns, *self.kept)
 
     def __str__(self) -> str:
         return f"{self.schema}.{self.table}" if self.schema else self.table
@@ -37,24 +44,10 @@ def all_file_columns(metadata: MetaData) -> Iterator[tuple[Table, tuple[Column[A
             yield table, columns
 
 
-def released_columns(metadata: MetaData) -> Iterator[tuple[Table, tuple[Column[Any], ...]]]:
-    """Yield every table with file columns whose objects are deleted once they are released."""
-    for table, columns in all_file_columns(metadata):
-        released = tuple(column for column in columns if _is_released(column))
-        if released:
-            yield table, released
-
-
-def keeping_columns(metadata: MetaData) -> Iterator[Column[Any]]:
-    """Yield the columns whose released objects are kept."""
-    for _, columns in all_file_columns(metadata):
-        yield from (column for column in columns if not _is_released(column))
-
-
-def keeping_storages(metadata: MetaData) -> set[str]:
-    """Return the storages that fields use whose released objects are kept."""
-    fields = (file_field(column.type) for column in keeping_columns(metadata))
-    return {name for field in fields if field is not None for name in declared_storages(field)}
+def keeps(column: Column[Any]) -> bool:
+    """Tell whether the objects that a file column releases are kept."""
+    field = file_field(column.type)
+    return field is not None and field.on_release == "keep"
 
 
 def declared_storages(field: FileField) -> Iterator[str]:
@@ -65,8 +58,3 @@ def declared_storages(field: FileField) -> Iterator[str]:
         yield field.upload_storage
     elif StorageManager.names():
         yield StorageManager.get_default()
-
-
-def _is_released(column: Column[Any]) -> bool:
-    field = file_field(column.type)
-    return field is not None and field.on_release == "delete"

@@ -79,7 +79,7 @@ def look(
     feeds = [(where, _present(connection, state, where)) for where in state.places]
     wanted: list[Trigger] = []
     if ledger is not None and is_wanted:
-        feeding = [(where, each) for where, each in feeds if each.columns or each.indexed]
+        feeding = [(where, each) for where, each in feeds if each.noted or each.indexed]
         wanted = list(database.wanted(connection, ledger, feeding))
         state.flaws = list(flaws(connection, ledger, database.columns(connection, ledger)))
     found = [each for each in database.found(connection) if has_indexes or each.kind != "index"]
@@ -94,17 +94,18 @@ def _present(connection: Connection, state: State, where: Place) -> FileColumns:
     """Return those columns that triggers can read, and note those that they cannot."""
     database, files = database_of(connection), state.places[where]
     names, unreadable = database.columns(connection, where), database.unreadable(connection, where)
-    state.without += [(files, each) for each in files.columns if database.folded(each) not in names]
-    state.unreadable += [(files, each) for each in files.columns if each in unreadable]
+    state.without += [(files, each) for each in files.noted if database.folded(each) not in names]
+    state.unreadable += [(files, each) for each in files.noted if each in unreadable]
     there = {
         each
-        for each in (*files.columns, *files.indexed)
+        for each in (*files.noted, *files.indexed)
         if database.folded(each) in names and each not in unreadable
     }
     return replace(
         files,
         columns=tuple(name for name in files.columns if name in there),
         indexed=tuple(name for name in files.indexed if name in there),
+        kept=tuple(name for name in files.kept if name in there),
     )
 
 
@@ -140,14 +141,15 @@ def fed_tables(
     return [
         FileColumns(
             each.place.table,
-            tuple(read_note(each.body)["columns"]),
+            tuple(said["columns"]),
             None if _is_default(connection, each.place) else each.place.schema,
+            kept=tuple(said.get("kept", ())),
         )
         for each in database.found(connection)
         if each.kind == "delete"
         and not each.is_inherited
         and each.place != own
-        and read_note(each.body).get("ledger") == str(ledger)
+        and (said := read_note(each.body)).get("ledger") == str(ledger)
     ]
 
 

@@ -14,7 +14,14 @@ from sqlalchemy import Column, Connection, MetaData, Table, delete, func, select
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.schema import CreateColumn, CreateIndex, CreateTable
 
-from sqlalchemy_file.ledger.tables import MISSED, MISSED_NOTE, releases_table, state_table
+from sqlalchemy_file.ledger.tables import (
+    MISSED,
+    MISSED_NOTE,
+    NEVER,
+    now_ms,
+    releases_table,
+    state_table,
+)
 from sqlalchemy_file.ledger.triggers import Place
 
 _NEW = ("storage", "tx", "lease", "seen_at")
@@ -185,10 +192,13 @@ def _missed_on_mariadb(connection: Connection, ledger: Place) -> Iterator[Flaw]:
         key = f"({number} & 9223372036854775807)"
         parts = ", ".join(
             f"JSON_UNQUOTE(NULLIF(JSON_EXTRACT(value, '$.{part}'), 'null'))"
-            for part in ("path", "storage")
+            for part in ("path", "storage", "lease")
         )
+        now = now_ms().compile(dialect=connection.dialect)
+        due = f"IF(JSON_CONTAINS_PATH(value, 'one', '$.lease'), {NEVER}, {now})"
         moved = (
-            f"INSERT INTO {ledger_name} (id, path, storage) SELECT {key}, {parts} FROM {name} "
+            f"INSERT INTO {ledger_name} (id, path, storage, lease, due_at) "
+            f"SELECT {key}, {parts}, {due} FROM {name} "
             f"WHERE name {missed} AND JSON_TYPE(JSON_EXTRACT(value, '$.path')) = 'STRING'"
         )
         gone = f"DELETE FROM {name} WHERE name {missed} AND {key} IN (SELECT id FROM {ledger_name})"

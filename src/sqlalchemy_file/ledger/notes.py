@@ -34,7 +34,7 @@ from sqlalchemy.types import BigInteger
 from sqlalchemy_file.ledger.installing import DATABASES, database_of, fed_tables
 from sqlalchemy_file.ledger.layout import is_of_earlier_release
 from sqlalchemy_file.ledger.rights import sees_triggers
-from sqlalchemy_file.ledger.tables import KEPT, TX_VARIABLE, now_ms, this_transaction
+from sqlalchemy_file.ledger.tables import KEPT, NEVER, TX_VARIABLE, now_ms, this_transaction
 from sqlalchemy_file.storage import StorageManager
 
 if TYPE_CHECKING:
@@ -42,9 +42,6 @@ if TYPE_CHECKING:
 
 LEASE = 600_000
 """Milliseconds for which a note is leased: then others may take it."""
-
-_NEVER = 253_402_300_799_000
-"""When such a note is due: at the end of the year 9999."""
 
 BATCH_SIZE = 500
 """How many parameters a statement has; every database takes that many."""
@@ -138,37 +135,20 @@ def clear(
         connection.execute(delete(ledger.releases).where(*which))
 
 
-def keep(connection: Connection, ledger: Ledger, paths: Iterable[str]) -> None:
-    """Note that objects stay, although no row will name them.
-
-    Earlier notes, of how they came to the field that keeps them, say so from now on.
-    """
-    table, wanted = ledger.releases, {str(path): path for path in paths}
-    if not wanted:
-        return
-    found = visible(connection, ledger, wanted)
-    noted = {note.path for note in found if note.lease is None or note.is_kept}
-    if noted != wanted.keys():
-        _write(connection, ledger, [wanted[path] for path in wanted.keys() - noted])
-        found = visible(connection, ledger, wanted)
-    for ids in _batches(note.id for note in found if note.lease is None):
-        change = update(table).where(table.c.id.in_(ids))
-        connection.execute(change.values(lease=KEPT, due_at=_NEVER))
-
-
-def add_missing(connection: Connection, ledger: Ledger, paths: Collection[str]) -> None:
-    """Note that objects were released, where no trigger has."""
-    noted = {note.path for note in visible(connection, ledger, paths) if note.lease is None}
-    missing = [path for path in paths if str(path) not in noted]
-    if missing:
-        _write(connection, ledger, missing)
-
-
-def _write(connection: Connection, ledger: Ledger, paths: Iterable[str]) -> None:
-    new = [
-        {"path": str(path), "storage": StorageManager.resolve(path)[0]} for path in sorted(paths)
+def add_missing(
+    connection: Connection, ledger: Ledger, paths: Collection[str], *, is_kept: bool = False
+) -> None:
+    """Note that objects were released, and perhaps that they stay, where no trigger has."""
+    lease = KEPT if is_kept else None
+    noted = {note.path for note in visible(connection, ledger, paths) if note.lease == lease}
+    values = {"lease": KEPT, "due_at": NEVER} if is_kept else {}
+    missing = [
+        {"path": str(path), "storage": StorageManager.resolve(path)[0], **values}
+        for path in sorted(paths)
+        if str(path) not in noted
     ]
-    connection.execute(insert(ledger.releases), new)
+    if missing:
+        connection.execute(insert(ledger.releases), missing)
 
 
 def kept(connection: Connection, ledger: Ledger, paths: Iterable[str]) -> set[str]:

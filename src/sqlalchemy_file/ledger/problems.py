@@ -77,12 +77,13 @@ def _of_triggers(state: State) -> Iterator[Problem]:
 
 
 def _noun(found: Found) -> str:
-    return "the index" if found.kind == "index" else "the trigger"
+    return {"index": "the index", "kept": "the view"}.get(found.kind, "the trigger")
 
 
 def _what(piece: Trigger) -> str:
     reader = "the function that reads paths"
     other = {"paths": reader, "notes": reader, "index": "an index on the paths"}
+    other["kept"] = "the view that takes notes of what is kept"
     return other.get(piece.kind, f"the trigger for {piece.kind.upper()}")
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from sqlalchemy import Connection, Table, and_, func, select, text
+from sqlalchemy import Connection, Table, func, select, text
 from sqlalchemy.exc import DBAPIError
 
 from sqlalchemy_file.ledger.columns import all_file_columns
@@ -67,20 +67,6 @@ def sees_triggers(connection: Connection, ledger: Ledger) -> bool:
         return True
     tables = [table for table, _ in all_file_columns(ledger.metadata)]
     return all(_has_trigger_right(connection, table) for table in tables)
-
-
-def may_note(connection: Connection, ledger: Ledger) -> bool:
-    """Return whether the account may write notes itself, which triggers do for everybody else."""
-    table = ledger.releases
-    database = database_of(connection)
-    where = database.place(connection, table.name, connection.schema_for_object(table))
-    if where is None or database.columns(connection, where) - set(table.columns.keys()):
-        return False  # what others have added may have to be filled
-    if connection.dialect.name != "postgresql":
-        return not list(_lacking(connection, table, ("INSERT",)))
-    name = database.qualified(where)
-    rights = [func.has_column_privilege(name, each, "INSERT") for each in ("path", "storage")]
-    return bool(connection.scalar(select(and_(*rights))))
 
 
 def _lacking(connection: Connection, table: Table, rights: tuple[str, ...]) -> Iterator[str]:

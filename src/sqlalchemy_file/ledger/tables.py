@@ -31,6 +31,8 @@ IN_INFO = "sqlalchemy_file.ledger"
 
 KEPT = "kept"
 """Stands for a lease in a note which says that a keeping field has released an object: it stays."""
+NEVER = 253_402_300_799_000
+"""When such a note is due: at the end of the year 9999."""
 
 TX_VARIABLE = "@sqlalchemy_file_tx"
 """The user variable of MariaDB and MySQL that triggers copy into ``tx``."""

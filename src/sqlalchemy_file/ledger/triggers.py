@@ -80,9 +80,13 @@ def kind_of(name: str) -> str | None:
     return match[1] if match else None
 
 
-def note(ledger: Place, columns: Sequence[str]) -> str:
-    """Return a comment for a trigger's body, so that the catalog tells what it was made for."""
-    text = json.dumps({"ledger": str(ledger), "columns": list(columns)})
+def note(ledger: Place, columns: Sequence[str], kept: Sequence[str] = ()) -> str:
+    """Return a comment for a trigger's body, so that the catalog tells what it was made for.
+
+    Without ``kept`` it is that of earlier releases, so that their triggers need not be replaced.
+    """
+    said: dict[str, Any] = {"ledger": str(ledger), "columns": list(columns)}
+    text = json.dumps(said | ({"kept": list(kept)} if kept else {}))
     # Without asterisks, for a name must not end the comment, nor open another inside it.
     return f"/*sqlalchemy-file {text.replace('*', chr(92) + 'u002a')}*/"
 

@@ -57,12 +57,12 @@ def wanted(
     connection: Connection, ledger: Place, feeds: Sequence[tuple[Place, FileColumns]]
 ) -> Iterator[Trigger]:
     """Yield the triggers that these tables need, and those of the ancestors they cascade from."""
-    feeds = [feed for feed in feeds if feed[1].columns]
+    feeds = [feed for feed in feeds if feed[1].noted]
     for where, files in feeds:
         for kind in ("update", "delete"):
-            body = row_body(kind, ledger, files.columns)
+            body = row_body(kind, ledger, files)
             yield _trigger(where, kind, f"AFTER {kind.upper()}", body)
-    named = {where: files.columns for where, files in feeds}
+    named = dict(feeds)
     for ancestor in ancestors(cascades_in(connection), named):
         body = cascade_body(ledger, ancestor, named)
         yield _trigger(ancestor.place, "cascade", "BEFORE DELETE", body)

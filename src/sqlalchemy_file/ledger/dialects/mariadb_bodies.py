@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from sqlalchemy_file.ledger.columns import FileColumns
 from sqlalchemy_file.ledger.dialects.cascades import Ancestor
-from sqlalchemy_file.ledger.tables import MISSED_NOTE, STATE, TX_VARIABLE
+from sqlalchemy_file.ledger.tables import KEPT, MISSED_NOTE, NEVER, STATE, TX_VARIABLE
 from sqlalchemy_file.ledger.triggers import LONGEST_PATH, LONGEST_VALUE, Place, note
 
 _TEXT = "LONGTEXT CHARACTER SET utf8mb4 COLLATE utf8mb4_bin"
@@ -26,18 +27,33 @@ def qualified(where: Place) -> str:
     return f"{quoted(where.schema)}.{quoted(where.table)}"
 
 
-def row_body(kind: str, ledger: Place, names: Sequence[str]) -> str:
-    """Return a trigger's body: plain records are read without a query, which costs a tenth."""
+def row_body(kind: str, ledger: Place, files: FileColumns) -> str:
+    """Return a trigger's body: plain records are read without a query, which costs a tenth.
+
+    What a row goes on naming in any column is not kept: it may have gone to one that deletes.
+    """
     rows = ("OLD", "NEW") if kind == "update" else ("OLD",)
+    names, count = files.noted, len(files.columns)
     # By way of variables: where a column is gone, only its own SET fails, and is passed over.
     variables = [f"{row}_{index}" for row in rows for index in range(len(names))]
     was = [each for each in variables if each.startswith("OLD")]
     now = [each for each in variables if each.startswith("NEW")]
+    parts = [(was[:count], now[:count], False), (was[count:], now, True)]
     steps = [
         *map(_read_plain, variables),
         "IF plain THEN",
-        *(_note_plain(ledger, each, now) for each in was),
-        f"ELSE\n{_note_each(ledger, _released(was, now))}\nEND IF;",
+        *(
+            _note_plain(ledger, each, others, is_kept=is_kept)
+            for some, others, is_kept in parts
+            for each in some
+        ),
+        "ELSE",
+        *(
+            _note_each(ledger, _released(some, others), is_kept=is_kept)
+            for some, others, is_kept in parts
+            if some
+        ),
+        "END IF;",
     ]
     if now:
         pairs = zip(was, now, strict=True)
@@ -46,7 +62,7 @@ def row_body(kind: str, ledger: Place, names: Sequence[str]) -> str:
     declared = [*variables, *(f"{each}_{part}" for each in variables for part in _PARTS)]
     return "\n".join(
         [
-            f"BEGIN\n{note(ledger, names)}",
+            f"BEGIN\n{note(ledger, files.columns, files.kept)}",
             f"DECLARE {', '.join([*declared, 'parts', 'n_path', 'n_storage'])} {_TEXT};",
             "DECLARE plain BOOLEAN DEFAULT TRUE;",
             _PASSED_OVER,
@@ -61,15 +77,16 @@ def row_body(kind: str, ledger: Place, names: Sequence[str]) -> str:
     )
 
 
-def cascade_body(ledger: Place, ancestor: Ancestor, named: dict[Place, tuple[str, ...]]) -> str:
+def cascade_body(ledger: Place, ancestor: Ancestor, named: dict[Place, FileColumns]) -> str:
     """Return a trigger's body that reads the files of all rows which a DELETE will take along."""
     blocks = [
         _note_each(
             ledger,
             _notes_in("v.value", f"({ancestor.rows_of(place, name, qualified, quoted)}) AS v, "),
+            is_kept=name in named[place].kept,
         )
         for place in sorted(ancestor.targets, key=str)
-        for name in named[place]
+        for name in named[place].noted
     ]
     return "\n".join(
         [
@@ -108,7 +125,7 @@ def _read_plain(value: str) -> str:
     )
 
 
-def _note_plain(ledger: Place, value: str, now: Sequence[str]) -> str:
+def _note_plain(ledger: Place, value: str, now: Sequence[str], *, is_kept: bool) -> str:
     path, storage = (f"{value}_{part}" for part in _PARTS)
     released = " AND ".join(
         [
@@ -118,11 +135,11 @@ def _note_plain(ledger: Place, value: str, now: Sequence[str]) -> str:
     )
     return (
         f"IF {released} THEN\n"
-        f"SET n_path = {path}, n_storage = {storage};\n{_write(ledger)}\nEND IF;"
+        f"SET n_path = {path}, n_storage = {storage};\n{_write(ledger, is_kept)}\nEND IF;"
     )
 
 
-def _note_each(ledger: Place, released: str) -> str:
+def _note_each(ledger: Place, released: str, *, is_kept: bool) -> str:
     """Return a block that notes what a query finds, one by one."""
     return "\n".join(
         [
@@ -132,12 +149,12 @@ def _note_each(ledger: Place, released: str) -> str:
             "DECLARE CONTINUE HANDLER FOR NOT FOUND SET ended = TRUE;",
             # A table that is gone has no rows to lose.
             "DECLARE EXIT HANDLER FOR 1146 BEGIN END;",
-            f"DECLARE EXIT HANDLER FOR SQLEXCEPTION {_tell_missed(ledger)};",
+            f"DECLARE EXIT HANDLER FOR SQLEXCEPTION {_tell_missed(ledger, is_kept)};",
             "OPEN released;",
             "each_note: LOOP",
             "FETCH released INTO n_path, n_storage;",
             "IF ended THEN LEAVE each_note; END IF;",
-            _write(ledger),
+            _write(ledger, is_kept),
             "END LOOP;",
             "CLOSE released;",
             "END;",
@@ -145,21 +162,23 @@ def _note_each(ledger: Place, released: str) -> str:
     )
 
 
-def _write(ledger: Place) -> str:
+def _write(ledger: Place, is_kept: bool) -> str:
     """Return a block that writes a note, or tells that it could not."""
+    columns, values = (", lease, due_at", f", '{KEPT}', {NEVER}") if is_kept else ("", "")
     return (
-        f"BEGIN\nDECLARE EXIT HANDLER FOR SQLEXCEPTION {_tell_missed(ledger)};\n"
-        f"INSERT INTO {qualified(ledger)} (path, storage, tx) "
-        f"VALUES (n_path, n_storage, {TX_VARIABLE});\nEND;"
+        f"BEGIN\nDECLARE EXIT HANDLER FOR SQLEXCEPTION {_tell_missed(ledger, is_kept)};\n"
+        f"INSERT INTO {qualified(ledger)} (path, storage, tx{columns}) "
+        f"VALUES (n_path, n_storage, {TX_VARIABLE}{values});\nEND;"
     )
 
 
-def _tell_missed(ledger: Place) -> str:
+def _tell_missed(ledger: Place, is_kept: bool) -> str:
     state = qualified(Place(ledger.schema, STATE))
+    kept = f", 'lease', '{KEPT}'" if is_kept else ""
     return (
         f"BEGIN\n{_PASSED_OVER}\nINSERT INTO {state} (name, value) "
         f"VALUES (CONCAT('{MISSED_NOTE}', uuid_short()), "
-        "JSON_OBJECT('path', n_path, 'storage', n_storage));\nEND"
+        f"JSON_OBJECT('path', n_path, 'storage', n_storage{kept}));\nEND"
     )
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
 from typing import Any
 
 from sqlalchemy import ARRAY, Connection, Text, literal, literal_column, text
@@ -16,6 +17,7 @@ from sqlalchemy_file.ledger.columns import FileColumns
 from sqlalchemy_file.ledger.dialects.postgresql_bodies import (
     PINNED,
     UNREADABLE,
+    Used,
     create_function,
     qualified,
     quoted,
@@ -23,6 +25,7 @@ from sqlalchemy_file.ledger.dialects.postgresql_bodies import (
     row_body,
     truncate_body,
 )
+from sqlalchemy_file.ledger.tables import KEPT, NEVER, RELEASES
 from sqlalchemy_file.ledger.triggers import (
     PREFIX,
     Found,
@@ -81,23 +84,24 @@ def wanted(
 ) -> Iterator[Trigger]:
     """Yield the functions that read paths, and the triggers that these tables need."""
     notes, paths = (_reader(ledger, kind) for kind in ("notes", "paths"))
-    if any(files.columns for _, files in feeds):
+    keeping = _view_of_kept(ledger)
+    if any(files.noted for _, files in feeds):
         yield notes
+    if any(files.kept for _, files in feeds):
+        yield keeping
     if any(files.indexed for _, files in feeds):
         yield paths
     below = {where: _descendants(connection, where) for where, _ in feeds}
-    columns = _shared(feeds, below)
+    noting = _shared(feeds, below)
+    used = Used(ledger, *(Place(ledger.schema, each.name) for each in (keeping, notes)))
     for where, files in feeds:
         yield from _indexes(ledger, paths, where, files.indexed)
-        if not columns[where]:
+        if not noting[where].noted:
             continue
-        reader = Place(ledger.schema, notes.name)
-        rows = _trigger_function("released", where, row_body(ledger, reader, columns[where]))
-        truncated = _trigger_function(
-            "truncated", where, truncate_body(ledger, reader, columns[where])
-        )
+        rows = _trigger_function("released", where, row_body(used, noting[where]))
+        truncated = _trigger_function("truncated", where, truncate_body(used, noting[where]))
         for table, is_partition in [(where, False), *below[where]]:
-            if table == where or not columns.get(table):
+            if table == where or table not in noting or not noting[table].noted:
                 if not is_partition:
                     for kind in ("update", "delete"):
                         yield _trigger(connection, table, kind, "AFTER", "ROW", rows)
@@ -106,21 +110,31 @@ def wanted(
 
 def _shared(
     feeds: Sequence[tuple[Place, FileColumns]], below: Mapping[Place, Sequence[tuple[Place, bool]]]
-) -> dict[Place, tuple[str, ...]]:
+) -> dict[Place, FileColumns]:
     """Return the columns that triggers of each table read, where a table lies below another.
 
     One that inherits notes its parent's columns with its own. A partition has its parent's row
     triggers, and notes what is left.
     """
-    columns = {where: files.columns for where, files in feeds}
+    noting = dict(feeds)
     for where, files in feeds:
         for table, is_partition in below[where]:
-            own = columns.get(table)
-            if own is not None and is_partition:
-                columns[table] = tuple(each for each in own if each not in files.columns)
-            elif own is not None:
-                columns[table] = tuple(dict.fromkeys([*own, *files.columns]))
-    return columns
+            own = noting.get(table)
+            if own is None:
+                continue
+            share = _without if is_partition else _union
+            noting[table] = replace(
+                own, columns=share(own.columns, files.columns), kept=share(own.kept, files.kept)
+            )
+    return noting
+
+
+def _without(own: Sequence[str], inherited: Sequence[str]) -> tuple[str, ...]:
+    return tuple(each for each in own if each not in inherited)
+
+
+def _union(own: Sequence[str], inherited: Sequence[str]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys([*own, *inherited]))
 
 
 def _trigger_function(kind: str, where: Place, body: str) -> Trigger:
@@ -165,6 +179,10 @@ def found(connection: Connection) -> Iterator[Found]:
         drop = (f"DROP INDEX IF EXISTS {quoted(row.schema)}.{quoted(row.index_name)}",)
         fault = None if row.is_valid else "it was not built to its end"
         yield Found(Place(row.schema, row.name), row.index_name, drop, "", fault)
+    for row in connection.execute(_VIEWS).all():
+        repair = (_let_note(Place(row.schema, row.name)),)
+        fault = None if row.may_note else "PUBLIC may not INSERT into it"
+        yield Found(Place(row.schema, RELEASES), row.name, (), "", fault, repair)
     for row in connection.execute(_READERS).all():
         place = read_note(row.body).get("ledger", "").removeprefix(f"{row.schema}.")
         yield Found(Place(row.schema, place), row.name, (), row.body)
@@ -177,6 +195,9 @@ def leftovers(connection: Connection, ledger: Place) -> Iterator[str]:
             if read_note(row.body).get("ledger") == str(ledger):
                 function = qualified(Place(row.schema, row.name))
                 yield f"DROP FUNCTION IF EXISTS {function}({parameters})"
+    for row in connection.execute(_VIEWS).all():
+        if row.schema == ledger.schema and not row.is_used:
+            yield f"DROP VIEW IF EXISTS {qualified(Place(row.schema, row.name))}"
 
 
 def creating(connection: Connection) -> AbstractContextManager[None]:
@@ -231,6 +252,27 @@ def _reader(ledger: Place, kind: str) -> Trigger:
     return Trigger(ledger, kind, name, (create,))
 
 
+def _view_of_kept(ledger: Place) -> Trigger:
+    """Return the view into which triggers write what columns keep.
+
+    PUBLIC may insert a path and its storage there, and so cannot write notes with other leases.
+    """
+    select = f"SELECT path, storage, lease, due_at FROM {qualified(ledger)}"
+    name = trigger_name("kept", ledger, select, KEPT, NEVER)
+    view = Place(ledger.schema, name)
+    create = (
+        f"CREATE OR REPLACE VIEW {qualified(view)} AS {select}",
+        f"ALTER VIEW {qualified(view)} ALTER lease SET DEFAULT '{KEPT}'",
+        f"ALTER VIEW {qualified(view)} ALTER due_at SET DEFAULT {NEVER}",
+        _let_note(view),
+    )
+    return Trigger(ledger, "kept", name, create)
+
+
+def _let_note(view: Place) -> str:
+    return f"GRANT INSERT (path, storage) ON {qualified(view)} TO PUBLIC"
+
+
 _TRIGGERS: Any = text(rf"""
 SELECT n.nspname AS schema, c.relname AS name, t.tgname AS trigger, t.tgenabled::text AS enabled,
        t.tgparentid <> 0 AS is_clone, p.prosrc AS body,
@@ -244,6 +286,15 @@ _READERS: Any = text(f"""
 SELECT n.nspname AS schema, p.proname AS name, p.prosrc AS body
 FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace
 WHERE p.proname ~ '^{PREFIX}(paths|notes)_v'""")
+
+_VIEWS: Any = text(f"""
+SELECT n.nspname AS schema, c.relname AS name,
+       has_column_privilege('public', c.oid, 'path', 'INSERT')
+       AND has_column_privilege('public', c.oid, 'storage', 'INSERT') AS may_note,
+       EXISTS (SELECT FROM pg_proc u WHERE u.proname ~ '^{PREFIX}(released|truncated)_v'
+               AND strpos(u.prosrc, c.relname) > 0) AS is_used
+FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+WHERE c.relkind = 'v' AND c.relname ~ '^{PREFIX}kept_v'""")
 
 _INDEXES: Any = text(f"""
 SELECT n.nspname AS schema, t.relname AS name, c.relname AS index_name, i.indisvalid AS is_valid

@@ -6,8 +6,10 @@ None has other rights than those of the role whose statement fires it. All look 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 
+from sqlalchemy_file.ledger.columns import FileColumns
 from sqlalchemy_file.ledger.tables import MISSED
 from sqlalchemy_file.ledger.triggers import LONGEST_PATH, LONGEST_VALUE, Place, note
 
@@ -89,20 +91,29 @@ BEGIN
 END"""
 
 
-def row_body(ledger: Place, notes: Place, names: Sequence[str]) -> str:
+@dataclass(frozen=True, slots=True)
+class Used:
+    """What a trigger function uses: the ledger, the view for what is kept, and a reader."""
+
+    ledger: Place
+    keeping: Place
+    reader: Place
+
+
+def row_body(used: Used, files: FileColumns) -> str:
     """Return the body of the trigger function for rows.
 
     All that can fail stands in one block: a subtransaction is most of what the trigger costs. If
     it fails, rows are read again by way of JSON, which a column that is gone or has another type
     does not disturb.
     """
-    reader = qualified(notes)
-    columns = list(map(quoted, names))
+    ledger, reader = used.ledger, qualified(used.reader)
+    columns = list(map(quoted, files.columns))
     same = " AND ".join(
-        f"OLD.{each}::text IS NOT DISTINCT FROM NEW.{each}::text" for each in columns
+        f"OLD.{each}::text IS NOT DISTINCT FROM NEW.{each}::text"
+        for each in map(quoted, files.noted)
     )
-    was, now = (f"coalesce({reader}({_in_json(row, 'name')}), '{{}}')" for row in ("OLD", "NEW"))
-    return f"""{note(ledger, names)}
+    return f"""{note(ledger, files.columns, files.kept)}
 DECLARE
   released text[];
   kept text[] := '{{}}';
@@ -123,50 +134,90 @@ BEGIN
       END IF;
     ELSIF cardinality(released) > 1 THEN
       {_insert(ledger, "SELECT unnest(released) EXCEPT SELECT unnest(kept)")};
-    END IF;
+    END IF;{_note_kept(used, files)}
     RETURN NULL;
   EXCEPTION WHEN OTHERS THEN
     released := '{{}}';
     kept := '{{}}';
-  END;
-  FOREACH name IN ARRAY ARRAY[{", ".join(map(literal, names))}]::text[] LOOP
+  END;{_note_again(used, files.columns, files.columns)}{
+        _note_again(used, files.kept, files.noted, is_kept=True)
+    }
+  RETURN NULL;
+END"""
+
+
+def _note_kept(used: Used, files: FileColumns) -> str:
+    """Return what notes the objects of keeping columns, unless the row goes on naming them."""
+    if not files.kept:
+        return ""
+    reader = qualified(used.reader)
+    insert = _insert(used.keeping, "SELECT unnest(released) EXCEPT SELECT unnest(kept)")
+    return f"""
+    IF TG_OP = 'UPDATE' THEN kept := {_all_notes(reader, "NEW", list(map(quoted, files.noted)))};
+    END IF;
+    released := array_remove({_all_notes(reader, "OLD", list(map(quoted, files.kept)))}, chr(1));
+    IF cardinality(released) > 0 THEN {insert}; END IF;"""
+
+
+def _note_again(
+    used: Used, was: Sequence[str], now: Sequence[str], *, is_kept: bool = False
+) -> str:
+    """Return what reads a row by way of JSON, column by column, and notes what it releases."""
+    if not was:
+        return ""
+    ledger, reader = used.ledger, qualified(used.reader)
+    old, new = (f"coalesce({reader}({_in_json(row, 'name')}), '{{}}')" for row in ("OLD", "NEW"))
+    restart = "\n  released := '{}';\n  kept := '{}';" if is_kept else ""
+    taking = f"released := released || {old};"
+    if was != now:
+        taking = f"IF name = ANY ({_names(was)}) THEN {taking} END IF;"
+    released = "SELECT unnest(array_remove(released, chr(1))) EXCEPT SELECT unnest(kept)"
+    return f"""{restart}
+  FOREACH name IN ARRAY {_names(now)} LOOP
     BEGIN
-      IF TG_OP = 'UPDATE' THEN kept := kept || {now}; END IF;
-      released := released || {was};
+      IF TG_OP = 'UPDATE' THEN kept := kept || {new}; END IF;
+      {taking}
     EXCEPTION WHEN OTHERS THEN
       {_missed(ledger)}
     END;
   END LOOP;
   BEGIN
-    {_insert(ledger, "SELECT unnest(array_remove(released, chr(1))) EXCEPT SELECT unnest(kept)")};
+    {_insert(used.keeping if is_kept else used.ledger, released)};
   EXCEPTION WHEN OTHERS THEN
     {_missed(ledger)}
-  END;
-  RETURN NULL;
-END"""
+  END;"""
 
 
-def truncate_body(ledger: Place, notes: Place, names: Sequence[str]) -> str:
+def truncate_body(used: Used, files: FileColumns) -> str:
     """Return the body of the trigger function for TRUNCATE, which reads all rows beforehand.
 
     Rows that a policy hides must not be passed over in silence: so it runs with row_security off.
     """
-    values = [f"t.{quoted(name)}::text" for name in names]
-    again = [_in_json("t", literal(name)) for name in names]
-    return f"""{note(ledger, names)}
+    parts = [(used.ledger, files.columns), (used.keeping, files.kept)]
+    return f"""{note(used.ledger, files.columns, files.kept)}
 BEGIN
   BEGIN
-    EXECUTE {_from_table(ledger, notes, values)};
+    {_all_from_table(used.reader, parts, lambda name: f"t.{quoted(name)}::text")}
     RETURN NULL;
   EXCEPTION WHEN OTHERS THEN NULL;
   END;
   BEGIN
-    EXECUTE {_from_table(ledger, notes, again)};
+    {_all_from_table(used.reader, parts, lambda name: _in_json("t", literal(name)))}
   EXCEPTION WHEN OTHERS THEN
-    {_missed(ledger)}
+    {_missed(used.ledger)}
   END;
   RETURN NULL;
 END"""
+
+
+def _all_from_table(
+    notes: Place, parts: Iterable[tuple[Place, Sequence[str]]], read: Callable[[str], str]
+) -> str:
+    return "\n    ".join(
+        f"EXECUTE {_from_table(into, notes, list(map(read, names)))};"
+        for into, names in parts
+        if names
+    )
 
 
 def _said(kind: str, storage: str, path: str) -> str:
@@ -179,7 +230,13 @@ def _said(kind: str, storage: str, path: str) -> str:
 
 
 def _all_notes(reader: str, row: str, columns: Sequence[str]) -> str:
+    if not columns:
+        return "'{}'::text[]"
     return " || ".join(f"coalesce({reader}({row}.{each}::text), '{{}}')" for each in columns)
+
+
+def _names(names: Sequence[str]) -> str:
+    return f"ARRAY[{', '.join(map(literal, names))}]::text[]"
 
 
 def _in_json(row: str, name: str) -> str:
@@ -188,16 +245,16 @@ def _in_json(row: str, name: str) -> str:
     return f"CASE json_typeof({value}) WHEN 'string' THEN {value} #>> '{{}}' ELSE {value}::text END"
 
 
-def _insert(ledger: Place, notes: str) -> str:
+def _insert(into: Place, notes: str) -> str:
     return (
-        f"INSERT INTO {qualified(ledger)} (path, storage) "
+        f"INSERT INTO {qualified(into)} (path, storage) "
         "SELECT substr(n, strpos(n, chr(1)) + 1), nullif(split_part(n, chr(1), 1), '') "
         f"FROM ({notes}) AS r (n)"
     )
 
 
-def _from_table(ledger: Place, notes: Place, values: Sequence[str]) -> str:
-    before = _insert(ledger, "SELECT DISTINCT n FROM \n").partition("\n")[0]
+def _from_table(into: Place, notes: Place, values: Sequence[str]) -> str:
+    before = _insert(into, "SELECT DISTINCT n FROM \n").partition("\n")[0]
     rows = ", ".join(f"({value})" for value in values)
     after = (
         f" AS t, LATERAL (VALUES {rows}) AS v (value), "

@@ -9,6 +9,7 @@ from sqlalchemy import Connection, Text, literal_column, or_
 
 from sqlalchemy_file.exceptions import LedgerError
 from sqlalchemy_file.ledger.columns import FileColumns
+from sqlalchemy_file.ledger.tables import KEPT, NEVER
 from sqlalchemy_file.ledger.triggers import (
     LONGEST_PATH,
     LONGEST_VALUE,
@@ -64,7 +65,7 @@ def wanted(
     """Yield the triggers and indexes that these tables need."""
     for where, files in feeds:
         yield from (_index(where, name, number) for name in files.indexed for number in range(2))
-        if not files.columns:
+        if not files.noted:
             continue
         if where.schema != ledger.schema:
             raise LedgerError(
@@ -72,16 +73,16 @@ def wanted(
                 f"ledger is {ledger}; give the ledger the schema of its tables"
             )
         for kind in ("update", "delete"):
-            body = _body(kind, ledger, files.columns)
+            body = _body(kind, ledger, files)
             when = " OR ".join(
                 f"OLD.{name} IS NOT {'NULL' if kind == 'delete' else f'NEW.{name}'}"
-                for name in map(quoted, files.columns)
+                for name in map(quoted, files.noted)
             )
             name = trigger_name(kind, where, when, body)
             create = (
                 f"CREATE TRIGGER {quoted(where.schema)}.{quoted(name)} AFTER {kind.upper()} "
                 f"ON {quoted(where.table)} FOR EACH ROW WHEN {when}\n"
-                f"BEGIN\n  {note(ledger, files.columns)}\n  {body};\nEND"
+                f"BEGIN\n  {note(ledger, files.columns, files.kept)}\n  {body};\nEND"
             )
             yield Trigger(where, kind, name, (create,))
 
@@ -179,16 +180,30 @@ def _schemas(connection: Connection) -> list[str]:
     ]
 
 
-def _body(kind: str, ledger: Place, columns: Sequence[str]) -> str:
-    released = _notes("OLD", columns)
-    if kind == "update":
-        kept = _notes("NEW", columns)
-        released = (
-            f"SELECT path, storage FROM ({released})\n  EXCEPT SELECT path, storage FROM ({kept})"
+def _body(kind: str, ledger: Place, files: FileColumns) -> str:
+    """Return the statements of a trigger: what a row keeps naming in any column is not kept."""
+    now = kind == "update"
+    return ";\n  ".join(
+        _insert(ledger, was, now=others if now else (), is_kept=is_kept)
+        for was, others, is_kept in (
+            (files.columns, files.columns, False),
+            (files.kept, files.noted, True),
         )
+        if was
+    )
+
+
+def _insert(ledger: Place, was: Sequence[str], *, now: Sequence[str], is_kept: bool) -> str:
+    released = _notes("OLD", was)
+    if now:
+        named = _notes("NEW", now)
+        released = (
+            f"SELECT path, storage FROM ({released})\n  EXCEPT SELECT path, storage FROM ({named})"
+        )
+    columns, values = (", lease, due_at", f", '{KEPT}', {NEVER}") if is_kept else ("", "")
     return (
-        f"INSERT INTO {quoted(ledger.table)} (path, storage)\n"
-        f"  SELECT DISTINCT path, storage FROM (\n  {released})\n"
+        f"INSERT INTO {quoted(ledger.table)} (path, storage{columns})\n"
+        f"  SELECT DISTINCT path, storage{values} FROM (\n  {released})\n"
         # Lone surrogates read as U+FFFD here, and cannot be read back at all by Python.
         f"  WHERE length(CAST(path AS BLOB)) <= {LONGEST_PATH} \n"
         "  AND path NOT GLOB '*' || char(65533) || '*'"

@@ -16,10 +16,8 @@ from typing import Any
 from sqlalchemy import Connection
 
 from sqlalchemy_file.exceptions import InvalidKeyError
-from sqlalchemy_file.ledger import named_paths
-from sqlalchemy_file.ledger.columns import keeping_columns, keeping_storages
-from sqlalchemy_file.ledger.notes import Note, keep, kept, visible
-from sqlalchemy_file.ledger.references import paths_in
+from sqlalchemy_file.ledger import Ledger, named_paths
+from sqlalchemy_file.ledger.notes import Note, kept, visible
 from sqlalchemy_file.reconcile.context import Workplace, is_known
 from sqlalchemy_file.reconcile.deleting.deciding import Facts, verdict
 from sqlalchemy_file.reconcile.deleting.leases import (
@@ -98,11 +96,10 @@ def _settled(
     if not all(wait(each, patience) for each in place.everywhere):
         place.run(partial(give_back, ledger=ledger, lease=lease, wait=FIRST_WAIT))
         return Settled([about("waiting", path, _HELD_UP) for path in paths], True)
-    named, moving, staying, arrived = set[str](), set[str](), set[str](), set[str]()
+    named, moving, staying = set[str](), set[str](), set[str]()
     for each, known in zip(place.everywhere, before, strict=True):
-        names, notes, new = in_snapshot(each, partial(_seen, place=each, paths=paths))
+        names, notes = in_snapshot(each, partial(_seen, place=each, paths=paths))
         named |= names
-        arrived |= new - {note.path for note in notes.values() if note.is_kept}
         moving |= {note.path for id_, note in notes.items() if id_ not in known}
         staying |= {note.path for note in notes.values() if note.is_kept}
     found = {
@@ -115,8 +112,7 @@ def _settled(
     outcomes = {path: verdict(facts) for path, facts in found.items()}
     doomed = [path for path, (kind, _) in outcomes.items() if kind == "deleted"]
     outcomes |= _deleted(lease, doomed)
-    noting = partial(_note_outcomes, place=place, lease=lease, outcomes=outcomes)
-    place.run(partial(noting, arrived=[path for path in paths if path in arrived]))
+    place.run(partial(_note_outcomes, ledger=ledger, lease=lease, outcomes=outcomes))
     return Settled([about(kind, path, why) for path, (kind, why) in outcomes.items()])
 
 
@@ -143,20 +139,9 @@ def _notes(connection: Connection, place: Workplace, paths: Sequence[str]) -> di
 
 def _seen(
     connection: Connection, place: Workplace, paths: Sequence[str]
-) -> tuple[set[str], dict[Any, Note], set[str]]:
-    """Return which paths rows name, their notes, and which came to fields that keep them."""
-    named = _named(connection, place, paths)
-    arrived = _arrived(connection, place, named)
-    return named, _notes(connection, place, paths), arrived
-
-
-def _arrived(connection: Connection, place: Workplace, named: Collection[str]) -> set[str]:
-    """Return what keeping fields name in storages that none of them says it uses."""
-    metadata = place.ledger.metadata
-    columns = list(keeping_columns(metadata)) if named else []
-    usual = keeping_storages(metadata) if columns else set()
-    astray = {path for path in named if StorageManager.resolve(path)[0] not in usual}
-    return paths_in(connection, columns, astray) if columns else set()
+) -> tuple[set[str], dict[Any, Note]]:
+    """Return which paths rows name, and their notes."""
+    return _named(connection, place, paths), _notes(connection, place, paths)
 
 
 def _named(connection: Connection, place: Workplace, paths: Collection[str]) -> set[str]:
@@ -180,15 +165,12 @@ def _deleted(lease: Lease, paths: Sequence[str]) -> Iterator[tuple[str, _Outcome
 
 def _note_outcomes(
     connection: Connection,
-    place: Workplace,
+    ledger: Ledger,
     lease: Lease,
     outcomes: Mapping[str, _Outcome],
-    arrived: Sequence[str],
 ) -> None:
-    ledger = place.ledger
     done = {path for path, (kind, _) in outcomes.items() if kind in ("deleted", "named", "kept")}
     finish(connection, ledger, lease, done)
-    keep(connection, ledger, arrived)
     reasons = {
         path: None if kind == "waiting" else why
         for path, (kind, why) in outcomes.items()

@@ -11,21 +11,17 @@ from uuid import uuid4
 from sqlalchemy import Connection
 
 from sqlalchemy_file.ledger import Ledger
-from sqlalchemy_file.ledger.columns import keeping_storages
 from sqlalchemy_file.ledger.notes import (
     Mark,
     Note,
     add_missing,
     begin,
     clear,
-    keep,
     lease_mine,
     may_use,
     visible,
 )
-from sqlalchemy_file.ledger.rights import may_note
-from sqlalchemy_file.storage import StorageManager
-from sqlalchemy_file.tracking.deleting.sharing import still_named
+from sqlalchemy_file.tracking.deleting.sharing import must_stay
 
 
 @dataclass(slots=True)
@@ -49,8 +45,9 @@ class Notes:
     _awaited: set[str] = field(default_factory=set)
     _left: set[str] = field(default_factory=set)
     _unseen: set[str] = field(default_factory=set)
-    _archived: dict[Ledger, set[str]] = field(default_factory=dict)
     leased: list[Leased] = field(default_factory=list)
+    keeping: dict[Ledger, set[str]] = field(default_factory=dict)
+    """What keeping fields have released, or were about to."""
 
     def expect(
         self,
@@ -85,36 +82,50 @@ class Notes:
             return found
         self._awaited -= wanted
         for ledger, mark in self._marks.items():
-            named = still_named(connection, ledger, wanted)
-            self._left |= named
+            stays = must_stay(connection, ledger, wanted)
+            self._left |= stays
             token = uuid4().hex
-            if unseen := self._unseen & (wanted - named):
+            if unseen := self._unseen & (wanted - stays):
                 add_missing(connection, ledger, unseen)
-            notes = lease_mine(connection, ledger, mark, wanted - named, token)
+            notes = lease_mine(connection, ledger, mark, wanted - stays, token)
             found.update(note.path for note in notes)
             self.leased.append(Leased(ledger, token, notes))
         self._left.update(wanted.difference(found, new))
         return found
 
-    def expect_kept(self, connection: Connection, ledger: Ledger, paths: Collection[str]) -> None:
-        """Take note of what a field releases that keeps it, if the ledger can be used."""
+    def expect_kept(
+        self,
+        connection: Connection,
+        ledger: Ledger,
+        paths: Collection[str],
+        *,
+        is_unseen: bool = False,
+    ) -> None:
+        """Take note of what a keeping field releases, if the ledger can be used."""
         if paths and may_use(connection, ledger):
-            self._archived.setdefault(ledger, set()).update(paths)
+            self.keeping.setdefault(ledger, set()).update(paths)
+            if is_unseen:
+                self._unseen.update(paths)
 
-    def note_kept(self, connection: Connection, kept: Collection[str]) -> None:
-        """See to it that objects stay which a field releases that keeps them.
+    def settle_kept(
+        self, connection: Connection, staying: Collection[str], others: Collection[str]
+    ) -> None:
+        """Leave those notes of keeping fields that hold, and no others.
 
-        Earlier notes of them, of how they came to the field, are removed. In storages that no
-        such field says it uses, notes tell the sweep that they stay.
+        ``staying`` are what they release: earlier notes of them, of how they came to the field,
+        are removed. ``others`` are named by other rows now, or were never committed.
         """
-        for ledger, archived in self._archived.items():
-            paths = archived.intersection(kept)
-            usual = keeping_storages(ledger.metadata) if paths else set()
-            astray = {path for path in paths if StorageManager.resolve(path)[0] not in usual}
-            if astray and may_note(connection, ledger):
-                keep(connection, ledger, astray)
-            notes = visible(connection, ledger, paths)
-            clear(connection, ledger, [note.id for note in notes if note.lease is None])
+        for ledger, concerned in self.keeping.items():
+            if unseen := self._unseen & concerned.intersection(staying):
+                add_missing(connection, ledger, unseen, is_kept=True)
+            paths = concerned.intersection((*staying, *others))
+            over = [
+                note.id
+                for note in visible(connection, ledger, paths)
+                if (note.is_kept and note.path in others)
+                or (note.lease is None and note.path in staying)
+            ]
+            clear(connection, ledger, over)
 
     def leaves(self, path: str) -> bool:
         """Tell whether an object is left alone although it was counted as released."""
@@ -123,11 +134,11 @@ class Notes:
     def end(self) -> list[Leased]:
         """Return what was leased, and forget the transaction."""
         leased, self.leased = self.leased, []
-        self._marks, self._awaited, self._left, self._archived = {}, set(), set(), {}
+        self._marks, self._awaited, self._left, self.keeping = {}, set(), set(), {}
         return leased
 
     def __bool__(self) -> bool:
-        return bool(self._marks or self._archived)
+        return bool(self._marks or self.keeping)
 
 
 def ids_of(leased: Leased, gone: Collection[str]) -> list[Any]:

@@ -28,8 +28,9 @@ from sqlalchemy import (
 from sqlalchemy.pool import Pool
 
 from sqlalchemy_file.ledger import Ledger
-from sqlalchemy_file.ledger.columns import all_file_columns
+from sqlalchemy_file.ledger.columns import all_file_columns, keeps
 from sqlalchemy_file.ledger.installing import database_of
+from sqlalchemy_file.ledger.notes import kept
 from sqlalchemy_file.ledger.references import (
     as_read,
     as_text,
@@ -69,6 +70,8 @@ class _Columns:
     """All columns to ask, and what asks them."""
 
     asked: list[_Asked]
+    keeps: bool
+    """Whether any of them keeps what it releases."""
     _queries: dict[int, Any] = field(default_factory=dict)
 
     def execute(self, connection: Connection, paths: Sequence[str]) -> Any:
@@ -82,8 +85,8 @@ class _Columns:
         return connection.execute(query, parts)
 
 
-def still_named(connection: Connection, ledger: Ledger, paths: Collection[str]) -> set[str]:
-    """Return which of these objects rows name, as the transaction sees them.
+def must_stay(connection: Connection, ledger: Ledger, paths: Collection[str]) -> set[str]:
+    """Return which of these objects rows name, or are kept, as the transaction sees them.
 
     All of them where it would take too long to tell, or this role does not see all rows.
     """
@@ -96,6 +99,8 @@ def still_named(connection: Connection, ledger: Ledger, paths: Collection[str]) 
         for (raw,) in asked.execute(connection, wanted[start : start + MOST_PATHS]):
             value = as_text(raw)
             found.update(paths_in_value(value, value.split('"')))
+    if asked.keeps:
+        found |= kept(connection, ledger, wanted)
     return found.intersection(wanted)
 
 
@@ -106,7 +111,8 @@ def _asked(connection: Connection, ledger: Ledger) -> _Columns | None:
     at, asked = known.get(key, (0.0, None))
     if not at or time.monotonic() - at > _SECONDS_KNOWN:
         found = _look(connection, ledger)
-        asked = None if found is None else _Columns(found)
+        keeping = found is not None and any(keeps(each.column) for each in found)
+        asked = None if found is None else _Columns(found, keeping)
         known[key] = (time.monotonic(), asked)
     return asked
 

@@ -211,10 +211,15 @@ class Frames:
         gone = {path for path, count in references.items() if count + (path not in new) < 1}
         return gone, new
 
-    def archiving(self) -> set[str]:
-        """Return what a commit would keep although no row names it any more."""
+    def keeping(self) -> tuple[set[str], set[str]]:
+        """Return what keeping fields have released: what stays without a row, and what else.
+
+        The others are named by another row now, or no committed row has ever named them.
+        """
         archived = {path for frame in self._stack for path in frame.archived}
-        return archived & self.releasing()[0] if archived else archived
+        gone, new = self.releasing()
+        staying = (archived & gone) - new
+        return staying, archived - staying
 
     def take_unsure(self) -> list[Effects]:
         """Return, and forget, the effects that only a look at the tables can tell."""

@@ -141,7 +141,9 @@ class Unit:
         connection = self.connection
         if connection is not None and Database(connection, effects.schemas).is_as_connected:
             self.notes.expect(connection, ledger, effects.released, is_unseen=effects.is_unseen)
-            self.notes.expect_kept(connection, ledger, effects.archived)
+            self.notes.expect_kept(
+                connection, ledger, effects.archived, is_unseen=effects.is_unseen
+            )
         if place not in self.graces and self.frames.began is not None and connection is not None:
             self.graces[place] = guard.grace_within(connection, place)
 
@@ -251,7 +253,8 @@ class Unit:
             return set()
         released, new = self.frames.releasing()
         noted = self.notes.lease(connection, released, new)
-        self.notes.note_kept(connection, self.frames.archiving())
+        if self.notes.keeping:
+            self.notes.settle_kept(connection, *self.frames.keeping())
         return noted
 
     def roll_back(self) -> None:
