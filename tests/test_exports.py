@@ -152,6 +152,7 @@ PATHS = {
         "HasNotes",
         "HasPath",
         "HasPublicURL",
+        "HasSignedDownload",
         "HasSignedURL",
         "HasUploads",
         "LibcloudStorage",

@@ -6,6 +6,7 @@ The generator yields what has to be waited for; who drives it calls that, or awa
 from __future__ import annotations
 
 import inspect
+import re
 from collections.abc import Awaitable, Generator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -160,10 +161,20 @@ def _handover(
 def _handed_over(handover: Handover, facts: FileFacts) -> Plan:
     whole = plan("HEAD", {}, facts)
     dropped = {"content-length"}
+    own = [(handover.name, handover.value), ("Content-Length", "0")]
     if handover.is_redirect:
         dropped |= {"content-type", "content-disposition", "accept-ranges", "etag", "repr-digest",
-                    "last-modified"}  # fmt: skip
+                    "last-modified", "cache-control"}  # fmt: skip
+        own.append(("Cache-Control", _caching_of_redirect(whole, handover.max_age)))
     kept = [(name, value) for name, value in whole.headers if name.lower() not in dropped]
     status = HTTPStatus.FOUND if handover.is_redirect else HTTPStatus.OK
-    headers = [(handover.name, handover.value), *kept, ("Content-Length", "0")]
-    return replace(whole, status=status, headers=headers, body=())
+    return replace(whole, status=status, headers=[*own, *kept], body=())
+
+
+def _caching_of_redirect(whole: Plan, max_age: int) -> str:
+    """Return ``Cache-Control`` of a redirect: it must not outlive the URL that it leads to."""
+    known = next((value for name, value in whole.headers if name == "Cache-Control"), "")
+    allowed = re.search(r"max-age=(\d+)", known)
+    if allowed is None or "no-cache" in known or "no-store" in known:
+        return "private, no-store"
+    return f"private, max-age={min(int(allowed[1]), max_age)}"

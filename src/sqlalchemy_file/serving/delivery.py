@@ -11,7 +11,12 @@ from urllib.parse import quote
 from sqlalchemy_file.serving.http.facts import FileFacts
 from sqlalchemy_file.serving.target import Target
 from sqlalchemy_file.storage import StorageManager
-from sqlalchemy_file.storage.common.protocol import HasPath, HasSignedURL
+from sqlalchemy_file.storage.common.protocol import (
+    HasPath,
+    HasSignedDownload,
+    HasSignedURL,
+    Storage,
+)
 
 DeliveryName = Literal["stream", "redirect", "x-sendfile"]
 
@@ -32,6 +37,8 @@ class Handover:
     name: str
     value: str
     is_redirect: bool = False
+    max_age: int = 0
+    """For how many seconds a client may keep the redirect."""
 
 
 def stream(target: Target, facts: FileFacts) -> Handover | None:
@@ -44,17 +51,27 @@ class Redirect:
     """Send the client to a presigned URL of the bucket, which is valid for ``expires``.
 
     A storage that cannot sign is streamed from. The type and the disposition are signed into the
-    URL where the storage can do that.
+    URL for S3 and Azure, through obstore; else they are those that the object was stored with.
     """
 
     expires: timedelta = timedelta(minutes=5)
 
     def __call__(self, target: Target, facts: FileFacts) -> Handover | None:
-        storage = StorageManager.storage(target.storage)
-        if not isinstance(storage, HasSignedURL):
-            return None
-        url = storage.signed_url(target.key, expires=self.expires)
-        return None if url is None else Handover("Location", url, is_redirect=True)
+        url = self._signed(StorageManager.storage(target.storage), target.key, facts)
+        half = int(self.expires.total_seconds() / 2)  # the other half is for the download to begin
+        return None if url is None else Handover("Location", url, is_redirect=True, max_age=half)
+
+    def _signed(self, storage: Storage, key: str, facts: FileFacts) -> str | None:
+        if isinstance(storage, HasSignedDownload):
+            return storage.signed_download(
+                key,
+                expires=self.expires,
+                content_type=facts.content_type,
+                disposition=facts.content_disposition,
+            )
+        if isinstance(storage, HasSignedURL):
+            return storage.signed_url(key, expires=self.expires)
+        return None
 
 
 @dataclass(frozen=True, slots=True)

@@ -167,6 +167,17 @@ class S3ContainerStorage(LibcloudStorage):
         bucket = self._carrier
         return None if bucket is None else bucket.signed_url(key, expires=expires, method=method)
 
+    def signed_download(
+        self, key: str, *, expires: timedelta | float, content_type: str, disposition: str
+    ) -> str | None:
+        """Return a presigned URL of a download, as `ObstoreStorage` does."""
+        bucket = self._carrier
+        if bucket is None:
+            return None
+        return bucket.signed_download(
+            key, expires=expires, content_type=content_type, disposition=disposition
+        )
+
     @property
     def _carrier(self) -> ObstoreStorage | None:
         return None if self._bucket is None or self._bucket.is_forked else self._bucket

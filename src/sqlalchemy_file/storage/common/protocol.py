@@ -212,6 +212,21 @@ class HasSignedURL(Protocol):
 
 
 @runtime_checkable
+class HasSignedDownload(Protocol):
+    """A storage that may sign what a download answers, too."""
+
+    def signed_download(
+        self, key: str, *, expires: timedelta | float, content_type: str, disposition: str
+    ) -> str | None:
+        """Return an address for a GET whose answer has this ``Content-Type`` and disposition.
+
+        Where these cannot be signed it is the address alone, and the object has those that it was
+        stored with. None where this storage cannot sign.
+        """
+        ...
+
+
+@runtime_checkable
 class HasNotes(Protocol):
     """A storage that keeps notes about itself apart from its objects."""
 

@@ -47,6 +47,20 @@ def corrected(address: str, config: Mapping[str, Any], key: str) -> str:
     )
 
 
+def signed_with(address: str, config: Mapping[str, Any], wanted: Mapping[str, str]) -> str:
+    """Return a signed address with more parameters, signed too, if the account's key is known."""
+    parts = urlsplit(address)
+    query = dict(parse_qsl(parts.query))
+    for secret in _secrets(config):
+        for begin in _resources(parts):
+            resource = begin + unquote(parts.path)
+            if _signature(secret, query, resource) == query.get("sig"):
+                query |= wanted
+                query["sig"] = _signature(secret, query, resource)
+                return parts._replace(query=urlencode(query, quote_via=quote)).geturl()
+    return address
+
+
 def _secrets(config: Mapping[str, Any]) -> Iterator[str]:
     yield from (str(config[name]) for name in _KEYS if config.get(name))
     yield from (os.environ[name] for name in _KEYS_IN_ENVIRONMENT if os.environ.get(name))

@@ -31,6 +31,7 @@ from sqlalchemy_file.storage.common.protocol import (
     checked_concurrency,
     checked_verify,
 )
+from sqlalchemy_file.storage.obstore.answers import with_answer
 from sqlalchemy_file.storage.obstore.azure import corrected
 from sqlalchemy_file.storage.obstore.errors import Panic, is_panic, our_error, reason_of
 from sqlalchemy_file.storage.obstore.requests import (
@@ -222,6 +223,18 @@ class ObstoreStorage:
     def is_forked(self) -> bool:
         """Whether this process was forked from one that had used obstore, and cannot use it."""
         return _process.is_forked
+
+    def signed_download(
+        self, key: str, *, expires: timedelta | float, content_type: str, disposition: str
+    ) -> str | None:
+        """Return a `signed_url` whose answer has this type and disposition, if that can be signed.
+
+        S3 and Azure can, with a secret that is known here. Else it is a plain one.
+        """
+        address = self.signed_url(key, expires=expires)
+        if address is None:
+            return None
+        return with_answer(self._store, address, content_type, disposition)
 
     def _putting(
         self, key: str, content: BinaryIO, attributes: Attributes, border: Border, exclusive: bool

@@ -1,0 +1,60 @@
+"""Redirects to presigned URLs, and how long a client may keep them."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+from obstore.store import S3Store
+from werkzeug.test import Client
+
+from sqlalchemy_file import File, StorageManager
+from sqlalchemy_file.serving import FileServer, Redirect
+
+from .models import SECRET
+
+RECORD = {
+    "path": "bucket/key", "upload_storage": "bucket", "file_id": "key", "saved": True,
+    "filename": "a.png", "content_type": "image/png", "size": 8,
+}  # fmt: skip
+
+
+@pytest.fixture
+def file() -> File:
+    """Return the record of a file in a bucket; signing a URL asks no server."""
+    store = S3Store("bucket", region="us-east-1", access_key_id="key", secret_access_key="secret")
+    StorageManager.add_storage("bucket", store)
+    return File.decode(RECORD)
+
+
+def get(server: FileServer, file: File) -> Any:
+    return Client(server.wsgi).get(server.url_for(file).removeprefix(server.url))
+
+
+def test_type_and_disposition_are_signed_into_the_url(file: File) -> None:
+    found = get(FileServer(secret=SECRET, delivery="redirect"), file)
+    assert found.status_code == 302
+    query = parse_qs(urlsplit(found.headers["Location"]).query)
+    assert query["response-content-type"] == ["image/png"]
+    assert query["response-content-disposition"] == ['inline; filename="a.png"']
+    assert "secret" not in found.headers["Location"]
+    assert found.headers["Referrer-Policy"] == "no-referrer"
+
+
+@pytest.mark.parametrize(
+    ("expires", "longest"), [(timedelta(minutes=1), 30), (timedelta(hours=9), 7.5 * 60)]
+)
+def test_a_redirect_does_not_outlive_its_url(
+    file: File, expires: timedelta, longest: float
+) -> None:
+    server = FileServer(secret=SECRET, delivery=Redirect(expires))
+    cache = get(server, file).headers["Cache-Control"]
+    assert cache.startswith("private, max-age=")
+    assert 0 < int(cache.removeprefix("private, max-age=")) <= longest
+
+
+def test_a_redirect_that_the_application_allowed_is_not_kept(file: File) -> None:
+    server = FileServer(secret=SECRET, delivery="redirect", authorize=lambda request, target: True)
+    assert get(server, file).headers["Cache-Control"] == "private, no-store"
