@@ -22,6 +22,7 @@ from sqlalchemy_file.storage.common.retrying import FIRST_PAUSE, LONGEST_PAUSE, 
 from sqlalchemy_file.storage.libcloud import LibcloudStorage
 from sqlalchemy_file.storage.libcloud.drivers import TRANSFERS
 from sqlalchemy_file.storage.obstore import ObstoreStorage
+from sqlalchemy_file.storage.obstore.answers import answered_by_s3
 from sqlalchemy_file.storage.obstore.errors import is_unknown_there
 from sqlalchemy_file.storage.obstore.requests import HEADERS
 from sqlalchemy_file.storage.obstore.storage import CONCURRENCY
@@ -63,6 +64,8 @@ class S3ContainerStorage(LibcloudStorage):
             verify=verify,
         )
         self._bucket = _bucket_of(container, timeout, max_retries)
+        driver: Any = container.driver
+        self._secret: str | None = driver.connection.key
 
     def put(
         self, key: str, content: BinaryIO, attributes: Attributes, *, exclusive: bool = False
@@ -171,12 +174,11 @@ class S3ContainerStorage(LibcloudStorage):
         self, key: str, *, expires: timedelta | float, content_type: str, disposition: str
     ) -> str | None:
         """Return a presigned URL of a download, as `ObstoreStorage` does."""
-        bucket = self._carrier
-        if bucket is None:
+        url = self.signed_url(key, expires=expires)
+        if url is None:
             return None
-        return bucket.signed_download(
-            key, expires=expires, content_type=content_type, disposition=disposition
-        )
+        secret = self._secret
+        return answered_by_s3(url, [secret] if secret else [], content_type, disposition)
 
     @property
     def _carrier(self) -> ObstoreStorage | None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 from urllib.parse import parse_qsl, quote, urlencode, urlsplit
 
@@ -28,22 +28,22 @@ def with_answer(store: Any, address: str, content_type: str, disposition: str) -
     may ask another server each time, and is left alone. Else it is the address as it was.
     """
     if isinstance(store, S3Store):
-        wanted = {
-            "response-content-type": content_type,
-            "response-content-disposition": disposition,
-        }
-        return _signed_by_s3(address, store, wanted)
+        return answered_by_s3(address, _secrets(store), content_type, disposition)
     if isinstance(store, AzureStore):
         wanted = {"rsct": content_type, "rscd": disposition}
         return azure.signed_with(address, store.config, wanted)
     return address  # Google signs with a private key
 
 
-def _signed_by_s3(address: str, store: Any, wanted: Mapping[str, str]) -> str:
+def answered_by_s3(
+    address: str, secrets: Iterable[str], content_type: str, disposition: str
+) -> str:
+    """Return S3's address with type and disposition, if one of the secrets has signed it."""
+    wanted = {"response-content-type": content_type, "response-content-disposition": disposition}
     parts = urlsplit(address)
     query = dict(parse_qsl(parts.query, keep_blank_values=True))
     known = query.pop("X-Amz-Signature", "")
-    for secret in _secrets(store):
+    for secret in secrets:
         if hmac.compare_digest(_signature(secret, parts.netloc, parts.path, query), known):
             query |= wanted
             query["X-Amz-Signature"] = _signature(secret, parts.netloc, parts.path, query)
