@@ -1,4 +1,4 @@
-"""The value of a file column: content still to be stored, or the record of what was stored."""
+"""The value of a file column: content that will be stored, or the record of what was stored."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The value of a ``multiple`` file column: a list that tells its row when it changes."""
+"""The value of a ``multiple`` file column: a list that tracks its changes."""
 
 from __future__ import annotations
 
@@ -53,10 +53,10 @@ def _as_json(file: File) -> Any:
 
 
 class MutableList(Mutable, list[T]):
-    """A list of files. What was taken out of it is kept in ``_removed``, in order of removal.
+    """A list of files. Removed elements are kept in ``_removed``, in order of removal.
 
-    With ``kind``, which a file field sets, content becomes files of that class, and anything else
-    is refused with a `TypeError`. Without it the list takes any elements.
+    With ``kind``, which a file field sets, content becomes files of that class, and other elements
+    raise `TypeError`. Without it the list takes any elements.
     """
 
     _removed: list[T]
@@ -68,7 +68,7 @@ class MutableList(Mutable, list[T]):
 
     @classmethod
     def coerce(cls, key: str, value: Any) -> Any:
-        """Return ``value`` as a list of this class; `TypeError` for a value that is no list."""
+        """Return ``value`` as a list of this class; raise `TypeError` if it is no list."""
         if value is None or isinstance(value, cls):
             return value
         if isinstance(value, list | tuple):
@@ -79,7 +79,7 @@ class MutableList(Mutable, list[T]):
         )
 
     def adopt(self, kind: type[File]) -> None:
-        """Belong to a file field from now on; `TypeError` for elements that are no files."""
+        """Make this the list of a file field; raise `TypeError` for elements that are no files."""
         if self._kind is None:
             list.__setitem__(self, slice(None), [as_file(item, kind) for item in self])
             self._kind = kind
@@ -91,7 +91,7 @@ class MutableList(Mutable, list[T]):
                 flag_modified(cast("Any", parent.obj()), key)
 
     def is_held_by_another(self, parent: Any, key: str) -> bool:
-        """Tell whether a row, or a column, other than the one given holds this list."""
+        """Return True if another row or column also holds this list."""
         return any(
             (other is not parent or name != key) and other.dict.get(name) is self
             for other, name in self._parents.items()

@@ -1,9 +1,9 @@
-"""Tells what happens to objects: a log record for each, and whatever observers make of it.
+"""Logs storage operations, and passes them to observers.
 
-The records are those of the logger ``sqlalchemy_file``; their fields are ``event`` (``store``,
-``copy``, ``release``, ``delete``, ``failure`` or ``count``), ``operation``, ``storage``, ``key``,
-``source`` (of a copy), ``size`` in bytes, ``duration`` in seconds, ``error`` and ``count``; what is
-not known is None. Characters that are not printable are escaped in messages and fields.
+The logger is ``sqlalchemy_file``. The fields of its records are ``event`` (``store``, ``copy``,
+``release``, ``delete``, ``failure`` or ``count``), ``operation``, ``storage``, ``key``, ``source``
+(of a copy), ``size`` in bytes, ``duration`` in seconds, ``error`` and ``count``; unknown values are
+None. Unprintable characters are escaped in messages and fields.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ Count = Literal["pending releases", "failed deletions", "orphans", "dangling"]
 
 
 class Task:
-    """A block in which a storage is asked to store, copy or delete; it tells how that ended.
+    """One operation on objects of a storage, as a context manager: store, copy or delete.
 
-    ``duration`` and ``failures`` (by key) are known at its end. ``size`` is that of one object;
+    ``duration`` and ``failures`` (by key) are set when it ends. ``size`` is that of one object;
     ``source`` is the key that is copied.
     """
 
@@ -64,29 +64,29 @@ class Task:
 
 
 class Observer(Protocol):
-    """Whoever wants to know more than the log says. What it raises is logged, and goes no further.
+    """Receives an event for every operation. Its exceptions are logged and suppressed.
 
     It may be called from several threads at once.
     """
 
     def begin(self, task: Task) -> Callable[[], object]:
-        """Take note that a task begins; what is returned is called in its thread when it ended."""
+        """Handle the start of a task; return a function to call in its thread when it has ended."""
         ...
 
     def count(self, what: Count, number: int, storage: str) -> None:
-        """Take note how many of something there are in a storage."""
+        """Handle a count of something in a storage."""
         ...
 
 
 def observe(observer: Observer) -> None:
-    """Let an observer know of everything from now on."""
+    """Add an observer."""
     global _observers  # noqa: PLW0603  replaced as a whole, so that reading needs no lock
     with _lock:
         _observers = (*_observers, observer)
 
 
 def forget(observer: Observer) -> None:
-    """Let an observer know of nothing more."""
+    """Remove an observer."""
     global _observers  # noqa: PLW0603  as above
     with _lock:
         _observers = tuple(each for each in _observers if each is not observer)

@@ -1,4 +1,4 @@
-"""What a scaled copy is to be."""
+"""The description of a scaled image."""
 
 from __future__ import annotations
 
@@ -30,18 +30,19 @@ _ALL = (0.0, 0.0, 1.0, 1.0)
 
 @dataclass(frozen=True, slots=True)
 class Variant:
-    """A scaled copy of a picture, within ``size`` (width, height) and never larger than that.
+    """A scaled image that fits into ``size`` (width, height).
 
-    ``format`` is Pillow's name of one it can write. ``quality`` is that of JPEG, WEBP and AVIF,
-    from 1 to 100; None is a sensible one for each. ``options`` go to Pillow's encoder.
+    ``format`` is Pillow's name of a format that it writes. ``quality``, for JPEG, WEBP and AVIF, is
+    1 to 100; None is a sensible value for each. ``options`` go to Pillow's encoder.
 
-    ``fit="contain"`` shows all of the picture, in its own shape. ``"cover"`` cuts off what is
-    too much for the shape of ``size``, around ``focal``: the point that matters, from (0, 0), the
-    top left, to (1, 1). ``"pad"`` shows all of it on a page of exactly ``size``.
-    ``background`` is the colour of that page, and of what shows through where a format has no
-    transparency; None is transparent, or white. A copy is not enlarged without ``upscale``.
-    ``sharpen`` is in per cent, 50 to 100 for a slight effect; only what was reduced is sharpened.
-    ``animated`` keeps the frames of an animation, in formats that have them.
+    ``fit="contain"`` shows all of the image. ``"cover"`` crops it to the shape of ``size`` around
+    ``focal``, a point from (0, 0), top left, to (1, 1). ``"pad"`` shows all of it on a background
+    of exactly ``size``. ``background`` is the colour of that background, and of transparent parts
+    in formats without transparency; None is transparent, or white.
+
+    Smaller images are only enlarged with ``upscale``. ``sharpen`` is in per cent, 50 to 100 for a
+    slight effect; only scaled-down images are sharpened. ``animated`` keeps the frames of an
+    animation, in formats that have frames.
     """
 
     size: Size
@@ -71,14 +72,14 @@ class Variant:
             raise ValueError(f"sharpen is in per cent, from 0 to 500, not {self.sharpen!r}")
 
     def plan(self, width: int, height: int) -> Plan:
-        """Return how the copy of a picture of this size is made."""
+        """Return how an image of this size is scaled."""
         if self.fit == "cover":
             return self._covering(width, height)
         size = self.fitted(width, height)
         return Plan(size, _ALL, size, self.size if self.fit == "pad" else size)
 
     def fitted(self, width: int, height: int) -> Size:
-        """Return the size of all of a picture, as close to its shape as pixels allow."""
+        """Return the size of a contained image, as close to its shape as pixels allow."""
         most_width, most_height = self.size
         if most_width >= width and most_height >= height and not self.upscale:
             return width, height

@@ -1,8 +1,8 @@
 """Migrations of the ledger's triggers with Alembic. Importing this in ``env.py`` registers it.
 
-Autogenerate then writes ``op.create_file_triggers`` and ``op.drop_file_triggers`` into a
-migration, drops first and creates last. `ensure_triggers` mends what a migration breaks without
-saying so: SQLite's batch mode drops the triggers of the table that it copies.
+Autogenerate then writes ``op.create_file_triggers`` and ``op.drop_file_triggers`` into a migration,
+drops first and creates last. `ensure_triggers` repairs what a migration breaks silently: SQLite's
+batch mode drops the triggers of the table that it copies.
 """
 
 from __future__ import annotations
@@ -87,7 +87,7 @@ class _FileTriggersOp(MigrateOperation):
 
 @Operations.register_operation("create_file_triggers")
 class CreateFileTriggersOp(_FileTriggersOp):
-    """``op.create_file_triggers``: note what the rows of a table release from now on."""
+    """``op.create_file_triggers``: create the ledger's triggers on a table."""
 
     name = "create_file_triggers"
 
@@ -103,7 +103,7 @@ class CreateFileTriggersOp(_FileTriggersOp):
 
 @Operations.register_operation("drop_file_triggers")
 class DropFileTriggersOp(_FileTriggersOp):
-    """``op.drop_file_triggers``: note no longer what the rows of a table release."""
+    """``op.drop_file_triggers``: drop the ledger's triggers on a table."""
 
     name = "drop_file_triggers"
 
@@ -119,7 +119,7 @@ class DropFileTriggersOp(_FileTriggersOp):
 
 @Operations.register_operation("upgrade_file_ledger")
 class UpgradeFileLedgerOp(MigrateOperation):
-    """``op.upgrade_file_ledger``: give a ledger of an earlier release the layout of this one."""
+    """``op.upgrade_file_ledger``: change a ledger of an earlier version to the current layout."""
 
     name = "upgrade_file_ledger"
 
@@ -153,9 +153,11 @@ class KeepFileLedgerOp(MigrateOperation):
 
 
 def ensure_triggers(metadata: MetaData | Sequence[MetaData]) -> Callable[..., None]:
-    """Return what ``env.py`` gives to ``context.configure`` as ``on_version_apply``.
+    """Return a function that repairs the triggers after each migration, for ``env.py``.
 
-    After each migration it drops the triggers that are out of date and creates those missing.
+        context.configure(..., on_version_apply=ensure_triggers(target_metadata))
+
+    It drops triggers that are out of date, and creates those that are missing.
     """
 
     def ensure(*, ctx: Any, **_: Any) -> None:
@@ -167,14 +169,14 @@ def ensure_triggers(metadata: MetaData | Sequence[MetaData]) -> Callable[..., No
 
 
 def ledger_default(name: str) -> ColumnElement[Any]:
-    """Return a default of the ledger's tables, in whichever dialect a migration runs."""
+    """Return a server default of the ledger's tables, for any dialect."""
     return _DEFAULTS[name]()
 
 
 def render_item(kind: str, item: Any, context: AutogenContext) -> str | bool:
-    """Write file columns into migrations as the JSON that they are: ``render_item`` in env.py.
+    """Render file columns as JSON columns; for ``context.configure(render_item=render_item)``.
 
-    Defaults of the ledger's tables are written so that the migration runs on any database.
+    Defaults of the ledger's tables are rendered so that the migration runs on any database.
     """
     default = getattr(item, "arg", None) if kind == "server_default" else None
     for name, known in _DEFAULTS.items():

@@ -34,8 +34,8 @@ def send_file(
             return send_file(db.get_or_404(Letter, number).scan)
 
     ``variant`` names the thumbnail or a variant. Only the types in ``inline`` are shown by
-    browsers. Raises `ValueError` for a file that is not stored, and `KeyError` for a variant it
-    lacks. An object that is gone is answered with 404.
+    browsers. Raises `ValueError` for a file that is not stored, and `KeyError` for an unknown
+    variant. A missing object is answered with 404.
     """
     facts = RequestFacts.of_environ(request.environ)
     steps = answer_with(

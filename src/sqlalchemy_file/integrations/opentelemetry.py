@@ -1,8 +1,8 @@
-"""Spans and metrics for OpenTelemetry, from `instrument` on.
+"""Spans and metrics for OpenTelemetry; `instrument` starts them.
 
-A span for each object stored or copied and for each batch deleted: their attributes are the
-storage, the key and the size, or for several objects how many they are. Metrics name the storage,
-never a key. No error's text leaves by a span: it may hold what a client called its file.
+There is a span for each object stored or copied, and for each batch of deletions. Its attributes
+are the storage, the key (or the number of objects) and the size. Metrics contain the storage, never
+a key. Spans contain no error messages, because these may contain the file name of a client.
 """
 
 from __future__ import annotations
@@ -35,7 +35,10 @@ _BYTES = tuple(4.0**power for power in range(5, 20))  # 1 KiB to 256 GiB
 def instrument(
     tracer_provider: TracerProvider | None = None, meter_provider: MeterProvider | None = None
 ) -> None:
-    """Report to these providers, or to the global ones; a second call replaces the first."""
+    """Send spans and metrics to these providers, or to the global ones.
+
+    A second call replaces the first.
+    """
     observer = _Observer(
         get_tracer(_NAME, tracer_provider=tracer_provider),
         get_meter(_NAME, meter_provider=meter_provider),
@@ -45,7 +48,7 @@ def instrument(
 
 
 def uninstrument() -> None:
-    """Report nothing more."""
+    """Stop sending spans and metrics."""
     with _lock:
         _replace(None)
 

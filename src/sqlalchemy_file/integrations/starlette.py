@@ -29,8 +29,8 @@ class FileResponse(Response):
             return FileResponse(request, letter.scan)
 
     ``variant`` names the thumbnail or a variant. Only the types in ``inline`` are shown by
-    browsers. ``headers`` are sent as well. Raises `ValueError` for a file that is not stored,
-    and `KeyError` for a variant it lacks. An object that is gone is answered with 404.
+    browsers. ``headers`` are sent as well. Raises `ValueError` for a file that is not stored, and
+    `KeyError` for an unknown variant. A missing object is answered with 404.
     """
 
     def __init__(

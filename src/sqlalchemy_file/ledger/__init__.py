@@ -1,14 +1,6 @@
-"""The ledger: a table that the database itself fills with the objects that rows have released.
+"""The ledger: a table that database triggers fill with the paths that rows no longer contain.
 
-One line adds it to the metadata of a program::
-
-    ledger = Ledger(Base.metadata)
-
-Layout: ``tables`` holds the two tables and the database's clock, ``layout`` brings those of earlier
-releases up to it, ``columns`` finds the file columns, ``installing`` compares triggers wanted with
-triggers found, one process at a time (``locking``), and ``problems`` says it in words. ``sqlite``,
-``postgresql`` and ``mariadb`` (with ``cascades``) write them, with the bodies of ``…_bodies``;
-``notes`` reads and leases what they wrote; ``naming`` tells which paths rows still name.
+ledger = Ledger(Base.metadata)
 """
 
 from __future__ import annotations
@@ -40,11 +32,11 @@ __all__ = ["Ledger", "LedgerError", "Problem", "ledger_of", "named_paths"]
 
 
 class Ledger:
-    """The ledger of one metadata: its tables, and the triggers that fill them.
+    """The ledger of one metadata: its two tables, and the triggers that fill them.
 
-    ``create_all`` makes both from now on, for every table that the metadata has by then.
-    ``schema`` is that of the two tables. ``indexed=True`` also makes indexes on the paths that
-    rows name, on PostgreSQL and SQLite; elsewhere the tables are read.
+    From now on ``create_all`` creates both. ``schema`` is that of the two tables. ``indexed=True``
+    also creates indexes on the paths in file columns, on PostgreSQL and SQLite; other databases
+    read the tables.
     """
 
     def __init__(
@@ -66,46 +58,46 @@ class Ledger:
         return list(all_file_columns(self.metadata))
 
     def released_columns(self, connection: Connection) -> list[FileColumns]:
-        """Return the same as plain names, with the schemas that a connection means."""
+        """Return the same as names, with the schemas of a connection."""
         return [
             self._files(connection, table, columns, is_indexed=False)
             for table, columns in self.file_tables()
         ]
 
     def install(self, connection: Connection) -> None:
-        """Create in an existing schema what is missing: the ledger's tables, and triggers."""
+        """Create what an existing schema lacks: the ledger's tables, triggers and indexes."""
         with exclusive(connection, RELEASES):
             self.releases.create(connection, checkfirst=True)
             self.state.create(connection, checkfirst=True)
             self.ensure(connection)
 
     def ensure(self, connection: Connection) -> None:
-        """Drop the triggers that are out of date and create those that are missing.
+        """Drop the triggers that are out of date, and create those that are missing.
 
-        To be called after migrations. Does nothing but read the catalog if all is current, and
-        where the ledger's table does not exist. Several processes may call it at once.
+        Call it after migrations. It only reads the catalog if everything is up to date, or if the
+        ledger's table does not exist. Several processes may call it at once.
         """
         self._mend(connection)
         if inspect(connection).has_table(self.state.name, connection.schema_for_object(self.state)):
             settle(connection, self)
 
     def uninstall(self, connection: Connection) -> None:
-        """Drop the triggers, and what belongs to them. The ledger's tables stay."""
+        """Drop the triggers, their functions and the indexes. The ledger's tables stay."""
         self._mend(connection, is_wanted=False)
 
     def exclusive(self, connection: Connection) -> AbstractContextManager[None]:
-        """Return a context in which no other process is in one of the same database.
+        """Return a context manager that one process at a time can enter, for each database.
 
         For ``create_all`` on an empty database, which several processes may call at once.
         """
         return exclusive(connection, RELEASES)
 
     def forget_missed(self, connection: Connection) -> None:
-        """Forget that notes were missed: what was not noted has been found by the full pass."""
+        """Forget that entries were missed, after a full pass has found what was not recorded."""
         forget_missed(connection, connection.schema_for_object(self.releases))
 
     def problems(self, connection: Connection) -> list[Problem]:
-        """Return what is wrong with the ledger's table and triggers; nothing if all is current."""
+        """Return the problems of the ledger's tables and triggers; none if all are in order."""
         return list(
             problems_of(self._look(connection), connection.schema_for_object(self.releases))
         )
@@ -115,7 +107,7 @@ class Ledger:
         set_grace(connection, self, seconds)
 
     def stale_tables(self, connection: Connection) -> list[FileColumns]:
-        """Return those tables whose triggers are missing, out of date, or do not work."""
+        """Return the tables whose triggers are missing, out of date, or disabled."""
         return self._look(connection).stale
 
     def _mend(self, connection: Connection, *, is_wanted: bool = True) -> None:
@@ -134,7 +126,7 @@ class Ledger:
             return columns is not None and not is_of_earlier_release(columns)
 
     def is_of_earlier_release(self, connection: Connection) -> bool:
-        """Return whether the ledger's table in the database has the layout of an earlier one."""
+        """Return True if the ledger's table in the database has an old layout."""
         columns = self._columns(connection)
         return columns is not None and is_of_earlier_release(columns)
 
@@ -195,7 +187,7 @@ class Ledger:
 
 
 def ledger_of(metadata: MetaData) -> Ledger | None:
-    """Return the ledger that was added to a metadata, or None."""
+    """Return the ledger of a metadata, or None."""
     ledger: Ledger | None = metadata.info.get(IN_INFO)
     return ledger
 

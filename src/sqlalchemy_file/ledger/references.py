@@ -40,9 +40,9 @@ _READ_AT_ONCE = 1000
 def named_paths(
     connection: Connection, metadata: MetaData | Ledger, paths: Iterable[str]
 ) -> set[str]:
-    """Return which of these paths any row of any file table names.
+    """Return those of the paths that a row of any file table contains.
 
-    Columns whose objects are kept on release are asked as well: what they name is not released.
+    Columns with ``on_release="keep"`` are searched as well.
     """
     tables = metadata if isinstance(metadata, MetaData) else metadata.metadata
     wanted = sorted(set(paths))

@@ -1,4 +1,4 @@
-"""Processors derive further objects from a file just stored."""
+"""Processors store further objects for a file, such as thumbnails."""
 
 from collections.abc import Callable
 from typing import Any

@@ -1,4 +1,4 @@
-"""What a processor is."""
+"""The protocol of processors."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from sqlalchemy_file.file import File
 
 @runtime_checkable
 class Processor(Protocol):
-    """Derives objects from a file. Any class with this method is one.
+    """Stores further objects for a file. Any class with this method is a processor.
 
-    Several threads may call it, each with a file of its own.
+    It is called from several threads, each with a file of its own.
     """
 
     @abstractmethod
     def process(self, file: File, upload_storage: str | None = None) -> None:
-        """Look at ``file.original_content``, store what follows from it, add keys to the file.
+        """Read ``file.original_content``, store further objects, add keys to the file.
 
-        ``file.store_content`` stores an object that from then on belongs to the file.
-        ``upload_storage`` names the storage that the file itself went to.
+        ``file.store_content`` stores an object that belongs to the file. ``upload_storage`` is the
+        name of the file's storage.
         """

@@ -1,4 +1,4 @@
-"""One small picture of a file."""
+"""Thumbnails."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from sqlalchemy_file.processors.derived import rendered, require_writable, store
 
 
 class ThumbnailGenerator(Processor):
-    """Stores a small, upright picture of an image file and describes it as ``thumbnail``.
+    """Stores a small, upright image, and its record as ``thumbnail``.
 
-    It fits into ``thumbnail_size`` (width, height) and is never larger than the original. The
-    first frame stands for an animation. A file that is no picture of at most ``max_pixels``
-    pixels raises `InvalidImageError`.
+    It fits into ``thumbnail_size`` (width, height) and is never larger than the original. Of an
+    animation it shows the first frame. A file that is no image of at most ``max_pixels`` pixels
+    raises `InvalidImageError`.
     """
 
     decodes = True
@@ -35,7 +35,7 @@ class ThumbnailGenerator(Processor):
 
     @property
     def scaled_copies(self) -> list[Variant]:
-        """What is made of every file, together with what other processors of the file ask for."""
+        """The variants to make of every file, in one pass with those of other processors."""
         return [self._variant]
 
     def process(self, file: File, upload_storage: str | None = None) -> None:

@@ -1,4 +1,4 @@
-"""A named set of scaled pictures of a file."""
+"""Named variants of an image."""
 
 from __future__ import annotations
 
@@ -10,11 +10,12 @@ from sqlalchemy_file.processors.derived import rendered, require_writable, store
 
 
 class Variants(Processor):
-    """Stores scaled, upright pictures of an image file and describes each in ``variants``.
+    """Stores scaled, upright images, and their records in ``variants``.
 
-    ``Variants(small=(128, 128), large=Variant((1024, 1024), "AVIF"))`` adds
-    ``file["variants"]["small"]`` and ``["large"]``; a plain size makes a WEBP. The original is
-    decoded once. A file that is no picture of at most ``max_pixels`` pixels raises
+        Variants(small=(128, 128), large=Variant((1024, 1024), "AVIF"))
+
+    adds ``file["variants"]["small"]`` and ``["large"]``; a size alone makes a WEBP. The original is
+    decoded once. A file that is no image of at most ``max_pixels`` pixels raises
     `InvalidImageError`.
     """
 
@@ -34,7 +35,7 @@ class Variants(Processor):
 
     @property
     def scaled_copies(self) -> list[Variant]:
-        """What is made of every file, together with what other processors of the file ask for."""
+        """The variants to make of every file, in one pass with those of other processors."""
         return list(self.variants.values())
 
     def process(self, file: File, upload_storage: str | None = None) -> None:

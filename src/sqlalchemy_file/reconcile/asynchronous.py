@@ -30,7 +30,7 @@ async def adrain(
     patience: float = PATIENCE,
     watcher: Watcher | None = None,
 ) -> AsyncIterator[Finding]:
-    """Do what `drain` does, while the event loop stays free."""
+    """Drain as `drain` does, without blocking the event loop."""
     options: dict[str, Any] = {"batch_size": batch_size, "patience": patience, "watcher": watcher}
     options["others"] = _others(others)
     async for finding in _driven(partial(drain, _engine(bind), metadata, **options)):
@@ -49,7 +49,7 @@ async def asweep(
     patience: float = PATIENCE,
     watcher: Watcher | None = None,
 ) -> AsyncIterator[Finding]:
-    """Do what `sweep` does, while the event loop stays free."""
+    """Sweep as `sweep` does, without blocking the event loop."""
     options: dict[str, Any] = {
         "storages": storages,
         "delete": delete,
@@ -75,7 +75,7 @@ async def acompare(
     patience: float = PATIENCE,
     watcher: Watcher | None = None,
 ) -> AsyncIterator[Finding]:
-    """Do what `compare` does, while the event loop stays free."""
+    """Compare as `compare` does, without blocking the event loop."""
     options: dict[str, Any] = {
         "storages": storages,
         "delete": delete,
@@ -89,7 +89,7 @@ async def acompare(
 
 
 async def astatus(bind: AsyncSession | AsyncEngine, metadata: MetaData) -> Status:
-    """Do what `status` does, while the event loop stays free."""
+    """Return the same as `status`, without blocking the event loop."""
     return await greenlet_spawn(status, _engine(bind), metadata)
 
 

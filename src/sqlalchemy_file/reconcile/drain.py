@@ -1,7 +1,7 @@
-"""Deletes the objects that the ledger notes as released, and that no row names any more.
+"""Deletes the objects that the ledger has recorded and that no row refers to.
 
-Several workers may do so at once: each leases a batch, and a lease that its worker did not live to
-end runs out. An object may be deleted twice, which harms nobody.
+Several workers may drain at once: each leases a batch, and the lease of a killed worker expires. An
+object may be deleted twice, which is harmless.
 """
 
 from __future__ import annotations
@@ -32,13 +32,15 @@ def drain(
     patience: float = PATIENCE,
     watcher: Watcher | None = None,
 ) -> Iterator[Finding]:
-    """Delete what is due now, and yield a finding for each released object.
+    """Delete what is due now, and yield a finding for each object in the ledger.
 
-    Before a batch is deleted it waits ``patience`` seconds at most for transactions that may still
-    copy a row; what has to wait longer is left for later. What fails is tried again after 15
-    seconds, then ever longer, up to 6 hours; so is what is ``foreign`` or ``earlier``. What rows
-    of ``others`` name, further ledgers of the same storages, stays. Raises `LedgerError` where the
-    ledger or its triggers are not in order; nothing is touched then.
+        for finding in drain(engine, Base.metadata): ...
+
+    Before a batch is deleted, it waits at most ``patience`` seconds for transactions that may still
+    copy a row; the rest is left for later. Failures are retried after 15 seconds, then less and
+    less often, up to every 6 hours; so are ``foreign`` and ``earlier`` objects. ``others`` are
+    further ledgers of the same storages: what their rows refer to stays. Raises `LedgerError` if
+    the ledger or its triggers are not in order; then nothing is deleted.
     """
     place = workplace(bind, metadata, others)
     refuse_problems(place)

@@ -17,23 +17,23 @@ MOST_NAMED = 100
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finding:
-    """One object, upload or reference, and what is the matter with it.
+    """A finding about one object, upload or reference.
 
     ``kind`` is one of these:
 
-    * ``deleted``: no row names the object, and it was deleted
-    * ``named``: a row names the released object again, and it stays
-    * ``failed``: the object could not be deleted, ``detail`` says why; it will be tried again
-    * ``waiting``: transactions were open that may still copy its row; it will be tried again
-    * ``orphan``: no row names the object, which was stored here and never committed
-    * ``kept``: no row names it, and a field that keeps what it releases has had it, or may have
-    * ``foreign``: its key is not one that this package makes, or it is another ledger's, and no
-      row names it
-    * ``earlier``: no row names it, and it was stored before the database was copied or moved
-    * ``dangling``: a row names the object, and the storage does not have it
-    * ``malformed``: the value of a file column is not one that this package writes, ``detail`` says
+        * ``deleted``: no row refers to the object, and it was deleted
+    * ``named``: a row refers to the object again, and it stays
+    * ``failed``: the object could not be deleted, ``detail`` says why; the drain tries again
+    * ``waiting``: open transactions may still copy its row; the drain tries again
+    * ``orphan``: the object was stored here and never committed
+    * ``kept``: no row refers to it; a field with ``on_release="keep"`` left it, or may have
+    * ``foreign``: no row refers to it; its key is not one of this package, or the object is
+      another ledger's
+    * ``earlier``: no row refers to it; stored before the database was copied or moved
+    * ``dangling``: a row refers to the object, and the storage does not have it
+    * ``malformed``: a value in a file column that this package does not write, ``detail`` says
       where and why; ``storage`` and ``key`` are empty
-    * ``upload``: an upload in parts was begun and never completed
+    * ``upload``: a multipart upload that was never completed
     * ``aborted``: such an upload, whose parts were deleted
     """
 
@@ -50,18 +50,18 @@ class Finding:
 
     @property
     def is_done(self) -> bool:
-        """Whether nothing is left to be done about it."""
+        """Whether nothing is left to do."""
         return self.kind in DONE
 
     def as_dict(self) -> dict[str, Any]:
-        """Return what is known of it, as it is printed by ``--json``."""
+        """Return the known fields, as ``--json`` prints them."""
         known = {name: value for name, value in asdict(self).items() if value is not None}
         return {**known, "path": self.path}
 
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """How far a pass is: ``done`` of ``total``, which may be an estimate, or not known."""
+    """The progress of a pass: ``done`` of ``total``, which may be an estimate, or None."""
 
     stage: str
     done: float

@@ -1,4 +1,4 @@
-"""Lets a storage forget a database that is gone for good, and refuses to where it is not."""
+"""Removes the signature of a database that is gone from a storage."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ def forget(
     *,
     others: Iterable[tuple[Bind, MetaData]] = (),
 ) -> None:
-    """Let a storage forget one epoch of a ledger whose database is gone for good.
+    """Remove the signature of a database that is gone from a storage.
 
-    ``signature`` names both, as `status` and the refusal of a sweep do. What was stored in that
-    epoch belongs to nobody then, and a sweep may delete it. Raises `LedgerError` for a signature
-    that the storage does not have, for one of the ledgers that are given, and where these can tell
-    that its database is still there.
+    ``signature`` is a ledger's id and an epoch, as `status` and the error of a sweep show them.
+    Afterwards nobody owns the objects of that epoch, and a sweep may delete them. Raises
+    `LedgerError` for an unknown signature, for that of a ledger that is given, and if the database
+    is seen to exist.
     """
     place = workplace(bind, metadata, others)
     storage = StorageManager.storage(storage_name)

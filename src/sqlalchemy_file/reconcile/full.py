@@ -52,12 +52,12 @@ def compare(
     patience: float = PATIENCE,
     watcher: Watcher | None = None,
 ) -> Iterator[Finding]:
-    """Yield objects that no row names, references to missing objects, and malformed values.
+    """Yield unreferenced objects, references to missing objects, and malformed values.
 
-    Takes and raises what `sweep` does. A pass that was interrupted within the last day goes on
-    where it stood, if it was for the same storages and deleted likewise, unless ``restart`` is set.
-    Without ``delete`` and ``adopt`` no ledger is needed. Such a pass notes nothing, begins at the
-    start each time, and leaves out what is younger than ``grace``, by default an hour.
+    Parameters and errors are those of `sweep`. An interrupted pass of the last day continues, if it
+    was for the same storages and with the same ``delete``, unless ``restart`` is set. Without
+    ``delete`` and ``adopt`` no ledger is needed. Such a pass records nothing, begins at the start
+    each time, and leaves out objects younger than ``grace``, by default an hour.
     """
     place = workplace(bind, metadata, others, needs_ledger=delete or adopt)
     judges = judges_for(place, storages, delete, grace, adopt, patience)

@@ -1,4 +1,4 @@
-"""How things stand: what rows name, what waits to be deleted, whether triggers are current."""
+"""The status: what rows refer to, what waits to be deleted, whether triggers are in order."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ from sqlalchemy_file.storage.owners import owners_of
 
 @dataclass(frozen=True, slots=True)
 class StorageStatus:
-    """How one storage stands; ages are in seconds, by the database's clock.
+    """The status of one storage; ages are in seconds, by the database's clock.
 
-    ``is_known`` is false for a storage that rows or releases name and nobody added. ``signatures``
-    are those of ledgers that store there, in each of their epochs, with the name of the database;
-    None where the storage could not be asked.
+    ``is_known`` is false for a storage that rows or ledger entries refer to, but that was not
+    added. ``signatures`` are those of the ledgers that write to it, one for each epoch, with the
+    name of the database; None if the storage could not be asked.
     """
 
     name: str
@@ -46,10 +46,10 @@ class StorageStatus:
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """How a database and its storages stand.
+    """The status of a database and its storages.
 
-    ``missing_rights`` are those that the account lacks for a drain and a sweep; one that only
-    looks may lack them.
+    ``missing_rights`` are rights that the account needs for a drain or a sweep; an account that
+    only reads does not need them.
     """
 
     storages: Sequence[StorageStatus]
@@ -61,13 +61,13 @@ class Status:
 
     @property
     def is_clean(self) -> bool:
-        """Whether triggers and values are in order, nothing has failed, all storages are known."""
+        """Whether nothing needs attention: no problem, no malformed value, no failure."""
         return not (self.problems or self.malformed) and all(
             each.is_known and not each.failed for each in self.storages
         )
 
     def as_dicts(self) -> list[dict[str, Any]]:
-        """Return storages, columns, problems and malformed values, one line of ``--json`` each."""
+        """Return a dict for each line that ``--json`` prints."""
         return [
             *({"kind": "storage", **asdict(each)} for each in self.storages),
             *({"kind": "column", **asdict(each)} for each in self.columns),
@@ -87,9 +87,9 @@ class _Waiting:
 
 
 def status(bind: Bind, metadata: MetaData) -> Status:
-    """Return how things stand, and tell the counts to whoever watches.
+    """Return the status of a database and its storages; observers get the counts.
 
-    Raises `LedgerError` without a ledger, or its tables.
+    Raises `LedgerError` without a ledger or its tables.
     """
     place = workplace(bind, metadata)
     ledger = place.ledger

@@ -62,13 +62,15 @@ def sweep(
     patience: float = PATIENCE,
     watcher: Watcher | None = None,
 ) -> Iterator[Finding]:
-    """Yield what was stored since the last sweep and no row names; ``delete`` deletes it.
+    """Yield objects that were stored since the last sweep and never committed.
 
-    Only with ``delete`` does the next sweep begin where this one ended. ``grace`` is in seconds,
-    not shorter than the one kept in the database, or 0 where nobody writes. ``others`` are further
-    ledgers that write to the same storages, all of which have to be given. ``adopt`` says that this
-    database, a copy, has taken the place of the original, whose objects it may delete from now on.
-    Raises `LedgerError` and `UnknownStorageError`, and touches nothing then.
+        for finding in sweep(engine, Base.metadata, delete=True): ...
+
+    ``delete`` deletes them, and the next sweep begins where this one ended. ``grace`` is in
+    seconds, at least the grace period in the database, or 0 while nobody writes. ``others`` are
+    further ledgers that write to the same storages; all of them must be given. ``adopt`` says that
+    this database, a copy, replaces its original and may delete its objects. Raises `LedgerError`
+    and `UnknownStorageError`; then nothing is deleted.
     """
     place = workplace(bind, metadata, others)
     judges = judges_for(place, storages, delete, grace, adopt, patience)
