@@ -1,0 +1,108 @@
+"""SQLAdmin: file columns as upload fields, and thumbnails in lists.
+
+>>> class LetterAdmin(FilesView, ModelView, model=Letter):
+...     column_list = [Letter.id, Letter.scan]
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from markupsafe import Markup
+from sqladmin.formatters import BASE_FORMATTERS
+from sqladmin.forms import ModelConverter, converts
+
+from sqlalchemy_file.file import File
+from sqlalchemy_file.integrations.wtforms import (
+    OneFile,
+    SeveralFiles,
+    StoredFileField,
+    StoredFilesField,
+    file_markup,
+)
+from sqlalchemy_file.mutable_list import MutableList
+from sqlalchemy_file.types import file_field
+
+if TYPE_CHECKING:
+    from starlette.requests import Request
+
+__all__ = ["FilesConverter", "FilesView", "file_formatter"]
+
+
+def file_formatter(value: Any) -> Markup:
+    """Return links to a file, or to several, with their thumbnails."""
+    files = value if isinstance(value, list) else [value]
+    return Markup(" ").join(file_markup(each) for each in files)
+
+
+class _Deferred:
+    """A field that hands the change over, as SQLAdmin's forms do not know the row."""
+
+    change: Any
+
+    def process_formdata(self, valuelist: Any) -> None:
+        super().process_formdata(valuelist)  # type: ignore[misc]
+        self.data = self.change
+
+
+class _FileField(_Deferred, StoredFileField):
+    pass
+
+
+class _FilesField(_Deferred, StoredFilesField):
+    pass
+
+
+class FilesConverter(ModelConverter):
+    """A `form_converter` that makes file columns upload fields."""
+
+    @converts("sqlalchemy_file.types.FileField")  # type: ignore[untyped-decorator]
+    def conv_stored_file(self, model: type, prop: Any, kwargs: dict[str, Any]) -> Any:
+        """Return the form field of a file column."""
+        field = file_field(prop.columns[0].type)
+        return (_FilesField if field is not None and field.multiple else _FileField)(**kwargs)
+
+
+class FilesView:
+    """A mixin for a `ModelView` of a model with file columns; name it before `ModelView`.
+
+    An edit without a choice of file keeps the file, a box removes it. A view with an
+    ``on_model_change`` of its own calls the one of this class, too.
+    """
+
+    form_converter: ClassVar[Any] = FilesConverter
+    column_type_formatters: ClassVar[Any] = {
+        **BASE_FORMATTERS,
+        File: file_formatter,
+        MutableList: file_formatter,
+    }
+
+    async def get_object_for_edit(self, request: Request) -> Any:
+        """Return the row of the form, when it comes back without its files.
+
+        SQLAdmin would open them as local files, to send them once more.
+        """
+        row = await super().get_object_for_edit(request)  # type: ignore[misc]
+        if row is not None and request.method == "POST":
+            mapper: Any = self._mapper  # type: ignore[attr-defined]
+            names = tuple(
+                attribute.key
+                for attribute in mapper.column_attrs
+                if file_field(attribute.columns[0].type) is not None
+            )
+            for key in await request.form():
+                if key.partition("-")[0] in names:
+                    vars(row)[key] = None  # the row is detached, and only read
+        return row
+
+    async def on_model_change(
+        self, data: dict[str, Any], model: Any, is_created: bool, request: Request
+    ) -> None:
+        """Let the form's data have the new files, and nothing of what stays."""
+        for name, change in list(data.items()):
+            if isinstance(change, OneFile | SeveralFiles):
+                if change:
+                    data[name] = change.applied(getattr(model, name))
+                else:
+                    del data[name]
+        await super().on_model_change(data, model, is_created, request)  # type: ignore[misc]

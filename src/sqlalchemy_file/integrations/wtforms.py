@@ -1,0 +1,234 @@
+"""WTForms: upload fields for file columns, which keep, replace and remove what a row has.
+
+A form field holds what the row holds until something else is chosen. `StoredFileField` is for a
+column with one file, `StoredFilesField` for one with ``multiple=True``:
+
+>>> class LetterForm(Form):
+...     scan = StoredFileField()
+...     pages = StoredFilesField()
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from markupsafe import Markup, escape
+from wtforms import Field
+
+from sqlalchemy_file.file import File
+from sqlalchemy_file.received import is_unchosen
+from sqlalchemy_file.records import own_path
+from sqlalchemy_file.schemas import public_record
+
+__all__ = ["StoredFileField", "StoredFilesField", "file_markup"]
+
+
+class Change(Protocol):
+    """What a form changes of a column."""
+
+    def __bool__(self) -> bool: ...
+
+    def applied(self, current: Any) -> Any:
+        """Return the new value of the column."""
+
+
+@dataclass(frozen=True, slots=True)
+class OneFile:
+    """A chosen upload, or the removal of the file."""
+
+    chosen: Any = None
+    removed: bool = False
+
+    def __bool__(self) -> bool:
+        return self.chosen is not None or self.removed
+
+    def applied(self, current: Any) -> Any:
+        """Return the upload, None, or the file that is there."""
+        return self.chosen if self.chosen is not None else None if self.removed else current
+
+
+@dataclass(frozen=True, slots=True)
+class SeveralFiles:
+    """Uploads to append, those that replace a file, and which files are removed; by `token_of`."""
+
+    added: Sequence[Any] = ()
+    replaced: Mapping[str, Any] = field(default_factory=dict)
+    removed: frozenset[str] = frozenset()
+
+    def __bool__(self) -> bool:
+        return bool(self.added or self.replaced or self.removed)
+
+    def applied(self, current: Any) -> list[Any]:
+        """Return the files in their order, those added last.
+
+        One that somebody else has removed meanwhile is not brought back.
+        """
+        tokens = {token_of(file): file for file in current or ()}
+        kept = [
+            self.replaced.get(token, file)
+            for token, file in tokens.items()
+            if token in self.replaced or token not in self.removed
+        ]
+        return [*kept, *self.added]
+
+
+class StoredFileWidget:
+    """The file that is there, a box to remove it, and an input to choose another one."""
+
+    def __call__(self, form_field: Any, **attributes: Any) -> Markup:
+        shown = Markup("").join(_shown_part(form_field, each) for each in form_field.kept_parts())
+        chooser = _input(type="file", name=form_field.name, **_attributes(form_field, attributes))
+        return Markup('<div class="stored-file">{}{}</div>').format(shown, chooser)
+
+
+class _StoredField(Field):  # type: ignore[misc]
+    """What both fields do: tell what a form changes, and leave alone what it does not."""
+
+    widget = StoredFileWidget()
+    multiple = False
+    change: Any = OneFile()
+
+    def process(self, formdata: Any, *args: Any, **options: Any) -> None:
+        self._formdata = formdata
+        super().process(formdata, *args, **options)
+
+    def process_formdata(self, valuelist: Iterable[Any]) -> None:
+        uploads = [each for each in valuelist if not isinstance(each, str) and _is_chosen(each)]
+        self.change = self._change(uploads)
+        # Validators such as InputRequired look at this; a file that stays is input enough.
+        self.raw_data = [*uploads, *(part.token for part in self._staying())]
+        self.data = self.change.applied(self.object_data)
+
+    def populate_obj(self, obj: Any, name: str) -> None:
+        """Assign what was chosen; without a choice the attribute is left alone."""
+        if self.change:
+            setattr(obj, name, self.change.applied(getattr(obj, name)))
+
+    def kept_parts(self) -> list[Part]:
+        """Return the files that the row has, as far as this form knows them."""
+        current: Any = self.object_data
+        files = current if isinstance(current, list) else [current]
+        known = [Part(token_of(file), file) for file in files if _is_stored(file)]
+        return known or [Part(token) for token in self._sent("current")]
+
+    def _sent(self, what: str) -> list[str]:
+        formdata: Any = self._formdata
+        return [] if formdata is None else list(formdata.getlist(f"{self.name}-{what}"))
+
+    def _change(self, uploads: list[Any]) -> Any:
+        raise NotImplementedError
+
+    def _staying(self) -> list[Part]:
+        raise NotImplementedError
+
+
+class StoredFileField(_StoredField):
+    """A form field for a column with one file: an upload replaces it, a box removes it."""
+
+    def _change(self, uploads: list[Any]) -> OneFile:
+        return OneFile(uploads[-1] if uploads else None, removed=bool(self._sent("remove")))
+
+    def _staying(self) -> list[Part]:
+        return [] if self.change.removed else self.kept_parts()
+
+
+class StoredFilesField(_StoredField):
+    """A form field for a column with ``multiple=True``.
+
+    Uploads are appended; each file that is there can be replaced, in its place, or removed.
+    """
+
+    multiple = True
+    change: Any = SeveralFiles()
+
+    def _change(self, uploads: list[Any]) -> SeveralFiles:
+        prefix = f"{self.name}-replace-"
+        formdata: Any = self._formdata
+        names = [] if formdata is None else [each for each in formdata if each.startswith(prefix)]
+        sent = {name.removeprefix(prefix): formdata.getlist(name)[-1] for name in names}
+        replaced = {
+            token: upload
+            for token, upload in sent.items()
+            if not isinstance(upload, str) and _is_chosen(upload)
+        }
+        return SeveralFiles(tuple(uploads), replaced, frozenset(self._sent("remove")))
+
+    def _staying(self) -> list[Part]:
+        return [part for part in self.kept_parts() if part.token not in self.change.removed]
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A file of the row: its token, and the file where the form has it."""
+
+    token: str
+    file: Any = None
+
+
+def token_of(file: Mapping[str, Any]) -> str:
+    """Return what a form calls a stored file; it tells nothing of where the file is."""
+    return hashlib.sha256((own_path(file) or "").encode()).hexdigest()[:20]
+
+
+def file_markup(file: Mapping[str, Any] | None) -> Markup:
+    """Return a link to a file, with its thumbnail where it has one.
+
+    The URL is that of the resolver given to `sqlalchemy_file.serving.set_url_resolver`, or that
+    of a public storage. Without a URL it is the file's name alone.
+    """
+    if not file:
+        return Markup("")
+    shown = public_record(file)
+    name = escape(shown.get("filename") or "")
+    small: dict[str, Any] = shown.get("thumbnail") or next(
+        iter(shown.get("variants", {}).values()), {}
+    )
+    if small.get("url"):
+        image = Markup('<img src="{}" alt="{}" loading="lazy" style="max-height: 4rem">')
+        name = image.format(small["url"], name)
+    if not shown.get("url"):
+        return Markup("<span>{}</span>").format(name)
+    link = Markup('<a href="{}" target="_blank" rel="noopener">{}</a>')
+    return link.format(shown["url"], name)
+
+
+def _shown_part(form_field: Any, part: Part) -> Markup:
+    name, token = form_field.name, part.token
+    shown = [_input(type="hidden", name=f"{name}-current", value=token), file_markup(part.file)]
+    if form_field.multiple or not form_field.flags.required:
+        box = _input(type="checkbox", name=f"{name}-remove", value=token)
+        shown.append(Markup(" <label>{} Remove</label>").format(box))
+    if form_field.multiple:
+        chooser = _input(type="file", name=f"{name}-replace-{token}")
+        shown.append(Markup(" <label>Replace {}</label>").format(chooser))
+    return Markup('<div class="stored-file-part">{}</div>').format(Markup("").join(shown))
+
+
+def _attributes(form_field: Any, attributes: Mapping[str, Any]) -> dict[str, Any]:
+    given = {"id": form_field.id, **(form_field.render_kw or {}), **attributes}
+    if "class_" in given:
+        given["class"] = given.pop("class_")
+    # What is there already is enough for a required column.
+    given["required"] = bool(form_field.flags.required and not form_field.kept_parts())
+    given["multiple"] = form_field.multiple
+    return given
+
+
+def _input(**attributes: Any) -> Markup:
+    shown = (
+        Markup(" {}").format(name) if value is True else Markup(' {}="{}"').format(name, value)
+        for name, value in attributes.items()
+        if value is not False and value is not None
+    )
+    return Markup("<input{}>").format(Markup("").join(shown))
+
+
+def _is_chosen(upload: Any) -> bool:
+    return not is_unchosen(upload) and bool(getattr(upload, "filename", True))
+
+
+def _is_stored(file: Any) -> bool:
+    return isinstance(file, File) and file.saved
