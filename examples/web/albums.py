@@ -37,7 +37,8 @@ class Album(Base):
     )
 
 
-server = FileServer(secret=os.environ.get("FILES_SECRET", "an example's secret, not a real one"))
+SECRET = os.environ.get("SECRET", "an example's secret, not a real one")
+server = FileServer(secret=SECRET)
 
 
 OUTPUT.mkdir(exist_ok=True)

@@ -1,12 +1,12 @@
-"""Flask-Admin. Run it: ``python examples/web/flask_admin_app.py``."""
+"""Flask-Admin with Flask-SQLAlchemy. Run it: ``python examples/web/flask_admin_app.py``."""
 
 from __future__ import annotations
 
-from albums import Album, server, set_up
+from albums import SECRET, Album, Base, server, set_up
 from flask import Flask
 from flask_admin import Admin
 from flask_admin.contrib.sqla import ModelView
-from sqlalchemy.orm import scoped_session, sessionmaker
+from flask_sqlalchemy import SQLAlchemy
 from werkzeug.middleware.dispatcher import DispatcherMiddleware
 
 from sqlalchemy_file.integrations.flask_admin import FilesView
@@ -19,12 +19,11 @@ class AlbumAdmin(FilesView, ModelView):
     can_view_details = True
 
 
-session = scoped_session(sessionmaker(set_up()))
 app = Flask(__name__)
-app.secret_key = "an example's secret, not a real one"
-app.teardown_appcontext(lambda error: session.remove())
+app.config.update(SECRET_KEY=SECRET, SQLALCHEMY_DATABASE_URI=set_up().url)
+db = SQLAlchemy(app, model_class=Base)
 admin = Admin(app)
-admin.add_view(AlbumAdmin(Album, session))
+admin.add_view(AlbumAdmin(Album, db))
 app.wsgi_app = DispatcherMiddleware(app.wsgi_app, {server.path: server.wsgi})
 
 if __name__ == "__main__":

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import uvicorn
-from albums import Album, server, set_up
+from albums import SECRET, Album, server, set_up
 from starlette.applications import Starlette
 from starlette.routing import Mount
 from starlette_admin.contrib.sqla import Admin, ModelView
 
-from sqlalchemy_file.integrations.starlette_admin import FilesPlugin
+from sqlalchemy_file.integrations.starlette_admin import FilesPlugin, FilesView
 
-SECRET = "an example's secret, not a real one"
+
+class AlbumView(FilesView, ModelView):
+    """Albums, whose pages can be replaced one by one."""
+
 
 app = Starlette(routes=[Mount(server.path, app=server.asgi)])
 admin = Admin(set_up(), plugins=[FilesPlugin(server)], secret_key=SECRET)
-admin.add_view(ModelView(Album))
+admin.add_view(AlbumView(Album))
 admin.mount_to(app)
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""A web application on 127.0.0.1: under uvicorn in a thread, next to the test that asks it."""
+"""A web application on 127.0.0.1, in a thread, next to the test that asks it."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import uvicorn
+from werkzeug.serving import WSGIRequestHandler, make_server
 
 from tests.services.processes import PATIENCE, free_port
 
@@ -28,6 +29,25 @@ def serving(app: Any, **options: Any) -> Iterator[str]:
         server.should_exit = True
         server.force_exit = True  # browsers keep their connections open
         thread.join(PATIENCE)
+
+
+@contextmanager
+def serving_wsgi(app: Any) -> Iterator[str]:
+    """Serve a WSGI application by Werkzeug's server until the block is left; yield its URL."""
+    server = make_server("127.0.0.1", 0, app, threaded=True, request_handler=_Silent)
+    thread = threading.Thread(target=server.serve_forever, name="werkzeug")
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.port}"
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+class _Silent(WSGIRequestHandler):
+    def log_request(self, *args: Any) -> None:
+        pass
 
 
 def _wait_until_started(server: uvicorn.Server, thread: threading.Thread) -> None:

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import socket
 import sys
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from functools import partial
 from pathlib import Path
 
 import flask
-from werkzeug.serving import make_server
 
 from tests.services.processes import free_port, private_folder, server_process, started
-from tests.services.web import serving
+from tests.services.web import serving, serving_wsgi
 
 from . import served
 
@@ -34,15 +32,8 @@ def uvicorn(folder: Path) -> Iterator[str]:
 def flask_server(folder: Path) -> Iterator[str]:
     app = flask.Flask(__name__)
     app.wsgi_app = served.wsgi  # type: ignore[method-assign]
-    server = make_server("127.0.0.1", 0, app, threaded=True)
-    thread = threading.Thread(target=server.serve_forever, name="werkzeug")
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.port}"
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
+    with serving_wsgi(app) as url:
+        yield url
 
 
 def granian(folder: Path) -> AbstractContextManager[str]:

@@ -13,13 +13,8 @@ from sqladmin.formatters import BASE_FORMATTERS
 from sqladmin.forms import ModelConverter, converts
 
 from sqlalchemy_file.file import File
-from sqlalchemy_file.integrations.wtforms import (
-    OneFile,
-    SeveralFiles,
-    StoredFileField,
-    StoredFilesField,
-    file_markup,
-)
+from sqlalchemy_file.integrations.changes import OneFile, SeveralFiles
+from sqlalchemy_file.integrations.wtforms import StoredFileField, StoredFilesField, file_markup
 from sqlalchemy_file.mutable_list import MutableList
 from sqlalchemy_file.types import file_field
 

@@ -1,7 +1,8 @@
 """starlette-admin: file columns whatever their keys, with URLs of a file server.
 
 >>> admin = Admin(engine, plugins=[FilesPlugin(server)])
->>> admin.add_view(ModelView(Letter))
+>>> class LetterView(FilesView, ModelView): ...
+>>> admin.add_view(LetterView(Letter))
 """
 
 from __future__ import annotations
@@ -13,28 +14,43 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from starlette_admin.contrib.sqla.converters import ModelConverter, register_converter
 from starlette_admin.fields import FileField, ImageField
 from starlette_admin.plugins import BasePlugin
+from starlette_admin.types import RequestAction
 
 from sqlalchemy_file import types
 from sqlalchemy_file.file import File
+from sqlalchemy_file.integrations.changes import SeveralFiles, several, token_of
 
 if TYPE_CHECKING:
+    from starlette.datastructures import FormData
     from starlette.requests import Request
     from starlette_admin.base import BaseAdmin
 
     from sqlalchemy_file.serving import FileServer
 
-__all__ = ["FilesPlugin", "StoredFileField", "StoredImageField"]
+__all__ = ["FilesPlugin", "FilesView", "StoredFileField", "StoredImageField"]
 
 
-@dataclass
-class StoredFileField(FileField):
-    """A `starlette_admin.FileField` whose links are URLs of a file server.
+class _Edited(list[Any]):
+    """The uploads of an edit form, and what it changes of the files that are there."""
 
-    starlette-admin's own field takes only keys without a slash, and links to a route that shows
-    whatever was uploaded.
-    """
+    change: SeveralFiles
 
-    server: FileServer | None = None
+
+class _StoredField:
+    """What both fields do: show URLs of a file server, and change several files one by one."""
+
+    server: FileServer | None
+    edits_each: bool
+
+    async def parse_form_data(self, request: Request, form_data: FormData) -> tuple[Any, bool]:
+        """Return what was uploaded, and whether the old value is deleted."""
+        value, is_deleted = await super().parse_form_data(request, form_data)  # type: ignore[misc]
+        if not self.edits_each or is_deleted or request.state.action == RequestAction.CREATE:
+            return value, is_deleted
+        change = several(form_data, self.id, value)  # type: ignore[attr-defined]
+        edited = _Edited([*change.added, *change.replaced.values()])
+        edited.change = change
+        return edited, False
 
     async def serialize_value(self, request: Request, value: Any) -> Any:
         """Return what the templates show of the files."""
@@ -42,27 +58,37 @@ class StoredFileField(FileField):
 
 
 @dataclass
-class StoredImageField(ImageField):
+class StoredFileField(_StoredField, FileField):
+    """A `starlette_admin.FileField` whose links are URLs of a file server.
+
+    starlette-admin's own field takes only keys without a slash, and links to a route that shows
+    whatever was uploaded.
+    """
+
+    server: FileServer | None = None
+    edits_each: bool = False
+
+
+@dataclass
+class StoredImageField(_StoredField, ImageField):
     """A `starlette_admin.ImageField` whose images are URLs of a file server.
 
     Lists show the thumbnail, where there is one. Whether it is an image is decided by the column.
     """
 
     server: FileServer | None = None
+    edits_each: bool = False
 
     def __post_init__(self) -> None:
         super().__post_init__()
         self.validators = self.validators[1:]  # the first decodes the image, as the column will
-
-    async def serialize_value(self, request: Request, value: Any) -> Any:
-        """Return what the templates show of the images."""
-        return _serialized(self.server, value)
 
 
 class FilesPlugin(BasePlugin):
     """Lets all views show file columns with URLs of ``server``; name it when `Admin` is made."""
 
     name: ClassVar[str] = "sqlalchemy-file"
+    package: ClassVar[str | None] = "sqlalchemy_file.integrations"
 
     def __init__(self, server: FileServer) -> None:
         self.server = server
@@ -72,6 +98,35 @@ class FilesPlugin(BasePlugin):
         kinds = {types.FileField: StoredFileField, types.ImageField: StoredImageField}
         for column_type, kind in kinds.items():
             register_converter(column_type)(_converter(kind, self.server))
+
+
+class FilesView:
+    """A mixin for a `ModelView`: each of several files can be replaced or removed.
+
+    Name it before `ModelView`. Uploads are appended; without it they replace all files.
+    """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        fields: Any = self.fields  # type: ignore[attr-defined]
+        for field in fields:
+            if isinstance(field, StoredFileField | StoredImageField) and field.multiple:
+                field.edits_each = True
+                field.form_template = "plugins/sqlalchemy-file/files.html"
+
+    async def edit(self, request: Request, pk: Any, data: dict[str, Any]) -> Any:
+        """Let the row have its files in their order, with what the form changes of them."""
+        edited = {
+            name: value[0].change
+            for name, value in data.items()
+            if isinstance(value, tuple) and value and isinstance(value[0], _Edited)
+        }
+        if edited:
+            row = await self.find_by_pk(request, pk)  # type: ignore[attr-defined]
+            for name, change in edited.items():
+                files = change.applied(getattr(row, name)) if change else []
+                data[name] = (files, bool(change) and not files)
+        return await super().edit(request, pk, data)  # type: ignore[misc]
 
 
 def _converter(kind: type[Any], server: FileServer) -> Any:
@@ -90,6 +145,7 @@ def _serialized(server: FileServer | None, value: Any) -> Any:
     shown = {"filename": value.get("filename"), "content_type": value.get("content_type")}
     small = "thumbnail" if isinstance(value.get("thumbnail"), Mapping) else None
     url_for = _permanent if server is None else server.url_for
+    shown["token"] = token_of(value)
     return {**shown, "url": url_for(value), "thumbnail_url": url_for(value, variant=small)}
 
 

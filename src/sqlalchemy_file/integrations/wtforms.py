@@ -10,69 +10,18 @@ column with one file, `StoredFilesField` for one with ``multiple=True``:
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any, Protocol
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
 
 from markupsafe import Markup, escape
 from wtforms import Field
 
 from sqlalchemy_file.file import File
-from sqlalchemy_file.received import is_unchosen
-from sqlalchemy_file.records import own_path
+from sqlalchemy_file.integrations.changes import OneFile, SeveralFiles, chosen, several, token_of
 from sqlalchemy_file.schemas import public_record
 
 __all__ = ["StoredFileField", "StoredFilesField", "file_markup"]
-
-
-class Change(Protocol):
-    """What a form changes of a column."""
-
-    def __bool__(self) -> bool: ...
-
-    def applied(self, current: Any) -> Any:
-        """Return the new value of the column."""
-
-
-@dataclass(frozen=True, slots=True)
-class OneFile:
-    """A chosen upload, or the removal of the file."""
-
-    chosen: Any = None
-    removed: bool = False
-
-    def __bool__(self) -> bool:
-        return self.chosen is not None or self.removed
-
-    def applied(self, current: Any) -> Any:
-        """Return the upload, None, or the file that is there."""
-        return self.chosen if self.chosen is not None else None if self.removed else current
-
-
-@dataclass(frozen=True, slots=True)
-class SeveralFiles:
-    """Uploads to append, those that replace a file, and which files are removed; by `token_of`."""
-
-    added: Sequence[Any] = ()
-    replaced: Mapping[str, Any] = field(default_factory=dict)
-    removed: frozenset[str] = frozenset()
-
-    def __bool__(self) -> bool:
-        return bool(self.added or self.replaced or self.removed)
-
-    def applied(self, current: Any) -> list[Any]:
-        """Return the files in their order, those added last.
-
-        One that somebody else has removed meanwhile is not brought back.
-        """
-        tokens = {token_of(file): file for file in current or ()}
-        kept = [
-            self.replaced.get(token, file)
-            for token, file in tokens.items()
-            if token in self.replaced or token not in self.removed
-        ]
-        return [*kept, *self.added]
 
 
 class StoredFileWidget:
@@ -96,7 +45,7 @@ class _StoredField(Field):  # type: ignore[misc]
         super().process(formdata, *args, **options)
 
     def process_formdata(self, valuelist: Iterable[Any]) -> None:
-        uploads = [each for each in valuelist if not isinstance(each, str) and _is_chosen(each)]
+        uploads = chosen(valuelist)
         self.change = self._change(uploads)
         # Validators such as InputRequired look at this; a file that stays is input enough.
         self.raw_data = [*uploads, *(part.token for part in self._staying())]
@@ -145,16 +94,8 @@ class StoredFilesField(_StoredField):
     change: Any = SeveralFiles()
 
     def _change(self, uploads: list[Any]) -> SeveralFiles:
-        prefix = f"{self.name}-replace-"
-        formdata: Any = self._formdata
-        names = [] if formdata is None else [each for each in formdata if each.startswith(prefix)]
-        sent = {name.removeprefix(prefix): formdata.getlist(name)[-1] for name in names}
-        replaced = {
-            token: upload
-            for token, upload in sent.items()
-            if not isinstance(upload, str) and _is_chosen(upload)
-        }
-        return SeveralFiles(tuple(uploads), replaced, frozenset(self._sent("remove")))
+        form: Any = self._formdata
+        return SeveralFiles(tuple(uploads)) if form is None else several(form, self.name, uploads)
 
     def _staying(self) -> list[Part]:
         return [part for part in self.kept_parts() if part.token not in self.change.removed]
@@ -166,11 +107,6 @@ class Part:
 
     token: str
     file: Any = None
-
-
-def token_of(file: Mapping[str, Any]) -> str:
-    """Return what a form calls a stored file; it tells nothing of where the file is."""
-    return hashlib.sha256((own_path(file) or "").encode()).hexdigest()[:20]
 
 
 def file_markup(file: Mapping[str, Any] | None) -> Markup:
@@ -224,10 +160,6 @@ def _input(**attributes: Any) -> Markup:
         if value is not False and value is not None
     )
     return Markup("<input{}>").format(Markup("").join(shown))
-
-
-def _is_chosen(upload: Any) -> bool:
-    return not is_unchosen(upload) and bool(getattr(upload, "filename", True))
 
 
 def _is_stored(file: Any) -> bool:

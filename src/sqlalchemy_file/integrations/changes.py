@@ -1,0 +1,78 @@
+"""What an edit form changes of a file column: uploads, replacements and removals.
+
+A form has these inputs for a column ``scan``: ``scan`` for uploads; ``scan-current``, hidden, with
+the token of each file that was there; ``scan-remove``, boxes with tokens; and, for several files,
+``scan-replace-TOKEN`` for uploads that take the place of one of them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from sqlalchemy_file.received import is_unchosen
+from sqlalchemy_file.records import own_path
+
+
+@dataclass(frozen=True, slots=True)
+class OneFile:
+    """A chosen upload, or the removal of the file."""
+
+    chosen: Any = None
+    removed: bool = False
+
+    def __bool__(self) -> bool:
+        return self.chosen is not None or self.removed
+
+    def applied(self, current: Any) -> Any:
+        """Return the upload, None, or the file that is there."""
+        return self.chosen if self.chosen is not None else None if self.removed else current
+
+
+@dataclass(frozen=True, slots=True)
+class SeveralFiles:
+    """Uploads to append, those that replace a file, and which files are removed; by token."""
+
+    added: Sequence[Any] = ()
+    replaced: Mapping[str, Any] = field(default_factory=dict)
+    removed: frozenset[str] = frozenset()
+
+    def __bool__(self) -> bool:
+        return bool(self.added or self.replaced or self.removed)
+
+    def applied(self, current: Any) -> list[Any]:
+        """Return the files in their order, those added last.
+
+        One that somebody else has removed meanwhile is not brought back.
+        """
+        files = [(token_of(file), file) for file in current or ()]
+        kept = [
+            self.replaced.get(token, file)
+            for token, file in files
+            if token in self.replaced or token not in self.removed
+        ]
+        return [*kept, *self.added]
+
+
+def several(form: Any, name: str, uploads: Sequence[Any]) -> SeveralFiles:
+    """Return what a form, a multi-dict, changes of the files of a column."""
+    prefix = f"{name}-replace-"
+    sent = {each: chosen(form.getlist(each)) for each in form if each.startswith(prefix)}
+    replaced = {each.removeprefix(prefix): found[-1] for each, found in sent.items() if found}
+    return SeveralFiles(tuple(uploads), replaced, frozenset(form.getlist(f"{name}-remove")))
+
+
+def chosen(uploads: Iterable[Any]) -> list[Any]:
+    """Return the uploads of which a file was chosen; empty inputs are sent without a name."""
+    return [
+        each
+        for each in uploads
+        if not isinstance(each, str) and not is_unchosen(each) and getattr(each, "filename", True)
+    ]
+
+
+def token_of(file: Mapping[str, Any]) -> str:
+    """Return what a form calls a stored file; it tells nothing of where the file is."""
+    return hashlib.sha256((own_path(file) or "").encode()).hexdigest()[:20]
