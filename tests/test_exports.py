@@ -63,6 +63,11 @@ PATHS = {
     "sqlalchemy_file.integrations.flask": [
         "send_file",
     ],
+    "sqlalchemy_file.integrations.flask_admin": [
+        "FilesConverter",
+        "FilesView",
+        "file_formatter",
+    ],
     "sqlalchemy_file.integrations.litestar": [
         "FileResponse",
         "FilesDTO",
@@ -80,14 +85,28 @@ PATHS = {
     "sqlalchemy_file.integrations.quart": [
         "send_file",
     ],
+    "sqlalchemy_file.integrations.sqladmin": [
+        "FilesConverter",
+        "FilesView",
+        "file_formatter",
+    ],
     "sqlalchemy_file.integrations.starlette": [
         "FileResponse",
         "problem_response",
         "refusal_response",
     ],
+    "sqlalchemy_file.integrations.starlette_admin": [
+        "FilesPlugin",
+        "FilesView",
+    ],
     "sqlalchemy_file.integrations.strawberry": [
         "FileType",
         "FileVariantType",
+    ],
+    "sqlalchemy_file.integrations.wtforms": [
+        "StoredFileField",
+        "StoredFilesField",
+        "file_markup",
     ],
     "sqlalchemy_file.ledger": [
         "Ledger",

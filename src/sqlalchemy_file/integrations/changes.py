@@ -12,8 +12,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy_file.received import is_unchosen
-from sqlalchemy_file.records import own_path
+from sqlalchemy_file.content.received import is_unchosen
+from sqlalchemy_file.values.records import own_path
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy_file.serving import FileServer
 
-__all__ = ["FilesPlugin", "FilesView", "StoredFileField", "StoredImageField"]
+__all__ = ["FilesPlugin", "FilesView"]
 
 
 class _Edited(list[Any]):

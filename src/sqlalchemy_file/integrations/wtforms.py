@@ -19,7 +19,7 @@ from wtforms import Field
 
 from sqlalchemy_file.file import File
 from sqlalchemy_file.integrations.changes import OneFile, SeveralFiles, chosen, several, token_of
-from sqlalchemy_file.schemas import public_record
+from sqlalchemy_file.values.schemas import public_record
 
 __all__ = ["StoredFileField", "StoredFilesField", "file_markup"]
 
@@ -37,11 +37,11 @@ class _StoredField(Field):  # type: ignore[misc]
     """What both fields do: tell what a form changes, and leave alone what it does not."""
 
     widget = StoredFileWidget()
-    multiple = False
-    change: Any = OneFile()
+    _multiple = False
 
     def process(self, formdata: Any, *args: Any, **options: Any) -> None:
         self._formdata = formdata
+        self.change: Any = None
         super().process(formdata, *args, **options)
 
     def process_formdata(self, valuelist: Iterable[Any]) -> None:
@@ -90,8 +90,7 @@ class StoredFilesField(_StoredField):
     Uploads are appended; each file that is there can be replaced, in its place, or removed.
     """
 
-    multiple = True
-    change: Any = SeveralFiles()
+    _multiple = True
 
     def _change(self, uploads: list[Any]) -> SeveralFiles:
         form: Any = self._formdata
@@ -134,10 +133,10 @@ def file_markup(file: Mapping[str, Any] | None) -> Markup:
 def _shown_part(form_field: Any, part: Part) -> Markup:
     name, token = form_field.name, part.token
     shown = [_input(type="hidden", name=f"{name}-current", value=token), file_markup(part.file)]
-    if form_field.multiple or not form_field.flags.required:
+    if form_field._multiple or not form_field.flags.required:
         box = _input(type="checkbox", name=f"{name}-remove", value=token)
         shown.append(Markup(" <label>{} Remove</label>").format(box))
-    if form_field.multiple:
+    if form_field._multiple:
         chooser = _input(type="file", name=f"{name}-replace-{token}")
         shown.append(Markup(" <label>Replace {}</label>").format(chooser))
     return Markup('<div class="stored-file-part">{}</div>').format(Markup("").join(shown))
@@ -149,7 +148,7 @@ def _attributes(form_field: Any, attributes: Mapping[str, Any]) -> dict[str, Any
         given["class"] = given.pop("class_")
     # What is there already is enough for a required column.
     given["required"] = bool(form_field.flags.required and not form_field.kept_parts())
-    given["multiple"] = form_field.multiple
+    given["multiple"] = form_field._multiple
     return given
 
 
