@@ -219,6 +219,15 @@ class ObjectNotFoundError(StorageError, ObjectDoesNotExistError, FileNotFoundErr
 class ObjectExistsError(StorageError, FileExistsError):
     """There is an object under this key already; it is not overwritten."""
 
+    def __init__(
+        self,
+        reason: str = "an object is stored there already",
+        *,
+        storage: str | None = None,
+        key: str | None = None,
+    ) -> None:
+        StorageError.__init__(self, reason, storage=storage, key=key)
+
     def __str__(self) -> str:
         return StorageError.__str__(self)
 

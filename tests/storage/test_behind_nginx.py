@@ -7,9 +7,8 @@ from collections.abc import Callable, Iterator
 import pytest
 from libcloud.storage.base import Container, StorageDriver
 from obstore.store import S3Store
-from s3fs import S3FileSystem
 
-from sqlalchemy_file.storage import Storage, adapt
+from sqlalchemy_file.storage import LibcloudStorage, Storage, adapt
 from tests.services import nginx
 from tests.services.ceph import S3Server
 from tests.services.required import require
@@ -25,7 +24,7 @@ def port(s3_server: S3Server) -> Iterator[int]:
         yield port
 
 
-@pytest.fixture(params=["libcloud", "obstore", "s3fs"])
+@pytest.fixture(params=["libcloud", "plain libcloud", "obstore"])
 def storage(
     request: pytest.FixtureRequest,
     port: int,
@@ -35,8 +34,6 @@ def storage(
 ) -> Storage:
     url = f"http://127.0.0.1:{port}"
     key, secret = s3_server.access_key, s3_server.secret_key
-    if request.param == "libcloud":
-        return adapt(s3_driver("minio", host="127.0.0.1", port=port).get_container(bucket.name))
     if request.param == "obstore":
         store = S3Store(
             bucket.name,
@@ -47,9 +44,8 @@ def storage(
             client_options={"allow_http": True},
         )
         return adapt(store)
-    place = {"endpoint_url": url, "region_name": "us-east-1"}
-    filesystem = S3FileSystem(key=key, secret=secret, client_kwargs=place, skip_instance_cache=True)
-    return adapt(filesystem, root=bucket.name)
+    container = s3_driver("minio", host="127.0.0.1", port=port).get_container(bucket.name)
+    return adapt(container) if request.param == "libcloud" else LibcloudStorage(container)
 
 
 @pytest.mark.parametrize("size", [5, 6 * 1024 * 1024])

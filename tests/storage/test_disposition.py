@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 from libcloud.storage.base import Container
 from obstore.store import S3Store
-from s3fs import S3FileSystem
 from sqlalchemy import create_engine
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 
@@ -29,16 +28,14 @@ class Invoice(Base):
     pdf: Mapped[File | None] = mapped_column(FileField(disposition="attachment"))
 
 
-@pytest.fixture(params=["libcloud", "obstore", "fsspec"])
+@pytest.fixture(params=["libcloud", "obstore"])
 def added(
     request: pytest.FixtureRequest,
     bucket: Container,
     s3_store: S3Store,
-    s3_filesystem: S3FileSystem,
 ) -> Iterator[Any]:
-    options: dict[str, Any] = {"root": bucket.name} if request.param == "fsspec" else {}
-    things: dict[str, Any] = {"libcloud": bucket, "obstore": s3_store, "fsspec": s3_filesystem}
-    StorageManager.add_storage("main", things[request.param], **options)
+    things: dict[str, Any] = {"libcloud": bucket, "obstore": s3_store}
+    StorageManager.add_storage("main", things[request.param])
     yield
     StorageManager.clear()
 

@@ -7,12 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import requests
 from fsspec.implementations.memory import MemoryFileSystem
 from libcloud.common.types import LibcloudError
 from libcloud.storage.drivers.dummy import DummyStorageDriver
 from libcloud.storage.drivers.local import LocalStorageDriver
-from obstore.store import LocalStore, MemoryStore, S3Store
+from obstore.store import LocalStore, MemoryStore
 from s3fs import S3FileSystem
 from sqlalchemy import create_engine
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
@@ -59,18 +58,14 @@ def test_libclouds_own_drivers_pass_over_options_of_others(tmp_path: Path) -> No
         put(adapt(container), "key", extra={"acl": "private", "unknown": 1})
 
 
-def test_s3fs_gives_an_object_the_acl_that_is_asked_for(
-    s3_filesystem: S3FileSystem, bucket: Any, s3_store: S3Store
+def test_a_bucket_of_fsspec_takes_no_options_and_names_a_better_way(
+    s3_filesystem: S3FileSystem, caplog: pytest.LogCaptureFixture
 ) -> None:
-    storage = adapt(s3_filesystem, root=bucket.name)
-    address = f"{s3_filesystem.client_kwargs['endpoint_url']}/{bucket.name}"
-    for size in (5, 6 * 1024 * 1024):
-        put(storage, "public", b"x" * size, extra={"acl": "public-read"})
-        put(storage, "private", b"x" * size)
-        assert requests.get(f"{address}/public", timeout=10).status_code == 200
-        assert requests.get(f"{address}/private", timeout=10).status_code == 403
-    with pytest.raises(StorageError, match="cannot carry out 'unknown'"):
-        put(storage, "key", extra={"unknown": 1})
+    with caplog.at_level("INFO", logger="sqlalchemy_file"):
+        storage = adapt(s3_filesystem, root="bucket")
+    assert "s3://, with the extra sqlalchemy-file[obstore], does better" in caplog.text
+    with pytest.raises(StorageError, match="cannot carry out 'acl'"):
+        put(storage, "key", extra={"acl": "private"})
 
 
 # --- metadata through libcloud's own methods

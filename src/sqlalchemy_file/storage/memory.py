@@ -109,7 +109,7 @@ class MemoryStorage:
 
     def _refuse_taken(self, key: str) -> None:
         if key in self._objects:
-            raise ObjectExistsError("an object is stored there already", key=key)
+            raise ObjectExistsError(key=key)
 
 
 def _read_all(content: BinaryIO) -> bytes:

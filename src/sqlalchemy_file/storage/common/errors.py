@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import BinaryIO, Self
 
 from sqlalchemy_file.exceptions import InvalidKeyError, SQLAlchemyFileError, StorageError
+
+_QUERY = re.compile(r"\?[^\s,)\"']*")
+_LOGIN = re.compile(r"://[^\s/@]*@")
 
 Translation = Callable[[Exception, str | None], StorageError | None]
 """Turns a foreign error into ours, with the key it is about; None lets it through as it is."""
@@ -69,6 +73,11 @@ def translated(error: Exception, translation: Translation, key: str | None) -> E
         return error
     ours.__cause__ = error
     return ours
+
+
+def redacted(text: str) -> str:
+    """Return a text without queries and logins of URLs, which may hold keys and signatures."""
+    return _LOGIN.sub("://", _QUERY.sub("", text))
 
 
 def sort_out(

@@ -14,6 +14,9 @@ from typing import Any, BinaryIO, Self, cast
 from sqlalchemy_file.storage.common.protocol import CHUNK_SIZE
 from sqlalchemy_file.transfer import in_thread
 
+PART_SIZE = 5 * 1024 * 1024
+"""Smaller contents are stored in one request; larger ones in parts of this size, S3's least."""
+
 SPOOL_SIZE = 1024 * 1024
 """Streams that cannot seek are kept in memory up to this many bytes, beyond it on disk."""
 

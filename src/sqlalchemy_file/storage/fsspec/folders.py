@@ -1,4 +1,4 @@
-"""What is done in filesystems of fsspec that are folders, unlike stores of objects."""
+"""How files are written to filesystems of fsspec, renamed and removed."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from fsspec.spec import AbstractFileSystem
 
 from sqlalchemy_file.exceptions import StorageError
 from sqlalchemy_file.storage.common.reserved import TEMPORARY
+from sqlalchemy_file.storage.common.streams import PART_SIZE
 from sqlalchemy_file.storage.fsspec.timeouts import is_lost
 
 READ_SIZE = 1024 * 1024
@@ -34,6 +35,28 @@ def write(filesystem: Any, path: str, read: Callable[[int], bytes]) -> int:
         while chunk := read(READ_SIZE):
             file.write(chunk)
             size += len(chunk)
+    return size
+
+
+def write_at_once(filesystem: Any, path: str, read: Callable[[int], bytes]) -> int:
+    """Write all that ``read`` returns to a store of objects, or nothing at all."""
+    begun = [read(PART_SIZE)]
+    if len(begun[0]) < PART_SIZE:
+        filesystem.pipe_file(path, begun[0])
+        return len(begun[0])
+    file = filesystem.open(path, "wb", block_size=PART_SIZE)  # of 10,000 on S3: up to 50 GB
+    try:
+        size: int = file.write(begun.pop())  # so that it does not stay in memory
+        while chunk := read(READ_SIZE):
+            file.write(chunk)
+            size += len(chunk)
+        file.close()
+    except BaseException:
+        # Closing would complete it, and so would the garbage collector.
+        with suppress(Exception):
+            file.discard()
+        file.closed = True
+        raise
     return size
 
 

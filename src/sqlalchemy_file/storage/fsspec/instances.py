@@ -2,21 +2,31 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from inspect import signature
 from itertools import zip_longest
 from typing import Any
 
-from sqlalchemy_file.exceptions import InvalidStorageError, ObjectExistsError, StorageError
+from sqlalchemy_file.exceptions import InvalidStorageError, StorageError
+from sqlalchemy_file.storage.common.errors import redacted
 from sqlalchemy_file.storage.fsspec.timeouts import limit_reads
 
 _SECRET = re.compile(r"pass|secret|token|key|cred|auth", re.IGNORECASE)
-_QUERY = re.compile(r"\?[^\s,)\"']*")
 _REFUSED = "the storage refused access: check the keys and rights"
-_LOGIN = re.compile(r"://[^\s/@]*@")
+
+BUCKETS = {
+    **dict.fromkeys(("s3", "s3a"), "s3://"),
+    **dict.fromkeys(("gs", "gcs"), "gs://"),
+    **dict.fromkeys(("abfs", "abfss", "az", "adl"), "az://"),
+    **dict.fromkeys(("oss", "oci")),
+}
+"""The protocols in which an object appears when it is complete, and the better URL for each."""
+
+_log = logging.getLogger("sqlalchemy_file.storage")
 
 
 class Instances:
@@ -72,7 +82,7 @@ class Instances:
         words = words if not code or code in words else f"{words} ({code})"
         for secret in sorted({*self._secrets()}, key=len, reverse=True):
             words = words.replace(secret, "***")
-        return _LOGIN.sub("://", _QUERY.sub("", words))[:200]
+        return redacted(words)[:200]
 
     def _secrets(self) -> Iterator[str]:
         yield from _secrets_in(self._options)
@@ -126,8 +136,15 @@ def _secrets_in(value: Any, *, is_secret: bool = False) -> Iterator[str]:
             yield from _secrets_in(each, is_secret=is_secret)
 
 
-def exists_already(key: str) -> ObjectExistsError:
-    return ObjectExistsError("an object is stored there already", key=key)
+def advise_another_way(protocols: Iterable[str]) -> None:
+    """Tell the log if there is a better way to a store of objects than fsspec."""
+    better = next(filter(None, map(BUCKETS.get, protocols)), None)
+    if better is not None:
+        _log.info(
+            "fsspec keeps no names, types and headers in buckets, and takes many requests: "
+            "%s, with the extra sqlalchemy-file[obstore], does better",
+            better,
+        )
 
 
 def no_bucket(key: str | None) -> StorageError:

@@ -32,7 +32,6 @@ from sqlalchemy_file.storage.common.protocol import (
 from sqlalchemy_file.storage.common.reserved import TEMPORARY, is_hidden, is_listed
 from sqlalchemy_file.storage.common.retrying import MAX_RETRIES, checked_retries, pauses
 from sqlalchemy_file.storage.common.streams import reader_of
-from sqlalchemy_file.storage.fsspec.buckets import BUCKETS, Bucket
 from sqlalchemy_file.storage.fsspec.entries import info_of
 from sqlalchemy_file.storage.fsspec.folders import (
     NO_SUCH,
@@ -43,8 +42,14 @@ from sqlalchemy_file.storage.fsspec.folders import (
     require_size,
     with_set_aside,
     write,
+    write_at_once,
 )
-from sqlalchemy_file.storage.fsspec.instances import Instances, exists_already, no_bucket
+from sqlalchemy_file.storage.fsspec.instances import (
+    BUCKETS,
+    Instances,
+    advise_another_way,
+    no_bucket,
+)
 from sqlalchemy_file.storage.fsspec.timeouts import is_lost
 
 if TYPE_CHECKING:
@@ -61,8 +66,8 @@ class FsspecStorage:
     """A folder, or a bucket and a prefix, in a filesystem of fsspec.
 
     Filesystems that are stores of objects show one when it is complete; in any other it is
-    written under a hidden name in ``root`` and renamed. ``exclusive`` looks first; s3fs also
-    decides races. Attributes are kept by s3fs alone. ``list`` holds all keys in memory.
+    written under a hidden name in ``root`` and renamed. ``exclusive`` looks first, and does not
+    decide races. Attributes are not kept. ``list`` holds all keys in memory.
 
     Each thread has a filesystem of its own, made from the arguments of the one given; those that
     work on fsspec's event loop serve all threads. A forked process makes new ones, and so does a
@@ -118,9 +123,10 @@ class FsspecStorage:
         protocol = instances.kind.protocol
         self._protocols = {protocol} if isinstance(protocol, str) else set(protocol)
         self._root = root if root.endswith("/") or not root else f"{root}/"
-        self._is_bucket = bool(self._protocols & BUCKETS)
+        self._is_bucket = bool(self._protocols & BUCKETS.keys())
         if self._is_bucket and not root.strip("/"):
             raise InvalidStorageError("the root in a store of objects begins with a bucket")
+        advise_another_way(self._protocols)
         self._instances = instances
         self.concurrency: int = checked_concurrency(concurrency)
         self._max_retries = checked_retries(max_retries)
@@ -137,15 +143,12 @@ class FsspecStorage:
         with Border(self._our_error, self._check(key)) as border:
             self._insist(lambda each: self._refuse_folder(each, key, exclusive=exclusive))
             filesystem = self._ready()
-            if not self._is_bucket:
-                refuse_extra(attributes, key)
+            refuse_extra(attributes, key)
             read = partial(border.read_full, content)
             if self._is_bucket:
-                bucket = Bucket(filesystem, self._protocols)
-                size = bucket.put(self._path(key), key, read, attributes, exclusive=exclusive)
-                kept = attributes if bucket.keeps_attributes else Attributes()
-                return ObjectInfo(key=key, size=size, attributes=kept)
-            size = self._put_by_draft(filesystem, key, read, exclusive=exclusive)
+                size = write_at_once(filesystem, self._path(key), read)
+            else:
+                size = self._put_by_draft(filesystem, key, read, exclusive=exclusive)
             return ObjectInfo(key=key, size=size)
 
     def stat(self, key: str) -> ObjectInfo:
@@ -172,11 +175,7 @@ class FsspecStorage:
     def delete(self, keys: Sequence[str]) -> None:
         valid, failures = sort_out(keys, self._check)
         with Border(self._our_error):
-            if self._is_bucket:
-                paths = {self._path(key): key for key in valid}
-                Bucket(self._ready(), self._protocols).delete(paths, failures)
-            else:
-                self._delete_each(valid, failures)
+            self._delete_each(valid, failures)
         if failures:
             raise DeletionError(
                 {key: translated(error, self._our_error, key) for key, error in failures.items()}
@@ -290,31 +289,33 @@ class FsspecStorage:
             return
         if found.get("type") != "directory":
             if exclusive:
-                raise exists_already(key)
+                raise ObjectExistsError(key=key)
         elif not self._is_bucket:
             raise StorageError("other objects lie below this key, as in a folder", key=key)
 
     def _described(self, filesystem: Any, key: str) -> ObjectInfo:
-        if self._is_bucket:
-            info = Bucket(filesystem, self._protocols).stat(self._path(key), key)
-            if info is not None:
-                return info
-            found = filesystem.info(self._path(key))
-        else:
-            found = described(filesystem, self._path(key))
+        path = self._path(key)
+        found = filesystem.info(path) if self._is_bucket else described(filesystem, path)
         if found.get("type") == "directory":
             raise ObjectNotFoundError(key=key)
         return info_of(key, found)
 
     def _delete_each(self, keys: Sequence[str], failures: dict[str, Exception]) -> None:
+        delete = self._delete_from_bucket if self._is_bucket else remove_object
         for index, key in enumerate(keys):
             try:
-                self._insist(partial(remove_object, path=self._path(key)))
+                self._insist(partial(delete, path=self._path(key)))
             except Exception as error:  # noqa: BLE001  one failure must not spare the others
                 if is_lost(error):  # for good: all further keys would fail alike
                     failures.update(dict.fromkeys(keys[index:], error))
                     return
                 failures[key] = error
+
+    def _delete_from_bucket(self, filesystem: Any, path: str) -> None:
+        try:
+            filesystem.rm_file(path)
+        except NO_SUCH:
+            self._refuse_missing_bucket(filesystem, None)
 
     # --- the filesystem, and its errors
 
@@ -357,7 +358,7 @@ class FsspecStorage:
                 pass
             return ObjectNotFoundError(key=key)
         if isinstance(error, FileExistsError):
-            return ObjectExistsError("something is stored there already", key=key)
+            return ObjectExistsError(key=key)
         if isinstance(error, NotImplementedError):
             return StorageError("this filesystem of fsspec cannot do that", key=key)
         return StorageError(self._instances.told(error), key=key)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import re
-import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from copy import copy
@@ -45,7 +44,7 @@ from sqlalchemy_file.storage.common.protocol import (
 )
 from sqlalchemy_file.storage.common.retrying import MAX_RETRIES, OVERLOADED, pauses
 from sqlalchemy_file.storage.common.sorting import in_order
-from sqlalchemy_file.storage.common.streams import cut
+from sqlalchemy_file.storage.common.streams import closing_on_error, cut, new_spool
 from sqlalchemy_file.storage.libcloud.clones import Shared, drivers_for
 from sqlalchemy_file.support.escaping import escaped
 
@@ -65,9 +64,6 @@ TRANSFERS = (
     "delete_object",
 )
 """Methods of a driver by which a program may change what is stored, to encrypt it, say."""
-
-SPOOL_SIZE = 5 * 1024 * 1024
-"""Contents are held in memory up to this many bytes before they are handed over, else on disk."""
 
 
 class DriverVerbs:
@@ -89,7 +85,7 @@ class DriverVerbs:
         with _spooled(content, border) as (spool, size):
             # Two writers of one key at the same moment may both pass: libcloud has no condition.
             if exclusive and self._repeated(partial(_exists, key=key)):
-                raise ObjectExistsError("an object is stored there already", key=key)
+                raise ObjectExistsError(key=key)
             stored, kept = self._repeated(upload, times=0 if exclusive else self._max_retries)
         return ObjectInfo(key=key, size=size, etag=stored.hash or None, attributes=kept)
 
@@ -282,15 +278,11 @@ def _spooled(content: BinaryIO, border: Border) -> Iterator[tuple[BinaryIO, int]
 
 
 def _spool(chunks: Iterator[bytes]) -> BinaryIO:
-    spool = tempfile.SpooledTemporaryFile(max_size=SPOOL_SIZE)  # noqa: SIM115  the caller closes it
-    try:
-        for chunk in chunks:
+    with closing_on_error(new_spool()) as spool:
+        for chunk in chunks:  # not writelines(), which goes to the disk at its end
             spool.write(chunk)
         spool.seek(0)
-    except BaseException:
-        spool.close()
-        raise
-    return cast("BinaryIO", spool)
+    return spool
 
 
 def _described(found: Object, attributes: Attributes) -> Object:

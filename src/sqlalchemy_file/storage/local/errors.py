@@ -41,7 +41,7 @@ class FolderErrors:
         if isinstance(error, FileNotFoundError):
             return StorageError(f"there is no folder {self._root!r} to write to", key=key)
         if isinstance(error, FileExistsError):
-            return ObjectExistsError("an object is stored there already", key=key)
+            return ObjectExistsError(key=key)
         if isinstance(error, NotADirectoryError):
             return StorageError(
                 "an object, or a symbolic link, lies where the key needs a folder", key=key

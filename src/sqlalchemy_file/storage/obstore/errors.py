@@ -12,9 +12,8 @@ from sqlalchemy_file.exceptions import (
     ObjectNotFoundError,
     StorageError,
 )
+from sqlalchemy_file.storage.common.errors import redacted
 
-_QUERY = re.compile(r"\?[^\s,)\"']*")
-_LOGIN = re.compile(r"://[^\s/@]*@")
 _STATUS = re.compile(r"status code: (\d{3})")
 _UNKNOWN_THERE = frozenset({400, 405, 411, 501})  # an older or smaller server, a proxy
 _TIMED_OUT = re.compile(r"\bkind: Timeout\b")
@@ -34,7 +33,7 @@ def our_error(error: Exception, key: str | None, place: str = "") -> StorageErro
     if isinstance(error, FileNotFoundError):
         return ObjectNotFoundError(key=key)
     if isinstance(error, exceptions.AlreadyExistsError):
-        return ObjectExistsError("an object is stored there already", key=key)
+        return ObjectExistsError(key=key)
     if isinstance(error, exceptions.InvalidPathError):
         return InvalidKeyError("this store takes no such key", key=key)
     return StorageError(reason_of(error), key=key)
@@ -54,7 +53,7 @@ def reason_of(error: BaseException) -> str:
     told, _, details = str(error).partition("\n\nDebug source")
     plain, _, body = told.partition("<")
     code = _CODE.search(body)
-    plain = _LOGIN.sub("://", _QUERY.sub("", plain.strip())) or type(error).__name__
+    plain = redacted(plain.strip()) or type(error).__name__
     if _TIMED_OUT.search(details):
         plain += " (timed out)"
     if (system := _SYSTEM.search(details)) is not None:

@@ -253,7 +253,7 @@ class ObstoreStorage:
     def _refuse_taken(self, key: str) -> None:
         with suppress(ObjectNotFoundError):
             self.stat(key)
-            raise ObjectExistsError("an object is stored there already", key=key)
+            raise ObjectExistsError(key=key)
 
     # --- the two ways of carrying out a verb
 

@@ -16,6 +16,7 @@ from uuid_utils import uuid7
 
 from sqlalchemy_file.exceptions import ObjectExistsError, StorageError
 from sqlalchemy_file.storage.common.attributes import (
+    UNKNOWN_TYPE,
     checked_headers,
     header_value,
     meta_data_of,
@@ -25,7 +26,7 @@ from sqlalchemy_file.storage.common.attributes import (
 from sqlalchemy_file.storage.common.errors import Border
 from sqlalchemy_file.storage.common.metadata_names import Names
 from sqlalchemy_file.storage.common.protocol import Attributes, ObjectInfo
-from sqlalchemy_file.storage.common.streams import is_at_hand, size_left
+from sqlalchemy_file.storage.common.streams import PART_SIZE, is_at_hand, size_left
 from sqlalchemy_file.storage.obstore.errors import is_unknown_there
 from sqlalchemy_file.storage.obstore.requests import (
     HEAD,
@@ -39,12 +40,8 @@ from sqlalchemy_file.storage.obstore.requests import (
 )
 from sqlalchemy_file.transfer import get_limit
 
-PART_SIZE = 5 * 1024 * 1024
-"""Smaller contents are stored in one request; larger ones in parts of this size, S3's least."""
-
 PARTS_AT_ONCE = 4  # a dozen is a tenth faster and takes 40 MB more
 
-_UNKNOWN_TYPE = "application/octet-stream"
 
 _log = logging.getLogger("sqlalchemy_file.storage")
 
@@ -187,7 +184,7 @@ def _refuse_taken(key: str) -> Steps[None]:
         yield Request("get", (key,), HEAD)
     except FileNotFoundError:
         return
-    raise ObjectExistsError("an object is stored there already", key=key)
+    raise ObjectExistsError(key=key)
 
 
 def _sent(attributes: Attributes, key: str, names: Names) -> dict[str, str]:
@@ -197,7 +194,7 @@ def _sent(attributes: Attributes, key: str, names: Names) -> dict[str, str]:
         raise StorageError(
             f"obstore sends no header {unknown[0]!r}; it knows {', '.join(HEADERS)}", key=key
         )
-    content_type = attributes.content_type or own.get("Content-Type") or _UNKNOWN_TYPE
+    content_type = attributes.content_type or own.get("Content-Type") or UNKNOWN_TYPE
     return {
         **to_headers(meta_data_of(attributes), names),
         **own,

@@ -13,7 +13,7 @@ from typing import Any, NoReturn, SupportsIndex, cast
 
 from sqlalchemy_file.exceptions import StorageError
 from sqlalchemy_file.storage.adapters import adapt
-from sqlalchemy_file.storage.common.attributes import meta_data_of
+from sqlalchemy_file.storage.common.attributes import UNKNOWN_TYPE, meta_data_of
 from sqlalchemy_file.storage.common.protocol import (
     CHUNK_SIZE,
     AsyncStorage,
@@ -33,7 +33,6 @@ _init = io.BufferedReader.__init__
 _read = io.BufferedReader.read
 
 UNNAMED = "unnamed"
-UNKNOWN_TYPE = "application/octet-stream"
 
 
 class StoredFile(io.BufferedReader):
