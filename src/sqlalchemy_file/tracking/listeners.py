@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from typing import Any
-from weakref import WeakKeyDictionary, WeakSet, ref
+from weakref import WeakKeyDictionary, ref
 
 from sqlalchemy import Connection, Engine, event
-from sqlalchemy.engine import ExceptionContext
+from sqlalchemy.engine import Compiled, ExceptionContext
 from sqlalchemy.orm import Mapper, ORMExecuteState, Session, SessionTransaction
 from sqlalchemy.pool import Pool
+from sqlalchemy.sql.dml import Delete, Insert, Update
 from sqlalchemy.sql.elements import ClauseElement
 
 from sqlalchemy_file.mutable_list import MutableList
@@ -26,7 +27,7 @@ from sqlalchemy_file.tracking.uploading import assigning, flush
 from sqlalchemy_file.tracking.writes import statements
 from sqlalchemy_file.tracking.writes.values import coerced
 
-_connections: WeakKeyDictionary[Session, WeakSet[Connection]] = WeakKeyDictionary()
+_connections: WeakKeyDictionary[Session, list[Connection]] = WeakKeyDictionary()
 
 
 def install() -> None:
@@ -79,8 +80,9 @@ def _orm_execute(state: ORMExecuteState) -> None:
 
 
 def _session_begins(session: Session, transaction: SessionTransaction, conn: Connection) -> None:
-    _connections.setdefault(session, WeakSet()).add(conn)
-    conclusions.sessions[conn] = ref(session)
+    if conn not in conclusions.sessions:  # else this is a savepoint
+        conclusions.sessions[conn] = ref(session)
+        _connections.setdefault(session, []).append(conn)
 
 
 def _session_ends(session: Session, transaction: SessionTransaction) -> None:
@@ -101,6 +103,8 @@ def _session_ends(session: Session, transaction: SessionTransaction) -> None:
 def _before_execute(
     conn: Connection, element: Any, multiparams: Any, params: Any, options: Any
 ) -> tuple[Any, Any, Any]:
+    if not isinstance(element, _WRITING):
+        return element, multiparams, params
     parameters = list(multiparams) or [params or {}]
     database = Database(conn, options.get("schema_translate_map"))
     prepared = statements.before(database, element, parameters)
@@ -115,7 +119,9 @@ def _before_cursor_execute(
 ) -> None:
     if context is None:
         return
-    statements.refuse_hidden(context.compiled)
+    compiled = context.compiled
+    if compiled is not None and getattr(compiled, "ctes", None):
+        statements.refuse_hidden(compiled)
     unit = known_unit(conn)
     if unit is not None:
         is_ddl = bool(context.isddl)
@@ -151,6 +157,8 @@ def _handle_error(context: ExceptionContext) -> None:
     if unit is not None and connection is not None:
         follow_error(unit, connection, context)
 
+
+_WRITING = (Insert, Update, Delete, Compiled)
 
 _LISTENERS: dict[Any, dict[str, tuple[Any, dict[str, Any]]]] = {
     Mapper: {"mapper_configured": (_mapper_configured, {})},

@@ -44,9 +44,10 @@ class FileAttribute:
 
 def file_table(table: Any) -> FileTable | None:
     """Return what is known of a table's file columns, or None if it has none."""
-    if not isinstance(table, Table):
-        return None
-    table = table._deannotate()  # ORM statements hold a copy of the table that knows its entity
+    if type(table) is not Table:
+        if not isinstance(table, Table):
+            return None
+        table = table._deannotate()  # ORM statements hold a copy that knows its entity
     known = _tables.get(table)
     if known is None or known[0] != len(table.columns):
         known = _tables[table] = (len(table.columns), _look_at(table))

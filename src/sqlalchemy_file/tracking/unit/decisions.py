@@ -6,8 +6,8 @@ to be worked out again. Values that a listener has changed since are not found h
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from sqlalchemy import Column, Table
@@ -15,6 +15,7 @@ from sqlalchemy.sql.dml import Insert, Update
 
 from sqlalchemy_file.file import File
 from sqlalchemy_file.tracking.changes import RowChange
+from sqlalchemy_file.tracking.reading import OldRow
 from sqlalchemy_file.tracking.tables import FileTable, Key
 from sqlalchemy_file.tracking.unit.criteria import equalities, key_named
 from sqlalchemy_file.tracking.unit.frames import Effects
@@ -38,16 +39,20 @@ class Decision(NamedTuple):
         return isinstance(value, list) and len(value) == len(files) and all(map(_is, value, files))
 
 
-@dataclass(slots=True)
 class Decisions:
-    """The decisions of one flush that no statement has carried out yet."""
+    """What one flush has read and decided on one connection, until statements carry it out."""
 
-    _updates: dict[tuple[Table, Key, Column[Any]], Decision] = field(default_factory=dict)
-    _inserts: dict[int, Decision] = field(default_factory=dict)
-    """By the identity of the value: a new row has no key yet."""
+    __slots__ = ("_inserts", "_updates", "claims", "known", "moved")
 
-    def __bool__(self) -> bool:
-        return bool(self._updates or self._inserts)
+    def __init__(self) -> None:
+        self.known: dict[tuple[Table, Key], OldRow] = {}
+        """The rows about to change, as they were read and locked."""
+        self.claims: Counter[str] = Counter()
+        """The objects that rows may take over as they are."""
+        self.moved: set[str] = set()
+        """Those that another row has to let go of."""
+        self._updates: dict[tuple[Table, Key, Column[Any]], Decision] = {}
+        self._inserts: dict[int, Decision] = {}  # by the value: a new row has no key yet
 
     def add(self, decision: Decision) -> None:
         """Keep a decision until a statement carries it out."""
@@ -56,10 +61,6 @@ class Decisions:
             self._updates[column.table, key, column] = decision
         elif decision.value is not None:
             self._inserts[id(decision.value)] = decision
-
-    def clear(self) -> None:
-        self._updates.clear()
-        self._inserts.clear()
 
     def take(
         self, statement: Any, target: FileTable, parameters: Iterable[dict[str, Any]]
@@ -87,8 +88,9 @@ class Decisions:
                 if decision is None or id(value) in found or not decision.is_about(value):
                     return None
                 found[id(value)] = decision
-        for identity in found:
+        for identity, decision in found.items():
             del self._inserts[identity]
+            self.claims.subtract(decision.acquired)
         return list(found.values())
 
     def _take_changed(
@@ -106,8 +108,10 @@ class Decisions:
                 if decision is None or place in found or not decision.is_about(given[column.key]):
                     return None
                 found[place] = decision
-        for place in found:
+        for place, decision in found.items():
             del self._updates[place]
+            self.known.pop(place[:2], None)
+            self.claims.subtract(decision.acquired)
         return list(found.values())
 
 

@@ -8,7 +8,7 @@ transaction can go by it; before the commit its rows are read once more, by thei
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -37,7 +37,7 @@ class Spot(NamedTuple):
 class Doubts:
     """Beliefs about rows of one frame. Rows that are not found any more confirm them."""
 
-    gone: dict[str, set[Spot]] = field(default_factory=lambda: defaultdict(set))
+    gone: dict[str, set[Spot]] = field(default_factory=dict)
     """The rows that should name an object no more."""
     named: dict[str, Spot | None] = field(default_factory=dict)
     """The row that should name an object; None if that need not be asked any more."""
@@ -48,7 +48,7 @@ class Doubts:
     def absorb(self, later: Doubts) -> None:
         """Take over the beliefs of a savepoint that was released."""
         for path, spots in later.gone.items():
-            self.gone[path] |= spots
+            self.gone.setdefault(path, set()).update(spots)
         self.named.update(later.named)
 
     def beside(self, noted: Collection[str]) -> Doubts:

@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from functools import reduce
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy_file.file import File
 from sqlalchemy_file.tracking.changes import RowChange
@@ -69,7 +69,7 @@ class Effects:
         doubts = Doubts()
         for path, spot in self.spots_lost():
             doubts.named[path] = None
-            doubts.gone[path].add(spot)
+            doubts.gone.setdefault(path, set()).add(spot)
         for row, path in self.gains:
             doubts.named[path] = self._spot(row)
         return doubts
@@ -99,11 +99,27 @@ class Frame:
     began: Moment | None = None
     """When the first upload began."""
 
+    @property
+    def is_untouched(self) -> bool:
+        """Whether nothing has happened in it."""
+        return not (
+            self.files
+            or self.stored
+            or self.references
+            or self.unsure
+            or self.archived
+            or self.doubts
+            or self.has_error
+            or self.began
+        )
+
     def apply(self, effects: Effects) -> None:
         """Count the references that a statement changed."""
-        self.references.update(effects.acquired)
-        self.references.subtract(effects.released)
-        self.references.subtract(effects.archived)
+        references = self.references
+        for path in effects.acquired:
+            references[path] = references.get(path, 0) + 1
+        for path in (*effects.released, *effects.archived):
+            references[path] = references.get(path, 0) - 1
         self.archived.update(effects.archived)
 
     def absorb(self, child: Frame) -> None:
@@ -122,8 +138,7 @@ class Frame:
             self.began = began.earlier(self.began)
 
 
-@dataclass(frozen=True, slots=True)
-class Ending:
+class Ending(NamedTuple):
     """What a frame leaves to be done: files to revert, newest first, and files to settle."""
 
     doomed: frozenset[str] = frozenset()
@@ -240,26 +255,36 @@ class Frames:
         """Undo a savepoint and those within it; the frame around it is untouched."""
         return _rolled_back(self._pop_through(name))
 
+    @property
+    def is_untouched(self) -> bool:
+        """Whether nothing has happened since the transaction began."""
+        return len(self._stack) == 1 and self._stack[0].is_untouched
+
     def roll_back(self) -> Ending:
         """Undo everything."""
+        if self.is_untouched:
+            return _NOTHING
         frames, self._stack = self._stack[::-1], [Frame()]
         return _rolled_back(frames)
 
     def commit(self) -> Ending:
         """End the transaction: what no row names any more is doomed, new or old."""
+        if self.is_untouched:
+            return _NOTHING
         root = self._stack[0]
         for frame in self._stack[1:]:
             root.absorb(frame)
-        self._stack = [root]
-        unnamed = {
-            path
-            for path in {*root.stored, *root.references}
-            if root.references[path] + (path not in root.stored) < 1
-        }
+        self._stack = [Frame()]
+        stored, references = root.stored, root.references
+        unnamed = {path for path in stored if references.get(path, 0) < 1}
+        unnamed.update(
+            [path for path, count in references.items() if count < 0 and path not in stored]
+        )
+        if not unnamed:
+            return Ending(settled=tuple(root.files))
         unsure = {path for effects in root.unsure for path in effects.paths()}
         unsure.update(root.doubts.gone)
         doomed = unnamed - unsure - (root.archived - root.stored)
-        self._stack = [Frame()]
         lost = {id(file) for file in root.files if doomed and doomed.intersection(paths_of(file))}
         return Ending(
             frozenset(doomed),
@@ -280,6 +305,9 @@ class Frames:
         index = self.names.index(name)
         taken, self._stack = self._stack[index:], self._stack[:index]
         return taken[::-1]
+
+
+_NOTHING = Ending()
 
 
 def _rolled_back(frames: Iterable[Frame]) -> Ending:

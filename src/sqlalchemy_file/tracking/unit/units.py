@@ -6,13 +6,11 @@ import atexit
 import enum
 import os
 import weakref
-from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, Dialect, Executable, Table
+from sqlalchemy import Connection, Dialect, Executable
 
 from sqlalchemy_file.ledger import Ledger, ledger_of
 from sqlalchemy_file.ledger.epochs.identity import Identity, may_all_delete
@@ -20,8 +18,7 @@ from sqlalchemy_file.storage import StorageManager
 from sqlalchemy_file.tracking.claims import claim_of
 from sqlalchemy_file.tracking.deleting.deletion import discard, tell_released
 from sqlalchemy_file.tracking.deleting.notes import Leased, Notes
-from sqlalchemy_file.tracking.reading import Database, OldRow
-from sqlalchemy_file.tracking.tables import Key
+from sqlalchemy_file.tracking.reading import Database
 from sqlalchemy_file.tracking.unit import answers, guard
 from sqlalchemy_file.tracking.unit.decisions import Decisions
 from sqlalchemy_file.tracking.unit.frames import Effects, Ending, Frames
@@ -40,8 +37,7 @@ class Phase(enum.Enum):
     ROLLING_BACK = enum.auto()
 
 
-@dataclass(frozen=True, slots=True)
-class Running:
+class Running(NamedTuple):
     """A statement under way, and what it does to the references if it succeeds."""
 
     effects: Effects
@@ -73,10 +69,8 @@ class Unit:
         """SQLAlchemy's own that are being sent, which may consist of statements, or of others."""
         self.failed_verb: str | None = None
         self.token: Token | None = None
-        self.known: dict[tuple[Table, Key], OldRow] = {}
-        self.decisions: Decisions = Decisions()
-        self.claims: Counter[str] = Counter()
-        self.moved: set[str] = set()
+        self.decisions: Decisions | None = None
+        """Those of the flush that is under way."""
         self._running: dict[int, Running] = {}
         self._statements = 0
         self._doomed: set[str] = set()
@@ -195,10 +189,7 @@ class Unit:
 
     def forget_flush(self) -> None:
         """Drop what was read and decided for one flush."""
-        self.known.clear()
-        self.decisions.clear()
-        self.claims.clear()
-        self.moved.clear()
+        self.decisions = None
 
     # --- what the database shows
 
@@ -235,12 +226,16 @@ class Unit:
     def commit(self) -> None:
         """Take note that the database has confirmed: what no row names any more is doomed."""
         ending = self.frames.commit()
-        left = {
-            path for path in ending.doomed if self.notes.leaves(path) or self._left_to_others(path)
-        }
-        self.leased += self.notes.end()
-        ending = replace(ending, doomed=ending.doomed - left)
-        self._released |= ending.doomed
+        if ending.doomed:
+            left = {
+                path
+                for path in ending.doomed
+                if self.notes.leaves(path) or self._left_to_others(path)
+            }
+            ending = ending._replace(doomed=ending.doomed - left)
+            self._released |= ending.doomed
+        if self.notes:
+            self.leased += self.notes.end()
         self._take(ending, is_end=True)
 
     def lease(self) -> set[str]:
@@ -312,7 +307,8 @@ class Unit:
             self.phase = Phase.OPEN
             self.has_begun = self.is_final = self.is_prepared = False
             self.token = self._outermost = None
-            self.notes.end()
+            if self.notes:
+                self.notes.end()
             self.graces.clear()
         self._running.clear()
         self.forget_flush()
@@ -337,9 +333,10 @@ def _tell_and_discard(released: set[str], doomed: set[str]) -> None:
 
 def unit_of(connection: Connection) -> Unit:
     """Return the unit of a connection; there is one from its first file or savepoint on."""
-    unit = _units.get(connection)
+    unit = known_unit(connection)
     if unit is None:
-        unit = _units[connection] = Unit(connection)
+        unit = vars(connection)[_ATTRIBUTE] = Unit(connection)
+        _units.add(unit)
         enter_in_pool(connection, unit)
         answers.follow(connection.dialect)
     if (unit.is_unended or unit.has_begun) and not connection.in_transaction():
@@ -352,7 +349,7 @@ def unit_of(connection: Connection) -> Unit:
 
 def known_unit(connection: Connection | None) -> Unit | None:
     """Return the unit of a connection, or None if it has had nothing to do with files."""
-    return None if connection is None else _units.get(connection)
+    return None if connection is None else vars(connection).get(_ATTRIBUTE)
 
 
 def enter_in_pool(connection: Connection, unit: Unit) -> None:
@@ -399,7 +396,7 @@ def end_unanswered(connection: Connection, unit: Unit) -> None:
 @atexit.register
 def _settle_all() -> None:
     """Delete what committed transactions have released, of connections that nobody has closed."""
-    for unit in list(_units.values()):
+    for unit in list(_units):
         unit.settle()
 
 
@@ -411,5 +408,6 @@ def _mark_of(statement: Any) -> int:
 
 _MARK = "sqlalchemy_file_statement"
 _IN_INFO = "sqlalchemy_file.unit"
-_units: weakref.WeakKeyDictionary[Connection, Unit] = weakref.WeakKeyDictionary()
+_ATTRIBUTE = "_sqlalchemy_file_unit"  # of connections: each statement asks for it several times
+_units: weakref.WeakSet[Unit] = weakref.WeakSet()
 _lent: weakref.WeakKeyDictionary[Any, Unit] = weakref.WeakKeyDictionary()

@@ -32,7 +32,7 @@ from sqlalchemy_file.tracking.tables import (
     file_tables,
     row_key,
 )
-from sqlalchemy_file.tracking.unit.decisions import Decision
+from sqlalchemy_file.tracking.unit.decisions import Decision, Decisions
 from sqlalchemy_file.tracking.unit.looking import holders
 from sqlalchemy_file.tracking.unit.units import Unit, unit_of
 from sqlalchemy_file.tracking.uploading.steps import Unsaved
@@ -143,10 +143,11 @@ def _database(connection: Connection) -> Database:
 
 def check_moves(connection: Connection, unit: Unit) -> None:
     """Refuse a flush in which a file moved to another row although its owner did not let go."""
-    if not unit.moved:
+    moved = None if unit.decisions is None else unit.decisions.moved
+    if not moved:
         return
     count = holders(connection, unit)
-    shared = [path for path in unit.moved if count(path) > 1]
+    shared = [path for path in moved if count(path) > 1]
     if shared:
         raise StorageError(
             f"two rows would name {shared[0]}: a listener or a trigger kept a row from letting go "
@@ -212,11 +213,11 @@ def _prepare(
     Returns the paths that these rows take over; those of other connections are ``elsewhere``.
     """
     unit = unit_of(connection)
-    unit.forget_flush()
-    _read_old_rows(connection, unit, work)
-    changes = [(assigned, *_change(unit, assigned)) for assigned in work.writes]
+    decisions = unit.decisions = Decisions()
+    _read_old_rows(connection, decisions, work)
+    changes = [(assigned, *_change(decisions, assigned)) for assigned in work.writes]
     released = Counter(path for *_, found in changes for path in found.released)
-    released.update(_released_by(unit, work.deletes))
+    released.update(_released_by(decisions, work.deletes))
     written = attempt.written
     taken: Counter[str] = Counter()
     foreign: list[tuple[Assigned, int, File]] = []
@@ -236,7 +237,7 @@ def _prepare(
                 assigned.acquired += paths
             else:
                 foreign.append((assigned, position, file))
-    unit.moved.update(taken.keys() - written)
+    decisions.moved.update(taken.keys() - written)
     claim = claim_of(_database(connection), foreign[0][0].table) if foreign else None
     copies = attempt.copy([file for *_, file in foreign], claim)
     for (assigned, position, _), copy in zip(foreign, copies, strict=True):
@@ -244,14 +245,14 @@ def _prepare(
         paths = paths_of(copy)
         taken.update(paths)
         assigned.acquired += paths
-    unit.claims.update(taken)
+    decisions.claims.update(taken)
     for assigned, old, found in changes:
         if old is not None or assigned.state.key is None:
-            unit.decisions.add(assigned.decision(old, found.released))
+            decisions.add(assigned.decision(old, found.released))
     return set(taken)
 
 
-def _read_old_rows(connection: Connection, unit: Unit, work: Work) -> None:
+def _read_old_rows(connection: Connection, decisions: Decisions, work: Work) -> None:
     database = _database(connection)
     updated: dict[FileTable, set[Key]] = defaultdict(set)
     deleted: dict[FileTable, set[Key]] = defaultdict(set)
@@ -266,7 +267,7 @@ def _read_old_rows(connection: Connection, unit: Unit, work: Work) -> None:
     for targets, deleting in ((updated, False), (deleted, True)):
         for target in sorted(targets, key=str):
             rows = rows_by_key(database, target, _ordered(targets[target]), deleting=deleting)
-            unit.known.update({(target.table, key): row for key, row in rows.items()})
+            decisions.known.update({(target.table, key): row for key, row in rows.items()})
 
 
 def _ordered(keys: set[Key]) -> list[Key]:
@@ -276,17 +277,17 @@ def _ordered(keys: set[Key]) -> list[Key]:
         return list(keys)
 
 
-def _released_by(unit: Unit, deletes: Iterable[InstanceState[Any]]) -> Iterator[str]:
+def _released_by(decisions: Decisions, deletes: Iterable[InstanceState[Any]]) -> Iterator[str]:
     for state in deletes:
         for target in file_tables(state.mapper):
-            row = unit.known.get((target.table, row_key(target, state) or ()))
+            row = decisions.known.get((target.table, row_key(target, state) or ()))
             for records in map(row.records, row.values) if row else ():
                 yield from (path for record in records for path in paths_of(record))
 
 
-def _change(unit: Unit, assigned: Assigned) -> tuple[OldRow | None, Change]:
+def _change(decisions: Decisions, assigned: Assigned) -> tuple[OldRow | None, Change]:
     place = assigned.place
-    old = None if place is None else unit.known.get((place[0].table, place[1]))
+    old = None if place is None else decisions.known.get((place[0].table, place[1]))
     return old, change(old.records(assigned.attribute.column) if old else (), assigned.files)
 
 

@@ -60,7 +60,8 @@ def _by_key(
     database: Database, unit: Unit, plan: Plan, keys: list[Key | None], *, exact: bool
 ) -> list[list[OldRow]]:
     table = plan.target.table
-    read = unit.known if database.is_as_connected else {}
+    decisions = unit.decisions if database.is_as_connected else None
+    read = {} if decisions is None else decisions.known
     known = {key: read.pop((table, key), None) for key in keys if key is not None}
     unknown = [key for key, row in known.items() if row is None]
     if unknown and exact:

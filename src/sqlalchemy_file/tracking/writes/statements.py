@@ -43,9 +43,12 @@ def before(
         return None
     target = file_table_of(statement)
     if target is not None and (unit := _deciding(database, target)) is not None:
-        decided = unit.decisions.take(statement, target, parameters)
+        decisions = unit.decisions
+        decided = None if decisions is None else decisions.take(statement, target, parameters)
         if decided is not None:
             return _carry_out(database, unit, statement, target, parameters, decided)
+    if target is None and isinstance(statement, Insert):
+        return None
     refuse_others(statement)
     if target is None:
         return None
@@ -78,7 +81,7 @@ def before(
 def _deciding(database: Database, target: FileTable) -> Unit | None:
     """Return the unit if a flush is under way whose decisions hold for statements on a table."""
     unit = known_unit(database.connection)
-    if unit is None or not unit.decisions or not database.is_as_connected:
+    if unit is None or unit.decisions is None or not database.is_as_connected:
         return None
     return None if has_clauses(database, target.table) else unit_of(database.connection)
 
@@ -96,9 +99,6 @@ def _carry_out(
         return None
     breathe(len(parameters))
     effects = effects_of(decided, target, database.schemas)
-    for decision in decided:
-        unit.claims.subtract(decision.acquired)
-        unit.known.pop((target.table, decision.row.key), None)
     if effects.released and claim_of(database, target.table) is None:
         _refuse_unknown_storage(unit, effects)
     return unit.expect(statement, effects, many=len(parameters) > 1), parameters
@@ -221,7 +221,8 @@ def _effects(
 
 def _refuse_unknown_storage(unit: Unit, effects: Effects) -> None:
     """Refuse to let go of objects that could not be deleted after the commit."""
-    released = (path for path in effects.released if path not in unit.moved)
+    moved = () if unit.decisions is None else unit.decisions.moved
+    released = (path for path in effects.released if path not in moved)
     known = StorageManager.names()
     for name, key in map(StorageManager.resolve, released):
         if name and name not in known:
@@ -240,7 +241,7 @@ def _acquire(effects: Effects, row: RowChange, paths: Sequence[str]) -> None:
 
 def _may_own(unit: Unit, count: Callable[[str], int], balance: Counter[str], path: str) -> bool:
     """Tell whether a row may own an object as it is: the flush said so, or nobody else does."""
-    if unit.claims[path] > 0:
-        unit.claims[path] -= 1
+    if unit.decisions is not None and unit.decisions.claims[path] > 0:
+        unit.decisions.claims[path] -= 1
         return True
     return count(path) + balance[path] < 1
