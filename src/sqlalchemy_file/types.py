@@ -219,6 +219,17 @@ class FileField(TypeDecorator[Any]):
         awaits_storage = callable(storage) and is_async(storage)
         return awaits_storage or (self.key is not None and is_async(self.key))
 
+    def fixed_storage(self, file: File) -> str | None:
+        """Return the storage of a file that goes under a new key, where no function has a say.
+
+        Returns None where one has, and for a storage that has not been added.
+        """
+        storage = self.upload_storage
+        if self.key is not None or callable(storage):
+            return None
+        name = file._storage or storage or StorageManager._default
+        return name if name in StorageManager._registered else None
+
     def place(self, file: File, row: Any = None) -> Destination:
         """Return the storage and the key for the file of a row; nothing is stored.
 

@@ -148,6 +148,23 @@ def test_a_decided_file_that_a_hook_inserts_first_belongs_to_that_row(
     assert_exact(session, storage, b"decided", b"decided")
 
 
+def test_a_row_is_deleted_in_the_flush_in_which_a_hook_changes_another(
+    session: Session, storage: MemoryStorage
+) -> None:
+    kept, gone = Paper(body=File(b"old")), Paper(body=File(b"gone"))
+    session.add_all([kept, gone])
+    session.commit()
+
+    def exchange(mapper: Any, connection: Connection, target: Paper) -> None:
+        target.body = File(b"by the hook")
+
+    kept.body = File(b"decided")
+    session.delete(gone)
+    with hooked("before_update", exchange):
+        session.commit()
+    assert_exact(session, storage, b"by the hook")
+
+
 def test_a_rolled_back_flush_leaves_no_decision_behind(
     session: Session, storage: MemoryStorage
 ) -> None:

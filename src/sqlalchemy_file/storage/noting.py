@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-from contextvars import ContextVar
+from contextvars import ContextVar, Token
 
 _noted: ContextVar[list[str] | None] = ContextVar("sqlalchemy_file_noted", default=None)
 
 
-@contextmanager
-def noting(paths: list[str]) -> Iterator[None]:
-    """Add the path of each object that the block stores to ``paths``."""
-    token = _noted.set(paths)
-    try:
-        yield
-    finally:
-        _noted.reset(token)
+def begin_noting(paths: list[str]) -> Token[list[str] | None]:
+    """Add the path of each object that is stored from now on to ``paths``."""
+    return _noted.set(paths)
+
+
+def end_noting(token: Token[list[str] | None]) -> None:
+    """Note no more; takes what `begin_noting` returned."""
+    _noted.reset(token)
 
 
 def note(path: str) -> None:

@@ -6,12 +6,11 @@ to be worked out again. Values that a listener has changed since are not found h
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 from sqlalchemy import Column, Table
-from sqlalchemy.sql.dml import Insert, Update
+from sqlalchemy.sql.dml import Delete, Insert, Update
 
 from sqlalchemy_file.file import File
 from sqlalchemy_file.tracking.changes import RowChange
@@ -47,7 +46,7 @@ class Decisions:
     def __init__(self) -> None:
         self.known: dict[tuple[Table, Key], OldRow] = {}
         """The rows about to change, as they were read and locked."""
-        self.claims: Counter[str] = Counter()
+        self.claims: dict[str, int] = {}
         """The objects that rows may take over as they are."""
         self.moved: set[str] = set()
         """Those that another row has to let go of."""
@@ -69,7 +68,9 @@ class Decisions:
 
         Returns None if it gives anything to a file column that the flush has not decided about.
         """
-        if statement.table is not target.table or not _is_plain(statement):
+        if isinstance(statement, Delete) or statement.table is not target.table:
+            return None
+        if not _is_plain(statement):
             return None
         if isinstance(statement, Insert):
             return self._take_new(target, parameters)
@@ -90,7 +91,7 @@ class Decisions:
                 found[id(value)] = decision
         for identity, decision in found.items():
             del self._inserts[identity]
-            self.claims.subtract(decision.acquired)
+            self._use_up(decision.acquired)
         return list(found.values())
 
     def _take_changed(
@@ -111,8 +112,19 @@ class Decisions:
         for place, decision in found.items():
             del self._updates[place]
             self.known.pop(place[:2], None)
-            self.claims.subtract(decision.acquired)
+            self._use_up(decision.acquired)
         return list(found.values())
+
+    def use_up(self, path: str) -> bool:
+        """Return True if a row may take over an object as it is, and use that right up."""
+        left = self.claims.get(path, 0)
+        if left > 0:
+            self.claims[path] = left - 1
+        return left > 0
+
+    def _use_up(self, paths: Iterable[str]) -> None:
+        for path in paths:
+            self.use_up(path)
 
 
 def effects_of(decisions: Iterable[Decision], target: FileTable, schemas: Any) -> Effects:

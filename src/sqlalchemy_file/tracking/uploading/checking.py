@@ -20,6 +20,12 @@ from sqlalchemy_file.transfer import DEFAULT_LIMIT, in_thread
 from sqlalchemy_file.types import Destination
 
 
+def check_now(items: Sequence[Unsaved]) -> None:
+    """Look at the content of files that nobody judges, one after the other."""
+    for item in items:
+        _Checking(item).run()
+
+
 def check(items: Sequence[Unsaved], *, is_ahead: bool = False) -> None:
     """Let all validators judge all files; what they refuse is raised together.
 

@@ -8,7 +8,7 @@ themselves are counted by the statements.
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -115,7 +115,8 @@ def store_pending(session: Session, instances: Iterable[object] | None) -> None:
         raise
     for connection, part in by_connection.items():
         files = [file for assigned in part.writes for file in assigned.files]
-        attempt.hand_over(unit_of(connection).frames.top, files)
+        is_one = len(by_connection) == 1
+        attempt.hand_over(unit_of(connection).frames.top, None if is_one else files)
 
 
 def pending(session: Session) -> list[Unsaved]:
@@ -176,7 +177,9 @@ def _assigned(state: InstanceState[Any]) -> Iterator[Assigned]:
             yield Assigned(state, attribute, files)
 
 
-def _separate(writes: Iterable[Assigned]) -> None:
+def _separate(writes: Sequence[Assigned]) -> None:
+    if len(writes) < 2:
+        return
     twins = Twins()
     for assigned in writes:
         for position, file in enumerate(assigned.files):
@@ -216,10 +219,12 @@ def _prepare(
     decisions = unit.decisions = Decisions()
     _read_old_rows(connection, decisions, work)
     changes = [(assigned, *_change(decisions, assigned)) for assigned in work.writes]
-    released = Counter(path for *_, found in changes for path in found.released)
-    released.update(_released_by(decisions, work.deletes))
+    released: dict[str, int] = {}
+    for *_, found in changes:
+        _add(released, found.released)
+    _add(released, _released_by(decisions, work.deletes))
     written = attempt.written
-    taken: Counter[str] = Counter()
+    taken: dict[str, int] = decisions.claims
     foreign: list[tuple[Assigned, int, File]] = []
     count = holders(connection, unit)
 
@@ -227,13 +232,13 @@ def _prepare(
         if path in elsewhere:
             return False
         held = 0 if path in written else count(path)
-        return held - released[path] + taken[path] < 1
+        return held - released.get(path, 0) + taken.get(path, 0) < 1
 
     for assigned, _, found in changes:
         for position, file in found.acquired:
             paths = paths_of(file)
             if all(map(is_free, paths)):
-                taken.update(paths)
+                _add(taken, paths)
                 assigned.acquired += paths
             else:
                 foreign.append((assigned, position, file))
@@ -243,16 +248,22 @@ def _prepare(
     for (assigned, position, _), copy in zip(foreign, copies, strict=True):
         assigned.put(position, copy)
         paths = paths_of(copy)
-        taken.update(paths)
+        _add(taken, paths)
         assigned.acquired += paths
-    decisions.claims.update(taken)
     for assigned, old, found in changes:
         if old is not None or assigned.state.key is None:
             decisions.add(assigned.decision(old, found.released))
     return set(taken)
 
 
+def _add(counts: dict[str, int], paths: Iterable[str]) -> None:
+    for path in paths:
+        counts[path] = counts.get(path, 0) + 1
+
+
 def _read_old_rows(connection: Connection, decisions: Decisions, work: Work) -> None:
+    if not work.deletes and all(assigned.state.key is None for assigned in work.writes):
+        return  # new rows only
     database = _database(connection)
     updated: dict[FileTable, set[Key]] = defaultdict(set)
     deleted: dict[FileTable, set[Key]] = defaultdict(set)

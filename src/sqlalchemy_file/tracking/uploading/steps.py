@@ -10,7 +10,7 @@ from os import cpu_count
 from typing import Any, NamedTuple, Protocol
 
 from sqlalchemy_file.file import File
-from sqlalchemy_file.storage.noting import noting
+from sqlalchemy_file.storage.noting import begin_noting, end_noting
 from sqlalchemy_file.tracking.claims import Claim
 from sqlalchemy_file.transfer import Operation, carry_out, in_thread, results, run_blocking
 from sqlalchemy_file.types import FileField
@@ -84,19 +84,18 @@ class Reading:
     What a program's own code stores meanwhile is noted in the file.
     """
 
-    __slots__ = ("_item", "_noted", "_noting")
+    __slots__ = ("_item", "_noted", "_token")
 
     def __init__(self, item: Unsaved) -> None:
         self._item = item
         self._noted: list[str] = []
-        self._noting = noting(self._noted)
 
     def __enter__(self) -> File:
-        self._noting.__enter__()
+        self._token = begin_noting(self._noted)
         return self._item.file
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        self._noting.__exit__(None, None, None)
+        end_noting(self._token)
         file = self._item.file
         if self._noted:
             file._beside = [*file._beside, *self._noted]

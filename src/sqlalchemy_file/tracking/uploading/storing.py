@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from copy import copy
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from itertools import chain, groupby
 from os import cpu_count
 from typing import cast
@@ -20,13 +20,13 @@ from sqlalchemy_file.storage.common.protocol import concurrency_of, is_native, n
 from sqlalchemy_file.storage.local.syncing import synced_together
 from sqlalchemy_file.support.calling import acall, is_async
 from sqlalchemy_file.tracking.claims import Claim
-from sqlalchemy_file.tracking.clock import now
+from sqlalchemy_file.tracking.clock import Moment, now
 from sqlalchemy_file.tracking.deleting.deletion import discard
 from sqlalchemy_file.tracking.unit.frames import Frame
-from sqlalchemy_file.tracking.uploading.checking import check, destinations
+from sqlalchemy_file.tracking.uploading.checking import check, check_now, destinations
 from sqlalchemy_file.tracking.uploading.chosen import wait_until_free
 from sqlalchemy_file.tracking.uploading.steps import Computing, Reading, Unsaved, in_parallel
-from sqlalchemy_file.transfer import Operation, carry_out, in_thread, results
+from sqlalchemy_file.transfer import Operation, carry_out, in_thread, results, run_blocking
 from sqlalchemy_file.types import FileField
 from sqlalchemy_file.values.objects import fresh_key
 from sqlalchemy_file.values.records import paths_of
@@ -57,13 +57,19 @@ class Attempt:
     def __init__(self) -> None:
         self._files: list[File] = []
         self._copies: list[str] = []
-        self._began = now()
+        self._began: Moment | None = None
 
     def store(self, unsaved: Sequence[Unsaved]) -> None:
         """Validate all, then store all; nothing more is begun once one could not be stored."""
         if not unsaved:
             return
+        self._began = self._began or now()
         wanted = list({id(item.file): item for item in unsaved}.values())
+        plain = _plain_storings(wanted)
+        if plain is not None:
+            with self._synced_together(wanted):
+                run_blocking(partial(self._store_now, wanted, plain))
+            return
         check(wanted)
         storings = [
             _Storing(item, *place) for item, place in zip(wanted, destinations(wanted), strict=True)
@@ -74,13 +80,25 @@ class Attempt:
             wait_until_free(claim, chosen)
         self._files += [item.file for item in wanted]
         processed = [_Processing(item) for item in wanted if item.is_processed]
-        is_single = len(wanted) == 1 and not processed  # one object needs no syncing together
-        with nullcontext() if is_single else self._synced_together():
+        with self._synced_together(wanted if not processed else None):
             in_parallel(storings)
             in_parallel(processed)
 
+    def _store_now(self, wanted: Sequence[Unsaved], storings: Sequence[_Storing]) -> None:
+        """Store files in this thread, where nothing has to be waited for."""
+        check_now(wanted)
+        self._files += [item.file for item in wanted]
+        for storing in storings:
+            storing.run()
+
+    def _synced_together(
+        self, wanted: Sequence[Unsaved] | None = None
+    ) -> AbstractContextManager[None]:
+        """Return a block at whose end all is on disk; a single object is so when it is stored."""
+        return nullcontext() if wanted is not None and len(wanted) == 1 else self._all_synced()
+
     @contextmanager
-    def _synced_together(self) -> Iterator[None]:
+    def _all_synced(self) -> Iterator[None]:
         try:
             with synced_together():
                 yield
@@ -93,7 +111,9 @@ class Attempt:
 
     def take_over(self, files: Iterable[File]) -> None:
         """Answer for saved files that have stored their objects by themselves, outside a flush."""
-        ownerless = {id(file): file for file in files if file._is_ownerless}
+        ownerless = {id(file): file for file in files if file._begun and file._is_ownerless}
+        if ownerless:
+            self._began = self._began or now()
         for file in ownerless.values():
             file._finish_saving()
         self._files += ownerless.values()
@@ -102,6 +122,7 @@ class Attempt:
         """Return copies of saved files, each with objects of its own."""
         if not files:
             return []
+        self._began = self._began or now()
         epoch = None if claim is None else claim.epoch
         moves = [{path: _beside(path, epoch) for path in paths_of(file)} for file in files]
         pairs = list(chain.from_iterable(move.items() for move in moves))
@@ -127,20 +148,57 @@ class Attempt:
 
     def hand_over(self, frame: Frame, files: Iterable[File] | None = None) -> None:
         """Let a frame answer for what was stored: for these files, or for all."""
-        chosen = {id(file) for file in (self._files if files is None else files)}
-        mine = [file for file in self._files if id(file) in chosen]
-        self._files = [file for file in self._files if id(file) not in chosen]
+        mine, self._files = self._files, []
+        if files is not None:
+            chosen = {id(file) for file in files}
+            self._files = [file for file in mine if id(file) not in chosen]
+            mine = [file for file in mine if id(file) in chosen]
+        if not mine:
+            return
         frame.files += mine
-        if mine:
-            frame.note_begin(self._began)
+        frame.note_begin(self._began)
         for file in mine:
-            file._is_owned = True
+            vars(file)["_is_owned"] = True
             frame.stored.update(file._stored_paths)
 
     @property
     def written(self) -> set[str]:
         """The paths of all objects that were written, or begun."""
         return {*self._copies, *(path for file in self._files for path in file._stored_paths)}
+
+
+def _plain_storings(items: Sequence[Unsaved]) -> list[_Storing] | None:
+    """Return how to store files that are written at once: nobody judges, derives or waits.
+
+    Returns None if anything else has to be done for one of them.
+    """
+    storings = []
+    for item in items:
+        field, file = item.field, item.file
+        is_plain = (
+            item.claim is None
+            and not (field.validators or field.transforms or field.processors)
+            and (file.get("size") or _LARGE) < _LARGE
+            and not file._needs_fetching
+            and _is_stored_by_us(type(file))
+        )
+        storage_name = field.fixed_storage(file) if is_plain else None
+        if storage_name is None:
+            return None
+        storing = _Storing(item, storage_name, None, "")
+        if storing.is_native or storing.concurrency > 1:
+            return None
+        storings.append(storing)
+    return storings
+
+
+@cache
+def _is_stored_by_us(kind: type[File]) -> bool:
+    """Return True if no method of a file's class has a say in how it is checked and stored."""
+    return all(getattr(kind, name) is getattr(File, name) for name in _OVERRIDDEN)
+
+
+_OVERRIDDEN = ("save_to_storage", "store_content", "apply_validators", "apply_processors")
 
 
 def _by_claim(storings: Iterable[_Storing]) -> Iterator[tuple[Claim, list[_Storing]]]:

@@ -241,7 +241,6 @@ def _acquire(effects: Effects, row: RowChange, paths: Sequence[str]) -> None:
 
 def _may_own(unit: Unit, count: Callable[[str], int], balance: Counter[str], path: str) -> bool:
     """Tell whether a row may own an object as it is: the flush said so, or nobody else does."""
-    if unit.decisions is not None and unit.decisions.claims[path] > 0:
-        unit.decisions.claims[path] -= 1
+    if unit.decisions is not None and unit.decisions.use_up(path):
         return True
     return count(path) + balance[path] < 1
