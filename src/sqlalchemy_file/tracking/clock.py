@@ -7,12 +7,13 @@ machine is paused, and the wall clock may be set back. The largest difference co
 from __future__ import annotations
 
 import time
-from typing import NamedTuple
+from dataclasses import dataclass
 
 _BOOT_TIME: int | None = getattr(time, "CLOCK_BOOTTIME", None)
 
 
-class Moment(NamedTuple):
+@dataclass(slots=True)
+class Moment:
     """A moment by two clocks."""
 
     boot: float
