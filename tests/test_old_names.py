@@ -18,7 +18,7 @@ from tests.stores import add_memory, keys, sqlite
 
 DEPRECATED = {
     "file": [
-        *("BaseFile", "Processor", "Validator", "get_content_from_file_obj"),
+        *("BaseFile", "get_content_from_file_obj"),
         *("get_content_size_from_fileobj", "get_content_type_from_fileobj"),
         "get_filename_from_fileob",
     ],
@@ -36,7 +36,7 @@ DEPRECATED = {
     "types": ["FileFieldSessionTracker", "flatmap"],
 }
 KEPT = {
-    "file": ["StorageManager", "StoredFile"],
+    "file": ["Processor", "StorageManager", "StoredFile", "Validator"],
     "storage": ["StoredFile"],
     "types": ["ImageValidator", "MutableList", "Processor", "StorageManager", "ThumbnailGenerator"],
     "validators": [

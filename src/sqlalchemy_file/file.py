@@ -2,38 +2,31 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from copy import deepcopy
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO, ClassVar, Self, TypeVar
+from typing import Any, BinaryIO, ClassVar, Protocol, Self, TypeVar, runtime_checkable
 
 from sqlalchemy_file.content.filenames import clean_filename
 from sqlalchemy_file.content.received import upload_type
-from sqlalchemy_file.content.sources import Content, PathContent, given_content, given_name
+from sqlalchemy_file.content.sources import PathContent, given_content, given_name
 from sqlalchemy_file.detection import UNKNOWN, essence, guess_type
 from sqlalchemy_file.storage import StorageManager, StoredFile
-from sqlalchemy_file.storage.common.attributes import attributes_of
-from sqlalchemy_file.storage.common.protocol import is_native
 from sqlalchemy_file.support.calling import call_now
 from sqlalchemy_file.support.deprecation import moved, with_metadata
-from sqlalchemy_file.transfer import in_thread
 from sqlalchemy_file.values import schemas
 from sqlalchemy_file.values.derivatives import DerivedImage, derived_image
-from sqlalchemy_file.values.objects import StoredObject, Upload, public_url
+from sqlalchemy_file.values.further import FurtherObjects
+from sqlalchemy_file.values.objects import public_url
 from sqlalchemy_file.values.records import described_extra, own_path, without_objects
-from sqlalchemy_file.values.saving import Saving, of_a_copy
-
-if TYPE_CHECKING:
-    from sqlalchemy_file.processors import Processor
-    from sqlalchemy_file.transforms import Transform
-    from sqlalchemy_file.validators import Validator
-
+from sqlalchemy_file.values.saving import of_a_copy
 
 __all__ = ["File"]
 
 
-class File(Saving):
+class File(FurtherObjects):
     """A file: content to be stored, or the record of what was stored, as a dict with attributes.
 
         document.content = File(b"Hello", filename="hello.txt")
@@ -68,8 +61,6 @@ class File(Saving):
     removed_metadata: list[str]
     thumbnail: dict[str, Any]
     variants: dict[str, dict[str, Any]]
-
-    _latest: StoredObject | None = None
 
     # Set by `sqlalchemy_file.validation`, which knows columns; this module does not.
     _judge: ClassVar[Callable[[File, Any], None]]
@@ -254,63 +245,60 @@ class File(Saving):
         self["files"] = list(dict.fromkeys([path, *self["files"]]))
         self._describe(storage_name, key, path, public_url(path))
 
-    def store_content(
-        self,
-        content: Any,
-        upload_storage: str | None = None,
-        name: str | None = None,
-        metadata: dict[str, Any] | None = None,
-        extra: dict[str, Any] | None = None,
-        headers: dict[str, str] | None = None,
-        content_path: str | None = None,
-    ) -> StoredFile:
-        """Store a further object that belongs to this file; ``name`` is its key.
 
-        Its path is appended to ``files``, so the object is deleted with the file.
+@runtime_checkable
+class Validator(Protocol):
+    """Accepts or refuses a file. Any class with this method is one.
+
+    Several threads may call it, each with a file of its own.
+
+    It may be a coroutine function, which `AsyncSession` awaits on the event loop, and may take the
+    row as one more parameter. One that can judge a stream before it was read to its end may have a
+    method ``process_early(file, attr_key, size)``: it is called after each piece of the stream,
+    with the number of bytes so far. ``process_head(file, attr_key, head)`` is called once, with
+    the first 4096 bytes of a longer stream, unless a validator before it has neither method.
+    """
+
+    @abstractmethod
+    def process(self, file: File, attr_key: str) -> None:
+        """Raise `ValidationError` to refuse the file that the attribute ``attr_key`` would hold.
+
+        Its content type, size and file name are known; its content is ``file.original_content``.
+        Keys may be added to the file.
         """
-        extra = with_metadata(extra, metadata)
-        source = given_content(content, content_path)
-        upload = self._further_upload(source, upload_storage, name, extra, headers)
-        return self._finish_further(upload, upload.run())
 
-    async def astore_content(
-        self,
-        content: Any,
-        upload_storage: str | None = None,
-        name: str | None = None,
-        extra: dict[str, Any] | None = None,
-        headers: dict[str, str] | None = None,
-        content_path: str | None = None,
-    ) -> StoredFile:
-        """Store as `store_content` does, without blocking the event loop."""
-        source = given_content(content, content_path)
-        upload = self._further_upload(source, upload_storage, name, extra, headers)
-        awaited = is_native(upload.storage)
-        stored = await upload.arun() if awaited else await in_thread(upload.run)
-        return self._finish_further(upload, stored)
 
-    def _further_upload(
-        self,
-        source: Content,
-        upload_storage: str | None,
-        name: str | None,
-        extra: dict[str, Any] | None,
-        headers: dict[str, str] | None,
-    ) -> Upload:
-        self._refuse_if_frozen()
-        described = (extra or {}).get("meta_data") or {}
-        attributes = attributes_of(
-            described.get("filename"), described.get("content_type"), extra, headers
-        )
-        storage_name = upload_storage or self.get("upload_storage") or StorageManager.get_default()
-        return self._upload(source, storage_name, name, attributes)
+@runtime_checkable
+class Transform(Protocol):
+    """Changes the content of a file. Any class with this method is one.
 
-    def _finish_further(self, upload: Upload, stored: StoredObject) -> StoredFile:
-        vars(self)["_latest"] = stored
-        self._account_for(upload)
-        self["files"] = [*self["files"], stored.path]
-        upload.content.release()
-        return StoredFile(upload.storage, stored.key, storage_name=upload.storage_name)
+    Several threads may call it, each with a file of its own.
+    """
+
+    @abstractmethod
+    def transform(self, file: File, attr_key: str) -> Any:
+        """Return the content to store instead, or None to leave it as it is.
+
+        The content so far is ``file.original_content``, a seekable stream. Anything that a `File`
+        takes may be returned. Type, size and checksum follow; other keys may be changed here.
+        Raise `ValidationError` to refuse the file that the attribute ``attr_key`` would hold.
+        """
+
+
+@runtime_checkable
+class Processor(Protocol):
+    """Stores further objects for a file. Any class with this method is a processor.
+
+    It is called from several threads, each with a file of its own.
+    """
+
+    @abstractmethod
+    def process(self, file: File, upload_storage: str | None = None) -> None:
+        """Read ``file.original_content``, store further objects, add keys to the file.
+
+        ``file.store_content`` stores an object that belongs to the file. ``upload_storage`` is the
+        name of the file's storage.
+        """
 
 
 F = TypeVar("F", bound=File)
@@ -326,8 +314,6 @@ __getattr__: Callable[[str], Any] = moved(
     __name__,
     {
         "BaseFile": "sqlalchemy_file.base",
-        "Processor": "sqlalchemy_file.processors",
-        "Validator": "sqlalchemy_file.validators",
         "get_content_from_file_obj": "sqlalchemy_file.helpers",
         "get_content_size_from_fileobj": "sqlalchemy_file.legacy",
         "get_content_type_from_fileobj": "sqlalchemy_file.legacy",

@@ -3,8 +3,8 @@
 from collections.abc import Callable
 from typing import Any
 
+from sqlalchemy_file.file import Processor
 from sqlalchemy_file.imaging.variant import Variant
-from sqlalchemy_file.processors.base import Processor
 from sqlalchemy_file.processors.thumbnail import ThumbnailGenerator
 from sqlalchemy_file.processors.variants import Variants
 from sqlalchemy_file.support.deprecation import moved

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from sqlalchemy_file.file import File
+from sqlalchemy_file.file import File, Processor
 from sqlalchemy_file.imaging import MAX_PIXELS
 from sqlalchemy_file.imaging.variant import Variant
-from sqlalchemy_file.processors.base import Processor
 from sqlalchemy_file.processors.derived import rendered, require_writable, store
 
 

@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Generator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from http import HTTPStatus
-from typing import Any, cast
+from typing import Any, Protocol, cast
 
 from sqlalchemy_file.serving.delivery import Delivery, Handover
 from sqlalchemy_file.serving.http.facts import FileFacts
@@ -42,6 +42,12 @@ class Answer:
 
 
 Answering = Generator[Operation[Any], Any, Answer]
+
+
+class Answers(Protocol):
+    """What an application needs of a file server."""
+
+    def answering(self, request: RequestFacts) -> Answering: ...
 
 
 def answering(

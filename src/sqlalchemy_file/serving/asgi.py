@@ -5,17 +5,14 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, MutableMapping, Sequence
 from contextlib import aclosing
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from sqlalchemy_file.serving.answering import Answer, adrive
+from sqlalchemy_file.serving.answering import Answer, Answers, adrive
 from sqlalchemy_file.serving.bodies import astream
 from sqlalchemy_file.serving.problems import problem_of
 from sqlalchemy_file.serving.request import RequestFacts
 from sqlalchemy_file.storage import StorageManager
 from sqlalchemy_file.storage.common.protocol import HasPath
-
-if TYPE_CHECKING:
-    from sqlalchemy_file.serving.server import FileServer
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -25,7 +22,7 @@ Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 class FileApp:
     """The ASGI application of a `FileServer`."""
 
-    def __init__(self, server: FileServer) -> None:
+    def __init__(self, server: Answers) -> None:
         self.server = server
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

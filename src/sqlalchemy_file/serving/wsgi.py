@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from sqlalchemy_file.serving.answering import Answer, drive
+from sqlalchemy_file.serving.answering import Answer, Answers, drive
 from sqlalchemy_file.serving.bodies import stream
 from sqlalchemy_file.serving.problems import problem_of
 from sqlalchemy_file.serving.request import RequestFacts
-
-if TYPE_CHECKING:
-    from sqlalchemy_file.serving.server import FileServer
 
 StartResponse = Callable[..., Any]
 
@@ -19,7 +16,7 @@ StartResponse = Callable[..., Any]
 class WSGIFileApp:
     """The WSGI application of a `FileServer`."""
 
-    def __init__(self, server: FileServer) -> None:
+    def __init__(self, server: Answers) -> None:
         self.server = server
 
     def __call__(self, environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:

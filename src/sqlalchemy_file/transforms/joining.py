@@ -7,8 +7,7 @@ from inspect import iscoroutinefunction
 from itertools import groupby
 from typing import Any, BinaryIO, cast
 
-from sqlalchemy_file.file import File
-from sqlalchemy_file.transforms.base import Transform
+from sqlalchemy_file.file import File, Transform
 from sqlalchemy_file.transforms.pictures import JoinedPictures, PictureTransform
 
 TransformChoice = Transform | Callable[[BinaryIO], Any]

@@ -8,9 +8,8 @@ from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy_file.content.filenames import clean_filename
-from sqlalchemy_file.file import File
+from sqlalchemy_file.file import File, Transform
 from sqlalchemy_file.imaging import COPIED_FORMATS, MAX_PIXELS, require_pillow
-from sqlalchemy_file.transforms.base import Transform
 
 if TYPE_CHECKING:
     from sqlalchemy_file.imaging.editing import Edit, Edited

@@ -7,8 +7,8 @@ from sqlalchemy_file.exceptions import (
     InvalidImageError,
     SizeValidationError,
 )
+from sqlalchemy_file.file import Validator
 from sqlalchemy_file.helpers import convert_size
-from sqlalchemy_file.validators.base import Validator
 from sqlalchemy_file.validators.content_type import ContentTypeValidator
 from sqlalchemy_file.validators.image import ImageValidator
 from sqlalchemy_file.validators.size import SizeValidator

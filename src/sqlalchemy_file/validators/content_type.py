@@ -14,8 +14,7 @@ from sqlalchemy_file.detection import (
     type_of_suffix,
 )
 from sqlalchemy_file.exceptions import ContentTypeValidationError
-from sqlalchemy_file.file import File
-from sqlalchemy_file.validators.base import Validator
+from sqlalchemy_file.file import File, Validator
 
 
 class ContentTypeValidator(Validator):

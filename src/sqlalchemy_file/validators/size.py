@@ -5,9 +5,8 @@ from __future__ import annotations
 import os
 
 from sqlalchemy_file.exceptions import SizeValidationError
-from sqlalchemy_file.file import File
+from sqlalchemy_file.file import File, Validator
 from sqlalchemy_file.helpers import convert_size
-from sqlalchemy_file.validators.base import Validator
 
 
 class SizeValidator(Validator):

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from sqlalchemy_file.base import BaseFile
 from sqlalchemy_file.detection import UNKNOWN
 from sqlalchemy_file.storage import StorageManager, StoredFile
 from sqlalchemy_file.values.records import entity_tag, own_path, sha256_of
-
-if TYPE_CHECKING:
-    from sqlalchemy_file.file import File
 
 _THUMBNAIL = "thumbnail"
 _SUFFIXES = {"jpeg": "jpg", "tiff": "tif"}
@@ -24,7 +22,7 @@ class DerivedImage:
     `FileServer.url_for`, `FileResponse` and `send_file` take it as they take a file.
     """
 
-    original: File
+    original: BaseFile
     name: str
     record: Mapping[str, Any]
 
@@ -79,7 +77,7 @@ class DerivedImage:
         return StorageManager.view(self.path, self.filename, self.content_type)
 
 
-def derived_image(file: File, name: str) -> DerivedImage:
+def derived_image(file: BaseFile, name: str) -> DerivedImage:
     """Return the thumbnail or a variant of a file; `KeyError` names those that there are."""
     variants = file.get("variants")
     known = dict(variants) if isinstance(variants, Mapping) else {}

@@ -1,0 +1,78 @@
+"""Further objects that belong to a file: what processors and programs store beside its content."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy_file.content.sources import Content, given_content
+from sqlalchemy_file.storage import StorageManager, StoredFile
+from sqlalchemy_file.storage.common.attributes import attributes_of
+from sqlalchemy_file.storage.common.protocol import is_native
+from sqlalchemy_file.support.deprecation import with_metadata
+from sqlalchemy_file.transfer import in_thread
+from sqlalchemy_file.values.objects import StoredObject, Upload
+from sqlalchemy_file.values.saving import Saving
+
+
+class FurtherObjects(Saving):
+    """A file that can store further objects, which are deleted with it."""
+
+    _latest: StoredObject | None = None
+
+    def store_content(
+        self,
+        content: Any,
+        upload_storage: str | None = None,
+        name: str | None = None,
+        metadata: dict[str, Any] | None = None,
+        extra: dict[str, Any] | None = None,
+        headers: dict[str, str] | None = None,
+        content_path: str | None = None,
+    ) -> StoredFile:
+        """Store a further object that belongs to this file; ``name`` is its key.
+
+        Its path is appended to ``files``, so the object is deleted with the file.
+        """
+        extra = with_metadata(extra, metadata)
+        source = given_content(content, content_path)
+        upload = self._further_upload(source, upload_storage, name, extra, headers)
+        return self._finish_further(upload, upload.run())
+
+    async def astore_content(
+        self,
+        content: Any,
+        upload_storage: str | None = None,
+        name: str | None = None,
+        extra: dict[str, Any] | None = None,
+        headers: dict[str, str] | None = None,
+        content_path: str | None = None,
+    ) -> StoredFile:
+        """Store as `store_content` does, without blocking the event loop."""
+        source = given_content(content, content_path)
+        upload = self._further_upload(source, upload_storage, name, extra, headers)
+        awaited = is_native(upload.storage)
+        stored = await upload.arun() if awaited else await in_thread(upload.run)
+        return self._finish_further(upload, stored)
+
+    def _further_upload(
+        self,
+        source: Content,
+        upload_storage: str | None,
+        name: str | None,
+        extra: dict[str, Any] | None,
+        headers: dict[str, str] | None,
+    ) -> Upload:
+        self._refuse_if_frozen()
+        described = (extra or {}).get("meta_data") or {}
+        attributes = attributes_of(
+            described.get("filename"), described.get("content_type"), extra, headers
+        )
+        storage_name = upload_storage or self.get("upload_storage") or StorageManager.get_default()
+        return self._upload(source, storage_name, name, attributes)
+
+    def _finish_further(self, upload: Upload, stored: StoredObject) -> StoredFile:
+        vars(self)["_latest"] = stored
+        self._account_for(upload)
+        self["files"] = [*self["files"], stored.path]
+        upload.content.release()
+        return StoredFile(upload.storage, stored.key, storage_name=upload.storage_name)
