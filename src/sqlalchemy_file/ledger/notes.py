@@ -11,7 +11,7 @@ import time
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from uuid import uuid4
 from weakref import WeakKeyDictionary
 
@@ -34,11 +34,15 @@ from sqlalchemy.types import BigInteger
 from sqlalchemy_file.ledger.installing import DATABASES, database_of, fed_tables
 from sqlalchemy_file.ledger.layout import is_of_earlier_release
 from sqlalchemy_file.ledger.rights import sees_triggers
-from sqlalchemy_file.ledger.tables import KEPT, NEVER, TX_VARIABLE, now_ms, this_transaction
+from sqlalchemy_file.ledger.tables import (
+    KEPT,
+    NEVER,
+    TX_VARIABLE,
+    LedgerTables,
+    now_ms,
+    this_transaction,
+)
 from sqlalchemy_file.storage import StorageManager
-
-if TYPE_CHECKING:
-    from sqlalchemy_file.ledger import Ledger
 
 LEASE = 600_000
 """Milliseconds for which a note is leased: then others may take it."""
@@ -76,7 +80,7 @@ class Mark:
     last: int | None = None
 
 
-def begin(connection: Connection, ledger: Ledger) -> Mark:
+def begin(connection: Connection, ledger: LedgerTables) -> Mark:
     """Have the notes that this transaction writes from now on told from those of others.
 
     To be called directly before the first statement that may release something. On SQLite it
@@ -100,7 +104,7 @@ def begin(connection: Connection, ledger: Ledger) -> Mark:
 
 
 def lease_mine(
-    connection: Connection, ledger: Ledger, mark: Mark, paths: Iterable[str], lease: str
+    connection: Connection, ledger: LedgerTables, mark: Mark, paths: Iterable[str], lease: str
 ) -> list[Note]:
     """Lease this transaction's notes of these paths, and return them.
 
@@ -121,7 +125,7 @@ def lease_mine(
 
 
 def clear(
-    connection: Connection, ledger: Ledger, ids: Iterable[Any], *, lease: str | None = None
+    connection: Connection, ledger: LedgerTables, ids: Iterable[Any], *, lease: str | None = None
 ) -> None:
     """Delete notes whose objects are gone; of another's lease by now, they stay.
 
@@ -136,7 +140,7 @@ def clear(
 
 
 def add_missing(
-    connection: Connection, ledger: Ledger, paths: Collection[str], *, is_kept: bool = False
+    connection: Connection, ledger: LedgerTables, paths: Collection[str], *, is_kept: bool = False
 ) -> None:
     """Note that objects were released, and perhaps that they stay, where no trigger has."""
     lease = KEPT if is_kept else None
@@ -151,12 +155,12 @@ def add_missing(
         connection.execute(insert(ledger.releases), missing)
 
 
-def kept(connection: Connection, ledger: Ledger, paths: Iterable[str]) -> set[str]:
+def kept(connection: Connection, ledger: LedgerTables, paths: Iterable[str]) -> set[str]:
     """Return which of these objects stay, by notes that this transaction sees."""
     return {note.path for note in visible(connection, ledger, paths) if note.is_kept}
 
 
-def visible(connection: Connection, ledger: Ledger, paths: Iterable[str]) -> list[Note]:
+def visible(connection: Connection, ledger: LedgerTables, paths: Iterable[str]) -> list[Note]:
     """Return the notes of these paths that this transaction sees, its own included."""
     note = ledger.releases.c
     query: Any = select(note.id, note.path, note.storage, note.lease)
@@ -167,7 +171,7 @@ def visible(connection: Connection, ledger: Ledger, paths: Iterable[str]) -> lis
     ]
 
 
-def may_use(connection: Connection, ledger: Ledger) -> bool:
+def may_use(connection: Connection, ledger: LedgerTables) -> bool:
     """Return whether the ledger is there in today's layout, fed, with rights to lease and clear.
 
     Asks the catalog, so that it cannot fail and take the transaction along; what it says is
@@ -182,7 +186,7 @@ def may_use(connection: Connection, ledger: Ledger) -> bool:
     return usable
 
 
-def _may_use(connection: Connection, ledger: Ledger) -> bool:
+def _may_use(connection: Connection, ledger: LedgerTables) -> bool:
     if connection.dialect.name not in DATABASES:
         return False
     database = database_of(connection)
@@ -202,14 +206,14 @@ def _may_use(connection: Connection, ledger: Ledger) -> bool:
     return bool(connection.scalar(select(and_(*rights))))
 
 
-def _take(connection: Connection, ledger: Ledger, notes: Iterable[Note], lease: str) -> None:
+def _take(connection: Connection, ledger: LedgerTables, notes: Iterable[Note], lease: str) -> None:
     table = ledger.releases
     for ids in _batches(note.id for note in notes):
         which = update(table).where(table.c.id.in_(ids))
         connection.execute(which.values(_leased(ledger, lease)))
 
 
-def _leased(ledger: Ledger, lease: Any) -> dict[str, Any]:
+def _leased(ledger: LedgerTables, lease: Any) -> dict[str, Any]:
     return {
         "due_at": now_ms() + LEASE,
         "tries": ledger.releases.c.tries + 1,
@@ -223,7 +227,7 @@ def _last_id(schema: str) -> Any:
 
 
 @lru_cache(maxsize=64)
-def _leasing(ledger: Ledger, is_postgresql: bool, by_id: bool) -> tuple[Any, Any]:
+def _leasing(ledger: LedgerTables, is_postgresql: bool, by_id: bool) -> tuple[Any, Any]:
     """Return the statements that find notes of one's own, and that lease them at once.
 
     Built once: a transaction that releases a file would else spend as long on that as on the rest.

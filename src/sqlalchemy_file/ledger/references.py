@@ -6,7 +6,7 @@ import json
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from sqlalchemy import (
     Column,
@@ -23,12 +23,9 @@ from sqlalchemy import (
 
 from sqlalchemy_file.ledger.columns import all_file_columns
 from sqlalchemy_file.ledger.installing import database_of
-from sqlalchemy_file.ledger.tables import IN_INFO
+from sqlalchemy_file.ledger.tables import IN_INFO, LedgerTables
 from sqlalchemy_file.ledger.triggers import Lookup
 from sqlalchemy_file.values.records import paths_of
-
-if TYPE_CHECKING:
-    from sqlalchemy_file.ledger import Ledger
 
 _ASKED_AT_ONCE = 2
 # LIKE takes several times as long, and on MariaDB this, too, longer than to look here.
@@ -38,7 +35,7 @@ _READ_AT_ONCE = 1000
 
 
 def named_paths(
-    connection: Connection, metadata: MetaData | Ledger, paths: Iterable[str]
+    connection: Connection, metadata: MetaData | LedgerTables, paths: Iterable[str]
 ) -> set[str]:
     """Return those of the paths that a row of any file table contains.
 

@@ -4,16 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from types import MappingProxyType
-from typing import TYPE_CHECKING
 
 from sqlalchemy import Connection, Table, func, select, text
 from sqlalchemy.exc import DBAPIError
 
 from sqlalchemy_file.ledger.columns import all_file_columns
 from sqlalchemy_file.ledger.installing import database_of
-
-if TYPE_CHECKING:
-    from sqlalchemy_file.ledger import Ledger
+from sqlalchemy_file.ledger.tables import LedgerTables
 
 _ALL = ("SELECT", "INSERT", "UPDATE", "DELETE")
 
@@ -47,7 +44,7 @@ SELECT EXISTS (SELECT 1 FROM information_schema.user_privileges
 _REFUSALS = frozenset({1044, 1142, 1143, 1227, 1290})
 
 
-def missing_rights(connection: Connection, ledger: Ledger, work: str) -> list[str]:
+def missing_rights(connection: Connection, ledger: LedgerTables, work: str) -> list[str]:
     """Return what the account lacks for a kind of work of `RIGHTS`, as "DELETE on …"."""
     files, notes, state = RIGHTS[work]
     if files and connection.dialect.name in ("mysql", "mariadb"):
@@ -61,7 +58,7 @@ def missing_rights(connection: Connection, ledger: Ledger, work: str) -> list[st
     ]
 
 
-def sees_triggers(connection: Connection, ledger: Ledger) -> bool:
+def sees_triggers(connection: Connection, ledger: LedgerTables) -> bool:
     """Return whether the account is shown the triggers of all tables with files."""
     if connection.dialect.name not in ("mysql", "mariadb"):
         return True

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Protocol
 
 from sqlalchemy import (
     BigInteger,
@@ -36,6 +36,17 @@ NEVER = 253_402_300_799_000
 
 TX_VARIABLE = "@sqlalchemy_file_tx"
 """The user variable of MariaDB and MySQL that triggers copy into ``tx``."""
+
+
+class LedgerTables(Protocol):
+    """What most of the ledger's functions need to know of a `Ledger`."""
+
+    metadata: MetaData
+    indexed: bool
+    releases: Table
+    state: Table
+
+    def __hash__(self) -> int: ...
 
 
 def releases_table(metadata: MetaData, schema: str | None = None) -> Table:

@@ -13,18 +13,15 @@ import json
 import secrets
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from sqlalchemy import Connection, and_, update
 
 from sqlalchemy_file.ledger.epochs.sites import Site, site_of
 from sqlalchemy_file.ledger.epochs.state import IDENTITY as _ID
 from sqlalchemy_file.ledger.epochs.state import forget_checkpoints, ledger_id, read_all, write
-from sqlalchemy_file.ledger.tables import KEPT, now_ms
+from sqlalchemy_file.ledger.tables import KEPT, LedgerTables, now_ms
 from sqlalchemy_file.values.objects import epoch_of
-
-if TYPE_CHECKING:
-    from sqlalchemy_file.ledger import Ledger
 
 _HOME = "home"
 _changes: list[None] = []
@@ -89,7 +86,9 @@ class Home:
         )
 
 
-def identity(connection: Connection, ledger: Ledger, schema: str | None = None) -> Identity | None:
+def identity(
+    connection: Connection, ledger: LedgerTables, schema: str | None = None
+) -> Identity | None:
     """Return who a ledger is, and write nothing; None before it was noted by `settle`.
 
     ``schema`` is where its tables are, if that is another one than the connection means.
@@ -103,7 +102,7 @@ def identity(connection: Connection, ledger: Ledger, schema: str | None = None) 
     return _identity(known[_ID], at_site(Home.load(known[_HOME]), site, known[_ID]), site)
 
 
-def settle(connection: Connection, ledger: Ledger, *, adopt: bool = False) -> Identity:
+def settle(connection: Connection, ledger: LedgerTables, *, adopt: bool = False) -> Identity:
     """Return who a ledger is, and note where it is now; the caller commits.
 
     With ``adopt`` this database has taken the place of those in which the ledger was before: what
@@ -123,7 +122,7 @@ def settle(connection: Connection, ledger: Ledger, *, adopt: bool = False) -> Id
     return _identity(own, home, site)
 
 
-def begin_epoch(connection: Connection, ledger: Ledger) -> Identity:
+def begin_epoch(connection: Connection, ledger: LedgerTables) -> Identity:
     """Leave all that was stored until now to somebody's decision; the caller commits."""
     found = settle(connection, ledger)
     earlier = found.earlier | found.epochs
@@ -170,7 +169,7 @@ def _identity(own: str, home: Home, site: Site) -> Identity:
     return Identity(own, site, home.epochs[-1], frozenset(home.epochs), home.earlier)
 
 
-def _take_up(connection: Connection, ledger: Ledger) -> None:
+def _take_up(connection: Connection, ledger: LedgerTables) -> None:
     """Let the next drain and the next sweep look at what was left until now."""
     forget_checkpoints(connection, ledger)
     note = ledger.releases.c

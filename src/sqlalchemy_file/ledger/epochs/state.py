@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from uuid import uuid4
 
 from sqlalchemy import Connection, delete, insert, or_, select, update
@@ -13,10 +13,7 @@ from sqlalchemy.engine import Dialect
 from sqlalchemy.exc import IntegrityError
 
 from sqlalchemy_file.ledger.epochs.sites import site_of
-from sqlalchemy_file.ledger.tables import now_ms
-
-if TYPE_CHECKING:
-    from sqlalchemy_file.ledger import Ledger
+from sqlalchemy_file.ledger.tables import LedgerTables, now_ms
 
 DEFAULT_GRACE = 3600.0
 """Seconds for which an object may be stored before the row that names it is committed."""
@@ -41,7 +38,7 @@ class Checkpoint:
     database: str
 
 
-def grace(connection: Connection, ledger: Ledger) -> float:
+def grace(connection: Connection, ledger: LedgerTables) -> float:
     """Return the seconds within which a transaction must commit what it has stored."""
     return float(_graces(connection, ledger)["seconds"])
 
@@ -54,7 +51,7 @@ def grace_in(value: str | None) -> float:
         raise ValueError(f"the grace period is an object with seconds, not {value!r}") from error
 
 
-def grace_query(dialect: Dialect, ledger: Ledger, schema: str | None) -> str:
+def grace_query(dialect: Dialect, ledger: LedgerTables, schema: str | None) -> str:
     """Return the query for that value, of the ledger in a schema, without parameters."""
     preparer = dialect.identifier_preparer
     table = preparer.quote(ledger.state.name)
@@ -63,7 +60,7 @@ def grace_query(dialect: Dialect, ledger: Ledger, schema: str | None) -> str:
     return f"SELECT value FROM {table} WHERE name = '{_GRACE}'"
 
 
-def sweeping_grace(connection: Connection, ledger: Ledger) -> float:
+def sweeping_grace(connection: Connection, ledger: LedgerTables) -> float:
     """Return the seconds for which the sweep leaves an object alone.
 
     That is `grace`, or the longer one before it while transactions may be open that still go by it.
@@ -76,7 +73,7 @@ def sweeping_grace(connection: Connection, ledger: Ledger) -> float:
     return before if age < 2 * before else seconds
 
 
-def set_grace(connection: Connection, ledger: Ledger, seconds: float) -> None:
+def set_grace(connection: Connection, ledger: LedgerTables, seconds: float) -> None:
     """Keep another grace period; the caller commits. Zero keeps every session from committing."""
     if not 0 <= seconds < 366 * 86400:
         raise ValueError(f"the grace period is a number of seconds up to a year, not {seconds!r}")
@@ -85,20 +82,24 @@ def set_grace(connection: Connection, ledger: Ledger, seconds: float) -> None:
     write(connection, ledger, _GRACE, json.dumps(value))
 
 
-def checkpoint(connection: Connection, ledger: Ledger, storage: str) -> Checkpoint | None:
+def checkpoint(connection: Connection, ledger: LedgerTables, storage: str) -> Checkpoint | None:
     """Return how far a storage was swept, or None before its first sweep."""
     value = _read(connection, ledger, f"{_CHECKPOINT}{storage}")
     return None if value is None else Checkpoint(**json.loads(value))
 
 
-def set_checkpoint(connection: Connection, ledger: Ledger, storage: str, until: int) -> Checkpoint:
+def set_checkpoint(
+    connection: Connection, ledger: LedgerTables, storage: str, until: int
+) -> Checkpoint:
     """Note that a storage was swept up to ``until``, in milliseconds; the caller commits."""
     swept = Checkpoint(until, _now(connection), database_id(connection, ledger))
     write(connection, ledger, f"{_CHECKPOINT}{storage}", json.dumps(asdict(swept)))
     return swept
 
 
-def position(connection: Connection, ledger: Ledger, storage: str, purpose: str) -> str | None:
+def position(
+    connection: Connection, ledger: LedgerTables, storage: str, purpose: str
+) -> str | None:
     """Return the last key that an interrupted full pass over a storage has looked at.
 
     That is None for a pass with another purpose, and for one that was interrupted a day ago.
@@ -113,14 +114,14 @@ def position(connection: Connection, ledger: Ledger, storage: str, purpose: str)
 
 
 def set_position(
-    connection: Connection, ledger: Ledger, storage: str, purpose: str, key: str | None
+    connection: Connection, ledger: LedgerTables, storage: str, purpose: str, key: str | None
 ) -> None:
     """Note where a full pass stands; None once it is complete. The caller commits."""
     known = {"key": key, "purpose": purpose, "at": _now(connection)} if key else {}
     write(connection, ledger, f"{_POSITION}{storage}", json.dumps(known))
 
 
-def database_id(connection: Connection, ledger: Ledger) -> str:
+def database_id(connection: Connection, ledger: LedgerTables) -> str:
     """Return what tells this database from its copies elsewhere; the caller commits.
 
     It is made at first use of a random part, which travels with a dump, and of the server's
@@ -130,7 +131,7 @@ def database_id(connection: Connection, ledger: Ledger) -> str:
     return f"{own}@{site_of(connection, connection.schema_for_object(ledger.state)).server}"
 
 
-def ledger_id(connection: Connection, ledger: Ledger) -> str:
+def ledger_id(connection: Connection, ledger: LedgerTables) -> str:
     """Return the random id of a ledger, made at first use; the caller commits."""
     own = _read(connection, ledger, IDENTITY)
     if own is None:
@@ -141,7 +142,7 @@ def ledger_id(connection: Connection, ledger: Ledger) -> str:
 
 def read_all(
     connection: Connection,
-    ledger: Ledger,
+    ledger: LedgerTables,
     names: Collection[str],
     schemas: Mapping[str | None, str | None] | None = None,
 ) -> dict[str, str]:
@@ -153,14 +154,14 @@ def read_all(
     return {row.name: row.value for row in connection.execute(query)}
 
 
-def forget_checkpoints(connection: Connection, ledger: Ledger) -> None:
+def forget_checkpoints(connection: Connection, ledger: LedgerTables) -> None:
     """Let the next sweeps, and full passes, begin anew; the caller commits."""
     name = ledger.state.c.name
     begun = or_(name.startswith(_CHECKPOINT), name.startswith(_POSITION))
     connection.execute(delete(ledger.state).where(begun))
 
 
-def _graces(connection: Connection, ledger: Ledger) -> dict[str, Any]:
+def _graces(connection: Connection, ledger: LedgerTables) -> dict[str, Any]:
     value = _read(connection, ledger, _GRACE)
     known: dict[str, Any] = _default_graces() if value is None else json.loads(value)
     return known
@@ -174,12 +175,12 @@ def _now(connection: Connection) -> int:
     return int(connection.scalar(select(now_ms())) or 0)
 
 
-def _read(connection: Connection, ledger: Ledger, name: str) -> str | None:
+def _read(connection: Connection, ledger: LedgerTables, name: str) -> str | None:
     state = ledger.state.c
     return connection.scalar(select(state.value).where(state.name == name))
 
 
-def write(connection: Connection, ledger: Ledger, name: str, value: str) -> None:
+def write(connection: Connection, ledger: LedgerTables, name: str, value: str) -> None:
     """Note something under a name; the caller commits."""
     change = update(ledger.state).where(ledger.state.c.name == name).values(value=value)
     if connection.execute(change).rowcount:
