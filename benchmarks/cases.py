@@ -362,6 +362,34 @@ def _memory_of_many() -> list[Case]:
     ]
 
 
+def _served() -> list[Case]:
+    sizes = {"small": (20_000, 100 * KB, "100 KB"), "large": (400, 100 * MB, "100 MB")}
+    storages = {"local": ("local", 1.0, ""), "s3": ("obstore", 0.9, "s3")}
+    return [
+        Case(
+            f"served_{kind}_{size}",
+            f"200 downloads at once of a file of {named}, a third of them ranges, "
+            f"{storage} storage",
+            "serve",
+            n if kind == "local" else n // 4,
+            length,
+            some("ours", "floor"),
+            {"storage": storage, "at_once": 200},
+            (
+                Faster("floor", ratio),
+                AtMost("megabytes", 40, "MB"),
+                AtMost("worst", 20, "ms"),
+            ),
+            "served",
+            rounds=3,
+            needs=needs,  # type: ignore[arg-type]
+            repeats=False,
+        )
+        for kind, (storage, ratio, needs) in storages.items()
+        for size, (n, length, named) in sizes.items()
+    ]
+
+
 def _growth() -> list[Case]:
     two = some("ours", "floor")
     flushes = [
@@ -432,6 +460,7 @@ CASES: list[Case] = [
     *_images(),
     *_s3(),
     *_stalls(),
+    *_served(),
     *_growth(),
     *_ledger(),
     *_memory(),

@@ -12,6 +12,7 @@ COLUMNS = tuple(ALL)
 HEADINGS = {
     "main": "Beside the floor and others",
     "stall": "The event loop",
+    "served": "On the web",
     "memory": "Memory",
     "ledger": "What the ledger costs",
     "flush": "How cost grows: files a flush",

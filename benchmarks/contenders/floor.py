@@ -16,7 +16,12 @@ from typing import Any
 from sqlalchemy import JSON, select
 from sqlalchemy.ext.asyncio import AsyncSession, create_async_engine
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import FileResponse, Response, StreamingResponse
+from starlette.routing import Route
 
+from benchmarks.contenders import serving
 from benchmarks.contenders.buckets import bucket_of_obstore
 from benchmarks.kit import Round, Setting, Work, engine_at, multiply
 
@@ -253,6 +258,42 @@ def thumbnail(setting: Setting) -> Work:
         engine.dispose()
 
     return work
+
+
+def serve(setting: Setting) -> Work:
+    """Serve one file to many at once: by Starlette's `FileResponse`, or bare from the bucket."""
+    store = bucket_of_obstore(setting.s3) if setting.storage == "obstore" else None
+
+    def work(this: Round) -> None:
+        path = this.large_file()
+        if store is not None:
+            store.put("served", path)
+
+        async def whole(request: Request) -> Response:
+            return FileResponse(path, filename="a.pdf")
+
+        async def from_bucket(request: Request) -> Response:
+            return await _streamed(store, request)
+
+        answer = whole if store is None else from_bucket
+        serving.serve(Starlette(routes=[Route("/a.pdf", answer)]), "/a.pdf", setting, this)
+
+    return work
+
+
+async def _streamed(store: Any, request: Request) -> Response:
+    asked = request.headers.get("range")
+    options = {}
+    if asked:
+        start, end = map(int, asked.removeprefix("bytes=").split("-"))
+        options = {"range": (start, end + 1)}
+    found = await store.get_async("served", options=options)
+    first, last = found.range
+    headers = {"Content-Length": str(last - first), "Accept-Ranges": "bytes"}
+    if asked:
+        headers["Content-Range"] = f"bytes {first}-{last - 1}/{found.meta['size']}"
+    body = found.stream(min_chunk_size=CHUNK)
+    return StreamingResponse(body, 206 if asked else 200, headers, "application/pdf")
 
 
 def stall(setting: Setting) -> Work:

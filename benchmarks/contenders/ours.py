@@ -9,7 +9,10 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession, create_async_engine
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
+from starlette.applications import Starlette
+from starlette.routing import Mount
 
+from benchmarks.contenders import serving
 from benchmarks.contenders.buckets import (
     bucket_of_libcloud,
     bucket_of_obstore,
@@ -19,6 +22,7 @@ from benchmarks.kit import Round, Setting, Work, engine_at, multiply
 from sqlalchemy_file import File, FileField, ImageField, StorageManager
 from sqlalchemy_file.ledger import Ledger
 from sqlalchemy_file.processors import Variant, Variants
+from sqlalchemy_file.serving import FileServer
 from sqlalchemy_file.storage.adapters import adapt
 from sqlalchemy_file.storage.local import LocalStorage
 
@@ -276,6 +280,26 @@ def commits(setting: Setting) -> Work:
                     else:
                         session.add(model(content=file))
                     session.commit()
+        engine.dispose()
+
+    return work
+
+
+def serve(setting: Setting) -> Work:
+    """Serve one file to many at once, at a signed URL."""
+    server = FileServer(secret="of the benchmark only", url="/files")  # noqa: S106
+    app = Starlette(routes=[Mount("/files", app=server.asgi)])
+
+    def work(this: Round) -> None:
+        connect(setting, this.folder)
+        engine = this.engine()
+        Base.metadata.create_all(engine)
+        with Session(engine) as session, this.large_file().open("rb") as content:
+            document = Document(content=File(content, filename="a.pdf"))
+            session.add(document)
+            session.commit()
+            url = server.url_for(document.content)
+        serving.serve(app, url, setting, this)
         engine.dispose()
 
     return work

@@ -17,11 +17,12 @@ from benchmarks.servers import Servers
 from tests.services import ceph
 
 CONTENDERS = {"ours": ours, "floor": floor}
+GROUPS = {"main", "stall", "served", "ledger"}
 SMALL = [
     (case, name)
     for case in CASES
     for name in ("ours", "floor", "with the ledger")
-    if name in case.entries and not case.needs and case.group in {"main", "stall", "ledger"}
+    if name in case.entries and not case.needs and case.group in GROUPS
 ]
 
 

@@ -15,7 +15,7 @@ from .models import Base
 
 
 @pytest.fixture(params=["memory", "local"])
-def place(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+def storage_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """Return the URL of the storage."""
     if request.param == "memory":
         return "memory://"
@@ -24,8 +24,8 @@ def place(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 
 
 @pytest.fixture
-def engine(place: str) -> Iterator[Engine]:
-    StorageManager.add_storage("main", place)
+def engine(storage_url: str) -> Iterator[Engine]:
+    StorageManager.add_storage("main", storage_url)
     engine = create_engine(
         "sqlite://", poolclass=StaticPool, connect_args={"check_same_thread": False}
     )

@@ -23,7 +23,7 @@ WIDTH_OF_FIRST_IMAGE = """
         .then(answer => answer.blob()).then(createImageBitmap).then(image => image.width)
 """
 PNG = encoded(quadrants())
-pytestmark = pytest.mark.parametrize("place", ["local"], indirect=True)
+pytestmark = pytest.mark.parametrize("storage_url", ["local"], indirect=True)
 
 
 @pytest.fixture

@@ -58,7 +58,7 @@ def unexplained(client: RawClient, path: str) -> Iterator[tuple[str, str]]:
 
 
 @pytest.fixture
-def place(folder: Path) -> str:
+def storage_url(folder: Path) -> str:
     return folder.as_uri()
 
 

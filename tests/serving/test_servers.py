@@ -52,7 +52,7 @@ def url(server: tuple[str, str]) -> str:
 
 
 @pytest.fixture
-def place(folder: Path) -> str:
+def storage_url(folder: Path) -> str:
     return folder.as_uri()
 
 

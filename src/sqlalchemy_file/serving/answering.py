@@ -20,6 +20,7 @@ from sqlalchemy_file.serving.http.ranges import ByteRange
 from sqlalchemy_file.serving.problems import problem, problem_of
 from sqlalchemy_file.serving.request import Authorize, RequestFacts
 from sqlalchemy_file.serving.target import Target
+from sqlalchemy_file.serving.turns import turns
 from sqlalchemy_file.storage import AsyncStorage, ObjectInfo, StorageManager
 from sqlalchemy_file.storage.common.protocol import is_native, named
 from sqlalchemy_file.transfer import Operation, in_thread
@@ -107,6 +108,7 @@ def drive(steps: Answering) -> Answer:
 
 async def adrive(steps: Answering) -> Answer:
     """Take the steps while the event loop stays free."""
+    await turns().take()
     step = _next(steps)
     while isinstance(step, Operation):
         try:

@@ -8,11 +8,15 @@ from functools import partial
 from typing import Any, cast
 
 from sqlalchemy_file.exceptions import StorageError
+from sqlalchemy_file.serving.file_reading import read_chunks
 from sqlalchemy_file.serving.http.plan import Segment
 from sqlalchemy_file.serving.http.ranges import ByteRange
+from sqlalchemy_file.serving.turns import turns
 from sqlalchemy_file.storage import AsyncStorage, StorageManager
 from sqlalchemy_file.storage.common.protocol import is_native, named
 from sqlalchemy_file.transfer import in_thread
+
+_PIECE = 512 * 1024
 
 
 def stream(storage_name: str, key: str, segments: Sequence[Segment]) -> Iterator[bytes]:
@@ -62,19 +66,35 @@ async def _astream(
         _require_all(left, storage_name, key)
 
 
-async def _achunks(storage: Any, key: str, part: ByteRange) -> AsyncGenerator[bytes, None]:
+def _achunks(storage: Any, key: str, part: ByteRange) -> AsyncGenerator[bytes, None]:
+    if hasattr(storage, "open_file"):
+        return read_chunks(storage, key, part.start, part.end)
+    return _chunks_of_any(storage, key, part)
+
+
+async def _chunks_of_any(storage: Any, key: str, part: ByteRange) -> AsyncGenerator[bytes, None]:
     if is_native(storage):
         native: Any = cast("AsyncStorage", storage).astream(key, part.start, part.end)
         async with aclosing(native):
             async for chunk in native:
-                yield chunk
+                async for piece in _pieces(chunk):
+                    yield piece
         return
     chunks: Any = storage.stream(key, part.start, part.end)
     try:
         while chunk := await in_thread(partial(next, chunks, b"")):
-            yield chunk
+            async for piece in _pieces(chunk):
+                yield piece
     finally:
         await in_thread(chunks.close)
+
+
+async def _pieces(chunk: bytes) -> AsyncIterator[bytes]:
+    """Yield what a server may hold for each of several hundred slow clients."""
+    taking = turns()
+    for start in range(0, len(chunk), _PIECE):
+        await taking.take()
+        yield chunk[start : start + _PIECE] if len(chunk) > _PIECE else chunk
 
 
 def _after(first: bytes, chunks: Iterator[bytes]) -> Iterator[bytes]:

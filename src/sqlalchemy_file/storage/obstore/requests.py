@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 READ_SIZE = 1024 * 1024
+ASYNC_READ_SIZE = 256 * 1024  # hundreds of coroutines may each hold one or two of these
 """How many bytes are read at a time, in either direction; smaller ones cost speed."""
 
 _MANY = 1_000  # objects in one request to delete

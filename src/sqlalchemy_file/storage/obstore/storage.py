@@ -35,6 +35,7 @@ from sqlalchemy_file.storage.obstore.answers import with_answer
 from sqlalchemy_file.storage.obstore.azure import corrected
 from sqlalchemy_file.storage.obstore.errors import Panic, is_panic, our_error, reason_of
 from sqlalchemy_file.storage.obstore.requests import (
+    ASYNC_READ_SIZE,
     READ_SIZE,
     Listing,
     Reading,
@@ -150,7 +151,7 @@ class ObstoreStorage:
             opened = await self._acarry_out(opening(key, start, end))
             if opened is None:
                 return
-            async for chunk in opened.answer.stream(READ_SIZE):
+            async for chunk in opened.answer.stream(ASYNC_READ_SIZE):
                 if part := opened.wanted.of(bytes(chunk)):
                     yield part
                 if opened.wanted.is_over:

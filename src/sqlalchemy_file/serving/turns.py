@@ -1,0 +1,55 @@
+"""Who works on the event loop next, where many downloads have something to do at once.
+
+Two hundred of them would each do a little, and the loop's other tasks would wait for all.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from weakref import WeakKeyDictionary
+
+MOST = 16
+"""Pieces of work between two rounds of the loop; each takes less than half a millisecond."""
+
+
+class Turns:
+    """Lets a few tasks work in each round of one event loop; the others queue."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._left = MOST
+        self._queue: deque[asyncio.Future[None]] = deque()
+
+    async def take(self) -> None:
+        """Return when it is this task's turn; that is at once while few have work to do."""
+        if self._left == MOST:
+            self._loop.call_soon(self._next_round)
+        if self._left > 0:
+            self._left -= 1
+            return
+        waiting = self._loop.create_future()
+        self._queue.append(waiting)
+        await waiting
+
+    def _next_round(self) -> None:
+        self._left = MOST
+        while self._queue and self._left > 0:
+            waiting = self._queue.popleft()
+            if not waiting.done():  # it may have been cancelled
+                waiting.set_result(None)
+                self._left -= 1
+        if self._left < MOST:
+            self._loop.call_soon(self._next_round)
+
+
+_of_loops: WeakKeyDictionary[asyncio.AbstractEventLoop, Turns] = WeakKeyDictionary()
+
+
+def turns() -> Turns:
+    """Return the turns of the running event loop."""
+    loop = asyncio.get_running_loop()
+    found = _of_loops.get(loop)
+    if found is None:
+        found = _of_loops[loop] = Turns(loop)
+    return found

@@ -1,0 +1,123 @@
+"""Many downloads at once: each has its turn, and the loop's other tasks do not wait for all."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sqlalchemy_file.exceptions import StorageError
+from sqlalchemy_file.serving import file_reading
+from sqlalchemy_file.serving.turns import MOST, turns
+from sqlalchemy_file.storage.local import LocalStorage
+
+
+def test_other_tasks_run_between_a_few_turns() -> None:
+    async def main() -> int:
+        worked, most = 0, 0
+
+        async def work() -> None:
+            nonlocal worked
+            for _ in range(5):
+                await turns().take()
+                worked += 1
+
+        tasks = [asyncio.create_task(work()) for _ in range(200)]
+        while not all(task.done() for task in tasks):
+            before = worked
+            await asyncio.sleep(0)
+            most = max(most, worked - before)
+        assert worked == 1000
+        return most
+
+    assert asyncio.run(main()) <= 2 * MOST
+
+
+def test_a_task_alone_takes_its_turns_at_once() -> None:
+    async def main() -> bool:
+        return all([await _is_immediate() for _ in range(3)])
+
+    assert asyncio.run(main())
+
+
+async def _is_immediate() -> bool:
+    await asyncio.sleep(0)
+    waiting = turns().take()
+    try:
+        waiting.send(None)
+    except StopIteration:
+        return True
+    waiting.close()
+    return False
+
+
+def test_who_gives_up_waiting_takes_no_turn_from_others() -> None:
+    async def main() -> list[str]:
+        order: list[str] = []
+
+        async def work(name: str) -> None:
+            await turns().take()
+            order.append(name)
+
+        first = [asyncio.create_task(work("first")) for _ in range(MOST)]
+        waiting = [asyncio.create_task(work("waiting")) for _ in range(5 * MOST)]
+        await asyncio.sleep(0)
+        for task in waiting[:-1]:
+            task.cancel()
+        await asyncio.gather(*first, *waiting, return_exceptions=True)
+        await asyncio.sleep(0)
+        await work("later")
+        return order
+
+    order = asyncio.run(asyncio.wait_for(main(), 5))
+    assert order == [*["first"] * MOST, "waiting", "later"]
+
+
+@pytest.fixture
+def storage(tmp_path: Path) -> LocalStorage:
+    (tmp_path / "key").write_bytes(CONTENT)
+    return LocalStorage(tmp_path)
+
+
+CONTENT = bytes(range(256)) * 2000
+
+
+@pytest.mark.parametrize("at_once", [file_reading._AT_ONCE, 0], ids=["at once", "in threads"])
+@pytest.mark.parametrize(
+    ("start", "end"),
+    [(0, len(CONTENT)), (0, 1), (100, 70_000), (65_536, 65_537), (400_000, 512_000)],
+)
+def test_a_file_is_read_from_one_position_to_another(
+    storage: LocalStorage, monkeypatch: pytest.MonkeyPatch, at_once: int, start: int, end: int
+) -> None:
+    monkeypatch.setattr(file_reading, "_AT_ONCE", at_once)
+    assert asyncio.run(_read(storage, start, end)) == CONTENT[start:end]
+
+
+def test_what_is_not_in_memory_is_read_in_a_thread(
+    storage: LocalStorage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def waits(*_: Any) -> int:
+        raise BlockingIOError
+
+    monkeypatch.setattr(file_reading, "_AT_ONCE", 8)
+    monkeypatch.setattr("os.preadv", waits)
+    assert asyncio.run(_read(storage, 0, len(CONTENT))) == CONTENT
+
+
+def test_a_file_that_cannot_be_read_is_an_error_of_its_storage(
+    storage: LocalStorage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(*_: Any) -> bytes:
+        raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr("os.pread", fails)
+    with pytest.raises(StorageError, match="Input/output error"):
+        asyncio.run(_read(storage, 0, 10))
+
+
+async def _read(storage: LocalStorage, start: int, end: int) -> bytes:
+    chunks = [each async for each in file_reading.read_chunks(storage, "key", start, end)]
+    return b"".join(chunks)
