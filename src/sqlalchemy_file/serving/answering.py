@@ -139,16 +139,25 @@ def _asking(authorize: Authorize, request: RequestFacts, target: Target) -> Oper
     def run() -> bool:
         allowed = authorize(request, target)
         if inspect.isawaitable(allowed):
+            if inspect.iscoroutine(allowed):
+                allowed.close()
             raise TypeError("authorize is a coroutine function: serve with FileServer.asgi")
-        return bool(allowed)
+        return _is_allowed(allowed)
 
     async def arun() -> bool:
         if inspect.iscoroutinefunction(authorize):
-            return bool(await cast("Awaitable[bool]", authorize(request, target)))
+            return _is_allowed(await cast("Awaitable[bool]", authorize(request, target)))
         allowed = await in_thread(lambda: authorize(request, target))
-        return bool(await allowed if inspect.isawaitable(allowed) else allowed)
+        return _is_allowed(await allowed if inspect.isawaitable(allowed) else allowed)
 
     return Operation(run, arun)
+
+
+def _is_allowed(answer: object) -> bool:
+    # A response or a user, say, would be true as well.
+    if answer and answer is not True:
+        raise TypeError(f"authorize returns True or False, not {type(answer).__name__}")
+    return answer is True
 
 
 def _handover(

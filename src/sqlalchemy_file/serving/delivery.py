@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
@@ -93,7 +94,9 @@ def x_sendfile(target: Target, facts: FileFacts) -> Handover | None:
     storage = StorageManager.storage(target.storage)
     if not isinstance(storage, HasPath):
         return None
-    return Handover("X-Sendfile", str(storage.path(target.key)))
+    # Headers are Latin-1 to ASGI and WSGI: these characters stand for the bytes of the path.
+    path = os.fsencode(storage.path(target.key)).decode("latin-1")
+    return Handover("X-Sendfile", path)
 
 
 _NAMED: Mapping[str, Delivery] = {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import datetime, timedelta
 from fnmatch import fnmatchcase
 
@@ -20,6 +21,10 @@ _NOTHING_RUNS = "sandbox; default-src 'none'; style-src 'unsafe-inline'; img-src
 _YEAR = timedelta(days=365)
 
 
+_NAME = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
+_MEDIA_TYPE = re.compile(rf'{_NAME}/{_NAME}(?: *; *{_NAME}=(?:{_NAME}|"[ !#-\[\]-~]*"))*', re.ASCII)
+
+
 def sent_type(content_type: str) -> str:
     """Return the content type to send: one that no page can use as a script or a style."""
     essence = content_type.partition(";")[0].strip().lower()
@@ -29,9 +34,8 @@ def sent_type(content_type: str) -> str:
 
 
 def is_clean(content_type: str) -> bool:
-    """Return True for a content type that may stand in a header."""
-    kind, slash, rest = content_type.partition("/")
-    return bool(kind and slash and rest) and content_type.isascii() and content_type.isprintable()
+    """Return True for a content type that may stand in a header (RFC 9110, section 8.3.1)."""
+    return _MEDIA_TYPE.fullmatch(content_type) is not None
 
 
 def protecting_headers(

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from http import HTTPStatus
 from typing import Any
-from urllib.parse import quote, unquote, urlsplit
+from urllib.parse import quote, urlsplit
 
 from sqlalchemy_file.content.disposition import INLINE_TYPES, Disposition, known_disposition
+from sqlalchemy_file.exceptions import InvalidKeyError
 from sqlalchemy_file.file import File
 from sqlalchemy_file.serving.answering import Answer, Answering, answering, stat
 from sqlalchemy_file.serving.asgi import FileApp
@@ -24,8 +24,11 @@ from sqlalchemy_file.serving.target import Target, target_of
 from sqlalchemy_file.serving.tokens import Forged, Signer
 from sqlalchemy_file.serving.wsgi import WSGIFileApp
 from sqlalchemy_file.storage import StorageManager
+from sqlalchemy_file.storage.common.protocol import check_key
+from sqlalchemy_file.storage.common.reserved import refuse_reserved
 from sqlalchemy_file.values.derivatives import DerivedImage
 
+_LONGEST = timedelta(days=36525)
 _PUBLIC, _SAVED = "public", "attachment"
 
 _ADVICE = (
@@ -79,8 +82,7 @@ class FileServer:
         secrets = [secret] if isinstance(secret, str) else list(secret or ())
         if any(not isinstance(each, str) or len(each) < 16 for each in secrets):
             raise ValueError("a secret is a string of at least 16 characters, best a random one")
-        if expires <= timedelta(0):
-            raise ValueError(f"expires is a positive timedelta, not {expires!r}")
+        _require_positive(expires)
         if isinstance(public, str):
             raise TypeError(f"public is a collection of names of storages, not {public!r}")
         self.url: str = url.rstrip("/")
@@ -113,16 +115,19 @@ class FileServer:
         A file of a public storage has its permanent URL, unless a ``filename`` or a
         ``disposition`` is asked for, which need a signature.
         """
+        if expires is not None:
+            _require_positive(expires)
         target = target_of(
             file, variant=variant, disposition=disposition, filename=filename, inline=self.inline
         )
+        StorageManager.storage(target.storage)
         if filename is None and (address := self._permanent(file, target, disposition)):
             return address
         if self._signer is None:
             is_public = self._is_public(target.storage)
             raise ValueError(_ADVICE_NAMED if is_public else _ADVICE.format(target.storage))
         token = self._signer.sign(target, _rounded_up(_now(), expires or self.expires))
-        return f"{self.url}/{token}/{quote(os.path.basename(target.filename))}"  # noqa: PTH119
+        return f"{self.url}/{token}/{quote(target.filename)}"
 
     def srcset(
         self, file: File | Iterable[DerivedImage], *, expires: timedelta | None = None
@@ -198,14 +203,18 @@ class FileServer:
             return problem(HTTPStatus.FORBIDDEN)
         cache = caching(None if self.authorize else expires, now, is_public=False)
         extra = [("Cache-Control", cache), ("Referrer-Policy", "no-referrer")]
-        if self.authorize is not None:
-            extra.append(("Vary", "Authorization, Cookie"))
+        varying = [] if self.authorize is None else ["Authorization", "Cookie"]
+        varying += [] if self.cross_site else ["Sec-Fetch-Site"]
+        if varying:
+            extra.append(("Vary", ", ".join(varying)))
         return Resolved(target, extra)
 
     def _public(self, rest: str, wanted: Disposition, now: datetime) -> Resolved | Plan:
-        storage, key = _split(unquote(rest), self.public)
-        if not key:
-            return problem(HTTPStatus.NOT_FOUND)
+        storage, key = _split(rest, self.public)  # a path of a request is decoded already
+        try:
+            refuse_reserved(check_key(key))
+        except InvalidKeyError as error:
+            return problem_of(error)
         target = Target(storage, key, None, key.rpartition("/")[2], wanted)
         return Resolved(target, [("Cache-Control", caching(None, now, is_public=True))])
 
@@ -233,6 +242,13 @@ def _split(path: str, names: Collection[str]) -> tuple[str, str]:
         if path.startswith(f"{name}/"):
             return name, path.removeprefix(f"{name}/")
     return "", ""
+
+
+def _require_positive(expires: timedelta) -> None:
+    if not isinstance(expires, timedelta):
+        raise TypeError(f"expires is a timedelta, not {expires!r}")
+    if not timedelta(0) < expires <= _LONGEST:
+        raise ValueError(f"expires is a positive timedelta of at most 100 years, not {expires!r}")
 
 
 def _rounded_up(now: datetime, expires: timedelta) -> datetime:

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from sqlalchemy_file.content.disposition import Disposition, allowed_disposition, known_disposition
+from sqlalchemy_file.content.filenames import clean_filename
 from sqlalchemy_file.file import File
 from sqlalchemy_file.serving.http.facts import FileFacts
 from sqlalchemy_file.serving.policy import UNKNOWN_TYPE, sent_type
@@ -31,6 +32,7 @@ class Target:
     size: int | None = None
     sha256: str | None = None
     modified: datetime | None = None
+    encoding: str | None = None
 
     @property
     def etag(self) -> str:
@@ -49,6 +51,9 @@ class Target:
             modified=info.last_modified,
         )
 
+    def _with_encoding(self, headers: Sequence[tuple[str, str]]) -> Sequence[tuple[str, str]]:
+        return headers if self.encoding is None else [*headers, ("Content-Encoding", self.encoding)]
+
     def facts(self, info: ObjectInfo | None, headers: Sequence[tuple[str, str]]) -> FileFacts:
         """Return the facts of the file; the storage is believed about the size."""
         size = self.size if info is None else info.size
@@ -60,8 +65,11 @@ class Target:
             etag=self.etag,
             modified=self.modified or (info.last_modified if info else None),
             sha256=self.sha256 if size == self.size else None,
-            headers=headers,
+            headers=self._with_encoding(headers),
         )
+
+
+_ENCODINGS = ("gzip", "br", "deflate", "zstd")
 
 
 def target_of(
@@ -74,9 +82,11 @@ def target_of(
 ) -> Target:
     """Return what is served for a saved file, or for its thumbnail or one of its variants.
 
-    ``file`` may be such an image itself. Raises `ValueError` for a file that is not stored, and
-    `KeyError` for a variant it lacks.
+    ``file`` may be such an image itself. Raises `ValueError` for a file that is not stored and
+    for an unknown disposition, `KeyError` for a variant that the file lacks.
     """
+    if disposition not in (None, "inline", "attachment"):
+        raise ValueError(f'disposition is "inline" or "attachment", not {disposition!r}')
     original = file.original if isinstance(file, DerivedImage) else file
     if not isinstance(original, File) or not original.saved or own_path(original) is None:
         raise ValueError(f"expected a stored File, got {_what_came(original)}")
@@ -90,18 +100,18 @@ def target_of(
         }
     storage, key = StorageManager.resolve(own_path(record) or "")
     content_type = str(record.get("content_type") or UNKNOWN_TYPE)
-    size = record.get("size")
     return Target(
         storage=storage,
         key=key,
         content_type=content_type,
-        filename=filename or str(record.get("filename") or "unnamed"),
+        filename=clean_filename(filename or str(record.get("filename") or "")),
         disposition=allowed_disposition(
             disposition or known_disposition(original), content_type, inline
         ),
-        size=size if isinstance(size, int) else None,
+        size=_size(record.get("size")),
         sha256=sha256_of(record),
         modified=_moment(original.get("uploaded_at")),
+        encoding=_encoding(record),
     )
 
 
@@ -122,6 +132,22 @@ def _what_came(file: Any) -> str:
             "and its name: variant='thumbnail'"
         )
     return type(file).__name__
+
+
+def _size(known: Any) -> int | None:
+    """Return a size that a record may be believed; another program may have written it."""
+    is_size = isinstance(known, int) and not isinstance(known, bool) and 0 <= known < 2**63
+    return known if is_size else None
+
+
+def _encoding(record: Mapping[str, Any]) -> str | None:
+    """Return how the stored bytes are compressed, if they were stored with such a header."""
+    headers = record.get("headers")
+    if not isinstance(headers, Mapping):
+        return None
+    found = {str(name).lower(): value for name, value in headers.items()}
+    known = str(found.get("content-encoding", "")).strip().lower()
+    return known if known in _ENCODINGS else None
 
 
 def _moment(text: Any) -> datetime | None:

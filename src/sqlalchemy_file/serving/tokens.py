@@ -55,6 +55,7 @@ class Signer:
                 target.size,
                 _packed(target.sha256),
                 int(target.modified.timestamp()) if target.modified else 0,
+                *([] if target.encoding is None else [target.encoding]),
             ]
         )
         return token if isinstance(token, str) else token.decode("ascii")
@@ -81,9 +82,9 @@ def _target(
     filename: str,
     disposition: Disposition,
     size: int | None,
-    checksum: str | None,
-    modified: int,
+    *rest: Any,
 ) -> Target:
+    checksum, modified, *encoding = rest
     return Target(
         storage=storage,
         key=key,
@@ -93,6 +94,7 @@ def _target(
         size=size,
         sha256=_unpacked(checksum),
         modified=datetime.fromtimestamp(modified, UTC) if modified else None,
+        encoding=encoding[0] if encoding else None,
     )
 
 

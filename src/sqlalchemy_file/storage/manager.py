@@ -166,7 +166,8 @@ class StorageManager(metaclass=OldNames):
     @classmethod
     def is_public(cls, storage_name: str) -> bool:
         """Return True if a storage was added with a ``base_url``."""
-        return cls._found(storage_name).base_url is not None
+        registered = cls._registered.get(storage_name)
+        return registered is not None and registered.base_url is not None
 
     @classmethod
     def set_default(cls, name: str) -> None:
@@ -357,7 +358,10 @@ class StorageManager(metaclass=OldNames):
             return registered[chosen]
         except KeyError:
             known = cls._known()
-        raise UnknownStorageError(f"{chosen} storage has not been added (added: {known})")
+        raise UnknownStorageError(
+            f"{chosen} storage has not been added (added: {known}): "
+            "call StorageManager.add_storage(name, ...) when the program starts"
+        )
 
     @classmethod
     def _known(cls) -> str:

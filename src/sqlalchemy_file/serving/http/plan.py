@@ -49,13 +49,13 @@ def plan(
     joined with a comma. ``now`` and ``boundary`` are for tests.
     """
     if method not in METHODS:
-        return Plan(HTTPStatus.METHOD_NOT_ALLOWED, [_allow(), _EMPTY])
+        return Plan(HTTPStatus.METHOD_NOT_ALLOWED, [_allow(), _NOT_STORED, _EMPTY])
     if method == "OPTIONS":
         return Plan(HTTPStatus.NO_CONTENT, [_allow(), ("Accept-Ranges", "bytes")])
     modified = None if facts.modified is None else facts.modified.replace(microsecond=0)
     failed = failed_precondition(headers, facts.etag, modified)
     if failed is HTTPStatus.PRECONDITION_FAILED:
-        return Plan(failed, [_EMPTY])
+        return Plan(failed, [_NOT_STORED, _EMPTY])
     if failed is not None:
         return Plan(failed, _validators(facts))
     asked = headers.get("range") if method == "GET" else None
@@ -71,7 +71,8 @@ def plan(
 def _partial(facts: FileFacts, ranges: Sequence[ByteRange], boundary: str) -> Plan:
     if not ranges:
         unsatisfied = ("Content-Range", f"bytes */{facts.size}")
-        headers = [*facts.headers, unsatisfied, ("Accept-Ranges", "bytes"), _EMPTY]
+        kept = [pair for pair in facts.headers if pair[0].lower() != "cache-control"]
+        headers = [*kept, _NOT_STORED, unsatisfied, ("Accept-Ranges", "bytes"), _EMPTY]
         return Plan(HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE, headers)
     if len(ranges) == 1:
         extra = ("Content-Range", ranges[0].content_range(facts.size))
@@ -134,3 +135,5 @@ def _now() -> datetime:
 
 
 _EMPTY = ("Content-Length", "0")
+# What is said to one request must not be kept as an answer to others.
+_NOT_STORED = ("Cache-Control", "no-store")

@@ -1,0 +1,363 @@
+"""Requests, records and names of somebody who means harm, and storages that fail."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import timedelta
+from typing import Any
+from urllib.parse import quote
+
+import pytest
+from itsdangerous import URLSafeSerializer
+from sqlalchemy import Engine
+from starlette.testclient import TestClient
+from werkzeug.test import Client
+
+from sqlalchemy_file import File, StorageManager
+from sqlalchemy_file.exceptions import StorageError
+from sqlalchemy_file.serving import FileServer
+from sqlalchemy_file.serving.delivery import x_sendfile
+from sqlalchemy_file.storage.memory import MemoryStorage
+from sqlalchemy_file.testing import FaultyStorage
+from sqlalchemy_file.testing.faults import Fault, fails
+from tests.storage.helpers import put
+
+from .models import SECRET, saved
+
+CONTENT = b"x" * 100
+
+
+def get(server: FileServer, url: str, method: str = "GET", **headers: str) -> Any:
+    given = {name.replace("_", "-"): value for name, value in headers.items()}
+    path = url.removeprefix(server.url)
+    return Client(server.wsgi, use_cookies=False).open(path, method=method, headers=given)
+
+
+def record(**changes: Any) -> File:
+    known = {"filename": "a.txt", "content_type": "text/plain", "size": 100, "saved": True}
+    place = {"path": "main/key", "file_id": "key", "upload_storage": "main"}
+    return File.decode({**known, **place, **changes})
+
+
+@pytest.fixture
+def faulty() -> FaultyStorage:
+    storage = FaultyStorage(MemoryStorage())
+    StorageManager.add_storage("main", storage)
+    put(storage, "key", CONTENT, content_type="text/plain")
+    return storage
+
+
+# --- URLs
+
+
+def test_every_url_that_is_not_ours_gets_the_same_answer(engine: Engine) -> None:
+    server = FileServer(secret=SECRET)
+    url = server.url_for(saved(engine, CONTENT, "a.txt"))
+    token = url.split("/")[2]
+    payload = URLSafeSerializer(SECRET, salt="sqlalchemy-file.serving").load_payload
+    claims = payload(token.rpartition(".")[0].encode())
+    forged = {
+        "another purpose": URLSafeSerializer(SECRET, salt="sqlalchemy-file.uploads").dumps(claims),
+        "another secret": URLSafeSerializer("fedcba9876543210", salt="x").dumps(claims),
+        "no signature": token.rpartition(".")[0],
+        "a signature of nothing": "." + token.rpartition(".")[2],
+        "cut off": token[:-3],
+        "nothing": "",
+        "not ascii": "é\x00\ud800".encode("utf-8", "surrogatepass").decode("latin-1"),
+        "another class": URLSafeSerializer(SECRET, salt="itsdangerous").dumps({"a": 1}),
+    }
+    answers = {
+        name: (found.status_code, found.data, sorted(found.headers.items()))
+        for name, each in forged.items()
+        for found in [get(server, f"/{quote(each)}/a.txt")]
+    }
+    assert {status for status, *_ in answers.values()} == {403}
+    assert len({str(each) for each in answers.values()}) == 1
+    assert get(FileServer(), f"/{token}/a.txt").data == answers["cut off"][1]
+
+
+def test_a_name_in_the_url_changes_nothing(engine: Engine) -> None:
+    server = FileServer(secret=SECRET)
+    url = server.url_for(saved(engine, CONTENT, "a.txt")).rpartition("/")[0]
+    for name in ("a.html", "%2e%2e/%2e%2e/etc/passwd", "a.txt%0d%0aX-Evil:1", "", "x" * 3000):
+        found = get(server, f"{url}/{name}")
+        assert (found.status_code, found.data) == (200, CONTENT)
+        assert found.headers["Content-Disposition"] == 'attachment; filename="a.txt"'
+
+
+@pytest.mark.parametrize(
+    "key",
+    ["../x", "a/../../x", "./x", "/etc/passwd", "a//b", "a\\b", "a\x00b", "", "x" * 2000,
+     ".sqlalchemy-file/owner", "a/.sqlalchemy-file-1"],
+)  # fmt: skip
+def test_a_public_url_cannot_leave_its_storage(engine: Engine, key: str) -> None:
+    server = FileServer(public=["main"])
+    for kind in ("public", "attachment"):
+        assert get(server, f"/{kind}/main/{quote(key)}").status_code == 404
+
+
+def test_notes_of_a_public_storage_are_no_files(engine: Engine) -> None:
+    storage: Any = StorageManager.storage("main")
+    storage.add_note("ledger", b"secret") if hasattr(storage, "add_note") else put(
+        storage, ".sqlalchemy-file/ledger", b"secret"
+    )
+    found = get(FileServer(public=["main"]), "/public/main/.sqlalchemy-file/ledger")
+    assert found.status_code == 404
+
+
+@pytest.mark.parametrize("key", ["a%20b", "a%2Fb", "a+b c", "100%/ü#?&.txt", "%252e"])
+def test_a_public_url_is_decoded_once(key: str) -> None:
+    storage = MemoryStorage()
+    StorageManager.add_storage("main", storage)
+    put(storage, key, CONTENT)
+    server = FileServer(public=["main"])
+    file = record(path=f"main/{key}", file_id=key)
+    assert get(server, server.url_for(file)).data == CONTENT
+
+
+def test_what_a_shared_cache_may_keep_is_the_file_alone(engine: Engine) -> None:
+    server = FileServer(public=["main"])
+    url = server.url_for(saved(engine, CONTENT, "a.txt"))
+    assert "immutable" in get(server, url).headers["Cache-Control"]
+    for found, status in [
+        (get(server, url, range="bytes=500-"), 416),
+        (get(server, url, if_match='"other"'), 412),
+        (get(server, url, "POST"), 405),
+        (get(server, "/public/main/nothing"), 404),
+    ]:
+        assert found.status_code == status
+        assert found.headers["Cache-Control"] == "no-store"
+
+
+def test_a_refusal_by_site_is_no_answer_for_others(engine: Engine) -> None:
+    server = FileServer(secret=SECRET, cross_site=False)
+    url = server.url_for(saved(engine, CONTENT, "a.txt"))
+    assert get(server, url, sec_fetch_site="cross-site").status_code == 403
+    found = get(server, url, sec_fetch_site="same-origin")
+    assert found.status_code == 200
+    assert "Sec-Fetch-Site" in found.headers["Vary"]
+
+
+# --- names and types of records that other programs have written
+
+NAMES = ["a\r\nX-Evil: 1", 'a"; filename="b.html', "a\u202egpj.exe", "x" * 300, "\ud800",
+         "..", "../../etc/passwd", "", "\x00", "a\\b/c", "100%41.txt", "\u2028",
+         "日本" * 100 + ".txt", "a;b,c.txt"]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_any_name_makes_a_header_that_nobody_misreads(engine: Engine, name: str) -> None:
+    server = FileServer(secret=SECRET)
+    file = saved(engine, CONTENT, "a.txt")
+    odd = File.decode({**file, "filename": name})
+    for url in (server.url_for(odd), server.url_for(file, filename=name)):
+        assert url.isascii()
+        assert not {"..", ".", ""} & set(url.split("/")[3:])
+        found = get(server, url)
+        assert found.status_code == 200
+        assert "X-Evil" not in found.headers
+        header = found.headers["Content-Disposition"]
+        assert header.isascii()
+        assert header.isprintable()
+        assert header.count('"') == 2
+        assert len(header) < 2500
+        assert "html" not in header.partition('"; ')[2].partition("filename*")[0]
+
+
+@pytest.mark.parametrize(
+    "kind", ["text/plain\r\nX-Evil: 1", "text/plain\x00", "nonsense", "text/plain; charset=\u00fc",
+             "", None, 5, ["image/png"], "text/html ;x", "TEXT/HTML", "image/png, text/html"]
+)  # fmt: skip
+def test_any_type_of_a_record_is_sent_as_one_that_runs_nothing(engine: Engine, kind: Any) -> None:
+    server = FileServer(secret=SECRET)
+    file = File.decode({**saved(engine, CONTENT, "a.txt"), "content_type": kind})
+    found = get(server, server.url_for(file))
+    assert found.headers["Content-Type"] == "application/octet-stream"
+    assert "X-Evil" not in found.headers
+    assert found.headers["Content-Disposition"].startswith("attachment")
+    part = get(server, server.url_for(file), range="bytes=0-1,5-6")
+    assert b"X-Evil" not in part.data
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"size": -5}, {"size": 10**30}, {"size": "100"}, {"size": None}, {"size": True},
+     {"checksum": "sha256:zz"}, {"checksum": 5}, {"uploaded_at": "yesterday"},
+     {"uploaded_at": "9999-12-31T23:59:59+00:00"}, {"uploaded_at": "0001-01-01T00:00:00"},
+     {"variants": "none"}, {"disposition": ["inline"]}, {"headers": "none"}],
+)  # fmt: skip
+def test_a_record_that_somebody_else_wrote_is_served_or_refused_but_breaks_nothing(
+    engine: Engine, changes: dict[str, Any]
+) -> None:
+    server = FileServer(secret=SECRET)
+    file = File.decode({**saved(engine, CONTENT, "a.txt"), **changes})
+    found = get(server, server.url_for(file))
+    assert found.status_code in (200, 503)
+    if found.status_code == 200:
+        assert found.data == CONTENT
+
+
+# --- the application's own rules
+
+
+@pytest.mark.parametrize("answer", [None, False, 0, ""])
+def test_what_authorize_does_not_allow_is_refused(engine: Engine, answer: Any) -> None:
+    server = FileServer(secret=SECRET, authorize=lambda request, target: answer)
+    assert get(server, server.url_for(saved(engine, CONTENT, "a.txt"))).status_code == 403
+
+
+@pytest.mark.parametrize("answer", ["no", object(), 1, [False]])
+def test_an_answer_that_is_no_bool_allows_nothing(engine: Engine, answer: Any) -> None:
+    server = FileServer(secret=SECRET, authorize=lambda request, target: answer)
+    url = server.url_for(saved(engine, CONTENT, "a.txt"))
+    with pytest.raises(TypeError, match="authorize returns True or False"):
+        get(server, url)
+
+
+def test_an_authorize_that_raises_sends_nothing(faulty: FaultyStorage) -> None:
+    def authorize(request: Any, target: Any) -> bool:
+        raise LookupError("no such user")
+
+    async def aauthorize(request: Any, target: Any) -> bool:
+        return authorize(request, target)
+
+    for each in (authorize, aauthorize):
+        server = FileServer(secret=SECRET, authorize=each)
+        url = server.url_for(record()).removeprefix(server.url)
+        faulty.calls.clear()
+        with pytest.raises(LookupError):
+            TestClient(server.asgi).get(url)
+        assert faulty.count("stat", "stream") == 0
+
+
+def test_a_coroutine_function_cannot_be_asked_by_wsgi(engine: Engine) -> None:
+    async def authorize(request: Any, target: Any) -> bool:
+        return True
+
+    server = FileServer(secret=SECRET, authorize=authorize)
+    with pytest.raises(TypeError, match=r"serve with FileServer\.asgi"):
+        get(server, server.url_for(saved(engine, CONTENT, "a.txt")))
+
+
+# --- storages that fail
+
+SLOW = StorageError("no answer")
+SLOW.__cause__ = TimeoutError("60 seconds")
+
+
+def clients(server: FileServer) -> Iterator[Any]:
+    yield Client(server.wsgi, use_cookies=False)
+    yield TestClient(server.asgi)
+
+
+@pytest.mark.parametrize(
+    ("fault", "status"), [(fails(), 503), (fails(SLOW), 504)], ids=["down", "slow"]
+)
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+def test_a_storage_that_fails_is_told_before_the_headers(
+    faulty: FaultyStorage, fault: Fault, status: int, method: str
+) -> None:
+    server = FileServer(secret=SECRET)
+    url = server.url_for(record()).removeprefix(server.url)
+    for verb in ("stat", "stream"):
+        faulty.inject(verb, fault)  # type: ignore[arg-type]
+    for client in clients(server):
+        found = (
+            client.open(url, method=method)
+            if isinstance(client, Client)
+            else client.request(method, url)
+        )
+        assert found.status_code == status
+        assert found.headers["Content-Type"] == "application/problem+json"
+        assert found.headers["Cache-Control"] == "no-store"
+        assert "main" not in found.text
+        assert (found.headers.get("Retry-After") == "5") is (status == 503)
+
+
+def test_a_storage_that_fails_in_the_middle_cuts_the_connection(faulty: FaultyStorage) -> None:
+    put(faulty, "large", b"y" * 3_000_000)
+    server = FileServer(secret=SECRET)
+    file = record(path="main/large", file_id="large", size=3_000_000)
+    url = server.url_for(file).removeprefix(server.url)
+    faulty.inject("stream", Fault(share=0.5))
+    for client in clients(server):
+        with pytest.raises(StorageError, match="fewer than announced"):
+            _ = client.get(url).data if isinstance(client, Client) else client.get(url)
+
+
+def test_an_object_that_goes_before_its_body_is_read_is_not_found(faulty: FaultyStorage) -> None:
+    server = FileServer(secret=SECRET)
+    url = server.url_for(record(size=None)).removeprefix(server.url)
+    for client in clients(server):
+        put(faulty, "key", CONTENT)
+        faulty.mend()
+        faulty.inject("stream", Fault(before=lambda: faulty.inner.delete(["key"])))
+        found = client.get(url)
+        assert found.status_code == 404
+        assert found.headers["Content-Type"] == "application/problem+json"
+
+
+def test_an_object_of_another_size_is_no_short_answer(faulty: FaultyStorage) -> None:
+    server = FileServer(secret=SECRET)
+    url = server.url_for(record(size=200)).removeprefix(server.url)
+    with pytest.raises(StorageError, match="100 bytes fewer than announced"):
+        _ = Client(server.wsgi).get(url).data
+    shorter = server.url_for(record(size=50)).removeprefix(server.url)
+    assert Client(server.wsgi).get(shorter).data == CONTENT[:50]
+
+
+def test_a_storage_that_was_taken_away_is_not_found(engine: Engine) -> None:
+    server = FileServer(secret=SECRET, public=["main", "gone"])
+    url = server.url_for(saved(engine, CONTENT, "a.txt"), filename="b.txt")
+    assert get(server, "/public/gone/key").status_code == 404
+    StorageManager.clear()
+    assert get(server, url).status_code == 404
+
+
+def test_a_path_for_a_server_in_front_may_have_any_letters(tmp_path: Any) -> None:
+    folder = tmp_path / "grüße 日本"
+    folder.mkdir()
+    StorageManager.add_storage("main", folder)
+    put(StorageManager.storage("main"), "key", CONTENT)
+    server = FileServer(secret=SECRET, delivery=x_sendfile)
+    url = server.url_for(record()).removeprefix(server.url)
+    found = Client(server.wsgi).get(url)
+    assert found.status_code == 200
+    assert found.headers["X-Sendfile"].encode("latin-1").decode().startswith(str(folder))
+
+
+# --- url_for
+
+
+@pytest.mark.parametrize("expires", [timedelta(0), timedelta(seconds=-1), timedelta.max])
+def test_an_expiry_that_cannot_be_is_refused(engine: Engine, expires: timedelta) -> None:
+    file = saved(engine, CONTENT, "a.txt")
+    with pytest.raises(ValueError, match="expires"):
+        FileServer(secret=SECRET).url_for(file, expires=expires)
+    with pytest.raises(TypeError, match="expires is a timedelta, not 60"):
+        FileServer(secret=SECRET).url_for(file, expires=60)  # type: ignore[arg-type]
+
+
+def test_a_disposition_that_does_not_exist_is_refused(engine: Engine) -> None:
+    file = saved(engine, CONTENT, "a.txt")
+    with pytest.raises(ValueError, match='"inline" or "attachment", not \'download\''):
+        FileServer(secret=SECRET).url_for(file, disposition="download")  # type: ignore[arg-type]
+
+
+def test_an_error_about_a_storage_says_how_to_add_it(engine: Engine) -> None:
+    file = saved(engine, CONTENT, "a.txt")
+    StorageManager.clear()
+    with pytest.raises(RuntimeError, match=r"main.*StorageManager\.add_storage"):
+        FileServer(secret=SECRET).url_for(file)
+
+
+def test_a_file_that_was_stored_compressed_says_so(engine: Engine) -> None:
+    server = FileServer(secret=SECRET)
+    plain = saved(engine, CONTENT, "a.txt")
+    packed = File.decode({**plain, "headers": {"content-encoding": "gzip"}})
+    assert get(server, server.url_for(packed)).headers["Content-Encoding"] == "gzip"
+    for odd in ("gzip\r\nX-Evil: 1", "identity", "", 5):
+        file = File.decode({**plain, "headers": {"Content-Encoding": odd}})
+        found = get(server, server.url_for(file))
+        assert "Content-Encoding" not in found.headers
+        assert "X-Evil" not in found.headers
