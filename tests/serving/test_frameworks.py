@@ -112,14 +112,14 @@ def make_client(request: pytest.FixtureRequest) -> Any:
     return request.param
 
 
-@pytest.mark.parametrize("place", ["own", "mounted"])
+@pytest.mark.parametrize("where", ["own", "mounted"])
 def test_a_file_is_sent_whole_in_ranges_and_not_at_all(
-    make_client: Any, engine: Engine, place: str
+    make_client: Any, engine: Engine, where: str
 ) -> None:
     file = saved(engine, CONTENT, "a.bin")
     server = FileServer(secret=SECRET)
     client = make_client(file, server)
-    url = "/own" if place == "own" else server.url_for(file)
+    url = "/own" if where == "own" else server.url_for(file)
 
     def get(method: str = "GET", **headers: str) -> Any:
         given = {name.replace("_", "-"): value for name, value in headers.items()}
@@ -139,7 +139,7 @@ def test_a_file_is_sent_whole_in_ranges_and_not_at_all(
     assert head.headers["Content-Length"] == str(len(CONTENT))
     same = get(If_None_Match=whole.headers["ETag"])
     assert (same.status_code, same.content) == (304, b"")
-    if place == "own":
+    if where == "own":
         assert whole.headers["X-Own"] == "yes"
 
 
