@@ -1,4 +1,4 @@
-"""The column types: which storage a file goes to, and what happens to it on the way."""
+"""The column types `FileField` and `ImageField`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Validates files before the flush, so that a request can be refused before it is answered."""
+"""Validation before the flush, so that a request can be refused early."""
 
 from __future__ import annotations
 
@@ -32,12 +32,11 @@ def validate(
 
 
 def validate(session: Any) -> Coroutine[Any, Any, None] | None:
-    """Let validators judge all files that the next flush would store; nothing is stored.
+    """Validate all files that the next flush would store; nothing is stored.
 
-    With an `AsyncSession` the result has to be awaited. All refusals are raised together: one as
-    the `ValidationError` that it is, several as `ValidationErrors`. The session needs no
-    rollback then. The flush does not judge again what has not changed, unless a validator takes
-    the row.
+    With an `AsyncSession` the result must be awaited. All refusals are raised together: a
+    `ValidationError`, or `ValidationErrors`. The session needs no rollback then. The flush does not
+    validate unchanged files again, unless a validator takes the row.
     """
     if not isinstance(session, Session) and not hasattr(session, "sync_session"):
         session = session()  # a scoped session

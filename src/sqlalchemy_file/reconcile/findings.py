@@ -21,7 +21,7 @@ class Finding:
 
     ``kind`` is one of these:
 
-        * ``deleted``: no row refers to the object, and it was deleted
+    * ``deleted``: no row refers to the object, and it was deleted
     * ``named``: a row refers to the object again, and it stays
     * ``failed``: the object could not be deleted, ``detail`` says why; the drain tries again
     * ``waiting``: open transactions may still copy its row; the drain tries again

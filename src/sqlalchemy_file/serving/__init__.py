@@ -1,8 +1,8 @@
-"""Files on the web: URLs that expire, and answers as RFC 9110 defines them.
+"""Files on the web: URLs that expire, and answers as RFC 9110 says.
 
-`FileServer` makes the URLs and serves them. Behind it, ``plan`` decides what a request gets as
-a pure function of method, headers and facts about the file, ``bodies`` reads the bytes from the
-storage, and ``asgi`` and ``wsgi`` send them.
+`FileServer` creates the URLs and answers requests to them. ``plan`` decides the answer, as a pure
+function of method, headers and facts about the file. ``bodies`` reads the bytes from the storage;
+``asgi`` and ``wsgi`` send them.
 """
 
 from sqlalchemy_file.content.disposition import INLINE_TYPES, content_disposition

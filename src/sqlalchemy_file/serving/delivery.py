@@ -33,7 +33,7 @@ class Delivery(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Handover:
-    """A header that lets another server answer: ``Location`` of a redirect, or an internal path."""
+    """A header that makes another server answer: ``Location``, or an internal path."""
 
     name: str
     value: str
@@ -77,9 +77,9 @@ class Redirect:
 
 @dataclass(frozen=True, slots=True)
 class XAccelRedirect:
-    """Let nginx send the file from an ``internal`` location below ``prefix``.
+    """Make nginx send the file from an ``internal`` location below ``prefix``.
 
-    ``prefix`` may hold ``{storage}``. The key is percent-encoded, as nginx decodes it.
+    ``prefix`` may contain ``{storage}``. The key is percent-encoded, as nginx expects it.
     """
 
     prefix: str = "/protected/"

@@ -1,4 +1,4 @@
-"""What is known of a request, whatever framework it came through."""
+"""A request, independent of the framework."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from sqlalchemy_file.serving.target import Target
 
 @dataclass(frozen=True, slots=True)
 class RequestFacts:
-    """What is asked: ``headers`` have lower-case names; ``path`` is the one below the server.
+    """A request: ``headers`` have lower-case names, ``path`` is the path below the server.
 
     ``scope`` is the ASGI scope or the WSGI environment.
     """

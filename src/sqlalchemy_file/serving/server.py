@@ -50,16 +50,16 @@ class Resolved:
 
 
 class FileServer:
-    """Serves the files of all storages at signed, expiring URLs.
+    """Serves the files of all storages at signed URLs that expire.
 
-    ``secret`` is a string, or several: the first signs, all of them verify, so that one can
-    replace another. ``url`` is the path at which `asgi` or `wsgi` is mounted, or the whole URL of
-    it on another host. ``expires`` is how long an address is valid at least. ``inline`` are the
-    content types that browsers may show; everything else is an attachment. ``public`` names
-    storages whose files need no signature. ``authorize`` is asked about each request for a file
-    that is not public; it may be a coroutine function (then only `asgi` serves). ``delivery`` is
-    ``"stream"``, ``"redirect"``, ``"x-sendfile"``, an `XAccelRedirect`, or a mapping from names
-    of storages to these. ``cross_site=False`` refuses private files to pages of other sites.
+    ``secret`` is a string, or several: the first signs, all verify, so that a new one can replace
+    an old one. ``url`` is the path at which `asgi` or `wsgi` is mounted, or a whole URL on another
+    host. ``expires`` is the shortest validity of a URL. ``inline`` are the content types that
+    browsers may show; everything else is an attachment. ``public`` are names of storages whose
+    files need no signature. ``authorize(request, target)`` allows a request for a file that is not
+    public; it may be a coroutine function with `asgi`. ``delivery`` is ``"stream"``,
+    ``"redirect"``, ``"x-sendfile"``, an `XAccelRedirect`, or a mapping from names of storages to
+    these. ``cross_site=False`` refuses requests for private files from pages of other sites.
 
         server = FileServer(secret=os.environ["FILES_SECRET"])
         app.mount("/files", server.asgi)
@@ -106,14 +106,14 @@ class FileServer:
     ) -> str:
         """Return the URL of a stored file, of its thumbnail, or of one of its variants.
 
-        It is valid for ``expires`` at least, and half as long again at most: the end is rounded
-        up, so that the same file has the same URL for a while and browsers can cache it.
-        ``file`` may also be what `File.variant` returns.
-        ``disposition="inline"`` is followed for the types that the server shows. Raises
-        `ValueError` for a file that is not stored and for a server without a secret, `KeyError`
-        for a variant that the file lacks, `UnknownStorageError` for a storage nobody added.
-        A file of a public storage has its permanent URL, unless a ``filename`` or a
-        ``disposition`` is asked for, which need a signature.
+        It is valid for at least ``expires``, and at most half as long again: the end is rounded up,
+        so that a file has the same URL for some time and browsers can cache it. ``file`` may also
+        be what `File.variant` returns. ``disposition="inline"`` works for the types that the server
+        shows. A file of a public storage has its permanent URL, unless there is a ``filename`` or a
+        ``disposition``, which need a signature.
+
+        Raises `ValueError` for a file that is not stored and for a server without a secret,
+        `KeyError` for an unknown variant, `UnknownStorageError` for a storage that was not added.
         """
         if expires is not None:
             _require_positive(expires)
@@ -134,7 +134,7 @@ class FileServer:
     ) -> str:
         """Return the ``srcset`` of an image: the URLs of its variants, each with its width.
 
-        Instead of a file, some of its variants may be given: those of one shape, say.
+        Instead of a file, some of its variants can be given, for example those of one shape.
         """
         images = map(file.variant, file.get("variants") or ()) if isinstance(file, File) else file
         by_width = {image.width: image for image in images if image.width}
@@ -145,7 +145,7 @@ class FileServer:
 
     @property
     def path(self) -> str:
-        """The path at which the server is to be mounted."""
+        """The path at which to mount the server."""
         return urlsplit(self.url).path
 
     def _permanent(
@@ -170,7 +170,7 @@ class FileServer:
     # --- a request
 
     def answering(self, request: RequestFacts) -> Answering:
-        """Answer a request, step by step; see `serving.answering`."""
+        """Answer a request, as a generator of steps; see `serving.answering`."""
         found = self.resolve(request)
         if isinstance(found, Plan):
             return Answer(found)
@@ -186,7 +186,7 @@ class FileServer:
         return (yield from answering(request, target, headers, delivery, authorize))
 
     def resolve(self, request: RequestFacts) -> Resolved | Plan:
-        """Return what a request names, or the answer to one that names nothing."""
+        """Return the target of a request, or the answer to an invalid one."""
         kind, _, rest = request.path.lstrip("/").partition("/")
         now = _now()
         if kind in (_PUBLIC, _SAVED):
@@ -219,7 +219,7 @@ class FileServer:
         return Resolved(target, [("Cache-Control", caching(None, now, is_public=True))])
 
     def protecting(self, target: Target) -> list[tuple[str, str]]:
-        """Return the headers that keep an untrusted file from doing harm."""
+        """Return the security headers for an untrusted file."""
         policy = "cross-origin" if self._is_public(target.storage) else self.resource_policy
         return protecting_headers(target.content_type, target.disposition, policy)
 

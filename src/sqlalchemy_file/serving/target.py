@@ -1,4 +1,4 @@
-"""What a URL of the file server names: one object, and how it is to be shown."""
+"""The target of a URL of the file server: one object, and how to show it."""
 
 from __future__ import annotations
 
@@ -19,9 +19,10 @@ from sqlalchemy_file.values.records import entity_tag, own_path, sha256_of
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """An object in a storage, with what its record says of it.
+    """An object in a storage, with facts from its record.
 
-    ``content_type``, ``size``, ``sha256`` and ``modified`` are None where it does not tell.
+    ``content_type``, ``size``, ``sha256`` and ``modified`` are None if the record does not have
+    them.
     """
 
     storage: str
@@ -36,11 +37,11 @@ class Target:
 
     @property
     def etag(self) -> str:
-        """A strong entity tag: of the bytes, or else of the object, whose bytes never change."""
+        """A strong entity tag of the bytes, or of the object, whose bytes never change."""
         return entity_tag(self.storage, self.key, self.sha256)
 
     def completed(self, info: ObjectInfo, inline: Collection[str]) -> Target:
-        """Return a target without a record, with what the storage says of the object."""
+        """Return this target with facts from the storage, for one without a record."""
         content_type = info.attributes.content_type or UNKNOWN_TYPE
         return replace(
             self,
@@ -55,7 +56,7 @@ class Target:
         return headers if self.encoding is None else [*headers, ("Content-Encoding", self.encoding)]
 
     def facts(self, info: ObjectInfo | None, headers: Sequence[tuple[str, str]]) -> FileFacts:
-        """Return the facts of the file; the storage is believed about the size."""
+        """Return the facts of the file; the size is that in the storage."""
         size = self.size if info is None else info.size
         return FileFacts(
             size=size or 0,

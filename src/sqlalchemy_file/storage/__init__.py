@@ -1,6 +1,6 @@
-"""Storages: the protocol, those that ship with this package, and their names.
+"""Storages: the protocol, those of this package, and `StorageManager`, which has them by name.
 
-`StorageManager` keeps them by name; `StoredFile` is one of their objects, open for reading.
+`StoredFile` is one object, open for reading.
 """
 
 from importlib import import_module

@@ -1,4 +1,4 @@
-"""Which storage a thing becomes that a program adds under a name."""
+"""Storages from URLs, folders, and the objects of other libraries."""
 
 from __future__ import annotations
 
@@ -20,16 +20,15 @@ Options: TypeAlias = Mapping[str, Any]
 
 
 def adapt(thing: Any, **options: Any) -> Storage:
-    """Return the storage that ``thing`` is or stands for.
+    """Return the storage for a URL, a folder, or an object of another library.
 
-    Takes a folder as a `pathlib.Path`, a libcloud ``Container``, a store of obstore, a filesystem
-    of fsspec, the address of a storage (``file:///absolute/path``, ``memory://``,
-    ``s3://bucket/prefix?region=...``, ``gs://``, ``az://``, ``https://``, else one of fsspec's),
-    or any object with the methods of `Storage`. Options are those of the kind of
-    storage; some may stand in the query of an address, where they are overruled by these.
+    Takes a URL (``file:///absolute/path``, ``memory://``, ``s3://bucket/prefix?region=...``,
+    ``gs://``, ``az://``, ``https://``, or a protocol of fsspec), a `pathlib.Path`, a libcloud
+    ``Container``, an obstore store, an fsspec filesystem, or any object with the methods of
+    `Storage`. Options are those of the kind of storage; some may be in the query of a URL, and
+    keyword arguments win.
 
-    Raises `TypeError` for anything else, `InvalidStorageError` for an address or an option that
-    means nothing here.
+    Raises `TypeError` for anything else, and `InvalidStorageError` for an invalid URL or option.
     """
     if isinstance(thing, str):
         return _from_address(thing, options)

@@ -20,7 +20,7 @@ from sqlalchemy_file.storage.common.reserved import is_listed
 
 
 class MemoryStorage:
-    """A dict of objects with their attributes; they are gone when it is."""
+    """Objects in this process's memory, for tests."""
 
     concurrency = 1  # nothing is waited for
 

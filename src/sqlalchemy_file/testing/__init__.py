@@ -1,9 +1,9 @@
-"""What the tests of an application, or of a storage of one's own, can use.
+"""Tools for the tests of applications, and of storages of your own.
 
-`FaultyStorage` lets things go wrong between a program and its storage; `fails`, `hangs`, `tears`
-and their like say what.
+`FaultyStorage` injects faults between a program and its storage: `fails`, `hangs`, `tears` and
+others.
 
-`StorageConformance` proves a storage: whoever wrote one subclasses it, and gives it a fixture::
+`StorageConformance` tests a storage. Subclass it, and give it a fixture::
 
     pytest.register_assert_rewrite("sqlalchemy_file.testing")  # in conftest.py: better messages
 
@@ -12,8 +12,7 @@ and their like say what.
         def storage(self):
             return MyStorage(...)
 
-`AsyncStorageConformance` does so for the coroutines of a storage that has them. Only these two need
-pytest.
+`AsyncStorageConformance` tests native coroutines. Only these two need pytest.
 """
 
 from importlib import import_module

@@ -36,7 +36,7 @@ T = TypeVar("T")
 
 
 class AsyncStorageConformance(Suite):
-    """Tests that any `AsyncStorage` passes which is a `Storage` too."""
+    """Tests of the coroutines of any storage."""
 
     def test_it_has_the_coroutines_of_a_storage(self, storage: Storage) -> None:
         assert is_native(storage)

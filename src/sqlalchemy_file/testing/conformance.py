@@ -168,4 +168,4 @@ class Load(Suite):
 
 
 class StorageConformance(Reading, Exclusive, Keys, DeletingAndCopying, Listing, Wholeness, Load):
-    """Tests that any `Storage` passes; the class attributes say what a storage cannot do."""
+    """Tests of any storage; class attributes say what it cannot do."""

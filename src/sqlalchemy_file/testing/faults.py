@@ -22,13 +22,12 @@ VERBS: tuple[Verb, ...] = ("put", "stat", "stream", "delete", "copy", "list")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fault:
-    """What happens to one call of a storage; several things may.
+    """One or more faults of one call of a storage.
 
-    ``before`` is called first, whatever it does; then the call waits for ``delay`` seconds and,
-    with ``hangs``, until it is let go. With ``fails`` it raises ``error``, or a `StorageError`; if
-    ``is_done``, only after it was carried out, as when the reply is lost. ``share`` is how much of
-    the bytes gets through, ``flips`` lets one of them be wrong, and ``twice`` lets the storage get
-    the same request again.
+    ``before`` is called first. Then the call waits ``delay`` seconds and, with ``hangs``, until
+    `FaultyStorage.mend`. With ``fails`` it raises ``error``, or a `StorageError`; with ``is_done``
+    after it was carried out, as if the reply were lost. ``share`` is the part of the bytes that is
+    transferred, ``flips`` changes one byte, and ``twice`` repeats the request.
     """
 
     before: Callable[[], object] | None = None
@@ -46,7 +45,7 @@ class Fault:
         return self.share < 1 or self.flips
 
     def spoiled(self, data: bytes) -> bytes:
-        """Return the bytes as they get through."""
+        """Return the bytes that are transferred."""
         kept = data[: int(len(data) * self.share)]
         if self.flips and kept:
             middle = len(kept) // 2
@@ -54,14 +53,14 @@ class Fault:
         return kept
 
     def content(self, content: BinaryIO) -> Callable[[], BinaryIO]:
-        """Return what opens the content of a `put`, once for each time that it is sent."""
+        """Return a function that opens the content of a `put`, for each time it is sent."""
         if not (self.changes_bytes or self.twice):
             return lambda: content
         data = self.spoiled(content.read())
         return lambda: io.BytesIO(data)
 
     def failure(self, verb: str, key: str) -> BaseException:
-        """Return what the call raises."""
+        """Return the exception of the call."""
         if self.error is not None:
             return self.error
         error = StorageError("the storage does not answer", key=key)
@@ -69,45 +68,45 @@ class Fault:
         return error
 
     def suits(self, verb: Verb) -> bool:
-        """Tell whether it can happen to a call of this verb."""
+        """Return True if it can happen to a call of this verb."""
         has_bytes = not self.changes_bytes or verb in ("put", "stream")
         return has_bytes and (not self.twice or verb in ("put", "copy", "delete"))
 
 
 def fails(error: BaseException | None = None) -> Fault:
-    """Let a call fail; nothing is done."""
+    """Return a fault: the call fails, and nothing is done."""
     return Fault(fails=True, error=error)
 
 
 def loses_reply() -> Fault:
-    """Let a call be carried out, and fail all the same: the reply is lost."""
+    """Return a fault: the call is carried out, but its reply is lost, so it fails."""
     return Fault(fails=True, is_done=True)
 
 
 def delays(seconds: float) -> Fault:
-    """Let a call take longer."""
+    """Return a fault: the call takes longer."""
     return Fault(delay=seconds)
 
 
 def hangs(error: BaseException | None = None) -> Fault:
-    """Let a call hang until the storage is mended; then it goes on, or raises ``error``."""
+    """Return a fault: the call hangs until ``mend()``, then continues, or raises ``error``."""
     return Fault(hangs=True, fails=error is not None, error=error)
 
 
 def tears(share: float = 0.5, *, in_silence: bool = False) -> Fault:
-    """Let a part of the bytes get through, and the call fail then; or not even that."""
+    """Return a fault: a share of the bytes is transferred, then the call fails, or not."""
     if not 0 <= share < 1:
         raise ValueError(f"the share of the bytes is at least 0 and less than 1, not {share!r}")
     return Fault(share=share, fails=not in_silence, is_done=True)
 
 
 def flips_a_bit() -> Fault:
-    """Let one byte be another, without a word."""
+    """Return a fault: one byte is changed silently."""
     return Fault(flips=True)
 
 
 def repeats() -> Fault:
-    """Let the storage get a request twice, as from a proxy that tries again."""
+    """Return a fault: the storage gets the request twice, as after a retry by a proxy."""
     return Fault(twice=True)
 
 

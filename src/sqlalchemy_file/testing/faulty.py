@@ -1,4 +1,4 @@
-"""A storage before another one, between which and the program things go wrong."""
+"""A storage wrapper that injects faults."""
 
 from __future__ import annotations
 
@@ -22,10 +22,13 @@ _TICK = 0.005
 
 
 class FaultyStorage:
-    """Pass all to ``inner``, with the faults that `inject` names or that a seed strews in.
+    """Passes all calls to ``inner``, and injects planned and random faults.
 
-    Of the calls that nobody planned for, the share ``rate`` gets one of ``faults``; which ones
-    depends on ``seed`` and on the number of the call. It has native coroutines if ``inner`` has.
+        faulty = FaultyStorage(MemoryStorage())
+        faulty.inject("put", fails(), at=2)
+
+    `inject` plans faults. Of the other calls, the share ``rate`` gets one of ``faults``; ``seed``
+    and the number of the call decide which. It has native coroutines if ``inner`` has.
     """
 
     def __new__(cls, inner: Storage, *_args: object, **_options: object) -> Self:
@@ -43,14 +46,14 @@ class FaultyStorage:
     # --- what a test says
 
     def inject(self, verb: Verb, fault: Fault, *, at: int = 0) -> None:
-        """Let the ``at``-th call of ``verb`` from now on get a fault; 0 means every one.
+        """Give the ``at``-th call of ``verb`` from now on a fault; 0 means every call.
 
         A deletion of several keys counts as that many calls.
         """
         self._plan.name(verb, fault, at)
 
     def mend(self) -> None:
-        """Let nothing go wrong any more, and what hangs go on."""
+        """End all faults; calls that hang continue."""
         self._plan.clear()
 
     # --- notes of the storage itself, which are no calls of its verbs and always come through
@@ -73,7 +76,7 @@ class FaultyStorage:
         return self._plan.calls
 
     def count(self, *verbs: Verb) -> int:
-        """Return how often one of these verbs was called."""
+        """Return the number of calls of these verbs."""
         return sum(verb in verbs for verb, _key in self.calls)
 
     # --- the storage

@@ -1,4 +1,4 @@
-"""Pictures of one format."""
+"""Conversion of images."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ if TYPE_CHECKING:
 
 
 class Convert(PictureTransform):
-    """Turns pictures into a format: ``Convert("AVIF")``, ``Convert("JPEG", quality=90)``.
+    """Converts images: ``Convert("AVIF")``, ``Convert("JPEG", quality=90)``.
 
-    ``format`` is Pillow's name of one it can write; the file's name gets its suffix. ``options``
-    go to Pillow's encoder. Animations keep their frames in GIF, PNG, WEBP and AVIF, else the
-    first one is kept. Pictures of that format already stay as they are.
+    ``format`` is Pillow's name of a format that it writes; the file name gets its suffix.
+    ``options`` go to Pillow's encoder. Animations keep their frames in GIF, PNG, WEBP and AVIF;
+    otherwise the first frame is kept. Images that have the format are left unchanged.
     """
 
     def __init__(

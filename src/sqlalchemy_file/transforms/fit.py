@@ -1,4 +1,4 @@
-"""Pictures no larger than some size."""
+"""Scaling of images."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ if TYPE_CHECKING:
 
 
 class Fit(PictureTransform):
-    """Reduces pictures that are wider or higher than ``width`` and ``height``, as they are seen.
+    """Scales down images that are wider or higher than ``width`` and ``height``.
 
-    Smaller ones stay as they are, byte by byte. Animations keep their frames.
+    Smaller images are left unchanged. Animations keep their frames.
     """
 
     def __init__(self, width: int, height: int, *, max_pixels: int = MAX_PIXELS) -> None:

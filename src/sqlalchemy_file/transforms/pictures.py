@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class PictureTransform(Transform):
-    """Says what is to become of a picture. Files of other types stay as they are."""
+    """The base class of image transforms. Files of other types are left unchanged."""
 
     decodes = True
     max_pixels: int = MAX_PIXELS
@@ -26,7 +26,7 @@ class PictureTransform(Transform):
 
     @abstractmethod
     def edit(self, wanted: Edit) -> Edit:
-        """Return an edit that does this, too."""
+        """Return the edit ``wanted`` with the changes of this transform."""
 
     def transform(self, file: File, attr_key: str) -> Any:
         return JoinedPictures([self]).transform(file, attr_key)

@@ -1,4 +1,4 @@
-"""Pictures that say nothing about place, camera and author."""
+"""Removal of metadata from images."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ if TYPE_CHECKING:
 
 
 class StripMetadata(PictureTransform):
-    """Removes EXIF with its GPS data, XMP, IPTC, comments and all else that is no picture.
+    """Removes EXIF with its GPS data, XMP, IPTC and comments from images.
 
-    A turn that EXIF asks for is applied first. JPEG, PNG, WEBP and GIF that need none lose no
-    quality: they are not encoded anew. The kinds that were removed are added to the file, as
-    ``removed_metadata``. Colour profiles stay. A picture that cannot be read is refused.
+    The EXIF orientation is applied first. JPEG, PNG, WEBP and GIF that need no turn are not encoded
+    again, and lose no quality. The kinds of metadata that were removed are added to the file as
+    ``removed_metadata``. Colour profiles stay. An image that cannot be read is refused.
     """
 
     decodes = False  # not always

@@ -1,4 +1,4 @@
-"""Validators accept or refuse a file before any byte of it is stored."""
+"""Validators accept or refuse files before anything is stored."""
 
 from sqlalchemy_file.exceptions import (
     AspectRatioValidationError,

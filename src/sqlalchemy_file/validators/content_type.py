@@ -1,4 +1,4 @@
-"""Which content types a file may have."""
+"""Validation of content types."""
 
 from __future__ import annotations
 
@@ -18,11 +18,13 @@ from sqlalchemy_file.file import File, Validator
 
 
 class ContentTypeValidator(Validator):
-    """Refuses files of other content types than those listed: ``"text/csv"``, ``"image/*"``, ...
+    """Refuses files of content types that are not listed.
 
-    None allows every type. It judges by the bytes: a type that a sender claims counts only where
-    the bytes do not rule it out. Other names of the same type (``image/jpg``) are understood, and
-    so are suffixes (``"pdf"``). One type may be given without a list.
+        ContentTypeValidator(["application/pdf", "image/*"])
+
+    None allows every type. The bytes decide: a type that a client claims counts only if the bytes
+    do not disprove it. Other names of a type (``image/jpg``) and suffixes (``"pdf"``) are
+    understood. One type may be given without a list.
     """
 
     def __init__(self, allowed_content_types: Collection[str] | str | None = None) -> None:
@@ -37,7 +39,7 @@ class ContentTypeValidator(Validator):
             raise self._not_allowed(content_type, attr_key)
 
     def process_head(self, file: File, attr_key: str, head: bytes) -> None:
-        """Refuse a stream whose first bytes alone prove a type that is not allowed."""
+        """Refuse a stream whose first bytes prove a type that is not allowed."""
         # A subclass of a program's own may accept what this one refuses.
         is_ours = type(self).process.__module__.startswith("sqlalchemy_file.")
         content_type = certain_type(head) if is_ours else None

@@ -1,4 +1,4 @@
-"""Which pictures a file may hold."""
+"""Validation of images."""
 
 from __future__ import annotations
 
@@ -14,15 +14,18 @@ _Limit = tuple[int | None, int | None]
 
 
 class ImageValidator(ContentTypeValidator):
-    """Refuses what is no complete picture, too large or small, or of another shape than allowed.
+    """Refuses files that are no complete image, and images of other sizes or shapes than allowed.
 
-    ``min_wh`` and ``max_wh`` are (width, height) in pixels, either None for any. The aspect
-    ratio is width divided by height. ``formats`` are Pillow's names of the formats that may be
-    decoded; ``allowed_content_types`` says the same by content types. A picture may have
-    ``max_pixels`` pixels, the frames of an animation four times as many together.
-    Width and height are those that are seen, once the picture is turned as its EXIF asks for. They
-    are added to the file, with that ``orientation``: 1 for none, up to 8. Raises
-    `MissingExtraError` where Pillow is not installed, or pillow-heif for HEIC.
+        ImageValidator(min_wh=(200, 200), max_aspect_ratio=2)
+
+    ``min_wh`` and ``max_wh`` are (width, height) in pixels; either may be None. The aspect ratio is
+    width divided by height. ``formats`` are Pillow's names of the formats to decode;
+    ``allowed_content_types`` says the same with content types. An image may have ``max_pixels``
+    pixels, and the frames of an animation four times as many together.
+
+    Width and height are those of the displayed image, with the EXIF orientation applied. They are
+    added to the file, with ``orientation``: 1 to 8. Raises `MissingExtraError` if Pillow is not
+    installed, or pillow-heif for HEIC.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""How large a file may be, and how small."""
+"""Validation of sizes."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ from sqlalchemy_file.helpers import convert_size
 
 
 class SizeValidator(Validator):
-    """Refuses files above ``max_size`` or below ``min_size``: bytes, or ``"2M"``, ``"500Ki"``, ...
+    """Refuses files larger than ``max_size`` or smaller than ``min_size``.
 
-    Zero means no limit; ``min_size=1`` refuses empty files.
+    Sizes are bytes, or text such as ``"2M"`` or ``"500Ki"``. Zero is no limit; ``min_size=1``
+    refuses empty files.
     """
 
     def __init__(self, max_size: float | str = 0, min_size: float | str = 0) -> None:
@@ -37,7 +38,7 @@ class SizeValidator(Validator):
             )
 
     def process_early(self, file: File, attr_key: str, size: int) -> None:
-        """Refuse a stream as soon as it has sent too much."""
+        """Refuse a stream as soon as it is too long."""
         if self._most and size > self._most:
             raise self._too_large(attr_key, size, f"more than {self._most} bytes")
 

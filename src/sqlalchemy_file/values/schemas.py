@@ -1,7 +1,7 @@
-"""How a file looks to the clients of an API: what its JSON shows, and the schema of that.
+"""The JSON of a file for the clients of an API, and its schema.
 
-Storage, path, key, options and headers stay inside: they tell how files are kept, and a client
-that may name them could name somebody else's.
+Storage, path, key, options and headers are left out: a client that knows them could refer to other
+files.
 """
 
 from __future__ import annotations
@@ -18,17 +18,20 @@ _resolver: UrlFor | None = None
 
 
 def set_url_resolver(url_for: UrlFor | None) -> None:
-    """Let public records have URLs: ``url_for(file)`` and ``url_for(file, variant=name)``."""
+    """Set the function that makes the URLs of public records; None for none.
+
+    It is called as ``url_for(file)`` and ``url_for(file, variant=name)``.
+    """
     global _resolver  # noqa: PLW0603  one application has one file server
     _resolver = url_for
 
 
 def public_record(file: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what a client may see of a file.
+    """Return the part of a record that clients may see.
 
     The keys are ``filename``, ``content_type``, ``size``, ``checksum``, ``width``, ``height``,
-    ``placeholder``, ``thumbnail``, ``variants`` and ``url``, where the file has them. The URL is
-    that of the resolver, else the permanent one of a public storage.
+    ``placeholder``, ``thumbnail``, ``variants`` and ``url``, if the file has them. The URL is that
+    of the resolver, else the permanent one of a public storage.
     """
     shown = _chosen(file, _SHOWN)
     _add_url(shown, file, file, None)

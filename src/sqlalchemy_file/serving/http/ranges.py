@@ -15,7 +15,7 @@ _SPACE = " \t"
 
 
 class ByteRange(NamedTuple):
-    """The bytes from ``start`` up to, and without, ``end``."""
+    """The bytes from ``start`` up to, not including, ``end``."""
 
     start: int
     end: int

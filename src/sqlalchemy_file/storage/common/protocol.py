@@ -1,7 +1,7 @@
-"""What a storage is: a place that keeps bytes and attributes under a key.
+"""The protocol of storages, which keep bytes and attributes under a key.
 
-Every storage has the six verbs of `Storage`. What only some can do stands apart, as a protocol
-each; whoever needs it asks ``isinstance`` and does without where the answer is no.
+Every storage has the six methods of `Storage`. What only some storages can do is a protocol each;
+callers test for it with ``isinstance``.
 """
 
 from __future__ import annotations
@@ -31,10 +31,10 @@ _SIMPLE = re.compile(r"[0-9A-Za-z-]{1,100}")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Attributes:
-    """What is kept beside the bytes, as far as a storage can.
+    """The attributes of an object, as far as the storage keeps them.
 
-    ``metadata`` are the user's own names and values; ``extra`` are options of one driver
-    (``acl``, ...), ``headers`` go out with the request as they are.
+    ``metadata`` are the user's names and values. ``extra`` are options of one driver, such as
+    ``acl``. ``headers`` are sent with the request unchanged.
     """
 
     filename: str | None = None
@@ -46,7 +46,7 @@ class Attributes:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ObjectInfo:
-    """One stored object: its key, its size in bytes, and what the storage says about it."""
+    """One stored object: its key, its size in bytes, and what the storage reports."""
 
     key: str
     size: int
@@ -57,43 +57,42 @@ class ObjectInfo:
 
 @runtime_checkable
 class Storage(Protocol):
-    """A place that keeps bytes and attributes under a key.
+    """A storage keeps bytes and attributes under a key.
 
-    Any error that leaves a storage is a `StorageError` with the original as its cause; a missing
-    object is `ObjectNotFoundError`. Every verb may be called from several threads at once.
+    Every error of a storage is a `StorageError`, with the original as its cause; a missing object
+    is `ObjectNotFoundError`. All methods may be called from several threads at once.
     """
 
     def put(
         self, key: str, content: BinaryIO, attributes: Attributes, *, exclusive: bool = False
     ) -> ObjectInfo:
-        """Store all that ``content`` yields from where it stands, until it is empty.
+        """Store what ``content`` yields from its current position.
 
-        The object appears under its key complete or not at all. With ``exclusive``, a key
-        that is taken raises `ObjectExistsError` and nothing is written.
-        An error raised by ``content`` itself passes through unchanged.
-        The size that is returned is what the storage has, where that costs no further request;
-        a storage with ``verify = True`` is asked by `stat` as well.
+        The object appears under its key complete or not at all. With ``exclusive``, a key that is
+        taken raises `ObjectExistsError`, and nothing is written. Errors of ``content`` pass through
+        unchanged. The returned size is that in the storage, if that needs no further request; a
+        storage with ``verify = True`` is asked with `stat` as well.
         """
         ...
 
     def stat(self, key: str) -> ObjectInfo:
-        """Return what is known of one object without reading it."""
+        """Return the facts about one object, without reading it."""
         ...
 
     def stream(self, key: str, start: int = 0, end: int | None = None) -> Iterator[bytes]:
         """Yield the bytes from ``start`` up to, not including, ``end``; never an empty chunk.
 
-        A range at or beyond the end of the object yields nothing. A missing object raises
-        at the first ``next`` at the latest.
+        A range past the end of the object yields nothing. A missing object raises at the first
+        ``next`` at the latest.
         """
         ...
 
     def delete(self, keys: Sequence[str]) -> None:
-        """Delete several objects. A missing one is no error; what failed is in `DeletionError`."""
+        """Delete several objects. A missing one is no error; failures raise `DeletionError`."""
         ...
 
     def copy(self, key: str, new_key: str) -> ObjectInfo:
-        """Copy an object with its attributes, inside the storage where that is possible."""
+        """Copy an object with its attributes, inside the storage if possible."""
         ...
 
     def list(self, prefix: str = "", start_after: str | None = None) -> Iterator[ObjectInfo]:
@@ -103,10 +102,10 @@ class Storage(Protocol):
 
 @runtime_checkable
 class AsyncStorage(Protocol):
-    """A storage whose requests are native coroutines: the six verbs with an ``a`` in front.
+    """A storage with native coroutines: the six methods with an ``a`` in front.
 
-    A coroutine that is cancelled ends when nothing of it is under way any more. What it was to
-    store is then there as a whole or not at all; with ``exclusive``, not at all.
+    A cancelled coroutine ends when nothing is in progress any more. The object is then complete or
+    missing; with ``exclusive`` it is missing.
     """
 
     async def aput(
@@ -161,22 +160,22 @@ class HasPath(Protocol):
     """A storage whose objects are files on this machine's disk."""
 
     def path(self, key: str) -> Path:
-        """Return where the object lies; it need not exist."""
+        """Return the path of an object, which need not exist."""
         ...
 
 
 @runtime_checkable
 class HasPublicURL(Protocol):
-    """A storage that may have a permanent public address for its objects."""
+    """A storage whose objects may have permanent public URLs."""
 
     def public_url(self, key: str) -> str | None:
-        """Return the address, or None where objects are private; never one that expires."""
+        """Return the URL, or None for private objects; never a URL that expires."""
         ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PendingUpload:
-    """An upload that was begun and is not complete: in parts, or in a hidden draft."""
+    """An upload that is not complete: a multipart upload, or a hidden temporary file."""
 
     key: str
     id: str
@@ -185,28 +184,26 @@ class PendingUpload:
 
 @runtime_checkable
 class HasUploads(Protocol):
-    """A storage that can list and abort the uploads in parts that nobody has completed."""
+    """A storage that can list and abort multipart uploads that were never completed."""
 
     def uploads(self) -> Iterator[PendingUpload]: ...
 
     def abort_upload(self, upload: PendingUpload) -> None:
-        """Delete the parts of an upload; one that is gone is no error."""
+        """Delete the parts of an upload; a missing one is no error."""
         ...
 
 
 @runtime_checkable
 class HasSignedURL(Protocol):
-    """A storage that may let others read or write an object for a while, without its keys."""
+    """A storage that can create presigned URLs."""
 
     def signed_url(
         self, key: str, *, expires: timedelta | float, method: str = "GET"
     ) -> str | None:
-        """Return an address for one HTTP method, or None where this storage cannot sign.
+        """Return a URL for one HTTP method, or None if this storage cannot sign.
 
-        ``expires`` is how long it holds, a number means seconds. `ValueError` for longer than the
-        storage allows.
-
-        Nothing is asked of the storage: the object need not exist.
+        ``expires`` is its validity; a number means seconds. Raises `ValueError` if the service does
+        not allow that long. Nothing is requested, and the object need not exist.
         """
         ...
 
@@ -228,7 +225,7 @@ class HasSignedDownload(Protocol):
 
 @runtime_checkable
 class HasNotes(Protocol):
-    """A storage that keeps notes about itself apart from its objects."""
+    """A storage that keeps small texts about itself, apart from its objects."""
 
     def notes(self) -> Mapping[str, bytes]:
         """Return all notes by their names."""
@@ -243,7 +240,7 @@ class HasNotes(Protocol):
 
 @runtime_checkable
 class HasDriverObject(Protocol):
-    """A storage that can show an object as its own library does (libcloud's ``Object``)."""
+    """A storage that can return the object of its own library (libcloud's ``Object``)."""
 
     def driver_object(self, key: str) -> Any: ...
 
@@ -270,7 +267,7 @@ def is_simple(key: str) -> bool:
 
 
 def check_key(key: str) -> str:
-    """Return ``key`` if it stays inside its container, else raise `InvalidKeyError`."""
+    """Return ``key`` if every storage accepts it, else raise `InvalidKeyError`."""
     reason = None if is_simple(key) or _is_plain(key) else _key_fault(key)
     if reason is not None:
         raise InvalidKeyError(reason, key=key if isinstance(key, str) else repr(key))

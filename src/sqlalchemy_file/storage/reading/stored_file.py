@@ -36,12 +36,12 @@ UNNAMED = "unnamed"
 
 
 class StoredFile(io.BufferedReader):
-    """A binary file, readable and seekable: a view of one object of one storage.
+    """One object of a storage as a binary file, readable and seekable.
 
-    Nothing is opened or requested before it is needed, and nothing that ``info``, ``filename``
-    and ``content_type`` tell already. A missing object raises `ObjectNotFoundError` then.
-    Reading in order is one request; after a seek only the ranges needed are asked for. Old
-    programs make one of a libcloud ``Object`` alone.
+    Nothing is requested before it is needed, and not what ``info``, ``filename`` and
+    ``content_type`` say already. A missing object then raises `ObjectNotFoundError`. Reading in
+    order is one request; after a seek only the needed ranges are requested. For version 0.7, a
+    libcloud ``Object`` alone is accepted too.
     """
 
     _info: ObjectInfo | None = None
@@ -76,12 +76,12 @@ class StoredFile(io.BufferedReader):
 
     @property
     def storage_name(self) -> str | None:
-        """The name under which the storage was added, where it is known."""
+        """The name of the storage, or None."""
         return self._storage_name or None
 
     @property
     def info(self) -> ObjectInfo:
-        """What the storage says about the object; asked for once."""
+        """The facts of the storage about the object, requested once."""
         if self._info is None:
             with named(self._storage_name):
                 self._info = self._storage.stat(self._key)
@@ -89,7 +89,7 @@ class StoredFile(io.BufferedReader):
 
     @property
     def filename(self) -> str:
-        """The name of the file before it was stored, ``unnamed`` where none was kept."""
+        """The name of the file, or ``unnamed``."""
         return self._filename or self.info.attributes.filename or UNNAMED
 
     @filename.setter
@@ -98,7 +98,7 @@ class StoredFile(io.BufferedReader):
 
     @property
     def content_type(self) -> str:
-        """The content type, ``application/octet-stream`` where none was kept."""
+        """The content type, or ``application/octet-stream``."""
         return self._content_type or self.info.attributes.content_type or UNKNOWN_TYPE
 
     @content_type.setter
@@ -107,21 +107,21 @@ class StoredFile(io.BufferedReader):
 
     @property
     def size(self) -> int:
-        """How many bytes the object has."""
+        """The size in bytes."""
         return self._info.size if self._info else self._reader.size()
 
     @cached_property
     def object(self) -> Any:
-        """The object as libcloud shows it, or a look-alike for storages without libcloud."""
+        """The libcloud ``Object``, or an object with the same attributes."""
         with named(self._storage_name):
             if isinstance(self._storage, HasDriverObject):
                 return self._storage.driver_object(self._key)
         return ObjectView.of(self)
 
     def get_cdn_url(self) -> str | None:
-        """Return an address: a path on this machine's disk, a permanent one, or the driver's own.
+        """Return a path on this machine's disk, a permanent URL, or the driver's own URL.
 
-        The S3 driver's is signed and expires. None where the storage has none.
+        The URL of the S3 driver is signed and expires. None if there is none.
         """
         if isinstance(self._storage, HasPath):
             return str(self._storage.path(self._key))
@@ -137,18 +137,18 @@ class StoredFile(io.BufferedReader):
             return None
 
     def read(self, n: int | None = -1, chunk_size: int | None = None) -> bytes:
-        """Read ``n`` bytes, or all to the end; ``chunk_size`` is only taken for old programs."""
+        """Read ``n`` bytes, or all to the end. ``chunk_size`` has no effect; version 0.7 had it."""
         return _read(self, n)
 
     def stream(self, chunk_size: int = CHUNK_SIZE) -> Iterator[bytes]:
-        """Yield what is left to read, in chunks of ``chunk_size`` bytes but for the last."""
+        """Yield the rest in chunks of ``chunk_size`` bytes."""
         while chunk := super().read(chunk_size):
             yield chunk
 
     async def aread(self, n: int | None = -1) -> bytes:
-        """Read as `read` does, from where the file stands, while the event loop stays free.
+        """Read as `read` does, without blocking the event loop.
 
-        Cancelled, the file stands where it stood.
+        A cancellation leaves the position of the file unchanged.
         """
         start = self.tell()
         if not is_native(self._storage):
@@ -163,7 +163,7 @@ class StoredFile(io.BufferedReader):
         return data
 
     async def astream(self, chunk_size: int = CHUNK_SIZE) -> AsyncIterator[bytes]:
-        """Yield as `stream` does, while the event loop stays free."""
+        """Yield as `stream` does, without blocking the event loop."""
         try:
             while chunk := await self.aread(chunk_size):
                 yield chunk
