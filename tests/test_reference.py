@@ -32,6 +32,7 @@ PAGES = {
     "sqlalchemy_file.testing": ["testing", "storages"],
     "sqlalchemy_file.transforms": ["transforms"],
     "sqlalchemy_file.types": ["fields"],
+    "sqlalchemy_file.validation": ["validators"],
     "sqlalchemy_file.validators": ["validators", "errors"],
 }
 PAGES |= {name: ["integrations"] for name in PATHS if ".integrations." in name}
