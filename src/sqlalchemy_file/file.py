@@ -248,20 +248,20 @@ class File(FurtherObjects):
 
 @runtime_checkable
 class Validator(Protocol):
-    """Accepts or refuses a file. Any class with this method is one.
+    """Accepts or refuses a file. Any class with this method is a validator.
 
-    Several threads may call it, each with a file of its own.
+    It is called from several threads, each with a file of its own. It may be a coroutine function,
+    which `AsyncSession` awaits on the event loop, and may take the row as a further parameter.
 
-    It may be a coroutine function, which `AsyncSession` awaits on the event loop, and may take the
-    row as one more parameter. One that can judge a stream before it was read to its end may have a
-    method ``process_early(file, attr_key, size)``: it is called after each piece of the stream,
-    with the number of bytes so far. ``process_head(file, attr_key, head)`` is called once, with
-    the first 4096 bytes of a longer stream, unless a validator before it has neither method.
+    Two optional methods refuse a stream before it is read to its end. ``process_early(file,
+    attr_key, size)`` is called after each piece of the stream, with the number of bytes so far.
+    ``process_head(file, attr_key, head)`` is called once, with the first 4096 bytes of a longer
+    stream, unless an earlier validator has neither method.
     """
 
     @abstractmethod
     def process(self, file: File, attr_key: str) -> None:
-        """Raise `ValidationError` to refuse the file that the attribute ``attr_key`` would hold.
+        """Raise `ValidationError` to refuse the file of the attribute ``attr_key``.
 
         Its content type, size and file name are known; its content is ``file.original_content``.
         Keys may be added to the file.
@@ -270,18 +270,18 @@ class Validator(Protocol):
 
 @runtime_checkable
 class Transform(Protocol):
-    """Changes the content of a file. Any class with this method is one.
+    """Changes the content of a file. Any class with this method is a transform.
 
-    Several threads may call it, each with a file of its own.
+    It is called from several threads, each with a file of its own.
     """
 
     @abstractmethod
     def transform(self, file: File, attr_key: str) -> Any:
-        """Return the content to store instead, or None to leave it as it is.
+        """Return the new content, or None to leave it unchanged.
 
-        The content so far is ``file.original_content``, a seekable stream. Anything that a `File`
-        takes may be returned. Type, size and checksum follow; other keys may be changed here.
-        Raise `ValidationError` to refuse the file that the attribute ``attr_key`` would hold.
+        The content so far is ``file.original_content``, a seekable stream. Return whatever a `File`
+        takes; type, size and checksum follow. Other keys may be changed here. Raise
+        `ValidationError` to refuse the file of the attribute ``attr_key``.
         """
 
 
