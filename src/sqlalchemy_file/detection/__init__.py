@@ -5,21 +5,21 @@ from __future__ import annotations
 from functools import partial
 from typing import BinaryIO
 
-from sqlalchemy_file.detection.archives import (
+from sqlalchemy_file.detection.decision import decide, refutes, table_type
+from sqlalchemy_file.detection.formats.archives import (
     OFFICE_TYPES,
     ZIP,
     ReadAt,
     hides_parts,
     listed_zip_type,
 )
-from sqlalchemy_file.detection.compound import COMPOUND, compound_type
-from sqlalchemy_file.detection.decision import decide, refutes, table_type
+from sqlalchemy_file.detection.formats.compound import COMPOUND, compound_type
+from sqlalchemy_file.detection.formats.markup import markup_type
+from sqlalchemy_file.detection.formats.media import tag_end, tagged_type_at
+from sqlalchemy_file.detection.formats.signatures import is_text, signature_type
+from sqlalchemy_file.detection.formats.special_cases import NARROWED
 from sqlalchemy_file.detection.hints import binary_hint, text_hint
-from sqlalchemy_file.detection.markup import markup_type
-from sqlalchemy_file.detection.media import tag_end, tagged_type_at
 from sqlalchemy_file.detection.names import UNKNOWN, canonical, essence
-from sqlalchemy_file.detection.signatures import is_text, signature_type
-from sqlalchemy_file.detection.special_cases import NARROWED
 from sqlalchemy_file.detection.suffixes import guess_type, type_of_suffix
 
 __all__ = [

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from sqlalchemy_file.detection.archives import ZIP
-from sqlalchemy_file.detection.names import UNKNOWN, canonical
-from sqlalchemy_file.detection.special_cases import (
+from sqlalchemy_file.detection.formats.archives import ZIP
+from sqlalchemy_file.detection.formats.special_cases import (
     ACTIVE,
     NARROWED,
     SIGNED,
     SPECIAL_CASES,
     ZIPPED,
 )
+from sqlalchemy_file.detection.names import UNKNOWN, canonical
 from sqlalchemy_file.detection.suffixes import guess_type
 
 # Pictures, sound, film and fonts are binary, but for these.

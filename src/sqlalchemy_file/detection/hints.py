@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 
-from sqlalchemy_file.detection.headers import is_targa
+from sqlalchemy_file.detection.formats.headers import is_targa
+from sqlalchemy_file.detection.formats.markup import looks_like_html
 from sqlalchemy_file.detection.library import look_up
-from sqlalchemy_file.detection.markup import looks_like_html
 
 _STARTS = (
     (b"WEBVTT", "text/vtt"),

@@ -8,7 +8,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterator
 
-from sqlalchemy_file.detection.archives import ReadAt
+from sqlalchemy_file.detection.formats.archives import ReadAt
 
 COMPOUND = "application/x-ole-storage"
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy_file.detection.signatures import KNOWN_TYPES
+from sqlalchemy_file.detection.formats.signatures import KNOWN_TYPES
 
 _OFFICE = "application/vnd.openxmlformats-officedocument."
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from sqlalchemy_file.detection import archives, headers, media
+from sqlalchemy_file.detection.formats import archives, headers, media
 
 _Verdict = str | Callable[[bytes], str | None]
 

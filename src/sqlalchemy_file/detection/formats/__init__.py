@@ -1,0 +1,1 @@
+"""What the bytes of a file say: one module for each way to find out."""

@@ -1,0 +1,1 @@
+"""Tables of content types, as data."""
