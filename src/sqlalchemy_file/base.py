@@ -89,5 +89,5 @@ class BaseFile(dict[str, Any]):
         object.__setattr__(self, "_frozen", True)
 
     def _thaw(self) -> None:
-        """Open a saved file to change once more, as programs written for release 0.7.0 do."""
+        """Open a saved file to change once more, as programs written for version 0.7.0 do."""
         object.__setattr__(self, "_frozen", False)

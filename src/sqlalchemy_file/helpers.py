@@ -29,7 +29,7 @@ __getattr__: Callable[[str], Any] = moved(
 _UNITS = {
     "": 1,
     "k": 1000,
-    "K": 1000,  # as release 0.7.0 took it
+    "K": 1000,  # as version 0.7.0 took it
     "M": 1000**2,
     "G": 1000**3,
     "T": 1000**4,

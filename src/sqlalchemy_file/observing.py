@@ -93,7 +93,7 @@ def forget(observer: Observer) -> None:
 
 
 def is_watched() -> bool:
-    """Tell whether anybody wants to know of what went well."""
+    """Return True if anybody wants to know of what went well."""
     return bool(_observers) or logger.isEnabledFor(logging.DEBUG)
 
 

@@ -106,7 +106,7 @@ def carry_out(
     """Carry out operations at the same time, and return how each ended, in their order.
 
     Without ``go_on``, nothing more is begun once one has failed. Cancellation reaches every
-    coroutine under way, and is raised after all that were begun have ended: what a thread does
+    coroutine in progress, and is raised after all that were begun have ended: what a thread does
     cannot be cancelled. With ``go_on`` the batch is finished first.
     """
     if not operations:
@@ -219,7 +219,7 @@ def wait_for_background() -> None:
 
 
 def _can_await() -> bool:
-    """Tell whether this is SQLAlchemy's greenlet, in which a coroutine can be awaited."""
+    """Return True if this is SQLAlchemy's greenlet, in which a coroutine can be awaited."""
     # Asking would import greenlet, which may not be installed; nobody runs in one unimported.
     return "greenlet" in sys.modules and in_greenlet is not None and bool(in_greenlet())
 

@@ -343,7 +343,7 @@ class ImageField(FileField):
 
 
 def _is_nothing(value: Any) -> bool:
-    """Tell whether a value stands for no file; not every upload has a truth value of its own."""
+    """Return True if a value stands for no file; not every upload has a truth value of its own."""
     plain = value is None or isinstance(value, str | bytes | bytearray | bool | int | float)
     return not value if plain else is_unchosen(value)
 

@@ -83,7 +83,7 @@ class Measured(io.RawIOBase):
         return size_left(self._stream)
 
     def is_at_hand(self) -> bool:
-        """Tell whether reading takes no time."""
+        """Return True if reading takes no time."""
         return is_at_hand(self._stream)
 
     def read(self, size: int | None = -1, /) -> bytes:

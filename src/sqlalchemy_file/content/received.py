@@ -22,12 +22,12 @@ def uploaded_file(source: Any) -> Any:
 
 
 def is_upload(source: Any) -> bool:
-    """Tell whether this is an upload object of a framework."""
+    """Return True if this is an upload object of a framework."""
     return not isinstance(source, dict) and uploaded_file(source) is not source
 
 
 def is_unchosen(source: Any) -> bool:
-    """Tell whether a form was sent without a choice of file: no name, and not one byte."""
+    """Return True if a form was sent without a choice of file: no name, and not one byte."""
     if getattr(source, "filename", True) or not is_upload(source):
         return False
     file = uploaded_file(source)
@@ -71,7 +71,7 @@ def upload_attribute(source: Any, *names: str) -> str | None:
 
 
 def is_response(source: Any) -> bool:
-    """Tell whether this is the response of requests or httpx."""
+    """Return True if this is the response of requests or httpx."""
     return isinstance(getattr(source, "status_code", None), int) and (
         callable(getattr(source, "iter_content", None))
         or callable(getattr(source, "iter_bytes", None))

@@ -289,7 +289,7 @@ def given_name(content: Any, content_path: str | os.PathLike[str] | None) -> str
 
 
 def is_content(source: Any) -> bool:
-    """Tell whether `content_of` would take ``source``."""
+    """Return True if `content_of` would take ``source``."""
     if isinstance(
         source, str | bytes | bytearray | memoryview | os.PathLike | Iterator | AsyncIterable
     ):

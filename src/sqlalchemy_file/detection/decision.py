@@ -13,7 +13,7 @@ from sqlalchemy_file.detection.formats.special_cases import (
 from sqlalchemy_file.detection.names import UNKNOWN, canonical
 from sqlalchemy_file.detection.suffixes import guess_type
 
-# Pictures, sound, film and fonts are binary, but for these.
+# Images, sound, film and fonts are binary, but for these.
 _BINARY_FAMILIES = ("image/", "audio/", "video/", "font/")
 _TEXTUAL = frozenset(
     {
@@ -70,7 +70,7 @@ def decide(
 
 
 def refutes(detected: str | None, claimed: str, *, is_text: bool = False) -> bool:
-    """Tell whether bytes of which ``detected`` is known cannot be of the claimed type."""
+    """Return True if bytes of which ``detected`` is known cannot be of the claimed type."""
     name = canonical(claimed)
     if name is None or name == detected or _narrows(name, detected or ""):
         return False
@@ -92,7 +92,7 @@ def table_type(head: bytes, declared: str | None) -> str | None:
 
 
 def _narrows(name: str, detected: str) -> bool:
-    """Tell whether a type is a special case of what the bytes say."""
+    """Return True if a type is a special case of what the bytes say."""
     if detected == "text/xml":
         return name.endswith("+xml")
     cases = SPECIAL_CASES.get(detected, ())

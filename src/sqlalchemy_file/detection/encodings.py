@@ -15,7 +15,7 @@ _SUFFIXES = frozenset({"br", "gz", "gzip", "z", "zst", "zstd"})
 
 
 def is_encoded(headers: Mapping[str, str] | None) -> bool:
-    """Tell whether headers say that a content is compressed."""
+    """Return True if headers say that a content is compressed."""
     found = (str(value) for name, value in (headers or {}).items() if _is_encoding(name))
     return next(found, "").strip().lower() not in ("", "identity")
 

@@ -1,4 +1,4 @@
-"""Pictures: decoded within limits, and scaled. Pillow is loaded only where it is needed."""
+"""Images: decoded within limits, and scaled. Pillow is loaded only where it is needed."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Nothing here starts another program, as Pillow's PostScript decoder does.
 """
 
 MAX_PIXELS = 64_000_000
-"""How many pixels a picture may have: as four bytes each, they take 256 MB of memory."""
+"""How many pixels an image may have: as four bytes each, they take 256 MB of memory."""
 
 
 def require_pillow(what: str) -> None:

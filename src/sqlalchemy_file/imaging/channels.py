@@ -1,4 +1,4 @@
-"""Pictures of any mode as eight bits a channel, in sRGB, with or without transparency."""
+"""Images of any mode as eight bits a channel, in sRGB, with or without transparency."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _SPACES = {"RGB": "RGB", "RGBA": "RGB", "CMYK": "CMYK", "L": "GRAY", "LA": "GRAY
 
 
 def filterable(image: Image.Image) -> Image.Image:
-    """Return a picture with eight bits a channel and no palette, its transparency in a channel."""
+    """Return an image with eight bits a channel and no palette, its transparency in a channel."""
     if image.mode in ("RGBA", "LA"):
         return image
     if image.mode.startswith(("I", "F")):
@@ -36,7 +36,7 @@ def filterable(image: Image.Image) -> Image.Image:
 
 
 def in_srgb(image: Image.Image, profile: bytes | None) -> Image.Image:
-    """Return a picture in the colours that every viewer assumes, so that no profile is needed."""
+    """Return an image in the colours that every viewer assumes, so that no profile is needed."""
     if profile and image.mode in ("RGB", "RGBA", "CMYK"):
         with suppress(ImageCms.PyCMSError, OSError, ValueError, TypeError):  # damaged: do without
             image = _converted(image, profile)
@@ -44,7 +44,7 @@ def in_srgb(image: Image.Image, profile: bytes | None) -> Image.Image:
 
 
 def has_profile_of_its_own(image: Image.Image, profile: bytes) -> bool:
-    """Tell whether a profile is one for a picture of this mode, on the screen."""
+    """Return True if a profile is one for an image of this mode, on the screen."""
     try:
         space = ImageCms.ImageCmsProfile(io.BytesIO(profile)).profile.xcolor_space.strip()
     except (ImageCms.PyCMSError, OSError, ValueError, TypeError):
@@ -62,7 +62,7 @@ def fit_for(image: Image.Image, name: str, background: Any = "white") -> Image.I
 
 
 def on_page(image: Image.Image, background: Any = "white") -> Image.Image:
-    """Return a picture on a page of one colour, without transparency."""
+    """Return an image on a page of one colour, without transparency."""
     colour = image.convert("RGBA")
     page = Image.new("RGB", image.size, background)
     page.paste(colour, mask=colour.getchannel("A"))
@@ -70,7 +70,7 @@ def on_page(image: Image.Image, background: Any = "white") -> Image.Image:
 
 
 def _eight_bits(image: Image.Image) -> Image.Image:
-    """Return a picture of whole or real numbers in grey."""
+    """Return an image of whole or real numbers in grey."""
     black, white = _range(image)
     scale = 255 / ((white - black) or 1)
     values = image.convert("F").point(lambda value: value * scale - black * scale)
@@ -86,7 +86,7 @@ def _eight_bits(image: Image.Image) -> Image.Image:
 
 
 def _range(image: Image.Image) -> tuple[float, float]:
-    """Return which numbers of a picture stand for black and for white.
+    """Return which numbers of an image stand for black and for white.
 
     Sixteen bits are a range of their own, and so are real numbers up to one. Other numbers beyond
     eight bits are stretched: to the brightest, and to the darkest if that is below zero.
@@ -110,7 +110,7 @@ def _range(image: Image.Image) -> tuple[float, float]:
 def _converted(image: Image.Image, profile: bytes) -> Image.Image:
     source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
     if source.profile.xcolor_space.strip() != _SPACES[image.mode]:
-        return image  # a profile for another kind of picture, as some programs leave behind
+        return image  # a profile for another kind of image, as some programs leave behind
     if ImageCms.getProfileDescription(source).startswith("sRGB"):
         return image
     mode = "RGB" if image.mode == "CMYK" else image.mode

@@ -1,4 +1,4 @@
-"""Opening and decoding of pictures that anybody may have sent.
+"""Opening and decoding of images that anybody may have sent.
 
 Only the named decoders see the bytes, the header is judged before anything is decoded, and
 whatever a decoder raises becomes an `InvalidImageError`.
@@ -34,7 +34,7 @@ _HELD = 4
 _ALWAYS_HELD = ("WEBP", "AVIF")
 
 # A file of a few kilobytes may decode to hundreds of megabytes. However many threads there are,
-# one picture that takes this many pixels of memory is decoded at a time.
+# one image that takes this many pixels of memory is decoded at a time.
 _LARGE = 16_000_000
 _large_picture = threading.Lock()
 
@@ -42,7 +42,7 @@ _quiet_lock = threading.Lock()
 
 
 class _RefusedError(ValueError):
-    """A picture is beyond the limits; ``code`` and ``params`` say so to programs."""
+    """An image is beyond the limits; ``code`` and ``params`` say so to programs."""
 
     def __init__(self, message: str, code: str, **params: int) -> None:
         super().__init__(message)
@@ -54,7 +54,7 @@ class _RefusedError(ValueError):
 def decoding(
     content: BinaryIO, key: str, *, formats: Collection[str], max_pixels: int
 ) -> Iterator[Image.Image]:
-    """Open a picture for a block that decodes it; nothing but the header is read before.
+    """Open an image for a block that decodes it; nothing but the header is read before.
 
     What goes wrong in the block is raised as `InvalidImageError` for ``key``, except an error
     of ``content`` itself. Afterwards the stream stands at its start, as before.
@@ -87,7 +87,7 @@ def decoding(
 
 
 def read_through(image: Image.Image, max_pixels: int) -> None:
-    """Decode a picture to its end, every frame of it, as cheaply as that can be done."""
+    """Decode an image to its end, every frame of it, as cheaply as that can be done."""
     if image.format in JPEG:
         # Every byte is read, but one brightness a block of 8 x 8 pixels is all that is made of it.
         image.draft("L", (1, 1))
@@ -101,22 +101,22 @@ def read_through(image: Image.Image, max_pixels: int) -> None:
 
 
 def is_decoded_by_copying(image: Image.Image) -> bool:
-    """Tell whether making a scaled copy decodes all of a picture: of an animation, it does not."""
+    """Tell whether making a scaled copy decodes all of an image: of an animation, it does not."""
     return frame_count(image) == 1
 
 
 def size_as_seen(image: Image.Image) -> tuple[int, int]:
-    """Return width and height of a picture once it is turned as its EXIF asks for."""
+    """Return width and height of an image once it is turned as its EXIF asks for."""
     return turned_size(image.size, orientation_of(image))
 
 
 def turned_size(size: tuple[int, int], orientation: int) -> tuple[int, int]:
-    """Return width and height of a picture once it is turned by an orientation."""
+    """Return width and height of an image once it is turned by an orientation."""
     return (size[1], size[0]) if orientation in ON_ITS_SIDE else size
 
 
 def orientation_of(image: Image.Image) -> int:
-    """Return how a picture is to be turned, by its EXIF: from 1, upright, to 8.
+    """Return how an image is to be turned, by its EXIF: from 1, upright, to 8.
 
     A PNG that is not decoded yet would be, to look for notes behind its pixels: it is not asked.
     A TIFF has the size that is seen and is turned by Pillow, when it is decoded.
@@ -155,7 +155,7 @@ def _opened(source: _Source, formats: Collection[str]) -> Image.Image:
 
 
 def frame_count(image: Image.Image) -> int:
-    """Return how many frames a picture has, of the formats in which these are an animation."""
+    """Return how many frames an image has, of the formats in which these are an animation."""
     return getattr(image, "n_frames", 1) if image.format in _ANIMATED else 1
 
 

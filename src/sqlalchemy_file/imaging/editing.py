@@ -1,4 +1,4 @@
-"""A picture changed before it is stored: stripped, fitted, converted, decoded once for all that."""
+"""An image changed before it is stored: stripped, fitted, converted, decoded once for all that."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ _SAME = {"MPO": "JPEG"}
 
 @dataclass(frozen=True, slots=True)
 class Edit:
-    """What is to be made of a picture: within a size, of a format, without notes."""
+    """What is to be made of an image: within a size, of a format, without notes."""
 
     size: Size | None = None
     format: str | None = None
@@ -56,14 +56,14 @@ class Edit:
     is_stripped: bool = False
 
     def within(self, width: int, height: int) -> Edit:
-        """Return this edit of a picture that also fits into a size."""
+        """Return this edit of an image that also fits into a size."""
         known = self.size or (width, height)
         return replace(self, size=(min(known[0], width), min(known[1], height)))
 
 
 @dataclass(frozen=True, slots=True)
 class Edited:
-    """A picture that was changed, with the copies made of it on the way."""
+    """An image that was changed, with the copies made of it on the way."""
 
     content: bytes
     width: int
@@ -84,10 +84,10 @@ def edit(
     must_decode: bool = False,
     max_pixels: int = MAX_PIXELS,
 ) -> Edited | None:
-    """Return a picture as it is wanted; None if it is that already.
+    """Return an image as it is wanted; None if it is that already.
 
     Only decoders of these ``formats`` see it. Raises `InvalidImageError` for ``key`` where the
-    content is no picture. With ``must_decode`` it is decoded to its end in any case.
+    content is no image. With ``must_decode`` it is decoded to its end in any case.
     """
     with decoding(content, key, formats=formats, max_pixels=max_pixels) as image:
         orientation = orientation_of(image)
@@ -168,7 +168,7 @@ def _frames(
 
 
 def _notes(image: Image.Image, size: Size, name: str) -> dict[str, Any]:
-    """Return the notes of a picture that go with it, without the turn that is applied by now."""
+    """Return the notes of an image that go with it, without the turn that is applied by now."""
     if name not in _WITH_NOTES:
         return {}
     notes: dict[str, Any] = {}

@@ -1,4 +1,4 @@
-"""Pictures and animations as files."""
+"""Images and animations as files."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Timing:
 
 @dataclass(frozen=True, slots=True)
 class Rendition:
-    """A picture, encoded."""
+    """An image, encoded."""
 
     content: bytes
     width: int
@@ -53,7 +53,7 @@ def encode(
     background: str | None = None,
     timing: Timing | None = None,
 ) -> Rendition:
-    """Return a picture, or the frames of an animation, as a file without any notes about it."""
+    """Return an image, or the frames of an animation, as a file without any notes about it."""
     name = format_name(format_)
     plain = [fit_for(frame, name, background or "white") for frame in frames]
     for frame in plain:

@@ -88,7 +88,7 @@ def require_heif(what: str) -> None:
 
 @cache
 def load_heif() -> bool:
-    """Let Pillow decode HEIC, if pillow-heif is installed; tell whether it can."""
+    """Let Pillow decode HEIC, if pillow-heif is installed; say whether it can."""
     Image.init()
     if HEIF not in Image.OPEN and find_spec("pillow_heif") is not None:
         import pillow_heif  # noqa: PLC0415  the extra "heif"

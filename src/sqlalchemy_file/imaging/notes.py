@@ -1,4 +1,4 @@
-"""Notes in the files of pictures (EXIF, XMP, IPTC, comments), removed without a loss of quality.
+"""Notes in the files of images (EXIF, XMP, IPTC, comments), removed without a loss of quality.
 
 What is kept is listed, so that what nobody has thought of goes, too. Layouts: JPEG B.1.1, PNG 5.3
 and 4.7, WebP's container (RFC 9649), GIF89a 23 to 26.
@@ -22,9 +22,9 @@ class Stripped(NamedTuple):
 
 
 def strip(content: bytes, format_name: str) -> Stripped | None:
-    """Return the file of a picture without notes; None where that takes encoding it anew.
+    """Return the file of an image without notes; None where that takes encoding it again.
 
-    What stands behind the end of the picture is removed, too.
+    What stands behind the end of the image is removed, too.
     """
     parts_of = _READERS.get(format_name)
     if parts_of is None:
@@ -44,7 +44,7 @@ def strip(content: bytes, format_name: str) -> Stripped | None:
 
 
 def kinds_in(image: Image.Image) -> frozenset[str]:
-    """Return the kinds of notes that a picture has, as far as Pillow sees them."""
+    """Return the kinds of notes that an image has, as far as Pillow sees them."""
     found = {
         name
         for name, key in (("exif", "exif"), ("xmp", "xmp"), ("iptc", "photoshop"))

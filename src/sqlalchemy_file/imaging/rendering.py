@@ -1,4 +1,4 @@
-"""Scaled copies of a picture: decoded once for all of them, upright, in sRGB."""
+"""Scaled copies of an image: decoded once for all of them, upright, in sRGB."""
 
 from __future__ import annotations
 
@@ -41,10 +41,10 @@ _SHARPENING_RADIUS = 0.8
 def render(
     image: Image.Image, variants: Collection[Variant], max_pixels: int
 ) -> dict[Variant, Rendition]:
-    """Return the copies that ``variants`` ask for, of a picture not yet decoded.
+    """Return the copies that ``variants`` ask for, of an image not yet decoded.
 
     A JPEG is decoded at a reduced size where that is enough. The largest copy is made from the
-    picture, the others from the largest.
+    image, the others from the largest.
     """
     if image.format not in JPEG:
         image.load()
@@ -63,7 +63,7 @@ def render(
 def render_upright(
     picture: Image.Image, size: Size, plans: Mapping[Variant, Plan]
 ) -> dict[Variant, Rendition]:
-    """Return copies of a decoded picture, which once had a size, by their plans."""
+    """Return copies of a decoded image, which once had a size, by their plans."""
     return {
         variant: _encoded([_shaped(picture, size, variant, plan)], variant)
         for variant, plan in plans.items()
@@ -71,18 +71,18 @@ def render_upright(
 
 
 def keeps_frames(image: Image.Image, variant: Variant) -> bool:
-    """Tell whether a copy of a picture is an animation."""
+    """Return True if a copy of an image is an animation."""
     return variant.animated and format_name(variant.format) in ANIMATED and frame_count(image) > 1
 
 
 def upright(image: Image.Image, size: Size, orientation: int) -> Image.Image:
-    """Decode a picture and return it at a size, turned as its EXIF asks for, in sRGB."""
+    """Decode an image and return it at a size, turned as its EXIF asks for, in sRGB."""
     profile = image.info.get("icc_profile")
     return in_srgb(turned(image, size, orientation), profile)
 
 
 def turned(image: Image.Image, size: Size, orientation: int) -> Image.Image:
-    """Decode a picture and return it at a size, turned as its EXIF asks for, in its own colours.
+    """Decode an image and return it at a size, turned as its EXIF asks for, in its own colours.
 
     It is turned last, when it is small.
     """
@@ -99,14 +99,14 @@ def scale(
     size: Size,
     box: tuple[float, float, float, float] | None = None,
 ) -> Image.Image:
-    """Return a part of a picture at a size."""
+    """Return a part of an image at a size."""
     if image.size == size and box is None:
         return image
     return image.resize(size, Image.Resampling.LANCZOS, box=box, reducing_gap=_GAP)
 
 
 def frames_of(image: Image.Image) -> Iterator[Image.Image]:
-    """Yield each frame of an animation, decoded; it is another picture when the next one comes."""
+    """Yield each frame of an animation, decoded; it is another image when the next one comes."""
     for number in range(frame_count(image)):
         image.seek(number)
         image.load()
@@ -146,7 +146,7 @@ def _of_frames(
 
 
 def _shaped(picture: Image.Image, size: Size, variant: Variant, plan: Plan) -> Image.Image:
-    """Return the part of a picture that a copy shows, at its size, on its page."""
+    """Return the part of an image that a copy shows, at its size, on its page."""
     box = None
     if plan.box != (0.0, 0.0, 1.0, 1.0):
         across, down = picture.size
@@ -166,7 +166,7 @@ def _sharpened(picture: Image.Image, per_cent: int) -> Image.Image:
 
 
 def _padded(picture: Image.Image, size: Size, background: str | None) -> Image.Image:
-    """Return a picture in the middle of a page."""
+    """Return an image in the middle of a page."""
     colour = picture.convert("RGBA")
     page = Image.new("RGBA", size, background or (255, 255, 255, 0))
     corner = (size[0] - picture.width) // 2, (size[1] - picture.height) // 2

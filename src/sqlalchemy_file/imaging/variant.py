@@ -12,10 +12,10 @@ _FITS = ("contain", "cover", "pad")
 
 
 class Plan(NamedTuple):
-    """How a copy is made of a picture of some size, as it is seen.
+    """How a copy is made of an image of some size, as it is seen.
 
-    ``box`` is the part of the picture that the copy shows, each number from 0 to 1. ``whole`` is
-    the size that all of the picture has at the copy's scale, ``size`` that of the part, and
+    ``box`` is the part of the image that the copy shows, each number from 0 to 1. ``whole`` is
+    the size that all of the image has at the copy's scale, ``size`` that of the part, and
     ``canvas`` that of the copy.
     """
 

@@ -136,7 +136,7 @@ class UpgradeFileLedgerOp(MigrateOperation):
         return (self.name, self.ledger_schema)
 
     def reverse(self) -> KeepFileLedgerOp:
-        """Return an operation that does nothing: earlier releases write into this layout, too."""
+        """Return an operation that does nothing: earlier versions write into this layout, too."""
         return KeepFileLedgerOp()
 
 

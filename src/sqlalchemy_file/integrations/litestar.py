@@ -189,7 +189,7 @@ class FilesPlugin(InitPlugin, SerializationPlugin):
         return app_config
 
     def supports_type(self, field_definition: FieldDefinition) -> bool:
-        """Tell whether this is a `File`, or a model with file columns."""
+        """Return True if this is a `File`, or a model with file columns."""
         return _has_file(field_definition) or _model(field_definition) is not None
 
     def create_dto_for_type(self, field_definition: FieldDefinition) -> type[AbstractDTO[Any]]:

@@ -120,7 +120,7 @@ class Ledger:
             mend(connection, state)
 
     def _has_been_upgraded(self, connection: Connection) -> bool:
-        """Tell whether another process has done it since the snapshot of this transaction."""
+        """Return True if another process has done it since the snapshot of this transaction."""
         with as_committed(connection) as fresh:
             columns = self._columns(fresh)
             return columns is not None and not is_of_earlier_release(columns)

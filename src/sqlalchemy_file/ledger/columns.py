@@ -45,7 +45,7 @@ def all_file_columns(metadata: MetaData) -> Iterator[tuple[Table, tuple[Column[A
 
 
 def keeps(column: Column[Any]) -> bool:
-    """Tell whether the objects that a file column releases are kept."""
+    """Return True if the objects that a file column releases are kept."""
     field = file_field(column.type)
     return field is not None and field.on_release == "keep"
 

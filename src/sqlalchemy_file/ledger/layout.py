@@ -65,7 +65,7 @@ def flaws(connection: Connection, ledger: Place, columns: set[str]) -> Iterator[
 
 
 def is_layout(flaw: Flaw) -> bool:
-    """Tell whether a flaw is that the layout is of an earlier release."""
+    """Return True if a flaw is that the layout is of an earlier release."""
     return flaw.kind == _OUT_OF_DATE
 
 

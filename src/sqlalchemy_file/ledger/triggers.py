@@ -52,7 +52,7 @@ class Found:
     """A trigger of the ledger that is there.
 
     ``fault`` says why it does not work, if so, and ``repair`` is the SQL that mends just that;
-    without it the trigger has to be made anew.
+    without it the trigger has to be made again.
     """
 
     place: Place
@@ -83,7 +83,7 @@ def kind_of(name: str) -> str | None:
 def note(ledger: Place, columns: Sequence[str], kept: Sequence[str] = ()) -> str:
     """Return a comment for a trigger's body, so that the catalog tells what it was made for.
 
-    Without ``kept`` it is that of earlier releases, so that their triggers need not be replaced.
+    Without ``kept`` it is that of earlier versions, so that their triggers need not be replaced.
     """
     said: dict[str, Any] = {"ledger": str(ledger), "columns": list(columns)}
     text = json.dumps(said | ({"kept": list(kept)} if kept else {}))

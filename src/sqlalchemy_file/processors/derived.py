@@ -1,4 +1,4 @@
-"""Scaled copies of a file's picture, stored as objects that belong to the file."""
+"""Scaled copies of a file's image, stored as objects that belong to the file."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ if TYPE_CHECKING:
 def rendered(
     file: File, variants: Mapping[str, Variant], key: str, max_pixels: int = MAX_PIXELS
 ) -> dict[str, Rendition]:
-    """Return scaled copies of a file's picture, by name.
+    """Return scaled copies of a file's image, by name.
 
     Whoever asks first has those made, too, that the file's other processors will ask for.
-    Raises `InvalidImageError` where the file is no picture, or beyond ``max_pixels``: for ``key``,
+    Raises `InvalidImageError` where the file is no image, or beyond ``max_pixels``: for ``key``,
     or for the attribute whose validator has left the decoding to this.
     """
     from sqlalchemy_file.imaging import decoding, rendering  # noqa: PLC0415  Pillow is optional

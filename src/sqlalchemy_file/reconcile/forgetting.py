@@ -69,7 +69,7 @@ def _refuse_living(place: Workplace, owner: Owner) -> None:
 
 
 def _is_of(given: Identity, owner: Owner) -> bool:
-    """Tell whether an owner is a given ledger, in an epoch in which it may delete.
+    """Return True if an owner is a given ledger, in an epoch in which it may delete.
 
     An earlier epoch may be that of an original that is gone.
     """

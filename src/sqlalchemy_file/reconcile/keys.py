@@ -19,13 +19,13 @@ def owner(key: str) -> str:
 
 
 def is_ours(key: str) -> bool:
-    """Tell whether a key is one that this package makes: a UUID, or a draft, in any folder."""
+    """Return True if a key is one that this package makes: a UUID, or a draft, in any folder."""
     name = _name(key)
     return _ID.fullmatch(name) is not None or name.startswith(TEMPORARY)
 
 
 def may_be_noted(key: str, *, is_chosen: bool) -> bool:
-    """Tell whether a released object of this key may be one of ours.
+    """Return True if a released object of this key may be one of ours.
 
     That is so of our ids, of keys that are derived from one (``<id>.webp``, or in a folder of
     that name), and of any key where fields choose keys.

@@ -185,7 +185,7 @@ def _advance(connection: Connection, ledger: Ledger, name: str, until: int) -> N
 
 
 def _concerns(key: str, since: int) -> bool:
-    """Tell whether a listed key is this sweep's business: old ids are the full pass's."""
+    """Return True if a listed key is this sweep's business: old ids are the full pass's."""
     made = made_at(key)
     return not is_ours(key) if made is None else made >= since
 
@@ -193,7 +193,7 @@ def _concerns(key: str, since: int) -> bool:
 def _listing(storage: Storage, since: int, until: int, folders: bool) -> Iterator[ObjectInfo]:
     """Yield at least the objects whose ids were made in a span of time.
 
-    Random ids of older releases sort behind every checkpoint, hence the end. Where keys have
+    Random ids of older versions sort behind every checkpoint, hence the end. Where keys have
     folders, everything is listed.
     """
     if folders:

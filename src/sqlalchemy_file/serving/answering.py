@@ -107,7 +107,7 @@ def drive(steps: Answering) -> Answer:
 
 
 async def adrive(steps: Answering) -> Answer:
-    """Take the steps while the event loop stays free."""
+    """Take the steps without blocking the event loop."""
     await turns().take()
     step = _next(steps)
     while isinstance(step, Operation):

@@ -29,7 +29,7 @@ def stream(storage_name: str, key: str, segments: Sequence[Segment]) -> Iterator
 
 
 async def astream(storage_name: str, key: str, segments: Sequence[Segment]) -> AsyncIterator[bytes]:
-    """Do what `stream` does while the event loop stays free."""
+    """Do what `stream` does without blocking the event loop."""
     chunks = _astream(storage_name, key, segments)
     return _aafter(await anext(chunks, b""), chunks)
 

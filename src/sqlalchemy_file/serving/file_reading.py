@@ -1,4 +1,4 @@
-"""The bytes of a file on this machine, read while the event loop stays free.
+"""The bytes of a file on this machine, read without blocking the event loop.
 
 A thread opens the file. What the system holds in memory is then read at once, on the event loop:
 a few microseconds, where a thread takes fifty. What has to come from a disk is read in a thread.

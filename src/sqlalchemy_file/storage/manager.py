@@ -367,7 +367,7 @@ class StorageManager(metaclass=OldNames):
     def _known(cls) -> str:
         return ", ".join(map(repr, cls._registered)) or "none"
 
-    # Names that programs written for older releases call.
+    # Names that programs written for older versions call.
 
     @classmethod
     def _clear(cls) -> None:

@@ -1,4 +1,4 @@
-"""The inner names of release 0.7's `StorageManager` that programs read and write."""
+"""The inner names of version 0.7's `StorageManager` that programs read and write."""
 
 from __future__ import annotations
 

@@ -42,7 +42,7 @@ class Owner:
 
 
 def is_signed(storage: Storage, owner: Owner) -> bool:
-    """Tell whether a storage knows of an owner."""
+    """Return True if a storage knows of an owner."""
     if isinstance(storage, HasNotes):
         return owner.note in storage.notes()
     try:

@@ -22,7 +22,7 @@ class Registered:
     base_url: str | None = None
 
     def public_url(self, key: str) -> str | None:
-        """Return the permanent public URL of an object, or None where there is none."""
+        """Return the permanent public URL of an object, or None if there is none."""
         if self.base_url is not None:
             return f"{self.base_url}/{quote(key)}"
         address_of = getattr(self.storage, "public_url", None)  # isinstance() of a protocol is slow

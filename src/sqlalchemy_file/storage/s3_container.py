@@ -39,7 +39,7 @@ _log = logging.getLogger("sqlalchemy_file.storage")
 class S3ContainerStorage(LibcloudStorage):
     """A container of one of libcloud's own S3 drivers, from threads and from coroutines.
 
-    Requests go through a store of obstore that is made from the driver's settings. What obstore
+    Requests go through an obstore store that is made from the driver's settings. What obstore
     cannot carry goes through libcloud's methods: options of the driver such as ``acl``, headers
     that obstore does not send, requests that a server does not know, and everything in a process
     that was forked after obstore was first used.

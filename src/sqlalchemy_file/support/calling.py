@@ -50,7 +50,7 @@ async def acall(function: Callable[..., Any], *arguments: Any, row: Any) -> Any:
 
 
 def takes_row(function: Callable[..., Any], arguments: int) -> bool:
-    """Tell whether `call` would hand over the row, besides a number of arguments."""
+    """Return True if `call` would hand over the row, besides a number of arguments."""
     plain = getattr(function, "__func__", function)
     known = arguments + (plain is not function)
     try:
@@ -60,7 +60,7 @@ def takes_row(function: Callable[..., Any], arguments: int) -> bool:
 
 
 def is_async(function: Any) -> bool:
-    """Tell whether a function, or a callable object, is declared with ``async def``."""
+    """Return True if a function, or a callable object, is declared with ``async def``."""
     plain = getattr(function, "__func__", function)
     try:
         return _is_async(plain)

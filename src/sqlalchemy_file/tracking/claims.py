@@ -50,7 +50,7 @@ class Claim:
                 self._sign(name)
 
     def covers(self, storage_name: str) -> bool:
-        """Tell whether a storage is there, and knows of this ledger, so far as one can tell."""
+        """Return True if a storage is there, and knows of this ledger, so far as one can tell."""
         try:
             if not self._is_known(storage_name):
                 self._sign(storage_name)

@@ -12,7 +12,7 @@ from sqlalchemy_file.types import file_field
 
 
 def is_autocommit(connection: Connection) -> bool:
-    """Tell whether SQLAlchemy was told that each statement is committed at once."""
+    """Return True if SQLAlchemy was told that each statement is committed at once."""
     level = connection.get_execution_options().get("isolation_level")
     if level is None:
         level = getattr(connection.dialect, "_on_connect_isolation_level", None)
@@ -20,7 +20,7 @@ def is_autocommit(connection: Connection) -> bool:
 
 
 def is_outside_transaction(connection: Connection) -> bool:
-    """Tell whether SQLite has no transaction open, whatever SQLAlchemy thinks.
+    """Return True if SQLite has no transaction open, whatever SQLAlchemy thinks.
 
     Python's driver begins one at the first INSERT, UPDATE or DELETE, not at a SAVEPOINT, whose
     RELEASE then commits; and with ``isolation_level=None`` it begins none at all.
@@ -49,7 +49,7 @@ def lock_for_writing(connection: Connection, table: Table, schema: str | None = 
 
 
 def refuses_commit(connection: Connection, error: BaseException) -> bool:
-    """Tell whether a COMMIT that was answered by this error is certain to have done nothing.
+    """Return True if a COMMIT that was answered by this error is certain to have done nothing.
 
     Other errors may stand for an outcome that the server, or a pooler before it, does not know.
     """
@@ -79,7 +79,7 @@ _REFUSALS = (
 
 
 def commits_ddl(connection: Connection) -> bool:
-    """Tell whether DDL commits what came before it."""
+    """Return True if DDL commits what came before it."""
     return connection.dialect.name in ("mysql", "mariadb", "oracle")
 
 

@@ -1,4 +1,4 @@
-"""What is left of release 0.7.0's `FileFieldSessionTracker`, for programs that subclass it.
+"""What is left of version 0.7.0's `FileFieldSessionTracker`, for programs that subclass it.
 
 Files are tracked by `sqlalchemy_file.tracking`, whatever these listeners do: they do nothing, and
 are there to be removed and registered again, as those programs do.

@@ -146,7 +146,7 @@ def pinned(connection: Connection, statement: Any, target: FileTable, keys: Sequ
 
 
 def _is_writable(key: Column[Any], connection: Connection) -> bool:
-    """Tell whether values of this type can be written into SQL; bytes read as text there."""
+    """Return True if values of this type can be written into SQL; bytes read as text there."""
     kind = key.type.dialect_impl(connection.dialect)
     return not isinstance(kind, _Binary) and bool(kind.literal_processor(connection.dialect))
 

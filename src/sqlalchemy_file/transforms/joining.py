@@ -24,7 +24,7 @@ class _Function(Transform):
 
 
 def joined(transforms: Sequence[TransformChoice]) -> list[Transform]:
-    """Return transforms with those of pictures that follow one another made into one.
+    """Return transforms with those of images that follow one another made into one.
 
     Raises `TypeError` for what is neither a transform nor a function.
     """

@@ -1,4 +1,4 @@
-"""Transforms of pictures, which are decoded and encoded once for all that follow one another."""
+"""Transforms of images, which are decoded and encoded once for all that follow one another."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class PictureTransform(Transform):
 
 
 class JoinedPictures(Transform):
-    """Several transforms of a picture, done at once."""
+    """Several transforms of an image, done at once."""
 
     def __init__(self, transforms: Sequence[PictureTransform]) -> None:
         self._transforms = transforms

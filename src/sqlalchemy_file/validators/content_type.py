@@ -55,7 +55,7 @@ class ContentTypeValidator(Validator):
         )
 
     def _excuses(self, file: File) -> bool:
-        """Tell whether a file may pass whose bytes don't bear out what it claims to be."""
+        """Return True if a file may pass whose bytes don't bear out what it claims to be."""
         return False
 
     def _allows(self, content_type: str | None) -> bool:
@@ -63,7 +63,7 @@ class ContentTypeValidator(Validator):
 
 
 def is_proven(file: File) -> bool:
-    """Tell whether the bytes of a file prove its type, whatever that is."""
+    """Return True if the bytes of a file prove its type, whatever that is."""
     content = file.original_content
     content.seek(0)
     found = detect(content.read(HEAD_SIZE))

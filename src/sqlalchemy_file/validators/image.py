@@ -71,7 +71,7 @@ class ImageValidator(ContentTypeValidator):
         file.update(width=width, height=height, orientation=orientation)
 
     def _excuses(self, file: File) -> bool:
-        """Let pass what claims to be an allowed picture and proves nothing: it will be decoded."""
+        """Let pass what claims to be an allowed image and proves nothing: it will be decoded."""
         claims = (file.get("declared_content_type"), guess_type(file["filename"]))
         return any(map(self._allows, filter(None, claims))) and not is_proven(file)
 

@@ -33,13 +33,13 @@ class DerivedImage:
 
     @property
     def content_type(self) -> str:
-        """Its type; thumbnails of release 0.7 do not record it, and are PNG by default."""
+        """Its type; thumbnails of version 0.7 do not record it, and are PNG by default."""
         known = self.record.get("content_type")
         return str(known or ("image/png" if self.name == _THUMBNAIL else UNKNOWN))
 
     @property
     def size(self) -> int | None:
-        """Its size in bytes; None in records of older releases."""
+        """Its size in bytes; None in records of older versions."""
         return _whole(self.record.get("size"))
 
     @property

@@ -24,7 +24,7 @@ def paths_of(record: Mapping[str, Any]) -> tuple[str, ...]:
     """Return the paths of every object that belongs to a record, its own first.
 
     They are `Location`s: the record itself says in which storage an object lies, whatever storages
-    this process knows. Rows of older releases may lack ``files``, or ``path``; what they do have
+    this process knows. Rows of older versions may lack ``files``, or ``path``; what they do have
     is believed.
     """
     path, files = own_path(record), record.get("files")

@@ -176,18 +176,18 @@ class Saving(BaseFile):
         self._accepted_format = ""
 
     def _accept_format(self, name: str) -> None:
-        """Take note of the picture's format, which a validator has accepted, by Pillow's name."""
+        """Take note of the image's format, which a validator has accepted, by Pillow's name."""
         self._accepted_format = name
 
     def _leave_decoding(self, key: str) -> bool:
-        """Leave it to a processor to decode a picture, on behalf of ``key``; tell if one will."""
+        """Leave it to a processor to decode an image, on behalf of ``key``; tell if one will."""
         if self._is_decoded_later:
             self._decoded_for = key
         return self._is_decoded_later
 
     @property
     def _scaled_copies(self) -> dict[Any, Any]:
-        """What the processors at work want to have made of a picture, with what was made of it.
+        """What the processors at work want to have made of an image, with what was made of it.
 
         They make all of it at once. Outside of `apply_processors` nobody else wants anything.
         """

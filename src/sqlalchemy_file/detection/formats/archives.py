@@ -76,7 +76,7 @@ def listed_zip_type(read_at: ReadAt) -> str:
 
 
 def hides_parts(head: bytes) -> bool:
-    """Tell whether the type of a package stands in a part that the head does not hold."""
+    """Return True if the type of a package stands in a part that the head does not hold."""
     return not head[30:].startswith((_PARTS, b"mimetype"))
 
 

@@ -52,7 +52,7 @@ def jpeg_type(head: bytes) -> str:
 
 
 def tiff_type(head: bytes) -> str:
-    """Tell a TIFF from Canon's raw pictures, and from DICOM that has one in its preamble."""
+    """Tell a TIFF from Canon's raw images, and from DICOM that has one in its preamble."""
     if is_dicom(head):
         return "application/dicom"
     return "image/x-canon-cr2" if head[8:10] == b"CR" else "image/tiff"
@@ -69,14 +69,14 @@ def enhanced_metafile_type(head: bytes) -> str | None:
 
 
 def sgi_type(head: bytes) -> str | None:
-    """Tell an SGI picture by its storage, bytes a channel and number of dimensions."""
+    """Tell an SGI image by its storage, bytes a channel and number of dimensions."""
     storage, depth, dimensions = head[2:3], head[3:4], head[4:6]
     is_known = storage in (b"\0", b"\1") and depth in (b"\1", b"\2")
     return "image/x-sgi" if is_known and dimensions in (b"\0\1", b"\0\2", b"\0\3") else None
 
 
 def pcx_type(head: bytes) -> str | None:
-    """Tell a PCX picture by version, encoding, bits a pixel and the reserved byte."""
+    """Tell a PCX image by version, encoding, bits a pixel and the reserved byte."""
     is_known = head[1:2] in (b"\0", b"\2", b"\3", b"\4", b"\5") and head[2:3] in (b"\0", b"\1")
     is_known = is_known and head[3:4] in (b"\1", b"\2", b"\4", b"\x08") and head[64:65] == b"\0"
     return "image/vnd.zbrush.pcx" if is_known and len(head) >= 128 else None
@@ -121,7 +121,7 @@ def class_or_universal_type(head: bytes) -> str | None:
 
 
 def is_targa(head: bytes) -> bool:
-    """Tell whether bytes may be the header of a TGA picture, which has no signature."""
+    """Return True if bytes may be the header of a TGA image, which has no signature."""
     if len(head) < 18 or head[1] > 1 or head[2] not in (1, 2, 3, 9, 10, 11):
         return False
     is_mapped = head[2] in (1, 9)

@@ -44,7 +44,7 @@ def markup_type(head: bytes) -> str | None:
 
 
 def looks_like_html(head: bytes) -> bool:
-    """Tell whether a text begins with a comment, or with an element that HTML has, too."""
+    """Return True if a text begins with a comment, or with an element that HTML has, too."""
     text = _as_bytes(head).lstrip(_BLANK)
     if text.startswith(b"<?xml"):
         return False

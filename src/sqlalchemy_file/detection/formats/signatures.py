@@ -227,7 +227,7 @@ def signature_type(head: bytes) -> str | None:
 
 
 def is_text(head: bytes) -> bool:
-    """Tell whether bytes hold nothing that no text would."""
+    """Return True if bytes hold nothing that no text would."""
     sample = head[:_TEXT_SAMPLE]
     # Deleting them is ten times as fast as a search.
     return head.startswith(_BYTE_ORDER_MARKS) or len(sample.translate(None, _BINARY)) == len(sample)

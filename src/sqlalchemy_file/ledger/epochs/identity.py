@@ -42,7 +42,7 @@ class Identity:
     earlier: frozenset[int] = frozenset()
 
     def may_delete(self, key: str) -> bool:
-        """Tell whether an object that no row names any more is this database's to delete.
+        """Return True if an object that no row names any more is this database's to delete.
 
         A key without a known epoch is of before there were any, or was chosen by a program.
         """
@@ -161,7 +161,7 @@ def as_text(epoch: int) -> str:
 
 
 def may_all_delete(identities: Iterable[Identity], key: str) -> bool:
-    """Tell whether no ledger of several says that an object is not its database's to delete."""
+    """Return True if no ledger of several says that an object is not its database's to delete."""
     return all(each.may_delete(key) for each in identities)
 
 

@@ -37,7 +37,7 @@ class Site:
     marks: frozenset[str]
 
     def is_at(self, server: str, marks: frozenset[str]) -> bool:
-        """Tell whether this is the site that was known by ``marks``."""
+        """Return True if this is the site that was known by ``marks``."""
         return self.server == server and not self.marks.isdisjoint(marks)
 
 
@@ -56,7 +56,7 @@ def site_of(connection: Connection, schema: str | None = None) -> Site:
 
 
 def is_there(connection: Connection, server: str, name: str) -> bool:
-    """Tell whether the database at another site is there, as far as this one lets anybody know.
+    """Return True if the database at another site is there, as far as this one lets anybody know.
 
     ``server`` and ``name`` are those of the other `Site`. Other schemas and databases of the same
     server can be seen, and files of SQLite on the same machine.
@@ -114,7 +114,7 @@ def _cluster(connection: Connection) -> tuple[str, str]:
 
 
 def _is_autocommit(connection: Connection) -> bool:
-    """Tell whether PostgreSQL has no transaction open, whatever SQLAlchemy has begun."""
+    """Return True if PostgreSQL has no transaction open, whatever SQLAlchemy has begun."""
     level = connection.get_execution_options().get("isolation_level")
     own = connection.connection.dbapi_connection
     return level == "AUTOCOMMIT" or bool(getattr(own, "autocommit", False))

@@ -155,7 +155,7 @@ def read_all(
 
 
 def forget_checkpoints(connection: Connection, ledger: LedgerTables) -> None:
-    """Let the next sweeps, and full passes, begin anew; the caller commits."""
+    """Let the next sweeps, and full passes, begin again; the caller commits."""
     name = ledger.state.c.name
     begun = or_(name.startswith(_CHECKPOINT), name.startswith(_POSITION))
     connection.execute(delete(ledger.state).where(begun))

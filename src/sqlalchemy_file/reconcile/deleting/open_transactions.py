@@ -85,7 +85,7 @@ def _wait_for(rest: set[str], look: _Look, deadline: float) -> None:
 def _innodb_transactions(place: Workplace, deadline: float) -> set[str]:
     """Return the transactions of InnoDB as they are now.
 
-    Its list is a copy, which is made anew only if nobody has read it for a tenth of a second. So
+    Its list is a copy, which is made again only if nobody has read it for a tenth of a second. So
     it is read until it shows this very statement.
     """
     longest = _STALE

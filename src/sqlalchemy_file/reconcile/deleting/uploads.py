@@ -1,4 +1,4 @@
-"""Uploads in parts that were begun and never completed: their parts are stored, and paid for."""
+"""Multipart uploads that were begun and never completed: their parts are stored, and paid for."""
 
 from __future__ import annotations
 

@@ -33,7 +33,7 @@ def keys_named(place: Workplace, malformed: Malformed) -> Iterator[tuple[str, st
 
 
 def has_folders(place: Workplace) -> bool:
-    """Tell whether a field chooses keys, or prefixes, of its own."""
+    """Return True if a field chooses keys, or prefixes, of its own."""
     return any(
         field is not None and field.key is not None
         for _, columns in all_file_columns(place.metadata)

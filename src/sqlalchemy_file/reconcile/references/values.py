@@ -81,7 +81,7 @@ def _faults(record: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _is_text(record: Mapping[str, Any]) -> bool:
-    """Tell whether every database could hold the text in a record."""
+    """Return True if every database could hold the text in a record."""
     try:
         return b"\\u0000" not in json.dumps(record, ensure_ascii=False).encode()
     except (UnicodeError, RecursionError):

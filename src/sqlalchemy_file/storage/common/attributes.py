@@ -71,7 +71,7 @@ def from_headers(meta_data: Mapping[str, Any]) -> dict[str, str]:
     """Return metadata as it was before `to_headers`.
 
     Names may be percent-encoded, too, as they were before. What neither way would have written,
-    as older releases did, is left as it is. Storages may fold the letters of names to lower case,
+    as older versions did, is left as it is. Storages may fold the letters of names to lower case,
     and Ceph underscores to hyphens.
     """
     return {_plain_name(name): _plain_value(str(value)) for name, value in meta_data.items()}

@@ -44,5 +44,5 @@ class Location(str):
 
 
 def overlap(name: str, other: str) -> bool:
-    """Tell whether a path might mean an object of either of two storages."""
+    """Return True if a path might mean an object of either of two storages."""
     return f"{name}/".startswith(f"{other}/") or f"{other}/".startswith(f"{name}/")

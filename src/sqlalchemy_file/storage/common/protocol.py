@@ -146,7 +146,7 @@ def checked_verify(value: Any) -> bool:
 
 
 def is_native(storage: Storage) -> bool:
-    """Tell whether a storage has native coroutines; else worker threads wait for it."""
+    """Return True if a storage has native coroutines; else worker threads wait for it."""
     return _has_coroutines(type(storage))
 
 
@@ -262,7 +262,7 @@ class named:  # noqa: N801  a block, like those of contextlib, whose own cost th
 
 
 def is_simple(key: str) -> bool:
-    """Tell whether a key is made of letters, digits and hyphens only, as our own are."""
+    """Return True if a key is made of letters, digits and hyphens only, as our own are."""
     return isinstance(key, str) and _SIMPLE.fullmatch(key) is not None
 
 

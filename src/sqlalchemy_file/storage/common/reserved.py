@@ -20,12 +20,12 @@ def is_hidden(key: str) -> bool:
 
 
 def is_reserved(key: str) -> bool:
-    """Tell whether a key is none that an object may have."""
+    """Return True if a key is none that an object may have."""
     return key.startswith(RESERVED) or f"/{RESERVED}" in key
 
 
 def is_listed(key: str, prefix: str) -> bool:
-    """Tell whether a listing of ``prefix`` shows a key."""
+    """Return True if a listing of ``prefix`` shows a key."""
     return not key.startswith(RESERVED) or prefix.startswith(RESERVED)
 
 

@@ -168,7 +168,7 @@ def binary(chunk: object) -> bytes:
 
 
 def is_at_hand(content: Any) -> bool:
-    """Tell whether a content is in memory, and so little that reading it takes no time."""
+    """Return True if a content is in memory, and so little that reading it takes no time."""
     own = getattr(content, "is_at_hand", None)
     if own is not None:
         return bool(own())

@@ -1,4 +1,4 @@
-"""The filesystem of fsspec that an address means, by any scheme that fsspec knows."""
+"""The fsspec filesystem that an address means, by any scheme that fsspec knows."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How files are written to filesystems of fsspec, renamed and removed."""
+"""How files are written to fsspec filesystems, renamed and removed."""
 
 from __future__ import annotations
 
@@ -151,7 +151,7 @@ def remove_object(filesystem: Any, path: str) -> None:
 
 
 def _put_back(filesystem: Any, path: str) -> bool:
-    """Rename what was set aside, unless something took its place; tell whether that was done."""
+    """Rename what was set aside, unless something took its place; say whether that was done."""
     aside = _aside_of(path)
     if _exists(filesystem, path):
         remove(filesystem, aside)

@@ -1,4 +1,4 @@
-"""The filesystem of fsspec that a thread is to use, and what its errors mean."""
+"""The fsspec filesystem that a thread is to use, and what its errors mean."""
 
 from __future__ import annotations
 

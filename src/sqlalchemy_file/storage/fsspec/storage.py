@@ -1,4 +1,4 @@
-"""Objects in any filesystem of fsspec: FTP, SFTP, SMB, WebHDFS, s3fs, and whoever has one."""
+"""Objects in any fsspec filesystem: FTP, SFTP, SMB, WebHDFS, s3fs, and whoever has one."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ T = TypeVar("T")
 
 
 class FsspecStorage:
-    """A folder, or a bucket and a prefix, in a filesystem of fsspec.
+    """A folder, or a bucket and a prefix, in an fsspec filesystem.
 
     Filesystems that are stores of objects show one when it is complete; in any other it is
     written under a hidden name in ``root`` and renamed. ``exclusive`` looks first, and does not

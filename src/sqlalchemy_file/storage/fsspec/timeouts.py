@@ -1,4 +1,4 @@
-"""How long a filesystem of fsspec waits for its server, by whatever names it has for that."""
+"""How long an fsspec filesystem waits for its server, by whatever names it has for that."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def limit_reads(filesystem: Any, options: Mapping[str, Any]) -> None:
 
 
 def is_lost(error: BaseException) -> bool:
-    """Tell whether a connection is of no more use after this error: another one may be."""
+    """Return True if a connection is of no more use after this error: another one may be."""
     if isinstance(error, _LOST) or type(error).__name__ in _LOST_ELSEWHERE:
         return True
     words = str(error)

@@ -128,7 +128,7 @@ class DriverVerbs:
         yield from self._repeated(read)
 
     def uploads(self) -> Iterator[PendingUpload]:
-        """Yield the uploads in parts that were begun and never completed; of S3 alone."""
+        """Yield the multipart uploads that were begun and never completed; of S3 alone."""
         if not self._is_s3:
             return
         with self._drivers.container() as container:
@@ -256,7 +256,7 @@ def _may_pass(error: Exception) -> bool:
 
 
 def _may_be_about_metadata(error: Exception) -> bool:
-    """Tell whether a refusal may be one of the metadata, rather than of any request at all.
+    """Return True if a refusal may be one of the metadata, rather than of any request at all.
 
     libcloud's drivers tell a status in their message only.
     """

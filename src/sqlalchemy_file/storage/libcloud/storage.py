@@ -104,7 +104,7 @@ class LibcloudStorage:
         return False
 
     def uploads(self) -> Iterator[PendingUpload]:
-        """Yield the uploads in parts that are not complete; S3 only."""
+        """Yield the multipart uploads that are not complete; S3 only."""
         with Border(our_error):
             yield from self._verbs.uploads()
 

@@ -48,7 +48,7 @@ class Folder:
 
     @classmethod
     def root(cls, path: str, *, hold: bool = CAN_HOLD) -> Self:
-        """Return the root; it may be a symbolic link itself, it is whoever runs this who set it."""
+        """Return the root; it may be a symbolic link itself, it is the operator who set it."""
         if hold:
             return cls(path, os.open(path, _ENTER & ~NO_FOLLOW))
         if not os.path.isdir(path):

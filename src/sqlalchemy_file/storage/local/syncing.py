@@ -62,14 +62,14 @@ class Disk:
         os.close(self._descriptor)
 
     def _is_root(self) -> bool:
-        """Tell whether the folder is still what goes by its name."""
+        """Return True if the folder is still what goes by its name."""
         with suppress(OSError):
             return os.path.samestat(os.fstat(self._descriptor), os.stat(self._root))  # noqa: PTH116
         return False
 
 
 def can_sync(descriptor: int) -> bool:
-    """Tell whether the file system of an open folder is synced, by one call, as by ``fsync``."""
+    """Return True if the file system of an open folder is synced, by one call, as by ``fsync``."""
     return _kernel() >= _OLDEST_KERNEL and _kind(os.fstat(descriptor).st_dev) in _KINDS
 
 
@@ -209,7 +209,7 @@ def synced_together() -> Iterator[None]:
 
 
 def is_together() -> bool:
-    """Tell whether the syncing can be left to the end of a block, by `sync_later`."""
+    """Return True if the syncing can be left to the end of a block, by `sync_later`."""
     return _block.get() is not None
 
 

@@ -96,7 +96,7 @@ class Draft:
 
 
 def can_be_unnamed(folder: Folder) -> bool:
-    """Tell whether files without a name can be made and named here, by doing it once."""
+    """Return True if files without a name can be made and named here, by doing it once."""
     if not hasattr(os, "O_TMPFILE"):
         return False
     name = _hidden_name()

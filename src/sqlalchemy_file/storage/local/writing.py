@@ -85,7 +85,7 @@ class Writer:
             raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), self.root)
 
     def _can_wait(self, folder: Folder, name: str, size: int) -> bool:
-        """Tell whether a new file is synced with others: a small one, that replaces none."""
+        """Return True if a new file is synced with others: a small one, that replaces none."""
         return self.hold and is_together() and size <= _SMALL and not folder.exists(name)
 
     def _route(self, folders: Sequence[str]) -> Route:
@@ -132,7 +132,7 @@ class Writer:
             self._insist(route, lambda: publish(route.last, name, draft, sidecar))
 
     def _insist(self, route: Route, action: Callable[[], T]) -> T:
-        """Do something in the last folder, which is made anew whenever somebody removed it."""
+        """Do something in the last folder, which is made again whenever somebody removed it."""
         try:
             return action()
         except FileNotFoundError:

@@ -140,7 +140,7 @@ def _environment(scheme: str) -> dict[str, Any]:
 
 
 def _is_plain(name: str, value: Any) -> bool:
-    """Tell whether an option sends requests to a server without TLS."""
+    """Return True if an option sends requests to a server without TLS."""
     plain = name.lower().removeprefix("aws_").removeprefix("azure_")
     return plain in _ENDPOINTS and str(value).startswith("http://")
 

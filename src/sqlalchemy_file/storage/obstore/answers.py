@@ -1,7 +1,7 @@
 """Presigned URLs that also say with which type and disposition a bucket answers.
 
 obstore signs no such parameters. They are added to the URL that it has signed, and the signature
-is made anew by a secret that is known: the one that makes the same signature of the URL as it was.
+is made again by a secret that is known: the one that makes the same signature of the URL as it was.
 """
 
 from __future__ import annotations

@@ -74,7 +74,7 @@ def knows_no_ranges(error: Exception) -> bool:
 
 
 def is_hopeless(error: Exception, *, is_local: bool) -> bool:
-    """Tell whether all further keys would fail alike, each after minutes of trying again."""
+    """Return True if all further keys would fail alike, each after minutes of trying again."""
     if isinstance(error, FileNotFoundError):
         return _is_bucket_missing(error)
     kinds = (exceptions.GenericError, exceptions.UnauthenticatedError)

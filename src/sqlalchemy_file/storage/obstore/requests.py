@@ -121,7 +121,7 @@ class Request:
 
     @property
     def in_turn(self) -> bool:
-        """Whether only a few of its kind are to be under way at the same time."""
+        """Whether only a few of its kind are to be in progress at the same time."""
         return self.source is not None
 
     @property

@@ -150,7 +150,7 @@ def _parts() -> dict[str, Any]:
 
 
 def _create_by_renaming(key: str, source: Source, options: dict[str, Any]) -> Steps[str | None]:
-    # obstore knows no condition for uploads in parts. A crash leaves an object that no row names,
+    # obstore knows no condition for multipart uploads. A crash leaves an object that no row names,
     # in the same folder and with a name like those that this library makes: the sweep takes it.
     folder, slash, _ = key.rpartition("/")
     draft = f"{folder}{slash}{uuid7()}"

@@ -108,7 +108,7 @@ def _clear(connection: Connection, place: _Place, ids: Collection[Any]) -> None:
 
 
 def has_room(pool: Pool) -> bool:
-    """Tell whether a connection is to be had without waiting for somebody to return one."""
+    """Return True if a connection is to be had without waiting for somebody to return one."""
     return not isinstance(pool, QueuePool) or pool.checkedin() > 0 or pool.overflow() < 0
 
 

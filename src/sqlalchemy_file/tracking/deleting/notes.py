@@ -128,7 +128,7 @@ class Notes:
             clear(connection, ledger, over)
 
     def leaves(self, path: str) -> bool:
-        """Tell whether an object is left alone although it was counted as released."""
+        """Return True if an object is left alone although it was counted as released."""
         return path in self._left
 
     def end(self) -> list[Leased]:
@@ -147,7 +147,7 @@ def ids_of(leased: Leased, gone: Collection[str]) -> list[Any]:
 
 
 def is_chosen(path: str) -> bool:
-    """Tell whether a program may have chosen the key of an object, and may choose it again."""
+    """Return True if a program may have chosen the key of an object, and may choose it again."""
     return _ID.search(path) is None
 
 

@@ -134,7 +134,7 @@ def _look(connection: Connection, ledger: Ledger) -> list[_Asked] | None:
 
 
 def _sees_all(connection: Connection, where: Place) -> bool:
-    """Tell whether this role may read a table, and sees every row of it."""
+    """Return True if this role may read a table, and sees every row of it."""
     if connection.dialect.name != "postgresql":
         return True
     name = database_of(connection).qualified(where)

@@ -110,7 +110,7 @@ def _now(connection: Connection, context: ExceptionContext) -> Standing:
 
 
 def _is_undone(connection: Connection, context: ExceptionContext, now: Standing) -> bool:
-    """Tell whether a statement that failed has done nothing, or nothing that can last."""
+    """Return True if a statement that failed has done nothing, or nothing that can last."""
     if now is Standing.ABORTED:
         return True
     is_postgresql = connection.dialect.name == "postgresql"
@@ -120,7 +120,7 @@ def _is_undone(connection: Connection, context: ExceptionContext, now: Standing)
 
 
 def _misses_savepoint(unit: Unit, context: ExceptionContext, now: Standing) -> bool:
-    """Tell whether a savepoint is gone, and with it the transaction in which it was set."""
+    """Return True if a savepoint is gone, and with it the transaction in which it was set."""
     if not unit.verbs or unit.verbs[-1] not in _OF_SAVEPOINTS or now is Standing.ABORTED:
         return False
     is_sqlite = context.dialect.name == "sqlite"

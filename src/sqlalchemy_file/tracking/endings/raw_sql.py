@@ -29,7 +29,7 @@ _PLAIN_ON_MYSQL = frozenset(
 
 
 def is_opaque(connection: Connection, sql: str) -> bool:
-    """Tell whether the transaction may be another one, or none, after a statement."""
+    """Return True if the transaction may be another one, or none, after a statement."""
     name = connection.dialect.name
     word = _first_word(name, sql)
     if name in ("mysql", "mariadb", "oracle"):
@@ -40,12 +40,12 @@ def is_opaque(connection: Connection, sql: str) -> bool:
 
 
 def is_several(sql: str) -> bool:
-    """Tell whether a string may hold more than one statement."""
+    """Return True if a string may hold more than one statement."""
     return ";" in sql and _ANOTHER.search(sql) is not None
 
 
 def undoes_a_part(connection: Connection, sql: str) -> bool:
-    """Tell whether an opaque statement may roll back to a savepoint, or lose one to our token."""
+    """Return True if an opaque statement may roll back to a savepoint, or lose one to our token."""
     if _UNDOES_A_PART.search(sql):
         return True
     is_mysql = connection.dialect.name in ("mysql", "mariadb")

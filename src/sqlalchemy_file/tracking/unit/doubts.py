@@ -74,7 +74,7 @@ class Doubts:
         return holders.union(*self.gone.values())
 
     def is_gone(self, path: str, spot: Spot) -> bool:
-        """Tell whether a row has let go of an object, and has not taken it back since."""
+        """Return True if a row has let go of an object, and has not taken it back since."""
         return spot in self.gone.get(path, ()) and self.named.get(path) != spot
 
     def kept(self, found: Mapping[Spot, Collection[str]]) -> Iterable[str]:

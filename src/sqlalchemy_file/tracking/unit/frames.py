@@ -46,7 +46,7 @@ class Effects:
     """Whether triggers may not fire for the rows that it deletes, as for REPLACE on SQLite."""
 
     def is_certain(self, rowcount: Callable[[], int]) -> bool:
-        """Tell whether the statement, which succeeded, has done what it was meant to do."""
+        """Return True if the statement, which succeeded, has done what it was meant to do."""
         if self.rows is None:
             return self.is_believed
         return rowcount() == self.rows
@@ -214,7 +214,7 @@ class Frames:
             frame.doubts = Doubts()
 
     def is_doubted(self, path: str) -> bool:
-        """Tell whether a row may still name an object that was released."""
+        """Return True if a row may still name an object that was released."""
         return any(path in frame.doubts.gone for frame in self._stack)
 
     def releasing(self) -> tuple[set[str], set[str]]:

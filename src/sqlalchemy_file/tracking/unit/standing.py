@@ -66,7 +66,7 @@ def asked_if_stale(connection: Connection) -> Standing:
 
 
 def is_right_after_errors(dialect: Dialect) -> bool:
-    """Tell whether the driver shows the state even after an error or an interruption."""
+    """Return True if the driver shows the state even after an error or an interruption."""
     return _shows_everything(dialect)
 
 

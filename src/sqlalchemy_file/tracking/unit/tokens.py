@@ -24,7 +24,7 @@ class Token:
     """Empty where the database has no tokens and its driver's state has to do."""
 
     def is_there(self, connection: Connection, *, is_single: bool = True) -> bool:
-        """Tell whether the transaction is still the same; False also where nobody can tell.
+        """Return True if the transaction is still the same; False also where nobody can tell.
 
         An aborted transaction answers no questions, but one statement (``is_single``) that
         failed in it cannot have ended it and begun another.

@@ -38,7 +38,7 @@ class Phase(enum.Enum):
 
 
 class Running(NamedTuple):
-    """A statement under way, and what it does to the references if it succeeds."""
+    """A statement in progress, and what it does to the references if it succeeds."""
 
     effects: Effects
     many: bool
@@ -70,7 +70,7 @@ class Unit:
         self.failed_verb: str | None = None
         self.token: Token | None = None
         self.decisions: Decisions | None = None
-        """Those of the flush that is under way."""
+        """Those of the flush that is in progress."""
         self._running: dict[int, Running] = {}
         self._statements = 0
         self._doomed: set[str] = set()
@@ -98,7 +98,7 @@ class Unit:
             self._outermost = name
 
     def ends_with(self, savepoint: str) -> bool:
-        """Tell whether the release of a savepoint commits, as SQLite's outermost one does."""
+        """Return True if the release of a savepoint commits, as SQLite's outermost one does."""
         return savepoint == self._outermost
 
     def release(self, name: str) -> None:
@@ -153,7 +153,7 @@ class Unit:
         self._absent |= {name for name in storages if not claim.covers(name)}
 
     def _left_to_others(self, path: str) -> bool:
-        """Tell whether an object is not this database's to delete, or not to be reached now."""
+        """Return True if an object is not this database's to delete, or not to be reached now."""
         storage_name, key = StorageManager.resolve(path)
         return storage_name in self._absent or not may_all_delete(self._identities, key)
 

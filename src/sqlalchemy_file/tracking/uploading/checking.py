@@ -176,7 +176,7 @@ class _Checking(Computing):
             self.refusal = _located(refusal, item)
 
     def _begin(self, file: File) -> bool:
-        """Prepare a file; tell whether it was accepted ahead, and nothing is left to do."""
+        """Prepare a file; say whether it was accepted ahead, and nothing is left to do."""
         field = self.item.field
         processors = () if self.is_ahead else field.processors
         if field.validators or field.processors or field.transforms:

@@ -42,7 +42,7 @@ def note(file: File, field: FileField) -> None:
 
 
 def still_accepted(file: File, field: FileField) -> bool:
-    """Tell whether a field has accepted just this content, under this name and type."""
+    """Return True if a field has accepted just this content, under this name and type."""
     judged: Judged | None = file._judged
     if judged is None or judged.field is not field:
         return False

@@ -89,7 +89,7 @@ def _named(statement: Any) -> str:
 
 
 def _is_followed(database: Database, statement: Any, target: FileTable) -> bool:
-    """Tell whether the rows that a statement with REPLACE deletes can be looked for."""
+    """Return True if the rows that a statement with REPLACE deletes can be looked for."""
     return (
         isinstance(statement, Insert)
         and database.connection.dialect.name == "sqlite"
@@ -100,7 +100,7 @@ def _is_followed(database: Database, statement: Any, target: FileTable) -> bool:
 
 
 def _is_partial(index: Index) -> bool:
-    """Tell whether an index is one of expressions, or of some rows only."""
+    """Return True if an index is one of expressions, or of some rows only."""
     has_condition = index.dialect_options["sqlite"].get("where") is not None
     return has_condition or not all(isinstance(each, Column) for each in index.expressions)
 

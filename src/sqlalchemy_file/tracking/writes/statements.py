@@ -79,7 +79,7 @@ def before(
 
 
 def _deciding(database: Database, target: FileTable) -> Unit | None:
-    """Return the unit if a flush is under way whose decisions hold for statements on a table."""
+    """Return the unit if a flush is in progress whose decisions hold for statements on a table."""
     unit = known_unit(database.connection)
     if unit is None or unit.decisions is None or not database.is_as_connected:
         return None
@@ -240,7 +240,7 @@ def _acquire(effects: Effects, row: RowChange, paths: Sequence[str]) -> None:
 
 
 def _may_own(unit: Unit, count: Callable[[str], int], balance: Counter[str], path: str) -> bool:
-    """Tell whether a row may own an object as it is: the flush said so, or nobody else does."""
+    """Return True if a row may own an object as it is: the flush said so, or nobody else does."""
     if unit.decisions is not None and unit.decisions.use_up(path):
         return True
     return count(path) + balance[path] < 1

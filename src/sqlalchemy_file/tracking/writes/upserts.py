@@ -107,7 +107,7 @@ def conflict_of(statement: Any, target: FileTable, *, gives_files: bool) -> Conf
 
 
 def is_doing_nothing(statement: Any) -> bool:
-    """Tell whether an INSERT leaves out the rows that others are in the way of."""
+    """Return True if an INSERT leaves out the rows that others are in the way of."""
     clause = getattr(statement, "_post_values_clause", None)
     return clause is not None and clause.__visit_name__ == "on_conflict_do_nothing"
 
