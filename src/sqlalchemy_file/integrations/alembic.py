@@ -14,6 +14,7 @@ from sqlalchemy import ColumnElement, Connection, MetaData
 from sqlalchemy.dialects.postgresql import JSONB
 
 from sqlalchemy_file.exceptions import LedgerError, MissingExtraError
+from sqlalchemy_file.integrations.alembic_types import use_json
 from sqlalchemy_file.ledger import Ledger, ledger_of
 from sqlalchemy_file.ledger.columns import FileColumns
 from sqlalchemy_file.ledger.installing import drop_indexes, fed_tables, look, mend
@@ -254,7 +255,19 @@ def _render(context: AutogenContext, operation: _FileTriggersOp) -> str:
 
 
 @comparators.dispatch_for("schema", **_LAST)
-def _compare(context: AutogenContext, upgrade_ops: Any, schemas: Any) -> None:
+def compare_files(context: AutogenContext, upgrade_ops: Any, schemas: Any) -> None:
+    """Add what the ledgers need to a migration, and write file columns as the JSON they are.
+
+    Alembic calls it once for the import of this module, and once for the entry point.
+    """
+    if vars(upgrade_ops).setdefault("has_compared_files", False):
+        return
+    upgrade_ops.has_compared_files = True
+    _compare(context, upgrade_ops)
+    use_json(upgrade_ops)
+
+
+def _compare(context: AutogenContext, upgrade_ops: Any) -> None:
     drops: list[MigrateOperation] = []
     creates: list[MigrateOperation] = []
     for ledger in _ledgers(context.metadata):
