@@ -59,6 +59,7 @@ class File(FurtherObjects):
     height: int
     orientation: int
     removed_metadata: list[str]
+    placeholder: str
     thumbnail: dict[str, Any]
     variants: dict[str, dict[str, Any]]
 

@@ -18,7 +18,8 @@ from sqlalchemy_file.imaging.decoding import (
 )
 from sqlalchemy_file.imaging.encoding import ANIMATED, Rendition, Timing, encode
 from sqlalchemy_file.imaging.formats import format_name
-from sqlalchemy_file.imaging.variant import Plan, Size, Variant
+from sqlalchemy_file.imaging.thumbhash import thumbhash
+from sqlalchemy_file.imaging.variant import PLACEHOLDER_FORMAT, Plan, Size, Variant
 
 _TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -174,9 +175,17 @@ def _padded(picture: Image.Image, size: Size, background: str | None) -> Image.I
     return page
 
 
+def _hashed(picture: Image.Image) -> Rendition:
+    colour = picture.convert("RGBA")
+    content = thumbhash(colour.width, colour.height, colour.tobytes())
+    return Rendition(content, *colour.size, content_type="application/octet-stream", suffix="bin")
+
+
 def _encoded(
     frames: list[Image.Image], variant: Variant, timing: Timing | None = None
 ) -> Rendition:
+    if variant.format == PLACEHOLDER_FORMAT:
+        return _hashed(frames[0])
     quality: dict[str, Any] = {} if variant.quality is None else {"quality": variant.quality}
     return encode(
         frames,

@@ -111,3 +111,8 @@ def _around(point: float, part: float) -> tuple[float, float]:
 
 def _nearest(exact: float, error: Callable[[int], float]) -> int:
     return max(min(math.floor(exact), math.ceil(exact), key=error), 1)
+
+
+PLACEHOLDER_FORMAT = "THUMBHASH"
+PLACEHOLDER = Variant((24, 24), PLACEHOLDER_FORMAT)
+"""A copy of which only a hash is kept; its few frequencies need no more pixels."""
