@@ -1,4 +1,4 @@
-"""Names of version 0.7.0 that nothing here needs any more. Old paths to them warn."""
+"""Names of version 0.7.0 without a use. Importing them warns."""
 
 from __future__ import annotations
 

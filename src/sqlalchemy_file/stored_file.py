@@ -1,4 +1,4 @@
-"""The old way to import `StoredFile`."""
+"""The old import path of `StoredFile`."""
 
 from collections.abc import Callable
 from typing import Any

@@ -1,7 +1,7 @@
-"""Carries out a batch of storage operations: in worker threads, or awaited together.
+"""Run a batch of storage operations: in worker threads, or awaited together.
 
-This is the only code that knows threads and greenlets. Whatever happens, cancellation and
-Ctrl-C included, no operation is left running behind the caller's back.
+Only this module knows threads and greenlets. Whatever happens, cancellation and Ctrl-C included, no
+operation keeps running when it returns.
 """
 
 from __future__ import annotations

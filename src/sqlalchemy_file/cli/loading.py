@@ -1,4 +1,4 @@
-"""Finds and calls what ``--app`` names: a function that sets up storages and the engine."""
+"""Load the function of ``--app``, which sets up storages and the engine."""
 
 from __future__ import annotations
 

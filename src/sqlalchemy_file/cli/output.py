@@ -1,4 +1,4 @@
-"""What the command prints: findings on standard output, progress on a terminal's standard error."""
+"""Print findings to standard output, and progress to standard error if it is a terminal."""
 
 from __future__ import annotations
 

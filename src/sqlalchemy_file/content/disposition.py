@@ -1,4 +1,4 @@
-"""Whether browsers show a file or save it, as the header ``Content-Disposition`` says."""
+"""The header ``Content-Disposition``: whether browsers show or save a file."""
 
 from __future__ import annotations
 

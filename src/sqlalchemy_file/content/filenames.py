@@ -1,4 +1,4 @@
-"""File names as they may be kept and shown."""
+"""Clean file names."""
 
 from __future__ import annotations
 

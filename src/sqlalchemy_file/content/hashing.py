@@ -1,4 +1,4 @@
-"""The checksum of a content; of a large one another thread computes it while it is stored."""
+"""Checksums of content; large content is hashed in another thread while it is stored."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Objects that frameworks and HTTP clients hand over: uploads of a form, responses of a server."""
+"""Uploads and responses of frameworks and HTTP clients."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""The bytes of a file that is still to be stored, whatever they were handed over as.
+"""The content of a file that is not stored yet, from any source.
 
-Every source becomes a seekable binary stream that stands at its start. Nothing is read before
-that stream is asked for, and a handle that the caller opened is never closed.
+Every source becomes a seekable binary stream, positioned at its start. Nothing is read before the
+stream is needed, and a file object of the caller is never closed.
 """
 
 from __future__ import annotations

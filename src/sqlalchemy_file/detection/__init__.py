@@ -1,4 +1,4 @@
-"""Content types: what the bytes of a file say, and what to believe where they say nothing."""
+"""Content types, from the bytes, the declared type and the file name."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which content type to believe: the bytes, then the sender, then the name."""
+"""Decide on a content type: the bytes first, then the declared type, then the name."""
 
 from __future__ import annotations
 

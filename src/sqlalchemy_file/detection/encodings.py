@@ -1,7 +1,7 @@
-"""Contents that come compressed, and say so by the header ``Content-Encoding``.
+"""Content with a ``Content-Encoding``, such as gzip.
 
-Browsers undo the compression. So the type is that of what is inside, of which the bytes tell
-nothing.
+Browsers decompress it, so the content type is that of the decompressed content, which the bytes do
+not show.
 """
 
 from __future__ import annotations

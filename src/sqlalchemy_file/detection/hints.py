@@ -1,4 +1,4 @@
-"""What bytes look like without proving it: a word for files that nobody names otherwise."""
+"""Hints: what the bytes look like, for files without a declared type and a name."""
 
 from __future__ import annotations
 

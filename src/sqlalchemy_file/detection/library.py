@@ -1,6 +1,6 @@
-"""Some hundred rare formats, as pure-magic-rs knows them (libmagic's rules, compiled in).
+"""Some hundred rare formats, from pure-magic-rs (the rules of libmagic).
 
-It is optional, the extra ``detect``. What it says is a hint.
+It is optional, the extra ``detect``, and only a hint.
 """
 
 from __future__ import annotations

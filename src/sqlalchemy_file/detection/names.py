@@ -1,4 +1,4 @@
-"""Content types by their one current name (IANA's, or WHATWG's where browsers go by that)."""
+"""The canonical names of content types: IANA's, or WHATWG's if browsers use those."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""What the suffix of a file name says about the content: one table, the same on every machine.
+"""Content types by file suffix, from one table that is the same on every machine.
 
-The system's tables are not asked. They differ between machines, and Windows' registry holds
+The system's tables are not used. They differ between machines, and the registry of Windows contains
 whatever was installed last.
 """
 

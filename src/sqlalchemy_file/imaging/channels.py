@@ -1,4 +1,4 @@
-"""Images of any mode as eight bits a channel, in sRGB, with or without transparency."""
+"""Conversion of images of any mode to eight bits a channel in sRGB."""
 
 from __future__ import annotations
 

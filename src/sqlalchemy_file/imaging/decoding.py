@@ -1,7 +1,7 @@
-"""Opening and decoding of images that anybody may have sent.
+"""Open and decode untrusted images.
 
-Only the named decoders see the bytes, the header is judged before anything is decoded, and
-whatever a decoder raises becomes an `InvalidImageError`.
+Only the named decoders see the bytes, the header is checked before anything is decoded, and every
+exception of a decoder becomes an `InvalidImageError`.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""An image changed before it is stored: stripped, fitted, converted, decoded once for all that."""
+"""Images that are changed before they are stored: stripped, fitted, converted, decoded once."""
 
 from __future__ import annotations
 

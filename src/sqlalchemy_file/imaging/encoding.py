@@ -1,4 +1,4 @@
-"""Images and animations as files."""
+"""Encode images and animations."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Pillow's names of formats, and the content types that files of these formats have."""
+"""Pillow's names of formats, and their content types."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""Notes in the files of images (EXIF, XMP, IPTC, comments), removed without a loss of quality.
+"""Remove metadata of images (EXIF, XMP, IPTC, comments) without a loss of quality.
 
-What is kept is listed, so that what nobody has thought of goes, too. Layouts: JPEG B.1.1, PNG 5.3
+The parts to keep are listed, so that unknown parts are removed too. Layouts: JPEG B.1.1, PNG 5.3
 and 4.7, WebP's container (RFC 9649), GIF89a 23 to 26.
 """
 

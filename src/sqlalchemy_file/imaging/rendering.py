@@ -1,4 +1,4 @@
-"""Scaled copies of an image: decoded once for all of them, upright, in sRGB."""
+"""Make the variants of an image: decoded once for all of them, upright, in sRGB."""
 
 from __future__ import annotations
 

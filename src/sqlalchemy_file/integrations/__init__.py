@@ -1,1 +1,1 @@
-"""Leaves for other libraries: nothing here is imported by the rest of the package."""
+"""Integrations with other libraries. Nothing else in the package imports them."""

@@ -1,6 +1,6 @@
-"""msgspec: what clients see of a file, as a struct.
+"""msgspec: the public record of a file as a struct.
 
-msgspec writes a `File` as the dict that it is, storage and path included. So give it these.
+msgspec would encode a `File` as a dict with storage and path, so use these structs instead.
 """
 
 from __future__ import annotations

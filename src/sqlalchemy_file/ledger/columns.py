@@ -1,4 +1,4 @@
-"""Which columns of a metadata hold files, however their type is wrapped."""
+"""Find the file columns of a metadata, also inside type decorators."""
 
 from __future__ import annotations
 

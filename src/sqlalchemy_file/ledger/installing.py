@@ -1,4 +1,4 @@
-"""Compares the triggers that a database has with those that it should have, and makes them so."""
+"""Compare the triggers in a database with those that it should have, and repair them."""
 
 from __future__ import annotations
 

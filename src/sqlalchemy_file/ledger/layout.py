@@ -1,6 +1,6 @@
-"""The layout of the ledger's own table in a database: what is wrong with it, and what mends that.
+"""The layout of the ledger's table, and its upgrades.
 
-Version 1 knew an identity key and the path. Its notes are kept; their storage is unknown.
+Version 1 had an identity key and the path. Its entries are kept; their storage is unknown.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""One process at a time changes what a database has of the ledger."""
+"""A lock for changes of the ledger in a database."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""Notes in the ledger, as the session, the drain and the sweep use them.
+"""Ledger entries, as the session, the drain and the sweep use them.
 
-What deletes an object leases its notes first, and says so by committing: a note with a lease means
-that its key is being deleted. Rows are changed and deleted by their ids only, so that nobody waits
-for gaps beside them.
+An object is deleted by the holder of a lease on its entries, which is committed first: a leased
+entry means that its object is being deleted. Rows are changed and deleted by id only, so that
+nobody waits for gap locks.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What is wrong with a ledger, in words."""
+"""Problems of a ledger, as sentences."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which paths rows still name: what is asked before an object is deleted."""
+"""Search the rows for paths, before an object is deleted."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which rights each kind of work needs, and which of them the account of a connection lacks."""
+"""The database rights that each kind of work needs, and those that an account lacks."""
 
 from __future__ import annotations
 

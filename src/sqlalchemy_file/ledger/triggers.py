@@ -1,4 +1,4 @@
-"""What a trigger is to the ledger: a name that tells its version, and the SQL that makes it."""
+"""A trigger: a name that contains its version, and its SQL."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Scaled copies of a file's image, stored as objects that belong to the file."""
+"""Variants of images, stored as objects that belong to the file."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The same for `AsyncSession` and `AsyncEngine`: the same code, run in SQLAlchemy's greenlets."""
+"""The functions for `AsyncSession` and `AsyncEngine`, run in SQLAlchemy's greenlets."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where a pass works: its database and ledger, looked at before anything is touched."""
+"""The context of a pass: its databases and ledgers, checked before anything is deleted."""
 
 from __future__ import annotations
 

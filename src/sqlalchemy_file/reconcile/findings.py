@@ -1,4 +1,4 @@
-"""What the drain, the sweep and the full pass find, and how far they are."""
+"""Findings and progress of the drain, the sweep and the full pass."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""The full pass: all that a storage holds against all that rows name, in both directions.
+"""The full pass: compare all objects of a storage with all rows, in both directions.
 
-Both sides come as sorted streams and are merged, so that little is held in memory. What differs
-is looked at once more before it is reported: rows and objects may have changed meanwhile.
+Both sides are sorted streams that are merged, so little memory is needed. Differences are checked
+again before they are reported, because rows and objects may have changed meanwhile.
 """
 
 from __future__ import annotations

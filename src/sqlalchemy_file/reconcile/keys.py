@@ -1,4 +1,4 @@
-"""What a key tells: whether it is one of ours, and when it was made. Nothing is asked here."""
+"""Read keys: whether this package made one, and when. Pure."""
 
 from __future__ import annotations
 

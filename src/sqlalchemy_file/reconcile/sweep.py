@@ -1,7 +1,7 @@
-"""Finds objects that were stored and never committed, from where the last sweep ended to now.
+"""Find objects that were stored since the last sweep and never committed.
 
-Each storage is listed first and the database asked afterwards; what is younger than the grace
-period is left alone. So an upload whose transaction is open is never taken for an orphan.
+Each storage is listed first, and the database is asked afterwards. Objects younger than the grace
+period are left alone. So an upload in an open transaction is never taken for an orphan.
 """
 
 from __future__ import annotations

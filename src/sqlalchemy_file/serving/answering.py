@@ -1,6 +1,6 @@
-"""From a request to an answer: steps that an ASGI and a WSGI application both take.
+"""Answer a request, as steps for both ASGI and WSGI applications.
 
-The generator yields what has to be waited for; who drives it calls that, or awaits it.
+The generator yields what must be waited for; its driver calls or awaits it.
 """
 
 from __future__ import annotations

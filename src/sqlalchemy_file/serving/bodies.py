@@ -1,4 +1,4 @@
-"""The bytes of an answer, read from a storage: in threads, or awaited."""
+"""The bytes of an answer, read from a storage in threads or awaited."""
 
 from __future__ import annotations
 

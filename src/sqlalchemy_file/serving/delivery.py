@@ -1,4 +1,4 @@
-"""Who sends the bytes: this process, the bucket, or the server in front."""
+"""Deliveries: the bytes come from this process, the bucket, or the server in front."""
 
 from __future__ import annotations
 

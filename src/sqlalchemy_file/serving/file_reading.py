@@ -1,7 +1,7 @@
-"""The bytes of a file on this machine, read without blocking the event loop.
+"""Read a local file without blocking the event loop.
 
-A thread opens the file. What the system holds in memory is then read at once, on the event loop:
-a few microseconds, where a thread takes fifty. What has to come from a disk is read in a thread.
+A thread opens the file. What is in the page cache is then read on the event loop, in a few
+microseconds; a thread would take fifty. What must come from a disk is read in a thread.
 """
 
 from __future__ import annotations

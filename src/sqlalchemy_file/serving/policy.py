@@ -1,4 +1,4 @@
-"""What may be shown, and the headers that keep an untrusted file from doing harm."""
+"""What browsers may show, and the security headers for untrusted files."""
 
 from __future__ import annotations
 

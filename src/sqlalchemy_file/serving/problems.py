@@ -1,4 +1,4 @@
-"""Answers without a file: a problem body (RFC 9457) that tells clients no more than they need."""
+"""Answers without a file, as problem documents (RFC 9457) without details."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""An answer for a route of the application's own, which has decided who may read the file."""
+"""Answers for routes of the application, which has decided who may read the file."""
 
 from __future__ import annotations
 

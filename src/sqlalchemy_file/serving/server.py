@@ -1,4 +1,4 @@
-"""The file server: addresses that expire, and what a request to one of them gets."""
+"""The file server: it creates signed URLs, and answers requests to them."""
 
 from __future__ import annotations
 

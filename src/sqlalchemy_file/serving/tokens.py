@@ -1,7 +1,7 @@
-"""Signed addresses: a target and its expiry, in a string that nobody else can make.
+"""Signed tokens: a target and its expiry.
 
-The signature is itsdangerous's. A token says for which purpose it was signed and by which of the
-secrets, so that secrets can be replaced one after the other.
+The signature is itsdangerous's. A token contains its purpose and which of the secrets signed it, so
+that secrets can be replaced one after the other.
 """
 
 from __future__ import annotations

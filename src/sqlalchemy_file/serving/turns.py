@@ -1,6 +1,6 @@
-"""Who works on the event loop next, where many downloads have something to do at once.
+"""Take turns on the event loop when many downloads are ready.
 
-Two hundred of them would each do a little, and the loop's other tasks would wait for all.
+Two hundred of them would each do a little, and the other tasks of the loop would wait for all.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What a program gives to be stored outside of sessions, as a binary file."""
+"""Content for `StorageManager.save_file`, as a binary file."""
 
 from __future__ import annotations
 

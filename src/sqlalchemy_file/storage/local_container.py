@@ -1,4 +1,4 @@
-"""Containers of libcloud's Local driver, kept by the storage of local folders."""
+"""Containers of libcloud's Local driver, as local folders."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Names of storages, and the default among them."""
+"""The names of storages, and the default storage."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which objects a block of code stores through `StorageManager`, beside the storing file's own."""
+"""Record the objects that a block of code stores through `StorageManager`."""
 
 from __future__ import annotations
 

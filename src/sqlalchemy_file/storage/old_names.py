@@ -1,4 +1,4 @@
-"""The inner names of version 0.7's `StorageManager` that programs read and write."""
+"""Private names of version 0.7's `StorageManager` that programs use."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which ledgers write to a storage: one small object for each, under a reserved prefix."""
+"""The ledgers that write to a storage: a small object for each, under a reserved prefix."""
 
 from __future__ import annotations
 

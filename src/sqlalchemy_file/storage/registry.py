@@ -1,4 +1,4 @@
-"""What is kept of a storage under its name, and which names there may be."""
+"""The registered storages, and which names are allowed."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""Small functions that know nothing of files."""
+"""Small functions that know nothing about files."""

@@ -1,4 +1,4 @@
-"""Functions that programs hand over: what they take by their parameters, and how they answer."""
+"""Call functions of programs: with the parameters that they take, awaited if needed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Old ways to write something: what still leads where, and what is said about it."""
+"""Deprecated names and parameters, with their warnings."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Text that came from elsewhere, made safe for a line of a log or a terminal."""
+"""Escape untrusted text for log lines and terminals."""
 
 from __future__ import annotations
 

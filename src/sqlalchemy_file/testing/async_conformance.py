@@ -1,6 +1,6 @@
 # ruff: noqa: S101
 # These are tests.
-"""The coroutines of a storage do what its other methods do."""
+"""Tests of native coroutines."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 # ruff: noqa: S101
 # These are tests.
-"""Many objects, large ones, and those that fail; and all tests of a storage together."""
+"""Tests of listings, large objects and failures; and the whole suite."""
 
 from __future__ import annotations
 

@@ -1,8 +1,4 @@
-"""What can go wrong between a program and its storage, and in which call of it.
-
-A `Fault` says what happens to one call. `Plan` knows which call gets which: those that a test
-named, and by a seed some of the others.
-"""
+"""Faults, and the plan that says which call gets which."""
 
 from __future__ import annotations
 

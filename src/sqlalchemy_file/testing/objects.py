@@ -1,6 +1,6 @@
 # ruff: noqa: S101
 # These are tests.
-"""One object: put, read, described, copied, deleted."""
+"""Tests of single objects: put, read, described, copied, deleted."""
 
 from __future__ import annotations
 

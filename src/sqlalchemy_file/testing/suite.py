@@ -1,4 +1,4 @@
-"""What all tests of a storage share: the storage, what it cannot do, and contents to store."""
+"""Shared by all tests of a storage: the fixture, its abilities, contents to store."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The heart: which objects a transaction has stored, and which it has released."""
+"""The heart: which objects a transaction has stored, and which became unreferenced."""
 
 from sqlalchemy_file.tracking.listeners import install
 

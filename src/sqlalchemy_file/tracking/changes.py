@@ -1,4 +1,4 @@
-"""Old value and new value in, what is kept, acquired and released out. Nothing is done here."""
+"""Compare old and new values of a column: what is kept, acquired and released. Pure."""
 
 from __future__ import annotations
 

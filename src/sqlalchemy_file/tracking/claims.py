@@ -1,7 +1,7 @@
-"""In whose name files are stored and deleted: the ledger's, in the epoch of its database.
+"""The ledger and the epoch in which a connection stores and deletes files.
 
-Read once for each connection of a pool, and signed once in each storage; afterwards nothing is
-asked. Without a ledger nothing is.
+Read once for each connection of a pool, and signed once in each storage. Without a ledger nothing
+is asked.
 """
 
 from __future__ import annotations

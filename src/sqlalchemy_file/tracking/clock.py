@@ -1,7 +1,7 @@
-"""Since when something goes on, by clocks of which at least one goes on with the world.
+"""Elapsed time, by the largest difference of several clocks.
 
-The monotonic clock stands still while a computer sleeps, the boot-time clock while a virtual
-machine is paused, and the wall clock may be set back. The largest difference counts.
+The monotonic clock stops while a computer sleeps, the boot-time clock while a virtual machine is
+paused, and the wall clock may be set back.
 """
 
 from __future__ import annotations

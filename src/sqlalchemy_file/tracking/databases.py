@@ -1,4 +1,4 @@
-"""What is peculiar to one database or driver about transactions."""
+"""Peculiarities of databases and drivers about transactions."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""What is left of version 0.7.0's `FileFieldSessionTracker`, for programs that subclass it.
+"""`FileFieldSessionTracker` of version 0.7.0, for programs that subclass it.
 
-Files are tracked by `sqlalchemy_file.tracking`, whatever these listeners do: they do nothing, and
-are there to be removed and registered again, as those programs do.
+Files are tracked by `sqlalchemy_file.tracking`. These listeners do nothing; they can be removed and
+registered again.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""SQLAlchemy's events in, changes and frames out. These are the only listeners."""
+"""SQLAlchemy's event listeners: the only ones."""
 
 from __future__ import annotations
 

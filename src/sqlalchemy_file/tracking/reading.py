@@ -1,7 +1,7 @@
-"""Reads the file columns of rows about to change, where the transaction is, and locks the rows.
+"""Read and lock the file columns of rows that are about to change.
 
-Values are read as text and left undecoded: most of them are only compared by the paths in them,
-and many never looked at.
+Values are read as text and not decoded: most of them are only compared by their paths, and many are
+never used.
 """
 
 from __future__ import annotations

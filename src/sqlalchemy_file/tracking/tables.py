@@ -1,4 +1,4 @@
-"""Which tables and mapped attributes hold files."""
+"""Tables and mapped attributes with files."""
 
 from __future__ import annotations
 

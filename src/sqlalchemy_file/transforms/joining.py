@@ -1,4 +1,4 @@
-"""The transforms of a field, as they are carried out."""
+"""The transforms of a field, prepared for execution."""
 
 from __future__ import annotations
 

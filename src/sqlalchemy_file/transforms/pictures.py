@@ -1,4 +1,4 @@
-"""Transforms of images, which are decoded and encoded once for all that follow one another."""
+"""Image transforms: decoded and encoded once for consecutive transforms."""
 
 from __future__ import annotations
 

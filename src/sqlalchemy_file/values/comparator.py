@@ -1,4 +1,4 @@
-"""What a query may say about a file column: keys of the record, by name and by path."""
+"""Queries on file columns: keys of the record, by name and by path."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One derived image of a stored file: its thumbnail, or one of its variants."""
+"""A thumbnail or a variant of a stored file."""
 
 from __future__ import annotations
 

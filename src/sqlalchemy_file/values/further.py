@@ -1,4 +1,4 @@
-"""Further objects that belong to a file: what processors and programs store beside its content."""
+"""Further objects of a file, stored by processors and programs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One object of a file: how it is stored, and what was stored."""
+"""One object of a file: its upload, and the result."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the record of a file says, as plain data: which objects it owns, and where they lie."""
+"""Records of files as plain data: their objects, and where they are."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A file on its way into a storage, and back where its transaction is undone."""
+"""The upload lifecycle of a `File`, and its undo after a rollback."""
 
 from __future__ import annotations
 

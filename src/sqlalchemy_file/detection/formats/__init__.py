@@ -1,1 +1,1 @@
-"""What the bytes of a file say: one module for each way to find out."""
+"""Detection of formats by their bytes: one module for each method."""

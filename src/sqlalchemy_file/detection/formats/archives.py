@@ -1,7 +1,7 @@
-"""What a ZIP archive is: documents, programs and books are ZIP archives, too.
+"""ZIP archives: documents, programs and books are ZIP archives too.
 
-Layout: the ZIP specification (APPNOTE), 4.3. The first members tell most. Where they don't, the
-list at the end of the archive does, if its content can be read at any place.
+Layout: the ZIP specification (APPNOTE), 4.3. The first members usually decide. Otherwise the list
+at the end of the archive is read, if the content can seek.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What a compound file of Microsoft's is (OLE): by the names of the streams in its root.
+"""Microsoft's compound files (OLE), by the names of the streams in their root.
 
 Layout: [MS-CFB] 2.2 and 2.6.
 """

@@ -1,4 +1,4 @@
-"""Formats whose signature alone is too short to go by: what else their headers hold."""
+"""Formats with a short signature, which need further fields of their header."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Sound and film: containers that say what is in them a few bytes further in."""
+"""Audio and video containers, which say what they contain a few bytes further in."""
 
 from __future__ import annotations
 

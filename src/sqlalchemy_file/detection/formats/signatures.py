@@ -1,4 +1,4 @@
-"""Known signatures, after the list of WHATWG's MIME Sniffing standard and the formats' own."""
+"""Signatures, from WHATWG's MIME Sniffing standard and the specifications of the formats."""
 
 from __future__ import annotations
 

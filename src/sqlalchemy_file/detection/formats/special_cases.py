@@ -1,4 +1,4 @@
-"""Which types begin with a signature, and which are special cases of others."""
+"""Types that always begin with a signature, and types that are special cases of others."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""Which tables a deleted row takes rows of others along with, by ON DELETE CASCADE.
+"""Find the rows that ON DELETE CASCADE deletes with a row.
 
-InnoDB fires no triggers for those rows, so the triggers of the ancestors read them beforehand.
+InnoDB fires no triggers for them, so the triggers of the parent tables read them before.
 """
 
 from __future__ import annotations

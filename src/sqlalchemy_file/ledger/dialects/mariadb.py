@@ -1,4 +1,4 @@
-"""The triggers on MariaDB and MySQL, which fire none of a child's when its parent is deleted."""
+"""Triggers on MariaDB and MySQL, which fire no triggers of a child if its parent is deleted."""
 
 from __future__ import annotations
 

@@ -1,7 +1,8 @@
 """The bodies of the triggers on MariaDB and MySQL.
 
-Notes are written one row at a time: an INSERT … SELECT would lock what it reads, and gaps beside
-it. No error of theirs reaches a user's statement; a deadlock does, as it has ended the transaction.
+Entries are written one row at a time: INSERT … SELECT would lock the rows that it reads, and the
+gaps next to them. No error reaches a user's statement, except a deadlock, which has ended the
+transaction.
 """
 
 from __future__ import annotations

@@ -1,7 +1,6 @@
-"""The triggers on PostgreSQL: two functions a table, and one that reads paths out of a value.
+"""Triggers on PostgreSQL: two functions for each table, and one that reads paths of a value.
 
-The triggers have no WHEN: a column that stands in one could neither be dropped nor get another
-type before its trigger is gone.
+The triggers have no WHEN: a column in it could neither be dropped nor get another type.
 """
 
 from __future__ import annotations

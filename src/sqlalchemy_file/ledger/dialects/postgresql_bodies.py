@@ -1,7 +1,7 @@
-"""The functions that PostgreSQL runs: they read paths out of values, and note what rows release.
+"""The functions on PostgreSQL that read paths of values and write ledger entries.
 
-None has other rights than those of the role whose statement fires it. All look names up in
-``pg_catalog`` only, so nobody can put a function or operator of their own in the way.
+They have the rights of the role whose statement fires them. They look names up in ``pg_catalog``
+only, so nobody can replace a function or an operator that they use.
 """
 
 from __future__ import annotations

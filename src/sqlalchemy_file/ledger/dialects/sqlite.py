@@ -1,4 +1,4 @@
-"""The triggers and indexes on SQLite: triggers write into their own database file only."""
+"""Triggers and indexes on SQLite, whose triggers write into their own database file only."""
 
 from __future__ import annotations
 

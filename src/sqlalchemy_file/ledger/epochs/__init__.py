@@ -1,1 +1,1 @@
-"""The ids and epochs of a ledger, and where its database lives."""
+"""The id and the epochs of a ledger, and the site of its database."""

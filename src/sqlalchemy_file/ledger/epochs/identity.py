@@ -1,9 +1,8 @@
-"""Who a ledger is: its id, and the epochs of the objects that its database may delete.
+"""The id of a ledger, and the epochs whose objects its database may delete.
 
-Every object carries in its key the epoch of the ledger that stored it. A database that has been
-copied, restored elsewhere or moved begins a new epoch, and deletes nothing of an earlier one
-before somebody has said that it has taken the other's place: so a copy never deletes what rows
-of its original name, nor the other way round.
+The key of every object contains the epoch of the ledger that stored it. A database that was copied,
+restored elsewhere or moved begins a new epoch, and deletes nothing of an earlier epoch until it
+adopts it. So a copy never deletes what rows of its original refer to.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Where a database lives, as far as the database itself and this machine can tell."""
+"""The site of a database: how databases are told apart."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What writers, the drain and the sweep agree on, kept in the ledger's table of state."""
+"""The state that sessions, the drain and the sweep share: grace period, checkpoints, positions."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""Confirms that no row names an object, and deletes it."""
+"""Confirm that no row refers to an object, and delete it."""

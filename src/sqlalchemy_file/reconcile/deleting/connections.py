@@ -1,4 +1,4 @@
-"""Tells whether anybody else is connected to the database, and so may be storing files."""
+"""Refuse a grace period of zero while others are connected to the database."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Decides whether an object may be deleted: a pure function of what is known of it.
+"""Decide whether an object may be deleted, as a pure function.
 
-A note in the ledger, or an object without a row in a listing, is a hint. This is the one place
-that turns it into an order.
+An entry of the ledger, or an object of a listing without a row, is a hint. Only this module turns
+it into a deletion.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""Notes of the ledger that one worker has taken: nobody else deletes their objects meanwhile.
+"""Ledger entries that one worker has leased: nobody else deletes their objects meanwhile.
 
-A lease runs out by the database's clock. Its worker stops long before, by its own.
+A lease expires by the database's clock. Its worker stops long before, by its own.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""Waits until every transaction has ended that is open now.
+"""Wait until every transaction has ended that is open now.
 
-A transaction that read a row before it changed may still write a copy of it, as
-``INSERT ... SELECT`` does. Once all those have ended, a new snapshot shows what they wrote.
+A transaction that read a row before it changed may still write a copy of it (``INSERT ...
+SELECT``). After all of them have ended, a new snapshot shows what they wrote.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Judges the objects of a listing: whether a row names them, once they are old enough."""
+"""Find the orphans of a listing: old enough, and in no row."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Multipart uploads that were begun and never completed: their parts are stored, and paid for."""
+"""Multipart uploads that were never completed: their parts are stored and cost money."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""What rows name, and how many files they hold."""
+"""What rows refer to, and how many files there are."""

@@ -1,7 +1,7 @@
-"""Counts the files that rows name, by storage.
+"""Count files by storage.
 
-The database counts, as long as all values of a column look as this package writes them. Else they
-are read and looked at one by one, so that no odd value of another program makes a count fail.
+The database counts if all values of a column look as this package writes them. Otherwise they are
+read one by one, so that an odd value of another program makes no count fail.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""SQL that counts the files of one column, if all its values look as this package writes them.
+"""SQL that counts the files of a column if all its values look as this package writes them.
 
-Otherwise it says so, or fails: then the values have to be looked at one by one.
+Otherwise it says so, or fails, and the values are read one by one.
 """
 
 from __future__ import annotations

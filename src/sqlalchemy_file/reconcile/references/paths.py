@@ -1,4 +1,4 @@
-"""What the rows of all file columns name, as a stream in order."""
+"""The paths in all file columns, as a sorted stream."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""One transaction in which all tables, and the ledger, are seen as they were at one moment.
+"""One transaction that sees all tables and the ledger at one moment.
 
-What is asked table after table otherwise misses a file that moves from one row to another.
+Reading table after table would miss a file that moves from one row to another.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What one value of a file column says, however odd it is. Nothing here fails on any text."""
+"""Read a value of a file column, however odd. No text makes it fail."""
 
 from __future__ import annotations
 

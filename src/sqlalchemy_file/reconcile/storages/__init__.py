@@ -1,1 +1,1 @@
-"""What a storage tells: whose it is, what time it is there, which database swept it last."""
+"""Facts about a storage: its owners, its clock, the database that swept it last."""

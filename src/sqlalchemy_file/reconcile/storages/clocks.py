@@ -1,4 +1,4 @@
-"""What time it is, where the clocks of this machine, the database and a storage agree on it."""
+"""Compare the clocks of this machine, the database and a storage."""
 
 from __future__ import annotations
 

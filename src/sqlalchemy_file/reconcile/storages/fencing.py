@@ -1,7 +1,7 @@
-"""Tells a database that was restored, or whose twin has swept, from the one that swept last.
+"""Detect a database that was restored, or whose copy has swept.
 
-Each sweep that deletes leaves a new token in the storage, which the database knew before. One that
-finds a token it does not know is older than the storage, and begins a new epoch.
+Each sweep that deletes leaves a new token in the storage, which the database knows before. A
+database that finds an unknown token is older than the storage, and begins a new epoch.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""In which storages objects may lie that fields with ``on_release="keep"`` have released.
+"""Find storages that may contain objects left by fields with ``on_release="keep"``.
 
-Unless a session has noted it, nothing tells such an object from one that was never committed. So a
-storage is taken for one where they may lie if a keeping field uses it, or if rows of a keeping
-column name it, now or at an earlier sweep, and if no other field says that it is its own.
+Unless a session has recorded it, such an object looks like one that was never committed. A storage
+may contain such objects if a keeping field uses it, or if rows of a keeping column refer to it, now
+or at an earlier sweep, and if no other field is declared to use it.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
-"""Whose the objects of a storage are: what this pass may delete, and what belongs to others.
+"""The owners of objects: what this pass may delete, and what belongs to others.
 
-A key tells the epoch in which its object was stored, and a storage the ledgers that write to it.
+A key contains the epoch in which its object was stored; a storage contains the signatures of its
+ledgers.
 """
 
 from __future__ import annotations

@@ -1,1 +1,1 @@
-"""What RFC 9110 says about a request for a file, without any input or output."""
+"""RFC 9110 for files, without any I/O."""

@@ -1,4 +1,4 @@
-"""What is known of a file before it is served, and the headers that say so."""
+"""The facts about a file that its answer needs, and the headers made of them."""
 
 from __future__ import annotations
 

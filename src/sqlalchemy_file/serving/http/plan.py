@@ -1,7 +1,4 @@
-"""The answer to a request for a file, as a pure function: what to send, but not how.
-
-Based on RFC 9110; nothing here reads a file or knows a framework.
-"""
+"""Plan the answer to a request for a file, as a pure function of RFC 9110."""
 
 from __future__ import annotations
 

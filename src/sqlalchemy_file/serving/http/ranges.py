@@ -1,4 +1,4 @@
-"""Byte ranges: what a ``Range`` header asks of a file of a known size (RFC 9110, section 14)."""
+"""Byte ranges of the header ``Range`` (RFC 9110, section 14)."""
 
 from __future__ import annotations
 

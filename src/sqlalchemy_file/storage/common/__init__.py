@@ -1,1 +1,1 @@
-"""What every kind of storage needs: the protocol, locations, attributes, errors, streams."""
+"""Shared by all kinds of storages: protocol, locations, attributes, errors, streams."""

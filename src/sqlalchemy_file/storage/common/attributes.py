@@ -1,4 +1,4 @@
-"""Attributes as 0.7.0 laid them out, and as they travel in headers."""
+"""Attributes in the layout of version 0.7.0, and as headers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where a library's or the system's errors become ours, and the content's own pass unchanged."""
+"""Translate the exceptions of libraries and the system; those of the content pass through."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""For what, and for how long, an address may be signed."""
+"""Check the method and the validity of presigned URLs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where an object lies: the name of its storage, and its key there, joined by a slash."""
+"""The location of an object: the name of its storage and its key, joined by a slash."""
 
 from __future__ import annotations
 

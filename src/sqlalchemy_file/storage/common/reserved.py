@@ -1,4 +1,4 @@
-"""Keys that no object of a row has: those of a storage itself, and names that are hidden in it."""
+"""Reserved keys: notes about a storage, and hidden names."""
 
 from __future__ import annotations
 

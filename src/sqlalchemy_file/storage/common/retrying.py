@@ -1,4 +1,4 @@
-"""When a request that is safe to repeat is sent again."""
+"""Retry idempotent requests."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Sorts more than fits into memory, through a temporary file."""
+"""Sort more than fits into memory, with a temporary file."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Iterators of bytes, asynchronous ones too: as a binary file, and cut to a range."""
+"""Iterators of bytes, also asynchronous ones, as binary files and cut to ranges."""
 
 from __future__ import annotations
 

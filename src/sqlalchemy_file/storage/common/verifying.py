@@ -1,4 +1,4 @@
-"""Whether a storage has what it was given: some say that all went well, and keep less."""
+"""Compare the size in the storage with what was sent: some storages store less than they say."""
 
 from __future__ import annotations
 

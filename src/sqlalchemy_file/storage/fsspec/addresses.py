@@ -1,4 +1,4 @@
-"""The fsspec filesystem that an address means, by any scheme that fsspec knows."""
+"""fsspec filesystems from URLs."""
 
 from __future__ import annotations
 

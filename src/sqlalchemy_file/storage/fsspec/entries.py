@@ -1,4 +1,4 @@
-"""What an entry of a listing of fsspec says: each filesystem has its own names for a date."""
+"""Entries of fsspec listings: each filesystem has its own names for dates."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How files are written to fsspec filesystems, renamed and removed."""
+"""Write, rename and remove files of fsspec filesystems."""
 
 from __future__ import annotations
 

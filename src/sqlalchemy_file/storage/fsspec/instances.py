@@ -1,4 +1,4 @@
-"""The fsspec filesystem that a thread is to use, and what its errors mean."""
+"""The fsspec filesystem of each thread, and the meaning of its exceptions."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Objects in any fsspec filesystem: FTP, SFTP, SMB, WebHDFS, s3fs, and whoever has one."""
+"""Objects in any fsspec filesystem: FTP, SFTP, SMB, WebHDFS, s3fs and others."""
 
 from __future__ import annotations
 

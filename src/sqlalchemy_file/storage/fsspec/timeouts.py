@@ -1,4 +1,4 @@
-"""How long an fsspec filesystem waits for its server, by whatever names it has for that."""
+"""Timeouts of fsspec filesystems, under the names that each of them has."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""A libcloud driver of its own for each thread: drivers and their connections are not thread-safe.
+"""A libcloud driver for each thread: drivers and connections are not thread-safe.
 
-Threads that share an S3 driver can be given another object's bytes.
+Threads that share an S3 driver can get the bytes of another object.
 """
 
 from __future__ import annotations

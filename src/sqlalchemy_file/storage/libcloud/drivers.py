@@ -1,4 +1,4 @@
-"""The verbs for any libcloud driver, by nothing but libcloud's own methods."""
+"""The storage methods for any libcloud driver, with libcloud's public methods only."""
 
 from __future__ import annotations
 

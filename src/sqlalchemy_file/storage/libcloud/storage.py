@@ -1,4 +1,4 @@
-"""Objects in a container of Apache Libcloud, by any of its drivers."""
+"""Objects in a container of any libcloud driver."""
 
 from __future__ import annotations
 

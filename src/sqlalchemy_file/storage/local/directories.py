@@ -1,6 +1,6 @@
 # ruff: noqa: PTH112, PTH116, PTH118
 # pathlib knows no names relative to an open folder.
-"""Folders below a root, entered one by one, so that no symbolic link leads out of it."""
+"""Folders below a root, opened one by one, so that no symbolic link leads out of it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the system's errors mean, where objects are files in a folder."""
+"""Translate the system's errors for files in a folder."""
 
 from __future__ import annotations
 

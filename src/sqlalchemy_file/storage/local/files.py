@@ -1,4 +1,4 @@
-"""The files that hold objects: opened, copied, listed, and what is known of them."""
+"""The files of objects: opened, copied, listed, described."""
 
 from __future__ import annotations
 

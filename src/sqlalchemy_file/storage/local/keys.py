@@ -1,4 +1,4 @@
-"""Which keys a local folder takes: what is a file name on the platform, and not one of ours."""
+"""The keys that a local folder accepts: valid file names that are not reserved."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""A lock on a folder that only those who may write to it can hold.
+"""A lock on a folder that only accounts with write permission can hold.
 
-``flock`` on the folder itself would be simpler, but whoever may read a folder may hold it for ever.
+``flock`` on the folder itself would be simpler, but every reader of a folder could hold it forever.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Who may read the files and folders that a local folder's storage makes."""
+"""Permissions of the files and folders of a local storage."""
 
 from __future__ import annotations
 

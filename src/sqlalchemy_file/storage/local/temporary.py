@@ -1,4 +1,4 @@
-"""Files being written: invisible under any key until they are complete."""
+"""Temporary files: hidden until they are complete."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How an object gets into a folder: complete, on disk, and only then under its name."""
+"""Write an object into a folder: complete and on disk before it gets its name."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Objects in an obstore store: S3, Google, Azure and the like."""
+"""Objects in an obstore store: S3, Google Cloud Storage, Azure and others."""
 
 from sqlalchemy_file.storage.obstore.storage import ObstoreStorage
 

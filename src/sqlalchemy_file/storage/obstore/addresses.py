@@ -1,4 +1,4 @@
-"""The store of obstore that an address means: ``s3://``, ``gs://``, ``az://`` or ``https://``."""
+"""obstore stores from URLs: ``s3://``, ``gs://``, ``az://``, ``https://``."""
 
 from __future__ import annotations
 

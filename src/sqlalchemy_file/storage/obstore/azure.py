@@ -1,4 +1,4 @@
-"""Signed URLs of Azure, for keys that obstore signs wrongly."""
+"""Presigned URLs of Azure, for keys that obstore signs wrongly."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the errors of obstore mean, told without what opens a door."""
+"""Translate obstore's exceptions; credentials are redacted."""
 
 from __future__ import annotations
 

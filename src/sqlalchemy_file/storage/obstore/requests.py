@@ -1,7 +1,7 @@
-"""What each verb asks of an obstore store, decided once for threads and coroutines.
+"""The requests of each storage method, decided once for threads and coroutines.
 
-A verb is a generator: it yields what is to be done, is sent the answer or thrown the error, and
-returns the verb's result. Whoever drives it calls or awaits; nothing is decided there.
+A method is a generator: it yields requests, receives their results or exceptions, and returns the
+result of the method. Its driver only calls or awaits.
 """
 
 from __future__ import annotations

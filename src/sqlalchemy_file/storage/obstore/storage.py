@@ -1,4 +1,4 @@
-"""Objects in any store of obstore: S3, GCS, Azure, HTTP, a folder, memory."""
+"""Objects in any obstore store: S3, GCS, Azure, HTTP, a folder, memory."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""How an object gets into an obstore store: in one request, or in parts, in its turn.
+"""Uploads into an obstore store: in one request, or as a multipart upload in its turn.
 
-Steps as in `obstore_requests`. Of a content that is known to be large nothing is read before its
-turn; of one that cannot tell its size, no more than a small one may have.
+Large content is not read before its turn. Content of unknown size is read up to the limit of a
+small one.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Reading an object from coroutines, in order by one request."""
+"""Read an object from coroutines, in order with one request."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How the bytes of one object are fetched: raw streams, for a buffer to be put before them."""
+"""Raw streams of one object, for a buffered reader."""
 
 from __future__ import annotations
 

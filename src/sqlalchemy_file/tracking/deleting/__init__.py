@@ -1,1 +1,1 @@
-"""Deletes released objects, and clears the ledger's notes of them."""
+"""Delete unreferenced objects, and remove their ledger entries."""

@@ -1,7 +1,7 @@
-"""Clears the ledger of what sessions have deleted themselves. What fails is left to the drain.
+"""Remove the ledger entries of objects that sessions have deleted; failures are left to the drain.
 
-The notes are leased, so that nobody minds if they stay a while: those of several transactions are
-cleared at once, when the pool has a connection to spare.
+The entries are leased, so they may stay for some time: those of several transactions are removed at
+once, when the pool has a free connection.
 """
 
 from __future__ import annotations

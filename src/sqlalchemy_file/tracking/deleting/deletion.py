@@ -1,4 +1,4 @@
-"""Deletes objects that no row names. What fails is logged, and never raised."""
+"""Delete unreferenced objects. Failures are logged, never raised."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the ledger has noted in a transaction: read back, and leased, before its commit."""
+"""The ledger entries of a transaction: read and leased before its commit."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Whether rows still name what a transaction releases: copies made by SQL, rows of old releases.
+"""Find unreferenced paths that other rows still contain: copies made by SQL, old rows.
 
-Asked once before the commit, of all tables in one query, where an index answers it or the tables
-are small. Elsewhere nothing is deleted: the drain finds out.
+All tables are searched once before the commit, in one query, if there is an index or the tables are
+small. Otherwise nothing is deleted, and the drain decides.
 """
 
 from __future__ import annotations

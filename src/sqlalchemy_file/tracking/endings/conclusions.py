@@ -1,4 +1,4 @@
-"""What is concluded from the answers of the database to SQLAlchemy's verbs."""
+"""What follows from the database's answers to SQLAlchemy's commits and rollbacks."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""What an error tells of a statement, and of the transaction around it.
+"""What an exception says about a statement and its transaction.
 
-The list of errors after which a database has rolled back is never complete. So after each of them
-the database is asked; where it cannot be, nobody knows, and nothing is deleted.
+No list of errors after which a database has rolled back is complete. So the database is asked after
+each of them; if it cannot be asked, the outcome is unknown, and nothing is deleted.
 """
 
 from __future__ import annotations

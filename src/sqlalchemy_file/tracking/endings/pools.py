@@ -1,4 +1,4 @@
-"""Connections that leave their pool, or go back to it, whatever state they are in."""
+"""Connections that leave their pool or return to it."""
 
 from __future__ import annotations
 

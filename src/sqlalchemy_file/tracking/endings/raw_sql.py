@@ -1,7 +1,7 @@
-"""Statements that a program writes itself, by which a transaction may end without an event.
+"""Raw statements that may end a transaction without an event.
 
-What became of the transaction is then the program's secret: a COMMIT of an aborted transaction
-rolls back, a ROLLBACK TO undoes a part, a procedure may do both and go on.
+Their outcome is not known to SQLAlchemy: a COMMIT of an aborted transaction rolls back, a ROLLBACK
+TO undoes a part, a procedure may do both and continue.
 """
 
 from __future__ import annotations

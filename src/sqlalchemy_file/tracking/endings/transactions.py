@@ -1,7 +1,7 @@
-"""How a transaction, or a savepoint, of a connection begins and ends.
+"""Begin and end of a connection's transactions and savepoints.
 
-SQLAlchemy's events come before the database has done anything: they prepare, and note what is
-meant. Only what the database has answered is concluded from.
+SQLAlchemy's events fire before the database has done anything: they only prepare. Conclusions
+follow the database's answers.
 """
 
 from __future__ import annotations

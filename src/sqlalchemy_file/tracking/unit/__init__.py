@@ -1,1 +1,1 @@
-"""The unit of work of one connection, and what it counts."""
+"""The unit of work of one connection, and its counts."""

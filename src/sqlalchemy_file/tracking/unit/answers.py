@@ -1,8 +1,8 @@
-"""What the database has answered: SQLAlchemy tells of a COMMIT before it is sent, never after.
+"""The database's answers to COMMIT and ROLLBACK: SQLAlchemy has no event after them.
 
-Between its event and the database there is room for a program's own listener that raises, for a
-signal, a time limit. So the public methods of the dialect that carry a transaction's end to the
-driver are followed, from the first file on that one of its connections has to do with.
+Between SQLAlchemy's event and the database a listener may raise, or a signal or a time limit
+arrive. So the dialect's public methods that end transactions are wrapped, from the first file on
+one of its connections.
 """
 
 from __future__ import annotations

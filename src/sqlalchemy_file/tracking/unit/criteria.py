@@ -1,4 +1,4 @@
-"""Which primary keys the criteria of an UPDATE or DELETE name, parameter set by parameter set."""
+"""Primary keys in the criteria of an UPDATE or DELETE, for each parameter set."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Refuses a commit so late that the sweep may have taken its files for left over."""
+"""Refuse a commit so late that a sweep may have deleted its files."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Looks at rows, while the transaction can tell, where what statements did is not known."""
+"""Read rows again, within the transaction, if the effect of statements is not known."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""A token tells a transaction from another one that was begun after its end.
+"""Tokens that distinguish a transaction from one that began after its end.
 
-No state of a driver does: after a procedure that commits and goes on, or a COMMIT AND CHAIN, there
-is a transaction as before. A token ends with the transaction that it was placed in.
+No state of a driver does: after a procedure that commits and continues, or COMMIT AND CHAIN, there
+is a transaction as before. A token ends with its transaction.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The unit of work of one connection: its frames, and what is still to be done about them."""
+"""The unit of work of one connection: its frames, and its pending deletions."""
 
 from __future__ import annotations
 

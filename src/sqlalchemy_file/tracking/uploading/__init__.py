@@ -1,1 +1,1 @@
-"""What a flush does before its statements: files are checked and stored."""
+"""What a flush does before its statements: validate and store files."""

@@ -1,4 +1,4 @@
-"""What a value means that a program assigns to a file attribute, beside what the row holds."""
+"""The value of a file attribute after an assignment, given what the row has."""
 
 from __future__ import annotations
 

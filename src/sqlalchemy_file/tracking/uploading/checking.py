@@ -1,4 +1,4 @@
-"""Validates all files of a flush or statement, and asks where they go, before a byte is stored."""
+"""Validate all files of a flush or statement, and choose their storages and keys."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Keys that a program has chosen: under one that is about to be deleted nothing is stored.
+"""Chosen keys: nothing is stored under a key whose object is about to be deleted.
 
-Whoever deletes an object has a note in the ledger, from before it asks the storage until after. An
-upload in between could succeed, and be deleted by a request that was sent for the object before.
+The ledger has an entry of the object from before the deletion until after it. An upload in between
+could succeed, and then be deleted by the earlier request.
 """
 
 from __future__ import annotations

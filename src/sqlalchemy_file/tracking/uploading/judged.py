@@ -1,4 +1,4 @@
-"""What was judged ahead of a flush, which then need not judge it again."""
+"""Files that were validated before the flush, which need not be validated again."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One step that each of several files takes: in threads or awaited, as many as is best."""
+"""One step for each of several files, in threads or awaited, in parallel."""
 
 from __future__ import annotations
 

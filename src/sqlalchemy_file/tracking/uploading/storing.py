@@ -1,4 +1,4 @@
-"""Stores and copies files, a batch at a time, so that all of a batch can be undone."""
+"""Store and copy files in batches that can be undone."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""What SQLite does where a constraint is violated: ``sqlite_on_conflict``, ``INSERT OR REPLACE``.
+"""SQLite's conflict clauses: ``sqlite_on_conflict`` and ``INSERT OR REPLACE``.
 
-With REPLACE a row that stands in the way of another is deleted, without any statement that says so.
+With REPLACE, a conflicting row is deleted without a DELETE statement.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Which rows an UPDATE or DELETE matches: from what the flush has read, else read now."""
+"""The rows that an UPDATE or DELETE matches: known from the flush, or read now."""
 
 from __future__ import annotations
 

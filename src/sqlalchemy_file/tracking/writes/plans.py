@@ -1,4 +1,4 @@
-"""A statement about to run: what it gives to file columns, in Python, and the rows it changes."""
+"""The plan of a statement: its values for file columns, and the rows it changes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""INSERT ... ON CONFLICT: which rows stand in the way, and what becomes of their files."""
+"""INSERT ... ON CONFLICT: the conflicting rows, and their files."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where an INSERT or UPDATE keeps the values of its file columns, and how to replace one."""
+"""Find and replace the values of file columns in an INSERT or UPDATE."""
 
 from __future__ import annotations
 
