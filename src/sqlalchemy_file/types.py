@@ -23,6 +23,7 @@ from sqlalchemy_file.transforms import Transform
 from sqlalchemy_file.transforms.joining import TransformChoice, joined
 from sqlalchemy_file.validators import ImageValidator, Validator
 from sqlalchemy_file.values.comparator import FileComparator
+from sqlalchemy_file.values.json_text import faster
 
 __all__ = ["FileField", "ImageField"]
 
@@ -270,7 +271,8 @@ class FileField(TypeDecorator[Any]):
         """Return the function that makes files of the column's JSON."""
         if type(self).process_result_value is not FileField.process_result_value:
             return super().result_processor(dialect, coltype)
-        from_json = self.impl_instance.result_processor(dialect, coltype)
+        plain = self.impl_instance.result_processor(dialect, coltype)
+        from_json = None if plain is None else faster(plain, self.impl_instance, dialect)
         decode, others = self.upload_type.decode, self.process_result_value
         kind = None if self.multiple else dict
 

@@ -1,0 +1,89 @@
+"""The JSON of file columns is decoded by msgspec where it is installed, and means the same."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from sqlalchemy import Engine, create_engine, select, text
+from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
+
+from sqlalchemy_file import File, FileField
+from tests.stores import sqlite
+
+msgspec = pytest.importorskip("msgspec")
+
+
+class Base(DeclarativeBase):
+    pass
+
+
+class Paper(Base):
+    __tablename__ = "json_paper"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    body: Mapped[File | None] = mapped_column(FileField())
+
+
+@pytest.fixture
+def engine() -> Iterator[Engine]:
+    engine = sqlite(Base)
+    yield engine
+    engine.dispose()
+
+
+def loaded(engine: Engine, record: str) -> Any:
+    """Return what a row loads whose column has this text."""
+    with Session(engine) as session:
+        session.execute(text("INSERT INTO json_paper (body) VALUES (:body)"), {"body": record})
+        return session.scalars(select(Paper.body)).one()
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        '{"size": 123456789012345678901234567890}',
+        '{"size": -0.0}',
+        '{"size": NaN}',
+        '{"size": 1e400}',
+        '{"filename": "\\ud800"}',
+        '{"filename": "\\u0000 ü 😀"}',
+        '{"size": 1, "size": 2}',
+    ],
+)
+def test_a_record_loads_as_python_reads_it(engine: Engine, value: str) -> None:
+    file = loaded(engine, value)
+    assert repr(dict(file)) == repr(json.loads(value))
+
+
+def test_text_that_is_no_json_fails_as_ever(engine: Engine) -> None:
+    with pytest.raises(json.JSONDecodeError):
+        loaded(engine, "{")
+
+
+def test_a_decoder_that_the_program_has_chosen_is_used() -> None:
+    def chosen(value: str) -> Any:
+        return {**json.loads(value), "chosen": True}
+
+    engine = create_engine("sqlite://", json_deserializer=chosen)
+    Base.metadata.create_all(engine)
+    with engine.connect() as connection:
+        connection.execute(text("""INSERT INTO json_paper (body) VALUES ('{"size": 1}')"""))
+        assert connection.scalars(select(Paper.body)).one()["chosen"]
+    engine.dispose()
+
+
+def test_msgspec_decodes_where_it_is_installed(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    decoded: list[str] = []
+
+    def decode(value: str) -> Any:
+        decoded.append(value)
+        return json.loads(value)
+
+    monkeypatch.setattr("msgspec.json.decode", decode)
+    assert loaded(engine, '{"size": 1}')["size"] == 1
+    assert decoded == ['{"size": 1}']
