@@ -27,7 +27,8 @@ from sqlalchemy_file.tracking.uploading import assigning, flush
 from sqlalchemy_file.tracking.writes import statements
 from sqlalchemy_file.tracking.writes.values import coerced
 
-_connections: WeakKeyDictionary[Session, list[Connection]] = WeakKeyDictionary()
+# Held by weak references: one pass of the garbage collector frees a session and its connections.
+_connections: WeakKeyDictionary[Session, list[ref[Connection]]] = WeakKeyDictionary()
 
 
 def install() -> None:
@@ -67,9 +68,10 @@ def _before_flush(session: Session, context: Any, instances: Iterable[object] | 
 
 
 def _after_flush(session: Session, context: Any) -> None:
-    for connection in _connections.get(session, ()):
+    for reference in _connections.get(session, ()):
+        connection = reference()
         unit = known_unit(connection)
-        if unit is not None:
+        if connection is not None and unit is not None:
             flush.check_moves(connection, unit)
             unit.forget_flush()
 
@@ -82,13 +84,16 @@ def _orm_execute(state: ORMExecuteState) -> None:
 def _session_begins(session: Session, transaction: SessionTransaction, conn: Connection) -> None:
     if conn not in conclusions.sessions:  # else this is a savepoint
         conclusions.sessions[conn] = ref(session)
-        _connections.setdefault(session, []).append(conn)
+        _connections.setdefault(session, []).append(ref(conn))
 
 
 def _session_ends(session: Session, transaction: SessionTransaction) -> None:
     if transaction.parent is not None:
         return
-    for connection in _connections.pop(session, ()):
+    for reference in _connections.pop(session, ()):
+        connection = reference()
+        if connection is None:
+            continue
         conclusions.sessions.pop(connection, None)
         unit = known_unit(connection)
         if unit is not None:
