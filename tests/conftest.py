@@ -75,6 +75,6 @@ def browser() -> Iterator[Browser]:
 def page(browser: Browser) -> Iterator[Page]:
     """Return a page of a browser context of its own, without cookies or cache."""
     context = browser.new_context(accept_downloads=True)
-    context.set_default_timeout(10_000)
+    context.set_default_timeout(60_000)  # CI has two cores
     yield context.new_page()
     context.close()

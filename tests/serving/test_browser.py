@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import pytest
+from playwright.sync_api import Error
 from sqlalchemy import Engine
 
 from sqlalchemy_file.serving import FileServer
 from tests.pictures import encoded, quadrants
 
+from .hostile import EMBEDDED, HOSTILE
 from .models import SECRET, saved, saved_photo
 from .site import Site, open_site
+from .videos import webm
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
@@ -21,6 +25,25 @@ if TYPE_CHECKING:
 WIDTH_OF_FIRST_IMAGE = """
     fetch(document.images[0].currentSrc)
         .then(answer => answer.blob()).then(createImageBitmap).then(image => image.width)
+"""
+SEEK = """second => new Promise(done => {
+    const video = document.querySelector("video");
+    video.onseeked = done;
+    video.currentTime = second;
+})"""
+PIXEL = """() => {
+    const canvas = document.createElement("canvas").getContext("2d");
+    canvas.drawImage(document.querySelector("video"), 0, 0, 1, 1);
+    return [...canvas.getImageData(0, 0, 1, 1).data].slice(0, 3);
+}"""
+PDF = b"""%PDF-1.4
+1 0 obj <</Type /Catalog /Pages 2 0 R /OpenAction 4 0 R>> endobj
+2 0 obj <</Type /Pages /Kids [3 0 R] /Count 1>> endobj
+3 0 obj <</Type /Page /Parent 2 0 R /MediaBox [0 0 200 200]>> endobj
+4 0 obj <</S /JavaScript
+/JS (app.launchURL\\("/report/pdf"\\); this.submitForm\\("/report/pdf"\\);)>> endobj
+trailer <</Root 1 0 R>>
+%%EOF
 """
 PNG = encoded(quadrants())
 pytestmark = pytest.mark.parametrize("storage_url", ["local"], indirect=True)
@@ -69,3 +92,53 @@ def test_an_image_comes_in_the_width_that_it_is_shown_at(
     assert exchange.status == 200
     width = page.evaluate(WIDTH_OF_FIRST_IMAGE)
     assert width == loaded
+
+
+def test_a_video_seeks_by_ranges(page: Page, site: Site, engine: Engine, files: FileServer) -> None:
+    content = webm(60)
+    video = saved(engine, content, "a.webm")
+    assert video["content_type"] == "video/webm"
+    site.html = f'<video preload="metadata" muted src="{files.url_for(video)}"></video>'
+    page.goto(site.url)
+    page.wait_for_function("document.querySelector('video').readyState >= 1")
+    assert page.evaluate("document.querySelector('video').duration") == 60
+    page.evaluate(SEEK, 50)
+    red, _, blue = page.evaluate(PIXEL)
+    assert blue > red
+    starts = [exchange.headers.get("range", "") for exchange in site.exchanges]
+    sought = [int(each.removeprefix("bytes=").partition("-")[0]) for each in starts if each]
+    assert max(sought) > len(content) / 2, starts
+    assert {exchange.status for exchange in site.exchanges} == {206}
+
+
+def test_a_pdf_is_shown(page: Page, site: Site, engine: Engine, files: FileServer) -> None:
+    pdf = saved(engine, PDF, "a.pdf")
+    answer = page.goto(site.url + files.url_for(pdf))
+    assert answer.status == 200
+    assert page.evaluate("document.contentType") == "application/pdf"
+    page.wait_for_timeout(500)
+    assert site.reports == []
+
+
+def test_a_careless_server_would_let_every_upload_run(page: Page, site: Site) -> None:
+    site.careless = {each.name: (each.content, each.careless_type) for each in HOSTILE}
+    site.html = "".join(EMBEDDED.format(f"/careless/{each.name}") for each in HOSTILE)
+    page.goto(site.url)
+    for _ in range(50):
+        if len(set(site.reports)) == len(HOSTILE):
+            break
+        page.wait_for_timeout(100)
+    assert set(site.reports) == {each.name for each in HOSTILE}
+
+
+def test_no_upload_runs_a_script(page: Page, site: Site, engine: Engine, files: FileServer) -> None:
+    urls = [files.url_for(saved(engine, each.content, each.name)) for each in HOSTILE]
+    site.html = "".join(EMBEDDED.format(url) for url in urls)
+    page.goto(site.url)
+    assert len({exchange.url for exchange in site.exchanges}) == len(HOSTILE)
+    for url in urls:
+        with suppress(Error):  # most are downloaded, which is no page to go to
+            page.goto(site.url + url)
+    page.wait_for_timeout(300)
+    assert site.reports == []
+    assert {exchange.status for exchange in site.exchanges} <= {200, 206, 304}
