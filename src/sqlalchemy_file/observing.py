@@ -93,12 +93,12 @@ def forget(observer: Observer) -> None:
 
 
 def is_watched() -> bool:
-    """Return True if anybody wants to know of what went well."""
+    """Return True if there is an observer, or if DEBUG logging is on."""
     return bool(_observers) or logger.isEnabledFor(logging.DEBUG)
 
 
 def released(storage: str, keys: Sequence[str]) -> None:
-    """Tell that a committed transaction has let go of objects, which will be deleted now."""
+    """Report objects that a committed transaction has left unreferenced; their deletion follows."""
     task = Task("release", storage, keys)
     if logger.isEnabledFor(logging.DEBUG):
         _log(task)
@@ -107,7 +107,7 @@ def released(storage: str, keys: Sequence[str]) -> None:
 
 
 def counted(what: Count, number: int, storage: str) -> None:
-    """Tell how many of something were found in a storage, zero included, to be alarmed by."""
+    """Report how many of something there are in a storage, zero included."""
     is_alarming = number > 0 and what != "pending releases"
     _emit(
         logging.WARNING if is_alarming else logging.INFO,
@@ -123,7 +123,7 @@ def counted(what: Count, number: int, storage: str) -> None:
 
 
 def failures_of(keys: Sequence[str], error: BaseException) -> Mapping[str, BaseException]:
-    """Return what each key failed of: the same error for all, unless it tells them apart."""
+    """Return the exception of each key."""
     return error.failures if isinstance(error, DeletionError) else dict.fromkeys(keys, error)
 
 

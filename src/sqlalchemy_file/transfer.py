@@ -184,13 +184,13 @@ async def to_the_end(future: asyncio.Future[T], stop: Callable[[], object] | Non
 
 
 def breathe(done: int) -> None:
-    """Let the event loop's other tasks run, after as many pieces of work as may make them wait."""
+    """Yield to the event loop's other tasks after a batch of work."""
     if done >= _MANY and _can_await():
         await_only(asyncio.sleep(0))
 
 
 def beside(job: Callable[[], T]) -> Future[T]:
-    """Begin a short computation that waits for nothing and holds no lock, in a thread beside."""
+    """Start a short, lock-free computation in a thread of the CPU pool."""
     try:
         return _computing().submit(job)
     except RuntimeError:  # the interpreter ends, and begins nothing more in threads
@@ -280,7 +280,7 @@ async def _run_awaited(batch: _Batch[Any], limit: int) -> None:
 
 
 def _cancel_again() -> None:
-    """Let the cancellation strike at the next await, where it hurts nothing that is finished."""
+    """Raise the cancellation at the next await, after the batch has finished."""
     task = asyncio.current_task()
     if task is not None:
         asyncio.get_running_loop().call_soon(_strike, task)

@@ -25,7 +25,7 @@ from sqlalchemy_file.support.escaping import escaped
 _POLL, _LONGEST_POLL = 2.0, 60.0  # seconds between looks at the ledger, with --watch
 _FindingsOf = Callable[[Watcher | None], Iterator[Finding]]
 
-_EPILOG = "Exit codes: 0 clean, 1 findings that are left to look at, 2 could not run."
+_EPILOG = "Exit codes: 0 clean, 1 findings need attention, 2 could not run."
 
 
 class _Interrupted(BaseException):
@@ -81,7 +81,7 @@ def _app_option(function: Callable[..., Any]) -> Callable[..., Any]:
         envvar="SQLALCHEMY_FILE_APP",
         show_envvar=True,
         metavar="MODULE:CALLABLE",
-        help="Adds the storages; returns an engine and a MetaData or base, or a list of them.",
+        help="A function that adds the storages and returns (engine, MetaData or base), or a list.",
     )(function)
 
 
@@ -94,7 +94,7 @@ def _json_option(function: Callable[..., Any]) -> Callable[..., Any]:
 @click.group(epilog=_EPILOG, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="sqlalchemy-file")
 def group() -> None:
-    """Keep storages as the rows of a database say."""
+    """Find and delete objects that no row refers to."""
 
 
 @group.command(epilog=_EPILOG)
@@ -111,9 +111,9 @@ def status(app: str, as_json: bool) -> int:
 @group.command(epilog=_EPILOG)
 @_app_option
 @_json_option
-@click.option("--watch", is_flag=True, help="Go on until interrupted.")
+@click.option("--watch", is_flag=True, help="Continue until interrupted.")
 def drain(app: str, as_json: bool, watch: bool) -> int:
-    """Delete the objects that rows have released."""
+    """Delete the objects that the ledger has recorded as unreferenced."""
     apps = load(app)
     printer = Printer(as_json=as_json)
     _show(printer, lambda watcher: _drained(apps, watcher))
@@ -127,17 +127,17 @@ def drain(app: str, as_json: bool, watch: bool) -> int:
 @group.command(epilog=_EPILOG)
 @_app_option
 @_json_option
-@click.option("--delete", is_flag=True, help="Delete what was never committed.")
-@click.option("--full", is_flag=True, help="Compare everything, both ways.")
-@click.option("--restart", is_flag=True, help="With --full: not where an interrupted pass stood.")
+@click.option("--delete", is_flag=True, help="Delete the orphans.")
+@click.option("--full", is_flag=True, help="Compare all rows with all objects, in both directions.")
+@click.option("--restart", is_flag=True, help="With --full: do not continue an interrupted pass.")
 @click.option("--storage", "storages", multiple=True, help="Only this storage; may be repeated.")
 @click.option(
     "--grace",
     type=click.FloatRange(min=0),
     metavar="SECONDS",
-    help="Leave alone what is younger: at least what the database says, or 0 if nobody writes.",
+    help="Leave younger objects alone: at least the database's grace period, or 0 for none.",
 )
-@click.option("--adopt", is_flag=True, help="This copy has taken its original's place.")
+@click.option("--adopt", is_flag=True, help="This database, a copy, replaces its original.")
 def sweep(
     app: str,
     as_json: bool,
@@ -148,7 +148,7 @@ def sweep(
     grace: float | None,
     adopt: bool,
 ) -> int:
-    """Find what was stored and never committed, since the last sweep."""
+    """Find objects that were stored since the last sweep and never committed."""
     if restart and not full:
         raise click.UsageError("--restart is for --full")
     (engine, metadata), *others = load(app)
@@ -168,10 +168,10 @@ def sweep(
 @click.argument("storage")
 @click.argument("signature")
 def forget(app: str, storage: str, signature: str) -> int:
-    """Let a storage forget a database that is gone for good.
+    """Remove the signature of a database that is gone from a storage.
 
-    SIGNATURE is a ledger and its epoch, as `status` and the refusal of a sweep name them. What was
-    stored in that epoch belongs to nobody then, and a sweep may delete it.
+    SIGNATURE is a ledger and its epoch, as `status` and the error of a sweep show them. Nobody
+    owns the objects of that epoch afterwards, and a sweep may delete them.
     """
     (engine, metadata), *others = load(app)
     reconcile.forget(engine, metadata, storage, signature, others=others)

@@ -24,7 +24,7 @@ class Hash(Protocol):
 
 
 class HashBehind:
-    """A hash that is computed behind: while some bytes are written, those before are hashed.
+    """A hash that is computed in another thread, while the next bytes are written.
 
     Few of them are kept waiting. That bounds memory, and the processor still has them at hand.
     """

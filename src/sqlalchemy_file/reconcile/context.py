@@ -191,7 +191,7 @@ def is_known(storage_name: str) -> bool:
 
 
 def away(function: Callable[[], T]) -> T:
-    """Call what blocks: here, or in a worker thread where an event loop has to go on."""
+    """Run a blocking call, in a worker thread if there is an event loop."""
     return run_blocking(function)
 
 

@@ -135,7 +135,7 @@ class Reading(Suite):
 
 
 class Exclusive(Suite):
-    """What is there is not overwritten by who says so."""
+    """``exclusive=True`` never overwrites."""
 
     def test_exclusive_creates_what_is_new(self, storage: Storage) -> None:
         storage.put("key", io.BytesIO(b"new"), PLAIN, exclusive=True)

@@ -31,7 +31,7 @@ _NOTHING_STORED: Mapping[str, Any] = {"_begun": (), "_beside": (), "_is_owned": 
 
 
 class Saving(BaseFile):
-    """What a file goes through, step by step; the unit of work takes it there."""
+    """The upload lifecycle of a `File`, driven by the unit of work."""
 
     _content: Content | None = None
     _storage: str | None = None
@@ -187,7 +187,7 @@ class Saving(BaseFile):
 
     @property
     def _scaled_copies(self) -> dict[Any, Any]:
-        """What the processors at work want to have made of an image, with what was made of it.
+        """The variants that this file's processors want, shared so that the image is decoded once.
 
         They make all of it at once. Outside of `apply_processors` nobody else wants anything.
         """

@@ -17,7 +17,7 @@ Translation = Callable[[Exception, str | None], StorageError | None]
 
 
 class Border:
-    """A block of an adapter's code that no foreign error leaves.
+    """A context manager that translates a library's exceptions into `StorageError`.
 
     The content of a `put` is foreign too, but its errors belong to whoever handed it over:
     read it by `Border.read`, and they pass through unchanged.

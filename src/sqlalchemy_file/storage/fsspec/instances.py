@@ -76,7 +76,7 @@ class Instances:
         filesystem.invalidate_cache()
 
     def told(self, error: BaseException) -> str:
-        """Return an error's words, without what opens a door."""
+        """Return the message of an exception, with secrets redacted."""
         words = getattr(error, "strerror", None) or _words_of(error)
         code = _code_of(error)
         words = words if not code or code in words else f"{words} ({code})"

@@ -46,7 +46,7 @@ class Disk:
         self.device: int = os.fstat(self._descriptor).st_dev
 
     def sync(self, files: int, own: int) -> bool:
-        """Have all of it on disk; return False where that is not safe, would take longer or fails.
+        """Sync the whole file system; return False if that is unsafe, slower, or failed.
 
         Longer than ``fsync`` of so many files, with ``own`` bytes in all, because of what others
         have left to be written. What fails may be theirs, too: ``fsync`` of each file tells.
