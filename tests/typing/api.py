@@ -15,8 +15,10 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 from sqlalchemy_file import File, FileField, ImageField, StorageManager
 from sqlalchemy_file.exceptions import SizeValidationError, ValidationError
 from sqlalchemy_file.processors import Processor, ThumbnailGenerator
+from sqlalchemy_file.serving import FileServer
 from sqlalchemy_file.storage import StoredFile
 from sqlalchemy_file.transforms import Convert, Fit, StripMetadata, Transform
+from sqlalchemy_file.validation import validate
 from sqlalchemy_file.validators import (
     ContentTypeValidator,
     ImageValidator,
@@ -144,3 +146,21 @@ def known_keys(attachment: Attachment) -> None:
     assert_type(file.size, int)
     assert_type(file.url, str | None)
     file.filenam  # type: ignore[attr-defined]  # noqa: B018  # pyright: ignore[reportAttributeAccessIssue]
+
+
+def derived(file: File, server: FileServer) -> str:
+    small = file.variant("small")
+    assert_type(small.width, int | None)
+    assert_type(small.file, StoredFile)
+    assert_type(server.srcset([small]), str)
+    return server.url_for(small, disposition="inline")
+
+
+def validate_first(session: Session, content: bytes) -> File:
+    validate(session)
+    return File(content).validated_for(Attachment.content)
+
+
+async def validate_first_async(session: AsyncSession, content: bytes) -> File:
+    await validate(session)
+    return await File(content).avalidated_for(Attachment.content)
