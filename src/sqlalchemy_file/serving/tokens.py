@@ -71,7 +71,7 @@ class Signer:
             if version != _VERSION or key_id not in self._known:
                 raise Forged
             return _target(*rest), datetime.fromtimestamp(expires, UTC) if expires else None
-        except (BadData, ValueError, TypeError) as error:
+        except (BadData, ValueError, TypeError, OverflowError, OSError) as error:
             raise Forged from error
 
 
