@@ -10,6 +10,7 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
+from sqlalchemy import Engine
 
 from sqlalchemy_file.serving import set_url_resolver
 
@@ -34,7 +35,7 @@ def example(
 
 def _close(module: ModuleType) -> None:
     """Close the connections of an example, which a program leaves to its end."""
-    if hasattr(module, "engine"):
+    if isinstance(getattr(module, "engine", None), Engine):  # the others close their own
         module.engine.dispose()
     if hasattr(module, "db"):  # Flask-SQLAlchemy's
         with module.app.app_context():

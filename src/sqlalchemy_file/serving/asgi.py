@@ -26,6 +26,11 @@ class FileApp:
         self.server = server
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":  # as of an application of its own, or behind a dispatcher
+            for phase in ("startup", "shutdown"):
+                await receive()
+                await send({"type": f"lifespan.{phase}.complete"})
+            return
         if scope["type"] != "http":
             raise RuntimeError(f"a file server answers HTTP requests, not {scope['type']!r}")
         request = RequestFacts.of_scope(scope)
