@@ -40,3 +40,5 @@ def _close(module: ModuleType) -> None:
     if hasattr(module, "db"):  # Flask-SQLAlchemy's
         with module.app.app_context():
             module.db.engine.dispose()
+    if hasattr(module, "SQLModel"):  # whose metadata all programs share
+        module.SQLModel.metadata.clear()
