@@ -13,6 +13,7 @@ from typing import Any
 from sqlalchemy_file.content.received import upload_type
 from sqlalchemy_file.content.sources import given_name
 from sqlalchemy_file.detection import UNKNOWN, guess_type
+from sqlalchemy_file.support.defaults import UNNAMED
 
 LOCAL_STORAGE_DRIVER_NAME = "Local Storage"
 INMEMORY_FILESIZE = 1024 * 1024
@@ -33,7 +34,7 @@ def get_metadata_file_obj(metadata: dict[str, Any]) -> SpooledTemporaryFile[byte
 
 def get_filename_from_fileob(fileobj: Any) -> str:
     """Return the name that comes with content, without its folder, or ``unnamed``."""
-    return PurePath(given_name(fileobj, None) or "unnamed").name
+    return PurePath(given_name(fileobj, None) or UNNAMED).name
 
 
 def get_content_type_from_fileobj(fileobj: Any, filename: str) -> str:

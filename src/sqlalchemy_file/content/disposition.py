@@ -7,6 +7,8 @@ from collections.abc import Collection, Mapping
 from typing import Any, Literal
 from urllib.parse import quote
 
+from sqlalchemy_file.support.defaults import UNNAMED
+
 Disposition = Literal["inline", "attachment"]
 
 _LONGEST_NAME = 150
@@ -61,7 +63,7 @@ def content_disposition(disposition: Disposition, filename: str) -> str:
     percent signs are replaced in the ASCII form, since some clients decode or cut there. Control
     characters and those that change the direction of text are removed from both.
     """
-    name = _shortened("".join(filter(_is_visible, filename))) or "unnamed"
+    name = _shortened("".join(filter(_is_visible, filename))) or UNNAMED
     plain = _ascii(name)
     value = f'{disposition}; filename="{plain}"'
     if plain != name:

@@ -6,8 +6,7 @@ import re
 import unicodedata
 from collections.abc import Iterator
 
-UNNAMED = "unnamed"
-"""The name of a file that nothing names."""
+from sqlalchemy_file.support.defaults import UNNAMED
 
 MAX_NAME_BYTES = 255
 """The longest file name that common file systems take, as UTF-8."""

@@ -22,9 +22,9 @@ from sqlalchemy_file.content.received import (
 from sqlalchemy_file.exceptions import ContentSpentError
 from sqlalchemy_file.storage.common.protocol import CHUNK_SIZE
 from sqlalchemy_file.storage.common.streams import (
+    as_bytes,
     aspooled,
     async_chunks,
-    binary,
     closing_on_error,
     new_spool,
 )
@@ -181,7 +181,7 @@ class StreamContent:
         with closing_on_error(new_spool()) as spool:
             for chunk in chunks():
                 heed_cancellation()
-                spool.write(binary(chunk))
+                spool.write(as_bytes(chunk))
         return spool
 
     def size(self) -> int | None:

@@ -19,8 +19,9 @@ from sqlalchemy_file.detection.formats.media import tag_end, tagged_type_at
 from sqlalchemy_file.detection.formats.signatures import is_text, signature_type
 from sqlalchemy_file.detection.formats.special_cases import NARROWED
 from sqlalchemy_file.detection.hints import binary_hint, text_hint
-from sqlalchemy_file.detection.names import UNKNOWN, canonical, essence
+from sqlalchemy_file.detection.names import canonical, essence
 from sqlalchemy_file.detection.suffixes import guess_type, type_of_suffix
+from sqlalchemy_file.support.defaults import UNKNOWN_TYPE as UNKNOWN
 
 __all__ = [
     "HEAD_SIZE",

@@ -10,8 +10,9 @@ from sqlalchemy_file.detection.formats.special_cases import (
     SPECIAL_CASES,
     ZIPPED,
 )
-from sqlalchemy_file.detection.names import UNKNOWN, canonical
+from sqlalchemy_file.detection.names import canonical
 from sqlalchemy_file.detection.suffixes import guess_type
+from sqlalchemy_file.support.defaults import UNKNOWN_TYPE as UNKNOWN
 
 # Images, sound, film and fonts are binary, but for these.
 _BINARY_FAMILIES = ("image/", "audio/", "video/", "font/")

@@ -8,7 +8,8 @@ from __future__ import annotations
 from functools import cache
 from typing import TYPE_CHECKING
 
-from sqlalchemy_file.detection.names import UNKNOWN, canonical
+from sqlalchemy_file.detection.names import canonical
+from sqlalchemy_file.support.defaults import UNKNOWN_TYPE as UNKNOWN
 
 if TYPE_CHECKING:
     from pure_magic_rs import MagicDb

@@ -6,9 +6,6 @@ import re
 
 from sqlalchemy_file.detection.tables.aliases import ALIASES
 
-UNKNOWN = "application/octet-stream"
-"""The content type of bytes of which nothing is known."""
-
 _PART = r"[a-z0-9!#$&^_.+-]{1,127}"
 _ESSENCE = re.compile(rf"\s*({_PART}/{_PART})\s*(?:;|$)", re.IGNORECASE)
 

@@ -22,10 +22,11 @@ from sqlalchemy import (
 )
 
 from sqlalchemy_file.ledger.columns import all_file_columns
+from sqlalchemy_file.ledger.connections import commits_each_statement
 from sqlalchemy_file.ledger.installing import database_of
 from sqlalchemy_file.ledger.tables import IN_INFO, LedgerTables
 from sqlalchemy_file.ledger.triggers import Lookup
-from sqlalchemy_file.values.records import paths_of
+from sqlalchemy_file.values.records import entries_in, paths_of
 
 _ASKED_AT_ONCE = 2
 # LIKE takes several times as long, and on MariaDB this, too, longer than to look here.
@@ -103,7 +104,7 @@ def _by_index(connection: Connection) -> Iterator[None]:
 
     What is set ends with a savepoint.
     """
-    if connection.dialect.name != "postgresql" or _has_no_transaction(connection):
+    if connection.dialect.name != "postgresql" or commits_each_statement(connection):
         yield
         return
     savepoint = connection.begin_nested()
@@ -151,7 +152,7 @@ def _values(
         query = query.where(or_(*(position(cast(column, Text), part) > 0 for part in parts)))
     if schemas:
         query = query.execution_options(schema_translate_map=schemas)
-    if not _has_no_transaction(connection):
+    if not commits_each_statement(connection):
         query = query.execution_options(yield_per=_READ_AT_ONCE)
     for (value,) in connection.execute(query):
         if value is not None:
@@ -167,12 +168,6 @@ def as_read(connection: Connection, column: Column[Any]) -> Any:
 def as_text(raw: str | bytes) -> str:
     """Return the text of what `as_read` has selected."""
     return raw if isinstance(raw, str) else raw.decode(json.detect_encoding(raw), "replace")
-
-
-def _has_no_transaction(connection: Connection) -> bool:
-    # PostgreSQL has cursors inside transactions only.
-    own = connection.connection.dbapi_connection
-    return connection.dialect.name == "postgresql" and bool(getattr(own, "autocommit", False))
 
 
 def _hints(paths: Iterable[str]) -> set[str]:
@@ -195,10 +190,10 @@ def plainest_part(path: str) -> str:
 def paths_in_value(raw: str, strings: Iterable[str]) -> Iterator[str]:
     """Yield the paths in a value; all strings of one that cannot be understood."""
     try:
-        value = json.loads(raw)
-    except (ValueError, RecursionError):
+        entries = entries_in(raw)
+    except ValueError:
         yield from strings
         return
-    for record in value if isinstance(value, list) else [value]:
+    for record in entries:
         if isinstance(record, Mapping):
             yield from paths_of(record)

@@ -7,8 +7,7 @@ from datetime import datetime, timedelta
 from fnmatch import fnmatchcase
 
 from sqlalchemy_file.content.disposition import Disposition
-
-UNKNOWN_TYPE = "application/octet-stream"
+from sqlalchemy_file.support.defaults import UNKNOWN_TYPE
 
 _ACTIVE_TYPES = (
     "*/*html*", "*/*xml*", "image/svg*", "*/*script*", "*/*ecmascript*", "text/css", "text/vtt",

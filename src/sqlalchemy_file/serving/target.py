@@ -11,8 +11,9 @@ from sqlalchemy_file.content.disposition import Disposition, allowed_disposition
 from sqlalchemy_file.content.filenames import clean_filename
 from sqlalchemy_file.file import File
 from sqlalchemy_file.serving.http.facts import FileFacts
-from sqlalchemy_file.serving.policy import UNKNOWN_TYPE, sent_type
+from sqlalchemy_file.serving.policy import sent_type
 from sqlalchemy_file.storage import ObjectInfo, StorageManager
+from sqlalchemy_file.support.defaults import UNKNOWN_TYPE
 from sqlalchemy_file.values.derivatives import DerivedImage
 from sqlalchemy_file.values.records import entity_tag, own_path, sha256_of
 

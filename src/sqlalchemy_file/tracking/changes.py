@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
@@ -10,7 +9,7 @@ from typing import Any, NamedTuple
 from sqlalchemy import Column
 
 from sqlalchemy_file.file import File
-from sqlalchemy_file.values.records import paths_of
+from sqlalchemy_file.values.records import entries_in, paths_of
 
 
 class Change(NamedTuple):
@@ -65,10 +64,9 @@ def records_in(raw: Any) -> tuple[Mapping[str, Any], ...]:
     """
     if raw is None:
         return ()
-    if isinstance(raw, str | bytes):
-        try:
-            raw = json.loads(raw)
-        except (ValueError, RecursionError):  # nested so deeply that Python gives up
-            return ()
-    items = raw if isinstance(raw, list) else [raw]
+    try:
+        items = entries_in(raw) if isinstance(raw, str | bytes) else raw
+    except ValueError:
+        return ()
+    items = items if isinstance(items, list) else [items]
     return tuple(item for item in items if isinstance(item, Mapping))

@@ -9,6 +9,7 @@ from typing import Any
 from sqlalchemy_file.base import BaseFile
 from sqlalchemy_file.detection import UNKNOWN
 from sqlalchemy_file.storage import StorageManager, StoredFile
+from sqlalchemy_file.support.defaults import UNNAMED
 from sqlalchemy_file.values.records import entity_tag, own_path, sha256_of
 
 _THUMBNAIL = "thumbnail"
@@ -55,7 +56,7 @@ class DerivedImage:
     @property
     def filename(self) -> str:
         """The original's name with its own suffix: ``photo.small.webp`` of ``photo.jpg``."""
-        original = str(self.original.get("filename") or "unnamed")
+        original = str(self.original.get("filename") or UNNAMED)
         stem, dot, suffix = original.rpartition(".")
         kind = self.content_type.partition("/")[2]
         own = _SUFFIXES.get(kind, kind) if kind.isalnum() else suffix or "bin"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import json
 import re
 from collections.abc import Callable, Iterator, Mapping
 from copy import deepcopy
@@ -18,6 +19,20 @@ SET_BY_SAVING: frozenset[str] = frozenset({
     "thumbnail", "variants",
 })  # fmt: skip
 """Keys that name objects, and what was found out while these were stored."""
+
+
+def entries_in(raw: str | bytes) -> list[Any]:
+    """Return what the text in a file column holds: records, unless another program wrote it.
+
+    Raises `ValueError` for a text that is not JSON, or is nested too deeply to be read.
+    """
+    try:
+        value = json.loads(raw)
+    except RecursionError as error:
+        raise ValueError("the value is nested too deeply") from error
+    if value is None:
+        return []
+    return value if isinstance(value, list) else [value]
 
 
 def paths_of(record: Mapping[str, Any]) -> tuple[str, ...]:

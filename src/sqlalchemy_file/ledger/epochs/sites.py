@@ -14,6 +14,7 @@ from pathlib import Path
 from sqlalchemy import Connection, text
 from sqlalchemy.exc import DBAPIError
 
+from sqlalchemy_file.ledger.connections import commits_each_statement
 from sqlalchemy_file.ledger.tables import STATE
 
 try:
@@ -100,7 +101,7 @@ def _postgresql(connection: Connection, schema: str | None) -> Site:
 
 def _cluster(connection: Connection) -> tuple[str, str]:
     """Return the cluster's id and timeline, as far as this server lets anybody ask."""
-    is_open = connection.in_transaction() and not _is_autocommit(connection)
+    is_open = connection.in_transaction() and not commits_each_statement(connection)
     savepoint = connection.begin_nested() if is_open else None
     try:
         row = connection.execute(text(_CLUSTER)).one()
@@ -111,13 +112,6 @@ def _cluster(connection: Connection) -> tuple[str, str]:
     if savepoint is not None:
         savepoint.commit()
     return str(row[0]), str(row[1])
-
-
-def _is_autocommit(connection: Connection) -> bool:
-    """Return True if PostgreSQL has no transaction open, whatever SQLAlchemy has begun."""
-    level = connection.get_execution_options().get("isolation_level")
-    own = connection.connection.dbapi_connection
-    return level == "AUTOCOMMIT" or bool(getattr(own, "autocommit", False))
 
 
 def _mariadb(connection: Connection, schema: str | None) -> Site:

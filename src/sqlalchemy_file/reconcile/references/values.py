@@ -11,7 +11,7 @@ from sqlalchemy_file.exceptions import InvalidKeyError
 from sqlalchemy_file.storage import StorageManager
 from sqlalchemy_file.storage.common.protocol import check_key
 from sqlalchemy_file.support.escaping import escaped
-from sqlalchemy_file.values.records import own_path, paths_of
+from sqlalchemy_file.values.records import entries_in, own_path, paths_of
 
 _MOST_BYTES = 10**15
 _SHOWN = 60
@@ -38,15 +38,12 @@ def read_value(text: str) -> Value:
     """Return what the text in a file column says."""
     value = Value()
     try:
-        decoded = json.loads(text)
-    except (ValueError, RecursionError):
+        entries = entries_in(text)
+    except ValueError:
         value.faults.append("it is not JSON")
         return value
-    if isinstance(decoded, list):
-        for record in decoded:
-            _add(value, record)
-    elif decoded is not None:
-        _add(value, decoded)
+    for record in entries:
+        _add(value, record)
     return value
 
 

@@ -11,8 +11,6 @@ from sqlalchemy_file.exceptions import StorageError
 from sqlalchemy_file.storage.common.metadata_names import HEADERS, IDENTIFIERS, Names
 from sqlalchemy_file.storage.common.protocol import Attributes
 
-UNKNOWN_TYPE = "application/octet-stream"
-
 # All printable ASCII but "%", which begins an escape.
 _PRINTABLE = " !\"#$&'()*+,-./:;<=>?@[\\]^_`{|}~"
 _TOKEN = "!#$&'*+-.^_`|~"  # noqa: S105  RFC 9110: what a header's name may hold beside letters

@@ -8,6 +8,7 @@ from types import TracebackType
 from typing import BinaryIO, Self
 
 from sqlalchemy_file.exceptions import InvalidKeyError, SQLAlchemyFileError, StorageError
+from sqlalchemy_file.storage.common.streams import as_bytes
 
 _QUERY = re.compile(r"\?[^\s,)\"']*")
 _LOGIN = re.compile(r"://[^\s/@]*@")
@@ -49,7 +50,7 @@ class Border:
         """Return the next bytes of ``content``, at most ``size`` of them; empty at its end."""
         try:
             chunk = content.read(size)
-            return chunk if type(chunk) is bytes else _as_bytes(chunk)
+            return chunk if type(chunk) is bytes else as_bytes(chunk)
         except BaseException as error:
             self._spared = error
             raise
@@ -95,9 +96,3 @@ def sort_out(
         except InvalidKeyError as error:
             failures[str(key)] = error
     return valid, failures
-
-
-def _as_bytes(chunk: object) -> bytes:
-    if isinstance(chunk, bytes | bytearray | memoryview):
-        return bytes(chunk)
-    raise TypeError(f"the content must yield bytes when it is read, not {type(chunk).__name__}")

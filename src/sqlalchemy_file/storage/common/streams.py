@@ -133,7 +133,7 @@ async def aspooled(chunks: AsyncIterable[Any]) -> BinaryIO:
     with closing_on_error(new_spool()) as spool:
         held, size, is_large = [], 0, False
         async for chunk in chunks:
-            held.append(binary(chunk))
+            held.append(as_bytes(chunk))
             size += len(held[-1])
             if size >= SPOOL_SIZE:
                 await in_thread(partial(spool.writelines, held))
@@ -160,11 +160,11 @@ def closing_on_error(spool: BinaryIO) -> Iterator[BinaryIO]:
         raise
 
 
-def binary(chunk: object) -> bytes:
-    """Return what a stream has yielded, or raise `TypeError` if that is no bytes."""
-    if not isinstance(chunk, bytes | bytearray | memoryview):
-        raise TypeError(f"a stream must yield bytes, not {type(chunk).__name__}")
-    return bytes(chunk)
+def as_bytes(chunk: object) -> bytes:
+    """Return a chunk of content as bytes, or raise `TypeError`."""
+    if isinstance(chunk, bytes | bytearray | memoryview):
+        return bytes(chunk)
+    raise TypeError(f"content must yield bytes, not {type(chunk).__name__}")
 
 
 def is_at_hand(content: Any) -> bool:

@@ -16,7 +16,6 @@ from uuid_utils import uuid7
 
 from sqlalchemy_file.exceptions import ObjectExistsError, StorageError
 from sqlalchemy_file.storage.common.attributes import (
-    UNKNOWN_TYPE,
     checked_headers,
     header_value,
     meta_data_of,
@@ -38,6 +37,7 @@ from sqlalchemy_file.storage.obstore.requests import (
     Steps,
     etag_of,
 )
+from sqlalchemy_file.support.defaults import UNKNOWN_TYPE
 from sqlalchemy_file.transfer import get_limit
 
 PARTS_AT_ONCE = 4  # a dozen is a tenth faster and takes 40 MB more

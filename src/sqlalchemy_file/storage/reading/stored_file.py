@@ -13,7 +13,7 @@ from typing import Any, NoReturn, SupportsIndex, cast
 
 from sqlalchemy_file.exceptions import StorageError
 from sqlalchemy_file.storage.adapters import adapt
-from sqlalchemy_file.storage.common.attributes import UNKNOWN_TYPE, meta_data_of
+from sqlalchemy_file.storage.common.attributes import meta_data_of
 from sqlalchemy_file.storage.common.protocol import (
     CHUNK_SIZE,
     AsyncStorage,
@@ -27,12 +27,11 @@ from sqlalchemy_file.storage.common.protocol import (
 )
 from sqlalchemy_file.storage.reading.async_reading import AsyncReader
 from sqlalchemy_file.storage.reading.readers import FileReader, reader_for
+from sqlalchemy_file.support.defaults import UNKNOWN_TYPE, UNNAMED
 from sqlalchemy_file.transfer import in_thread
 
 _init = io.BufferedReader.__init__
 _read = io.BufferedReader.read
-
-UNNAMED = "unnamed"
 
 
 class StoredFile(io.BufferedReader):

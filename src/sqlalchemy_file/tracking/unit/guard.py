@@ -14,6 +14,7 @@ from sqlalchemy.engine import Dialect
 
 from sqlalchemy_file.exceptions import CommitRefusedError
 from sqlalchemy_file.ledger import Ledger
+from sqlalchemy_file.ledger.connections import commits_each_statement
 from sqlalchemy_file.ledger.epochs.state import DEFAULT_GRACE, grace_in, grace_query
 from sqlalchemy_file.support.escaping import escaped
 from sqlalchemy_file.tracking.clock import Moment, now
@@ -95,7 +96,7 @@ def _read(connection: Connection, place: Place) -> str | None:
 @contextmanager
 def _unharmed(connection: Connection) -> Iterator[Any]:
     """Yield a cursor for a query that neither ends the transaction nor waits for long."""
-    is_within = connection.dialect.name == "postgresql" and not _is_autocommit(connection)
+    is_within = connection.dialect.name == "postgresql" and not commits_each_statement(connection)
     cursor = connection.connection.cursor()
     try:
         if is_within:
@@ -108,7 +109,3 @@ def _unharmed(connection: Connection) -> Iterator[Any]:
                 cursor.execute(f"ROLLBACK TO SAVEPOINT {_SAVEPOINT}")
                 cursor.execute(f"RELEASE SAVEPOINT {_SAVEPOINT}")
         cursor.close()
-
-
-def _is_autocommit(connection: Connection) -> bool:
-    return getattr(connection.connection.dbapi_connection, "autocommit", False) is True
