@@ -56,7 +56,7 @@ class FileResponse:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         answer = (await adrive(self._steps)).with_headers(self._own)
-        await send_answer(answer, scope, send)
+        await send_answer(answer, scope, receive, send)
 
 
 def _shown(holder: object, name: str) -> Any:

@@ -62,7 +62,7 @@ class FileResponse(Response):
 
     async def __call__(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
         answer: Answer = (await adrive(self._steps)).with_headers(self._own)
-        await send_answer(answer, scope, send)
+        await send_answer(answer, scope, receive, send)
         if self.background is not None:
             await self.background()
 

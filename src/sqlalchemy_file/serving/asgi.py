@@ -9,6 +9,7 @@ from typing import Any
 
 from sqlalchemy_file.serving.answering import Answer, Answers, adrive
 from sqlalchemy_file.serving.bodies import astream
+from sqlalchemy_file.serving.leaving import Leaving
 from sqlalchemy_file.serving.problems import problem_of
 from sqlalchemy_file.serving.request import RequestFacts
 from sqlalchemy_file.storage import StorageManager
@@ -34,13 +35,16 @@ class FileApp:
         if scope["type"] != "http":
             raise RuntimeError(f"a file server answers HTTP requests, not {scope['type']!r}")
         request = RequestFacts.of_scope(scope)
-        await send_answer(await adrive(self.server.answering(request)), scope, send)
+        await send_answer(await adrive(self.server.answering(request)), scope, receive, send)
 
 
-async def send_answer(answer: Answer, scope: Mapping[str, Any], send: Send) -> None:
+async def send_answer(
+    answer: Answer, scope: Mapping[str, Any], receive: Receive, send: Send
+) -> None:
     """Send an answer; an error before its first byte becomes a problem body.
 
-    An error in the middle is raised, so that the server cuts the connection.
+    An error in the middle is raised, so that the server cuts the connection. Once the client has
+    left, nothing more is read.
     """
     if (path := _sendable_path(answer, scope)) is not None:
         await _start(answer, send)
@@ -52,8 +56,14 @@ async def send_answer(answer: Answer, scope: Mapping[str, Any], send: Send) -> N
         if answer.target is None and scope["method"] == "HEAD":
             await send({"type": "http.response.body", "body": b"", "more_body": False})
             return
-        async for chunk in chunks:
-            await send({"type": "http.response.body", "body": chunk, "more_body": True})
+        leaving = Leaving(scope, receive)
+        try:
+            async for chunk in chunks:
+                await send({"type": "http.response.body", "body": chunk, "more_body": True})
+                if leaving.has_left(len(chunk)):
+                    return
+        finally:
+            await leaving.end()
     await send({"type": "http.response.body", "body": b"", "more_body": False})
 
 
