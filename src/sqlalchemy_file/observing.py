@@ -175,7 +175,7 @@ def _emit(level: int, message: str, values: tuple[object, ...], fields: Mapping[
 
 
 def _line(value: object) -> object:
-    """Return a value that a formatter may put into its line, whoever chose the key."""
+    """Return a value that is safe for a log line."""
     return escaped(value) if isinstance(value, str | BaseException) else value
 
 

@@ -159,7 +159,7 @@ async def in_thread(function: Callable[[], T]) -> T:
 
 
 def heed_cancellation() -> None:
-    """Raise `CancelledError` in a worker thread if whoever waits for it was cancelled."""
+    """Raise `CancelledError` in a worker thread if its waiting task was cancelled."""
     cancelled: threading.Event | None = getattr(_here, "cancelled", None)
     if cancelled is not None and cancelled.is_set():
         raise asyncio.CancelledError

@@ -345,7 +345,7 @@ class ImageField(FileField):
 
 
 def _is_nothing(value: Any) -> bool:
-    """Return True if a value stands for no file; not every upload has a truth value of its own."""
+    """Return True if a value means "no file"; not every upload has a truth value."""
     plain = value is None or isinstance(value, str | bytes | bytearray | bool | int | float)
     return not value if plain else is_unchosen(value)
 

@@ -29,7 +29,7 @@ _EPILOG = "Exit codes: 0 clean, 1 findings need attention, 2 could not run."
 
 
 class _Interrupted(BaseException):
-    """A signal has asked to end: what was taken is given back on the way out."""
+    """A signal arrived: leases are returned on the way out."""
 
     def __init__(self, number: int) -> None:
         self.number = number

@@ -30,7 +30,7 @@ HEADER = "Content-Disposition"
 
 
 def known_disposition(record: Mapping[str, Any]) -> Disposition | None:
-    """Return what a record says about it, if it means anything."""
+    """Return the disposition in a record, if it is valid."""
     known = record.get("disposition")
     return known if known in ("inline", "attachment") else None
 

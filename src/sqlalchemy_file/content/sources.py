@@ -142,7 +142,7 @@ class HandleContent:
 
 
 class StreamContent:
-    """A stream that cannot seek, from where it stands: copied once to a spooled file.
+    """A stream that cannot seek: copied once to a spooled file.
 
     ``chunks`` begins to read ``source``.
     """
@@ -199,7 +199,7 @@ class StreamContent:
 
 
 class AsyncStreamContent(StreamContent):
-    """An asynchronous stream, from where it stands: awaited once, into a spooled file."""
+    """An asynchronous stream: awaited once, into a spooled file."""
 
     def __init__(self, chunks: AsyncIterable[Any], source: object) -> None:
         super().__init__(None, source)
@@ -230,7 +230,7 @@ class AsyncStreamContent(StreamContent):
 
 
 def content_of(source: Any) -> Content:
-    """Return the content that ``source`` stands for.
+    """Return the content of ``source``.
 
     Takes bytes, text, a path object, a binary file, an upload object of a framework, a response
     of requests or httpx, or an iterator of bytes; the file and the iterator may be asynchronous.

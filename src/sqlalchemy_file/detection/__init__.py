@@ -47,7 +47,7 @@ _DISC_MARK_AT = (32769, 5)
 
 
 def content_type_of(stream: BinaryIO, declared: str | None, filename: str | None) -> str:
-    """Return the content type of what a stream holds from its start on, where it stands."""
+    """Return the content type of a stream; its position stays."""
     return judge(stream.read(HEAD_SIZE), declared, filename, partial(_read_at, stream))
 
 
@@ -103,7 +103,7 @@ def _read_on(found: str | None, head: bytes, read_at: ReadAt) -> str | None:
 
 
 def _plain(head: bytes, declared: str | None, filename: str | None) -> str:
-    """Return what a text is whose claims were refuted; one without any is of unknown type."""
+    """Return the type of a text whose claims were refuted."""
     table = table_type(head, declared)
     if table is not None:
         return table

@@ -71,7 +71,7 @@ def decide(
 
 
 def refutes(detected: str | None, claimed: str, *, is_text: bool = False) -> bool:
-    """Return True if bytes of which ``detected`` is known cannot be of the claimed type."""
+    """Return True if bytes of the type ``detected`` cannot be of the claimed type."""
     name = canonical(claimed)
     if name is None or name == detected or _narrows(name, detected or ""):
         return False

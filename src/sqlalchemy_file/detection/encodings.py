@@ -21,7 +21,7 @@ def is_encoded(headers: Mapping[str, str] | None) -> bool:
 
 
 def type_within(declared: str | None, filename: str | None) -> str:
-    """Return the content type of what is compressed: the declared one, else what the name tells."""
+    """Return the content type of compressed content: the declared one, else by the name."""
     stem, dot, suffix = (filename or "").rpartition(".")
     name = stem if dot and suffix.lower() in _SUFFIXES else filename
     return declared or guess_type(name) or UNKNOWN

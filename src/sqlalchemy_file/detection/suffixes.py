@@ -13,13 +13,13 @@ _OPEN_DOCUMENT = "application/vnd.oasis.opendocument."
 
 
 def guess_type(filename: str | None) -> str | None:
-    """Return the content type that the suffix of a file name stands for, if any."""
+    """Return the content type of a file name's suffix, or None."""
     stem, dot, suffix = (filename or "").rpartition(".")
     return _TYPE_BY_SUFFIX.get(suffix.lower()) if dot and stem.strip(".") else None
 
 
 def type_of_suffix(suffix: str) -> str | None:
-    """Return the content type that a suffix stands for, with its dot or without."""
+    """Return the content type of a suffix, with or without its dot."""
     return _TYPE_BY_SUFFIX.get(suffix.lower().removeprefix("."))
 
 

@@ -48,7 +48,7 @@ _SAME = {"MPO": "JPEG"}
 
 @dataclass(frozen=True, slots=True)
 class Edit:
-    """What is to be made of an image: within a size, of a format, without notes."""
+    """The wanted changes of an image: its size, its format, its metadata."""
 
     size: Size | None = None
     format: str | None = None

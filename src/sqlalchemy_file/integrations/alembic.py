@@ -327,7 +327,7 @@ def _leave_indexes_alone(upgrade_ops: Any) -> None:
 def _differences(
     context: AutogenContext, ledger: Ledger, upgrade_ops: Any
 ) -> Iterator[tuple[FileColumns | None, FileColumns | None]]:
-    """Yield for each table that needs a change what its triggers are for, and what they should be.
+    """Yield the present and the wanted triggers of each table that needs a change.
 
     An entry is None where there are none, or should be none.
     """

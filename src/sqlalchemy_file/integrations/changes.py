@@ -65,7 +65,7 @@ def several(form: Any, name: str, uploads: Sequence[Any]) -> SeveralFiles:
 
 
 def chosen(uploads: Iterable[Any]) -> list[Any]:
-    """Return the uploads of which a file was chosen; empty inputs are sent without a name."""
+    """Return the uploads with a chosen file; empty inputs are sent without a name."""
     return [
         each
         for each in uploads
@@ -74,5 +74,5 @@ def chosen(uploads: Iterable[Any]) -> list[Any]:
 
 
 def token_of(file: Mapping[str, Any]) -> str:
-    """Return what a form calls a stored file; it tells nothing of where the file is."""
+    """Return the token of a stored file in a form; it does not reveal its location."""
     return hashlib.sha256((own_path(file) or "").encode()).hexdigest()[:20]

@@ -31,7 +31,7 @@ __all__ = ["FilesPlugin", "FilesView"]
 
 
 class _Edited(list[Any]):
-    """The uploads of an edit form, and what it changes of the files that are there."""
+    """The uploads of an edit form, and its changes of existing files."""
 
     change: SeveralFiles
 
@@ -43,7 +43,7 @@ class _StoredField:
     edits_each: bool
 
     async def parse_form_data(self, request: Request, form_data: FormData) -> tuple[Any, bool]:
-        """Return what was uploaded, and whether the old value is deleted."""
+        """Return the upload, and whether the old value is deleted."""
         value, is_deleted = await super().parse_form_data(request, form_data)  # type: ignore[misc]
         if not self.edits_each or is_deleted or request.state.action == RequestAction.CREATE:
             return value, is_deleted

@@ -52,7 +52,7 @@ class _StoredField(Field):  # type: ignore[misc]
         self.data = self.change.applied(self.object_data)
 
     def populate_obj(self, obj: Any, name: str) -> None:
-        """Assign what was chosen; without a choice the attribute is left alone."""
+        """Assign the chosen file; without one the attribute stays unchanged."""
         if self.change:
             setattr(obj, name, self.change.applied(getattr(obj, name)))
 

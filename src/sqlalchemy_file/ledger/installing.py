@@ -26,7 +26,7 @@ DATABASES: dict[str, ModuleType] = {
 
 @dataclass(slots=True)
 class State:
-    """What has to be done so that the triggers are what they should be."""
+    """The changes that the triggers of a database need."""
 
     ledger: Place | None
     places: dict[Place, FileColumns] = field(default_factory=dict)
@@ -41,7 +41,7 @@ class State:
 
     @property
     def is_current(self) -> bool:
-        """Whether there is nothing to mend."""
+        """Whether nothing needs repair."""
         mendable = any(each.repair for each in self.flaws)
         return not (mendable or self.missing or self.obsolete or self.faulty)
 
@@ -159,7 +159,7 @@ def _is_default(connection: Connection, place: Place) -> bool:
 
 
 def mend(connection: Connection, state: State) -> None:
-    """Drop what is out of date or does not work, create what is missing."""
+    """Drop triggers that are out of date or disabled, and create those that are missing."""
     database = database_of(connection)
     with database.creating(connection):
         for old in state.obsolete:

@@ -42,7 +42,7 @@ class Flaw:
 
 
 def flaws(connection: Connection, ledger: Place, columns: set[str]) -> Iterator[Flaw]:
-    """Yield what is wrong with the ledger's table, in the order in which it is to be mended."""
+    """Yield the faults of the ledger's table, in the order of their repair."""
     name = connection.dialect.name
     if is_of_earlier_release(columns):
         yield Flaw(

@@ -81,7 +81,7 @@ class Mark:
 
 
 def begin(connection: Connection, ledger: LedgerTables) -> Mark:
-    """Have the notes that this transaction writes from now on told from those of others.
+    """Mark the entries that this transaction writes from now on.
 
     To be called directly before the first statement that may release something. On SQLite it
     takes the write lock, as that statement would.

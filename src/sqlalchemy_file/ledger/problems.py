@@ -30,7 +30,7 @@ class Problem:
 
 
 def problems_of(state: State, schema: str | None) -> Iterator[Problem]:
-    """Yield what a look at the catalog has found, in words."""
+    """Yield the problems in the catalog, as sentences."""
     if state.ledger is None:
         name = f"{schema}.{RELEASES}" if schema else RELEASES
         yield Problem(name, "missing table", f"there is no such table; {_ADVICE}")

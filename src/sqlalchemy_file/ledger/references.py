@@ -171,7 +171,7 @@ def as_text(raw: str | bytes) -> str:
 
 
 def _hints(paths: Iterable[str]) -> set[str]:
-    """Return the strings of which at least one stands in a record that names one of the paths.
+    """Return strings of which at least one is in every record with one of the paths.
 
     A record may name the storage and the key apart, and names of storages may hold slashes.
     """

@@ -81,7 +81,7 @@ def kind_of(name: str) -> str | None:
 
 
 def note(ledger: Place, columns: Sequence[str], kept: Sequence[str] = ()) -> str:
-    """Return a comment for a trigger's body, so that the catalog tells what it was made for.
+    """Return a comment for a trigger's body that says what it was made for.
 
     Without ``kept`` it is that of earlier versions, so that their triggers need not be replaced.
     """

@@ -67,7 +67,7 @@ class Workplace:
 
     @contextmanager
     def transaction(self, level: str | None = None) -> Iterator[Connection]:
-        """Yield a connection in a transaction whose every statement sees what is committed."""
+        """Yield a connection at READ COMMITTED: each statement sees what is committed."""
         level = level or _LEVELS.get(self.engine.dialect.name)
         engine = self.engine.execution_options(isolation_level=level) if level else self.engine
         with engine.begin() as connection:
@@ -219,7 +219,7 @@ def _refuse_without_tables(place: Workplace) -> None:
 
 
 def table_name(connection: Connection, table: Table) -> str:
-    """Return the name of a table as it stands in SQL, with the schema that a connection means."""
+    """Return the quoted name of a table, with the schema of a connection."""
     quoted = connection.dialect.identifier_preparer
     schema = connection.schema_for_object(table)
     name = quoted.quote(table.name)
@@ -227,7 +227,7 @@ def table_name(connection: Connection, table: Table) -> str:
 
 
 def code_of(error: DBAPIError) -> object:
-    """Return the number, or the SQLSTATE, by which a driver tells what an error is."""
+    """Return the error number or the SQLSTATE of a driver's exception."""
     original: Any = error.orig
     first = next(iter(getattr(original, "args", ())), None)
     names = ("errno", "sqlstate", "pgcode")

@@ -91,14 +91,14 @@ class Malformed:
         self._count = 0
 
     def add(self, column: str, key: Iterable[Any], faults: Iterable[str]) -> None:
-        """Take note of a value: its column, the primary key of its row, what is wrong."""
+        """Record a value: its column, the primary key of its row, its faults."""
         self._count += 1
         if self._count <= MOST_NAMED:
             row = ", ".join(map(str, key)) or "without a primary key"
             self._named.append(_malformed(f"{column} of row {row}: {'; '.join(faults)}"))
 
     def findings(self) -> list[Finding]:
-        """Return the findings; the last one stands for all that are not named."""
+        """Return the findings; the last one counts those that are not listed."""
         rest = self._count - len(self._named)
         return [*self._named, *([_malformed(f"{rest:,} more values")] if rest else [])]
 

@@ -80,7 +80,7 @@ def compare(
 
 
 def _told(storage_name: str, findings: Iterator[Finding]) -> Iterator[Finding]:
-    """Pass findings on, and tell whoever watches how many there were, once all have been found."""
+    """Pass findings on, and report their number to observers at the end."""
     orphans = dangling = 0
     for finding in findings:
         orphans += finding.kind == "orphan"
@@ -160,7 +160,7 @@ def _position(judge: Judge, purpose: str) -> str | None:
 
 
 def _note_position(judge: Judge, purpose: str, reached: str | None) -> None:
-    """Note where the pass stands; a pass that deletes nothing may be one that can write nothing."""
+    """Record the position of the pass, if it may write."""
     place, name = judge.place, judge.storage_name
     if not place.has_ledger:
         return

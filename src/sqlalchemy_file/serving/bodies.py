@@ -90,7 +90,7 @@ async def _chunks_of_any(storage: Any, key: str, part: ByteRange) -> AsyncGenera
 
 
 async def _pieces(chunk: bytes) -> AsyncIterator[bytes]:
-    """Yield what a server may hold for each of several hundred slow clients."""
+    """Yield chunks small enough to be held for several hundred slow clients."""
     taking = turns()
     for start in range(0, len(chunk), _PIECE):
         await taking.take()

@@ -64,7 +64,7 @@ def _read(file: FileIO, key: str, size: int, start: int) -> bytes:
 
 
 def _read_at_once(file: FileIO, size: int, start: int) -> bytes | None:
-    """Return what is in memory, or None where reading would wait or fail."""
+    """Return bytes from the page cache, or None if reading would wait or fail."""
     buffer = bytearray(size)
     try:
         size = os.preadv(file.fileno(), [buffer], start, _AT_ONCE)

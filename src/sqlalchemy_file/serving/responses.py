@@ -17,7 +17,7 @@ PRIVATE = "private, no-cache"
 
 
 class ResponseOptions(TypedDict, total=False):
-    """What `answer_with` takes beside the request and the file."""
+    """The options of `answer_with`."""
 
     variant: str | None
     disposition: Disposition | None

@@ -82,7 +82,7 @@ def target_of(
     filename: str | None = None,
     inline: Collection[str],
 ) -> Target:
-    """Return what is served for a saved file, or for its thumbnail or one of its variants.
+    """Return the target of a saved file, of its thumbnail, or of a variant.
 
     ``file`` may be such an image itself. Raises `ValueError` for a file that is not stored and
     for an unknown disposition, `KeyError` for a variant that the file lacks.

@@ -53,13 +53,13 @@ def is_signed(storage: Storage, owner: Owner) -> bool:
 
 
 def sign(storage: Storage, owner: Owner) -> None:
-    """Let a storage know of an owner. Whoever does so again writes the same."""
+    """Write the signature of an owner into a storage. Writing it again changes nothing."""
     said = {"ledger": owner.ledger, "server": owner.server, "name": owner.name}
     write_note(storage, owner.note, json.dumps(said).encode())
 
 
 def write_note(storage: Storage, name: str, content: bytes) -> None:
-    """Note something of a storage in it, beside its objects."""
+    """Write a note about a storage into it."""
     if isinstance(storage, HasNotes):
         storage.add_note(name, content)
     else:
@@ -67,7 +67,7 @@ def write_note(storage: Storage, name: str, content: bytes) -> None:
 
 
 def note_of(storage: Storage, name: str) -> bytes | None:
-    """Return what was noted of a storage under a name, or None."""
+    """Return a note about a storage, or None."""
     if isinstance(storage, HasNotes):
         return storage.notes().get(name)
     try:

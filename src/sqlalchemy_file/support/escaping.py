@@ -4,7 +4,7 @@ from __future__ import annotations
 
 
 def escaped(text: object) -> str:
-    """Return text on one line, in which nothing commands a terminal or reorders what is shown.
+    """Return text as one line without control and bidirectional characters.
 
     Whatever is not printable is escaped as in Python's literals: line breaks, control characters,
     bidirectional controls, lone surrogates.

@@ -137,7 +137,7 @@ class Plan:
             self._named[verb, at] = fault
 
     def clear(self) -> None:
-        """Forget all faults, and let go of what hangs."""
+        """Remove all faults; calls that hang continue."""
         with self._lock:
             self._named.clear()
             self.rate = 0

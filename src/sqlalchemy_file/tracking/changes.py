@@ -13,7 +13,7 @@ from sqlalchemy_file.values.records import entries_in, paths_of
 
 
 class Change(NamedTuple):
-    """What one column of one row lets go of, and which of its new files it did not have before."""
+    """The paths that one column of one row lets go of, and its new files."""
 
     released: tuple[str, ...]
     acquired: tuple[tuple[int, File], ...]
@@ -36,7 +36,7 @@ class RowChange(NamedTuple):
 
 
 def change(old: Sequence[Mapping[str, Any]], new: Sequence[File]) -> Change:
-    """Compare by path, and count: a file that stands twice in a value has two references."""
+    """Compare by path, and count: a file that is twice in a value has two references."""
     if not old:
         return Change((), tuple(enumerate(new)))
     left = Counter(path for record in old for path in paths_of(record))

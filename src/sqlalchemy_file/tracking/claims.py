@@ -118,7 +118,7 @@ def claim_of(database: Database, table: Table) -> Claim | None:
 
 
 def owner_of(found: Identity) -> Owner:
-    """Return what a storage is told of a ledger."""
+    """Return the signature of a ledger."""
     return Owner(found.id, found.epoch, found.site.server, found.site.name)
 
 

@@ -12,7 +12,7 @@ from sqlalchemy_file.types import file_field
 
 
 def is_autocommit(connection: Connection) -> bool:
-    """Return True if SQLAlchemy was told that each statement is committed at once."""
+    """Return True if SQLAlchemy is set to AUTOCOMMIT."""
     level = connection.get_execution_options().get("isolation_level")
     if level is None:
         level = getattr(connection.dialect, "_on_connect_isolation_level", None)

@@ -48,7 +48,7 @@ class OldRow:
     _records: dict[Column[Any], Sequence[Mapping[str, Any]]] = field(default_factory=dict)
 
     def records(self, column: Column[Any]) -> Sequence[Mapping[str, Any]]:
-        """Return what a column holds; it is decoded when it is first asked for."""
+        """Return the value of a column; it is decoded at its first use."""
         found = self._records.get(column)
         if found is None:
             found = self._records[column] = records_in(self.values[column])

@@ -43,7 +43,7 @@ class FileAttribute:
 
 
 def file_table(table: Any) -> FileTable | None:
-    """Return what is known of a table's file columns, or None if it has none."""
+    """Return the facts about a table's file columns, or None if it has none."""
     if type(table) is not Table:
         if not isinstance(table, Table):
             return None

@@ -55,7 +55,7 @@ class ContentTypeValidator(Validator):
         )
 
     def _excuses(self, file: File) -> bool:
-        """Return True if a file may pass whose bytes don't bear out what it claims to be."""
+        """Return True if a file may pass although its bytes do not prove its claim."""
         return False
 
     def _allows(self, content_type: str | None) -> bool:

@@ -23,7 +23,7 @@ from sqlalchemy_file.storage.common.verifying import averify, verify
 
 
 class StoredObject(NamedTuple):
-    """One object that was just stored. ``size`` is in bytes, of what was really read."""
+    """One object that was just stored. ``size`` is the number of bytes that were read."""
 
     key: str
     path: str

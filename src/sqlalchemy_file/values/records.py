@@ -135,7 +135,7 @@ def snapshot(record: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def without_objects(record: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what a record from outside may say of a file that is still to be stored.
+    """Return the part of an external record that a new file may have.
 
     The record of another file, or a client's JSON, may name objects of other rows.
     """

@@ -282,7 +282,7 @@ class Saving(BaseFile):
 
     @property
     def _may_name_objects(self) -> bool:
-        """Whether storing has begun, so that processors and the like may tell what was stored."""
+        """Whether storing has begun."""
         return self.saved or self._undo is not None
 
     # --- what the unit of work needs
@@ -331,7 +331,7 @@ class Saving(BaseFile):
         object.__setattr__(self, "_frozen", frozen)
 
     def _settle(self) -> None:
-        """Keep what the transaction stored, and let go of the content."""
+        """Keep the stored objects, and close the content."""
         vars(self).update(_undo=None, _content=None, _given=None, _judged=None, **_NOTHING_STORED)
 
     def _unspent(self) -> Content:
@@ -366,7 +366,7 @@ class Saving(BaseFile):
         return upload
 
     def _further_objects(self) -> list[str]:
-        """Return what this file has stored beside its own object, as far as ``files`` names it."""
+        """Return the further objects of this file, as far as ``files`` lists them."""
         files, own, stored = self.get("files"), self.get("path"), self._stored_paths
         named = files if isinstance(files, list) else []
         return [path for path in named if path in stored and path != own]

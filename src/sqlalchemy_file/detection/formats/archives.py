@@ -51,7 +51,7 @@ _END_LIMIT = 4096  # an archive's comment may have 64 KB; those of documents hav
 
 
 def zip_type(head: bytes) -> str:
-    """Return what a zip archive is, as far as its first members tell; else plain zip."""
+    """Return the type of a ZIP archive by its first members, else plain ZIP."""
     members = list(_members(head))
     names = [member.name for member in members]
     if names[:1] == [b"mimetype"]:
@@ -64,7 +64,7 @@ def zip_type(head: bytes) -> str:
 
 
 def listed_zip_type(read_at: ReadAt) -> str:
-    """Return what a zip archive is, by the list of its members; else plain zip."""
+    """Return the type of a ZIP archive by the list of its members, else plain ZIP."""
     members = dict(_listed(_list_of_members(read_at)))
     if _PARTS in members:
         declared = _type_of_parts(_content_at(read_at, *members[_PARTS]))
@@ -76,7 +76,7 @@ def listed_zip_type(read_at: ReadAt) -> str:
 
 
 def hides_parts(head: bytes) -> bool:
-    """Return True if the type of a package stands in a part that the head does not hold."""
+    """Return True if the part with the type of a package is not in the head."""
     return not head[30:].startswith((_PARTS, b"mimetype"))
 
 

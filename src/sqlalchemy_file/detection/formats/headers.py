@@ -134,7 +134,7 @@ def is_targa(head: bytes) -> bool:
 
 
 def lzma_type(head: bytes) -> str | None:
-    """Tell a stream of LZMA by the size of its dictionary, and of what is packed."""
+    """Detect an LZMA stream by the sizes of its dictionary and of its content."""
     dictionary = int.from_bytes(head[1:5], "little")
     unpacked = head[5:13]
     is_size = unpacked == b"\xff" * 8 or (len(unpacked) == 8 and not any(unpacked[5:]))

@@ -141,7 +141,7 @@ def _note_plain(ledger: Place, value: str, now: Sequence[str], *, is_kept: bool)
 
 
 def _note_each(ledger: Place, released: str, *, is_kept: bool) -> str:
-    """Return a block that notes what a query finds, one by one."""
+    """Return a block that records the results of a query, one by one."""
     return "\n".join(
         [
             "BEGIN",

@@ -38,7 +38,7 @@ from sqlalchemy_file.ledger.triggers import (
 
 
 def place(connection: Connection, table: str, schema: str | None) -> Place | None:
-    """Return where a table lies, or None if there is none of that name that can have triggers.
+    """Return the place of a table, or None if no such table can have triggers.
 
     Of a schema that this role may not use, to_regclass() would end the transaction.
     """

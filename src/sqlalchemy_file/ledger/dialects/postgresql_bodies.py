@@ -162,7 +162,7 @@ def _note_kept(used: Used, files: FileColumns) -> str:
 def _note_again(
     used: Used, was: Sequence[str], now: Sequence[str], *, is_kept: bool = False
 ) -> str:
-    """Return what reads a row by way of JSON, column by column, and notes what it releases."""
+    """Return SQL that reads a row as JSON, column by column, and records removed paths."""
     if not was:
         return ""
     ledger, reader = used.ledger, qualified(used.reader)

@@ -132,7 +132,7 @@ def begin_epoch(connection: Connection, ledger: LedgerTables) -> Identity:
 
 
 def changes() -> int:
-    """Return how often this process has noted a home; what was read before may be out of date."""
+    """Return how often this process has recorded a home; earlier reads may be out of date."""
     return len(_changes)
 
 
@@ -155,7 +155,7 @@ def at_site(home: Home | None, site: Site, own: str) -> Home:
 
 
 def as_text(epoch: int) -> str:
-    """Return an epoch as it stands at the end of a key."""
+    """Return an epoch as it is written at the end of a key."""
     return f"{epoch:08x}"
 
 
@@ -169,7 +169,7 @@ def _identity(own: str, home: Home, site: Site) -> Identity:
 
 
 def _take_up(connection: Connection, ledger: LedgerTables) -> None:
-    """Let the next drain and the next sweep look at what was left until now."""
+    """Make the next drain and the next sweep check everything that was left."""
     forget_checkpoints(connection, ledger)
     note = ledger.releases.c
     waiting = and_(note.due_at > now_ms(), note.lease.is_distinct_from(KEPT))

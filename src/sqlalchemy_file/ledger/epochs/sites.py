@@ -115,7 +115,7 @@ def _cluster(connection: Connection) -> tuple[str, str]:
 
 
 def _mariadb(connection: Connection, schema: str | None) -> Site:
-    """Go by the server's own id where it has one; its host's name may change, and then does."""
+    """Use the server's own id if it has one; its host name may change."""
     values = {row[0]: row[1] for row in connection.execute(text(_ON_MARIADB))}
     server = values.get("server_uid") or values.get("server_uuid") or ""
     database = schema or connection.scalar(text("SELECT database()"))
@@ -124,7 +124,7 @@ def _mariadb(connection: Connection, schema: str | None) -> Site:
 
 
 def _sqlite(connection: Connection, schema: str | None) -> Site:
-    """Go by the file: a copy is another one. Its path may change, its device, or its machine."""
+    """Use the file: a copy is another file. Its path, device or machine may change."""
     query = text("SELECT file FROM pragma_database_list WHERE name = :name")
     path = connection.scalar(query, {"name": schema or "main"})
     server = _file_site(path) if path else None

@@ -116,7 +116,7 @@ def position(
 def set_position(
     connection: Connection, ledger: LedgerTables, storage: str, purpose: str, key: str | None
 ) -> None:
-    """Note where a full pass stands; None once it is complete. The caller commits."""
+    """Record the position of a full pass; None when it is complete. The caller commits."""
     known = {"key": key, "purpose": purpose, "at": _now(connection)} if key else {}
     write(connection, ledger, f"{_POSITION}{storage}", json.dumps(known))
 
@@ -146,7 +146,7 @@ def read_all(
     names: Collection[str],
     schemas: Mapping[str | None, str | None] | None = None,
 ) -> dict[str, str]:
-    """Return what is noted under several names, in one query."""
+    """Return the values of several names, in one query."""
     state = ledger.state.c
     query = select(state.name, state.value).where(state.name.in_(names))
     if schemas:

@@ -150,7 +150,7 @@ def _named(connection: Connection, place: Workplace, paths: Collection[str]) -> 
 
 
 def _deleted(lease: Lease, paths: Sequence[str]) -> Iterator[tuple[str, _Outcome]]:
-    """Delete objects, and yield what is not as was wished."""
+    """Delete objects, and yield the failures."""
     if not lease.is_fresh:
         yield from ((path, ("waiting", _LATE)) for path in paths)
         return

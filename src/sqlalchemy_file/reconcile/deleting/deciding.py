@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Facts:
-    """What is known of an object that a note, or a listing, offers for deletion.
+    """The facts about an object that may be deleted.
 
     ``is_named`` is whether a row names it in a snapshot taken after the barrier; ``is_moving``
     whether that snapshot holds a note of it which could not be seen before the barrier.

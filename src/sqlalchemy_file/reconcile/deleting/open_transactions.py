@@ -66,7 +66,7 @@ def _wait_on_mariadb(place: Workplace, deadline: float) -> None:
 
 
 def _wait_for_all(look: _Look, deadline: float) -> None:
-    """Wait for what is open, and then for what any of that was turned into by PREPARE."""
+    """Wait for open transactions, and then for those that were prepared meanwhile."""
     if first := look():
         _wait_for(first, look, deadline)
         _wait_for({name for name in look() if name.startswith(_DETACHED)}, look, deadline)

@@ -23,7 +23,7 @@ SKEW = 300_000
 
 @dataclass(frozen=True, slots=True)
 class Judge:
-    """What one pass goes by in one storage.
+    """The settings of one pass for one storage.
 
     Objects have to be made ``before`` a time in milliseconds; ``files`` are those that rows name.
     """
@@ -39,7 +39,7 @@ class Judge:
     ownership: Ownership
 
     def judge(self, objects: Sequence[ObjectInfo]) -> list[Finding]:
-        """Return what is wrong with these objects; with ``delete``, after it was put right."""
+        """Return the findings of these objects; with ``delete``, delete them first."""
         old = {f"{self.storage_name}/{info.key}": info for info in objects if self._is_old(info)}
         named = self.named(old)
         lost = {path: info for path, info in old.items() if path not in named}
@@ -93,7 +93,7 @@ class Judge:
 
 
 def agreed_grace(place: Workplace, asked: float | None) -> float:
-    """Return the grace period to go by, in seconds; raises `LedgerError` for one too short.
+    """Return the grace period in seconds; raises `LedgerError` if it is too short.
 
     A pass without a ledger deletes nothing, and may go by any.
     """

@@ -107,7 +107,7 @@ def _with_body(
 
 
 def _validators(facts: FileFacts) -> list[tuple[str, str]]:
-    """Return what a 304 repeats as well."""
+    """Return the headers that a 304 repeats."""
     headers = list(facts.headers)
     if facts.etag is not None:
         headers.append(("ETag", facts.etag))

@@ -73,7 +73,7 @@ def _within(spec: tuple[int | None, int | None], size: int) -> ByteRange | None:
 
 
 def _merged(ranges: Sequence[ByteRange]) -> list[ByteRange]:
-    """Join ranges that overlap or touch; each result stands where its first member stood."""
+    """Join ranges that overlap or touch; each result takes the place of its first member."""
     joined: list[tuple[int, ByteRange]] = []  # with the position of the first member
     for position, each in sorted(enumerate(ranges), key=lambda pair: (pair[1], pair[0])):
         if joined and each.start <= joined[-1][1].end:

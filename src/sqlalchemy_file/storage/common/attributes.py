@@ -46,7 +46,7 @@ def attributes_of(
 
 
 def meta_data_of(attributes: Attributes) -> dict[str, str]:
-    """Return what is kept beside an object: the name, the type, and the user's own metadata."""
+    """Return the metadata of an object: name, content type, and the user's values."""
     own = {"filename": attributes.filename, "content_type": attributes.content_type}
     return {**{name: value for name, value in own.items() if value}, **attributes.metadata}
 

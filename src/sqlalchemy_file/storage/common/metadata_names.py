@@ -39,7 +39,7 @@ class Names:
         return self.mark + "".join(map(self._escaped, name.encode("utf-8", "surrogatepass")))
 
     def received(self, name: str) -> str | None:
-        """Return a name as it was before `sent`; None for what was not escaped by it."""
+        """Return the original of a name that `sent` escaped, or None."""
         for own, other in self.own:
             if name.lower() == other:
                 return own

@@ -9,7 +9,7 @@ from sqlalchemy_file.storage.common.protocol import AsyncStorage, ObjectInfo, St
 
 
 def verify(storage: Storage, info: ObjectInfo, size: int | None) -> ObjectInfo:
-    """Return what is known of an object just stored; raise `StorageError` if it is not whole.
+    """Return the facts about a new object; raise `StorageError` if it is incomplete.
 
     ``info`` is what `put` returned, ``size`` how many bytes it was given, None where nobody
     knows. A storage whose ``verify`` is true is asked once more what it has.

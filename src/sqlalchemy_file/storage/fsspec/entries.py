@@ -12,7 +12,7 @@ _DATES = ("mtime", "LastModified", "last_modified", "modify", "updated", "create
 
 
 def info_of(key: str, entry: dict[str, Any]) -> ObjectInfo:
-    """Return what is known of the object that an entry is about."""
+    """Return the facts about the object of an entry."""
     date = next((entry[name] for name in _DATES if entry.get(name)), None)
     etag = entry.get("ETag") or entry.get("etag")
     return ObjectInfo(

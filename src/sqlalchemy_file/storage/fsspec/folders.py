@@ -97,7 +97,7 @@ def _replace(filesystem: Any, draft: str, path: str, insist: Insist) -> None:
 
 
 def described(filesystem: Any, path: str) -> dict[str, Any]:
-    """Return what is known of a file; one that was set aside and never replaced is put back."""
+    """Return the facts about a file; one that was set aside and never replaced is restored."""
     try:
         found: dict[str, Any] = filesystem.info(path)
     except NO_SUCH:

@@ -320,7 +320,7 @@ class FsspecStorage:
     # --- the filesystem, and its errors
 
     def _insist(self, action: Callable[[Any], T]) -> T:
-        """Do what is safe to repeat, by another connection whenever one is lost."""
+        """Retry an idempotent operation with another connection if one is lost."""
         is_mended = self._instances.kind.async_impl  # those repeat by themselves
         waits = pauses(0 if is_mended else self._max_retries)
         while True:

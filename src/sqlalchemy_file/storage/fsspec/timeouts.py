@@ -41,7 +41,7 @@ def with_limits(scheme: str, given: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def limit_reads(filesystem: Any, options: Mapping[str, Any]) -> None:
-    """Let a connection over SSH that is signed in give up, too: it would wait for ever."""
+    """Give SSH connections a timeout after login, too: they would wait forever."""
     if "sftp" in filesystem.protocol and "banner_timeout" in options:
         filesystem.ftp.get_channel().settimeout(options["banner_timeout"])
 

@@ -156,7 +156,7 @@ class DriverVerbs:
         return self._repeated(look)
 
     def _repeated(self, action: Callable[[Container], T], times: int | None = None) -> T:
-        """Do what is safe to repeat, again if the server was overloaded or did not answer."""
+        """Retry an idempotent operation if the server was overloaded or did not answer."""
         waits = pauses(self._max_retries if times is None else times)
         while True:
             try:
@@ -171,7 +171,7 @@ class DriverVerbs:
     def _upload(
         self, container: Container, key: str, spool: BinaryIO, attributes: Attributes
     ) -> tuple[Object, Attributes]:
-        """Return what was stored, and which attributes are kept."""
+        """Return the size in the storage, and the attributes that are kept."""
         extra = dict(attributes.extra)
         if attributes.content_type:
             extra["content_type"] = header_value(attributes.content_type)

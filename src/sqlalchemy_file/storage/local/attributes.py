@@ -100,7 +100,7 @@ def note_at(folder: str, name: str, content: bytes) -> bool:
 
 
 def noted_at(folder: str) -> dict[str, bytes]:
-    """Return what is noted of a folder; nothing of one that is not there."""
+    """Return the notes of a folder; none if it is missing."""
     if not _CAN:
         return {}
     try:

@@ -27,7 +27,7 @@ CAN_HOLD = bool(NO_FOLLOW) and {os.open, os.mkdir, os.rename, os.unlink, os.link
 
 
 class LinkedFolderError(OSError):
-    """A symbolic link lies where a folder is expected."""
+    """A symbolic link is in the place of a folder."""
 
     def __init__(self, name: str) -> None:
         super().__init__(errno.ELOOP, os.strerror(errno.ELOOP), name)
@@ -171,7 +171,7 @@ class Folder:
         os.rmdir(self._at(name), dir_fd=self._descriptor)
 
     def stat(self, name: str) -> os.stat_result:
-        """Return what is known of a name; of a symbolic link itself, not of its target."""
+        """Return the facts about a name; of a symbolic link itself, not of its target."""
         return os.stat(self._at(name), dir_fd=self._descriptor, follow_symlinks=False)
 
     def exists(self, name: str) -> bool:
@@ -209,7 +209,7 @@ class Folder:
 
 
 class Route:
-    """The folders from the root to where a key lies, all held open until it is left."""
+    """The folders from the root to a key, all open until the block ends."""
 
     __slots__ = ("_create", "_hold", "_mode", "_names", "_root", "folders")
 

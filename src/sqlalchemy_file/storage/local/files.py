@@ -32,7 +32,7 @@ class ObjectFile(FileIO):
 
 
 def open_object(folder: Folder, name: str) -> ObjectFile:
-    """Return the file of an object, open for reading; what is not a regular file is none."""
+    """Return the file of an object, open for reading; only regular files are objects."""
     descriptor = folder.open(name, os.O_RDONLY | NO_WAITING)
     try:
         refuse_unless_file(os.fstat(descriptor))
@@ -75,7 +75,7 @@ def read_object(path: str) -> bytes:
 
 
 def _rest(descriptor: int) -> bytes:
-    """Return what is left of a file that grows, or that is too large for one call."""
+    """Return the rest of a file that grows, or is too large for one call."""
     return b"".join(iter(lambda: os.read(descriptor, CHUNK_SIZE), b""))
 
 

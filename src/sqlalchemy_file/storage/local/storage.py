@@ -245,7 +245,7 @@ class LocalStorage:
     # --- syncing
 
     def _sync(self, keys: Sequence[str]) -> None:
-        """Have objects on disk, with their names; what was deleted by now is left out."""
+        """Sync objects and their names to disk; deleted ones are left out."""
         for folder, group in groupby(sorted(keys, key=_folder_name), key=_folder_name):
             with Border(self._errors.root):
                 try:
@@ -273,7 +273,7 @@ class LocalStorage:
                     os.fsync(file.fileno())
 
     def _names_of(self, key: str) -> tuple[str, ...]:
-        """Return the names, in their folder, of an object's own file and of what lies beside it."""
+        """Return the names of an object's file and its sidecar."""
         name = key.rpartition("/")[2]
         return (name, f"{name}{SIDECAR}") if self._sidecars else (name,)
 

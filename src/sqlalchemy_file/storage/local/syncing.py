@@ -37,7 +37,7 @@ _WORTH = 256 * 1024
 
 
 class Disk:
-    """The file system that a folder lies on, from the first file of a batch to its end."""
+    """The file system of a folder, from the first file of a batch to its end."""
 
     def __init__(self, root: str) -> None:
         self._root = root
@@ -62,7 +62,7 @@ class Disk:
         os.close(self._descriptor)
 
     def _is_root(self) -> bool:
-        """Return True if the folder is still what goes by its name."""
+        """Return True if the name still refers to this folder."""
         with suppress(OSError):
             return os.path.samestat(os.fstat(self._descriptor), os.stat(self._root))  # noqa: PTH116
         return False
@@ -84,7 +84,7 @@ def syncfs(descriptor: int) -> None:
 
 
 def waiting() -> int:
-    """Return how many bytes wait to be written to disks, all of them, whoever wrote them.
+    """Return the number of bytes that the whole system has still to write to disk.
 
     Where that is not told, they may be any number.
     """
@@ -102,7 +102,7 @@ def _kernel() -> tuple[int, ...]:
 
 
 def _kind(device: int) -> str | None:
-    """Return the kind of the file system that is mounted from a device, if that is told."""
+    """Return the type of the file system of a device, if known."""
     number = f" {os.major(device)}:{os.minor(device)} "
     for line in _lines(_MOUNTS):
         if number in line:
@@ -192,7 +192,7 @@ class _Block:
 
 @contextmanager
 def synced_together() -> Iterator[None]:
-    """Let storages leave the syncing of what is stored in this block to its end.
+    """Sync everything that storages store in this block at its end.
 
     Raises what the syncing raises; then nobody knows which of the objects are on disk.
     """

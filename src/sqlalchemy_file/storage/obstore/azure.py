@@ -67,7 +67,7 @@ def _secrets(config: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _resources(parts: SplitResult) -> tuple[str, str]:
-    """Return how what is signed may begin: with the account of the host, or of the path."""
+    """Return the possible beginnings of the signed text."""
     return f"/blob/{(parts.hostname or '').partition('.')[0]}", "/blob"
 
 

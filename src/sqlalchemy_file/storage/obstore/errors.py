@@ -49,7 +49,7 @@ def is_panic(error: BaseException) -> bool:
 
 
 def reason_of(error: BaseException) -> str:
-    """Return the first part of obstore's message, without what an address may carry of secrets."""
+    """Return the first part of obstore's message, with secrets redacted."""
     told, _, details = str(error).partition("\n\nDebug source")
     plain, _, body = told.partition("<")
     code = _CODE.search(body)
@@ -74,7 +74,7 @@ def knows_no_ranges(error: Exception) -> bool:
 
 
 def is_hopeless(error: Exception, *, is_local: bool) -> bool:
-    """Return True if all further keys would fail alike, each after minutes of trying again."""
+    """Return True if all further keys would fail too, each after minutes of retries."""
     if isinstance(error, FileNotFoundError):
         return _is_bucket_missing(error)
     kinds = (exceptions.GenericError, exceptions.UnauthenticatedError)

@@ -96,7 +96,7 @@ class Source:
 
     @property
     def looks(self) -> bool:
-        """Whether something is asked when the content has been read."""
+        """Whether a request follows when the content has been read."""
         return self._at_end is not None
 
     def stop(self) -> None:
@@ -126,7 +126,7 @@ class Request:
 
     @property
     def once(self) -> bool:
-        """Whether it creates only what is new, and must not find what it made itself."""
+        """Whether it is a conditional create, which must not be retried."""
         return self.options.get("mode") == "create" or self.options.get("overwrite") is False
 
     @property
@@ -242,7 +242,7 @@ class Listing:
         return {"prefix": self._folder, "offset": offset, "chunk_size": _MANY}
 
     def of(self, page: Iterable[ObjectMeta]) -> Iterator[ObjectInfo]:
-        """Yield what is wanted of a page, in order."""
+        """Yield the wanted objects of a page, in order."""
         entries = page if self.is_sorted else sorted(page, key=lambda entry: entry["path"])
         for entry in entries:
             key = entry["path"]

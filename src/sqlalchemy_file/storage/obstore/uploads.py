@@ -48,7 +48,7 @@ _log = logging.getLogger("sqlalchemy_file.storage")
 
 @dataclass(frozen=True, slots=True)
 class Abilities:
-    """What a store can do of what storing asks of it."""
+    """The abilities of a store."""
 
     keeps_attributes: bool
     names: Names
@@ -62,7 +62,7 @@ class Abilities:
 
 @dataclass(frozen=True, slots=True)
 class _Begun:
-    """What was read of a content, and whether it is large; None where only reading on tells."""
+    """The beginning of a content, and whether it is large; None if that is not known yet."""
 
     chunks: list[bytes]
     is_large: bool | None

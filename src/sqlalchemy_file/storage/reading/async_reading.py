@@ -32,7 +32,7 @@ class AsyncReader:
         return parts[0] if len(parts) == 1 else b"".join(parts)
 
     async def close(self) -> None:
-        """Let go of the request, if one is in progress."""
+        """Close the request, if one is in progress."""
         chunks, self._chunks, self._rest = self._chunks, None, b""
         close: Any = getattr(chunks, "aclose", None)
         if close is not None:

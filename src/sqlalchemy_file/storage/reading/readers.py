@@ -188,7 +188,7 @@ class RangeReader(ObjectReader):
         return True
 
     def _range_is_over(self) -> bool:
-        """Let go of a range that was read through; say whether the object ends with it."""
+        """Close a range that was read completely; return True if the object ends with it."""
         self._drop()
         if self._end is not None and self._position == self._end:
             return False

@@ -68,7 +68,7 @@ class StoredFile(io.BufferedReader):
         self._content_type = content_type
 
     def __del__(self) -> None:
-        """Leave it to the reader to let go of what it holds; there is nothing to write."""
+        """Leave closing to the reader; there is nothing to write."""
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self._key!r} in storage {self._storage_name!r}>"

@@ -25,7 +25,7 @@ def discard(paths: Iterable[str]) -> set[str]:
 
 
 def tell_released(paths: Iterable[str]) -> None:
-    """Tell whoever watches that a committed transaction has let go of objects."""
+    """Report to observers which objects a committed transaction left unreferenced."""
     if is_watched():
         for storage_name, keys in _by_storage(paths).items():
             released(storage_name, keys)

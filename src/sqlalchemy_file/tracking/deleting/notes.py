@@ -72,7 +72,7 @@ class Notes:
     def lease(
         self, connection: Connection, released: Iterable[str], new: Collection[str]
     ) -> set[str]:
-        """Lease the notes of released objects, and return these; what was not noted stays.
+        """Lease the entries of unreferenced objects, and return the objects with entries.
 
         ``new`` are objects that the transaction itself has stored: nobody else can name them.
         """
@@ -132,7 +132,7 @@ class Notes:
         return path in self._left
 
     def end(self) -> list[Leased]:
-        """Return what was leased, and forget the transaction."""
+        """Return the leased objects, and forget the transaction."""
         leased, self.leased = self.leased, []
         self._marks, self._awaited, self._left, self.keeping = {}, set(), set(), {}
         return leased

@@ -51,7 +51,7 @@ _SECONDS_KNOWN = 60.0
 
 @dataclass(frozen=True, slots=True)
 class _Asked:
-    """A file column that is asked, and the index that answers."""
+    """A file column to search, and its index."""
 
     column: Column[Any]
     lookup: Lookup | None

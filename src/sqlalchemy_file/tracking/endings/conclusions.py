@@ -17,7 +17,7 @@ sessions: WeakKeyDictionary[Connection, ref[Session]] = WeakKeyDictionary()
 
 
 def settle_unless_in_session(unit: Unit, connection: Connection) -> None:
-    """Delete what is doomed, unless a session will, after it has given its connection back."""
+    """Delete the unreferenced objects, unless a session will do it later."""
     session = sessions.get(connection)
     if session is None or session() is None:
         gone = unit.settle()

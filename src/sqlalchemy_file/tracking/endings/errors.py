@@ -100,7 +100,7 @@ def _follow(unit: Unit, connection: Connection, context: ExceptionContext, now: 
 
 
 def _now(connection: Connection, context: ExceptionContext) -> Standing:
-    """Return where the transaction stands, if that can be told."""
+    """Return the state of the transaction, if known."""
     if context.is_disconnect:
         return Standing.UNKNOWN
     if is_right_after_errors(connection.dialect):

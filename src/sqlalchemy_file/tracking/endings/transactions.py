@@ -97,7 +97,7 @@ def release_savepoint(conn: Connection, name: str, context: Any) -> None:
 
 
 def _prepared(conn: Connection, unit: Unit, phase: Phase) -> Phase:
-    """Make sure of everything that only an open transaction can tell; return what is to come."""
+    """Do all checks that need the open transaction; return the expected end."""
     if unit.is_idle:
         return phase
     if unit.is_at_stake:
@@ -112,14 +112,14 @@ def _prepared(conn: Connection, unit: Unit, phase: Phase) -> Phase:
 
 
 def _asked_before_end(conn: Connection) -> Standing:
-    """Return where the transaction stands; asyncpg and the like do not show that it is aborted."""
+    """Return the state of the transaction; asyncpg does not show that it is aborted."""
     if conn.dialect.name == "postgresql":
         return asked(conn)
     return asked_if_stale(conn)
 
 
 class _Losing:
-    """A block that looks at rows: if it fails, nobody knows what they name."""
+    """A block that reads rows again: if it fails, their paths are unknown."""
 
     __slots__ = ("_unit",)
 

@@ -52,7 +52,7 @@ class Doubts:
         self.named.update(later.named)
 
     def beside(self, noted: Collection[str]) -> Doubts:
-        """Return what is left to be looked at, where the database has noted releases itself.
+        """Return the rows to read again, if the ledger has recorded the changes itself.
 
         A row that let go of what it should has what it was given, if that is one object.
         """

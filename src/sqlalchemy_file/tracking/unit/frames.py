@@ -55,7 +55,7 @@ class Effects:
         return {*self.acquired, *self.released, *self.archived}
 
     def as_seen(self, named: set[str]) -> Effects:
-        """Return what was really done, judged by the paths that the table names now."""
+        """Return the real changes, by the paths that are in the table now."""
         return Effects(
             self.target,
             [path for path in self.acquired if path in named],
@@ -218,7 +218,7 @@ class Frames:
         return any(path in frame.doubts.gone for frame in self._stack)
 
     def releasing(self) -> tuple[set[str], set[str]]:
-        """Return what a commit would release, and which objects are new in this transaction."""
+        """Return the objects that a commit would leave unreferenced, and the new objects."""
         references: Counter[str] = Counter()
         for frame in self._stack:
             references.update(frame.references)
@@ -268,7 +268,7 @@ class Frames:
         return _rolled_back(frames)
 
     def commit(self) -> Ending:
-        """End the transaction: what no row names any more is doomed, new or old."""
+        """End the transaction: all unreferenced objects are to be deleted, new or old."""
         if self.is_untouched:
             return _NOTHING
         root = self._stack[0]
@@ -293,7 +293,7 @@ class Frames:
         )
 
     def forget(self) -> Ending:
-        """End without knowing how: nothing is doomed, and what was stored stays."""
+        """End with an unknown outcome: nothing is deleted."""
         files = tuple(file for frame in self._stack for file in frame.files)
         self._stack = [Frame()]
         return Ending(settled=files)

@@ -17,7 +17,7 @@ from sqlalchemy_file.values.records import paths_of
 
 
 def make_sure(connection: Connection, unit: Unit) -> None:
-    """Look what became of all statements of which that is not known, and count it.
+    """Read rows again for statements whose effect is not known, and count it.
 
     What the ledger has noted need not be looked at.
     """

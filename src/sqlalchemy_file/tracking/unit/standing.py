@@ -17,7 +17,7 @@ from sqlalchemy.engine import Dialect
 
 
 class Standing(enum.Enum):
-    """Where a transaction stands in the database."""
+    """The state of a transaction in the database."""
 
     OPEN = enum.auto()
     ABORTED = enum.auto()
@@ -35,7 +35,7 @@ def standing(connection: Connection) -> Standing:
 
 
 def standing_of(dialect: Dialect, driver_connection: Any) -> Standing:
-    """Return what a driver's own connection shows."""
+    """Return the state that a driver's connection shows."""
     read = _READERS.get(dialect.driver)
     if read is None:
         return Standing.UNKNOWN

@@ -204,7 +204,7 @@ class Unit:
         return not (self.frames or self.is_at_stake or self._running)
 
     def has_run(self, now: Standing, *, is_autocommit: bool) -> None:
-        """Take note of where the transaction stands after a statement that changed references."""
+        """Record the state of the transaction after a statement that changed references."""
         if now is Standing.UNKNOWN:
             self.is_final = is_autocommit
         elif now is Standing.CLOSED:
@@ -224,7 +224,7 @@ class Unit:
     # --- endings
 
     def commit(self) -> None:
-        """Take note that the database has confirmed: what no row names any more is doomed."""
+        """Record the confirmed commit: unreferenced objects are to be deleted."""
         ending = self.frames.commit()
         if ending.doomed:
             left = {
@@ -239,7 +239,7 @@ class Unit:
         self._take(ending, is_end=True)
 
     def lease(self) -> set[str]:
-        """Have the database's notes decide what a commit releases, and lease them.
+        """Use the ledger's entries to decide what a commit left unreferenced, and lease them.
 
         Returns what was noted. Statements that are final already are told by none.
         """
@@ -253,7 +253,7 @@ class Unit:
         return noted
 
     def roll_back(self) -> None:
-        """Take note that the transaction is undone: what it stored is doomed."""
+        """Record the rollback: objects that the transaction stored are to be deleted."""
         self._take(self.frames.roll_back(), is_end=True)
 
     def lose_track(self) -> None:
@@ -279,7 +279,7 @@ class Unit:
         return leased
 
     def settle(self) -> set[str]:
-        """Delete what is doomed, now that the transaction is over.
+        """Delete the unreferenced objects, after the end of the transaction.
 
         Returns what is gone of that which a commit released, and which a ledger may list.
         """
@@ -353,7 +353,7 @@ def known_unit(connection: Connection | None) -> Unit | None:
 
 
 def enter_in_pool(connection: Connection, unit: Unit) -> None:
-    """Let the unit be found by what a pool knows: its record, and what it lends out."""
+    """Register the unit under the pool's record and the connections that it hands out."""
     lent = connection.connection
     if _lent.get(lent) is not unit:
         _lent[lent] = unit
@@ -361,7 +361,7 @@ def enter_in_pool(connection: Connection, unit: Unit) -> None:
 
 
 def unit_of_lent(lent: Any) -> Unit | None:
-    """Return the unit of what a pool has lent out."""
+    """Return the unit of a pool's connection."""
     try:
         unit = _lent.get(lent)
     except TypeError:  # a driver's own connection, to which there is no weak reference

@@ -27,7 +27,7 @@ def check_now(items: Sequence[Unsaved]) -> None:
 
 
 def check(items: Sequence[Unsaved], *, is_ahead: bool = False) -> None:
-    """Let all validators judge all files; what they refuse is raised together.
+    """Run all validators on all files; all refusals are raised together.
 
     ``is_ahead`` is for files that are not stored next: nothing is left to processors.
 
@@ -63,7 +63,7 @@ def destinations(items: Sequence[Unsaved]) -> list[Destination]:
 
 @dataclass(slots=True)
 class _Fetching:
-    """Reads a stream that cannot be read twice, as fast as whoever sends it lets it.
+    """Reads a stream that cannot be read twice, as fast as it arrives.
 
     Validators that can tell from what has come so far end it early.
     """

@@ -143,7 +143,7 @@ def _database(connection: Connection) -> Database:
 
 
 def check_moves(connection: Connection, unit: Unit) -> None:
-    """Refuse a flush in which a file moved to another row although its owner did not let go."""
+    """Refuse a flush that moved a file to another row while its owner kept it."""
     moved = None if unit.decisions is None else unit.decisions.moved
     if not moved:
         return

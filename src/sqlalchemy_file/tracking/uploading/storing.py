@@ -139,7 +139,7 @@ class Attempt:
         return copies
 
     def undo(self) -> None:
-        """Delete whatever was written, and make every file what it was before."""
+        """Delete everything that was written, and restore every file."""
         written = self.written
         for file in reversed(self._files):
             file._revert()
@@ -147,7 +147,7 @@ class Attempt:
         discard(written)
 
     def hand_over(self, frame: Frame, files: Iterable[File] | None = None) -> None:
-        """Let a frame answer for what was stored: for these files, or for all."""
+        """Make a frame responsible for the stored objects: of these files, or of all."""
         mine, self._files = self._files, []
         if files is not None:
             chosen = {id(file) for file in files}

@@ -32,7 +32,7 @@ from sqlalchemy_file.tracking.writes.values import (
 
 @dataclass(slots=True)
 class Plan:
-    """What is known of a statement, and what is to be changed in it."""
+    """The facts about a statement, and the changes to make in it."""
 
     target: FileTable
     statement: Any
@@ -55,12 +55,12 @@ class Plan:
 
     @property
     def concerns_files(self) -> bool:
-        """Whether the statement may change what a file column holds."""
+        """Whether the statement may change a file column."""
         is_delete = isinstance(self.statement, Delete)
         return bool(is_delete or self.values or self.conflict or self.replacing)
 
     def inserted(self, row: RowValues) -> Iterator[RowChange]:
-        """Yield what a new row holds.
+        """Yield the paths of a new row.
 
         One that another row of the statement may replace is looked for by what they share.
         """

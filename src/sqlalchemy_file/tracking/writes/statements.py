@@ -176,7 +176,7 @@ def _find_in_the_way(database: Database, plan: Plan, row: RowValues) -> None:
 
 
 def _each_row_once(changes: Iterable[RowChange]) -> Iterator[RowChange]:
-    """Have a row that is found several times let go of what it held but once."""
+    """Count a row that is found several times once."""
     seen: set[tuple[Any, ...]] = set()
     for row in changes:
         place = (row.by, row.key, row.column)
@@ -187,7 +187,7 @@ def _each_row_once(changes: Iterable[RowChange]) -> Iterator[RowChange]:
 def _effects(
     database: Database, unit: Unit, plan: Plan, attempt: Attempt, claim: Claim | None
 ) -> Effects:
-    """Decide what the statement releases and acquires; give it copies of what it may not own."""
+    """Decide which paths the statement removes and adds; copy objects of other rows."""
     effects, acquired = Effects(plan.target), []
     effects.schemas = database.schemas
     effects.rows, effects.is_believed = plan.matched, plan.is_believed

@@ -38,7 +38,7 @@ class Conflict:
         return None if None in key else key
 
     def rows(self, database: Database, target: FileTable, row: RowValues) -> list[OldRow]:
-        """Read and lock the row that stands in the way of one to be inserted."""
+        """Read and lock the row that conflicts with one to be inserted."""
         key = None if self.does_nothing else self.key(row)
         if key is None:
             return []
@@ -49,7 +49,7 @@ class Conflict:
     def changes(
         self, row: RowValues, values: Mapping[Place, Any], olds: Sequence[OldRow]
     ) -> Iterator[RowChange]:
-        """Yield what changes in the rows in the way; what is not set stays."""
+        """Yield the changes of conflicting rows; columns that are not set stay."""
         if self.deletes:
             for old in olds:
                 for column in old.values:

@@ -19,7 +19,7 @@ Parameters = list[dict[str, Any]]
 
 
 class Place(NamedTuple):
-    """Where one value stands: in a parameter set, in ``values(...)``, or in one of its rows."""
+    """The place of a value: in a parameter set, in ``values(...)``, or in one of its rows."""
 
     kind: Literal["parameter", "inline", "multi"]
     row: int
@@ -136,7 +136,7 @@ def coerced(statement: Any) -> Any:
 
 
 def file_value(target: FileTable, column: Column[Any], value: Any, *, is_update: bool) -> Any:
-    """Return what a value means for a file column, as assigning it to an attribute would."""
+    """Return a value as assigning it to the attribute would."""
     field = target.field(column)
     if is_update and field.is_unchosen(value):
         raise UnsupportedStatementError(
