@@ -22,7 +22,7 @@ SPOOL_SIZE = 1024 * 1024
 
 
 class ChunkReader(io.RawIOBase):
-    """Reads what an iterable of bytes yields, once, from its beginning to its end."""
+    """A raw stream of an iterable of bytes, read once."""
 
     def __init__(self, chunks: Iterable[bytes]) -> None:
         super().__init__()
@@ -69,7 +69,7 @@ class Range:
         self._position = 0
 
     def of(self, chunk: bytes) -> bytes:
-        """Return what of the next chunk lies within the range."""
+        """Return the part of the next chunk that is in the range."""
         first = max(self._start - self._position, 0)
         last = None if self._end is None else max(self._end - self._position, 0)
         self._position += len(chunk)
@@ -77,7 +77,7 @@ class Range:
 
     @property
     def is_over(self) -> bool:
-        """Whether no further chunk lies within the range."""
+        """Whether the range is complete."""
         return self._end is not None and self._position >= self._end
 
 
@@ -92,7 +92,7 @@ def cut(chunks: Iterable[bytes], start: int, end: int | None) -> Iterator[bytes]
 
 
 def reader_of(chunks: Iterable[bytes]) -> BinaryIO:
-    """Return a binary file of what an iterable of bytes yields."""
+    """Return an iterable of bytes as a binary file."""
     return cast("BinaryIO", ChunkReader(chunks))
 
 
@@ -111,7 +111,7 @@ def size_left(content: Any) -> int | None:
 
 
 def async_chunks(source: Any) -> AsyncIterable[Any] | None:
-    """Return what an asynchronous source yields, from where it stands; None for any other."""
+    """Return the chunks of an asynchronous source, or None for any other source."""
     # The parts of aiohttp are read by `read_chunk`: their `read` takes no size.
     for name in ("read_chunk", "read"):
         read = getattr(source, name, None)
@@ -126,7 +126,7 @@ async def _pieces(read: Callable[[int], Any]) -> AsyncIterator[Any]:
 
 
 async def aspooled(chunks: AsyncIterable[Any]) -> BinaryIO:
-    """Return a temporary file of what an asynchronous source yields, to be closed by the caller.
+    """Return the chunks of an asynchronous source as a temporary file; the caller closes it.
 
     What does not fit into memory is written in a thread: the event loop waits for no disk.
     """
