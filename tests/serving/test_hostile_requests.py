@@ -138,6 +138,21 @@ def test_a_refusal_by_site_is_no_answer_for_others(engine: Engine) -> None:
     assert "Sec-Fetch-Site" in found.headers["Vary"]
 
 
+@pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "TRACE", "OPTIONS"])
+def test_a_method_without_a_file_asks_nobody(faulty: FaultyStorage, method: str) -> None:
+    asked: list[Any] = []
+    server = FileServer(
+        secret=SECRET, public=["main"], authorize=lambda *args: asked.append(args) is not None
+    )
+    named = FileServer(secret=SECRET).url_for(record(size=None), filename="a.txt")
+    faulty.calls.clear()
+    for url in (named, "/files/public/main/key", "/files/public/main/none", "/files/x/a.txt"):
+        found = get(server, url, method)
+        assert found.status_code == (204 if method == "OPTIONS" else 405)
+        assert found.headers["Allow"] == "GET, HEAD, OPTIONS"
+    assert asked == faulty.calls == []
+
+
 # --- names and types of records that other programs have written
 
 NAMES = ["a\r\nX-Evil: 1", 'a"; filename="b.html', "a\u202egpj.exe", "x" * 300, "\ud800",
@@ -355,7 +370,10 @@ def test_a_file_that_was_stored_compressed_says_so(engine: Engine) -> None:
     server = FileServer(secret=SECRET)
     plain = saved(engine, CONTENT, "a.txt")
     packed = File.decode({**plain, "headers": {"content-encoding": "gzip"}})
-    assert get(server, server.url_for(packed)).headers["Content-Encoding"] == "gzip"
+    url = server.url_for(packed)
+    assert get(server, url).headers["Content-Encoding"] == "gzip"
+    for found in (get(server, url, if_none_match="*"), get(server, url, range="bytes=500-")):
+        assert "Content-Encoding" not in found.headers
     for odd in ("gzip\r\nX-Evil: 1", "identity", "", 5):
         file = File.decode({**plain, "headers": {"Content-Encoding": odd}})
         found = get(server, server.url_for(file))

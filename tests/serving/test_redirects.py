@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from datetime import timedelta
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -58,3 +59,27 @@ def test_a_redirect_does_not_outlive_its_url(
 def test_a_redirect_that_the_application_allowed_is_not_kept(file: File) -> None:
     server = FileServer(secret=SECRET, delivery="redirect", authorize=lambda request, target: True)
     assert get(server, file).headers["Cache-Control"] == "private, no-store"
+
+
+@pytest.mark.parametrize("expires", [timedelta(0), timedelta(seconds=-1), timedelta(days=8)])
+def test_a_redirect_that_no_bucket_would_sign_is_refused(expires: timedelta) -> None:
+    with pytest.raises(ValueError, match="at most seven days"):
+        Redirect(expires)
+
+
+def test_a_url_is_signed_beside_the_event_loop(file: File, monkeypatch: Any) -> None:
+    from starlette.testclient import TestClient
+
+    threads = []
+    original = Redirect._signed
+
+    def signed(self: Redirect, *args: Any) -> str | None:
+        threads.append(threading.current_thread().name)
+        return original(self, *args)
+
+    monkeypatch.setattr(Redirect, "_signed", signed)
+    server = FileServer(secret=SECRET, delivery="redirect")
+    url = server.url_for(file).removeprefix(server.url)
+    found = TestClient(server.asgi, follow_redirects=False).get(url)
+    assert found.status_code == 302
+    assert [name.partition("_")[0] for name in threads] == ["sqlalchemy-file"]

@@ -13,9 +13,9 @@ from functools import partial
 from http import HTTPStatus
 from typing import Any, Protocol, cast
 
-from sqlalchemy_file.serving.delivery import Delivery, Handover
+from sqlalchemy_file.serving.delivery import Delivery, Handover, stream
 from sqlalchemy_file.serving.http.facts import FileFacts
-from sqlalchemy_file.serving.http.plan import Plan, plan
+from sqlalchemy_file.serving.http.plan import Plan, plan, plan_without_file
 from sqlalchemy_file.serving.http.ranges import ByteRange
 from sqlalchemy_file.serving.problems import problem, problem_of
 from sqlalchemy_file.serving.request import Authorize, RequestFacts
@@ -59,6 +59,8 @@ def answering(
     authorize: Authorize | None = None,
 ) -> Answering:
     """Answer a request for a target; ``headers`` go with the file."""
+    if (refused := plan_without_file(request.method)) is not None:
+        return Answer(refused)
     if authorize is not None and not (yield _asking(authorize, request, target)):
         return Answer(problem(HTTPStatus.FORBIDDEN))
     info: ObjectInfo | None = None
@@ -66,7 +68,10 @@ def answering(
         if target.size is None or request.method == "HEAD":
             info = yield stat(target)
         facts = target.facts(info, headers)
-        if (handover := _handover(request, target, facts, delivery)) is not None:
+        # Signing may ask another server for credentials: it does not run on the event loop.
+        hands_over = partial(_handover, request, target, facts, delivery)
+        handover = None if delivery is stream else (yield Operation(hands_over))
+        if handover is not None:
             return Answer(_handed_over(handover, facts))
         answer = plan(request.method, request.headers, facts)
         if info is None and not _asks_storage_first(answer):
@@ -168,8 +173,6 @@ def _handover(
     Conditions and ranges are left to that server: it has entity tags and dates of its own. HEAD is
     not redirected, since a presigned URL is valid for GET only.
     """
-    if request.method not in ("GET", "HEAD"):
-        return None
     handover = delivery(target, facts)
     is_refused = handover is not None and handover.is_redirect and request.method == "HEAD"
     return None if is_refused else handover

@@ -22,6 +22,9 @@ from sqlalchemy_file.storage.common.protocol import (
 DeliveryName = Literal["stream", "redirect", "x-sendfile"]
 
 
+_LONGEST = timedelta(days=7)
+
+
 class Delivery(Protocol):
     """Hands an answer over to somebody else.
 
@@ -56,6 +59,13 @@ class Redirect:
     """
 
     expires: timedelta = timedelta(minutes=5)
+
+    def __post_init__(self) -> None:
+        if not timedelta(0) < self.expires <= _LONGEST:
+            raise ValueError(
+                f"expires is a positive timedelta of at most seven days, not {self.expires!r}: "
+                "S3 and Google sign no longer ones"
+            )
 
     def __call__(self, target: Target, facts: FileFacts) -> Handover | None:
         url = self._signed(StorageManager.storage(target.storage), target.key, facts)

@@ -16,7 +16,7 @@ from sqlalchemy_file.file import File
 from sqlalchemy_file.serving.answering import Answer, Answering, answering, stat
 from sqlalchemy_file.serving.asgi import FileApp
 from sqlalchemy_file.serving.delivery import Delivery, DeliveryChoice, chosen_delivery
-from sqlalchemy_file.serving.http.plan import Plan
+from sqlalchemy_file.serving.http.plan import Plan, plan_without_file
 from sqlalchemy_file.serving.policy import caching, protecting_headers
 from sqlalchemy_file.serving.problems import problem, problem_of
 from sqlalchemy_file.serving.request import Authorize, RequestFacts
@@ -171,7 +171,7 @@ class FileServer:
 
     def answering(self, request: RequestFacts) -> Answering:
         """Answer a request, as a generator of steps; see `serving.answering`."""
-        found = self.resolve(request)
+        found = plan_without_file(request.method) or self.resolve(request)
         if isinstance(found, Plan):
             return Answer(found)
         target, authorize = found.target, self.authorize

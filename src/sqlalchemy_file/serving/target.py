@@ -53,9 +53,6 @@ class Target:
             modified=info.last_modified,
         )
 
-    def _with_encoding(self, headers: Sequence[tuple[str, str]]) -> Sequence[tuple[str, str]]:
-        return headers if self.encoding is None else [*headers, ("Content-Encoding", self.encoding)]
-
     def facts(self, info: ObjectInfo | None, headers: Sequence[tuple[str, str]]) -> FileFacts:
         """Return the facts of the file; the size is that in the storage."""
         size = self.size if info is None else info.size
@@ -67,7 +64,8 @@ class Target:
             etag=self.etag,
             modified=self.modified or (info.last_modified if info else None),
             sha256=self.sha256 if size == self.size else None,
-            headers=self._with_encoding(headers),
+            headers=headers,
+            encoding=self.encoding,
         )
 
 

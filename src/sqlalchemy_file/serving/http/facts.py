@@ -15,7 +15,8 @@ class FileFacts:
     """One representation of a file: its size in bytes, its type, and what identifies its bytes.
 
     ``etag`` is a strong entity tag with its quotes. ``sha256`` is the checksum of all bytes, in
-    hexadecimal. ``headers`` are sent with every answer, 304 included.
+    hexadecimal. ``encoding`` is how the stored bytes are compressed. ``headers`` are sent with
+    every answer, 304 included.
     """
 
     size: int
@@ -26,6 +27,7 @@ class FileFacts:
     modified: datetime | None = None
     sha256: str | None = None
     headers: Sequence[tuple[str, str]] = ()
+    encoding: str | None = None
 
     @property
     def content_disposition(self) -> str:

@@ -45,10 +45,8 @@ def plan(
     ``headers`` are those of the request, with lower-case names; several lines of one name are
     joined with a comma. ``now`` and ``boundary`` are for tests.
     """
-    if method not in METHODS:
-        return Plan(HTTPStatus.METHOD_NOT_ALLOWED, [_allow(), _NOT_STORED, _EMPTY])
-    if method == "OPTIONS":
-        return Plan(HTTPStatus.NO_CONTENT, [_allow(), ("Accept-Ranges", "bytes")])
+    if (answer := plan_without_file(method)) is not None:
+        return answer
     modified = None if facts.modified is None else facts.modified.replace(microsecond=0)
     failed = failed_precondition(headers, facts.etag, modified)
     if failed is HTTPStatus.PRECONDITION_FAILED:
@@ -63,6 +61,15 @@ def plan(
         is_sent = method == "GET" and facts.size > 0
         return _with_body(HTTPStatus.OK, facts, (ByteRange(0, facts.size),) if is_sent else ())
     return _partial(facts, ranges, boundary or secrets.token_hex(16))
+
+
+def plan_without_file(method: str) -> Plan | None:
+    """Return the answer that is the same for every file: to ``OPTIONS``, and to other methods."""
+    if method not in METHODS:
+        return Plan(HTTPStatus.METHOD_NOT_ALLOWED, [_allow(), _NOT_STORED, _EMPTY])
+    if method == "OPTIONS":
+        return Plan(HTTPStatus.NO_CONTENT, [_allow(), ("Accept-Ranges", "bytes")])
+    return None
 
 
 def _partial(facts: FileFacts, ranges: Sequence[ByteRange], boundary: str) -> Plan:
@@ -118,6 +125,8 @@ def _validators(facts: FileFacts) -> list[tuple[str, str]]:
 
 def _representation(facts: FileFacts) -> list[tuple[str, str]]:
     headers = [("Content-Disposition", facts.content_disposition)]
+    if facts.encoding is not None:
+        headers.append(("Content-Encoding", facts.encoding))
     if facts.repr_digest is not None:
         headers.append(("Repr-Digest", facts.repr_digest))
     return headers
