@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from sqlalchemy import inspect, select
+from sqlalchemy.ext import mutable
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 
 from sqlalchemy_file import File, FileField
@@ -161,7 +162,8 @@ def test_every_mutator_of_list_is_overridden() -> None:
         *("__delitem__", "__iadd__", "__imul__", "__setitem__", "append", "clear", "extend"),
         *("insert", "pop", "remove", "reverse", "sort"),
     }
-    assert {name for name in mutating if name not in vars(MutableList)} == set()
+    assert {name for name in mutating if getattr(MutableList, name) is getattr(list, name)} == set()
+    assert issubclass(MutableList, mutable.MutableList)
 
 
 def test_augmented_assignment_on_the_attribute_keeps_the_list(

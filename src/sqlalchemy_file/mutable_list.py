@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterable
 from typing import Any, Self, SupportsIndex, TypeVar, cast
 
-from sqlalchemy.ext.mutable import Mutable
+from sqlalchemy.ext import mutable
 from sqlalchemy.orm.attributes import flag_modified
 
 from sqlalchemy_file.content.received import is_upload
@@ -52,7 +52,7 @@ def _as_json(file: File) -> Any:
     return json.loads(json.dumps(file.encode(), default=str))
 
 
-class MutableList(Mutable, list[T]):
+class MutableList(mutable.MutableList[T]):
     """A list of files. Removed elements are kept in ``_removed``, in order of removal.
 
     With ``kind``, which a file field sets, content becomes files of that class, and other elements
@@ -102,24 +102,22 @@ class MutableList(Mutable, list[T]):
             return cast("T", value)
         return cast("T", as_file(same_file(value, self), self._kind))
 
-    def _take_out(self, items: Iterable[T]) -> None:
-        self._removed.extend(items)
-        self.changed()
-
     def __setitem__(self, index: Any, value: Any) -> None:
         taken = self[index] if isinstance(index, slice) else [self[index]]
         given = [self._file(item) for item in value] if isinstance(index, slice) else value
-        super().__setitem__(index, given if isinstance(index, slice) else self._file(value))
-        self._take_out(taken)
+        # SQLAlchemy 2.0's own method takes a File for an iterable, and leaves the item as it is.
+        list.__setitem__(self, index, given if isinstance(index, slice) else self._file(value))
+        self.changed()
+        self._removed.extend(taken)
 
     def __delitem__(self, index: SupportsIndex | slice) -> None:
         taken = self[index] if isinstance(index, slice) else [self[index]]
         super().__delitem__(index)
-        self._take_out(taken)
+        self._removed.extend(taken)
 
-    def pop(self, index: SupportsIndex = -1, /) -> T:
-        item = super().pop(index)
-        self._take_out([item])
+    def pop(self, *index: SupportsIndex) -> T:
+        item = super().pop(*index)
+        self._removed.append(item)
         return item
 
     def remove(self, value: T, /) -> None:
@@ -130,33 +128,18 @@ class MutableList(Mutable, list[T]):
 
     def append(self, value: Any, /) -> None:
         super().append(self._file(value))
-        self.changed()
 
     def insert(self, index: SupportsIndex, value: Any, /) -> None:
         super().insert(index, self._file(value))
-        self.changed()
 
     def extend(self, values: Iterable[Any], /) -> None:
         super().extend([self._file(value) for value in values])
-        self.changed()
-
-    def __iadd__(self, values: Iterable[Any]) -> Self:  # type: ignore[misc,override]  # as list's
-        self.extend(values)
-        return self
 
     def __imul__(self, times: SupportsIndex) -> Self:
         taken = list(self) if times.__index__() <= 0 else []
         super().__imul__(times)
-        self._take_out(taken)
+        self._removed.extend(taken)
         return self
-
-    def sort(self, **kwargs: Any) -> None:
-        super().sort(**kwargs)
-        self.changed()
-
-    def reverse(self) -> None:
-        super().reverse()
-        self.changed()
 
     def __reduce_ex__(self, protocol: Any) -> tuple[Any, ...]:
         return _restore, (type(self), list(self), list(self._removed), self._kind)
