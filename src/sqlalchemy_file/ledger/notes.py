@@ -91,7 +91,8 @@ def begin(connection: Connection, ledger: LedgerTables) -> Mark:
         return Mark()
     if name != "sqlite":
         token = uuid4().hex
-        connection.execute(text(f"SET {TX_VARIABLE} = '{token}'"))
+        # Not text(): SQLAlchemy would compile it again for each transaction.
+        connection.exec_driver_sql(f"SET {TX_VARIABLE} = '{token}'")
         return Mark(token=token)
     driver: Any = connection.connection.driver_connection
     if not getattr(driver, "in_transaction", True):
@@ -207,10 +208,8 @@ def _may_use(connection: Connection, ledger: LedgerTables) -> bool:
 
 
 def _take(connection: Connection, ledger: LedgerTables, notes: Iterable[Note], lease: str) -> None:
-    table = ledger.releases
     for ids in _batches(note.id for note in notes):
-        which = update(table).where(table.c.id.in_(ids))
-        connection.execute(which.values(_leased(ledger, lease)))
+        connection.execute(_taking(ledger), {"own_ids": ids, "new_lease": lease})
 
 
 def _leased(ledger: LedgerTables, lease: Any) -> dict[str, Any]:
@@ -224,6 +223,14 @@ def _leased(ledger: LedgerTables, lease: Any) -> dict[str, Any]:
 @lru_cache(maxsize=64)
 def _last_id(schema: str) -> Any:
     return text(f'SELECT seq FROM "{schema}".sqlite_sequence WHERE name = :name')
+
+
+@lru_cache(maxsize=64)
+def _taking(ledger: LedgerTables) -> Any:
+    """Return the statement that leases notes by their ids; it is built once, like the one below."""
+    table = ledger.releases
+    which = table.c.id.in_(bindparam("own_ids", expanding=True))
+    return update(table).where(which).values(_leased(ledger, bindparam("new_lease")))
 
 
 @lru_cache(maxsize=64)
