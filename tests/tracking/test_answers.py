@@ -6,7 +6,7 @@ import asyncio
 import gc
 import sqlite3
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +27,7 @@ from sqlalchemy import (
     text,
     update,
 )
-from sqlalchemy.exc import DBAPIError, IntegrityError
+from sqlalchemy.exc import DBAPIError, IntegrityError, InvalidRequestError
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.orm import Session, registry
 
@@ -382,3 +382,148 @@ def test_a_listener_that_raises_under_asyncio(
         await engine.dispose()
 
     asyncio.run(play())
+
+
+# --- two phases
+
+
+def fail_once(engine: Engine, begins: str) -> None:
+    """Let the next statement that begins so fail before it is sent."""
+    raise_once(engine, "before_cursor_execute", lambda c, cursor, sql, *_: sql.startswith(begins))
+
+
+def _doubtful(connection: Connection) -> None:
+    """Store files and release one, so that rows have to be looked at before the end."""
+    connection.execute(insert(sheet).values(id=2, body=File(b"new")))
+    connection.execute(update(sheet).where(sheet.c.id == 1).values(body=File(b"newer")))
+
+
+FAULTS: dict[str, Callable[[Engine], None]] = {
+    "a listener of the program": lambda engine: raise_once(engine, "prepare_twophase"),
+    "a query of ours": lambda engine: fail_once(engine, "SELECT"),
+}
+ENDINGS: dict[str, Callable[[Any], object]] = {
+    "commit": lambda transaction: transaction.commit(),
+    "roll back": lambda transaction: transaction.rollback(),
+    "prepare again": lambda transaction: transaction.prepare(),
+    "close": lambda transaction: transaction.close(),
+}
+two_phase = pytest.mark.parametrize("engine", ["postgresql", "mariadb"], indirect=True)
+
+
+@two_phase
+@pytest.mark.parametrize("fault", FAULTS)
+@pytest.mark.parametrize("step", ["prepare", "commit"])
+def test_a_session_whose_first_phase_fails_is_rolled_back(
+    engine: Engine, storage: MemoryStorage, fault: str, step: str
+) -> None:
+    with Session(engine, twophase=True) as session:
+        session.add(Sheet(id=2, body=File(b"new")))
+        session.execute(update(sheet).where(sheet.c.id == 1).values(body=File(b"newer")))
+        FAULTS[fault](engine)
+        with pytest.raises(Stopped):
+            getattr(session, step)()
+    assert_exact(engine, storage, 1)
+
+
+@two_phase
+@pytest.mark.parametrize("ending", ENDINGS)
+def test_a_connection_whose_first_phase_fails_is_rolled_back_whatever_the_program_does_then(
+    engine: Engine, storage: MemoryStorage, ending: str
+) -> None:
+    with engine.connect() as connection:
+        transaction = connection.begin_twophase()
+        _doubtful(connection)
+        fail_once(engine, "SELECT")
+        with pytest.raises(Stopped):
+            transaction.prepare()
+        with suppress(InvalidRequestError):  # it is over
+            ENDINGS[ending](transaction)
+        connection.rollback()
+        connection.execute(update(sheet).values(id=sheet.c.id + 10))
+        connection.commit()
+    assert_exact(engine, storage, 11)
+
+
+@two_phase
+@pytest.mark.parametrize("ending", ["roll back", "close"])
+def test_a_program_whose_listener_raises_before_the_first_phase_decides_itself(
+    engine: Engine, storage: MemoryStorage, ending: str
+) -> None:
+    raise_once(engine, "prepare_twophase")
+    with engine.connect() as connection:
+        transaction = connection.begin_twophase()
+        change(connection)
+        with pytest.raises(Stopped):
+            transaction.prepare()
+        ENDINGS[ending](transaction)
+    assert_exact(engine, storage, 1)
+    with engine.connect() as connection:
+        transaction = connection.begin_twophase()
+        change(connection)
+        raise_once(engine, "prepare_twophase")
+        with pytest.raises(Stopped):
+            transaction.prepare()
+        transaction.commit()
+    assert_exact(engine, storage, 2)
+
+
+@two_phase
+def test_an_interruption_of_the_first_phase_rolls_back(
+    engine: Engine, storage: MemoryStorage
+) -> None:
+    def interrupt(connection: Connection, xid: str) -> None:
+        raise KeyboardInterrupt
+
+    with engine.connect() as connection:
+        transaction = connection.begin_twophase()
+        change(connection)
+        event.listen(connection, "prepare_twophase", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            transaction.prepare()
+    assert_exact(engine, storage, 1)
+
+
+@two_phase
+@pytest.mark.parametrize("way", ["close", "go on"])
+def test_a_listener_that_raises_before_both_phases_are_sent_rolls_back(
+    engine: Engine, storage: MemoryStorage, way: str
+) -> None:
+    raise_once(engine, "commit_twophase")
+    with engine.connect() as connection:
+        transaction = connection.begin_twophase()
+        change(connection)
+        with pytest.raises(Stopped):
+            transaction.commit()
+        if way == "go on":
+            connection.rollback()
+            connection.execute(insert(sheet).values(id=3, body=File(b"later")))
+            connection.commit()
+    assert_exact(engine, storage, *([1, 3] if way == "go on" else [1]))
+
+
+@two_phase
+def test_a_listener_that_raises_before_the_second_phase_leaves_it_to_recovery(
+    engine: Engine, storage: MemoryStorage
+) -> None:
+    raise_once(engine, "commit_twophase")
+    with engine.connect() as connection:
+        transaction = connection.begin_twophase()
+        change(connection)
+        transaction.prepare()
+        with pytest.raises(Stopped):
+            transaction.commit()
+    assert len(keys(storage)) == 2
+    recovering = create_engine(engine.url, isolation_level="AUTOCOMMIT")
+    with recovering.connect() as connection:
+        name = connection.dialect.name
+        if name == "postgresql":
+            query, commit = "SELECT gid FROM pg_prepared_xacts", "COMMIT PREPARED"
+        else:
+            query, commit = "XA RECOVER", "XA COMMIT"
+        *_, xid = connection.exec_driver_sql(query).one()
+        xid = xid.decode() if isinstance(xid, bytes) else xid
+        connection.exec_driver_sql(f"{commit} '{xid}'")
+    recovering.dispose()
+    assert ids(engine) == [2]
+    assert_nothing_is_missing(engine, storage)

@@ -34,6 +34,8 @@ class Answers:
             if not unit.verbs and unit.is_at_stake and verb in ("do_commit", "do_rollback"):
                 _look_again(unit, target)
             unit.verbs.append(verb)
+            if verb in ("do_prepare_twophase", "do_commit_twophase"):
+                unit.is_two_phase = False
             unit.failed_verb = None
         return unit
 

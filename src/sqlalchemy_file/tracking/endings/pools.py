@@ -12,7 +12,12 @@ from sqlalchemy_file.tracking.unit.units import Phase, unit_in, unit_returning
 def reset(dbapi_connection: Any, record: Any, state: Any) -> None:
     """Roll back what SQLAlchemy takes for ended and is not, before somebody else gets it."""
     unit = None if record is None else unit_in(record.info)
-    if unit is None or unit.is_prepared or not state.asyncio_safe:
+    if unit is None or not state.asyncio_safe:
+        return
+    if unit.is_prepared:
+        if state.transaction_was_reset:
+            # It was not: a listener raised before the second phase. Nobody could use it.
+            record.invalidate()
         return
     # A listener that was called before ours may have raised.
     is_unended = unit.is_unended or (unit.has_begun and state.transaction_was_reset)

@@ -54,14 +54,17 @@ def commit(conn: Connection, xid: Any = None, is_prepared: Any = None) -> None:
         return
     with _RollingBack(conn, unit, xid):
         unit.phase = _prepared(conn, unit, Phase.COMMITTING)
-    unit.is_unended = True
+    unit.is_unended, unit.is_two_phase = True, xid is not None
 
 
 def prepare(conn: Connection, xid: Any) -> None:
     unit = known_unit(conn)
     if unit is not None:
-        with _Losing(unit):  # SQLAlchemy takes nothing for ended, and may go on
+        try:
             _prepared(conn, unit, Phase.PREPARED)
+        except BaseException:
+            _give_up(conn, unit)
+            raise
 
 
 def roll_back(conn: Connection, xid: Any = None, is_prepared: Any = None) -> None:
@@ -116,6 +119,17 @@ def _asked_before_end(conn: Connection) -> Standing:
     if conn.dialect.name == "postgresql":
         return asked(conn)
     return asked_if_stale(conn)
+
+
+def _give_up(conn: Connection, unit: Unit) -> None:
+    """Have the server undo a transaction that cannot be prepared, by closing its connection.
+
+    SQLAlchemy takes it for open. It refuses to go on without a connection, but a rollback, which
+    the program or the session sends next, would fail if it were the second one.
+    """
+    conn.invalidate()
+    unit.end(is_lost=True)
+    settle_unless_in_session(unit, conn)
 
 
 class _Losing:

@@ -59,6 +59,8 @@ class Unit:
         """It was prepared: no connection has it open."""
         self.is_unended: bool = False
         """SQLAlchemy takes the transaction for ended; the database has not said so."""
+        self.is_two_phase: bool = False
+        """It is one of two phases, neither of which has been sent."""
         self.has_begun: bool = False
         """A statement has changed references in a transaction that was open afterwards."""
         self.is_final: bool = False
@@ -266,9 +268,10 @@ class Unit:
         The server undoes what is open when it loses a connection (``is_lost``); of one that
         went back to its pool as it was, nobody knows.
         """
+        is_open = self.phase in (Phase.OPEN, Phase.ROLLING_BACK) or self.is_two_phase
         if self.is_final:
             self.commit()
-        elif is_lost and self.phase in (Phase.OPEN, Phase.ROLLING_BACK) and not self.is_prepared:
+        elif is_lost and is_open and not self.is_prepared:
             self.roll_back()
         else:
             self.lose_track()
@@ -305,7 +308,7 @@ class Unit:
     def _take(self, ending: Ending, *, is_end: bool = False) -> None:
         if is_end:
             self.phase = Phase.OPEN
-            self.has_begun = self.is_final = self.is_prepared = False
+            self.has_begun = self.is_final = self.is_prepared = self.is_two_phase = False
             self.token = self._outermost = None
             if self.notes:
                 self.notes.end()
@@ -389,6 +392,9 @@ def end_unanswered(connection: Connection, unit: Unit) -> None:
     now = standing(connection)
     if unit.is_prepared or (now is Standing.CLOSED and unit.has_begun):
         unit.lose_track()
+    elif unit.is_two_phase:  # drivers refuse their rollback(), and may not know the transaction
+        connection.invalidate()
+        unit.end(is_lost=True)
     elif now is not Standing.CLOSED:
         connection.dialect.do_rollback(connection.connection)
 
