@@ -64,7 +64,6 @@ PATHS = {
         "send_file",
     ],
     "sqlalchemy_file.integrations.flask_admin": [
-        "FilesConverter",
         "FilesView",
         "file_formatter",
     ],

@@ -18,7 +18,7 @@ from sqlalchemy_file.integrations.wtforms import StoredFileField, StoredFilesFie
 from sqlalchemy_file.mutable_list import MutableList
 from sqlalchemy_file.types import file_field
 
-__all__ = ["FilesConverter", "FilesView", "file_formatter"]
+__all__ = ["FilesView", "file_formatter"]
 
 
 def file_formatter(view: Any, value: Any, name: str = "") -> Markup:
@@ -32,7 +32,7 @@ def _names(view: Any, value: Any, name: str = "") -> str:
     return ", ".join(str(each.get("filename")) for each in files)
 
 
-class FilesConverter(AdminModelConverter):  # type: ignore[misc]
+class _FilesConverter(AdminModelConverter):  # type: ignore[misc]
     """A `model_form_converter` that makes file columns upload fields."""
 
     @converts("sqlalchemy_file.types.FileField")  # type: ignore[untyped-decorator]
@@ -50,7 +50,7 @@ class FilesView:
     An edit without a choice of file keeps the file, a box removes it.
     """
 
-    model_form_converter: ClassVar[Any] = FilesConverter
+    model_form_converter: ClassVar[Any] = _FilesConverter
     # The first class that fits counts, and a file is a dict.
     column_type_formatters: ClassVar[Any] = {
         File: file_formatter,

@@ -81,7 +81,9 @@ class StoredImageField(_StoredField, ImageField):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self.validators = self.validators[1:]  # the first decodes the image, as the column will
+        self.validators: Any = self.validators[
+            1:
+        ]  # the first decodes the image, as the column will
 
 
 class FilesPlugin(BasePlugin):

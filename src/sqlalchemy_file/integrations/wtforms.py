@@ -36,7 +36,9 @@ class StoredFileWidget:
 class _StoredField(Field):  # type: ignore[misc]
     """What both fields do: tell what a form changes, and leave alone what it does not."""
 
-    widget = StoredFileWidget()
+    widget: Any = StoredFileWidget()
+    raw_data: Any
+    data: Any
     _multiple = False
 
     def process(self, formdata: Any, *args: Any, **options: Any) -> None:
