@@ -45,6 +45,21 @@ PDF = b"""%PDF-1.4
 trailer <</Root 1 0 R>>
 %%EOF
 """
+NAMES = {
+    "letter.txt": "letter.txt",
+    "my letter; final, really=yes.txt": "my letter; final, really=yes.txt",
+    'say "hi".txt': "say _hi_.txt",
+    "grüße.txt": "grüße.txt",
+    "日本語.txt": "日本語.txt",
+    "😀.txt": "😀.txt",
+    "100%41.txt": "100%41.txt",
+    "a\r\nSet-Cookie: x=1.txt": "aSet-Cookie_ x=1.txt",
+    "invoice\u202etxt.exe": "invoicetxt.exe",
+    "../../etc/passwd": "passwd",
+    "back\\slash.txt": "slash.txt",
+    "x" * 300 + ".txt": "x" * 146 + ".txt",
+}
+"""File names, and what Chromium makes of their headers."""
 PNG = encoded(quadrants())
 pytestmark = pytest.mark.parametrize("storage_url", ["local"], indirect=True)
 
@@ -142,3 +157,17 @@ def test_no_upload_runs_a_script(page: Page, site: Site, engine: Engine, files: 
     page.wait_for_timeout(300)
     assert site.reports == []
     assert {exchange.status for exchange in site.exchanges} <= {200, 206, 304}
+
+
+def test_a_download_has_the_name_of_the_file(
+    page: Page, site: Site, engine: Engine, files: FileServer
+) -> None:
+    file = saved(engine, b"Dear Sir", "a.txt")
+    page.goto(site.url)
+    names = {}
+    for name in NAMES:
+        url = files.url_for(file, filename=name)
+        with page.expect_download() as download:
+            page.evaluate("url => { location = url }", url)
+        names[name] = download.value.suggested_filename
+    assert names == NAMES
