@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 import time
 from collections.abc import Iterator
@@ -20,7 +21,7 @@ def serving(app: Any, **options: Any) -> Iterator[str]:
     port = free_port()
     config = uvicorn.Config(app, port=port, log_level="warning", lifespan="off", **options)
     server = uvicorn.Server(config)
-    thread = threading.Thread(target=server.run, name="uvicorn", daemon=True)
+    thread = threading.Thread(target=_run, args=(server,), name="uvicorn", daemon=True)
     thread.start()
     try:
         _wait_until_started(server, thread)
@@ -48,6 +49,19 @@ def serving_wsgi(app: Any) -> Iterator[str]:
 class _Silent(WSGIRequestHandler):
     def log_request(self, *args: Any) -> None:
         pass
+
+
+def _run(server: uvicorn.Server) -> None:
+    asyncio.run(_serve(server))
+
+
+async def _serve(server: uvicorn.Server) -> None:
+    await server.serve()
+    for connection in list(server.server_state.connections):
+        if connection.transport is not None:
+            connection.transport.abort()
+    while server.server_state.connections:  # noqa: ASYNC110  they have no event for it
+        await asyncio.sleep(0.01)
 
 
 def _wait_until_started(server: uvicorn.Server, thread: threading.Thread) -> None:
