@@ -80,7 +80,7 @@ def test_a_forged_url_gets_a_problem_without_a_reason(engine: Engine, spoil: Any
     found = get(server, f"/{spoil(token)}/{name}")
     assert found.status_code == HTTPStatus.FORBIDDEN
     assert found.headers["Content-Type"] == "application/problem+json"
-    assert found.json["detail"] == "This address is not valid."
+    assert found.json["detail"] == "This URL is not valid."
 
 
 def test_an_object_that_is_gone_is_not_found(engine: Engine) -> None:

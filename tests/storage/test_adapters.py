@@ -56,7 +56,7 @@ def test_containers_go_by_their_driver(tmp_path: Path) -> None:
      "file:hunter2", "http://[hunter2/"],
 )  # fmt: skip
 def test_an_unknown_address_is_refused_without_repeating_it(address: str) -> None:
-    with pytest.raises(ValueError, match="the address of this storage") as caught:
+    with pytest.raises(ValueError, match="the URL of this storage") as caught:
         adapt(address)
     assert "hunter2" not in str(caught.value)
 
@@ -65,7 +65,7 @@ def test_an_unknown_address_is_refused_without_repeating_it(address: str) -> Non
     "address", ["file://host/folder", "file://folder", "file:///folder?x=1", "memory://name"]
 )
 def test_an_address_that_says_too_much_is_refused(address: str) -> None:
-    with pytest.raises(ValueError, match=r"the address of a (folder|storage in memory) is"):
+    with pytest.raises(ValueError, match=r"the URL of a (folder|storage in memory) is"):
         adapt(address)
 
 

@@ -129,5 +129,5 @@ def test_without_the_accounts_key_no_address_is_made_that_azure_would_refuse() -
 
     hidden = ObstoreStorage(Hidden("container", **login))
     assert hidden.signed_url("plain", expires=60) is not None
-    with pytest.raises(StorageError, match="key 'a b': addresses of keys with spaces"):
+    with pytest.raises(StorageError, match="key 'a b': URLs of keys with spaces"):
         hidden.signed_url("a b", expires=60)

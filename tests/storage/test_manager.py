@@ -95,7 +95,7 @@ class TestNames:
 
     @pytest.mark.parametrize("address", ["nonsense://hunter2/x", "hunter2", "file://hunter2/x"])
     def test_an_address_that_means_nothing_is_refused_with_the_name(self, address: str) -> None:
-        with pytest.raises(InvalidStorageError, match=r"storage 'media': the address of") as told:
+        with pytest.raises(InvalidStorageError, match=r"storage 'media': the URL of") as told:
             StorageManager.add_storage("media", address)
         assert told.value.storage == "media"
         assert "hunter2" not in "".join(traceback.format_exception(told.value))

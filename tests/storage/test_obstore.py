@@ -208,7 +208,7 @@ def test_addresses_of_other_clouds_are_known(address: str) -> None:
     ],
 )
 def test_an_unusable_address_is_refused_without_its_secrets(address: str, told: str) -> None:
-    with pytest.raises(ValueError, match=f"the address of this storage.*{told}") as caught:
+    with pytest.raises(ValueError, match=f"the URL of this storage.*{told}") as caught:
         adapt(address)
     assert "hunter2" not in f"{caught.value}{caught.value.__cause__}"
 
@@ -383,7 +383,7 @@ def test_only_clouds_sign(storage: ObstoreStorage, s3_store: S3Store) -> None:
     assert storage.signed_url("key", expires=timedelta(minutes=1)) is None
     cloud = ObstoreStorage(s3_store)
     for expires, method in ((timedelta(0), "GET"), (timedelta(minutes=1), "POST")):
-        with pytest.raises(ValueError, match="an address is signed for one of GET"):
+        with pytest.raises(ValueError, match="a URL is signed for one of GET"):
             cloud.signed_url("key", expires=expires, method=method)
     with pytest.raises(InvalidKeyError):
         cloud.signed_url("../key", expires=timedelta(minutes=1))

@@ -54,7 +54,7 @@ def protecting_headers(
 
 
 def caching(expires: datetime | None, now: datetime, *, is_public: bool) -> str:
-    """Return ``Cache-Control`` for an address: a key never changes its bytes."""
+    """Return ``Cache-Control`` for a URL: a key never changes its bytes."""
     if is_public:
         return f"public, max-age={int(_YEAR.total_seconds())}, immutable"
     if expires is None:

@@ -17,9 +17,9 @@ RETRY_AFTER = 5
 """Seconds after which a client may ask a storage again that did not answer."""
 
 _DETAILS = {
-    HTTPStatus.FORBIDDEN: "This address is not valid.",
+    HTTPStatus.FORBIDDEN: "This URL is not valid.",
     HTTPStatus.NOT_FOUND: "There is no such file.",
-    HTTPStatus.GONE: "This address has expired.",
+    HTTPStatus.GONE: "This URL has expired.",
     HTTPStatus.SERVICE_UNAVAILABLE: "The file cannot be read at the moment.",
     HTTPStatus.GATEWAY_TIMEOUT: "The file could not be read in time.",
 }

@@ -46,25 +46,25 @@ def adapt(thing: Any, **options: Any) -> Storage:
             )
         return thing
     raise TypeError(
-        "a storage is a libcloud Container, a store of obstore, a filesystem of fsspec, an address "
+        "a storage is a libcloud Container, an obstore store, an fsspec filesystem, a URL "
         "such as 'file:///srv/uploads' or 's3://bucket/prefix', a Path, or an object with the "
         f"methods of Storage, not {type(thing).__name__}"
     )
 
 
 def _from_address(address: str, options: Options) -> Storage:
-    # The address itself may hold a password: messages name its scheme at most.
+    # The URL may contain a password: messages name its scheme at most.
     try:
         parts = urlsplit(address)
     except ValueError:
-        raise InvalidStorageError("the address of this storage is malformed") from None
+        raise InvalidStorageError("the URL of this storage is malformed") from None
     known = SCHEMES.get(parts.scheme)
     if known is not None and "://" in address:
         return known(parts, options)
     if "://" in address:
         return _elsewhere(parts, options)
     raise InvalidStorageError(
-        f"the address of this storage has no scheme; those known are {_schemes()} "
+        f"the URL of this storage has no scheme; those known are {_schemes()} "
         "(a folder is 'file:///absolute/path', or a pathlib.Path)"
     )
 
@@ -72,7 +72,7 @@ def _from_address(address: str, options: Options) -> Storage:
 def _file(parts: SplitResult, options: Options) -> Storage:
     if parts.netloc not in ("", "localhost") or not parts.path.startswith("/") or parts.query:
         raise InvalidStorageError(
-            "the address of a folder is file:///absolute/path: three slashes, no host, no query"
+            "the URL of a folder is file:///absolute/path: three slashes, no host, no query"
         )
     # A typing error, or a disk that is not mounted, is not made into a folder.
     return _made(LocalStorage, url2pathname(parts.path), {"create": False, **options})
@@ -81,7 +81,7 @@ def _file(parts: SplitResult, options: Options) -> Storage:
 def _memory(parts: SplitResult, options: Options) -> Storage:
     if parts.netloc or parts.path or parts.query or options:
         raise InvalidStorageError(
-            "the address of a storage in memory is memory://, with nothing behind it and no options"
+            "the URL of a storage in memory is memory://, without a path and options"
         )
     return MemoryStorage()
 
@@ -105,13 +105,13 @@ def _elsewhere(parts: SplitResult, options: Options) -> Storage:
         if parts.scheme in _SCHEMES_OF_FSSPEC:
             raise MissingExtraError(f"a storage at {parts.scheme}://", "fsspec") from error
         raise InvalidStorageError(
-            f"the address of this storage begins with {parts.scheme}://; those known are "
+            f"the URL of this storage begins with {parts.scheme}://; those known are "
             f"{_schemes()}, and with the extra sqlalchemy-file[fsspec] also those of fsspec"
         ) from None
     storage = storage_at(parts, options)
     if storage is None:
         raise InvalidStorageError(
-            f"the address of this storage begins with {parts.scheme}://; those known are "
+            f"the URL of this storage begins with {parts.scheme}://; those known are "
             f"{_schemes()}, and those of fsspec"
         )
     return storage
@@ -198,7 +198,7 @@ SCHEMES: dict[str, Callable[[SplitResult, Options], Storage]] = {
     "http": _bucket,
     "https": _bucket,
 }
-"""What makes a storage of an address and options, by the scheme the address begins with."""
+"""What makes a storage of a URL and options, by the scheme of the URL."""
 
 ADAPTERS: list[Callable[[Any, Options], Storage | None]] = [_libcloud, _obstore, _fsspec]
 """What makes a storage of an object of some library, or returns None for what is not its own."""

@@ -69,7 +69,7 @@ class DerivedImage:
 
     @property
     def url(self) -> str | None:
-        """Its permanent public address, if it has one."""
+        """Its permanent public URL, if it has one."""
         return self.record.get("url")
 
     @property

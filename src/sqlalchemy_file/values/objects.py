@@ -48,7 +48,7 @@ class Upload:
     exclusive: bool
 
     def public_url(self) -> str | None:
-        """Return the permanent public address that it will have, if any."""
+        """Return the permanent public URL that it will have, if any."""
         return StorageManager.public_url(self.storage_name, self.key)
 
     def run(self) -> StoredObject:
@@ -138,5 +138,5 @@ _WITH_EPOCH = re.compile(
 
 
 def public_url(path: str) -> str | None:
-    """Return the permanent public address of an object, if it has one."""
+    """Return the permanent public URL of an object, if it has one."""
     return StorageManager.public_url(*StorageManager.resolve(path))

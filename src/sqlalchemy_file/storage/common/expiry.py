@@ -12,7 +12,7 @@ _LONGEST = timedelta(days=7)
 
 
 def checked_expiry(expires: Any, method: str, *, is_limited: bool) -> timedelta:
-    """Return how long an address is to hold; a number means seconds.
+    """Return the validity of a URL; a number means seconds.
 
     Raises `ValueError` for what a server would refuse, and `TypeError` for what is no duration.
     """
@@ -24,12 +24,12 @@ def checked_expiry(expires: Any, method: str, *, is_limited: bool) -> timedelta:
     wanted = expires if isinstance(expires, timedelta) else timedelta(seconds=expires)
     if method not in METHODS or wanted < timedelta(seconds=1):
         raise ValueError(
-            f"an address is signed for one of {', '.join(METHODS)} and a time that is still "
+            f"a URL is signed for one of {', '.join(METHODS)} and a time that is still "
             f"to come, not for {method!r} and {wanted}"
         )
     if is_limited and wanted > _LONGEST:
         raise ValueError(
-            f"this storage refuses addresses that hold for more than 7 days, and {wanted} was "
+            f"this storage refuses URLs that are valid for more than 7 days, and {wanted} was "
             "asked for: sign a new one when it is needed"
         )
     return wanted

@@ -215,7 +215,7 @@ class HasSignedDownload(Protocol):
     def signed_download(
         self, key: str, *, expires: timedelta | float, content_type: str, disposition: str
     ) -> str | None:
-        """Return an address for a GET whose answer has this ``Content-Type`` and disposition.
+        """Return a URL for a GET whose answer has this ``Content-Type`` and disposition.
 
         Where these cannot be signed it is the address alone, and the object has those that it was
         stored with. None where this storage cannot sign.

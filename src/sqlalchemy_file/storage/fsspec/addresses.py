@@ -17,7 +17,7 @@ from sqlalchemy_file.storage.fsspec.timeouts import with_limits
 
 
 def storage_at(parts: SplitResult, given: Mapping[str, Any]) -> FsspecStorage | None:
-    """Return the storage at an address, or None for a scheme that fsspec does not know.
+    """Return the storage of a URL, or None for a scheme that fsspec does not know.
 
     The filesystem itself is made at its first use: some connect at once.
     """
@@ -25,7 +25,7 @@ def storage_at(parts: SplitResult, given: Mapping[str, Any]) -> FsspecStorage | 
         return None
     if parts.query:
         raise InvalidStorageError(
-            f"the address of this storage at {parts.scheme}:// has a query: options of fsspec's "
+            f"the URL of this storage at {parts.scheme}:// has a query: options of fsspec's "
             "filesystems are given to add_storage by their names"
         )
     options = dict(given)

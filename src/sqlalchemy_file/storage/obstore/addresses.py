@@ -55,7 +55,7 @@ _ENDPOINTS = frozenset({"endpoint", "endpoint_url", "endpoint_url_s3"})
 
 
 def storage_at(parts: SplitResult, given: Mapping[str, Any]) -> ObstoreStorage:
-    """Return the storage at an address; what options leave open comes from the environment.
+    """Return the storage of a URL; missing options come from the environment.
 
     ``given`` overrules the query. Raises `InvalidStorageError`, which repeats no value of an
     option: some are secrets.
@@ -105,12 +105,12 @@ def _refuse_unsound(parts: SplitResult) -> None:
     scheme = parts.scheme
     if "@" in parts.netloc:
         raise InvalidStorageError(
-            f"the address of this storage holds a login: {scheme}://bucket/prefix is expected, "
+            f"the URL of this storage contains a login: {scheme}://bucket/prefix is expected, "
             "and credentials in the environment, in options, or a store made by the program"
         )
     if not parts.netloc or parts.fragment:
         raise InvalidStorageError(
-            f"the address of this storage is to look like {scheme}://bucket/prefix?option=value"
+            f"the URL of this storage must look like {scheme}://bucket/prefix?option=value"
         )
 
 
@@ -199,7 +199,7 @@ def _store(parts: SplitResult, options: dict[str, Any], common: dict[str, Any]) 
         chosen = [name for name in client if client[name] != DEFAULT_TIMEOUTS.get(name)]
         names = ", ".join([*options, *chosen])
         fault = f"no store with these options ({names or 'from the environment'}): " + _ADVICE
-    raise InvalidStorageError(f"the address of this storage, {place}, allows {fault}")
+    raise InvalidStorageError(f"the URL of this storage, {place}, allows {fault}")
 
 
 _ADVICE = "one is missing or has an unusable value"

@@ -22,7 +22,7 @@ _IN_ENVIRONMENT = ("AWS_SECRET_ACCESS_KEY",)
 
 
 def with_answer(store: Any, address: str, content_type: str, disposition: str) -> str:
-    """Return an address whose answer has this type and disposition, where it can be signed.
+    """Return a URL whose answer has this type and disposition, if it can be signed.
 
     That takes S3's or Azure's own secret, from options or the environment: a credential provider
     may ask another server each time, and is left alone. Else it is the address as it was.
@@ -38,7 +38,7 @@ def with_answer(store: Any, address: str, content_type: str, disposition: str) -
 def answered_by_s3(
     address: str, secrets: Iterable[str], content_type: str, disposition: str
 ) -> str:
-    """Return S3's address with type and disposition, if one of the secrets has signed it."""
+    """Return S3's URL with type and disposition, if one of the secrets has signed it."""
     wanted = {"response-content-type": content_type, "response-content-disposition": disposition}
     parts = urlsplit(address)
     query = dict(parse_qsl(parts.query, keep_blank_values=True))

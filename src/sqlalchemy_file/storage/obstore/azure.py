@@ -26,7 +26,7 @@ _SIGNED = (
 
 
 def corrected(address: str, config: Mapping[str, Any], key: str) -> str:
-    """Return a signed address that Azure accepts, whatever characters the key has.
+    """Return a presigned URL that Azure accepts, for keys with any characters.
 
     obstore signs the path as it is encoded, and Azure compares with the decoded one. Raises
     `StorageError` where the account's key is not at hand.
@@ -41,14 +41,14 @@ def corrected(address: str, config: Mapping[str, Any], key: str) -> str:
                 query["sig"] = _signature(secret, query, begin + unquote(parts.path))
                 return parts._replace(query=urlencode(query, quote_via=quote)).geturl()
     raise StorageError(
-        "addresses of keys with spaces, umlauts and the like are signed with the account's key "
+        "URLs of keys with spaces or non-ASCII characters are signed with the account's key "
         "only: give the storage an 'account_key', or use plain keys",
         key=key,
     )
 
 
 def signed_with(address: str, config: Mapping[str, Any], wanted: Mapping[str, str]) -> str:
-    """Return a signed address with more parameters, signed too, if the account's key is known."""
+    """Return a presigned URL with more parameters, signed too, if the account's key is known."""
     parts = urlsplit(address)
     query = dict(parse_qsl(parts.query))
     for secret in _secrets(config):

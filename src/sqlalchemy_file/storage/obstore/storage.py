@@ -192,7 +192,7 @@ class ObstoreStorage:
     def signed_url(
         self, key: str, *, expires: timedelta | float, method: str = "GET"
     ) -> str | None:
-        """Return an address that allows one HTTP method for a while; None beyond the clouds.
+        """Return a presigned URL for one HTTP method; None if the store cannot sign.
 
         A number means seconds. Raises `ValueError` for more than the seven days that S3 and
         Google allow, `StorageError` where the credentials cannot sign.
