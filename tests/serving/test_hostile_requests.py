@@ -16,7 +16,7 @@ from werkzeug.test import Client
 from sqlalchemy_file import File, StorageManager
 from sqlalchemy_file.exceptions import StorageError
 from sqlalchemy_file.serving import FileServer
-from sqlalchemy_file.serving.delivery import x_sendfile
+from sqlalchemy_file.serving.sending.delivery import x_sendfile
 from sqlalchemy_file.storage.memory import MemoryStorage
 from sqlalchemy_file.testing import FaultyStorage
 from sqlalchemy_file.testing.faults import Fault, fails

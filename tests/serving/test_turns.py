@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from sqlalchemy_file.exceptions import StorageError
-from sqlalchemy_file.serving import file_reading
-from sqlalchemy_file.serving.turns import MOST, turns
+from sqlalchemy_file.serving.sending import file_reading
+from sqlalchemy_file.serving.sending.turns import MOST, turns
 from sqlalchemy_file.storage.local import LocalStorage
 
 

@@ -14,12 +14,10 @@ from sqlalchemy import ColumnElement, Connection, MetaData
 from sqlalchemy.dialects.postgresql import JSONB
 
 from sqlalchemy_file.exceptions import LedgerError, MissingExtraError
-from sqlalchemy_file.integrations.alembic_types import use_json
 from sqlalchemy_file.ledger import Ledger, ledger_of
 from sqlalchemy_file.ledger.columns import FileColumns
 from sqlalchemy_file.ledger.installing import drop_indexes, fed_tables, look, mend
 from sqlalchemy_file.ledger.tables import new_id, now_ms, this_transaction
-from sqlalchemy_file.ledger.triggers import kind_of
 from sqlalchemy_file.types import file_field
 
 try:
@@ -27,9 +25,15 @@ try:
     from alembic.autogenerate import comparators, renderers
     from alembic.autogenerate.api import AutogenContext
     from alembic.operations import MigrateOperation, Operations
-    from alembic.operations import ops as alembic_ops
 except ImportError as _error:
     raise MissingExtraError("sqlalchemy_file.integrations.alembic", "alembic") from _error
+
+from sqlalchemy_file.integrations.alembic_changes import (
+    differences,
+    leave_indexes_alone,
+    leave_layout_alone,
+)
+from sqlalchemy_file.integrations.alembic_types import use_json
 
 # Alembic's own comparison must have been made. Before 1.18 what is registered later runs later.
 _priorities: Any = getattr(util, "DispatchPriority", None)
@@ -271,102 +275,18 @@ def _compare(context: AutogenContext, upgrade_ops: Any) -> None:
     drops: list[MigrateOperation] = []
     creates: list[MigrateOperation] = []
     for ledger in _ledgers(context.metadata):
-        for old, new in _differences(context, ledger, upgrade_ops):
+        for old, new in differences(context, ledger, upgrade_ops):
             if old is not None:
                 drops.append(DropFileTriggersOp.of(old, ledger.releases.schema))
             if new is not None:
                 creates.append(CreateFileTriggersOp.of(new, ledger.releases.schema))
         connection = context.connection
         is_earlier = connection is not None and ledger.is_of_earlier_release(connection)
-        _leave_layout_alone(ledger, upgrade_ops, has_upgrade=is_earlier)
+        leave_layout_alone(ledger, upgrade_ops, has_upgrade=is_earlier)
         if is_earlier:
             drops.insert(0, UpgradeFileLedgerOp(ledger_schema=ledger.releases.schema))
-    _leave_indexes_alone(upgrade_ops)
+    leave_indexes_alone(upgrade_ops)
     upgrade_ops.ops[:] = [*drops, *upgrade_ops.ops, *creates]
-
-
-def _leave_layout_alone(ledger: Ledger, upgrade_ops: Any, *, has_upgrade: bool) -> None:
-    """Take out changes of the ledger's own tables: it knows better how to make them.
-
-    Indexes that a table lacks stay in; autogenerate lists those of a new table apart from it.
-    On SQLite, the upgrade of an earlier layout makes them itself.
-    """
-    own = {(each.schema, each.name) for each in (ledger.releases, ledger.state)}
-    for table in [each for each in upgrade_ops.ops if isinstance(each, alembic_ops.ModifyTableOps)]:
-        if (table.schema, table.table_name) in own:
-            table.ops[:] = [] if has_upgrade else _new_indexes(table.ops)
-            if not table.ops:
-                upgrade_ops.ops.remove(table)
-
-
-def _new_indexes(operations: Sequence[MigrateOperation]) -> list[MigrateOperation]:
-    """Return what creates an index, and does not replace one that only looks different."""
-    replaced = {each.index_name for each in operations if isinstance(each, alembic_ops.DropIndexOp)}
-    return [
-        each
-        for each in operations
-        if isinstance(each, alembic_ops.CreateIndexOp) and each.index_name not in replaced
-    ]
-
-
-def _leave_indexes_alone(upgrade_ops: Any) -> None:
-    """Take out the removal of indexes that the ledger keeps itself, and no metadata knows."""
-    for table in [each for each in upgrade_ops.ops if isinstance(each, alembic_ops.ModifyTableOps)]:
-        table.ops[:] = [
-            each
-            for each in table.ops
-            if not (
-                isinstance(each, alembic_ops.DropIndexOp)
-                and kind_of(str(each.index_name)) == "index"
-            )
-        ]
-        if not table.ops:
-            upgrade_ops.ops.remove(table)
-
-
-def _differences(
-    context: AutogenContext, ledger: Ledger, upgrade_ops: Any
-) -> Iterator[tuple[FileColumns | None, FileColumns | None]]:
-    """Yield the present and the wanted triggers of each table that needs a change.
-
-    An entry is None where there are none, or should be none.
-    """
-    connection = context.connection
-    if connection is None:
-        return
-    present = {_key(each): each for each in fed_tables(connection, ledger.releases.schema)}
-    stale = {(each.schema, each.table) for each in ledger.stale_tables(connection)}
-    altered, dropped = _touched(upgrade_ops)
-    if connection.dialect.name != "sqlite":  # only there altering may mean to copy the table
-        altered = set()
-    wanted = {_key(each): each for each in ledger.released_columns(connection)}
-    for key, new in wanted.items():
-        old = present.get(key)
-        if old != new or key in stale or key in altered:
-            yield old, new
-    tables = {(table.schema, table.name) for table in ledger.metadata.tables.values()}
-    for key, old in present.items():
-        if key not in wanted and (key in dropped or key in tables):
-            yield old, None
-
-
-def _touched(upgrade_ops: Any) -> tuple[set[Any], set[Any]]:
-    """Return which tables a migration alters, and which it drops."""
-    altered = {
-        (each.schema, each.table_name)
-        for each in upgrade_ops.ops
-        if isinstance(each, alembic_ops.ModifyTableOps)
-    }
-    dropped = {
-        (each.schema, each.table_name)
-        for each in upgrade_ops.ops
-        if isinstance(each, alembic_ops.DropTableOp)
-    }
-    return altered, dropped
-
-
-def _key(files: FileColumns) -> tuple[str | None, str]:
-    return files.schema, files.table
 
 
 def _ledgers(metadata: Any) -> Iterator[Ledger]:

@@ -9,10 +9,10 @@ from flask import Response, request
 
 from sqlalchemy_file.content.disposition import INLINE_TYPES, Disposition
 from sqlalchemy_file.serving.answering import drive
-from sqlalchemy_file.serving.delivery import DeliveryChoice
+from sqlalchemy_file.serving.apps.wsgi import with_body
 from sqlalchemy_file.serving.request import RequestFacts
 from sqlalchemy_file.serving.responses import PRIVATE, answer_with
-from sqlalchemy_file.serving.wsgi import with_body
+from sqlalchemy_file.serving.sending.delivery import DeliveryChoice
 
 __all__ = ["send_file"]
 

@@ -12,10 +12,10 @@ from starlette.responses import Response
 
 from sqlalchemy_file.content.disposition import INLINE_TYPES, Disposition
 from sqlalchemy_file.serving.answering import Answer, adrive
-from sqlalchemy_file.serving.asgi import Receive, Send, send_answer
-from sqlalchemy_file.serving.delivery import DeliveryChoice
+from sqlalchemy_file.serving.apps.asgi import Receive, Send, send_answer
 from sqlalchemy_file.serving.request import RequestFacts
 from sqlalchemy_file.serving.responses import PRIVATE, answer_with
+from sqlalchemy_file.serving.sending.delivery import DeliveryChoice
 
 __all__ = ["FileResponse", "problem_response", "refusal_response"]
 

@@ -13,14 +13,14 @@ from functools import partial
 from http import HTTPStatus
 from typing import Any, Protocol, cast
 
-from sqlalchemy_file.serving.delivery import Delivery, Handover, stream
 from sqlalchemy_file.serving.http.facts import FileFacts
 from sqlalchemy_file.serving.http.plan import Plan, plan, plan_without_file
 from sqlalchemy_file.serving.http.ranges import ByteRange
 from sqlalchemy_file.serving.problems import problem, problem_of
 from sqlalchemy_file.serving.request import Authorize, RequestFacts
+from sqlalchemy_file.serving.sending.delivery import Delivery, Handover, stream
+from sqlalchemy_file.serving.sending.turns import turns
 from sqlalchemy_file.serving.target import Target
-from sqlalchemy_file.serving.turns import turns
 from sqlalchemy_file.storage import AsyncStorage, ObjectInfo, StorageManager
 from sqlalchemy_file.storage.common.protocol import is_native, named
 from sqlalchemy_file.transfer import Operation, in_thread

@@ -7,9 +7,9 @@ from typing import Any, TypedDict
 
 from sqlalchemy_file.content.disposition import INLINE_TYPES, Disposition
 from sqlalchemy_file.serving.answering import Answering, answering
-from sqlalchemy_file.serving.delivery import DeliveryChoice, chosen_delivery
 from sqlalchemy_file.serving.policy import protecting_headers
 from sqlalchemy_file.serving.request import RequestFacts
+from sqlalchemy_file.serving.sending.delivery import DeliveryChoice, chosen_delivery
 from sqlalchemy_file.serving.target import target_of
 
 PRIVATE = "private, no-cache"

@@ -14,15 +14,15 @@ from sqlalchemy_file.content.disposition import INLINE_TYPES, Disposition, known
 from sqlalchemy_file.exceptions import InvalidKeyError
 from sqlalchemy_file.file import File
 from sqlalchemy_file.serving.answering import Answer, Answering, answering, stat
-from sqlalchemy_file.serving.asgi import FileApp
-from sqlalchemy_file.serving.delivery import Delivery, DeliveryChoice, chosen_delivery
+from sqlalchemy_file.serving.apps.asgi import FileApp
+from sqlalchemy_file.serving.apps.wsgi import WSGIFileApp
 from sqlalchemy_file.serving.http.plan import Plan, plan_without_file
 from sqlalchemy_file.serving.policy import caching, protecting_headers
 from sqlalchemy_file.serving.problems import problem, problem_of
 from sqlalchemy_file.serving.request import Authorize, RequestFacts
+from sqlalchemy_file.serving.sending.delivery import Delivery, DeliveryChoice, chosen_delivery
 from sqlalchemy_file.serving.target import Target, target_of
 from sqlalchemy_file.serving.tokens import Forged, Signer
-from sqlalchemy_file.serving.wsgi import WSGIFileApp
 from sqlalchemy_file.storage import StorageManager
 from sqlalchemy_file.storage.common.protocol import check_key
 from sqlalchemy_file.storage.common.reserved import refuse_reserved

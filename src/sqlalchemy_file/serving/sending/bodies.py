@@ -8,10 +8,10 @@ from functools import partial
 from typing import Any, cast
 
 from sqlalchemy_file.exceptions import StorageError
-from sqlalchemy_file.serving.file_reading import read_chunks
 from sqlalchemy_file.serving.http.plan import Segment
 from sqlalchemy_file.serving.http.ranges import ByteRange
-from sqlalchemy_file.serving.turns import turns
+from sqlalchemy_file.serving.sending.file_reading import read_chunks
+from sqlalchemy_file.serving.sending.turns import turns
 from sqlalchemy_file.storage import AsyncStorage, StorageManager
 from sqlalchemy_file.storage.common.protocol import is_native, named
 from sqlalchemy_file.transfer import in_thread

@@ -12,7 +12,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from sqlalchemy_file.exceptions import StorageError
-from sqlalchemy_file.serving.turns import turns
+from sqlalchemy_file.serving.sending.turns import turns
 from sqlalchemy_file.transfer import in_thread
 
 if TYPE_CHECKING:

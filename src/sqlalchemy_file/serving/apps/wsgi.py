@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from sqlalchemy_file.serving.answering import Answer, Answers, drive
-from sqlalchemy_file.serving.bodies import stream
 from sqlalchemy_file.serving.problems import problem_of
 from sqlalchemy_file.serving.request import RequestFacts
+from sqlalchemy_file.serving.sending.bodies import stream
 
 StartResponse = Callable[..., Any]
 

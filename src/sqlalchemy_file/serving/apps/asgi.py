@@ -8,10 +8,10 @@ from http import HTTPStatus
 from typing import Any
 
 from sqlalchemy_file.serving.answering import Answer, Answers, adrive
-from sqlalchemy_file.serving.bodies import astream
-from sqlalchemy_file.serving.leaving import Leaving
+from sqlalchemy_file.serving.apps.leaving import Leaving
 from sqlalchemy_file.serving.problems import problem_of
 from sqlalchemy_file.serving.request import RequestFacts
+from sqlalchemy_file.serving.sending.bodies import astream
 from sqlalchemy_file.storage import StorageManager
 from sqlalchemy_file.storage.common.protocol import HasPath
 

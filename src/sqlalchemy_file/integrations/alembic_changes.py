@@ -1,0 +1,99 @@
+"""What a migration has to change of the triggers, and what it must leave alone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from alembic.autogenerate.api import AutogenContext
+from alembic.operations import MigrateOperation
+from alembic.operations import ops as alembic_ops
+
+from sqlalchemy_file.ledger import Ledger
+from sqlalchemy_file.ledger.columns import FileColumns
+from sqlalchemy_file.ledger.installing import fed_tables
+from sqlalchemy_file.ledger.triggers import kind_of
+
+
+def leave_layout_alone(ledger: Ledger, upgrade_ops: Any, *, has_upgrade: bool) -> None:
+    """Take out changes of the ledger's own tables: it knows better how to make them.
+
+    Indexes that a table lacks stay in; autogenerate lists those of a new table apart from it.
+    On SQLite, the upgrade of an earlier layout makes them itself.
+    """
+    own = {(each.schema, each.name) for each in (ledger.releases, ledger.state)}
+    for table in [each for each in upgrade_ops.ops if isinstance(each, alembic_ops.ModifyTableOps)]:
+        if (table.schema, table.table_name) in own:
+            table.ops[:] = [] if has_upgrade else _new_indexes(table.ops)
+            if not table.ops:
+                upgrade_ops.ops.remove(table)
+
+
+def _new_indexes(operations: Sequence[MigrateOperation]) -> list[MigrateOperation]:
+    """Return what creates an index, and does not replace one that only looks different."""
+    replaced = {each.index_name for each in operations if isinstance(each, alembic_ops.DropIndexOp)}
+    return [
+        each
+        for each in operations
+        if isinstance(each, alembic_ops.CreateIndexOp) and each.index_name not in replaced
+    ]
+
+
+def leave_indexes_alone(upgrade_ops: Any) -> None:
+    """Take out the removal of indexes that the ledger keeps itself, and no metadata knows."""
+    for table in [each for each in upgrade_ops.ops if isinstance(each, alembic_ops.ModifyTableOps)]:
+        table.ops[:] = [
+            each
+            for each in table.ops
+            if not (
+                isinstance(each, alembic_ops.DropIndexOp)
+                and kind_of(str(each.index_name)) == "index"
+            )
+        ]
+        if not table.ops:
+            upgrade_ops.ops.remove(table)
+
+
+def differences(
+    context: AutogenContext, ledger: Ledger, upgrade_ops: Any
+) -> Iterator[tuple[FileColumns | None, FileColumns | None]]:
+    """Yield the present and the wanted triggers of each table that needs a change.
+
+    An entry is None where there are none, or should be none.
+    """
+    connection = context.connection
+    if connection is None:
+        return
+    present = {_key(each): each for each in fed_tables(connection, ledger.releases.schema)}
+    stale = {(each.schema, each.table) for each in ledger.stale_tables(connection)}
+    altered, dropped = _touched(upgrade_ops)
+    if connection.dialect.name != "sqlite":  # only there altering may mean to copy the table
+        altered = set()
+    wanted = {_key(each): each for each in ledger.released_columns(connection)}
+    for key, new in wanted.items():
+        old = present.get(key)
+        if old != new or key in stale or key in altered:
+            yield old, new
+    tables = {(table.schema, table.name) for table in ledger.metadata.tables.values()}
+    for key, old in present.items():
+        if key not in wanted and (key in dropped or key in tables):
+            yield old, None
+
+
+def _touched(upgrade_ops: Any) -> tuple[set[Any], set[Any]]:
+    """Return which tables a migration alters, and which it drops."""
+    altered = {
+        (each.schema, each.table_name)
+        for each in upgrade_ops.ops
+        if isinstance(each, alembic_ops.ModifyTableOps)
+    }
+    dropped = {
+        (each.schema, each.table_name)
+        for each in upgrade_ops.ops
+        if isinstance(each, alembic_ops.DropTableOp)
+    }
+    return altered, dropped
+
+
+def _key(files: FileColumns) -> tuple[str | None, str]:
+    return files.schema, files.table

@@ -1,0 +1,1 @@
+"""Who sends the bytes of an answer, and how they are read."""
