@@ -43,6 +43,8 @@ def is_unchosen(source: Any) -> bool:
 
 def upload_name(source: Any) -> str | None:
     """Return the file name that came with an upload or an open file, as it came."""
+    if type(source) is bytes:
+        return None
     if hasattr(source, "filename") and is_upload(source):
         return upload_attribute(source, "filename")  # its `.name` is that of the form's field
     return upload_attribute(source, "filename", "name")
@@ -50,6 +52,8 @@ def upload_name(source: Any) -> str | None:
 
 def upload_type(source: Any) -> str | None:
     """Return the content type that came with an upload or a response, as it came."""
+    if type(source) is bytes:
+        return None
     declared = upload_attribute(source, "content_type")
     if declared is None and is_upload(source):
         declared = upload_attribute(source, "type")  # cgi's and Sanic's

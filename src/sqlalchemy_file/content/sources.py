@@ -276,6 +276,8 @@ def _content_of_handle(handle: Any, owner: object) -> Content:
 
 def given_content(content: Any, content_path: str | os.PathLike[str] | None) -> Content:
     """Return the one of two ways to give content that was used; `ValueError` if neither was."""
+    if type(content) is bytes:
+        return BytesContent(content)
     if content is None and content_path is None:
         raise ValueError("Either content or content_path must be specified")
     return content_of(content) if content is not None else PathContent(str(content_path))

@@ -233,12 +233,23 @@ class Saving(BaseFile):
     def _finish_upload(self, upload: Upload, stored: StoredObject) -> None:
         """Turn this file into the record of what was stored."""
         self._account_for(upload)
-        files = [stored.path, *self._further_objects()]
-        self.update(files=files, size=stored.size, checksum=stored.checksum)
-        self._describe(upload.storage_name, stored.key, stored.path, upload.public_url())
+        self._describe(
+            upload.storage_name,
+            stored.key,
+            stored.path,
+            upload.public_url(),
+            files=[stored.path, *self._further_objects()],
+            size=stored.size,
+            checksum=stored.checksum,
+        )
 
-    def _describe(self, storage_name: str, key: str, path: str, url: str | None) -> None:
-        self.update(
+    def _describe(
+        self, storage_name: str, key: str, path: str, url: str | None, **facts: Any
+    ) -> None:
+        self._refuse_if_frozen()
+        dict.update(  # storing has begun, so that no key is refused
+            self,
+            **facts,
             extra=described_extra(self),
             headers=self.get("headers"),
             file_id=key,
@@ -367,8 +378,10 @@ class Saving(BaseFile):
 
     def _further_objects(self) -> list[str]:
         """Return the further objects of this file, as far as ``files`` lists them."""
-        files, own, stored = self.get("files"), self.get("path"), self._stored_paths
-        named = files if isinstance(files, list) else []
+        files, own = self.get("files"), self.get("path")
+        if not files or not isinstance(files, list):
+            return []
+        stored, named = self._stored_paths, files
         return [path for path in named if path in stored and path != own]
 
     def _account_for(self, upload: Upload) -> None:

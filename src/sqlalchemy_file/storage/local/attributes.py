@@ -36,6 +36,8 @@ def write_extended(descriptor: int, attributes: Attributes) -> Attributes:
         os.setxattr(descriptor, NAME, json.dumps(meta_data, ensure_ascii=False).encode())
     except (OSError, UnicodeEncodeError):  # none here, or not so many
         return NOTHING
+    if not attributes.extra and not attributes.headers:
+        return attributes
     return replace(attributes, extra={}, headers={})
 
 

@@ -99,8 +99,8 @@ def store_pending(session: Session, instances: Iterable[object] | None) -> None:
     attempt = Attempt()
     by_connection: dict[Connection, Work] = {}
     try:
-        attempt.take_over(file for assigned in work.writes for file in assigned.files)
-        if any(ledger_of(assigned.table.metadata) for assigned in work.writes):
+        attempt.take_over([file for assigned in work.writes for file in assigned.files])
+        if _have_ledger(work.writes):
             by_connection = _by_connection(session, work)  # keys tell whose database it is
         attempt.store(list(_unsaved(work, by_connection)))
         by_connection = by_connection or _by_connection(session, work)
@@ -119,6 +119,11 @@ def store_pending(session: Session, instances: Iterable[object] | None) -> None:
         attempt.hand_over(unit_of(connection).frames.top, None if is_one else files)
 
 
+def _have_ledger(writes: Iterable[Assigned]) -> bool:
+    metadatas = {assigned.table.metadata for assigned in writes}
+    return any(map(ledger_of, metadatas))
+
+
 def pending(session: Session) -> list[Unsaved]:
     """Return the files that the next flush will store."""
     writes = _collect(session, None).writes
@@ -128,7 +133,9 @@ def pending(session: Session) -> list[Unsaved]:
 
 def _unsaved(work: Work, by_connection: Mapping[Connection, Work]) -> Iterator[Unsaved]:
     if not by_connection:
-        yield from (item for assigned in work.writes for item in assigned.unsaved())
+        for assigned in work.writes:
+            yield from assigned.unsaved()
+        return
     for connection, part in by_connection.items():
         database, claims = _database(connection), dict[MetaData, Claim | None]()
         for assigned in part.writes:
@@ -161,7 +168,9 @@ def _collect(session: Session, instances: Iterable[object] | None) -> Work:
     work = Work()
     for instance in (*session.new, *session.dirty):
         if chosen is None or id(instance) in chosen:
-            work.writes += _assigned(inspect(instance))
+            state = inspect(instance)
+            if attributes := file_attributes(state.mapper):
+                _collect_assigned(work.writes, state, attributes)
     for instance in session.deleted:
         state = inspect(instance)
         if (chosen is None or id(instance) in chosen) and file_attributes(state.mapper):
@@ -169,12 +178,15 @@ def _collect(session: Session, instances: Iterable[object] | None) -> Work:
     return work
 
 
-def _assigned(state: InstanceState[Any]) -> Iterator[Assigned]:
-    for attribute in file_attributes(state.mapper):
-        value = state.dict.get(attribute.name)
-        if (state.key is None and value is not None) or attribute.name in state.committed_state:
+def _collect_assigned(
+    writes: list[Assigned], state: InstanceState[Any], attributes: Iterable[FileAttribute]
+) -> None:
+    values, before, is_new = state.dict, state.committed_state, state.key is None
+    for attribute in attributes:
+        value = values.get(attribute.name)
+        if (is_new and value is not None) or attribute.name in before:
             files = [file for file in files_in(value) if isinstance(file, File)]
-            yield Assigned(state, attribute, files)
+            writes.append(Assigned(state, attribute, files))
 
 
 def _separate(writes: Sequence[Assigned]) -> None:

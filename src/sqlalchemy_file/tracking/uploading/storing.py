@@ -112,8 +112,9 @@ class Attempt:
     def take_over(self, files: Iterable[File]) -> None:
         """Answer for saved files that have stored their objects by themselves, outside a flush."""
         ownerless = {id(file): file for file in files if file._begun and file._is_ownerless}
-        if ownerless:
-            self._began = self._began or now()
+        if not ownerless:
+            return
+        self._began = self._began or now()
         for file in ownerless.values():
             file._finish_saving()
         self._files += ownerless.values()
