@@ -39,12 +39,14 @@ def change(old: Sequence[Mapping[str, Any]], new: Sequence[File]) -> Change:
     """Compare by path, and count: a file that is twice in a value has two references."""
     if not old:
         return Change((), tuple(enumerate(new)))
-    left = Counter(path for record in old for path in paths_of(record))
+    left: Counter[str] = Counter()
+    for record in old:
+        left.update(paths_of(record))
     acquired = []
     for position, file in enumerate(new):
         paths = paths_of(file)
         if paths and left[paths[0]] > 0:
-            left.subtract(path for path in paths if left[path] > 0)
+            left.subtract([path for path in paths if left[path] > 0])
         elif paths:  # the record of another program may name no object
             acquired.append((position, file))
     return Change(tuple(left.elements()), tuple(acquired))
@@ -68,5 +70,7 @@ def records_in(raw: Any) -> tuple[Mapping[str, Any], ...]:
         items = entries_in(raw) if isinstance(raw, str | bytes) else raw
     except ValueError:
         return ()
+    if isinstance(items, dict):
+        return (items,)
     items = items if isinstance(items, list) else [items]
     return tuple(item for item in items if isinstance(item, Mapping))

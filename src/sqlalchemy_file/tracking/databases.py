@@ -40,8 +40,8 @@ def lock_for_writing(connection: Connection, table: Table, schema: str | None = 
     if connection.dialect.name == "sqlite":
         quoted = connection.dialect.identifier_preparer
         # A column with files: others may be generated, which takes no SET.
-        files = (each for each in table.columns if file_field(each.type))
-        column = quoted.format_column(next(files, next(iter(table.columns))))
+        files = [each for each in table.columns if file_field(each.type)]
+        column = quoted.format_column(files[0] if files else next(iter(table.columns)))
         schema = schema or table.schema
         name = f"{quoted.quote_schema(schema)}." if schema else ""
         name += quoted.quote(table.name)
@@ -66,6 +66,7 @@ def refuses_commit(connection: Connection, error: BaseException) -> bool:
     return False
 
 
+_COMMITTING_DDL = ("mysql", "mariadb", "oracle")
 _COMPLETION_UNKNOWN = "40003"
 _SERVER_IN_TROUBLE = ("08", "53", "57", "58", "XX")  # SQLSTATE classes
 _REFUSALS = (
@@ -80,12 +81,12 @@ _REFUSALS = (
 
 def commits_ddl(connection: Connection) -> bool:
     """Return True if DDL commits what came before it."""
-    return connection.dialect.name in ("mysql", "mariadb", "oracle")
+    return connection.dialect.name in _COMMITTING_DDL
 
 
 def may_commit(connection: Connection, element: Any) -> bool:
     """Tell whether a statement may end the transaction by itself: DDL does on MySQL and Oracle."""
-    if not commits_ddl(connection):
+    if connection.dialect.name not in _COMMITTING_DDL:
         return False
     is_temporary = isinstance(element, CreateTable) and any(
         "TEMPORARY" in str(prefix).upper() for prefix in element.element._prefixes

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any
 from weakref import WeakKeyDictionary
 
 from sqlalchemy import Column, Table
@@ -22,10 +22,12 @@ class FileTable:
     table: Table
     keys: tuple[Column[Any], ...]
     columns: tuple[Column[Any], ...]
+    fields: Mapping[Column[Any], FileField]
+    """The types of the file columns."""
 
     def field(self, column: Column[Any]) -> FileField:
         """Return the type of one of its file columns."""
-        return cast("FileField", file_field(column.type))
+        return self.fields[column]
 
     def __str__(self) -> str:
         return str(self.table.fullname)
@@ -100,8 +102,11 @@ def _positions_in(mapper: Mapper[Any], target: FileTable) -> tuple[int, ...] | N
 
 
 def _look_at(table: Table) -> FileTable | None:
-    columns = tuple(column for column in table.columns if file_field(column.type))
-    return FileTable(table, tuple(table.primary_key.columns), columns) if columns else None
+    found = {column: file_field(column.type) for column in table.columns}
+    fields = {column: field for column, field in found.items() if field is not None}
+    if not fields:
+        return None
+    return FileTable(table, tuple(table.primary_key.columns), tuple(fields), fields)
 
 
 def _attributes_of(mapper: Mapper[Any]) -> Iterator[FileAttribute]:

@@ -72,6 +72,11 @@ class Assigned:
         row = RowChange(column, records, self.files, None, key)
         return Decision(self.state.dict.get(self.attribute.name), row, self.acquired, released)
 
+    def take_over(self, paths: Sequence[str], taken: dict[str, int]) -> None:
+        """Let the row own objects, which it then has ``taken``."""
+        _add(taken, paths)
+        self.acquired += paths
+
     def put(self, position: int, copy: File) -> None:
         """Let a copy take the place of a file that belongs to somebody else."""
         self.files[position] = copy
@@ -231,12 +236,8 @@ def _prepare(
     decisions = unit.decisions = Decisions()
     _read_old_rows(connection, decisions, work)
     changes = [(assigned, *_change(decisions, assigned)) for assigned in work.writes]
-    released: dict[str, int] = {}
-    for *_, found in changes:
-        _add(released, found.released)
-    _add(released, _released_by(decisions, work.deletes))
-    written = attempt.written
-    taken: dict[str, int] = decisions.claims
+    released = _released([found for *_, found in changes], decisions, work.deletes)
+    written, taken = attempt.written, decisions.claims
     foreign: list[tuple[Assigned, int, File]] = []
     count = holders(connection, unit)
 
@@ -250,22 +251,30 @@ def _prepare(
         for position, file in found.acquired:
             paths = paths_of(file)
             if all(map(is_free, paths)):
-                _add(taken, paths)
-                assigned.acquired += paths
+                assigned.take_over(paths, taken)
             else:
                 foreign.append((assigned, position, file))
     decisions.moved.update(taken.keys() - written)
-    claim = claim_of(_database(connection), foreign[0][0].table) if foreign else None
-    copies = attempt.copy([file for *_, file in foreign], claim)
-    for (assigned, position, _), copy in zip(foreign, copies, strict=True):
-        assigned.put(position, copy)
-        paths = paths_of(copy)
-        _add(taken, paths)
-        assigned.acquired += paths
+    if foreign:
+        _copy(connection, attempt, foreign, taken)
     for assigned, old, found in changes:
         if old is not None or assigned.state.key is None:
             decisions.add(assigned.decision(old, found.released))
     return set(taken)
+
+
+def _copy(
+    connection: Connection,
+    attempt: Attempt,
+    foreign: Sequence[tuple[Assigned, int, File]],
+    taken: dict[str, int],
+) -> None:
+    """Let copies take the place of files that belong to others."""
+    claim = claim_of(_database(connection), foreign[0][0].table)
+    copies = attempt.copy([file for *_, file in foreign], claim)
+    for (assigned, position, _), copy in zip(foreign, copies, strict=True):
+        assigned.put(position, copy)
+        assigned.take_over(paths_of(copy), taken)
 
 
 def _add(counts: dict[str, int], paths: Iterable[str]) -> None:
@@ -298,6 +307,19 @@ def _ordered(keys: set[Key]) -> list[Key]:
         return sorted(keys)
     except TypeError:  # a key without an order: batches then lock in any order
         return list(keys)
+
+
+def _released(
+    changes: Iterable[Change], decisions: Decisions, deletes: Sequence[InstanceState[Any]]
+) -> dict[str, int]:
+    """Return what rows let go of, and how many of them."""
+    released: dict[str, int] = {}
+    for found in changes:
+        for path in found.released:
+            released[path] = released.get(path, 0) + 1
+    if deletes:
+        _add(released, _released_by(decisions, deletes))
+    return released
 
 
 def _released_by(decisions: Decisions, deletes: Iterable[InstanceState[Any]]) -> Iterator[str]:

@@ -165,7 +165,10 @@ class Attempt:
     @property
     def written(self) -> set[str]:
         """The paths of all objects that were written, or begun."""
-        return {*self._copies, *(path for file in self._files for path in file._stored_paths)}
+        written = set(self._copies)
+        for file in self._files:
+            written.update(file._stored_paths)
+        return written
 
 
 def _plain_storings(items: Sequence[Unsaved]) -> list[_Storing] | None:
@@ -186,10 +189,10 @@ def _plain_storings(items: Sequence[Unsaved]) -> list[_Storing] | None:
         storage_name = field.fixed_storage(file) if is_plain else None
         if storage_name is None:
             return None
-        storing = _Storing(item, storage_name, None, "")
-        if storing.is_native or storing.concurrency > 1:
+        storage = StorageManager.storage(storage_name)
+        if is_native(storage) or concurrency_of(storage) > 1:
             return None
-        storings.append(storing)
+        storings.append(_Storing(item, storage_name, None, ""))
     return storings
 
 

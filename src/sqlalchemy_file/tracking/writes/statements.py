@@ -222,10 +222,10 @@ def _effects(
 def _refuse_unknown_storage(unit: Unit, effects: Effects) -> None:
     """Refuse to let go of objects that could not be deleted after the commit."""
     moved = () if unit.decisions is None else unit.decisions.moved
-    released = (path for path in effects.released if path not in moved)
     known = StorageManager.names()
-    for name, key in map(StorageManager.resolve, released):
-        if name and name not in known:
+    for path in effects.released:
+        name, key = StorageManager.resolve(path)
+        if name and name not in known and path not in moved:
             raise UnknownStorageError(
                 f"{effects.target}: the statement lets go of the object {key!r} in the storage "
                 f"{name!r}, which has not been added here (added: {', '.join(known) or 'none'}); "
