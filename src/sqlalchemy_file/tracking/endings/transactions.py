@@ -109,7 +109,7 @@ def _prepared(conn: Connection, unit: Unit, phase: Phase) -> Phase:
         if now is Standing.ABORTED:
             return Phase.ROLLING_BACK  # what PostgreSQL answers its COMMIT with
     make_sure(conn, unit)
-    if not unit.is_final:
+    if unit.graces and not unit.is_final:
         refuse_if_late(conn, unit.graces, unit.frames.began)
     return phase
 

@@ -168,9 +168,8 @@ class Frames:
         return reduce(Moment.earlier, moments) if moments else None
 
     def __bool__(self) -> bool:
-        return len(self._stack) > 1 or any(
-            frame.stored or frame.references or frame.files for frame in self._stack
-        )
+        frame = self._stack[0]
+        return bool(len(self._stack) > 1 or frame.stored or frame.references or frame.files)
 
     def count(self, path: str) -> int:
         """Return how many rows name an object, as far as this transaction knows."""
@@ -202,6 +201,8 @@ class Frames:
 
     def doubts(self) -> Doubts:
         """Return what is believed of rows, in all frames together."""
+        if len(self._stack) == 1:
+            return self._stack[0].doubts
         doubts = Doubts()
         for frame in self._stack:
             if frame.doubts:

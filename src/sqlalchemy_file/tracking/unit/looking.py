@@ -25,7 +25,10 @@ def make_sure(connection: Connection, unit: Unit) -> None:
         named = paths_in(connection, effects.target.columns, effects.paths(), effects.schemas)
         unit.frames.top.apply(effects.as_seen(named))
     noted = unit.lease()
-    doubts = unit.frames.doubts().beside(noted)
+    doubts = unit.frames.doubts()
+    if not doubts:
+        return
+    doubts = doubts.beside(noted)
     unit.frames.drop_doubts()
     if doubts:
         corrections = _corrections(connection, doubts)

@@ -185,9 +185,11 @@ class Unit:
 
     def take_unsure(self) -> list[Effects]:
         """Return, and forget, the effects that only a look at the tables can tell."""
-        unsure = [running.effects for running in self._running.values()]
-        self._running.clear()
-        return self.frames.take_unsure() + unsure
+        unsure = self.frames.take_unsure()
+        if self._running:
+            unsure += [running.effects for running in self._running.values()]
+            self._running.clear()
+        return unsure
 
     def forget_flush(self) -> None:
         """Drop what was read and decided for one flush."""
