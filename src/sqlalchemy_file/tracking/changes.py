@@ -70,7 +70,5 @@ def records_in(raw: Any) -> tuple[Mapping[str, Any], ...]:
         items = entries_in(raw) if isinstance(raw, str | bytes) else raw
     except ValueError:
         return ()
-    if isinstance(items, dict):
-        return (items,)
     items = items if isinstance(items, list) else [items]
     return tuple(item for item in items if isinstance(item, Mapping))
