@@ -15,7 +15,7 @@ from sqlalchemy_file import File, ImageField
 from sqlalchemy_file.integrations.flask import send_file
 from sqlalchemy_file.processors import Variants
 from sqlalchemy_file.serving import FileServer
-from sqlalchemy_file.values.schemas import public_record
+from sqlalchemy_file.values.schemas import public_record, set_url_resolver
 from tests.pictures import encoded, opened, quadrants
 
 from .models import SECRET, Base
@@ -114,3 +114,24 @@ def test_a_public_record_tells_type_and_size_of_variants(photo: File) -> None:
     for name, part in [("small", shown["variants"]["small"]), ("thumbnail", shown["thumbnail"])]:
         image = photo.variant(name)
         assert (part["content_type"], part["size"]) == (image.content_type, image.size)
+
+
+@pytest.mark.parametrize(
+    "odd", [5, "small", [["small"]], {"small": 5}, {"small": {}}, {"small": {"path": ""}}, None]
+)
+def test_variants_of_a_record_that_another_program_wrote_are_left_out(
+    photo: File, odd: Any
+) -> None:
+    server = FileServer(secret=SECRET)
+    file = File.decode({**photo, "variants": odd, "thumbnail": odd})
+    assert server.srcset(file) == ""
+    with pytest.raises(KeyError, match="no variant 'small'"):
+        file.variant("small")
+    set_url_resolver(server.url_for)
+    try:
+        shown = public_record(file)
+        assert shown["url"]
+        assert "url" not in str(shown.get("variants", ""))
+        assert public_record(File.decode({"saved": True, "path": 5})) == {}
+    finally:
+        set_url_resolver(None)

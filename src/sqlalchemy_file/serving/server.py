@@ -26,7 +26,7 @@ from sqlalchemy_file.serving.tokens import Forged, Signer
 from sqlalchemy_file.storage import StorageManager
 from sqlalchemy_file.storage.common.protocol import check_key
 from sqlalchemy_file.storage.common.reserved import refuse_reserved
-from sqlalchemy_file.values.derivatives import DerivedImage
+from sqlalchemy_file.values.derivatives import DerivedImage, variants_of
 
 _LONGEST = timedelta(days=36525)
 _PUBLIC, _SAVED = "public", "attachment"
@@ -136,7 +136,7 @@ class FileServer:
 
         Instead of a file, some of its variants can be given, for example those of one shape.
         """
-        images = map(file.variant, file.get("variants") or ()) if isinstance(file, File) else file
+        images = variants_of(file) if isinstance(file, File) else file
         by_width = {image.width: image for image in images if image.width}
         return ", ".join(
             f"{self.url_for(image, expires=expires)} {width}w"

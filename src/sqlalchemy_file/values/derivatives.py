@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -91,5 +91,13 @@ def derived_image(file: BaseFile, name: str) -> DerivedImage:
     return DerivedImage(file, name, record)
 
 
+def variants_of(file: BaseFile) -> Iterator[DerivedImage]:
+    """Yield the variants of a file; what another program has written instead is left out."""
+    variants = file.get("variants")
+    for name, record in variants.items() if isinstance(variants, Mapping) else ():
+        if isinstance(record, Mapping) and own_path(record) is not None:
+            yield DerivedImage(file, name, record)
+
+
 def _whole(number: Any) -> int | None:
-    return number if isinstance(number, int) else None
+    return number if isinstance(number, int) and not isinstance(number, bool) else None

@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from sqlalchemy_file.values.records import own_path
+
 UrlFor = Callable[..., "str | None"]
 
 _SHOWN = ("filename", "content_type", "size", "checksum", "width", "height", "placeholder")
@@ -101,7 +103,9 @@ def _add_url(
     shown: dict[str, Any], file: Mapping[str, Any], record: Mapping[str, Any], variant: str | None
 ) -> None:
     url = record.get("url")
-    if _resolver is not None and file.get("saved"):
+    # A record of another program may name no object.
+    is_stored = file.get("saved") and None not in (own_path(file), own_path(record))
+    if _resolver is not None and is_stored:
         url = _resolver(file) if variant is None else _resolver(file, variant=variant)
     if url is not None:
         shown["url"] = url
