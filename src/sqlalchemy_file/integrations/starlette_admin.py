@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from starlette_admin.contrib.sqla.converters import ModelConverter, register_converter
-from starlette_admin.fields import FileField, ImageField
+from starlette_admin.contrib.sqla.fields import FileField, ImageField
 from starlette_admin.plugins import BasePlugin
 from starlette_admin.types import RequestAction
 
@@ -30,6 +30,10 @@ if TYPE_CHECKING:
 __all__ = ["FilesPlugin", "FilesView"]
 
 
+_SERVER = "sqlalchemy_file_server"
+"""The name of a file server among the state of an admin's application."""
+
+
 class _Edited(list[Any]):
     """The uploads of an edit form, and its changes of existing files."""
 
@@ -39,7 +43,6 @@ class _Edited(list[Any]):
 class _StoredField:
     """What both fields do: show URLs of a file server, and change several files one by one."""
 
-    server: FileServer | None
     edits_each: bool
 
     async def parse_form_data(self, request: Request, form_data: FormData) -> tuple[Any, bool]:
@@ -54,7 +57,11 @@ class _StoredField:
 
     async def serialize_value(self, request: Request, value: Any) -> Any:
         """Return what the templates show of the files."""
-        return _serialized(self.server, value)
+        # Converters are those of all admins of a process, but a server is that of one.
+        server = getattr(request.app.state, _SERVER, None)
+        if server is None:
+            return await super().serialize_value(request, value)  # type: ignore[misc]
+        return _serialized(server, value)
 
 
 @dataclass
@@ -65,7 +72,6 @@ class StoredFileField(_StoredField, FileField):
     whatever was uploaded.
     """
 
-    server: FileServer | None = None
     edits_each: bool = False
 
 
@@ -76,7 +82,6 @@ class StoredImageField(_StoredField, ImageField):
     Lists show the thumbnail, where there is one. Whether it is an image is decided by the column.
     """
 
-    server: FileServer | None = None
     edits_each: bool = False
 
     def __post_init__(self) -> None:
@@ -99,7 +104,11 @@ class FilesPlugin(BasePlugin):
         """Register the fields for `FileField` and `ImageField` columns."""
         kinds = {types.FileField: StoredFileField, types.ImageField: StoredImageField}
         for column_type, kind in kinds.items():
-            register_converter(column_type)(_converter(kind, self.server))
+            register_converter(column_type)(_converter(kind))
+
+    def on_mount(self, admin: BaseAdmin) -> None:
+        """Let the fields find the server."""
+        setattr(admin.app.state, _SERVER, self.server)
 
 
 class FilesView:
@@ -131,26 +140,24 @@ class FilesView:
         return await super().edit(request, pk, data)  # type: ignore[misc]
 
 
-def _converter(kind: type[Any], server: FileServer) -> Any:
+def _converter(kind: type[Any]) -> Any:
     def convert(*args: Any, **kwargs: Any) -> Any:
         common = ModelConverter()._field_common(*args, **kwargs)
-        return kind(**common, multiple=kwargs["type"].multiple, server=server)
+        return kind(**common, multiple=kwargs["type"].multiple)
 
     return convert
 
 
-def _serialized(server: FileServer | None, value: Any) -> Any:
+def _serialized(server: FileServer, value: Any) -> Any:
     if isinstance(value, list):
         return [_serialized(server, each) for each in value]
     if not isinstance(value, File) or not value.saved:
         return None
-    shown = {"filename": value.get("filename"), "content_type": value.get("content_type")}
     small = "thumbnail" if isinstance(value.get("thumbnail"), Mapping) else None
-    url_for = _permanent if server is None else server.url_for
-    shown["token"] = token_of(value)
-    return {**shown, "url": url_for(value), "thumbnail_url": url_for(value, variant=small)}
-
-
-def _permanent(file: File, *, variant: str | None = None) -> str:
-    """Return the URL of a public storage; without a server, the others have none."""
-    return str((file if variant is None else file[variant]).get("url") or "")
+    return {
+        "filename": value.get("filename"),
+        "content_type": value.get("content_type"),
+        "token": token_of(value),
+        "url": server.url_for(value),
+        "thumbnail_url": server.url_for(value, variant=small),
+    }
