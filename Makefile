@@ -48,7 +48,9 @@ test: $(VENV)/.with-dev $(OLD)/.with-0.7.0 ## run every test, with servers of it
 test-sqlalchemy-2.0: ## the same on the older SQLAlchemy, without the slowest columns and the crashes
 	@$(MAKE) --no-print-directory test VENV=.venv-sqlalchemy-2.0 SQLALCHEMY='SQLAlchemy<2.1' \
 	  PYTEST_ARGS='-k "not -s3] and not [mariadb and not -libcloud]" \
-	  --ignore tests/crash --ignore tests/benchmarks $(PYTEST_ARGS)'
+	  --ignore tests/crash --ignore tests/benchmarks --ignore tests/serving/test_browser.py \
+	  --ignore tests/serving/test_servers.py --ignore tests/serving/test_random_requests.py \
+	  $(PYTEST_ARGS)'
 
 test-pythons: ## run README, docs and examples on each Python from 3.11 to 3.14 that is here
 	@PYTHONS="$(PYTHONS)" .ci/examples-on-pythons

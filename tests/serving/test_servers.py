@@ -86,6 +86,17 @@ def test_every_row_is_answered_as_the_core_plans_it(
     assert differences.keys() == (TOO_LONG if name == "gunicorn" else set()), differences
 
 
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+@pytest.mark.parametrize("asked", ["bytes=0-", "bytes=-5", "items=0-9"])
+def test_an_empty_file_is_sent_whole(
+    client: RawClient, engine: Engine, method: str, asked: str
+) -> None:
+    answer = client.ask(files.url_for(saved(engine, b"", "a.txt")), method, [("Range", asked)])
+    assert (answer.status, answer.body) == (200, b"")
+    assert answer.header("content-length") == "0"
+    assert answer.header("content-range") is None
+
+
 def test_who_sends_a_whole_file(name: str, client: RawClient, file: File) -> None:
     sent_by = client.ask(files.url_for(file)).header(BODY_BY)
     expected = {"uvicorn": "http.response.body", "granian": "http.response.pathsend"}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from datetime import datetime, timedelta
 from fnmatch import fnmatchcase
+from functools import lru_cache
 
 from sqlalchemy_file.content.disposition import Disposition
 from sqlalchemy_file.support.defaults import UNKNOWN_TYPE
@@ -24,6 +25,7 @@ _NAME = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
 _MEDIA_TYPE = re.compile(rf'{_NAME}/{_NAME}(?: *; *{_NAME}=(?:{_NAME}|"[ !#-\[\]-~]*"))*', re.ASCII)
 
 
+@lru_cache(maxsize=256)
 def sent_type(content_type: str) -> str:
     """Return the content type to send: one that no page can use as a script or a style."""
     essence = content_type.partition(";")[0].strip().lower()
