@@ -161,6 +161,25 @@ def test_a_view_that_takes_no_notes_is_told_and_mended(postgresql: Engine) -> No
         assert schema.ledger.problems(connection) == []
 
 
+def test_a_view_whose_owner_may_not_write_notes_is_told_and_mended(postgresql: Engine) -> None:
+    schema = Schema()
+    fill(postgresql, schema, archived=TWO)
+    try:
+        with postgresql.begin() as connection:
+            run(connection, "CREATE ROLE keeper")
+            run(connection, f"ALTER VIEW {_view(connection)} OWNER TO keeper")
+            assert schema.problems(connection) == {("sqlalchemy_file_release", "disabled")}
+            schema.ledger.ensure(connection)
+            assert schema.ledger.problems(connection) == []
+            run(connection, "DELETE FROM letter")
+            assert schema.kept(connection) == ["s/a", "s/thumbnail"]
+    finally:
+        with postgresql.begin() as connection:
+            schema.metadata.drop_all(connection)
+            run(connection, "DROP OWNED BY keeper")
+            run(connection, "DROP ROLE keeper")
+
+
 def test_what_could_not_be_noted_as_kept_is_noted_so_later(mariadb: Engine) -> None:
     schema = Schema()
     fill(mariadb, schema, archived=TWO, body=record("s/b"))

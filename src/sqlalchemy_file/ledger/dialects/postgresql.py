@@ -179,9 +179,11 @@ def found(connection: Connection) -> Iterator[Found]:
         fault = None if row.is_valid else "it was not built to its end"
         yield Found(Place(row.schema, row.name), row.index_name, drop, "", fault)
     for row in connection.execute(_VIEWS).all():
-        repair = (_let_note(Place(row.schema, row.name)),)
-        fault = None if row.may_note else "PUBLIC may not INSERT into it"
-        yield Found(Place(row.schema, RELEASES), row.name, (), "", fault, repair)
+        ledger_name = qualified(Place(row.schema, RELEASES))
+        rights = f"INSERT (path, storage, lease, due_at) ON {ledger_name} TO {quoted(row.owner)}"
+        mended = (_let_note(Place(row.schema, row.name)), f"GRANT {rights}")
+        fault = None if row.may_note else "PUBLIC, or its owner in the ledger, may not INSERT"
+        yield Found(Place(row.schema, RELEASES), row.name, (), "", fault, mended)
     for row in connection.execute(_READERS).all():
         place = read_note(row.body).get("ledger", "").removeprefix(f"{row.schema}.")
         yield Found(Place(row.schema, place), row.name, (), row.body)
@@ -288,8 +290,14 @@ WHERE p.proname ~ '^{PREFIX}(paths|notes)_v'""")
 
 _VIEWS: Any = text(f"""
 SELECT n.nspname AS schema, c.relname AS name,
+       pg_get_userbyid(c.relowner) AS owner,
        has_column_privilege('public', c.oid, 'path', 'INSERT')
-       AND has_column_privilege('public', c.oid, 'storage', 'INSERT') AS may_note,
+       AND has_column_privilege('public', c.oid, 'storage', 'INSERT')
+       AND NOT EXISTS (SELECT FROM pg_attribute a
+                       WHERE a.attrelid = to_regclass(format('%I.{RELEASES}', n.nspname))
+                       AND a.attname IN ('path', 'storage', 'lease', 'due_at')
+                       AND NOT has_column_privilege(c.relowner, a.attrelid, a.attnum, 'INSERT'))
+       AS may_note,
        EXISTS (SELECT FROM pg_proc u WHERE u.proname ~ '^{PREFIX}(released|truncated)_v'
                AND strpos(u.prosrc, c.relname) > 0) AS is_used
 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
