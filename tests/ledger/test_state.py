@@ -47,6 +47,16 @@ def test_the_grace_period_is_an_hour_until_somebody_sets_another(connection: Con
     assert grace(connection, ledger) == 7200
 
 
+def test_a_ledger_changes_its_own_grace_period(connection: Connection) -> None:
+    ledger.set_grace(connection, 7200)
+    assert grace(connection, ledger) == 7200
+
+
+def test_a_metadata_has_one_ledger() -> None:
+    with pytest.raises(ValueError, match="has a ledger already"):
+        Ledger(metadata)
+
+
 def test_a_longer_grace_counts_for_the_sweep_at_once(connection: Connection) -> None:
     set_grace(connection, ledger, 7200)
     assert sweeping_grace(connection, ledger) == 7200

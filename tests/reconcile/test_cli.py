@@ -465,3 +465,25 @@ def test_a_database_that_is_gone_is_forgotten(run: Run, folder: Path) -> None:
     code, out, err = run("forget", "files", gone)
     assert (code, out, err) == (0, f"forgotten: files: {gone}\n", "")
     assert run("sweep", "--delete")[0] == 0
+
+
+def test_status_shows_missing_rights_and_a_storage_that_could_not_be_asked(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    storage = StorageStatus(
+        name="media",
+        is_known=True,
+        files=0,
+        bytes=0,
+        pending=0,
+        oldest_pending=None,
+        failed=0,
+        last_error=None,
+        last_sweep=None,
+        signatures=None,
+    )
+    missing = ["INSERT on sqlalchemy_file_release"]
+    show_status(Status([storage], [], [], 3600, missing_rights=missing), as_json=False)
+    said = capsys.readouterr().out
+    assert "media: it could not be asked" in said
+    assert "INSERT on sqlalchemy_file_release" in said

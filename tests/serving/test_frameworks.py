@@ -14,6 +14,7 @@ from litestar.handlers import asgi
 from litestar.testing import TestClient as LitestarClient
 from sqlalchemy import Engine
 from starlette.applications import Starlette
+from starlette.background import BackgroundTask
 from starlette.requests import Request
 from starlette.routing import Mount, Route
 from starlette.testclient import TestClient
@@ -41,6 +42,19 @@ def starlette_client(file: Any, server: FileServer) -> Any:
         ]
     )
     return TestClient(app)
+
+
+def test_a_task_of_a_response_runs_after_its_answer(engine: Engine) -> None:
+    done: list[str] = []
+    task = BackgroundTask(done.append, "sent")
+    file = saved(engine, CONTENT, "letter.bin")
+
+    async def download(request: Request) -> FileResponse:
+        return FileResponse(request, file, background=task)
+
+    client = TestClient(Starlette(routes=[Route("/own", download)]))
+    assert client.get("/own").content == CONTENT
+    assert done == ["sent"]
 
 
 def flask_client(file: Any, server: FileServer) -> Any:

@@ -8,6 +8,7 @@ from http import HTTPStatus
 
 import pytest
 
+from sqlalchemy_file.serving import content_disposition
 from sqlalchemy_file.serving.http.facts import FileFacts
 from sqlalchemy_file.serving.http.plan import Plan, plan
 from sqlalchemy_file.serving.http.ranges import MOST_RANGES, ByteRange
@@ -154,3 +155,11 @@ def test_options_tells_the_methods() -> None:
     found = answer("OPTIONS")
     assert (found.status, found.body) == (HTTPStatus.NO_CONTENT, ())
     assert header(found, "Allow") == "GET, HEAD, OPTIONS"
+
+
+@pytest.mark.parametrize("name", ["x" * 400, "x" * 300 + "." + "y" * 100])
+def test_a_long_name_without_a_suffix_is_cut_at_its_end(name: str) -> None:
+    value = content_disposition("attachment", name)
+    kept = value.removeprefix('attachment; filename="').removesuffix('"')
+    assert name.startswith(kept)
+    assert 100 < len(kept) < 300
