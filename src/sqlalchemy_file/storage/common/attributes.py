@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from typing import Any
 from urllib.parse import quote, unquote
 
@@ -96,14 +96,12 @@ def _plain_value(value: str) -> str:
     return plain if header_value(plain) == value else value
 
 
-def refuse_extra(attributes: Attributes, key: str, known: Collection[str] = ()) -> None:
-    """Raise `StorageError` for options of a driver that a storage would not carry out."""
-    unknown = next((name for name in attributes.extra if name not in known), None)
-    if unknown is not None:
-        options = ", ".join(map(repr, ("content_type", "meta_data", *known)))
+def refuse_extra(attributes: Attributes, key: str) -> None:
+    """Raise `StorageError` for options of a driver, from storages that have none."""
+    for name in attributes.extra:
         raise StorageError(
-            f"this storage cannot carry out {unknown!r} of 'extra', of which it knows {options}: "
-            "leave it out, or choose a storage that can",
+            f"this storage cannot carry out {name!r} of 'extra', of which it knows "
+            "'content_type', 'meta_data': leave it out, or choose a storage that can",
             key=key,
         )
 

@@ -121,12 +121,12 @@ class FsspecStorage:
         verify: bool | None,
     ) -> None:
         protocol = instances.kind.protocol
-        self._protocols = {protocol} if isinstance(protocol, str) else set(protocol)
+        protocols = {protocol} if isinstance(protocol, str) else set(protocol)
         self._root = root if root.endswith("/") or not root else f"{root}/"
-        self._is_bucket = bool(self._protocols & BUCKETS.keys())
+        self._is_bucket = bool(protocols & BUCKETS.keys())
         if self._is_bucket and not root.strip("/"):
             raise InvalidStorageError("the root in a store of objects begins with a bucket")
-        advise_another_way(self._protocols)
+        advise_another_way(protocols)
         self._instances = instances
         self.concurrency: int = checked_concurrency(concurrency)
         self._max_retries = checked_retries(max_retries)

@@ -30,12 +30,7 @@ class Drivers(Protocol):
 class Clones:
     """A clone of the driver for each thread and process, made at its first use."""
 
-    def __init__(
-        self,
-        container: Container,
-        *,
-        timeout: float | None = None,
-    ) -> None:
+    def __init__(self, container: Container, *, timeout: float | None = None) -> None:
         # Cloned at once, since another driver's constructor may write its host on the class.
         twin = clone(container.driver)
         if timeout is not None:
