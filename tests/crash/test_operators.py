@@ -20,7 +20,7 @@ import pytest
 from sqlalchemy import Engine, create_engine, event, make_url
 
 from sqlalchemy_file.reconcile import Finding, compare, drain, sweep
-from sqlalchemy_file.reconcile.deleting import orphans as judging
+from sqlalchemy_file.reconcile.deleting import orphans
 from sqlalchemy_file.reconcile.storages import clocks
 from tests.stores import keys
 
@@ -331,7 +331,7 @@ def test_no_schedule_loses_or_leaves_an_object(
     database: str,
     number: int,
 ) -> None:
-    monkeypatch.setattr(judging, "SKEW", 0)
+    monkeypatch.setattr(orphans, "SKEW", 0)
     town = make_town(database)
     interruptions = Interruptions()
     for program in town.programs:

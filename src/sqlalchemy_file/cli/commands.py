@@ -19,11 +19,11 @@ from sqlalchemy_file import reconcile
 from sqlalchemy_file.cli.loading import App, load
 from sqlalchemy_file.cli.output import Printer, show_status
 from sqlalchemy_file.exceptions import SQLAlchemyFileError, StorageError
-from sqlalchemy_file.reconcile.findings import Finding, Watcher
+from sqlalchemy_file.reconcile.findings import Finding, OnProgress
 from sqlalchemy_file.support.escaping import escaped
 
 _POLL, _LONGEST_POLL = 2.0, 60.0  # seconds between looks at the ledger, with --watch
-_FindingsOf = Callable[[Watcher | None], Iterator[Finding]]
+_FindingsOf = Callable[[OnProgress | None], Iterator[Finding]]
 
 _EPILOG = "Exit codes: 0 clean, 1 findings need attention, 2 could not run."
 
@@ -179,7 +179,7 @@ def forget(app: str, storage: str, signature: str) -> int:
     return 0
 
 
-def _drained(apps: Sequence[App], watcher: Watcher | None = None) -> Iterator[Finding]:
+def _drained(apps: Sequence[App], watcher: OnProgress | None = None) -> Iterator[Finding]:
     """Drain each ledger; what rows of the others name stays."""
     for each in apps:
         others = [other for other in apps if other is not each]

@@ -27,7 +27,7 @@ from rich.table import Table
 from rich.text import Text
 
 from sqlalchemy_file.reconcile import Finding, Progress, Status
-from sqlalchemy_file.reconcile.findings import Watcher
+from sqlalchemy_file.reconcile.findings import OnProgress
 from sqlalchemy_file.support.escaping import escaped
 
 _SAID = {
@@ -85,7 +85,7 @@ class Printer:
         return 1 if self._left else 0
 
     @contextmanager
-    def progress(self) -> Iterator[Watcher | None]:
+    def progress(self) -> Iterator[OnProgress | None]:
         """Yield what draws bars with rate and time left; None where nobody would see them."""
         if not self._console.is_terminal:
             yield None

@@ -12,7 +12,7 @@ from sqlalchemy.util import greenlet_spawn
 from sqlalchemy_file.exceptions import LedgerError
 from sqlalchemy_file.reconcile.deleting.open_transactions import PATIENCE
 from sqlalchemy_file.reconcile.drain import BATCH_SIZE, drain
-from sqlalchemy_file.reconcile.findings import Finding, Watcher
+from sqlalchemy_file.reconcile.findings import Finding, OnProgress
 from sqlalchemy_file.reconcile.full import compare
 from sqlalchemy_file.reconcile.status import Status, status
 from sqlalchemy_file.reconcile.sweep import sweep
@@ -28,7 +28,7 @@ async def adrain(
     others: Iterable[tuple[AsyncSession | AsyncEngine, MetaData]] = (),
     batch_size: int = BATCH_SIZE,
     patience: float = PATIENCE,
-    watcher: Watcher | None = None,
+    watcher: OnProgress | None = None,
 ) -> AsyncIterator[Finding]:
     """Drain as `drain` does, without blocking the event loop."""
     options: dict[str, Any] = {"batch_size": batch_size, "patience": patience, "watcher": watcher}
@@ -47,7 +47,7 @@ async def asweep(
     grace: float | None = None,
     adopt: bool = False,
     patience: float = PATIENCE,
-    watcher: Watcher | None = None,
+    watcher: OnProgress | None = None,
 ) -> AsyncIterator[Finding]:
     """Sweep as `sweep` does, without blocking the event loop."""
     options: dict[str, Any] = {
@@ -73,7 +73,7 @@ async def acompare(
     adopt: bool = False,
     restart: bool = False,
     patience: float = PATIENCE,
-    watcher: Watcher | None = None,
+    watcher: OnProgress | None = None,
 ) -> AsyncIterator[Finding]:
     """Compare as `compare` does, without blocking the event loop."""
     options: dict[str, Any] = {

@@ -31,7 +31,7 @@ _ATTEMPTS = 5
 
 
 @dataclass(frozen=True, slots=True)
-class Workplace:
+class PassContext:
     """A database. Each block of work has a connection, and a transaction, of its own.
 
     Nothing is held open while a storage is asked.
@@ -39,7 +39,7 @@ class Workplace:
 
     engine: Engine
     metadata: MetaData
-    others: Sequence[Workplace] = ()
+    others: Sequence[PassContext] = ()
     """Other ledgers that write to the same storages: what their rows name stays."""
 
     @property
@@ -61,7 +61,7 @@ class Workplace:
         return ledger
 
     @property
-    def everywhere(self) -> Sequence[Workplace]:
+    def everywhere(self) -> Sequence[PassContext]:
         """This one, and the others."""
         return (self, *self.others)
 
@@ -89,25 +89,25 @@ class Workplace:
         return self.run(lambda connection: int(connection.scalar(select(now_ms())) or 0))
 
 
-def workplace(
+def context_of(
     bind: Bind,
     metadata: MetaData,
     others: Iterable[tuple[Bind, MetaData]] = (),
     *,
     needs_ledger: bool = True,
-) -> Workplace:
+) -> PassContext:
     """Return where to work; raises `LedgerError` without a ledger, or its tables.
 
     Without ``needs_ledger`` it is enough that all metadata, or none, have one.
     """
-    place = replace(_placed(bind, metadata), others=[_placed(*each) for each in others])
-    if needs_ledger or any(each.has_ledger for each in place.everywhere):
-        for each in place.everywhere:
+    context = replace(_placed(bind, metadata), others=[_placed(*each) for each in others])
+    if needs_ledger or any(each.has_ledger for each in context.everywhere):
+        for each in context.everywhere:
             _refuse_without_tables(each)
-    return place
+    return context
 
 
-def _placed(bind: Bind, metadata: MetaData) -> Workplace:
+def _placed(bind: Bind, metadata: MetaData) -> PassContext:
     found = bind.get_bind() if isinstance(bind, Session) else bind
     if not isinstance(found, Engine):
         raise LedgerError(
@@ -118,41 +118,41 @@ def _placed(bind: Bind, metadata: MetaData) -> Workplace:
         raise LedgerError(
             f"this works on SQLite, PostgreSQL, MariaDB and MySQL, not on {found.dialect.name}"
         )
-    return Workplace(found, metadata)
+    return PassContext(found, metadata)
 
 
-def refuse_problems(place: Workplace) -> None:
+def refuse_problems(context: PassContext) -> None:
     """Raise `LedgerError` where nothing must be deleted.
 
     That is where triggers are missing or out of date, and on a replica, which may be behind.
     """
-    if any(each.run(_is_replica) for each in place.everywhere):
+    if any(each.run(_is_replica) for each in context.everywhere):
         raise LedgerError(
             "this database is a replica, which cannot be written to, and may be behind: what "
             "deletes has to use the primary"
         )
     # What was not noted once is left, and no reason to leave the rest.
-    problems = [each for each in _problems(place) if each.kind != "missed notes"]
+    problems = [each for each in _problems(context) if each.kind != "missed notes"]
     if problems:
         raise LedgerError("the ledger is not in order: " + "; ".join(map(str, problems[:5])))
 
 
-def _problems(place: Workplace) -> Iterator[Problem]:
-    for each in place.everywhere:
+def _problems(context: PassContext) -> Iterator[Problem]:
+    for each in context.everywhere:
         problems = each.run(each.ledger.problems)
         is_unknown = any(problem.kind == "unknown table" for problem in problems)
-        known = _tables_of(place, each) if is_unknown else set()
+        known = _tables_of(context, each) if is_unknown else set()
         for problem in problems:
             if problem.kind != "unknown table" or problem.table not in known:
                 yield problem
 
 
-def _tables_of(place: Workplace, each: Workplace) -> set[str]:
+def _tables_of(context: PassContext, each: PassContext) -> set[str]:
     """Return the tables of all metadata that are given and share a ledger with one of them."""
     own = each.run(partial(database_id, ledger=each.ledger))
     return {
         table
-        for other in place.everywhere
+        for other in context.everywhere
         if other.run(partial(database_id, ledger=other.ledger)) == own
         for table in other.run(partial(_tables, metadata=other.metadata))
     }
@@ -190,24 +190,19 @@ def is_known(storage_name: str) -> bool:
     return True
 
 
-def away(function: Callable[[], T]) -> T:
-    """Run a blocking call, in a worker thread if there is an event loop."""
-    return run_blocking(function)
-
-
 def pause(seconds: float) -> None:
-    away(partial(time.sleep, seconds))
+    run_blocking(partial(time.sleep, seconds))
 
 
 def in_batches(items: Iterator[T], size: int) -> Iterator[Sequence[T]]:
     """Yield what a storage lists in batches, each of them fetched by `away`."""
-    while batch := away(lambda: list(islice(items, size))):
+    while batch := run_blocking(lambda: list(islice(items, size))):
         yield batch
 
 
-def _refuse_without_tables(place: Workplace) -> None:
-    ledger = place.ledger
-    with place.engine.connect() as connection:
+def _refuse_without_tables(context: PassContext) -> None:
+    ledger = context.ledger
+    with context.engine.connect() as connection:
         inspector = inspect(connection)
         for table in (ledger.releases, ledger.state):
             schema = connection.schema_for_object(table)

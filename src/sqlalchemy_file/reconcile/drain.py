@@ -11,11 +11,11 @@ from functools import partial
 
 from sqlalchemy import MetaData
 
-from sqlalchemy_file.reconcile.context import Bind, refuse_problems, workplace
+from sqlalchemy_file.reconcile.context import Bind, context_of, refuse_problems
 from sqlalchemy_file.reconcile.deleting.confirming import settle
 from sqlalchemy_file.reconcile.deleting.leases import count_due, take
 from sqlalchemy_file.reconcile.deleting.open_transactions import PATIENCE
-from sqlalchemy_file.reconcile.findings import Finding, Progress, Watcher
+from sqlalchemy_file.reconcile.findings import Finding, OnProgress, Progress
 from sqlalchemy_file.reconcile.keys import may_be_noted
 from sqlalchemy_file.reconcile.references.paths import choosing_storages
 from sqlalchemy_file.reconcile.storages.ownership import Objections, identities_of
@@ -30,7 +30,7 @@ def drain(
     others: Iterable[tuple[Bind, MetaData]] = (),
     batch_size: int = BATCH_SIZE,
     patience: float = PATIENCE,
-    watcher: Watcher | None = None,
+    watcher: OnProgress | None = None,
 ) -> Iterator[Finding]:
     """Delete what is due now, and yield a finding for each object in the ledger.
 
@@ -42,20 +42,20 @@ def drain(
     further ledgers of the same storages: what their rows refer to stays. Raises `LedgerError` if
     the ledger or its triggers are not in order; then nothing is deleted.
     """
-    place = workplace(bind, metadata, others)
-    refuse_problems(place)
-    choosing = choosing_storages(place)
-    objection = Objections(identities_of(place.everywhere, writes=True))
+    context = context_of(bind, metadata, others)
+    refuse_problems(context)
+    choosing = choosing_storages(context)
+    objection = Objections(identities_of(context.everywhere, writes=True))
 
     def is_ours(storage: str, key: str) -> bool:
         return may_be_noted(key, is_chosen=storage in choosing)
 
-    begun = place.now()
-    due = place.run(partial(count_due, ledger=place.ledger, until=begun)) if watcher else 0
+    begun = context.now()
+    due = context.run(partial(count_due, ledger=context.ledger, until=begun)) if watcher else 0
     done = 0
-    leasing = partial(take, ledger=place.ledger, limit=batch_size, until=begun)
-    while (lease := place.run(leasing)).notes:
-        settled = settle(place, lease, is_ours, objection, patience)
+    leasing = partial(take, ledger=context.ledger, limit=batch_size, until=begun)
+    while (lease := context.run(leasing)).notes:
+        settled = settle(context, lease, is_ours, objection, patience)
         yield from settled.findings
         done += len(lease.notes)
         if watcher:

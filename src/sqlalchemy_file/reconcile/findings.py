@@ -68,7 +68,7 @@ class Progress:
     total: float | None = None
 
 
-Watcher = Callable[[Progress], None]
+OnProgress = Callable[[Progress], None]
 
 
 def about(kind: str, path: str, detail: str | None = None) -> Finding:

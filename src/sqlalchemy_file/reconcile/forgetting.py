@@ -10,11 +10,12 @@ from sqlalchemy import MetaData
 from sqlalchemy_file.exceptions import LedgerError
 from sqlalchemy_file.ledger.epochs.identity import Identity
 from sqlalchemy_file.ledger.epochs.sites import is_there
-from sqlalchemy_file.reconcile.context import Bind, Workplace, away, workplace
+from sqlalchemy_file.reconcile.context import Bind, PassContext, context_of
 from sqlalchemy_file.reconcile.storages.ownership import identities_of
 from sqlalchemy_file.storage import StorageManager
 from sqlalchemy_file.storage.common.protocol import named
 from sqlalchemy_file.storage.owners import Owner, owners_of, remove_note
+from sqlalchemy_file.transfer import run_blocking
 
 
 def forget(
@@ -32,12 +33,12 @@ def forget(
     `LedgerError` for an unknown signature, for that of a ledger that is given, and if the database
     is seen to exist.
     """
-    place = workplace(bind, metadata, others)
+    context = context_of(bind, metadata, others)
     storage = StorageManager.storage(storage_name)
     with named(storage_name):
-        owner = _found(storage_name, signature, away(partial(owners_of, storage)))
-        _refuse_living(place, owner)
-        away(partial(remove_note, storage, owner.note))
+        owner = _found(storage_name, signature, run_blocking(partial(owners_of, storage)))
+        _refuse_living(context, owner)
+        run_blocking(partial(remove_note, storage, owner.note))
 
 
 def _found(storage_name: str, signature: str, owners: Sequence[Owner]) -> Owner:
@@ -51,8 +52,8 @@ def _found(storage_name: str, signature: str, owners: Sequence[Owner]) -> Owner:
     )
 
 
-def _refuse_living(place: Workplace, owner: Owner) -> None:
-    given = identities_of(place.everywhere, writes=False)
+def _refuse_living(context: PassContext, owner: Owner) -> None:
+    given = identities_of(context.everywhere, writes=False)
     if any(_is_of(each, owner) for each in given):
         raise LedgerError(
             f"{owner} is a ledger that was given here, so it is not gone; give the signature of "
@@ -61,7 +62,7 @@ def _refuse_living(place: Workplace, owner: Owner) -> None:
     if any(owner.server == each.site.server for each in given):
         return  # another ledger has taken its place
     there = partial(is_there, server=owner.server, name=owner.name)
-    if any(each.run(there) for each in place.everywhere):
+    if any(each.run(there) for each in context.everywhere):
         raise LedgerError(
             f"the database of {owner} is still there: give both together (--app may return "
             "several). If only its ledger is gone, give what is there now"

@@ -20,14 +20,14 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy_file.exceptions import InvalidKeyError, ObjectNotFoundError
 from sqlalchemy_file.ledger.epochs.state import position, set_position
 from sqlalchemy_file.observing import counted
-from sqlalchemy_file.reconcile.context import Bind, in_batches, workplace
+from sqlalchemy_file.reconcile.context import Bind, context_of, in_batches
 from sqlalchemy_file.reconcile.deleting.open_transactions import PATIENCE
-from sqlalchemy_file.reconcile.deleting.orphans import Judge
+from sqlalchemy_file.reconcile.deleting.orphans import OrphanFinder
 from sqlalchemy_file.reconcile.deleting.uploads import abandoned_uploads
-from sqlalchemy_file.reconcile.findings import Finding, Malformed, Progress, Watcher
+from sqlalchemy_file.reconcile.findings import Finding, Malformed, OnProgress, Progress
 from sqlalchemy_file.reconcile.keys import owner
 from sqlalchemy_file.reconcile.references.paths import keys_named
-from sqlalchemy_file.reconcile.sweep import judges_for
+from sqlalchemy_file.reconcile.sweep import finders_for
 from sqlalchemy_file.storage import ObjectInfo
 from sqlalchemy_file.storage.common.protocol import concurrency_of
 from sqlalchemy_file.transfer import Operation, carry_out
@@ -50,7 +50,7 @@ def compare(
     adopt: bool = False,
     restart: bool = False,
     patience: float = PATIENCE,
-    watcher: Watcher | None = None,
+    watcher: OnProgress | None = None,
 ) -> Iterator[Finding]:
     """Yield unreferenced objects, references to missing objects, and malformed values.
 
@@ -59,22 +59,22 @@ def compare(
     ``delete`` and ``adopt`` no ledger is needed. Such a pass records nothing, begins at the start
     each time, and leaves out objects younger than ``grace``, by default an hour.
     """
-    place = workplace(bind, metadata, others, needs_ledger=delete or adopt)
-    judges = judges_for(place, storages, delete, grace, adopt, patience)
+    context = context_of(bind, metadata, others, needs_ledger=delete or adopt)
+    finders = finders_for(context, storages, delete, grace, adopt, patience)
     purpose = json.dumps([delete, sorted(storages) if storages is not None else None])
     malformed = Malformed()
     by_storage = groupby(
-        merge(*(keys_named(each, malformed) for each in place.everywhere)), key=itemgetter(0)
+        merge(*(keys_named(each, malformed) for each in context.everywhere)), key=itemgetter(0)
     )
     yield from malformed.findings()
     ahead = next(by_storage, None)
-    for judge in judges:
-        while ahead is not None and ahead[0] < judge.storage_name:
+    for finder in finders:
+        while ahead is not None and ahead[0] < finder.storage_name:
             ahead = next(by_storage, None)
-        mine = ahead is not None and ahead[0] == judge.storage_name
+        mine = ahead is not None and ahead[0] == finder.storage_name
         keys = (key for _, key in ahead[1]) if ahead is not None and mine else iter(())
-        found = _compare(judge, keys, purpose, restart, watcher)
-        yield from _told(judge.storage_name, found)
+        found = _compare(finder, keys, purpose, restart, watcher)
+        yield from _told(finder.storage_name, found)
         if mine:
             ahead = next(by_storage, None)
 
@@ -126,70 +126,76 @@ class Merger:
 
 
 def _compare(
-    judge: Judge, keys: Iterator[str], purpose: str, restart: bool, watcher: Watcher | None
+    finder: OrphanFinder,
+    keys: Iterator[str],
+    purpose: str,
+    restart: bool,
+    watcher: OnProgress | None,
 ) -> Iterator[Finding]:
-    name = judge.storage_name
-    reached = None if restart else _position(judge, purpose)
+    name = finder.storage_name
+    reached = None if restart else _position(finder, purpose)
     merger = Merger(key for key in keys if reached is None or key > reached)
     pending: list[Difference] = []
     count = 0
     try:
-        for batch in in_batches(judge.storage.list(start_after=reached), BATCH_SIZE):
+        for batch in in_batches(finder.storage.list(start_after=reached), BATCH_SIZE):
             pending += merger.against(batch)
             if len(pending) >= BATCH_SIZE:
-                yield from _judged(judge, pending)
+                yield from _orphans(finder, pending)
                 pending.clear()
             reached = reached if pending else batch[-1].key
             count += len(batch)
             if watcher:
-                watcher(Progress(name, count, max(count, judge.files)))
+                watcher(Progress(name, count, max(count, finder.files)))
         for more in in_batches(chain(pending, merger.rest()), BATCH_SIZE):
-            yield from _judged(judge, more)
-        yield from abandoned_uploads(judge)
+            yield from _orphans(finder, more)
+        yield from abandoned_uploads(finder)
         reached = None
     finally:
-        _note_position(judge, purpose, reached)
+        _note_position(finder, purpose, reached)
 
 
-def _position(judge: Judge, purpose: str) -> str | None:
-    place = judge.place
-    if not place.has_ledger:
+def _position(finder: OrphanFinder, purpose: str) -> str | None:
+    context = finder.context
+    if not context.has_ledger:
         return None
-    name = judge.storage_name
-    return place.run(partial(position, ledger=place.ledger, storage=name, purpose=purpose))
+    name = finder.storage_name
+    return context.run(partial(position, ledger=context.ledger, storage=name, purpose=purpose))
 
 
-def _note_position(judge: Judge, purpose: str, reached: str | None) -> None:
+def _note_position(finder: OrphanFinder, purpose: str, reached: str | None) -> None:
     """Record the position of the pass, if it may write."""
-    place, name = judge.place, judge.storage_name
-    if not place.has_ledger:
+    context, name = finder.context, finder.storage_name
+    if not context.has_ledger:
         return
-    noting = partial(set_position, ledger=place.ledger, storage=name, purpose=purpose, key=reached)
+    noting = partial(
+        set_position, ledger=context.ledger, storage=name, purpose=purpose, key=reached
+    )
     try:
-        place.run(noting)
+        context.run(noting)
     except DBAPIError:
-        if judge.delete:
+        if finder.delete:
             raise
 
 
-def _judged(judge: Judge, differences: Sequence[Difference]) -> Iterator[Finding]:
-    yield from judge.judge([info for _, info in differences if info is not None])
+def _orphans(finder: OrphanFinder, differences: Sequence[Difference]) -> Iterator[Finding]:
+    yield from finder.find([info for _, info in differences if info is not None])
     missing = [key for key, info in differences if info is None]
     if missing:
-        yield from _dangling(judge, missing)
+        yield from _dangling(finder, missing)
 
 
-def _dangling(judge: Judge, keys: Sequence[str]) -> Iterator[Finding]:
+def _dangling(finder: OrphanFinder, keys: Sequence[str]) -> Iterator[Finding]:
     """Yield the keys that are still missing, and still named after that was seen."""
-    asked = [Operation(partial(judge.storage.stat, key)) for key in keys]
-    outcomes = carry_out(asked, limit=concurrency_of(judge.storage), go_on=True)
+    asked = [Operation(partial(finder.storage.stat, key)) for key in keys]
+    outcomes = carry_out(asked, limit=concurrency_of(finder.storage), go_on=True)
     missing: list[str] = []
     for key, outcome in zip(keys, outcomes, strict=True):
         if isinstance(outcome.error, ObjectNotFoundError | InvalidKeyError):
             missing.append(key)
         elif outcome.error is not None:
             raise outcome.error
-    named = judge.named({f"{judge.storage_name}/{key}" for key in missing})
+    named = finder.named({f"{finder.storage_name}/{key}" for key in missing})
     for key in missing:
-        if f"{judge.storage_name}/{key}" in named:
-            yield Finding(kind="dangling", storage=judge.storage_name, key=key)
+        if f"{finder.storage_name}/{key}" in named:
+            yield Finding(kind="dangling", storage=finder.storage_name, key=key)

@@ -15,12 +15,13 @@ from sqlalchemy_file.ledger.epochs.state import Checkpoint, checkpoint, grace
 from sqlalchemy_file.ledger.rights import missing_rights
 from sqlalchemy_file.ledger.tables import KEPT
 from sqlalchemy_file.observing import counted
-from sqlalchemy_file.reconcile.context import Bind, Workplace, away, is_known, workplace
+from sqlalchemy_file.reconcile.context import Bind, PassContext, context_of, is_known
 from sqlalchemy_file.reconcile.findings import Finding
 from sqlalchemy_file.reconcile.references.counting import Count, Named, count_files
 from sqlalchemy_file.storage import StorageManager
 from sqlalchemy_file.storage.common.protocol import named
 from sqlalchemy_file.storage.owners import owners_of
+from sqlalchemy_file.transfer import run_blocking
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,14 +92,14 @@ def status(bind: Bind, metadata: MetaData) -> Status:
 
     Raises `LedgerError` without a ledger or its tables.
     """
-    place = workplace(bind, metadata)
-    ledger = place.ledger
-    count, problems = _count(place)
+    context = context_of(bind, metadata)
+    ledger = context.ledger
+    count, problems = _count(context)
     columns = count.columns
-    waiting = place.run(partial(_waiting, ledger=ledger))
+    waiting = context.run(partial(_waiting, ledger=ledger))
     names = sorted({*StorageManager.names(), *waiting, *(each.storage for each in columns)})
-    now = place.now()
-    swept = {name: place.run(partial(checkpoint, ledger=ledger, storage=name)) for name in names}
+    now = context.now()
+    swept = {name: context.run(partial(checkpoint, ledger=ledger, storage=name)) for name in names}
     storages = [_of_storage(name, columns, waiting, swept[name], now) for name in names]
     for each in storages:
         counted("pending releases", each.pending, each.name)
@@ -106,16 +107,16 @@ def status(bind: Bind, metadata: MetaData) -> Status:
     return Status(
         storages,
         columns,
-        [*place.run(ledger.problems), *problems],
-        place.run(partial(grace, ledger=ledger)),
+        [*context.run(ledger.problems), *problems],
+        context.run(partial(grace, ledger=ledger)),
         count.malformed.findings(),
-        place.run(partial(missing_rights, ledger=ledger, work="sweep")),
+        context.run(partial(missing_rights, ledger=ledger, work="sweep")),
     )
 
 
-def _count(place: Workplace) -> tuple[Count, list[Problem]]:
+def _count(context: PassContext) -> tuple[Count, list[Problem]]:
     try:
-        return count_files(place), []
+        return count_files(context), []
     except LedgerError as error:  # what this account cannot see, it cannot count
         return Count(), [Problem("the file columns", "unreadable", str(error))]
 
@@ -148,7 +149,7 @@ def _signatures(name: str) -> Sequence[str] | None:
         return ()
     try:
         with named(name):
-            found = away(partial(owners_of, StorageManager.storage(name)))
+            found = run_blocking(partial(owners_of, StorageManager.storage(name)))
     except StorageError:
         return None
     return [str(each) for each in found]

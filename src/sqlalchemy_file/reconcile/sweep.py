@@ -18,16 +18,16 @@ from sqlalchemy_file.ledger import Ledger
 from sqlalchemy_file.ledger.epochs.state import checkpoint, database_id, set_checkpoint
 from sqlalchemy_file.reconcile.context import (
     Bind,
-    Workplace,
+    PassContext,
+    context_of,
     in_batches,
     refuse_problems,
     refuse_unknown_storages,
-    workplace,
 )
 from sqlalchemy_file.reconcile.deleting.open_transactions import PATIENCE
-from sqlalchemy_file.reconcile.deleting.orphans import SKEW, Judge, age_limit, agreed_grace
+from sqlalchemy_file.reconcile.deleting.orphans import SKEW, OrphanFinder, age_limit, agreed_grace
 from sqlalchemy_file.reconcile.deleting.uploads import abandoned_uploads
-from sqlalchemy_file.reconcile.findings import Finding, Progress, Watcher
+from sqlalchemy_file.reconcile.findings import Finding, OnProgress, Progress
 from sqlalchemy_file.reconcile.keys import bound, is_ours, made_at, time_prefixes
 from sqlalchemy_file.reconcile.references.counting import count_files
 from sqlalchemy_file.reconcile.references.paths import has_folders
@@ -60,7 +60,7 @@ def sweep(
     grace: float | None = None,
     adopt: bool = False,
     patience: float = PATIENCE,
-    watcher: Watcher | None = None,
+    watcher: OnProgress | None = None,
 ) -> Iterator[Finding]:
     """Yield objects that were stored since the last sweep and never committed.
 
@@ -72,44 +72,44 @@ def sweep(
     this database, a copy, replaces its original and may delete its objects. Raises `LedgerError`
     and `UnknownStorageError`; then nothing is deleted.
     """
-    place = workplace(bind, metadata, others)
-    judges = judges_for(place, storages, delete, grace, adopt, patience)
-    folders = any(map(has_folders, place.everywhere))
-    for judge in judges:
-        yield from _sweep(judge, folders, watcher)
+    context = context_of(bind, metadata, others)
+    finders = finders_for(context, storages, delete, grace, adopt, patience)
+    folders = any(map(has_folders, context.everywhere))
+    for finder in finders:
+        yield from _sweep(finder, folders, watcher)
 
 
-def judges_for(
-    place: Workplace,
+def finders_for(
+    context: PassContext,
     storages: Sequence[str] | None,
     delete: bool,
     grace: float | None,
     adopt: bool,
     patience: float,
-) -> list[Judge]:
-    """Check all that can be wrong beforehand, and return what each storage is judged by."""
+) -> list[OrphanFinder]:
+    """Check all that can be wrong beforehand, and return a finder for each storage."""
     if delete:
-        refuse_problems(place)
+        refuse_problems(context)
     names = sorted(StorageManager.names() if storages is None else storages)
     found = {name: StorageManager.storage(name) for name in names}
     files: Counter[str] = Counter()
     keeping: set[str] = set()
-    for each in place.everywhere:
+    for each in context.everywhere:
         columns = count_files(each).columns
         keeping |= keeping_storages(each, columns, remember=delete)
         for column in columns:
             files[column.storage] += column.files
     refuse_unknown_storages(set(files))
-    if place.has_ledger and not adopt:
-        _refuse_copies(place, names)
-    grace_agreed = agreed_grace(place, grace)
-    before = min(age_limit(agreed_now(each), grace_agreed) for each in place.everywhere)
-    owned = _owned(place, files, names, delete=delete, adopt=adopt)
+    if context.has_ledger and not adopt:
+        _refuse_copies(context, names)
+    grace_agreed = agreed_grace(context, grace)
+    before = min(age_limit(agreed_now(each), grace_agreed) for each in context.everywhere)
+    owned = _owned(context, files, names, delete=delete, adopt=adopt)
     for name in names if delete else ():
         refuse_other_time(name, found[name])
     return [
-        Judge(
-            place, name, found[name], before, delete, name in keeping, patience, files[name],
+        OrphanFinder(
+            context, name, found[name], before, delete, name in keeping, patience, files[name],
             owned[name],
         )
         for name in names
@@ -117,14 +117,14 @@ def judges_for(
 
 
 def _owned(
-    place: Workplace, files: Counter[str], names: Sequence[str], *, delete: bool, adopt: bool
+    context: PassContext, files: Counter[str], names: Sequence[str], *, delete: bool, adopt: bool
 ) -> dict[str, Ownership]:
     """Look whose the storages are; with ``delete``, sign them and leave new tokens there."""
     refuse_overlaps(names)
-    if not place.has_ledger:
+    if not context.has_ledger:
         # Nothing is deleted: what a ledger has signed is reported as that one's.
         return {name: ownership(name, ()) for name in names}
-    identities = identities_of(place.everywhere, adopt=adopt, writes=delete)
+    identities = identities_of(context.everywhere, adopt=adopt, writes=delete)
     owned = {name: ownership(name, identities) for name in names}
     for name in names:
         refuse_strangers(name, owned[name])
@@ -133,19 +133,19 @@ def _owned(
         return owned
     # Nothing is left in a storage that none of them has ever used.
     used = [name for name in names if files[name] or owned[name].owners]
-    for each in place.everywhere:
+    for each in context.everywhere:
         fence(each, used, adopt=adopt)
-    identities = identities_of(place.everywhere, writes=True)
+    identities = identities_of(context.everywhere, writes=True)
     owned = {name: replace(owned[name], identities=identities) for name in names}
     for name in used:
         sign_for(name, owned[name])
     return owned
 
 
-def _refuse_copies(place: Workplace, names: Sequence[str]) -> None:
+def _refuse_copies(context: PassContext, names: Sequence[str]) -> None:
     for name in names:
-        known = place.run(partial(checkpoint, ledger=place.ledger, storage=name))
-        if known and known.database != place.run(partial(database_id, ledger=place.ledger)):
+        known = context.run(partial(checkpoint, ledger=context.ledger, storage=name))
+        if known and known.database != context.run(partial(database_id, ledger=context.ledger)):
             raise LedgerError(
                 f"the checkpoint of storage {name!r} is that of another database: this one is a "
                 "copy of it, and the objects that only the other one names would be deleted. If it "
@@ -153,29 +153,29 @@ def _refuse_copies(place: Workplace, names: Sequence[str]) -> None:
             )
 
 
-def _sweep(judge: Judge, folders: bool, watcher: Watcher | None) -> Iterator[Finding]:
-    place, name = judge.place, judge.storage_name
-    known = place.run(partial(checkpoint, ledger=place.ledger, storage=name))
+def _sweep(finder: OrphanFinder, folders: bool, watcher: OnProgress | None) -> Iterator[Finding]:
+    context, name = finder.context, finder.storage_name
+    known = context.run(partial(checkpoint, ledger=context.ledger, storage=name))
     since = 0 if known is None else max(0, known.until - OVERLAP)
     now = now_here()
     until = now + SKEW
-    safe = min(judge.before, now)
-    for batch in in_batches(_listing(judge.storage, since, until, folders), BATCH_SIZE):
-        yield from judge.judge([info for info in batch if _concerns(info.key, since)])
+    safe = min(finder.before, now)
+    for batch in in_batches(_listing(finder.storage, since, until, folders), BATCH_SIZE):
+        yield from finder.find([info for info in batch if _concerns(info.key, since)])
         reached = made_at(batch[-1].key)
         if reached is not None and not folders:
-            _note(judge, min(reached, safe))
+            _note(finder, min(reached, safe))
             if watcher:
                 start = since or reached
                 watcher(Progress(name, max(0, reached - start), max(1, now - start)))
-    yield from abandoned_uploads(judge)
-    _note(judge, safe)
+    yield from abandoned_uploads(finder)
+    _note(finder, safe)
 
 
-def _note(judge: Judge, until: int) -> None:
-    if judge.delete and not judge.keeps:
-        ledger, name = judge.place.ledger, judge.storage_name
-        judge.place.run(lambda connection: _advance(connection, ledger, name, until))
+def _note(finder: OrphanFinder, until: int) -> None:
+    if finder.delete and not finder.keeps:
+        ledger, name = finder.context.ledger, finder.storage_name
+        finder.context.run(lambda connection: _advance(connection, ledger, name, until))
 
 
 def _advance(connection: Connection, ledger: Ledger, name: str, until: int) -> None:

@@ -18,7 +18,7 @@ from sqlalchemy import Connection
 from sqlalchemy_file.exceptions import InvalidKeyError
 from sqlalchemy_file.ledger import Ledger, named_paths
 from sqlalchemy_file.ledger.notes import Note, kept, visible
-from sqlalchemy_file.reconcile.context import Workplace, is_known
+from sqlalchemy_file.reconcile.context import PassContext, is_known
 from sqlalchemy_file.reconcile.deleting.deciding import Facts, verdict
 from sqlalchemy_file.reconcile.deleting.leases import (
     FIRST_WAIT,
@@ -50,17 +50,17 @@ class Settled:
 
 
 def settle(
-    place: Workplace, lease: Lease, is_ours: IsOurs, objection: Objection, patience: float
+    context: PassContext, lease: Lease, is_ours: IsOurs, objection: Objection, patience: float
 ) -> Settled:
     """Delete the objects of leased notes that no row names, and return what became of each."""
     try:
-        return _settled(place, lease, is_ours, objection, patience)
+        return _settled(context, lease, is_ours, objection, patience)
     except BaseException:
-        place.run(partial(give_back, ledger=place.ledger, lease=lease))
+        context.run(partial(give_back, ledger=context.ledger, lease=lease))
         raise
 
 
-def named_now(place: Workplace, paths: Collection[str]) -> set[str]:
+def named_now(context: PassContext, paths: Collection[str]) -> set[str]:
     """Return which of these paths rows name, in one snapshot.
 
     A file of metadata is named with the object that it belongs to.
@@ -69,36 +69,36 @@ def named_now(place: Workplace, paths: Collection[str]) -> set[str]:
         return set()
     return {
         path
-        for each in place.everywhere
-        for path in in_snapshot(each, partial(_named, place=each, paths=paths))
+        for each in context.everywhere
+        for path in in_snapshot(each, partial(_named, context=each, paths=paths))
     }
 
 
-def kept_now(place: Workplace, paths: Collection[str]) -> set[str]:
+def kept_now(context: PassContext, paths: Collection[str]) -> set[str]:
     """Return which of these objects stay because a field that keeps them has released them."""
     if not paths:
         return set()
     return {
         path
-        for each in place.everywhere
+        for each in context.everywhere
         if each.has_ledger
         for path in each.run(partial(kept, ledger=each.ledger, paths=paths))
     }
 
 
 def _settled(
-    place: Workplace, lease: Lease, is_ours: IsOurs, objection: Objection, patience: float
+    context: PassContext, lease: Lease, is_ours: IsOurs, objection: Objection, patience: float
 ) -> Settled:
-    ledger = place.ledger
+    ledger = context.ledger
     paths = list(dict.fromkeys(note.path for note in lease.notes))
     objections = {path: objection(*StorageManager.resolve(path)) for path in paths}
-    before = [each.run(partial(_notes, place=each, paths=paths)) for each in place.everywhere]
-    if not all(wait(each, patience) for each in place.everywhere):
-        place.run(partial(give_back, ledger=ledger, lease=lease, wait=FIRST_WAIT))
+    before = [each.run(partial(_notes, context=each, paths=paths)) for each in context.everywhere]
+    if not all(wait(each, patience) for each in context.everywhere):
+        context.run(partial(give_back, ledger=ledger, lease=lease, wait=FIRST_WAIT))
         return Settled([about("waiting", path, _HELD_UP) for path in paths], True)
     named, moving, staying = set[str](), set[str](), set[str]()
-    for each, known in zip(place.everywhere, before, strict=True):
-        names, notes = in_snapshot(each, partial(_seen, place=each, paths=paths))
+    for each, known in zip(context.everywhere, before, strict=True):
+        names, notes = in_snapshot(each, partial(_seen, context=each, paths=paths))
         named |= names
         moving |= {note.path for id_, note in notes.items() if id_ not in known}
         staying |= {note.path for note in notes.values() if note.is_kept}
@@ -112,7 +112,7 @@ def _settled(
     outcomes = {path: verdict(facts) for path, facts in found.items()}
     doomed = [path for path, (kind, _) in outcomes.items() if kind == "deleted"]
     outcomes |= _deleted(lease, doomed)
-    place.run(partial(_note_outcomes, ledger=ledger, lease=lease, outcomes=outcomes))
+    context.run(partial(_note_outcomes, ledger=ledger, lease=lease, outcomes=outcomes))
     return Settled([about(kind, path, why) for path, (kind, why) in outcomes.items()])
 
 
@@ -133,19 +133,19 @@ def _facts(
     )
 
 
-def _notes(connection: Connection, place: Workplace, paths: Sequence[str]) -> dict[Any, Note]:
-    return {note.id: note for note in visible(connection, place.ledger, paths)}
+def _notes(connection: Connection, context: PassContext, paths: Sequence[str]) -> dict[Any, Note]:
+    return {note.id: note for note in visible(connection, context.ledger, paths)}
 
 
 def _seen(
-    connection: Connection, place: Workplace, paths: Sequence[str]
+    connection: Connection, context: PassContext, paths: Sequence[str]
 ) -> tuple[set[str], dict[Any, Note]]:
     """Return which paths rows name, and their notes."""
-    return _named(connection, place, paths), _notes(connection, place, paths)
+    return _named(connection, context, paths), _notes(connection, context, paths)
 
 
-def _named(connection: Connection, place: Workplace, paths: Collection[str]) -> set[str]:
-    named = named_paths(connection, place.metadata, {*paths, *map(owner, paths)})
+def _named(connection: Connection, context: PassContext, paths: Collection[str]) -> set[str]:
+    named = named_paths(connection, context.metadata, {*paths, *map(owner, paths)})
     return {path for path in paths if path in named or owner(path) in named}
 
 

@@ -9,29 +9,29 @@ from sqlalchemy import Connection, text
 from sqlalchemy.exc import DBAPIError, OperationalError
 
 from sqlalchemy_file.exceptions import LedgerError
-from sqlalchemy_file.reconcile.context import Workplace, code_of, pause
+from sqlalchemy_file.reconcile.context import PassContext, code_of, pause
 
 _LOOKS, _PAUSE = 5, 0.1
 _ACCESS_DENIED = 1227
 
 
-def refuse_writers(place: Workplace) -> None:
+def refuse_writers(context: PassContext) -> None:
     """Raise `LedgerError` where others are connected: without a grace, their files would be lost.
 
     So it does where this account cannot see the others. SQLite knows only of those that are
     writing at this moment.
     """
-    name = place.engine.dialect.name
-    if _is_being_written(place) if name == "sqlite" else _has_others(place, _OTHERS[name]):
+    name = context.engine.dialect.name
+    if _is_being_written(context) if name == "sqlite" else _has_others(context, _OTHERS[name]):
         raise LedgerError(
             "a grace of 0 is for a database that nobody writes to, and others are connected to "
             "this one: stop them first, or let the sweep have a grace period"
         )
 
 
-def _has_others(place: Workplace, statement: str) -> bool:
+def _has_others(context: PassContext, statement: str) -> bool:
     with ExitStack() as stack:
-        own = _own_connections(place, stack)
+        own = _own_connections(context, stack)
         for look in range(_LOOKS):
             if look:
                 pause(_PAUSE)  # a server takes a moment to end a connection that was closed
@@ -40,12 +40,12 @@ def _has_others(place: Workplace, statement: str) -> bool:
     return True
 
 
-def _own_connections(place: Workplace, stack: ExitStack) -> list[Connection]:
+def _own_connections(context: PassContext, stack: ExitStack) -> list[Connection]:
     """Return a connection, and all that wait in the pool: those are no writers."""
-    own = [stack.enter_context(place.engine.connect())]
-    waiting: Any = getattr(place.engine.pool, "checkedin", lambda: 0)
+    own = [stack.enter_context(context.engine.connect())]
+    waiting: Any = getattr(context.engine.pool, "checkedin", lambda: 0)
     while waiting():
-        own.append(stack.enter_context(place.engine.connect()))
+        own.append(stack.enter_context(context.engine.connect()))
     return own
 
 
@@ -68,10 +68,10 @@ def _others(connection: Connection, statement: str) -> set[int]:
     return found
 
 
-def _is_being_written(place: Workplace) -> bool:
-    state = place.ledger.state
+def _is_being_written(context: PassContext) -> bool:
+    state = context.ledger.state
     try:
-        with place.transaction() as connection:
+        with context.transaction() as connection:
             connection.execute(state.delete().where(state.c.name.is_(None)))
     except OperationalError:
         return True

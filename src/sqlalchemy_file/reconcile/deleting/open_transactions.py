@@ -16,7 +16,7 @@ from sqlalchemy.exc import DBAPIError
 
 from sqlalchemy_file.exceptions import LedgerError
 from sqlalchemy_file.ledger.columns import all_file_columns
-from sqlalchemy_file.reconcile.context import Workplace, code_of, pause, table_name
+from sqlalchemy_file.reconcile.context import PassContext, code_of, pause, table_name
 
 PATIENCE = 30.0
 """Seconds to wait for transactions that are open."""
@@ -28,41 +28,41 @@ _DETACHED = "0/"
 _Look = Callable[[], set[str]]
 
 
-class _OutOfPatienceError(Exception):
+class _TimedOutError(Exception):
     """The transactions did not end in time, or could not be listed in time."""
 
 
-def wait(place: Workplace, patience: float) -> bool:
+def wait(context: PassContext, patience: float) -> bool:
     """Wait until all transactions have ended that are open now, and return whether they did.
 
     Raises `LedgerError` where this account can neither see transactions nor lock tables.
     """
     # SQLite has one writer at a time, and refuses a write by whoever has read an older state.
-    barrier = _BARRIERS.get(place.engine.dialect.name)
+    barrier = _BARRIERS.get(context.engine.dialect.name)
     if barrier is None:
         return True
     try:
-        barrier(place, time.monotonic() + patience)
-    except _OutOfPatienceError:
+        barrier(context, time.monotonic() + patience)
+    except _TimedOutError:
         return False
     return True
 
 
-def _wait_on_postgresql(place: Workplace, deadline: float) -> None:
+def _wait_on_postgresql(context: PassContext, deadline: float) -> None:
     def look() -> set[str]:
-        with place.transaction() as connection:
+        with context.transaction() as connection:
             return set(connection.execute(text(_ON_POSTGRESQL)).scalars())
 
     _wait_for_all(look, deadline)
 
 
-def _wait_on_mariadb(place: Workplace, deadline: float) -> None:
+def _wait_on_mariadb(context: PassContext, deadline: float) -> None:
     try:
-        _wait_for_all(lambda: _innodb_transactions(place, deadline), deadline)
+        _wait_for_all(lambda: _innodb_transactions(context, deadline), deadline)
     except DBAPIError as error:
         if code_of(error) != _ACCESS_DENIED:
             raise
-        _wait_for_locks(place, deadline)
+        _wait_for_locks(context, deadline)
 
 
 def _wait_for_all(look: _Look, deadline: float) -> None:
@@ -76,13 +76,13 @@ def _wait_for(rest: set[str], look: _Look, deadline: float) -> None:
     step = _FIRST_PAUSE
     while rest:
         if time.monotonic() > deadline:
-            raise _OutOfPatienceError
+            raise _TimedOutError
         pause(step)
         step = min(2 * step, _LONGEST_PAUSE)
         rest &= look()
 
 
-def _innodb_transactions(place: Workplace, deadline: float) -> set[str]:
+def _innodb_transactions(context: PassContext, deadline: float) -> set[str]:
     """Return the transactions of InnoDB as they are now.
 
     Its list is a copy, which is made again only if nobody has read it for a tenth of a second. So
@@ -91,33 +91,33 @@ def _innodb_transactions(place: Workplace, deadline: float) -> set[str]:
     longest = _STALE
     while True:
         token = uuid4().hex
-        with place.transaction("REPEATABLE READ") as connection:
+        with context.transaction("REPEATABLE READ") as connection:
             connection.exec_driver_sql("START TRANSACTION WITH CONSISTENT SNAPSHOT")
             rows = connection.execute(text(_ON_MARIADB.format(token=token))).all()
         if any(own for _, own in rows):
             return {name for name, own in rows if not own}
         if time.monotonic() > deadline:
-            raise _OutOfPatienceError
+            raise _TimedOutError
         longest = min(2 * longest, 1.0)
         pause(uniform(_STALE, longest))  # noqa: S311  two that read in turn would keep it old for each other
 
 
-def _wait_for_locks(place: Workplace, deadline: float) -> None:
+def _wait_for_locks(context: PassContext, deadline: float) -> None:
     """Have every file table for oneself for a moment: nobody who has read it is open then.
 
     The lock is asked for without waiting, for others would queue up behind it.
     """
     while True:
-        with place.transaction() as connection:
-            if _locks_all(connection, place):
+        with context.transaction() as connection:
+            if _locks_all(connection, context):
                 return
         if time.monotonic() > deadline:
-            raise _OutOfPatienceError
+            raise _TimedOutError
         pause(uniform(0, _STALE))  # noqa: S311
 
 
-def _locks_all(connection: Connection, place: Workplace) -> bool:
-    tables = all_file_columns(place.metadata)
+def _locks_all(connection: Connection, context: PassContext) -> bool:
+    tables = all_file_columns(context.metadata)
     names = ", ".join(f"{table_name(connection, table)} WRITE" for table, _ in tables)
     try:
         connection.exec_driver_sql(f"LOCK TABLES {names} NOWAIT")

@@ -8,7 +8,7 @@ from functools import partial
 
 from sqlalchemy_file.exceptions import LedgerError
 from sqlalchemy_file.ledger.epochs.state import DEFAULT_GRACE, sweeping_grace
-from sqlalchemy_file.reconcile.context import Workplace
+from sqlalchemy_file.reconcile.context import PassContext
 from sqlalchemy_file.reconcile.deleting.confirming import kept_now, named_now, settle
 from sqlalchemy_file.reconcile.deleting.connections import refuse_writers
 from sqlalchemy_file.reconcile.deleting.leases import add
@@ -22,13 +22,13 @@ SKEW = 300_000
 
 
 @dataclass(frozen=True, slots=True)
-class Judge:
+class OrphanFinder:
     """The settings of one pass for one storage.
 
     Objects have to be made ``before`` a time in milliseconds; ``files`` are those that rows name.
     """
 
-    place: Workplace
+    context: PassContext
     storage_name: str
     storage: Storage
     before: int
@@ -38,7 +38,7 @@ class Judge:
     files: int
     ownership: Ownership
 
-    def judge(self, objects: Sequence[ObjectInfo]) -> list[Finding]:
+    def find(self, objects: Sequence[ObjectInfo]) -> list[Finding]:
         """Return the findings of these objects; with ``delete``, delete them first."""
         old = {f"{self.storage_name}/{info.key}": info for info in objects if self._is_old(info)}
         named = self.named(old)
@@ -47,7 +47,7 @@ class Judge:
 
     def named(self, asked: Collection[str]) -> set[str]:
         """Return which of these paths rows name now."""
-        return named_now(self.place, asked)
+        return named_now(self.context, asked)
 
     def _foreign(self, lost: dict[str, ObjectInfo]) -> Iterator[Finding]:
         for info in lost.values():
@@ -62,7 +62,7 @@ class Judge:
                 yield replace(about_object(kind, self.storage_name, info), detail=why)
                 del ours[path]
         if self.keeps or not self.delete:
-            kept = set(ours) if self.keeps else kept_now(self.place, set(ours))
+            kept = set(ours) if self.keeps else kept_now(self.context, set(ours))
             for path, info in ours.items():
                 kind = "kept" if path in kept else "orphan"
                 yield about_object(kind, self.storage_name, info)
@@ -75,11 +75,11 @@ class Judge:
                 yield replace(known, detail=found.detail)
 
     def _settled(self, paths: Sequence[str]) -> Sequence[Finding]:
-        noting = partial(add, ledger=self.place.ledger, storage=self.storage_name, paths=paths)
-        lease = self.place.run(noting)
+        noting = partial(add, ledger=self.context.ledger, storage=self.storage_name, paths=paths)
+        lease = self.context.run(noting)
         objection = self.ownership.objection
         return settle(
-            self.place,
+            self.context,
             lease,
             lambda _, key: is_ours(key),
             lambda _, key: objection(key),
@@ -92,17 +92,17 @@ class Judge:
         return made is None or made < self.before
 
 
-def agreed_grace(place: Workplace, asked: float | None) -> float:
+def agreed_grace(context: PassContext, asked: float | None) -> float:
     """Return the grace period in seconds; raises `LedgerError` if it is too short.
 
     A pass without a ledger deletes nothing, and may go by any.
     """
-    if not place.has_ledger:
+    if not context.has_ledger:
         return DEFAULT_GRACE if asked is None else asked
-    kept = max(each.run(partial(sweeping_grace, ledger=each.ledger)) for each in place.everywhere)
+    kept = max(each.run(partial(sweeping_grace, ledger=each.ledger)) for each in context.everywhere)
     grace = kept if asked is None else asked
     if grace == 0:
-        for each in place.everywhere:
+        for each in context.everywhere:
             refuse_writers(each)
     elif grace < kept:
         raise LedgerError(

@@ -16,7 +16,7 @@ from sqlalchemy.exc import DBAPIError
 
 from sqlalchemy_file.ledger.columns import all_file_columns
 from sqlalchemy_file.ledger.references import as_text
-from sqlalchemy_file.reconcile.context import Workplace, table_name
+from sqlalchemy_file.reconcile.context import PassContext, table_name
 from sqlalchemy_file.reconcile.findings import Malformed
 from sqlalchemy_file.reconcile.references.counting_sql import DIALECTS
 from sqlalchemy_file.reconcile.references.snapshot import in_snapshot
@@ -44,14 +44,14 @@ class Count:
     malformed: Malformed = field(default_factory=Malformed)
 
 
-def count_files(place: Workplace) -> Count:
+def count_files(context: PassContext) -> Count:
     """Return how many files the rows of each column name in each storage, at one moment."""
-    return in_snapshot(place, lambda connection: _counted(connection, place))
+    return in_snapshot(context, lambda connection: _counted(connection, context))
 
 
-def _counted(connection: Connection, place: Workplace) -> Count:
+def _counted(connection: Connection, context: PassContext) -> Count:
     count = Count()
-    for table, columns in all_file_columns(place.metadata):
+    for table, columns in all_file_columns(context.metadata):
         for column in columns:
             count.columns += _of_column(connection, table, column, count.malformed)
     return count

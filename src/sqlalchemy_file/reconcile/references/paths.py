@@ -10,7 +10,7 @@ from sqlalchemy import Column, ColumnElement, Connection, Table, select, tuple_
 
 from sqlalchemy_file.ledger.columns import all_file_columns
 from sqlalchemy_file.ledger.references import as_read, as_text
-from sqlalchemy_file.reconcile.context import Workplace
+from sqlalchemy_file.reconcile.context import PassContext
 from sqlalchemy_file.reconcile.findings import Malformed
 from sqlalchemy_file.reconcile.references.snapshot import in_snapshot, snapshot
 from sqlalchemy_file.reconcile.references.values import read_value
@@ -22,33 +22,33 @@ _ROWS_AT_ONCE = 5000
 _END_OF_NAME = "\0"  # sorts before everything that a key may hold
 
 
-def keys_named(place: Workplace, malformed: Malformed) -> Iterator[tuple[str, str]]:
+def keys_named(context: PassContext, malformed: Malformed) -> Iterator[tuple[str, str]]:
     """Return storage name and key of every object that rows name, in order.
 
     All rows are read before this returns, a few thousand in a transaction, and spooled to a
     temporary file where they are many. So a row that moves meanwhile may be missed, or be
     seen twice. Values that make no sense are added to ``malformed``.
     """
-    return (_split(each) for each in in_order(_joined_paths(place, malformed)))
+    return (_split(each) for each in in_order(_joined_paths(context, malformed)))
 
 
-def has_folders(place: Workplace) -> bool:
+def has_folders(context: PassContext) -> bool:
     """Return True if a field chooses keys, or prefixes, of its own."""
     return any(
         field is not None and field.key is not None
-        for _, columns in all_file_columns(place.metadata)
+        for _, columns in all_file_columns(context.metadata)
         for field in (file_field(column.type) for column in columns)
     )
 
 
-def choosing_storages(place: Workplace) -> set[str]:
+def choosing_storages(context: PassContext) -> set[str]:
     """Return the storages that fields may use which choose their keys."""
-    return _storages_of(place, lambda field: field.key is not None)
+    return _storages_of(context, lambda field: field.key is not None)
 
 
-def _storages_of(place: Workplace, concerns: Callable[[FileField], bool]) -> set[str]:
+def _storages_of(context: PassContext, concerns: Callable[[FileField], bool]) -> set[str]:
     names: set[str] = set()
-    for _, columns in all_file_columns(place.metadata):
+    for _, columns in all_file_columns(context.metadata):
         for field in filter(None, (file_field(column.type) for column in columns)):
             if not concerns(field):
                 continue
@@ -63,9 +63,9 @@ def _split(joined: str) -> tuple[str, str]:
     return storage, key
 
 
-def _joined_paths(place: Workplace, malformed: Malformed) -> Iterator[str]:
-    for table, columns in all_file_columns(place.metadata):
-        for values, key in _rows(place, table, columns):
+def _joined_paths(context: PassContext, malformed: Malformed) -> Iterator[str]:
+    for table, columns in all_file_columns(context.metadata):
+        for values, key in _rows(context, table, columns):
             for column, raw in zip(columns, values, strict=True):
                 if raw is None:
                     continue
@@ -79,16 +79,16 @@ def _joined_paths(place: Workplace, malformed: Malformed) -> Iterator[str]:
 _Row = tuple[Sequence[Any], Sequence[Any]]
 
 
-def _rows(place: Workplace, table: Table, columns: Sequence[Column[Any]]) -> Iterator[_Row]:
+def _rows(context: PassContext, table: Table, columns: Sequence[Column[Any]]) -> Iterator[_Row]:
     """Yield the file columns of all rows, and the primary key, in short transactions."""
     keys = tuple(table.primary_key.columns)
     if not keys:
-        with snapshot(place) as connection:
+        with snapshot(context) as connection:
             yield from _page(connection, columns, keys, None)
         return
     last: Sequence[Any] | None = None
     while rows := in_snapshot(
-        place,
+        context,
         partial(lambda connection, last: [*_page(connection, columns, keys, last)], last=last),
     ):
         yield from rows

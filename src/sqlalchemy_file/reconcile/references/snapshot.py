@@ -13,28 +13,28 @@ from sqlalchemy import Connection, text
 
 from sqlalchemy_file.exceptions import LedgerError
 from sqlalchemy_file.ledger.columns import all_file_columns
-from sqlalchemy_file.reconcile.context import Workplace, table_name
+from sqlalchemy_file.reconcile.context import PassContext, table_name
 
 T = TypeVar("T")
 
 
-def in_snapshot(place: Workplace, work: Callable[[Connection], T]) -> T:
+def in_snapshot(context: PassContext, work: Callable[[Connection], T]) -> T:
     """Do some reading in a snapshot taken now. Raises `LedgerError` where it would not see all."""
-    with snapshot(place) as connection:
+    with snapshot(context) as connection:
         return work(connection)
 
 
 @contextmanager
-def snapshot(place: Workplace) -> Iterator[Connection]:
+def snapshot(context: PassContext) -> Iterator[Connection]:
     """Yield a connection that sees one state of the database, and all rows of the file tables."""
-    name = place.engine.dialect.name
+    name = context.engine.dialect.name
     level = None if name == "sqlite" else "REPEATABLE READ"
-    with place.transaction(level) as connection:
-        _BEGINNINGS[name](connection, place)
+    with context.transaction(level) as connection:
+        _BEGINNINGS[name](connection, context)
         yield connection
 
 
-def _begin_on_postgresql(connection: Connection, place: Workplace) -> None:
+def _begin_on_postgresql(connection: Connection, context: PassContext) -> None:
     """Lock what will be read against a change of its type, and look at it.
 
     The type of a column, or a view in the place of a table, may call functions of the table's
@@ -45,10 +45,10 @@ def _begin_on_postgresql(connection: Connection, place: Workplace) -> None:
     connection.exec_driver_sql("SET LOCAL row_security = off")
     files = [
         (table_name(connection, table), column.name)
-        for table, columns in all_file_columns(place.metadata)
+        for table, columns in all_file_columns(context.metadata)
         for column in columns
     ]
-    ledger = table_name(connection, place.ledger.releases) if place.has_ledger else None
+    ledger = table_name(connection, context.ledger.releases) if context.has_ledger else None
     names = {table for table, _ in files} | ({ledger} if ledger else set())
     if not names:
         return
@@ -81,17 +81,17 @@ def _refuse_odd(row: Any) -> None:
         )
 
 
-def _begin_on_mariadb(connection: Connection, place: Workplace) -> None:
+def _begin_on_mariadb(connection: Connection, context: PassContext) -> None:
     connection.exec_driver_sql("START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY")
 
 
-def _begin_on_sqlite(connection: Connection, place: Workplace) -> None:
+def _begin_on_sqlite(connection: Connection, context: PassContext) -> None:
     # Python's driver begins a transaction at the first write only, unless it is told to.
     if not getattr(connection.connection.driver_connection, "in_transaction", False):
         connection.exec_driver_sql("BEGIN")
 
 
-_BEGINNINGS: dict[str, Callable[[Connection, Workplace], None]] = {
+_BEGINNINGS: dict[str, Callable[[Connection, PassContext], None]] = {
     "postgresql": _begin_on_postgresql,
     "mariadb": _begin_on_mariadb,
     "mysql": _begin_on_mariadb,

@@ -7,8 +7,9 @@ from datetime import UTC, datetime
 from io import BytesIO
 
 from sqlalchemy_file.exceptions import LedgerError
-from sqlalchemy_file.reconcile.context import Workplace, away
+from sqlalchemy_file.reconcile.context import PassContext
 from sqlalchemy_file.storage import Attributes, Storage
+from sqlalchemy_file.transfer import run_blocking
 from sqlalchemy_file.values.objects import fresh_key
 
 MOST_APART = 300_000
@@ -20,13 +21,13 @@ def now_here() -> int:
     return int(datetime.now(UTC).timestamp() * 1000)
 
 
-def agreed_now(place: Workplace) -> int:
+def agreed_now(context: PassContext) -> int:
     """Return the earlier time of this machine's and the database's.
 
     Raises `LedgerError` where they differ by more than five minutes.
     """
     before = now_here()
-    there = place.now()
+    there = context.now()
     _refuse_apart("the database", there, before, now_here())
     return min(before, there)
 
@@ -39,13 +40,13 @@ def refuse_other_time(name: str, storage: Storage) -> None:
     """
     before = now_here()
     key = fresh_key()
-    away(lambda: storage.put(key, BytesIO(b"what time is it?"), Attributes()))
+    run_blocking(lambda: storage.put(key, BytesIO(b"what time is it?"), Attributes()))
     try:
-        date = away(lambda: storage.stat(key)).last_modified
+        date = run_blocking(lambda: storage.stat(key)).last_modified
         after = now_here()
     finally:
         with suppress(Exception):
-            away(lambda: storage.delete([key]))
+            run_blocking(lambda: storage.delete([key]))
     if date is not None:
         _refuse_apart(f"the storage {name!r}", int(date.timestamp() * 1000), before, after)
 

@@ -16,26 +16,27 @@ from sqlalchemy import Connection
 from sqlalchemy_file.ledger import Ledger
 from sqlalchemy_file.ledger.epochs.identity import begin_epoch
 from sqlalchemy_file.ledger.epochs.state import ledger_id, read_all, write
-from sqlalchemy_file.reconcile.context import Workplace, away
+from sqlalchemy_file.reconcile.context import PassContext
 from sqlalchemy_file.storage import StorageManager
 from sqlalchemy_file.storage.common.protocol import named
 from sqlalchemy_file.storage.owners import note_of, write_note
+from sqlalchemy_file.transfer import run_blocking
 
 _TOKENS, _KEPT = "tokens:", 16
 
 
-def fence(place: Workplace, storage_names: Iterable[str], *, adopt: bool) -> None:
+def fence(context: PassContext, storage_names: Iterable[str], *, adopt: bool) -> None:
     """Leave new tokens in storages; begin a new epoch where an unknown one was left before."""
     for name in storage_names:
         storage, token = StorageManager.storage(name), uuid4().hex
-        own = place.run(partial(ledger_id, ledger=place.ledger))
+        own = context.run(partial(ledger_id, ledger=context.ledger))
         with named(name):
-            found = away(partial(note_of, storage, f"{own}.token"))
-        known = place.run(partial(_issue, ledger=place.ledger, storage=name, token=token))
+            found = run_blocking(partial(note_of, storage, f"{own}.token"))
+        known = context.run(partial(_issue, ledger=context.ledger, storage=name, token=token))
         if found is not None and found.decode("ascii", "replace") not in known and not adopt:
-            place.run(partial(begin_epoch, ledger=place.ledger))
+            context.run(partial(begin_epoch, ledger=context.ledger))
         with named(name):
-            away(partial(write_note, storage, f"{own}.token", token.encode()))
+            run_blocking(partial(write_note, storage, f"{own}.token", token.encode()))
 
 
 def _issue(connection: Connection, ledger: Ledger, storage: str, token: str) -> list[str]:

@@ -15,7 +15,7 @@ from sqlalchemy import Connection
 
 from sqlalchemy_file.ledger.columns import all_file_columns, declared_storages
 from sqlalchemy_file.ledger.epochs.state import read_all, write
-from sqlalchemy_file.reconcile.context import Workplace
+from sqlalchemy_file.reconcile.context import PassContext
 from sqlalchemy_file.reconcile.references.counting import Named
 from sqlalchemy_file.storage import StorageManager
 from sqlalchemy_file.types import file_field
@@ -23,11 +23,11 @@ from sqlalchemy_file.types import file_field
 _KEEPING = "keeping"
 
 
-def keeping_storages(place: Workplace, columns: Iterable[Named], *, remember: bool) -> set[str]:
+def keeping_storages(context: PassContext, columns: Iterable[Named], *, remember: bool) -> set[str]:
     """Return these storages; with ``remember``, take note of what rows name for later sweeps."""
     fields = {
         (table.fullname, column.name): field
-        for table, file_columns in all_file_columns(place.metadata)
+        for table, file_columns in all_file_columns(context.metadata)
         for column in file_columns
         if (field := file_field(column.type)) is not None
     }
@@ -40,19 +40,19 @@ def keeping_storages(place: Workplace, columns: Iterable[Named], *, remember: bo
     named = {
         each.storage for each in columns if fields[each.table, each.column].on_release == "keep"
     }
-    known = _known(place, named | used if remember else set())
+    known = _known(context, named | used if remember else set())
     # Files are placed elsewhere by File(storage=...), and by what was the default before.
     return used | named | known | (set(StorageManager.names()) - others)
 
 
-def _known(place: Workplace, seen: set[str]) -> set[str]:
-    if not place.has_ledger:
+def _known(context: PassContext, seen: set[str]) -> set[str]:
+    if not context.has_ledger:
         return set()
-    return place.run(partial(_remembered, place=place, seen=seen))
+    return context.run(partial(_remembered, context=context, seen=seen))
 
 
-def _remembered(connection: Connection, place: Workplace, seen: set[str]) -> set[str]:
-    ledger = place.ledger
+def _remembered(connection: Connection, context: PassContext, seen: set[str]) -> set[str]:
+    ledger = context.ledger
     known = set(json.loads(read_all(connection, ledger, [_KEEPING]).get(_KEEPING, "[]")))
     if not seen <= known:
         write(connection, ledger, _KEEPING, json.dumps(sorted(known | seen)))

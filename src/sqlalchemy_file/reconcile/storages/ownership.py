@@ -13,7 +13,7 @@ from functools import partial
 
 from sqlalchemy_file.exceptions import LedgerError, StorageError
 from sqlalchemy_file.ledger.epochs.identity import Identity, identity, settle
-from sqlalchemy_file.reconcile.context import Workplace, away, is_known
+from sqlalchemy_file.reconcile.context import PassContext, is_known
 from sqlalchemy_file.storage import HasPath, Storage, StorageManager
 from sqlalchemy_file.storage.common.protocol import HasNotes, named
 from sqlalchemy_file.storage.owners import (
@@ -24,6 +24,7 @@ from sqlalchemy_file.storage.owners import (
     sign,
 )
 from sqlalchemy_file.tracking.claims import owner_of
+from sqlalchemy_file.transfer import run_blocking
 from sqlalchemy_file.values.objects import epoch_of
 
 EARLIER = (
@@ -60,11 +61,11 @@ class Ownership:
         A ledger that was at the very place of a given one has been dropped there.
         """
         given = {each.id for each in self.identities}
-        places = {each.site.server for each in self.identities}
+        contexts = {each.site.server for each in self.identities}
         strange = {
             each.signature: each
             for each in self.owners
-            if each.ledger not in given and each.server not in places
+            if each.ledger not in given and each.server not in contexts
         }
         return list(strange.values())
 
@@ -74,7 +75,7 @@ class Ownership:
 
     def _is_signed(self, folder: str) -> bool:
         if folder not in self._folders:
-            self._folders[folder] = bool(away(partial(folder_owners, self.storage, folder)))
+            self._folders[folder] = bool(run_blocking(partial(folder_owners, self.storage, folder)))
         return self._folders[folder]
 
 
@@ -106,12 +107,14 @@ class Objections:
 
 
 def identities_of(
-    places: Iterable[Workplace], *, adopt: bool = False, writes: bool
+    contexts: Iterable[PassContext], *, adopt: bool = False, writes: bool
 ) -> list[Identity]:
     """Return who the ledgers are; with ``writes`` it is noted where their databases are now."""
     if writes or adopt:
-        return [place.run(partial(settle, ledger=place.ledger, adopt=adopt)) for place in places]
-    found = [place.run(partial(identity, ledger=place.ledger)) for place in places]
+        return [
+            context.run(partial(settle, ledger=context.ledger, adopt=adopt)) for context in contexts
+        ]
+    found = [context.run(partial(identity, ledger=context.ledger)) for context in contexts]
     return [each for each in found if each is not None]
 
 
@@ -119,9 +122,9 @@ def ownership(storage_name: str, identities: Sequence[Identity]) -> Ownership:
     """Return what ledgers may delete in a storage, as the storage says now."""
     storage = StorageManager.storage(storage_name)
     with named(storage_name):
-        owners = away(partial(owners_of, storage))
+        owners = run_blocking(partial(owners_of, storage))
         if isinstance(storage, HasPath):
-            owners = [*owners, *(owner for _, owner in away(partial(_above, storage)))]
+            owners = [*owners, *(owner for _, owner in run_blocking(partial(_above, storage)))]
     return Ownership(identities, storage, owners)
 
 
@@ -160,7 +163,7 @@ def refuse_unmounted(storage_name: str, found: Ownership, *, is_used: bool) -> N
     """Raise `StorageError` for an empty folder that rows or notes name, and nobody has signed."""
     if not is_used or not isinstance(found.storage, HasPath) or found.owners:
         return
-    if away(lambda: next(iter(found.storage.list()), None)) is None:
+    if run_blocking(lambda: next(iter(found.storage.list()), None)) is None:
         raise StorageError(
             "the folder is empty, and not even signed by the ledger whose rows name objects in "
             "it: is its disk mounted? If the files are gone for good, sweep with adopt (--adopt)",
@@ -174,7 +177,7 @@ def sign_for(storage_name: str, found: Ownership) -> None:
     for each in map(owner_of, found.identities):
         if (each.ledger, each.epoch) not in signed:
             with named(storage_name):
-                away(partial(sign, found.storage, each))
+                run_blocking(partial(sign, found.storage, each))
 
 
 def _above(storage: HasPath) -> list[tuple[str, Owner]]:
