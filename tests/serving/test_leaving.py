@@ -5,17 +5,30 @@ from __future__ import annotations
 import socket
 import threading
 from collections.abc import Iterator
+from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
+from sqlalchemy import Engine
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.middleware.base import BaseHTTPMiddleware
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Mount, Route
+from starlette.testclient import TestClient
 
 from sqlalchemy_file import StorageManager
+from sqlalchemy_file.integrations.starlette import FileResponse
 from sqlalchemy_file.serving.target import Target
 from sqlalchemy_file.storage.memory import MemoryStorage
+from tests.services.web import serving
 
+from .models import saved
+from .raw_client import RawClient
 from .served import files
 from .servers import flask_server, uvicorn
 
@@ -72,3 +85,26 @@ def test_nothing_more_is_read_for_a_client_that_has_left(
 def _url(target: Target) -> str:
     expires = datetime(2126, 1, 1, tzinfo=UTC)
     return f"{files.url}/{files._signer.sign(target, expires)}/a.bin"
+
+
+async def through(request: Any, call_next: Any) -> Any:
+    return await call_next(request)
+
+
+@pytest.mark.parametrize("url", ["own", "mounted"])
+def test_who_stays_gets_everything_through_a_middleware_too(engine: Engine, url: str) -> None:
+    content = bytes(range(256)) * 8000
+    file = saved(engine, content, "a.bin")
+
+    async def own(request: Request) -> Response:
+        return FileResponse(request, file)
+
+    app = Starlette(
+        routes=[Route("/own", own), Mount(files.path, app=files.asgi)],
+        middleware=[Middleware(BaseHTTPMiddleware, dispatch=through)],
+    )
+    path = "/own" if url == "own" else files.url_for(file)
+    assert TestClient(app).get(path).content == content
+    with serving(app) as address, closing(RawClient(address)) as client:
+        assert client.ask(path).body == content
+        assert client.ask(path, lines=[("Range", "bytes=-1000000")]).body == content[-1_000_000:]
