@@ -88,8 +88,10 @@ def brand(major: bytes, *others: bytes) -> bytes:
     return struct.pack(">I", len(box) + 4) + box + b"\0\0\0\x08free" + bytes(64)
 
 
-def matroska(doctype: bytes) -> bytes:
-    elements = b"\x42\x86\x81\x01" + b"\x42\x82" + bytes([0x80 | len(doctype)]) + doctype
+def matroska(doctype: bytes, width: int = 1) -> bytes:
+    """Return the start of an EBML file; the length of its type is written in ``width`` bytes."""
+    length = (1 << 7 * width | len(doctype)).to_bytes(width, "big")
+    elements = b"\x42\x86\x81\x01" + b"\x42\x82" + length + doctype
     return b"\x1a\x45\xdf\xa3" + bytes([0x80 | len(elements)]) + elements + bytes(32)
 
 

@@ -9,7 +9,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from sqlalchemy_file.detection import HEAD_SIZE, UNKNOWN, canonical, decide, detect, refutes
-from tests.samples import DOCX, PDF, PROVEN, SVG, UNPROVEN, XLSX, archive
+from tests.samples import DOCX, PDF, PROVEN, SVG, UNPROVEN, XLSX, archive, matroska
 
 named = pytest.mark.parametrize
 
@@ -23,6 +23,11 @@ def test_the_first_bytes_prove_the_type(name):
 @named("name", UNPROVEN)
 def test_text_and_unmarked_bytes_prove_no_type(name):
     assert detect(UNPROVEN[name][:HEAD_SIZE]) is None
+
+
+@pytest.mark.parametrize("width", range(1, 9))
+def test_a_length_in_webm_may_take_up_to_eight_bytes(width):
+    assert detect(matroska(b"webm", width)) == "video/webm"
 
 
 def test_noise_proves_no_type():

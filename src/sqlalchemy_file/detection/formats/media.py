@@ -104,10 +104,12 @@ def ogg_type(head: bytes) -> str:
 
 def matroska_type(head: bytes) -> str | None:
     """Return the type of an EBML file by its document type (element 0x4282)."""
-    element = head.find(b"\x42\x82", 4, 64)
-    if element < 0 or element + 2 >= len(head):
+    element = head.find(b"\x42\x82", 4, 128)
+    if element < 0 or not (size := head[element + 2 : element + 10]) or not size[0]:
         return None
-    doctype = head[element + 3 : element + 3 + (head[element + 2] & 0x7F)]
+    width = 9 - size[0].bit_length()  # of the size, by its leading zeros (RFC 8794, section 4)
+    length = int.from_bytes(size[:width]) & ((1 << 7 * width) - 1)
+    doctype = head[element + 2 + width :][:length]
     return {b"webm": "video/webm", b"matroska": "video/matroska"}.get(doctype.rstrip(b"\0"))
 
 
