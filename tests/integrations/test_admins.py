@@ -70,6 +70,24 @@ def test_an_admin_changes_several_files_one_by_one_under_an_async_session(
     assert contents(StorageManager.storage("albums")) == [b"2"]
 
 
+@pytest.mark.parametrize("kind", ["csv", "json"])
+def test_an_export_of_sqladmin_names_files_and_not_where_they_are(albums: Any, kind: str) -> None:
+    with Session(albums.engine) as session:
+        pages = [File(b"1", filename="1.txt"), File(b"2", filename="2.txt")]
+        session.add(albums.Album(title="A", pages=pages))
+        session.commit()
+    app = Starlette()
+    shown = {"column_list": ["title", "cover", "pages"]}
+    bases = (for_sqladmin.FilesView, sqladmin.ModelView)
+    view = type(sqladmin.ModelView)("AlbumAdmin", bases, shown, model=albums.Album)
+    sqladmin.Admin(app, albums.engine).add_view(view)
+    client = TestClient(app)
+    exported = client.get(f"/admin/album/export/{kind}").text
+    assert "1.txt, 2.txt" in exported
+    assert "albums/" not in exported
+    assert "/files/" in client.get("/admin/album/list").text
+
+
 def _send(client: Any, url: str, data: dict[str, str], files: list[Any]) -> None:
     token = re.search(r'name="(\w*csrf\w*)"[^>]*value="([^"]+)"', client.get(url).text)
     secret = {token[1]: token[2]} if token else {}

@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from markupsafe import Markup
 from sqladmin.formatters import BASE_FORMATTERS
@@ -28,6 +28,20 @@ def file_formatter(value: Any) -> Markup:
     """Return links to a file, or to several, with their thumbnails."""
     files = value if isinstance(value, list) else [value]
     return Markup(" ").join(file_markup(each) for each in files)
+
+
+class _Names(str):
+    """The names of files, as an export has them; a list has links in their place."""
+
+    __slots__ = ("files",)
+
+    files: Any
+
+    def __new__(cls, files: Any) -> Self:
+        several = files if isinstance(files, list) else [files]
+        names = super().__new__(cls, ", ".join(str(each.get("filename")) for each in several))
+        names.files = files
+        return names
 
 
 class _Deferred:
@@ -68,9 +82,15 @@ class FilesView:
     form_converter: ClassVar[Any] = FilesConverter
     column_type_formatters: ClassVar[Any] = {
         **BASE_FORMATTERS,
+        _Names: lambda value: file_formatter(value.files),
         File: file_formatter,
         MutableList: file_formatter,
     }
+
+    async def get_prop_value(self, obj: Any, prop: str) -> Any:
+        """Return a value for lists and exports: of files, their names."""
+        value = await super().get_prop_value(obj, prop)  # type: ignore[misc]
+        return _Names(value) if isinstance(value, File | MutableList) else value
 
     async def get_object_for_edit(self, request: Request) -> Any:
         """Return the row of the form, when it comes back without its files.

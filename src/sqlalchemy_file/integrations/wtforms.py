@@ -134,7 +134,9 @@ def file_markup(file: Mapping[str, Any] | None) -> Markup:
 
 def _shown_part(form_field: Any, part: Part) -> Markup:
     name, token = form_field.name, part.token
-    shown = [_input(type="hidden", name=f"{name}-current", value=token), file_markup(part.file)]
+    # A form that comes back from a failed attempt may know no more of a file than its token.
+    what = file_markup(part.file) if part.file else Markup("<span>(as it was)</span>")
+    shown = [_input(type="hidden", name=f"{name}-current", value=token), what]
     if form_field._multiple or not form_field.flags.required:
         box = _input(type="checkbox", name=f"{name}-remove", value=token)
         shown.append(Markup(" <label>{} Remove</label>").format(box))
