@@ -78,7 +78,7 @@ class TestLibcloudMinIO(StorageConformance, AsyncStorageConformance):
         return adapt(bucket)
 
 
-class TestLibcloudS3(StorageConformance, AsyncStorageConformance):
+class TestLibcloudS3(StorageConformance):
     @pytest.fixture
     def storage(self, bucket: Container, s3_driver: Callable[[str], StorageDriver]) -> Storage:
         return adapt(s3_driver("s3").get_container(bucket.name))
