@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import io
 import random
 import string
 import threading
@@ -8,7 +9,15 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from sqlalchemy_file.detection import HEAD_SIZE, UNKNOWN, canonical, decide, detect, refutes
+from sqlalchemy_file.detection import (
+    HEAD_SIZE,
+    UNKNOWN,
+    canonical,
+    content_type_of,
+    decide,
+    detect,
+    refutes,
+)
 from tests.samples import DOCX, PDF, PROVEN, SVG, UNPROVEN, XLSX, archive, matroska
 
 named = pytest.mark.parametrize
@@ -187,3 +196,18 @@ def test_types_without_a_signature_are_not_refuted_by_its_absence(claimed):
 )
 def test_bytes_of_another_type_refute_a_claim(content, claimed, refuted):
     assert refutes(detect(content), claimed) is refuted
+
+
+def test_a_book_is_known_by_its_type_wherever_it_stands_in_the_archive():
+    filler = [(f"chapter{n}", random.Random(n).randbytes(3000).hex()) for n in range(3)]
+    book = archive(*filler, ("mimetype", "application/epub+zip"), stored=("mimetype",))
+    assert content_type_of(io.BytesIO(book), None, "unnamed") == "application/epub+zip"
+
+
+@named(("depth", "content_type"), [(24, "image/x-tga"), (7, UNKNOWN)])
+def test_a_mapped_tga_has_colours_of_a_known_depth(depth, content_type):
+    header = bytearray(18)
+    header[1] = header[2] = 1
+    header[7], header[12], header[14], header[16] = depth, 8, 8, 8
+    content = io.BytesIO(bytes(header) + bytes(100))
+    assert content_type_of(content, None, "unnamed") == content_type
