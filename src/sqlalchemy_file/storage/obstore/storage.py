@@ -55,7 +55,7 @@ _SORTED = (AzureStore, GCSStore, MemoryStore, S3Store)
 
 
 class ObstoreStorage:
-    """A store of obstore, from threads and, natively, from coroutines.
+    """An obstore store, from threads and, natively, from coroutines.
 
     Contents beyond 5 MB are stored in parts, several at once, of a few contents at a time.
     ``exclusive`` is decided by the store, races included: beyond that size by renaming a draft.
