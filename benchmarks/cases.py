@@ -440,6 +440,23 @@ def _ledger() -> list[Case]:
     ]
 
 
+def _single() -> list[Case]:
+    two = some("ours", "floor")
+    row = "one row with one file of 10 KB, session to commit, local folder, not synced"
+    plain = "a table without files, SQLite in memory"
+    works: dict[str, tuple[str, int, tuple[Faster, ...]]] = {
+        "one_row": (f"{row}, processor time", 300, (Faster("floor", 0.55),)),
+        "one_row_async": ("the same under AsyncSession", 300, (Faster("floor", 0.7),)),
+        "plain_core": (f"Core insert and select, {plain}, processor time", 5_000, ()),
+        "plain_session": (f"session, add, commit, {plain}", 1_000, (Faster("floor", 0.89),)),
+        "imports": ("import of the library; of sqlalchemy.orm", 3, (Faster("floor", 0.9),)),
+    }
+    return [
+        Case(work, title, work, n, entries=two, targets=targets, group="single")
+        for work, (title, n, targets) in works.items()
+    ]
+
+
 def _deletions() -> list[Case]:
     return [
         Case(
@@ -459,6 +476,7 @@ CASES: list[Case] = [
     *_local(),
     *_images(),
     *_s3(),
+    *_single(),
     *_stalls(),
     *_served(),
     *_growth(),

@@ -11,6 +11,7 @@ BEGIN, END = "<!-- figures: made by `make bench` -->", "<!-- end of figures -->"
 COLUMNS = tuple(ALL)
 HEADINGS = {
     "main": "Beside the floor and others",
+    "single": "One file at a time, and none",
     "stall": "The event loop",
     "served": "On the web",
     "memory": "Memory",

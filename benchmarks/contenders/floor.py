@@ -23,7 +23,10 @@ from starlette.routing import Route
 
 from benchmarks.contenders import serving
 from benchmarks.contenders.buckets import bucket_of_obstore
+from benchmarks.contenders.plain import importing, plain_core, plain_session
 from benchmarks.kit import Round, Setting, Work, engine_at, multiply
+
+__all__ = ["plain_core", "plain_session"]
 
 PACKAGES = ("obstore", "Pillow")
 CHUNK = 1_000_000
@@ -119,6 +122,51 @@ async def _put_all(
             await store.put_async(key, content)
 
     await asyncio.gather(*map(put, keys, contents))
+
+
+def one_row(setting: Setting) -> Work:
+    def work(this: Round) -> None:
+        engine, contents, folder = this.engine(), this.contents(), this.folder / "files"
+        folder.mkdir()
+        Base.metadata.create_all(engine)
+        with this.processor_timed():
+            for content in contents:
+                with Session(engine) as session:
+                    session.add(_stored(folder, content))
+                    session.commit()
+        engine.dispose()
+
+    return work
+
+
+def one_row_async(setting: Setting) -> Work:
+    def work(this: Round) -> None:
+        asyncio.run(_one_row_async(this))
+
+    return work
+
+
+async def _one_row_async(this: Round) -> None:
+    engine, contents, folder = this.async_engine(), this.contents(), this.folder / "files"
+    folder.mkdir()
+    async with engine.begin() as connection:
+        await connection.run_sync(Base.metadata.create_all)
+    with this.processor_timed():
+        for content in contents:
+            async with AsyncSession(engine) as session:
+                session.add(await asyncio.to_thread(_stored, folder, content))
+                await session.commit()
+    await engine.dispose()
+
+
+def _stored(folder: Path, content: bytes) -> Document:
+    key = str(uuid.uuid4())
+    with open(f"{folder}/{key}", "wb") as file:
+        file.write(content)
+    return Document(content=record(key, "report.pdf", len(content)))
+
+
+imports = importing("sqlalchemy.orm", "sqlalchemy.ext.mutable")
 
 
 def read(_setting: Setting) -> Work:

@@ -18,6 +18,7 @@ from benchmarks.contenders.buckets import (
     bucket_of_obstore,
     filesystem_of_fsspec,
 )
+from benchmarks.contenders.plain import importing, plain_core, plain_session
 from benchmarks.kit import Round, Setting, Work, engine_at, multiply
 from sqlalchemy_file import File, FileField, ImageField, StorageManager
 from sqlalchemy_file.ledger import Ledger
@@ -25,6 +26,8 @@ from sqlalchemy_file.processors import Variant, Variants
 from sqlalchemy_file.serving import FileServer
 from sqlalchemy_file.storage.adapters import adapt
 from sqlalchemy_file.storage.local import LocalStorage
+
+__all__ = ["plain_core", "plain_session"]
 
 PACKAGES = ("sqlalchemy-file", "apache-libcloud", "obstore", "Pillow")
 
@@ -113,6 +116,46 @@ def save(setting: Setting) -> Work:
         engine.dispose()
 
     return work
+
+
+def one_row(setting: Setting) -> Work:
+    """Save one file in a session of its own, as a web request does."""
+
+    def work(this: Round) -> None:
+        connect(setting, this.folder)
+        engine, contents = this.engine(), this.contents()
+        Base.metadata.create_all(engine)
+        with this.processor_timed():
+            for content in contents:
+                with Session(engine) as session:
+                    session.add(Document(content=File(content, filename="report.pdf")))
+                    session.commit()
+        engine.dispose()
+
+    return work
+
+
+def one_row_async(setting: Setting) -> Work:
+    def work(this: Round) -> None:
+        connect(setting, this.folder)
+        asyncio.run(_one_row_async(this))
+
+    return work
+
+
+async def _one_row_async(this: Round) -> None:
+    engine, contents = this.async_engine(), this.contents()
+    async with engine.begin() as connection:
+        await connection.run_sync(Base.metadata.create_all)
+    with this.processor_timed():
+        for content in contents:
+            async with AsyncSession(engine) as session:
+                session.add(Document(content=File(content, filename="report.pdf")))
+                await session.commit()
+    await engine.dispose()
+
+
+imports = importing("sqlalchemy_file")
 
 
 def read(setting: Setting) -> Work:

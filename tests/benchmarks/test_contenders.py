@@ -17,7 +17,7 @@ from benchmarks.servers import Servers
 from tests.services import ceph
 
 CONTENDERS = {"ours": ours, "floor": floor}
-GROUPS = {"main", "stall", "served", "ledger"}
+GROUPS = {"main", "single", "stall", "served", "ledger"}
 SMALL = [
     (case, name)
     for case in CASES
