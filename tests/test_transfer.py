@@ -20,8 +20,8 @@ from sqlalchemy_file.transfer import (
     Operation,
     Outcome,
     carry_out,
-    later,
     results,
+    run_in_background,
     wait_for_background,
 )
 
@@ -174,10 +174,10 @@ def test_the_callers_context_is_seen_by_every_operation(way: Way) -> None:
 # --- work for later
 
 
-def test_later_runs_soon_and_can_be_waited_for() -> None:
+def test_background_work_runs_soon_and_can_be_waited_for() -> None:
     counting = Counting()
     for number in range(5):
-        later(partial(_ignore, counting.run, number))
+        run_in_background(partial(_ignore, counting.run, number))
     wait_for_background()
     assert sorted(counting.ended) == list(range(5))
 
@@ -190,10 +190,11 @@ def _ignore(function: Callable[..., Any], *arguments: Any) -> None:
 def test_a_forked_child_has_threads_of_its_own() -> None:
     program = """
 import os, sys, time
-from sqlalchemy_file.transfer import Operation, carry_out, later, results, wait_for_background
+from sqlalchemy_file.transfer import Operation, carry_out, results
+from sqlalchemy_file.transfer import run_in_background, wait_for_background
 work = [Operation(lambda: time.sleep(0.01) or 7)] * 6
 assert results(carry_out(work)) == [7] * 6
-later(lambda: time.sleep(0.5))
+run_in_background(lambda: time.sleep(0.5))
 child = os.fork()
 if child == 0:
     wait_for_background()

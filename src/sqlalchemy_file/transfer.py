@@ -155,7 +155,7 @@ async def in_thread(function: Callable[[], T]) -> T:
         cancelled.set()
         job.cancel()  # if it was not begun
 
-    return await to_the_end(asyncio.wrap_future(job), stop)
+    return await await_to_end(asyncio.wrap_future(job), stop)
 
 
 def heed_cancellation() -> None:
@@ -165,7 +165,7 @@ def heed_cancellation() -> None:
         raise asyncio.CancelledError
 
 
-async def to_the_end(future: asyncio.Future[T], stop: Callable[[], object] | None = None) -> T:
+async def await_to_end(future: asyncio.Future[T], stop: Callable[[], object] | None = None) -> T:
     """Await a future, and its end even when cancelled, however often.
 
     ``stop`` is called then, to bring the end about: what it does must not leave work running.
@@ -183,13 +183,13 @@ async def to_the_end(future: asyncio.Future[T], stop: Callable[[], object] | Non
         raise
 
 
-def breathe(done: int) -> None:
+def yield_to_loop(done: int) -> None:
     """Yield to the event loop's other tasks after a batch of work."""
     if done >= _MANY and _can_await():
         await_only(asyncio.sleep(0))
 
 
-def beside(job: Callable[[], T]) -> Future[T]:
+def submit_cpu_bound(job: Callable[[], T]) -> Future[T]:
     """Start a short, lock-free computation in a thread of the CPU pool."""
     try:
         return _computing().submit(job)
@@ -199,7 +199,7 @@ def beside(job: Callable[[], T]) -> Future[T]:
         return future
 
 
-def later(job: Callable[[], object]) -> None:
+def run_in_background(job: Callable[[], object]) -> None:
     """Run ``job`` in a worker thread, soon; for callers that may not wait, such as finalizers."""
     try:
         future: Future[object] = _threads().submit(_in_worker(job))
@@ -212,7 +212,7 @@ def later(job: Callable[[], object]) -> None:
 
 
 def wait_for_background() -> None:
-    """Wait for all that was handed to `later`."""
+    """Wait for all that was handed to `run_in_background`."""
     while running := list(_background):
         wait(running)
         _background.difference_update(running)
@@ -283,10 +283,10 @@ def _cancel_again() -> None:
     """Raise the cancellation at the next await, after the batch has finished."""
     task = asyncio.current_task()
     if task is not None:
-        asyncio.get_running_loop().call_soon(_strike, task)
+        asyncio.get_running_loop().call_soon(_cancel_at_next_await, task)
 
 
-def _strike(task: asyncio.Task[Any]) -> None:
+def _cancel_at_next_await(task: asyncio.Task[Any]) -> None:
     # By now `asyncio.timeout` may have taken it back, whose block ended with the batch; cancelled
     # at once, the task would learn of it behind that block, where nobody expects it.
     if not task.done() and task.cancelling():

@@ -13,7 +13,7 @@ from sqlalchemy import Column, Engine, Integer, MetaData, Table, create_engine, 
 
 from sqlalchemy_file import File, FileField
 from sqlalchemy_file.storage.memory import MemoryStorage
-from sqlalchemy_file.transfer import later, wait_for_background
+from sqlalchemy_file.transfer import run_in_background, wait_for_background
 from tests.stores import add_memory, contents
 
 metadata = MetaData()
@@ -66,7 +66,7 @@ def test_jobs_of_many_threads_are_all_done() -> None:
     def give(number: int) -> None:
         start.wait()
         for _ in range(200):
-            later(lambda: done.append(number))
+            run_in_background(lambda: done.append(number))
 
     threads = [threading.Thread(target=give, args=(number,)) for number in range(8)]
     for thread in threads:

@@ -9,7 +9,7 @@ from concurrent.futures import Future
 from typing import Any, BinaryIO, Protocol
 
 from sqlalchemy_file.storage.common.streams import is_at_hand, size_left
-from sqlalchemy_file.transfer import beside
+from sqlalchemy_file.transfer import submit_cpu_bound
 
 LARGE = 1024 * 1024
 """From how many bytes on another thread is worth its while, and how many may wait for it."""
@@ -40,7 +40,7 @@ class HashBehind:
         # One that is about to end may leave a chunk: the next one finds it first in the queue.
         if self._job is None or self._job.done():
             self._join()
-            self._job = beside(self._work)
+            self._job = submit_cpu_bound(self._work)
         elif sum(map(len, self._waiting)) > LARGE:
             self._join()
 

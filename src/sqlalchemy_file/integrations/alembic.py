@@ -16,7 +16,7 @@ from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy_file.exceptions import LedgerError, MissingExtraError
 from sqlalchemy_file.ledger import Ledger, ledger_of
 from sqlalchemy_file.ledger.columns import FileColumns
-from sqlalchemy_file.ledger.installing import drop_indexes, fed_tables, look, mend
+from sqlalchemy_file.ledger.installing import drop_indexes, fed_tables, look, repair
 from sqlalchemy_file.ledger.tables import new_id, now_ms, this_transaction
 from sqlalchemy_file.types import file_field
 
@@ -215,14 +215,14 @@ def _drop(operations: Operations, operation: DropFileTriggersOp) -> None:
 def _upgrade(operations: Operations, operation: UpgradeFileLedgerOp) -> None:
     connection = _online(operations)
     tables = fed_tables(connection, operation.ledger_schema)
-    mend(connection, look(connection, operation.ledger_schema, tables))
+    repair(connection, look(connection, operation.ledger_schema, tables))
 
 
 def _apply(operations: Operations, operation: _FileTriggersOp, changed: list[FileColumns]) -> None:
     """Make the triggers of one table so, and leave those of all others as the catalog has them."""
     connection = _online(operations)
     others = fed_tables(connection, operation.ledger_schema, without=operation.files)
-    mend(connection, look(connection, operation.ledger_schema, [*others, *changed]))
+    repair(connection, look(connection, operation.ledger_schema, [*others, *changed]))
 
 
 def _online(operations: Operations) -> Connection:

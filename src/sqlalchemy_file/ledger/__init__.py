@@ -20,7 +20,7 @@ from sqlalchemy_file.ledger.installing import (
     State,
     database_of,
     look,
-    mend,
+    repair,
 )
 from sqlalchemy_file.ledger.layout import forget_missed, is_layout, is_of_earlier_release
 from sqlalchemy_file.ledger.locking import as_committed, exclusive
@@ -77,13 +77,13 @@ class Ledger:
         Call it after migrations. It only reads the catalog if everything is up to date, or if the
         ledger's table does not exist. Several processes may call it at once.
         """
-        self._mend(connection)
+        self._repair(connection)
         if inspect(connection).has_table(self.state.name, connection.schema_for_object(self.state)):
             settle(connection, self)
 
     def uninstall(self, connection: Connection) -> None:
         """Drop the triggers, their functions and the indexes. The ledger's tables stay."""
-        self._mend(connection, is_wanted=False)
+        self._repair(connection, is_wanted=False)
 
     def exclusive(self, connection: Connection) -> AbstractContextManager[None]:
         """Return a context manager that one process at a time can enter, for each database.
@@ -110,14 +110,14 @@ class Ledger:
         """Return the tables whose triggers are missing, out of date, or disabled."""
         return self._look(connection).stale
 
-    def _mend(self, connection: Connection, *, is_wanted: bool = True) -> None:
+    def _repair(self, connection: Connection, *, is_wanted: bool = True) -> None:
         if self._look(connection, is_wanted=is_wanted).is_current:
             return
         with exclusive(connection, RELEASES):
             state = self._look(connection, is_wanted=is_wanted)
             if any(is_layout(flaw) for flaw in state.flaws) and self._has_been_upgraded(connection):
                 state.flaws = [flaw for flaw in state.flaws if not is_layout(flaw)]
-            mend(connection, state)
+            repair(connection, state)
 
     def _has_been_upgraded(self, connection: Connection) -> bool:
         """Return True if another process has done it since the snapshot of this transaction."""

@@ -158,7 +158,7 @@ def _is_default(connection: Connection, place: Place) -> bool:
     return found == place
 
 
-def mend(connection: Connection, state: State) -> None:
+def repair(connection: Connection, state: State) -> None:
     """Drop triggers that are out of date or disabled, and create those that are missing."""
     database = database_of(connection)
     with database.creating(connection):

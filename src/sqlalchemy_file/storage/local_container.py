@@ -10,7 +10,7 @@ from libcloud.storage.base import Container, Object
 from libcloud.storage.drivers.local import LocalStorageDriver
 
 from sqlalchemy_file.storage.common.attributes import meta_data_of
-from sqlalchemy_file.storage.common.errors import Border
+from sqlalchemy_file.storage.common.errors import Translator
 from sqlalchemy_file.storage.common.protocol import Storage
 from sqlalchemy_file.storage.libcloud.drivers import TRANSFERS
 from sqlalchemy_file.storage.libcloud.storage import LibcloudStorage, our_error
@@ -37,7 +37,7 @@ class LocalContainerStorage(LocalStorage):
     def driver_object(self, key: str) -> Object:
         """Return libcloud's own object, with the metadata that the driver itself cannot keep."""
         attributes = self.stat(key).attributes
-        with Border(our_error, key):
+        with Translator(our_error, key):
             found = self._container.get_object(key)
         found.meta_data = meta_data_of(attributes)
         return found

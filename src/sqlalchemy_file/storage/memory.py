@@ -14,7 +14,7 @@ from sqlalchemy_file.exceptions import (
     ObjectExistsError,
     ObjectNotFoundError,
 )
-from sqlalchemy_file.storage.common.errors import Border, sort_out
+from sqlalchemy_file.storage.common.errors import Translator, sort_out
 from sqlalchemy_file.storage.common.protocol import CHUNK_SIZE, Attributes, ObjectInfo, check_key
 from sqlalchemy_file.storage.common.reserved import is_listed
 
@@ -113,8 +113,8 @@ class MemoryStorage:
 
 
 def _read_all(content: BinaryIO) -> bytes:
-    border = Border(lambda error, key: None)
+    translator = Translator(lambda error, key: None)
     chunks = []
-    while chunk := border.read(content, CHUNK_SIZE):
+    while chunk := translator.read(content, CHUNK_SIZE):
         chunks.append(chunk)
     return b"".join(chunks)

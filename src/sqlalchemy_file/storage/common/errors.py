@@ -17,11 +17,11 @@ Translation = Callable[[Exception, str | None], StorageError | None]
 """Turns a foreign error into ours, with the key it is about; None lets it through as it is."""
 
 
-class Border:
+class Translator:
     """A context manager that translates a library's exceptions into `StorageError`.
 
     The content of a `put` is foreign too, but its errors belong to whoever handed it over:
-    read it by `Border.read`, and they pass through unchanged.
+    read it by `Translator.read`, and they pass through unchanged.
     """
 
     __slots__ = ("_key", "_spared", "_translation")

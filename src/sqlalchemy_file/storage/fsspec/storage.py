@@ -20,7 +20,7 @@ from sqlalchemy_file.exceptions import (
     StorageError,
 )
 from sqlalchemy_file.storage.common.attributes import refuse_extra
-from sqlalchemy_file.storage.common.errors import Border, sort_out, translated
+from sqlalchemy_file.storage.common.errors import Translator, sort_out, translated
 from sqlalchemy_file.storage.common.protocol import (
     DEFAULT_CONCURRENCY,
     Attributes,
@@ -140,11 +140,11 @@ class FsspecStorage:
     def put(
         self, key: str, content: BinaryIO, attributes: Attributes, *, exclusive: bool = False
     ) -> ObjectInfo:
-        with Border(self._our_error, self._check(key)) as border:
+        with Translator(self._our_error, self._check(key)) as translator:
             self._insist(lambda each: self._refuse_folder(each, key, exclusive=exclusive))
             filesystem = self._ready()
             refuse_extra(attributes, key)
-            read = partial(border.read_full, content)
+            read = partial(translator.read_full, content)
             if self._is_bucket:
                 size = write_at_once(filesystem, self._path(key), read)
             else:
@@ -152,11 +152,11 @@ class FsspecStorage:
             return ObjectInfo(key=key, size=size)
 
     def stat(self, key: str) -> ObjectInfo:
-        with Border(self._our_error, self._check(key)):
+        with Translator(self._our_error, self._check(key)):
             return self._insist(lambda filesystem: self._described(filesystem, key))
 
     def stream(self, key: str, start: int = 0, end: int | None = None) -> Iterator[bytes]:
-        with Border(self._our_error, self._check(key)):
+        with Translator(self._our_error, self._check(key)):
             path = self._path(key)
             size = self._insist(lambda filesystem: self._described(filesystem, key)).size
             end = size if end is None else min(end, size)
@@ -174,7 +174,7 @@ class FsspecStorage:
 
     def delete(self, keys: Sequence[str]) -> None:
         valid, failures = sort_out(keys, self._check)
-        with Border(self._our_error):
+        with Translator(self._our_error):
             self._delete_each(valid, failures)
         if failures:
             raise DeletionError(
@@ -183,7 +183,7 @@ class FsspecStorage:
 
     def copy(self, key: str, new_key: str) -> ObjectInfo:
         self._check(new_key)
-        with Border(self._our_error, self._check(key)):
+        with Translator(self._our_error, self._check(key)):
             found = self._insist(lambda filesystem: self._described(filesystem, key))
             if new_key == key:
                 return found
@@ -199,7 +199,7 @@ class FsspecStorage:
         folder = prefix.rpartition("/")[0]
         if folder and not self._is_key(folder):
             return
-        with Border(self._our_error):
+        with Translator(self._our_error):
             found = [
                 info_of(key, entry)
                 for key, entry in self._insist(lambda each: self._entries(each, folder))

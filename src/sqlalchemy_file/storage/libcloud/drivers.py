@@ -34,7 +34,7 @@ from sqlalchemy_file.storage.common.attributes import (
     meta_data_of,
     to_headers,
 )
-from sqlalchemy_file.storage.common.errors import Border
+from sqlalchemy_file.storage.common.errors import Translator
 from sqlalchemy_file.storage.common.metadata_names import HEADERS, IDENTIFIERS, blob_headers
 from sqlalchemy_file.storage.common.protocol import (
     CHUNK_SIZE,
@@ -77,12 +77,17 @@ class DriverVerbs:
         self._names = IDENTIFIERS if self._is_azure else HEADERS
 
     def put(
-        self, key: str, content: BinaryIO, attributes: Attributes, border: Border, exclusive: bool
+        self,
+        key: str,
+        content: BinaryIO,
+        attributes: Attributes,
+        translator: Translator,
+        exclusive: bool,
     ) -> ObjectInfo:
         def upload(container: Container) -> tuple[Object, Attributes]:
             return self._upload(container, key, spool, attributes)
 
-        with _spooled(content, border) as (spool, size):
+        with _spooled(content, translator) as (spool, size):
             # Two writers of one key at the same moment may both pass: libcloud has no condition.
             if exclusive and self._repeated(partial(_exists, key=key)):
                 raise ObjectExistsError(key=key)
@@ -265,13 +270,13 @@ def _may_be_about_metadata(error: Exception) -> bool:
 
 
 @contextmanager
-def _spooled(content: BinaryIO, border: Border) -> Iterator[tuple[BinaryIO, int]]:
+def _spooled(content: BinaryIO, translator: Translator) -> Iterator[tuple[BinaryIO, int]]:
     """Copy the content where it can be read again, so that it cannot fail half-way through.
 
     One that can seek, too: libcloud reads what it sends once more, for a hash of its own, and may
     close it, while the content is measured by being read once.
     """
-    with _spool(iter(lambda: border.read(content, CHUNK_SIZE), b"")) as spool:
+    with _spool(iter(lambda: translator.read(content, CHUNK_SIZE), b"")) as spool:
         size = spool.seek(0, 2)
         spool.seek(0)
         yield spool, size

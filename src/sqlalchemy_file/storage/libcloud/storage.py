@@ -15,7 +15,7 @@ from sqlalchemy_file.exceptions import (
     ObjectNotFoundError,
     StorageError,
 )
-from sqlalchemy_file.storage.common.errors import Border, sort_out, translated
+from sqlalchemy_file.storage.common.errors import Translator, sort_out, translated
 from sqlalchemy_file.storage.common.protocol import (
     DEFAULT_CONCURRENCY,
     Attributes,
@@ -63,20 +63,20 @@ class LibcloudStorage:
     def put(
         self, key: str, content: BinaryIO, attributes: Attributes, *, exclusive: bool = False
     ) -> ObjectInfo:
-        with Border(our_error, check_key(key)) as border:
-            return self._verbs.put(key, content, attributes, border, exclusive)
+        with Translator(our_error, check_key(key)) as translator:
+            return self._verbs.put(key, content, attributes, translator, exclusive)
 
     def stat(self, key: str) -> ObjectInfo:
-        with Border(our_error, check_key(key)):
+        with Translator(our_error, check_key(key)):
             return self._verbs.stat(key)
 
     def stream(self, key: str, start: int = 0, end: int | None = None) -> Iterator[bytes]:
-        with Border(our_error, check_key(key)):
+        with Translator(our_error, check_key(key)):
             yield from self._verbs.stream(key, start, end)
 
     def delete(self, keys: Sequence[str]) -> None:
         valid, failures = sort_out(keys, check_key)
-        with Border(our_error):
+        with Translator(our_error):
             self._verbs.delete(valid, failures)
         if failures:
             raise DeletionError(
@@ -93,7 +93,7 @@ class LibcloudStorage:
             return self.put(new_key, content, attributes)
 
     def list(self, prefix: str = "", start_after: str | None = None) -> Iterator[ObjectInfo]:
-        with Border(our_error):
+        with Translator(our_error):
             for info in self._verbs.list(prefix, start_after):
                 if is_listed(info.key, prefix):
                     yield info
@@ -105,17 +105,17 @@ class LibcloudStorage:
 
     def uploads(self) -> Iterator[PendingUpload]:
         """Yield the multipart uploads that are not complete; S3 only."""
-        with Border(our_error):
+        with Translator(our_error):
             yield from self._verbs.uploads()
 
     def abort_upload(self, upload: PendingUpload) -> None:
         """Delete the parts of an upload."""
-        with Border(our_error, upload.key):
+        with Translator(our_error, upload.key):
             self._verbs.abort(upload)
 
     def driver_object(self, key: str) -> Object:
         """Return libcloud's own object; its driver is this thread's."""
-        with Border(our_error, check_key(key)):
+        with Translator(our_error, check_key(key)):
             return self._verbs.driver_object(key)
 
 

@@ -17,7 +17,7 @@ from sqlalchemy_file.storage.common.reserved import SIDECAR
 from sqlalchemy_file.storage.local.directories import Folder
 from sqlalchemy_file.storage.local.files import open_object, refuse_taken
 from sqlalchemy_file.storage.local.locks import locked
-from sqlalchemy_file.storage.local.temporary import Draft
+from sqlalchemy_file.storage.local.temporary import TemporaryFile
 
 NAME = "user.sqlalchemy_file"
 
@@ -70,7 +70,12 @@ def sidecar_of(attributes: Attributes) -> bytes:
 
 
 def publish_both(
-    folder: Folder, name: str, draft: Draft, sidecar: Draft | None, *, exclusive: bool
+    folder: Folder,
+    name: str,
+    temporary: TemporaryFile,
+    sidecar: TemporaryFile | None,
+    *,
+    exclusive: bool,
 ) -> None:
     """Let the sidecar appear, then its object; nobody else changes either meanwhile."""
     with locked(folder):
@@ -81,7 +86,7 @@ def publish_both(
         else:
             sidecar.publish(folder, f"{name}{SIDECAR}", exclusive=False)
         try:
-            draft.publish(folder, name, exclusive=exclusive)
+            temporary.publish(folder, name, exclusive=exclusive)
         except BaseException:
             if not folder.has_file(name):
                 folder.discard(f"{name}{SIDECAR}")

@@ -19,7 +19,7 @@ from sqlalchemy_file.storage.local.directories import (
     Folder,
     LinkedFolderError,
 )
-from sqlalchemy_file.storage.local.temporary import Draft
+from sqlalchemy_file.storage.local.temporary import TemporaryFile
 
 _READ = os.O_RDONLY | NO_FOLLOW | NO_WAITING
 
@@ -79,25 +79,25 @@ def _rest(descriptor: int) -> bytes:
     return b"".join(iter(lambda: os.read(descriptor, CHUNK_SIZE), b""))
 
 
-def pour(read: Callable[[int], bytes], draft: Draft) -> int:
+def pour(read: Callable[[int], bytes], temporary: TemporaryFile) -> int:
     """Write all that ``read`` returns, chunk by chunk; return how many bytes that were."""
     size = 0
     while chunk := read(CHUNK_SIZE):
-        draft.write(chunk)
+        temporary.write(chunk)
         size += len(chunk)
     return size
 
 
-def clone(source: FileIO, draft: Draft) -> int:
+def clone(source: FileIO, temporary: TemporaryFile) -> int:
     """Let the system copy, which moves no byte on file systems that can share them."""
     size = 0
     try:
-        while moved := os.copy_file_range(source.fileno(), draft.descriptor, 1 << 30):
+        while moved := os.copy_file_range(source.fileno(), temporary.descriptor, 1 << 30):
             size += moved
     except (AttributeError, OSError):
         if size:
             raise
-    return size or pour(source.read, draft)
+    return size or pour(source.read, temporary)
 
 
 def refuse_taken(folder: Folder, name: str) -> None:

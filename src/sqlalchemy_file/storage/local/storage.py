@@ -17,7 +17,7 @@ from sqlalchemy_file.exceptions import (
     InvalidKeyError,
 )
 from sqlalchemy_file.storage.common.attributes import refuse_extra
-from sqlalchemy_file.storage.common.errors import Border, sort_out, translated
+from sqlalchemy_file.storage.common.errors import Translator, sort_out, translated
 from sqlalchemy_file.storage.common.protocol import (
     CHUNK_SIZE,
     Attributes,
@@ -49,7 +49,7 @@ from sqlalchemy_file.storage.local.keys import check_local_key
 from sqlalchemy_file.storage.local.locks import locked
 from sqlalchemy_file.storage.local.modes import checked_modes
 from sqlalchemy_file.storage.local.syncing import Syncing
-from sqlalchemy_file.storage.local.temporary import drafts_below
+from sqlalchemy_file.storage.local.temporary import temporary_files_below
 from sqlalchemy_file.storage.local.writing import Writer
 
 _OPEN_AT_ONCE = 32  # objects while they are synced: a process may not open files without end
@@ -104,7 +104,7 @@ class LocalStorage:
             known=KnownRoot(self._root),
             syncing=Syncing(self._root, self._sync),
         )
-        with Border(self._errors.root):
+        with Translator(self._errors.root):
             self._writer.make_root()
             Folder.root(self._root, hold=self._hold).close()
             self._writer.known.remember()
@@ -116,23 +116,23 @@ class LocalStorage:
         self, key: str, content: BinaryIO, attributes: Attributes, *, exclusive: bool = False
     ) -> ObjectInfo:
         self._writer.known.check(self._check(key))
-        with Border(self._errors.writing, key) as border:
+        with Translator(self._errors.writing, key) as translator:
             if attributes.extra and not self._takes_extra:
                 refuse_extra(attributes, key)
-            read = partial(border.read, content)
+            read = partial(translator.read, content)
             fill = partial(pour, read)
             size, kept = self._writer.write(key, attributes, fill, exclusive=exclusive)
         return ObjectInfo(key=key, size=size, attributes=kept)
 
     def stat(self, key: str) -> ObjectInfo:
-        with Border(self._errors.reading, key), self._folder_of(key) as (folder, name):
+        with Translator(self._errors.reading, key), self._folder_of(key) as (folder, name):
             found = folder.stat(name)
             refuse_unless_file(found)
             beside = read_sidecar(folder, name) if self._sidecars else NOTHING
             return info_of(key, found, read_extended(folder, name) if beside == NOTHING else beside)
 
     def stream(self, key: str, start: int = 0, end: int | None = None) -> Iterator[bytes]:
-        with Border(self._errors.reading, key), self.open_file(key) as file:
+        with Translator(self._errors.reading, key), self.open_file(key) as file:
             size = os.fstat(file.fileno()).st_size
             end = size if end is None else min(end, size)
             if start:
@@ -159,7 +159,10 @@ class LocalStorage:
         if new_key == key:
             return info
         self._writer.known.check(new_key)
-        with Border(self._errors.writing, self._check(new_key)), self.open_file(key) as source:
+        with (
+            Translator(self._errors.writing, self._check(new_key)),
+            self.open_file(key) as source,
+        ):
             size, kept = self._writer.write(new_key, info.attributes, partial(clone, source))
         return ObjectInfo(key=new_key, size=size, attributes=kept)
 
@@ -168,7 +171,7 @@ class LocalStorage:
         if above and not self._is_object(above):
             return  # "../": no key begins like that
         self._writer.known.check()
-        with Border(self._errors.root):
+        with Translator(self._errors.root):
             try:
                 route = self._route(above.split("/") if above else [])
             except (FileNotFoundError, NotADirectoryError):
@@ -180,9 +183,9 @@ class LocalStorage:
                 yield from listing.below(route.last, above + slash)
 
     def uploads(self) -> Iterator[PendingUpload]:
-        """Yield hidden drafts: those being written, and those that killed processes left."""
-        with Border(self._errors.root):
-            for path in drafts_below(self._root):
+        """Yield temporary files: those being written, and those that killed processes left."""
+        with Translator(self._errors.root):
+            for path in temporary_files_below(self._root):
                 yield from self._draft_at(path)
 
     def _draft_at(self, path: Path) -> Iterator[PendingUpload]:
@@ -192,12 +195,12 @@ class LocalStorage:
             yield PendingUpload(key=key, id=path.name, begun_at=written)
 
     def abort_upload(self, upload: PendingUpload) -> None:
-        """Delete a draft; its ``key`` is the path of its file below the root."""
+        """Delete a temporary file; its ``key`` is the path of its file below the root."""
         *folders, name = upload.key.split("/")
         if not name.startswith(TEMPORARY) or {"", ".", ".."} & {*folders}:
             raise InvalidKeyError("this is no draft of an upload", key=upload.key)
         gone = suppress(FileNotFoundError, NotADirectoryError)
-        with Border(self._errors.root), gone, self._route(folders) as route:
+        with Translator(self._errors.root), gone, self._route(folders) as route:
             route.last.discard(name)
 
     def path(self, key: str) -> Path:
@@ -205,7 +208,7 @@ class LocalStorage:
 
     def open_file(self, key: str) -> FileIO:
         """Return the object's file, open for reading and unbuffered."""
-        with Border(self._errors.reading, key), self._folder_of(key) as (folder, name):
+        with Translator(self._errors.reading, key), self._folder_of(key) as (folder, name):
             return open_object(folder, name)
 
     def read_file(self, key: str) -> bytes:
@@ -223,7 +226,7 @@ class LocalStorage:
 
     def notes(self) -> dict[str, bytes]:
         """Return what is noted of the folder: in extended attributes of it, or in hidden files."""
-        with Border(self._errors.root):
+        with Translator(self._errors.root):
             found = noted_at(self._root)
         for info in self.list(RESERVED):
             found[info.key.removeprefix(RESERVED)] = self.read_file(info.key)
@@ -231,14 +234,14 @@ class LocalStorage:
 
     def add_note(self, name: str, content: bytes) -> None:
         """Note something of the folder, in a hidden file where there are no attributes for it."""
-        with Border(self._errors.root):
+        with Translator(self._errors.root):
             is_noted = note_at(self._root, name, content)
         if not is_noted:
             self.put(f"{RESERVED}{name}", BytesIO(content), Attributes())
 
     def remove_note(self, name: str) -> None:
         """Remove a note; a missing one is no error."""
-        with Border(self._errors.root):
+        with Translator(self._errors.root):
             unnote_at(self._root, name)
         self.delete([f"{RESERVED}{name}"])
 
@@ -247,7 +250,7 @@ class LocalStorage:
     def _sync(self, keys: Sequence[str]) -> None:
         """Sync objects and their names to disk; deleted ones are left out."""
         for folder, group in groupby(sorted(keys, key=_folder_name), key=_folder_name):
-            with Border(self._errors.root):
+            with Translator(self._errors.root):
                 try:
                     self._sync_in(folder.split("/") if folder else [], list(group))
                 except (FileNotFoundError, NotADirectoryError):
@@ -265,11 +268,11 @@ class LocalStorage:
         with ExitStack() as stack:
             begun: list[tuple[str, FileIO]] = []
             for key in keys:
-                with Border(self._errors.writing, key):
+                with Translator(self._errors.writing, key):
                     found = (begin_sync(folder, name) for name in self._names_of(key))
                     begun += [(key, stack.enter_context(file)) for file in found if file]
             for key, file in begun:
-                with Border(self._errors.writing, key):
+                with Translator(self._errors.writing, key):
                     os.fsync(file.fileno())
 
     def _names_of(self, key: str) -> tuple[str, ...]:

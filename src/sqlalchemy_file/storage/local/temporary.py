@@ -17,7 +17,7 @@ from sqlalchemy_file.storage.local.modes import apply_mode
 _NO_HARD_LINKS = (errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS)
 
 
-class Draft:
+class TemporaryFile:
     """A file without a name where the system has such (``O_TMPFILE``), else under a hidden one.
 
     Leaving the block without `publish` deletes it. A process killed inside the block leaves
@@ -101,15 +101,15 @@ def can_be_unnamed(folder: Folder) -> bool:
         return False
     name = _hidden_name()
     try:
-        with Draft(folder, unnamed=True) as draft:
-            draft.publish(folder, name, exclusive=True)
+        with TemporaryFile(folder, unnamed=True) as temporary:
+            temporary.publish(folder, name, exclusive=True)
     except OSError:
         return False
     folder.discard(name)
     return True
 
 
-def drafts_below(root: str) -> Iterator[Path]:
+def temporary_files_below(root: str) -> Iterator[Path]:
     """Yield the hidden files in a folder and in all below it, however many others there are."""
     folders = [root]
     while folders:

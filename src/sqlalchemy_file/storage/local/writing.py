@@ -17,7 +17,7 @@ from sqlalchemy_file.storage.local.directories import Folder, KnownRoot, Route
 from sqlalchemy_file.storage.local.files import refuse_taken
 from sqlalchemy_file.storage.local.modes import Modes, apply_mode
 from sqlalchemy_file.storage.local.syncing import Syncing, is_together, sync_later
-from sqlalchemy_file.storage.local.temporary import Draft, can_be_unnamed
+from sqlalchemy_file.storage.local.temporary import TemporaryFile, can_be_unnamed
 
 T = TypeVar("T")
 
@@ -47,29 +47,31 @@ class Writer:
         self,
         key: str,
         attributes: Attributes,
-        fill: Callable[[Draft], int],
+        fill: Callable[[TemporaryFile], int],
         *,
         exclusive: bool = False,
     ) -> tuple[int, Attributes]:
-        """Return how many bytes ``fill`` wrote into its draft, and the attributes that are kept."""
+        """Write a temporary file by ``fill``; return its size, and the attributes that are kept."""
         *folders, name = key.split("/")
-        with self._route(folders) as route, self._draft(route) as draft:
+        with self._route(folders) as route, self._temporary_file(route) as temporary:
             if exclusive:
                 refuse_taken(route.last, name)
-            size = fill(draft)
-            draft.require_size(size)
+            size = fill(temporary)
+            temporary.require_size(size)
             if not self.sidecars:
-                attributes = write_extended(draft.descriptor, attributes)
+                attributes = write_extended(temporary.descriptor, attributes)
             waits = self.fsync and self._can_wait(route.last, name, size)
             device = route.last.device() if waits and folders else None
             syncs = self.fsync and not waits
             if syncs:
-                draft.sync()
+                temporary.sync()
             if self.sidecars:
                 kept = sidecar_of(attributes)
-                self._publish_both(route, name, draft, kept, exclusive=exclusive, syncs=syncs)
+                self._publish_both(route, name, temporary, kept, exclusive=exclusive, syncs=syncs)
             else:
-                self._insist(route, lambda: draft.publish(route.last, name, exclusive=exclusive))
+                self._insist(
+                    route, lambda: temporary.publish(route.last, name, exclusive=exclusive)
+                )
             if syncs:
                 route.sync()
             elif waits:
@@ -101,10 +103,10 @@ class Writer:
                 self._raise_if_root_is_gone()
         raise _gave_up()
 
-    def _draft(self, route: Route) -> Draft:
+    def _temporary_file(self, route: Route) -> TemporaryFile:
         mode = self.modes.file
         return self._insist(
-            route, lambda: Draft(route.last, unnamed=self._nameless(route), mode=mode)
+            route, lambda: TemporaryFile(route.last, unnamed=self._nameless(route), mode=mode)
         )
 
     def _nameless(self, route: Route) -> bool:
@@ -121,15 +123,22 @@ class Writer:
         return known
 
     def _publish_both(
-        self, route: Route, name: str, draft: Draft, kept: bytes, *, exclusive: bool, syncs: bool
+        self,
+        route: Route,
+        name: str,
+        temporary: TemporaryFile,
+        kept: bytes,
+        *,
+        exclusive: bool,
+        syncs: bool,
     ) -> None:
-        with self._draft(route) if kept else nullcontext() as sidecar:
+        with self._temporary_file(route) if kept else nullcontext() as sidecar:
             if sidecar is not None:
                 sidecar.write(kept)
                 if syncs:
                     sidecar.sync()
             publish = partial(publish_both, exclusive=exclusive)
-            self._insist(route, lambda: publish(route.last, name, draft, sidecar))
+            self._insist(route, lambda: publish(route.last, name, temporary, sidecar))
 
     def _insist(self, route: Route, action: Callable[[], T]) -> T:
         """Do something in the last folder, which is made again whenever somebody removed it."""

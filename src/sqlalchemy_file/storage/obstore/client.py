@@ -15,7 +15,7 @@ from obstore.store import HTTPStore
 from sqlalchemy_file.exceptions import StorageError
 from sqlalchemy_file.storage.obstore.errors import Panic, is_panic, reason_of
 from sqlalchemy_file.storage.obstore.requests import Reading, Request, Steps
-from sqlalchemy_file.transfer import in_thread, to_the_end
+from sqlalchemy_file.transfer import await_to_end, in_thread
 
 if TYPE_CHECKING:
     from obstore.store import ObjectStore
@@ -96,7 +96,7 @@ class Client:
         """Await a request even when cancelled; obstore would forget the parts it has sent."""
         sending = asyncio.ensure_future(awaitable)
         try:
-            return await to_the_end(sending, request.source.stop if request.source else None)
+            return await await_to_end(sending, request.source.stop if request.source else None)
         except asyncio.CancelledError as cancelled:
             if request.undo and not sending.cancelled() and sending.exception() is None:
                 await self._take_back(request.undo, cancelled)

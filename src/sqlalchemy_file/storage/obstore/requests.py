@@ -24,7 +24,7 @@ from obstore import exceptions
 
 from sqlalchemy_file.exceptions import InvalidKeyError
 from sqlalchemy_file.storage.common.attributes import attributes_from, from_headers
-from sqlalchemy_file.storage.common.errors import Border
+from sqlalchemy_file.storage.common.errors import Translator
 from sqlalchemy_file.storage.common.protocol import Attributes, ObjectInfo, check_key
 from sqlalchemy_file.storage.common.reserved import is_listed
 from sqlalchemy_file.storage.common.streams import Range
@@ -63,12 +63,12 @@ class Source:
         self,
         begun: Sequence[bytes],
         content: BinaryIO,
-        border: Border,
+        translator: Translator,
         at_end: Callable[[], object] | None = None,
     ) -> None:
         self._begun = list(begun)
         self._content = content
-        self._border = border
+        self._translator = translator
         self._at_end = at_end
         self._stopped = False
         self.size: int = 0
@@ -88,7 +88,9 @@ class Source:
     def _read(self) -> bytes:
         if self._stopped:
             raise StoppedError
-        chunk = self._begun.pop(0) if self._begun else self._border.read(self._content, READ_SIZE)
+        chunk = (
+            self._begun.pop(0) if self._begun else self._translator.read(self._content, READ_SIZE)
+        )
         self.size += len(chunk)
         if not chunk and self._at_end is not None:
             self._at_end()

@@ -16,7 +16,7 @@ from sqlalchemy_file.exceptions import (
     ObjectExistsError,
     ObjectNotFoundError,
 )
-from sqlalchemy_file.storage.common.errors import Border, sort_out, translated
+from sqlalchemy_file.storage.common.errors import Translator, sort_out, translated
 from sqlalchemy_file.storage.common.expiry import checked_expiry
 from sqlalchemy_file.storage.common.metadata_names import HEADERS, IDENTIFIERS
 from sqlalchemy_file.storage.common.protocol import (
@@ -102,28 +102,28 @@ class ObstoreStorage:
     def put(
         self, key: str, content: BinaryIO, attributes: Attributes, *, exclusive: bool = False
     ) -> ObjectInfo:
-        with Border(self._our_error, check_key(key)) as border:
+        with Translator(self._our_error, check_key(key)) as translator:
             return self._client.carry_out(
-                self._putting(key, content, attributes, border, exclusive)
+                self._putting(key, content, attributes, translator, exclusive)
             )
 
     async def aput(
         self, key: str, content: BinaryIO, attributes: Attributes, *, exclusive: bool = False
     ) -> ObjectInfo:
-        with Border(self._our_error, check_key(key)) as border:
-            steps = self._putting(key, content, attributes, border, exclusive)
+        with Translator(self._our_error, check_key(key)) as translator:
+            steps = self._putting(key, content, attributes, translator, exclusive)
             return await self._client.acarry_out(steps)
 
     def stat(self, key: str) -> ObjectInfo:
-        with Border(self._our_error, check_key(key)):
+        with Translator(self._our_error, check_key(key)):
             return self._client.carry_out(describing(key))
 
     async def astat(self, key: str) -> ObjectInfo:
-        with Border(self._our_error, check_key(key)):
+        with Translator(self._our_error, check_key(key)):
             return await self._client.acarry_out(describing(key))
 
     def stream(self, key: str, start: int = 0, end: int | None = None) -> Iterator[bytes]:
-        with Border(self._our_error, check_key(key)):
+        with Translator(self._our_error, check_key(key)):
             opened = self._client.carry_out(opening(key, start, end))
             if opened is None:
                 return
@@ -136,7 +136,7 @@ class ObstoreStorage:
     async def astream(
         self, key: str, start: int = 0, end: int | None = None
     ) -> AsyncIterator[bytes]:
-        with Border(self._our_error, check_key(key)):
+        with Translator(self._our_error, check_key(key)):
             opened = await self._client.acarry_out(opening(key, start, end))
             if opened is None:
                 return
@@ -157,18 +157,18 @@ class ObstoreStorage:
         self._raise_if_any(failures)
 
     def copy(self, key: str, new_key: str) -> ObjectInfo:
-        with Border(self._our_error, check_key(key)):
+        with Translator(self._our_error, check_key(key)):
             return self._client.carry_out(copying(key, check_key(new_key)))
 
     async def acopy(self, key: str, new_key: str) -> ObjectInfo:
-        with Border(self._our_error, check_key(key)):
+        with Translator(self._our_error, check_key(key)):
             return await self._client.acarry_out(copying(key, check_key(new_key)))
 
     def list(self, prefix: str = "", start_after: str | None = None) -> Iterator[ObjectInfo]:
         listing = Listing(prefix, start_after, is_sorted=self._is_sorted)
         if listing.is_empty:
             return
-        with Border(self._our_error):
+        with Translator(self._our_error):
             pages = self._client.ready().list(**listing.arguments)
             for page in pages if listing.is_sorted else [pages.collect()]:
                 yield from listing.of(page)
@@ -181,7 +181,7 @@ class ObstoreStorage:
         listing = Listing(prefix, start_after, is_sorted=self._is_sorted)
         if listing.is_empty:
             return
-        with Border(self._our_error):
+        with Translator(self._our_error):
             pages = self._client.ready().list(**listing.arguments)
             async for page in pages if listing.is_sorted else _one_page(pages):
                 for info in listing.of(page):
@@ -202,7 +202,7 @@ class ObstoreStorage:
             return None
         wanted = checked_expiry(expires, method, is_limited=not isinstance(self._store, AzureStore))
         allowed: Any = method  # obstore has a type for these words
-        with Border(self._our_error, key):
+        with Translator(self._our_error, key):
             self._client.ready()
             address = sign(self._store, allowed, key, wanted)
             if isinstance(self._store, AzureStore):
@@ -227,14 +227,19 @@ class ObstoreStorage:
         return with_answer(self._store, address, content_type, disposition)
 
     def _putting(
-        self, key: str, content: BinaryIO, attributes: Attributes, border: Border, exclusive: bool
+        self,
+        key: str,
+        content: BinaryIO,
+        attributes: Attributes,
+        translator: Translator,
+        exclusive: bool,
     ) -> Steps[ObjectInfo]:
         abilities = self._abilities
         return putting(
             key,
             content,
             attributes,
-            border,
+            translator,
             exclusive=exclusive,
             abilities=abilities,
             look=self._refuse_taken,

@@ -22,7 +22,7 @@ from sqlalchemy_file.storage.common.attributes import (
     refuse_extra,
     to_headers,
 )
-from sqlalchemy_file.storage.common.errors import Border
+from sqlalchemy_file.storage.common.errors import Translator
 from sqlalchemy_file.storage.common.metadata_names import Names
 from sqlalchemy_file.storage.common.protocol import Attributes, ObjectInfo
 from sqlalchemy_file.storage.common.streams import PART_SIZE, is_at_hand, size_left
@@ -72,7 +72,7 @@ def putting(
     key: str,
     content: BinaryIO,
     attributes: Attributes,
-    border: Border,
+    translator: Translator,
     *,
     exclusive: bool,
     abilities: Abilities,
@@ -83,15 +83,15 @@ def putting(
     refuse_extra(attributes, key)
     if abilities.keeps_attributes:
         options["attributes"] = _sent(attributes, key, abilities.names)
-    beginning = partial(_beginning, content, border)
+    beginning = partial(_beginning, content, translator)
     begun: _Begun = yield Reading(beginning, is_at_hand=is_at_hand(content))
     if begun.is_large is None:
-        begun = yield Reading(partial(_reading_on, begun.chunks, content, border), in_turn=True)
+        begun = yield Reading(partial(_reading_on, begun.chunks, content, translator), in_turn=True)
     if exclusive and not abilities.heeds_conditions:
         yield from _refuse_taken(key)
     if begun.is_large:
         at_end = partial(look, key) if exclusive and not abilities.heeds_conditions else None
-        source = Source(begun.chunks, content, border, at_end)
+        source = Source(begun.chunks, content, translator, at_end)
         del begun  # each chunk is let go once it is sent
         create = _create_by_renaming if exclusive and abilities.heeds_conditions else _in_parts
         etag = yield from create(key, source, options)
@@ -103,18 +103,18 @@ def putting(
     return ObjectInfo(key=key, size=size, etag=etag, attributes=kept)
 
 
-def _beginning(content: BinaryIO, border: Border) -> _Begun:
+def _beginning(content: BinaryIO, translator: Translator) -> _Begun:
     size = size_left(content)
     if size is None:
-        first = border.read_full(content, READ_SIZE)
+        first = translator.read_full(content, READ_SIZE)
         return _Begun([first], None if len(first) == READ_SIZE else False)
-    return _Begun([], True) if size > PART_SIZE else _reading_on([], content, border)
+    return _Begun([], True) if size > PART_SIZE else _reading_on([], content, translator)
 
 
-def _reading_on(begun: list[bytes], content: BinaryIO, border: Border) -> _Begun:
+def _reading_on(begun: list[bytes], content: BinaryIO, translator: Translator) -> _Begun:
     missing = PART_SIZE - sum(map(len, begun))
-    chunks = [*begun, border.read_full(content, missing)]
-    if len(chunks[-1]) == missing and (more := border.read(content, READ_SIZE)):
+    chunks = [*begun, translator.read_full(content, missing)]
+    if len(chunks[-1]) == missing and (more := translator.read(content, READ_SIZE)):
         return _Begun([*chunks, more], True)
     return _Begun(chunks, False)
 

@@ -24,7 +24,7 @@ from sqlalchemy_file.tracking.unit.decisions import Decisions
 from sqlalchemy_file.tracking.unit.frames import Effects, Ending, Frames
 from sqlalchemy_file.tracking.unit.standing import Standing, asked_if_stale, standing
 from sqlalchemy_file.tracking.unit.tokens import Token
-from sqlalchemy_file.transfer import later
+from sqlalchemy_file.transfer import run_in_background
 
 
 class Phase(enum.Enum):
@@ -300,7 +300,7 @@ class Unit:
         doomed, self._doomed = self._doomed, set()
         released, self._released = self._released, set()
         if doomed and self._process == os.getpid():
-            later(partial(_tell_and_discard, released, doomed))
+            run_in_background(partial(_tell_and_discard, released, doomed))
 
     @property
     def connection(self) -> Connection | None:

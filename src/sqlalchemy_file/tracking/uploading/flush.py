@@ -36,8 +36,8 @@ from sqlalchemy_file.tracking.unit.decisions import Decision, Decisions
 from sqlalchemy_file.tracking.unit.looking import holders
 from sqlalchemy_file.tracking.unit.units import Unit, unit_of
 from sqlalchemy_file.tracking.uploading.steps import Unsaved
-from sqlalchemy_file.tracking.uploading.storing import Attempt, Twins
-from sqlalchemy_file.transfer import breathe
+from sqlalchemy_file.tracking.uploading.storing import Twins, UploadBatch
+from sqlalchemy_file.transfer import yield_to_loop
 from sqlalchemy_file.values.records import paths_of
 
 
@@ -101,7 +101,7 @@ def store_pending(session: Session, instances: Iterable[object] | None) -> None:
     if not work.writes and not work.deletes:
         return
     _separate(work.writes)
-    attempt = Attempt()
+    attempt = UploadBatch()
     by_connection: dict[Connection, Work] = {}
     try:
         attempt.take_over([file for assigned in work.writes for file in assigned.files])
@@ -112,7 +112,7 @@ def store_pending(session: Session, instances: Iterable[object] | None) -> None:
         elsewhere: set[str] = set()
         for connection, part in by_connection.items():
             elsewhere |= _prepare(connection, part, attempt, elsewhere)
-            breathe(len(part.writes))
+            yield_to_loop(len(part.writes))
     except BaseException:
         for connection in by_connection:
             unit_of(connection).forget_flush()
@@ -226,7 +226,7 @@ def _by_connection(session: Session, work: Work) -> dict[Connection, Work]:
 
 
 def _prepare(
-    connection: Connection, work: Work, attempt: Attempt, elsewhere: Collection[str]
+    connection: Connection, work: Work, attempt: UploadBatch, elsewhere: Collection[str]
 ) -> set[str]:
     """Decide which files the rows of one connection may own, and copy the others.
 
@@ -265,7 +265,7 @@ def _prepare(
 
 def _copy(
     connection: Connection,
-    attempt: Attempt,
+    attempt: UploadBatch,
     foreign: Sequence[tuple[Assigned, int, File]],
     taken: dict[str, int],
 ) -> None:

@@ -51,7 +51,7 @@ class Twins:
         return file if file.saved or first is field else copy(file)
 
 
-class Attempt:
+class UploadBatch:
     """Everything that one flush or statement stores, until a frame answers for it."""
 
     def __init__(self) -> None:

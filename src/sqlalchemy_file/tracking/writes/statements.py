@@ -24,12 +24,12 @@ from sqlalchemy_file.tracking.unit.frames import Effects
 from sqlalchemy_file.tracking.unit.looking import holders
 from sqlalchemy_file.tracking.unit.units import Unit, known_unit, unit_of
 from sqlalchemy_file.tracking.uploading.steps import Unsaved
-from sqlalchemy_file.tracking.uploading.storing import Attempt
+from sqlalchemy_file.tracking.uploading.storing import UploadBatch
 from sqlalchemy_file.tracking.writes.conflicts import follow_clauses, has_clauses, refuse_replacing
 from sqlalchemy_file.tracking.writes.matching import matched_rows
 from sqlalchemy_file.tracking.writes.plans import Plan, plan_of, refuse_others
 from sqlalchemy_file.tracking.writes.values import GivenRow, Parameters, RowValues, replaced
-from sqlalchemy_file.transfer import breathe
+from sqlalchemy_file.transfer import yield_to_loop
 from sqlalchemy_file.values.records import paths_of
 
 
@@ -53,12 +53,12 @@ def before(
     if target is None:
         return None
     refuse_replacing(database, statement, target)
-    breathe(len(parameters))
+    yield_to_loop(len(parameters))
     plan = plan_of(statement, target, parameters)
     follow_clauses(database, plan)
     if not plan.concerns_files:
         return None
-    attempt = Attempt()
+    attempt = UploadBatch()
     try:
         attempt.take_over(file for value in plan.values.values() for file in files_in(value))
         claim = claim_of(database, plan.target.table)
@@ -68,7 +68,7 @@ def before(
         effects = _effects(database, unit, plan, attempt, claim)
         if claim is None:  # else the drain deletes it, in a process that has the storage
             _refuse_unknown_storage(unit, effects)
-        breathe(len(plan.values))
+        yield_to_loop(len(plan.values))
     except BaseException:
         attempt.undo()
         raise
@@ -97,7 +97,7 @@ def _carry_out(
     """Count what a statement of a flush does, as the flush has decided."""
     if not decided:
         return None
-    breathe(len(parameters))
+    yield_to_loop(len(parameters))
     effects = effects_of(decided, target, database.schemas)
     if effects.released and claim_of(database, target.table) is None:
         _refuse_unknown_storage(unit, effects)
@@ -185,7 +185,7 @@ def _each_row_once(changes: Iterable[RowChange]) -> Iterator[RowChange]:
 
 
 def _effects(
-    database: Database, unit: Unit, plan: Plan, attempt: Attempt, claim: Claim | None
+    database: Database, unit: Unit, plan: Plan, attempt: UploadBatch, claim: Claim | None
 ) -> Effects:
     """Decide which paths the statement removes and adds; copy objects of other rows."""
     effects, acquired = Effects(plan.target), []
