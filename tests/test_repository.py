@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 import subprocess
 import tomllib
@@ -104,3 +105,26 @@ def _name(requirement: str) -> str:
     found = re.match(r"[\w.-]+", requirement)
     assert found
     return found[0].lower()
+
+
+def test_no_folder_holds_more_than_twelve_modules() -> None:
+    source = ROOT / "src" / "sqlalchemy_file"
+    folders = [path for path in (source, *source.rglob("*")) if path.is_dir()]
+    crowded = {
+        str(folder.relative_to(source))
+        for folder in folders
+        if len([path for path in folder.glob("*.py") if path.name != "__init__.py"]) > 12
+    }
+    # One module for each library, and each stands alone.
+    assert crowded == {"integrations"}
+
+
+def test_no_function_is_longer_than_a_screen() -> None:
+    long = [
+        f"{path.name}: {node.name}"
+        for path in (ROOT / "src").rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+        and (node.end_lineno or 0) - node.lineno >= 50
+    ]
+    assert long == []

@@ -233,17 +233,6 @@ def _bucket_of(
     """Return a storage through obstore; None where a setting has no counterpart there."""
     driver: Any = container.driver
     connection = driver.connection
-    endpoint = connection.connection.host  # with its scheme and port
-    # Each of these would otherwise be taken from the environment.
-    config = {
-        "endpoint": endpoint,
-        "aws_endpoint_url_s3": endpoint,
-        "region": driver.region_name or "",  # what the driver signs, an empty one included
-        "virtual_hosted_style_request": False,
-        "skip_signature": False,
-        "s3_express": False,
-        "request_payer": False,
-    }
     credentials = {
         "access_key_id": connection.user_id,
         "secret_access_key": connection.key,
@@ -263,7 +252,7 @@ def _bucket_of(
         store, once = (
             S3Store(
                 container.name,
-                config=config,  # type: ignore[arg-type]
+                config=_config_of(driver),  # type: ignore[arg-type]
                 client_options=client,  # type: ignore[arg-type]
                 retry_config={**retries, "max_retries": most},  # type: ignore[arg-type]
                 credential_provider=lambda: credentials,  # type: ignore[arg-type]
@@ -279,6 +268,20 @@ def _bucket_of(
         )
         return None
     return ObstoreStorage(store, once=once)
+
+
+def _config_of(driver: Any) -> dict[str, Any]:
+    """Return all settings that obstore would otherwise take from the environment."""
+    endpoint = driver.connection.connection.host  # with its scheme and port
+    return {
+        "endpoint": endpoint,
+        "aws_endpoint_url_s3": endpoint,
+        "region": driver.region_name or "",  # what the driver signs, an empty one included
+        "virtual_hosted_style_request": False,
+        "skip_signature": False,
+        "s3_express": False,
+        "request_payer": False,
+    }
 
 
 def _client_options(connection: Any, timeout: float | None) -> dict[str, Any]:
