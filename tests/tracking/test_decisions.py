@@ -19,7 +19,7 @@ from sqlalchemy_file.storage.memory import MemoryStorage
 from tests.stores import add_memory, contents, keys, named, sqlite
 
 HOME = str(Path(sqlalchemy_file.__file__).parent)
-MOST_CALLS = 420
+MOST_CALLS = 375
 MOST_MODULES = 56
 
 
