@@ -6,12 +6,14 @@ import os
 import subprocess
 import sys
 import tomllib
+from importlib import import_module
 from pathlib import Path
 
 import pytest
 from sqlalchemy import Column, Engine, Integer, MetaData, Table, inspect
 
 from sqlalchemy_file import FileField, ImageField
+from sqlalchemy_file.exceptions import MissingExtraError
 from sqlalchemy_file.integrations import alembic as registered  # noqa: F401  as the plugin does
 from sqlalchemy_file.ledger import Ledger
 
@@ -102,3 +104,13 @@ def test_alembic_loads_the_plugin_while_it_is_imported(tmp_path: Path) -> None:
         check=True,
         timeout=60,
     )
+
+
+def test_without_alembic_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("alembic", "alembic_changes", "alembic_types"):
+        monkeypatch.delitem(sys.modules, f"sqlalchemy_file.integrations.{name}")
+    for name in [each for each in sys.modules if each.partition(".")[0] == "alembic"]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "alembic", None)
+    with pytest.raises(MissingExtraError, match=r"sqlalchemy-file\[alembic\]"):
+        import_module("sqlalchemy_file.integrations.alembic")
