@@ -41,7 +41,7 @@ FAULTS = {
     "a column that takes no NULL": "ALTER TABLE sqlalchemy_file_release ADD shelf int NOT NULL",
     "no way into the schema": "CREATE SCHEMA other; ALTER TABLE letter SET SCHEMA other; "
     "GRANT USAGE ON SCHEMA other TO PUBLIC; REVOKE ALL ON SCHEMA public FROM PUBLIC",
-    "no ledger": "DROP TABLE sqlalchemy_file_release",
+    "no ledger": "DROP TABLE sqlalchemy_file_release CASCADE",
     "a check that fails": "ALTER TABLE sqlalchemy_file_release ADD CHECK (path = 'none')",
     "a trigger that raises": "CREATE FUNCTION never() RETURNS trigger LANGUAGE plpgsql AS "
     "$$ BEGIN RAISE EXCEPTION 'no'; END $$; CREATE TRIGGER never BEFORE INSERT ON "

@@ -146,7 +146,7 @@ def test_writes_work_without_the_ledgers_table(request, name: str) -> None:
     schema = Schema()
     fill(engine, schema, body=record("s/a"))
     with engine.begin() as connection:
-        run(connection, "DROP TABLE sqlalchemy_file_release")
+        run(connection, "DROP TABLE sqlalchemy_file_release CASCADE")
         run(connection, "UPDATE letter SET body = NULL")
         run(connection, "DELETE FROM letter")
         assert ("sqlalchemy_file_release", "missing table") in schema.problems(connection)
