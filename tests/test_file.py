@@ -346,7 +346,8 @@ def test_a_key_of_any_name_is_an_attribute(name: str) -> None:
 def test_a_file_has_no_other_public_names_than_its_documented_calls() -> None:
     public = {name for name in dir(File) if not name.startswith("_")} - set(dir(dict))
     assert public == {
-        *("aexists", "apply_processors", "apply_validators", "astore_content", "decode", "encode"),
+        *("aexists", "apply_processors", "apply_validators", "astore_content", "avalidated_for"),
+        *("decode", "encode", "validated_for", "variant"),
         *("exists", "file"),
         *("original_content", "save_to_storage", "saved", "store_content"),
     }
