@@ -197,9 +197,9 @@ def test_addresses_of_other_clouds_are_known(address: str) -> None:
 @pytest.mark.parametrize(
     ("address", "told"),
     [
-        ("s3://key:hunter2@bucket", "holds a login"),
-        ("s3://?secret_access_key=hunter2", "is to look like s3://bucket"),
-        ("s3://bucket#hunter2", "is to look like s3://bucket"),
+        ("s3://key:hunter2@bucket", "contains a login"),
+        ("s3://?secret_access_key=hunter2", "must look like s3://bucket"),
+        ("s3://bucket#hunter2", "must look like s3://bucket"),
         ("s3://bucket?regoin=hunter2", "allows no option 'regoin'"),
         ("s3://bucket?skip_signature=hunter2", r"these options \(skip_signature\)"),
         ("s3://bucket?timeout=hunter2", r"these options \(timeout\)"),

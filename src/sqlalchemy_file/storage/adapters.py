@@ -81,7 +81,7 @@ def _file(parts: SplitResult, options: Options) -> Storage:
 def _memory(parts: SplitResult, options: Options) -> Storage:
     if parts.netloc or parts.path or parts.query or options:
         raise InvalidStorageError(
-            "the URL of a storage in memory is memory://, without a path and options"
+            "the URL of a storage in memory is memory://: it takes no path and no options"
         )
     return MemoryStorage()
 
