@@ -14,6 +14,10 @@ SCHEDULES ?= 100000
 REQUESTS ?= 1000000
 # The environment of the release that others are compared with
 OLD ?= .venv-release-0.7.0
+# What does not depend on the version of SQLAlchemy, or takes too long for a second time
+ON_ONE_SQLALCHEMY := crash benchmarks detection storage testing transforms validators \
+  serving/test_browser.py serving/test_nginx.py serving/test_plan.py serving/test_random_requests.py \
+  serving/test_servers.py integrations/test_admins_in_browser.py
 # Names of cases, or options: see `make bench BENCH_ARGS=--help`
 BENCH_ARGS ?=
 
@@ -48,9 +52,7 @@ test: $(VENV)/.with-dev $(OLD)/.with-0.7.0 ## run every test, with servers of it
 test-sqlalchemy-2.0: ## the same on the older SQLAlchemy, without the slowest columns and the crashes
 	@$(MAKE) --no-print-directory test VENV=.venv-sqlalchemy-2.0 SQLALCHEMY='SQLAlchemy<2.1' \
 	  PYTEST_ARGS='-k "not -s3] and not [mariadb and not -libcloud]" \
-	  --ignore tests/crash --ignore tests/benchmarks --ignore tests/serving/test_browser.py \
-	  --ignore tests/serving/test_servers.py --ignore tests/serving/test_random_requests.py \
-	  $(PYTEST_ARGS)'
+	  $(addprefix --ignore tests/,$(ON_ONE_SQLALCHEMY)) $(PYTEST_ARGS)'
 
 test-pythons: ## run README, docs and examples on each Python from 3.11 to 3.14 that is here
 	@PYTHONS="$(PYTHONS)" .ci/examples-on-pythons
