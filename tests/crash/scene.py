@@ -161,8 +161,12 @@ class Scene:
         return [name for name in files if name not in known and not name.endswith(".json")]
 
     def empty(self) -> None:
-        Base.metadata.drop_all(self.engine)
+        self.remove()
         Base.metadata.create_all(self.engine)
+
+    def remove(self) -> None:
+        """Leave nothing on the server, nor in the storage."""
+        Base.metadata.drop_all(self.engine)
         self.storage.delete(keys(self.storage))
 
 
@@ -173,7 +177,7 @@ def opened(scene: Scene) -> Iterator[Scene]:
     try:
         yield scene
     finally:
-        scene.empty()
+        scene.remove()
         scene.engine.dispose()
 
 
