@@ -7,6 +7,9 @@ SQLALCHEMY ?= SQLAlchemy
 PYTEST_ARGS ?=
 # Which versions `make test-pythons` looks for
 PYTHONS ?= 3.11 3.12 3.13 3.14
+# Tests wait for servers half of the time: three of them for two processors, four at most
+WORKERS ?= $(shell processors=$$(getconf _NPROCESSORS_ONLN); \
+  workers=$$((processors * 3 / 2)); echo $$((workers > 4 ? 4 : workers > 1 ? workers : 1)))
 # How many writers `make torture` kills, and how many schedules of programs and operators it runs
 KILLS ?= 10000
 SCHEDULES ?= 100000
@@ -47,7 +50,7 @@ run: $(VENV)/.with-image ## show the library at work, on SQLite and local files
 	$(BIN)/python examples/attachments.py
 
 test: $(VENV)/.with-dev $(OLD)/.with-0.7.0 ## run every test, with servers of its own
-	$(BIN)/python -m pytest -n logical --maxprocesses 4 --dist worksteal $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal $(PYTEST_ARGS)
 
 test-sqlalchemy-2.0: ## the same on the older SQLAlchemy, without the slowest columns and the crashes
 	@$(MAKE) --no-print-directory test VENV=.venv-sqlalchemy-2.0 SQLALCHEMY='SQLAlchemy<2.1' \
@@ -59,14 +62,14 @@ test-pythons: ## run README, docs and examples on each Python from 3.11 to 3.14 
 
 coverage: $(VENV)/.with-dev $(OLD)/.with-0.7.0 ## run the tests with branch coverage, without crashes and benchmarks
 	$(BIN)/coverage erase
-	$(BIN)/coverage run -m pytest -n logical --maxprocesses 4 --dist worksteal \
+	$(BIN)/coverage run -m pytest -n $(WORKERS) --dist worksteal \
 	  --ignore tests/crash --ignore tests/benchmarks $(PYTEST_ARGS)
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report
 
 torture: $(VENV)/.with-dev $(OLD)/.with-0.7.0 ## kill 10,000 writers, and see what the same finds in release 0.7.0
 	SQLALCHEMY_FILE_TEST_KILLS=$(KILLS) SQLALCHEMY_FILE_TEST_SCHEDULES=$(SCHEDULES) \
-	  $(BIN)/python -m pytest -n logical --maxprocesses 4 \
+	  $(BIN)/python -m pytest -n $(WORKERS) \
 	  --dist worksteal tests/crash $(PYTEST_ARGS)
 	$(BIN)/python -m tests.crash.old_release $(OLD)/bin/python
 

@@ -40,7 +40,7 @@ from .operators import (
 ASKED = os.environ.get("SQLALCHEMY_FILE_TEST_SCHEDULES")
 ROUND = 25
 """How many schedules one test runs, on the same tables."""
-ROUNDS = {"sqlite": 56, "postgresql": 14, "mariadb": 10}
+ROUNDS = {"sqlite": 68, "postgresql": 7, "mariadb": 5}
 SCALE = int(ASKED) / (ROUND * sum(ROUNDS.values())) if ASKED else 1
 STEPS = 12
 TENANT = "tenant_of_one"

@@ -41,4 +41,6 @@ def _close(module: ModuleType) -> None:
         with module.app.app_context():
             module.db.engine.dispose()
     if hasattr(module, "SQLModel"):  # whose metadata all programs share
-        module.SQLModel.metadata.clear()
+        for each in vars(module).values():
+            if getattr(each, "__module__", None) == module.__name__ and hasattr(each, "__table__"):
+                module.SQLModel.metadata.remove(each.__table__)
