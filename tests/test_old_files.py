@@ -19,6 +19,7 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 from sqlalchemy_file import File, FileField, StorageManager
 from sqlalchemy_file.exceptions import StorageError, ValidationError
 from sqlalchemy_file.storage.memory import MemoryStorage
+from sqlalchemy_file.validation import validate
 from sqlalchemy_file.validators import Validator
 from tests.stores import add_memory, contents, keys, sqlite
 
@@ -76,6 +77,11 @@ class Nowhere(File):
         self.saved_by_hand = True
 
 
+class Refusing(File):
+    def apply_validators(self, validators: Any, key: str = "") -> None:
+        raise ValidationError(key, "no")
+
+
 class Base(DeclarativeBase):
     pass
 
@@ -85,6 +91,7 @@ class Paper(Base):
     id: Mapped[int] = mapped_column(primary_key=True)
     body: Mapped[File | None] = mapped_column(FileField(validators=[REPLACING]))
     named: Mapped[Named | None] = mapped_column(FileField(upload_type=Named))
+    plain: Mapped[File | None] = mapped_column(FileField())
 
 
 @pytest.fixture(autouse=True)
@@ -115,6 +122,22 @@ def stored(session: Session, file: File) -> File:
     session.add(Paper(body=file))
     session.commit()
     return file
+
+
+# --- methods of a subclass
+
+
+def test_a_subclass_may_refuse_files_of_a_field_without_validators(
+    session: Session, storage: MemoryStorage
+) -> None:
+    paper = Paper(plain=Refusing(b"hello"))
+    session.add(paper)
+    with pytest.raises(ValidationError, match="no"):
+        validate(session)
+    with pytest.raises(ValidationError, match="no") as refused:
+        session.commit()
+    assert (refused.value.key, refused.value.instance) == ("plain", paper)
+    assert keys(storage) == []
 
 
 # --- a saved file, or its record, as content

@@ -112,7 +112,7 @@ class _Watch:
         item, has_head = self.item, wanted > 0 and len(self._head) == HEAD_SIZE
         # What a validator may replace, and what is compressed, is not known by its first bytes.
         is_final = has_head and not is_encoded(item.file.get("headers") or item.field.headers)
-        is_final = is_final and type(item.file).apply_validators is File.apply_validators
+        is_final = is_final and not _has_own_validators(item.file)
         for validator in item.field.validators:
             by_size = getattr(validator, "process_early", None)
             by_head = getattr(validator, "process_head", None)
@@ -132,7 +132,7 @@ class _Checking(Computing):
 
     @property
     def is_native(self) -> bool:
-        if type(self.item.file).apply_validators is not File.apply_validators:
+        if _has_own_validators(self.item.file):
             return False
         return any(_is_async(validator) for validator in self.item.field.validators)
 
@@ -141,7 +141,8 @@ class _Checking(Computing):
         if self.is_native:
             return DEFAULT_LIMIT
         field = self.item.field
-        return cpu_count() or 1 if field.validators or field.transforms else 1
+        is_long = field.validators or field.transforms or _has_own_validators(self.item.file)
+        return cpu_count() or 1 if is_long else 1
 
     def run(self) -> None:
         item, field = self.item, self.item.field
@@ -149,7 +150,8 @@ class _Checking(Computing):
             with Reading(item) as file:
                 if self._begin(file):
                     return
-                if field.validators or field.processors or field.transforms:
+                has_steps = field.validators or field.processors or field.transforms
+                if has_steps or _has_own_validators(file):
                     with file._checked(item.row):
                         file.apply_validators(field.validators, item.name)
                         file._apply_transforms(field.joined_transforms, item.name)
@@ -218,6 +220,11 @@ class _Choosing:
 
     async def arun(self) -> None:
         self.destination = await self.item.field.aplace(self.item.file, self.item.row)
+
+
+def _has_own_validators(file: File) -> bool:
+    """Return True if a file's class judges it by a method of its own."""
+    return type(file).apply_validators is not File.apply_validators
 
 
 def _is_async(validator: Any) -> bool:
