@@ -361,6 +361,24 @@ def test_a_row_whose_key_changes_keeps_its_new_file(engine: Engine, storage: Mem
     assert_exact(engine, storage, b"x", b"b", b"c")
 
 
+@pytest.mark.parametrize("had_file", [True, False])
+def test_a_new_file_stays_when_another_row_gets_the_primary_key_of_its_row(
+    engine: Engine, storage: MemoryStorage, had_file: bool
+) -> None:
+    with Session(engine) as session:
+        if not had_file:
+            session.get_one(Paper, 1).body = None
+            session.commit()
+        one, two = session.get_one(Paper, 1), session.get_one(Paper, 2)
+        one.body = File(b"x")
+        session.flush()
+        one.id = 9
+        session.flush()
+        two.id = 1
+        session.commit()
+    assert_exact(engine, storage, b"x", b"b", b"c")
+
+
 def test_a_row_that_is_replaced_and_deleted_leaves_nothing(
     engine: Engine, storage: MemoryStorage
 ) -> None:

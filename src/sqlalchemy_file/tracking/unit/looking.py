@@ -56,7 +56,25 @@ def holders(connection: Connection, unit: Unit) -> Callable[[str], int]:
 
 def _corrections(connection: Connection, doubts: Doubts) -> Effects:
     found = _read(connection, doubts.spots())
-    return Effects(acquired=list(doubts.kept(found)), released=list(doubts.missed(found)))
+    missed = _unnamed(connection, doubts, list(doubts.missed(found)))
+    return Effects(acquired=list(doubts.kept(found)), released=missed)
+
+
+def _unnamed(connection: Connection, doubts: Doubts, paths: Iterable[str]) -> list[str]:
+    """Return those of the missed objects that no row of their table names.
+
+    The row that should name one may have got another primary key, and a second row the old one.
+    """
+    by_subject: dict[Subject, list[str]] = defaultdict(list)
+    for path in paths:
+        if (spot := doubts.named[path]) is not None:
+            by_subject[spot.subject].append(path)
+    unnamed: list[str] = []
+    for subject, missed in by_subject.items():
+        columns, schemas = subject.target.columns, dict(subject.schemas) or None
+        named = paths_in(connection, columns, missed, schemas)
+        unnamed += [path for path in missed if path not in named]
+    return unnamed
 
 
 def _read(connection: Connection, spots: Iterable[Spot]) -> dict[Spot, set[str]]:
