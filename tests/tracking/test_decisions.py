@@ -10,7 +10,8 @@ from types import FrameType
 from typing import Any
 
 import pytest
-from sqlalchemy import Connection, event
+from sqlalchemy import Connection, event, update
+from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 
 import sqlalchemy_file
@@ -146,6 +147,50 @@ def test_a_decided_file_that_a_hook_inserts_first_belongs_to_that_row(
     with hooked("before_insert", insert_too):
         session.commit()
     assert_exact(session, storage, b"decided", b"decided")
+
+
+def test_a_decided_file_belongs_to_one_row_though_a_hook_changed_what_is_inserted_with_it(
+    session: Session, storage: MemoryStorage
+) -> None:
+    papers = [Paper(id=1, body=File(b"decided")), Paper(id=2, body=File(b"changed"))]
+
+    def exchange(mapper: Any, connection: Connection, target: Paper) -> None:
+        if target.id == 2:
+            target.body = File(b"by the hook")
+
+    def insert_again(mapper: Any, connection: Connection, target: Paper) -> None:
+        if target.id == 1:
+            connection.execute(Paper.__table__.insert(), {"id": 3, "body": target.body})
+
+    session.add_all(papers)
+    with hooked("before_insert", exchange), hooked("after_insert", insert_again):
+        session.commit()
+    assert_exact(session, storage, b"decided", b"by the hook", b"decided")
+
+
+@pytest.mark.parametrize("how", ["by key", "by another column", "upsert"])
+def test_a_row_that_a_hook_has_changed_is_read_again(
+    session: Session, storage: MemoryStorage, how: str
+) -> None:
+    paper = Paper(id=1, body=File(b"old"))
+    session.add(paper)
+    session.commit()
+    table = Paper.__table__
+
+    def change_row(mapper: Any, connection: Connection, target: Paper) -> None:
+        given = {"body": File(b"by the hook")}
+        if how == "upsert":
+            new = sqlite_insert(Paper).values(id=1, **given)
+            changed = {"body": new.excluded.body}
+            connection.execute(new.on_conflict_do_update(index_elements=["id"], set_=changed))
+        else:
+            where = table.c.id == 1 if how == "by key" else table.c.pages.is_(None)
+            connection.execute(update(Paper).where(where).values(given))
+
+    paper.id, paper.body = 2, File(b"decided")
+    with hooked("before_update", change_row):
+        session.commit()
+    assert_exact(session, storage, b"decided")
 
 
 def test_a_row_is_deleted_in_the_flush_in_which_a_hook_changes_another(

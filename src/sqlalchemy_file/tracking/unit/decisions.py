@@ -89,9 +89,10 @@ class Decisions:
                 if decision is None or id(value) in found or not decision.is_about(value):
                     return None
                 found[id(value)] = decision
-        for identity, decision in found.items():
+        if not self._use_up(found.values()):
+            return None
+        for identity in found:
             del self._inserts[identity]
-            self._use_up(decision.acquired)
         return list(found.values())
 
     def _take_changed(
@@ -108,12 +109,20 @@ class Decisions:
                 decision = self._updates.get(place)
                 if decision is None or place in found or not decision.is_about(given[column.key]):
                     return None
+                if place[:2] not in self.known:  # another statement has changed the row since
+                    return None
                 found[place] = decision
-        for place, decision in found.items():
+        if not self._use_up(found.values()):
+            return None
+        for place in found:
             del self._updates[place]
             self.known.pop(place[:2], None)
-            self._use_up(decision.acquired)
         return list(found.values())
+
+    def forget(self, table: Table, rows: Iterable[OldRow]) -> None:
+        """Drop what was read of rows that another statement is about to change."""
+        for row in rows:
+            self.known.pop((table, row.key), None)
 
     def use_up(self, path: str) -> bool:
         """Return True if a row may take over an object as it is, and use that right up."""
@@ -122,9 +131,14 @@ class Decisions:
             self.claims[path] = left - 1
         return left > 0
 
-    def _use_up(self, paths: Iterable[str]) -> None:
-        for path in paths:
-            self.use_up(path)
+    def _use_up(self, decisions: Iterable[Decision]) -> bool:
+        """Use up the rights of all decisions; return False if another statement has used one."""
+        paths = [path for decision in decisions for path in decision.acquired]
+        for position, path in enumerate(paths):
+            if not self.use_up(path):
+                _add(self.claims, paths[:position])
+                return False
+        return True
 
 
 def effects_of(decisions: Iterable[Decision], target: FileTable, schemas: Any) -> Effects:
@@ -153,6 +167,11 @@ def _is_plain(statement: Any) -> bool:
         or getattr(statement, "_post_values_clause", None) is not None
         or getattr(statement, "select", None) is not None
     )
+
+
+def _add(counts: dict[str, int], paths: Iterable[str]) -> None:
+    for path in paths:
+        counts[path] = counts.get(path, 0) + 1
 
 
 def _is(one: object, other: object) -> bool:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from itertools import chain
+
 from sqlalchemy.sql.dml import Delete
 
 from sqlalchemy_file.tracking.reading import (
@@ -28,9 +31,16 @@ def matched_rows(database: Database, unit: Unit, plan: Plan) -> list[list[OldRow
             plan.statement = pinned(database.connection, plan.statement, plan.target, keys_found)
     else:
         found = _by_key(database, unit, plan, keys, exact=len(equal) == len(plan.target.keys))
+    forget_rows(database, unit, plan, chain.from_iterable(found))
     plan.is_believed = False
     plan.matched = _countable(database, plan, found)
     return found
+
+
+def forget_rows(database: Database, unit: Unit, plan: Plan, rows: Iterable[OldRow]) -> None:
+    """Drop what a flush has read of rows that this statement is about to change."""
+    if unit.decisions is not None and database.is_as_connected:
+        unit.decisions.forget(plan.target.table, rows)
 
 
 def _countable(database: Database, plan: Plan, found: list[list[OldRow]]) -> int | None:

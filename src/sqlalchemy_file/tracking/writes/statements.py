@@ -26,7 +26,7 @@ from sqlalchemy_file.tracking.unit.units import Unit, known_unit, unit_of
 from sqlalchemy_file.tracking.uploading.steps import Unsaved
 from sqlalchemy_file.tracking.uploading.storing import UploadBatch
 from sqlalchemy_file.tracking.writes.conflicts import follow_clauses, has_clauses, refuse_replacing
-from sqlalchemy_file.tracking.writes.matching import matched_rows
+from sqlalchemy_file.tracking.writes.matching import forget_rows, matched_rows
 from sqlalchemy_file.tracking.writes.plans import Plan, plan_of, refuse_others
 from sqlalchemy_file.tracking.writes.values import GivenRow, Parameters, RowValues, replaced
 from sqlalchemy_file.transfer import yield_to_loop
@@ -138,7 +138,7 @@ def _unsaved(plan: Plan, claim: Claim | None) -> Iterator[Unsaved]:
 def _find_changes(database: Database, unit: Unit, plan: Plan) -> None:
     if isinstance(plan.statement, Insert):
         for row in plan.rows:
-            _find_in_the_way(database, plan, row)
+            _find_in_the_way(database, unit, plan, row)
         if plan.conflict or plan.replacing:
             is_new = len(plan.rows) == 1 and all(row.key is None for row in plan.changes)
             plan.is_believed = plan.is_believed and is_new
@@ -164,13 +164,15 @@ def _rows_reported(database: Database, plan: Plan) -> int | None:
     return len(plan.rows) if reports else None
 
 
-def _find_in_the_way(database: Database, plan: Plan, row: RowValues) -> None:
+def _find_in_the_way(database: Database, unit: Unit, plan: Plan, row: RowValues) -> None:
     olds = plan.conflict.rows(database, plan.target, row) if plan.conflict else []
     if plan.conflict and olds:
+        forget_rows(database, unit, plan, olds)
         plan.changes += plan.conflict.changes(row, plan.values, olds)
         return
     for replacing in plan.replacing:
         found = replacing.rows(database, plan.target, row)
+        forget_rows(database, unit, plan, found)
         plan.changes += replacing.changes(row, plan.values, found)
     plan.changes += plan.inserted(row)
 
