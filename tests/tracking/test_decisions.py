@@ -7,15 +7,16 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import Any, cast
 
 import pytest
-from sqlalchemy import Connection, event, update
+from sqlalchemy import Connection, Engine, event, update
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 
 import sqlalchemy_file
 from sqlalchemy_file import File, FileField
+from sqlalchemy_file.exceptions import StorageError
 from sqlalchemy_file.storage.memory import MemoryStorage
 from tests.stores import add_memory, contents, keys, named, sqlite
 
@@ -208,6 +209,30 @@ def test_a_row_is_deleted_in_the_flush_in_which_a_hook_changes_another(
     with hooked("before_update", exchange):
         session.commit()
     assert_exact(session, storage, b"by the hook")
+
+
+def test_the_moves_of_a_second_session_on_one_connection_are_checked(
+    session: Session, storage: MemoryStorage
+) -> None:
+    session.add_all([Paper(id=1, body=File(b"moved")), Paper(id=2)])
+    session.commit()
+    with cast("Engine", session.get_bind()).connect() as connection:
+        connection.begin()
+        with Session(connection) as first, Session(connection) as second:
+            first.get_one(Paper, 1)
+            owner, other = second.get_one(Paper, 1), second.get_one(Paper, 2)
+            moved, other.body, owner.body = owner.body, owner.body, None
+
+            def put_back(mapper: Any, connection: Connection, target: Paper) -> None:
+                if target is owner:
+                    target.body = moved
+
+            with (
+                hooked("before_update", put_back),
+                pytest.raises(StorageError, match="two rows would name"),
+            ):
+                second.flush()
+    assert_exact(session, storage, b"moved")
 
 
 def test_a_rolled_back_flush_leaves_no_decision_behind(

@@ -82,9 +82,11 @@ def _orm_execute(state: ORMExecuteState) -> None:
 
 
 def _session_begins(session: Session, transaction: SessionTransaction, conn: Connection) -> None:
-    if conn not in conclusions.sessions:  # else this is a savepoint
+    known = _connections.setdefault(session, [])
+    if not any(reference() is conn for reference in known):  # else this is a savepoint
+        known.append(ref(conn))
+    if conclusions.session_of(conn) is None:
         conclusions.sessions[conn] = ref(session)
-        _connections.setdefault(session, []).append(ref(conn))
 
 
 def _session_ends(session: Session, transaction: SessionTransaction) -> None:
@@ -94,7 +96,8 @@ def _session_ends(session: Session, transaction: SessionTransaction) -> None:
         connection = reference()
         if connection is None:
             continue
-        conclusions.sessions.pop(connection, None)
+        if conclusions.session_of(connection) is session:
+            del conclusions.sessions[connection]
         unit = known_unit(connection)
         if unit is not None:
             gone = unit.settle()

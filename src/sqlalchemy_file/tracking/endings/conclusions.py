@@ -13,13 +13,18 @@ from sqlalchemy_file.tracking.unit.standing import Standing, standing, standing_
 from sqlalchemy_file.tracking.unit.units import Phase, Unit, known_unit, unit_of_lent
 
 sessions: WeakKeyDictionary[Connection, ref[Session]] = WeakKeyDictionary()
-"""Whose connection it is."""
+"""Whose connection it is: the first one's, if several sessions use it."""
+
+
+def session_of(connection: Connection) -> Session | None:
+    """Return the session that deletes what the transactions of a connection release."""
+    reference = sessions.get(connection)
+    return None if reference is None else reference()
 
 
 def settle_unless_in_session(unit: Unit, connection: Connection) -> None:
     """Delete the unreferenced objects, unless a session will do it later."""
-    session = sessions.get(connection)
-    if session is None or session() is None:
+    if session_of(connection) is None:
         gone = unit.settle()
         if leased := unit.take_leased():
             clear_later(connection, leased, gone)
