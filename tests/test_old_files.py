@@ -140,6 +140,24 @@ def test_a_subclass_may_refuse_files_of_a_field_without_validators(
     assert keys(storage) == []
 
 
+def test_content_that_is_refused_as_it_is_first_read_is_not_stored(
+    session: Session, storage: MemoryStorage
+) -> None:
+    class Judging(io.BytesIO):
+        is_read = False
+
+        def read(self, size: int | None = -1, /) -> bytes:
+            if not self.is_read:
+                self.is_read = True
+                raise ValidationError("plain", "no")
+            return super().read(size)
+
+    session.add(Paper(plain=File(Judging(b"hello"))))
+    with pytest.raises(ValidationError, match="no"):
+        session.commit()
+    assert keys(storage) == []
+
+
 # --- a saved file, or its record, as content
 
 

@@ -23,7 +23,10 @@ from sqlalchemy_file.types import Destination
 def check_now(items: Sequence[Unsaved]) -> None:
     """Look at the content of files that nobody judges, one after the other."""
     for item in items:
-        _Checking(item).run()
+        checking = _Checking(item)
+        checking.run()
+        if checking.refusal is not None:  # by the content itself, as it is read
+            raise checking.refusal
 
 
 def check(items: Sequence[Unsaved], *, is_ahead: bool = False) -> None:
