@@ -194,6 +194,25 @@ def test_a_row_that_a_hook_has_changed_is_read_again(
     assert_exact(session, storage, b"decided")
 
 
+@pytest.mark.filterwarnings("ignore:DELETE statement on table")
+def test_a_row_keeps_its_file_if_a_hook_changes_its_primary_key_before_it_is_deleted(
+    session: Session, storage: MemoryStorage
+) -> None:
+    paper = Paper(id=1, body=File(b"old"))
+    session.add(paper)
+    session.commit()
+
+    def change_key(mapper: Any, connection: Connection, target: Paper) -> None:
+        table = Paper.__table__
+        connection.execute(update(table).where(table.c.id == 1).values(id=2))
+
+    session.refresh(paper)
+    session.delete(paper)
+    with hooked("before_delete", change_key):
+        session.commit()
+    assert_exact(session, storage, b"old")
+
+
 def test_a_row_is_deleted_in_the_flush_in_which_a_hook_changes_another(
     session: Session, storage: MemoryStorage
 ) -> None:

@@ -379,6 +379,33 @@ def test_a_new_file_stays_when_another_row_gets_the_primary_key_of_its_row(
     assert_exact(engine, storage, b"x", b"b", b"c")
 
 
+def test_a_file_that_moved_goes_after_its_row_has_got_the_primary_key_of_the_first(
+    engine: Engine, storage: MemoryStorage
+) -> None:
+    with Session(engine) as session:
+        one, two = session.get_one(Paper, 1), session.get_one(Paper, 2)
+        one.body, two.body = File(b"x"), one.body
+        session.flush()
+        one.id = 9
+        session.flush()
+        two.id = 1
+        session.flush()
+        two.body = None
+        session.commit()
+    assert_exact(engine, storage, b"x", b"c")
+
+
+def test_a_file_that_one_statement_gives_and_replaces_goes_though_the_row_gets_another_key(
+    engine: Engine, storage: MemoryStorage
+) -> None:
+    with engine.begin() as connection:
+        by_id = update(paper).where(paper.c.id == bindparam("which"))
+        twice = [{"which": 1, "body": File(b"x")}, {"which": 1, "body": File(b"y")}]
+        connection.execute(by_id, twice)
+        connection.execute(update(paper).where(paper.c.id == 1).values(id=9))
+    assert_exact(engine, storage, b"y", b"b", b"c")
+
+
 def test_a_row_that_is_replaced_and_deleted_leaves_nothing(
     engine: Engine, storage: MemoryStorage
 ) -> None:

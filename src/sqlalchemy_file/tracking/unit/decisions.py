@@ -124,6 +124,10 @@ class Decisions:
         for row in rows:
             self.known.pop((table, row.key), None)
 
+    def forget_table(self, table: Table) -> None:
+        """Drop what was read of a table whose primary keys are about to change."""
+        self.known = {place: row for place, row in self.known.items() if place[0] is not table}
+
     def use_up(self, path: str) -> bool:
         """Return True if a row may take over an object as it is, and use that right up."""
         left = self.claims.get(path, 0)

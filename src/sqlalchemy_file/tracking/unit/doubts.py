@@ -85,7 +85,11 @@ class Doubts:
                     yield path
 
     def missed(self, found: Mapping[Spot, Collection[str]]) -> Iterable[str]:
-        """Yield the objects that the row which should name them does not."""
+        """Yield the objects that the row which should name them does not.
+
+        Another row may be found in its place, so that they have to be searched for. A row that is
+        not found may only be hidden by a policy.
+        """
         for path, spot in self.named.items():
             if spot is not None and spot in found and path not in found[spot]:
                 yield path

@@ -37,6 +37,18 @@ def make_sure(connection: Connection, unit: Unit) -> None:
             unit.lease()
 
 
+def look_before_keys_change(connection: Connection, unit: Unit) -> None:
+    """Read rows again as long as they have the primary keys by which they are found.
+
+    What outer transactions believe is left alone: a savepoint that is rolled back restores it.
+    """
+    doubts = unit.frames.doubts()
+    if doubts and len(unit.frames.names) == 1:
+        corrections = _corrections(connection, doubts)
+        unit.frames.drop_doubts()
+        unit.frames.top.apply(corrections)
+
+
 def holders(connection: Connection, unit: Unit) -> Callable[[str], int]:
     """Return what counts the rows that name an object, having looked where that is in doubt."""
     corrections: Counter[str] = Counter()

@@ -21,14 +21,21 @@ from sqlalchemy_file.tracking.reading import Database
 from sqlalchemy_file.tracking.tables import FileTable, file_table_of
 from sqlalchemy_file.tracking.unit.decisions import Decision, effects_of
 from sqlalchemy_file.tracking.unit.frames import Effects
-from sqlalchemy_file.tracking.unit.looking import holders
+from sqlalchemy_file.tracking.unit.looking import holders, look_before_keys_change
 from sqlalchemy_file.tracking.unit.units import Unit, known_unit, unit_of
 from sqlalchemy_file.tracking.uploading.steps import Unsaved
 from sqlalchemy_file.tracking.uploading.storing import UploadBatch
 from sqlalchemy_file.tracking.writes.conflicts import follow_clauses, has_clauses, refuse_replacing
 from sqlalchemy_file.tracking.writes.matching import forget_rows, matched_rows
 from sqlalchemy_file.tracking.writes.plans import Plan, plan_of, refuse_others
-from sqlalchemy_file.tracking.writes.values import GivenRow, Parameters, RowValues, replaced
+from sqlalchemy_file.tracking.writes.values import (
+    GivenRow,
+    Parameters,
+    RowValues,
+    attribute_names,
+    inline_names,
+    replaced,
+)
 from sqlalchemy_file.transfer import yield_to_loop
 from sqlalchemy_file.values.records import paths_of
 
@@ -42,10 +49,11 @@ def before(
     if not isinstance(statement, Insert | Update | Delete):
         return None
     target = file_table_of(statement)
-    if target is not None and (unit := _deciding(database, target)) is not None:
-        decisions = unit.decisions
-        decided = None if decisions is None else decisions.take(statement, target, parameters)
-        if decided is not None:
+    if target is not None:
+        unit = _deciding(database, target)
+        decided = _decided(unit, statement, target, parameters)
+        _expect_new_keys(database, statement, target, parameters)
+        if unit is not None and decided is not None:
             return _carry_out(database, unit, statement, target, parameters, decided)
     if target is None and isinstance(statement, Insert):
         return None
@@ -84,6 +92,41 @@ def _deciding(database: Database, target: FileTable) -> Unit | None:
     if unit is None or unit.decisions is None or not database.is_as_connected:
         return None
     return None if has_clauses(database, target.table) else unit_of(database.connection)
+
+
+def _decided(
+    unit: Unit | None, statement: Any, target: FileTable, parameters: Parameters
+) -> Sequence[Decision] | None:
+    """Return what a flush has decided about all that a statement gives to file columns."""
+    decisions = None if unit is None else unit.decisions
+    return None if decisions is None else decisions.take(statement, target, parameters)
+
+
+def _expect_new_keys(
+    database: Database, statement: Any, target: FileTable, parameters: Parameters
+) -> None:
+    """Look at rows in doubt before an UPDATE changes the primary keys that tell them apart."""
+    unit = known_unit(database.connection)
+    if unit is None or not isinstance(statement, Update):
+        return
+    if not _changes_keys(statement, target, parameters):
+        return
+    if unit.decisions is not None:
+        unit.decisions.forget_table(target.table)
+    look_before_keys_change(database.connection, unit)
+
+
+def _changes_keys(statement: Any, target: FileTable, parameters: Parameters) -> bool:
+    """Return True if an UPDATE gives something to a column of the primary key."""
+    first = parameters[0] if parameters else {}  # all sets have the same names
+    is_inline = statement._values or getattr(statement, "_ordered_values", None)
+    inline = inline_names(statement) if is_inline else set[str]()
+    for column in target.keys:
+        if column.key in first or column.key in inline:
+            return True
+        if inline and not inline.isdisjoint(attribute_names(statement, column)):
+            return True
+    return False
 
 
 def _carry_out(
