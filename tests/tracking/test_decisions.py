@@ -138,6 +138,23 @@ def test_hooks_may_swap_the_new_files_of_two_rows(session: Session, storage: Mem
     assert first.body.file.read() == b"2"
 
 
+def test_files_of_two_columns_are_swapped_and_swapped_back(
+    session: Session, storage: MemoryStorage
+) -> None:
+    one, two = Paper(body=File(b"1")), Paper(pages=[File(b"2")])
+    session.add_all([one, two])
+    session.commit()
+    for _ in range(3):
+        assert two.pages
+        one.body, two.pages = two.pages[0], [one.body]
+        session.flush()
+    session.commit()
+    assert_exact(session, storage, b"1", b"2")
+    one.body = None
+    session.commit()
+    assert_exact(session, storage, b"1")
+
+
 def test_a_decided_file_that_a_hook_inserts_first_belongs_to_that_row(
     session: Session, storage: MemoryStorage
 ) -> None:

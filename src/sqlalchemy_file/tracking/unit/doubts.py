@@ -47,9 +47,20 @@ class Doubts:
 
     def absorb(self, later: Doubts) -> None:
         """Take over the beliefs of a savepoint that was released."""
+        for path, spot in later.named.items():
+            holder = self.named.get(path)
+            # A row that lets go of an object does not take it from the one that has it by now.
+            if (
+                spot is None
+                and holder is not None
+                and holder not in later.gone.get(path, (holder,))
+            ):
+                continue
+            self.named[path] = spot
+            if spot is not None and path in self.gone:  # it has taken it back
+                self.gone[path].discard(spot)
         for path, spots in later.gone.items():
             self.gone.setdefault(path, set()).update(spots)
-        self.named.update(later.named)
 
     def beside(self, noted: Collection[str]) -> Doubts:
         """Return the rows to read again, if the ledger has recorded the changes itself.
