@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from io import BytesIO
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 from sqlalchemy_file import File, FileField
 from sqlalchemy_file.ledger import Ledger
 from sqlalchemy_file.reconcile import compare, drain, status, sweep
+from sqlalchemy_file.storage.common.protocol import Attributes
 from sqlalchemy_file.storage.memory import MemoryStorage
 from tests.ledger.test_identity import move
 from tests.reconcile.accounts import account
@@ -80,6 +82,18 @@ def test_what_came_to_a_keeping_field_stays_before_any_sweep_has_seen_it(
         assert kinds(search(engine, Base.metadata, **options)) == {"kept": 1}
     assert list(drain(engine, Base.metadata)) == []
     assert contents(drafts) == [b"kept"]
+
+
+@pytest.mark.parametrize("search", [sweep, compare])
+def test_a_file_of_metadata_stays_with_its_kept_object(
+    engine: Engine, drafts: MemoryStorage, search: Callable[..., Iterator[Any]]
+) -> None:
+    (key,) = keys(drafts)
+    drafts.put(f"{key}.metadata.json", BytesIO(b"{}"), Attributes())
+    age(drafts)
+    for options in ({}, {"delete": True}):
+        assert kinds(search(engine, Base.metadata, **options)) == {"kept": 2}
+    assert len(keys(drafts)) == 2
 
 
 @pytest.mark.parametrize("search", [sweep, compare])

@@ -75,15 +75,20 @@ def named_now(context: PassContext, paths: Collection[str]) -> set[str]:
 
 
 def kept_now(context: PassContext, paths: Collection[str]) -> set[str]:
-    """Return which of these objects stay because a field that keeps them has released them."""
+    """Return which of these objects stay because a field that keeps them has released them.
+
+    A file of metadata stays with the object that it belongs to.
+    """
     if not paths:
         return set()
-    return {
+    asked = {*paths, *map(owner, paths)}
+    staying = {
         path
         for each in context.everywhere
         if each.has_ledger
-        for path in each.run(partial(kept, ledger=each.ledger, paths=paths))
+        for path in each.run(partial(kept, ledger=each.ledger, paths=asked))
     }
+    return {path for path in paths if _holds(staying, path)}
 
 
 def _settled(
@@ -104,8 +109,8 @@ def _settled(
         staying |= {note.path for note in notes.values() if note.is_kept}
     found = {
         path: replace(
-            _facts(path, is_ours, objections[path], path in named, path in moving),
-            is_kept=path in staying,
+            _facts(path, is_ours, objections[path], path in named, _holds(moving, path)),
+            is_kept=_holds(staying, path),
         )
         for path in paths
     }
@@ -134,7 +139,8 @@ def _facts(
 
 
 def _notes(connection: Connection, context: PassContext, paths: Sequence[str]) -> dict[Any, Note]:
-    return {note.id: note for note in visible(connection, context.ledger, paths)}
+    asked = {*paths, *map(owner, paths)}
+    return {note.id: note for note in visible(connection, context.ledger, asked)}
 
 
 def _seen(
@@ -146,7 +152,12 @@ def _seen(
 
 def _named(connection: Connection, context: PassContext, paths: Collection[str]) -> set[str]:
     named = named_paths(connection, context.metadata, {*paths, *map(owner, paths)})
-    return {path for path in paths if path in named or owner(path) in named}
+    return {path for path in paths if _holds(named, path)}
+
+
+def _holds(found: Collection[str], path: str) -> bool:
+    """Return whether an object is among these, or the one that a file of metadata belongs to."""
+    return path in found or owner(path) in found
 
 
 def _deleted(lease: Lease, paths: Sequence[str]) -> Iterator[tuple[str, _Outcome]]:
