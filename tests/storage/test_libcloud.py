@@ -393,6 +393,49 @@ class TestAnswersOfOddServers:
         )
         assert keys(served(lambda request: Answer(200, body))) == ["a+b%20"]
 
+    @pytest.mark.parametrize("name", ["x-amz-meta-filename", "Content-Disposition"])
+    def test_an_object_whose_headers_are_not_ascii_is_read_and_copied_by_libcloud(
+        self, served: Any, name: str
+    ) -> None:
+        def answer(request: Request) -> Answer:
+            if request.method not in ("GET", "HEAD"):
+                return bucket(request)
+            headers = {"ETag": '"e"', name: "\xe9.txt"}
+            if "range" in request.headers:
+                return Answer(206, b"345", {**headers, "Content-Range": "bytes 3-5/10"})
+            return Answer(200, b"0123456789", headers)
+
+        async def read_in_coroutine() -> bytes:
+            await storage.astat("key")
+            return b"".join([chunk async for chunk in storage.astream("key", 3, 6)])
+
+        bucket = Bucket()
+        storage = served(answer)
+        assert read(storage, "key") == b"0123456789"
+        assert storage.stat("key").size == 10
+        assert asyncio.run(read_in_coroutine()) == b"345"
+        assert storage.copy("key", "new").size == 10
+        assert asyncio.run(storage.acopy("key", "new")).size == 10
+
+    def test_keys_that_obstore_does_not_take_are_listed_by_libcloud(self, served: Any) -> None:
+        entry = (
+            "<Contents><Key>{}</Key><Size>1</Size><ETag>e</ETag>"
+            "<LastModified>2026-01-02T03:04:05.678Z</LastModified></Contents>"
+        )
+        found = ["a", "b//c", "d"]
+
+        def answer(request: Request) -> Answer:
+            entries = "".join(map(entry.format, found))
+            space = "http://s3.amazonaws.com/doc/2006-03-01/"
+            body = f"<R xmlns='{space}'><IsTruncated>false</IsTruncated>{entries}</R>"
+            return Answer(200, body.encode())
+
+        async def listed(storage: Any) -> list[str]:
+            return [info.key async for info in storage.alist()]
+
+        assert keys(served(answer)) == found
+        assert asyncio.run(listed(served(answer))) == found
+
 
 class TestClones:
     def test_a_driver_made_later_does_not_redirect_the_others(

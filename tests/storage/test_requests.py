@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import io
+import re
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -18,7 +19,7 @@ from libcloud.storage.drivers.minio import MinIOStorageDriver
 from s3fs import S3FileSystem
 
 from sqlalchemy_file import StorageManager
-from sqlalchemy_file.exceptions import ObjectExistsError, StorageError
+from sqlalchemy_file.exceptions import DeletionError, ObjectExistsError, StorageError
 from sqlalchemy_file.storage import Attributes, LibcloudStorage, Storage, adapt
 from tests.storage.helpers import put, read
 from tests.storage.server import Answer, Bucket, Request, answering
@@ -92,6 +93,41 @@ def test_many_objects_are_deleted_by_one_request(kind: str) -> None:
     (request,) = bucket.seen
     assert (request.method, "delete" in urlsplit(request.path).query) == ("POST", True)
     assert request.body.count(b"<Key>") == 500
+
+
+@pytest.mark.parametrize("kind", ["obstore", "libcloud"])
+@pytest.mark.parametrize("way", ["delete", "adelete"])
+def test_a_404_from_a_proxy_without_a_server_deletes_nothing(kind: str, way: str) -> None:
+    def fault(request: Request) -> Answer:
+        return Answer(404, b"default backend")
+
+    with served(kind, fault) as (storage, bucket), pytest.raises(DeletionError) as caught:
+        _delete(storage, way, ["a", "b"])
+    assert all("404" in str(each) for each in caught.value.failures.values())
+    kinds = {key: type(each) for key, each in caught.value.failures.items()}
+    assert kinds == {"a": StorageError, "b": StorageError}
+    assert bucket.methods == ["POST"]
+
+
+@pytest.mark.parametrize("kind", ["obstore", "libcloud"])
+def test_only_the_objects_that_a_server_refuses_to_delete_fail(kind: str) -> None:
+    def fault(request: Request) -> Answer | None:
+        locked = re.search(rb"<Key>[^<]*locked</Key>", request.body)
+        if locked is None:
+            return None
+        told = b"%b<Code>AccessDenied</Code><Message>m</Message>" % locked[0]
+        return Answer(200, b"<DeleteResult><Error>%b</Error></DeleteResult>" % told)
+
+    with served(kind, fault) as (storage, _), pytest.raises(DeletionError) as caught:
+        storage.delete(["a", "locked", "z"])
+    assert list(caught.value.failures) == ["locked"]
+
+
+def _delete(storage: Any, way: str, keys: list[str]) -> None:
+    if way == "delete":
+        storage.delete(keys)
+    else:
+        asyncio.run(storage.adelete(keys))
 
 
 @pytest.mark.parametrize("kind", KINDS)

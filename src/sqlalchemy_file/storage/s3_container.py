@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
@@ -16,14 +17,14 @@ from libcloud.storage.drivers.s3 import BaseS3StorageDriver
 from obstore.exceptions import BaseError
 from obstore.store import S3Store
 
-from sqlalchemy_file.exceptions import DeletionError, StorageError
+from sqlalchemy_file.exceptions import DeletionError, InvalidKeyError, StorageError
 from sqlalchemy_file.storage.common.protocol import Attributes, ObjectInfo
 from sqlalchemy_file.storage.common.retrying import FIRST_PAUSE, LONGEST_PAUSE, MAX_RETRIES, WITHIN
 from sqlalchemy_file.storage.libcloud import LibcloudStorage
 from sqlalchemy_file.storage.libcloud.drivers import TRANSFERS
 from sqlalchemy_file.storage.obstore import ObstoreStorage
 from sqlalchemy_file.storage.obstore.answers import answered_by_s3
-from sqlalchemy_file.storage.obstore.errors import is_unknown_there
+from sqlalchemy_file.storage.obstore.errors import has_unreadable_headers, is_unknown_there
 from sqlalchemy_file.storage.obstore.requests import HEADERS
 from sqlalchemy_file.storage.obstore.storage import CONCURRENCY
 from sqlalchemy_file.transfer import in_thread
@@ -41,8 +42,8 @@ class S3ContainerStorage(LibcloudStorage):
 
     Requests go through an obstore store that is made from the driver's settings. What obstore
     cannot carry goes through libcloud's methods: options of the driver such as ``acl``, headers
-    that obstore does not send, requests that a server does not know, and everything in a process
-    that was forked after obstore was first used.
+    that obstore does not send, or cannot read, keys that it does not list, requests that a server
+    does not know, and everything in a process that was forked after obstore was first used.
 
     The options are those of `LibcloudStorage`.
     """
@@ -85,25 +86,32 @@ class S3ContainerStorage(LibcloudStorage):
         return await bucket.aput(key, content, attributes, exclusive=exclusive)
 
     def stat(self, key: str) -> ObjectInfo:
-        return bucket.stat(key) if (bucket := self._carrier) else super().stat(key)
+        if bucket := self._carrier:
+            with _left_to_libcloud(has_unreadable_headers):
+                return bucket.stat(key)
+        return super().stat(key)
 
     async def astat(self, key: str) -> ObjectInfo:
         if bucket := self._carrier:
-            return await bucket.astat(key)
+            with _left_to_libcloud(has_unreadable_headers):
+                return await bucket.astat(key)
         return await in_thread(partial(super().stat, key))
 
     def stream(self, key: str, start: int = 0, end: int | None = None) -> Iterator[bytes]:
-        bucket = self._carrier
-        plain = super().stream
-        yield from (bucket.stream if bucket else plain)(key, start, end)
+        if bucket := self._carrier:
+            with _left_to_libcloud(has_unreadable_headers):
+                yield from bucket.stream(key, start, end)
+                return
+        yield from super().stream(key, start, end)
 
     async def astream(
         self, key: str, start: int = 0, end: int | None = None
     ) -> AsyncIterator[bytes]:
         if bucket := self._carrier:
-            async for chunk in bucket.astream(key, start, end):
-                yield chunk
-            return
+            with _left_to_libcloud(has_unreadable_headers):
+                async for chunk in bucket.astream(key, start, end):
+                    yield chunk
+                return
         async for chunk in _in_threads(super().stream(key, start, end)):
             yield chunk
 
@@ -127,34 +135,34 @@ class S3ContainerStorage(LibcloudStorage):
 
     def copy(self, key: str, new_key: str) -> ObjectInfo:
         if bucket := self._carrier:
-            try:
+            with _left_to_libcloud(is_unknown_there, has_unreadable_headers):
                 return bucket.copy(key, new_key)
-            except StorageError as error:
-                if not is_unknown_there(error):
-                    raise
         return super().copy(key, new_key)
 
     async def acopy(self, key: str, new_key: str) -> ObjectInfo:
         if bucket := self._carrier:
-            try:
+            with _left_to_libcloud(is_unknown_there, has_unreadable_headers):
                 return await bucket.acopy(key, new_key)
-            except StorageError as error:
-                if not is_unknown_there(error):
-                    raise
         return await in_thread(partial(super().copy, key, new_key))
 
     def list(self, prefix: str = "", start_after: str | None = None) -> Iterator[ObjectInfo]:
-        bucket = self._carrier
-        plain = super().list
-        yield from (bucket.list if bucket else plain)(prefix, start_after)
+        if bucket := self._carrier:
+            with _left_to_libcloud(_is_of_key):
+                for info in bucket.list(prefix, start_after):
+                    start_after = info.key
+                    yield info
+                return
+        yield from super().list(prefix, start_after)
 
     async def alist(
         self, prefix: str = "", start_after: str | None = None
     ) -> AsyncIterator[ObjectInfo]:
         if bucket := self._carrier:
-            async for info in bucket.alist(prefix, start_after):
-                yield info
-            return
+            with _left_to_libcloud(_is_of_key):
+                async for info in bucket.alist(prefix, start_after):
+                    start_after = info.key
+                    yield info
+                return
         async for info in _in_threads(super().list(prefix, start_after)):
             yield info
 
@@ -202,6 +210,21 @@ class S3ContainerStorage(LibcloudStorage):
             failures.update(others.failures)
         if failures:
             raise DeletionError(failures) from error
+
+
+@contextmanager
+def _left_to_libcloud(*refusals: Callable[[Exception], bool]) -> Iterator[None]:
+    """End quietly at an error of these kinds: what follows does the same by libcloud's methods."""
+    try:
+        yield
+    except StorageError as error:
+        if not any(is_one(error) for is_one in refusals):
+            raise
+
+
+def _is_of_key(error: Exception) -> bool:
+    """Return True if obstore takes no key of an object that is listed, such as ``a//b``."""
+    return isinstance(error, InvalidKeyError)
 
 
 def is_carried(container: Container) -> bool:

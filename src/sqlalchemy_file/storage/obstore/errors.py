@@ -18,6 +18,8 @@ _STATUS = re.compile(r"status code: (\d{3})")
 _UNKNOWN_THERE = frozenset({400, 405, 411, 501})  # an older or smaller server, a proxy
 _TIMED_OUT = re.compile(r"\bkind: Timeout\b")
 _SYSTEM = re.compile(r'\bOs \{[^}]*?message: "([^"]+)"')
+_OF_ONE_KEY = "request failed for key"
+_UNREADABLE = "contained non UTF-8 characters"
 _CODE = re.compile(r"<Code>(\w+)</Code>")
 _NO_BUCKET = ("NoSuchBucket", "ContainerNotFound", "The specified bucket does not exist")
 
@@ -37,6 +39,16 @@ def our_error(error: Exception, key: str | None, place: str = "") -> StorageErro
     if isinstance(error, exceptions.InvalidPathError):
         return InvalidKeyError("this store takes no such key", key=key)
     return StorageError(reason_of(error), key=key)
+
+
+def deletion_error(error: Exception, key: str | None, place: str = "") -> StorageError | None:
+    """Return our own error for a failed deletion.
+
+    An object that is missing fails none: a 404 comes from a server that has no such bucket.
+    """
+    if isinstance(error, FileNotFoundError) and not _is_bucket_missing(error):
+        return StorageError(reason_of(error), key=key)
+    return our_error(error, key, place)
 
 
 class Panic(RuntimeError):  # noqa: N818  so Rust calls it
@@ -67,15 +79,26 @@ def is_unknown_there(error: Exception) -> bool:
     return found is not None and int(found[1]) in _UNKNOWN_THERE
 
 
+def has_unreadable_headers(error: Exception) -> bool:
+    """Return True if an object has metadata, or a disposition, that is not ASCII."""
+    return _UNREADABLE in str(error)
+
+
 def knows_no_ranges(error: Exception) -> bool:
     """Return True if a server has answered with more than the range that it was asked for."""
     is_unsupported = isinstance(error, exceptions.NotSupportedError)
     return is_unsupported or "non-partial response" in str(error)
 
 
-def is_hopeless(error: Exception, *, is_local: bool) -> bool:
-    """Return True if all further keys would fail too, each after minutes of retries."""
+def is_hopeless(error: Exception, *, is_local: bool, is_s3: bool = False) -> bool:
+    """Return True if all further keys would fail too, each after minutes of retries.
+
+    S3 answers 404 to no deletion of a missing object: a proxy without a server may. In an answer
+    about many keys each may have an error of its own, for an object that is locked, say.
+    """
     if isinstance(error, FileNotFoundError):
+        return is_s3 or _is_bucket_missing(error)
+    if _OF_ONE_KEY in str(error):
         return _is_bucket_missing(error)
     kinds = (exceptions.GenericError, exceptions.UnauthenticatedError)
     return isinstance(error, kinds) and not is_local

@@ -28,7 +28,7 @@ from sqlalchemy_file.storage.common.errors import Translator
 from sqlalchemy_file.storage.common.protocol import Attributes, ObjectInfo, check_key
 from sqlalchemy_file.storage.common.reserved import is_listed
 from sqlalchemy_file.storage.common.streams import Range
-from sqlalchemy_file.storage.obstore.errors import is_hopeless, knows_no_ranges
+from sqlalchemy_file.storage.obstore.errors import knows_no_ranges
 from sqlalchemy_file.transfer import in_thread
 
 if TYPE_CHECKING:
@@ -193,20 +193,23 @@ def opening(key: str, start: int, end: int | None) -> Steps[Opened | None]:
     return Opened(part, Range())
 
 
-def deleting(keys: Sequence[str], failures: dict[str, Exception], *, is_local: bool) -> Steps[None]:
+def deleting(
+    keys: Sequence[str], failures: dict[str, Exception], hopeless: Callable[[Exception], bool]
+) -> Steps[None]:
+    """Delete objects; ``hopeless`` tells whether all further ones would fail, too."""
     for begin in range(0, len(keys), _MANY):
         batch = keys[begin : begin + _MANY]
         try:
             yield Request("delete", (batch,))
         except Exception as error:  # noqa: BLE001  a store names one culprit at most
-            if is_hopeless(error, is_local=is_local):
+            if hopeless(error):
                 failures.update(dict.fromkeys(keys[begin:], error))
                 return
-            yield from _deleting_each(batch, failures, is_local=is_local)
+            yield from _deleting_each(batch, failures, hopeless)
 
 
 def _deleting_each(
-    keys: Sequence[str], failures: dict[str, Exception], *, is_local: bool
+    keys: Sequence[str], failures: dict[str, Exception], hopeless: Callable[[Exception], bool]
 ) -> Steps[None]:
     for index, key in enumerate(keys):
         try:
@@ -214,7 +217,7 @@ def _deleting_each(
         except FileNotFoundError:
             pass
         except Exception as error:  # noqa: BLE001  one failure must not spare the others
-            if is_hopeless(error, is_local=is_local):
+            if hopeless(error):
                 failures.update(dict.fromkeys(keys[index:], error))
                 return
             failures[key] = error

@@ -29,7 +29,7 @@ from sqlalchemy_file.storage.common.protocol import (
 from sqlalchemy_file.storage.obstore.answers import with_answer
 from sqlalchemy_file.storage.obstore.azure import corrected
 from sqlalchemy_file.storage.obstore.client import Client
-from sqlalchemy_file.storage.obstore.errors import our_error
+from sqlalchemy_file.storage.obstore.errors import deletion_error, is_hopeless, our_error
 from sqlalchemy_file.storage.obstore.requests import (
     ASYNC_READ_SIZE,
     READ_SIZE,
@@ -87,12 +87,13 @@ class ObstoreStorage:
         self.concurrency: int = checked_concurrency(concurrency)
         self.verify: bool = checked_verify(verify)
         self._our_error = partial(our_error, place=repr(store))
-        self._is_local = isinstance(store, LocalStore)
+        is_local, is_s3 = isinstance(store, LocalStore), isinstance(store, S3Store)
+        self._is_hopeless = partial(is_hopeless, is_local=is_local, is_s3=is_s3)
         self._is_sorted = isinstance(store, _SORTED)
         self._abilities = Abilities(
-            keeps_attributes=not self._is_local,
+            keeps_attributes=not is_local,
             names=IDENTIFIERS if isinstance(store, AzureStore) else HEADERS,
-            heeds_conditions=not isinstance(store, S3Store),
+            heeds_conditions=not is_s3,
         )
 
     def __repr__(self) -> str:
@@ -148,12 +149,12 @@ class ObstoreStorage:
 
     def delete(self, keys: Sequence[str]) -> None:
         valid, failures = sort_out(keys, check_key)
-        self._client.carry_out(deleting(valid, failures, is_local=self._is_local))
+        self._client.carry_out(deleting(valid, failures, self._is_hopeless))
         self._raise_if_any(failures)
 
     async def adelete(self, keys: Sequence[str]) -> None:
         valid, failures = sort_out(keys, check_key)
-        await self._client.acarry_out(deleting(valid, failures, is_local=self._is_local))
+        await self._client.acarry_out(deleting(valid, failures, self._is_hopeless))
         self._raise_if_any(failures)
 
     def copy(self, key: str, new_key: str) -> ObjectInfo:
@@ -252,8 +253,9 @@ class ObstoreStorage:
 
     def _raise_if_any(self, failures: dict[str, Exception]) -> None:
         if failures:
+            told = partial(deletion_error, place=repr(self._store))
             raise DeletionError(
-                {key: translated(error, self._our_error, key) for key, error in failures.items()}
+                {key: translated(error, told, key) for key, error in failures.items()}
             )
 
 
