@@ -44,13 +44,17 @@ def test_requests_go_through_the_proxy_of_the_environment(monkeypatch: pytest.Mo
     assert [request.path for request in seen] == expected
 
 
+@pytest.mark.parametrize(
+    ("host", "excepted"),
+    [("127.0.0.1", "127.0.0.1"), ("127.0.0.1", "*"), ("localhost", "localhost:{port}")],
+)
 def test_hosts_that_the_environment_excepts_are_reached_directly(
-    monkeypatch: pytest.MonkeyPatch,
+    monkeypatch: pytest.MonkeyPatch, host: str, excepted: str
 ) -> None:
     with answering(lambda _: Answer(200, headers=ETAG)) as port:
         monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
-        monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-        put(bucket_at("127.0.0.1", port), "key")
+        monkeypatch.setenv("NO_PROXY", excepted.format(port=port))
+        put(bucket_at(host, port), "key")
 
 
 def test_a_password_in_the_home_does_not_take_the_place_of_a_signature(

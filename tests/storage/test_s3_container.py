@@ -104,6 +104,7 @@ def test_the_environment_does_not_take_the_place_of_a_driver_s_settings(
         "S3_EXPRESS": "true",
         "REQUEST_PAYER": "true",
         "BUCKET": "other",
+        "UNSIGNED_PAYLOAD": "true",
     }.items():
         monkeypatch.setenv(f"AWS_{name}", value)
     port, bucket = server
@@ -113,6 +114,21 @@ def test_the_environment_does_not_take_the_place_of_a_driver_s_settings(
     assert "Credential=key/" in request.headers["authorization"]
     assert "other" not in str(request.headers)
     assert "x-amz-request-payer" not in request.headers
+    assert request.headers["x-amz-content-sha256"] != "UNSIGNED-PAYLOAD"
+
+
+def test_the_environment_does_not_disable_the_condition_of_a_new_key(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def fault(request: Request) -> Answer | None:
+        return Answer(404) if request.method == "HEAD" else None
+
+    monkeypatch.setenv("AWS_CONDITIONAL_PUT", "disabled")
+    bucket = Bucket(fault)
+    with answering(bucket) as port:
+        storage = added(MinIOStorageDriver("key", "secret", port=port, **LOCAL))
+        storage.put("key", io.BytesIO(b"new"), Attributes(), exclusive=True)
+    assert bucket.seen[-1].headers["if-none-match"] == "*"
 
 
 def test_a_driver_s_own_proxy_is_used(server: tuple[int, Bucket]) -> None:

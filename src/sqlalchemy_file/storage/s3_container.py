@@ -9,6 +9,8 @@ from datetime import timedelta
 from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO
+from urllib.parse import urlsplit
+from urllib.request import getproxies
 
 from libcloud.common.aws import AWSRequestSignerAlgorithmV4
 from libcloud.http import LibcloudConnection
@@ -16,6 +18,7 @@ from libcloud.storage.base import Container
 from libcloud.storage.drivers.s3 import BaseS3StorageDriver
 from obstore.exceptions import BaseError
 from obstore.store import S3Store
+from requests.utils import get_environ_proxies, prepend_scheme_if_needed, select_proxy
 
 from sqlalchemy_file.exceptions import DeletionError, InvalidKeyError, StorageError
 from sqlalchemy_file.storage.common.protocol import Attributes, ObjectInfo
@@ -300,6 +303,8 @@ def _config_of(driver: Any) -> dict[str, Any]:
         "endpoint": endpoint,
         "aws_endpoint_url_s3": endpoint,
         "region": driver.region_name or "",  # what the driver signs, an empty one included
+        "conditional_put": "etag",
+        "unsigned_payload": False,
         "virtual_hosted_style_request": False,
         "skip_signature": False,
         "s3_express": False,
@@ -316,13 +321,26 @@ def _client_options(connection: Any, timeout: float | None) -> dict[str, Any]:
         "timeout": max(_LONGEST_REQUEST, silence),
         "allow_http": inner.host.startswith("http://"),
     }
-    if connection.proxy_url:
-        options["proxy_url"] = connection.proxy_url
+    options |= _proxy_options(connection)
     if inner.ca_cert:
         options["root_certificate"] = Path(inner.ca_cert).read_bytes()
     elif not inner.verify:
         options["allow_invalid_certificates"] = True
     return options
+
+
+def _proxy_options(connection: Any) -> dict[str, str]:
+    """Return the driver's proxy, or what libcloud takes from the environment for this host.
+
+    Left to itself, obstore reads the environment otherwise: it knows no ports in ``NO_PROXY``.
+    """
+    endpoint = connection.connection.host
+    proxy = connection.proxy_url or select_proxy(endpoint, get_environ_proxies(endpoint))
+    if proxy:
+        return {"proxy_url": prepend_scheme_if_needed(proxy, "http")}
+    if getproxies().keys() - {"no"}:  # not for this host: so obstore has one that it never uses
+        return {"proxy_url": endpoint, "proxy_excludes": urlsplit(endpoint).hostname or ""}
+    return {}
 
 
 async def _in_threads(items: Iterator[Any]) -> AsyncIterator[Any]:
