@@ -97,16 +97,19 @@ def test_many_objects_are_deleted_by_one_request(kind: str) -> None:
 
 @pytest.mark.parametrize("kind", ["obstore", "libcloud"])
 @pytest.mark.parametrize("way", ["delete", "adelete"])
-def test_a_404_from_a_proxy_without_a_server_deletes_nothing(kind: str, way: str) -> None:
+@pytest.mark.parametrize("status", [404, 409])
+def test_a_refused_deletion_is_not_about_whether_an_object_is_there(
+    kind: str, way: str, status: int
+) -> None:
     def fault(request: Request) -> Answer:
-        return Answer(404, b"default backend")
+        return Answer(status, b"default backend")  # a proxy's, whose server is gone
 
     with served(kind, fault) as (storage, bucket), pytest.raises(DeletionError) as caught:
         _delete(storage, way, ["a", "b"])
-    assert all("404" in str(each) for each in caught.value.failures.values())
+    assert all(str(status) in str(each) for each in caught.value.failures.values())
     kinds = {key: type(each) for key, each in caught.value.failures.items()}
     assert kinds == {"a": StorageError, "b": StorageError}
-    assert bucket.methods == ["POST"]
+    assert set(bucket.methods) == {"POST"}
 
 
 @pytest.mark.parametrize("kind", ["obstore", "libcloud"])

@@ -44,9 +44,11 @@ def our_error(error: Exception, key: str | None, place: str = "") -> StorageErro
 def deletion_error(error: Exception, key: str | None, place: str = "") -> StorageError | None:
     """Return our own error for a failed deletion.
 
-    An object that is missing fails none: a 404 comes from a server that has no such bucket.
+    An object that is missing fails none: a 404 comes from a server that has no such bucket, and a
+    409 tells of one that is locked.
     """
-    if isinstance(error, FileNotFoundError) and not _is_bucket_missing(error):
+    other = isinstance(error, FileNotFoundError | exceptions.AlreadyExistsError)
+    if other and not _is_bucket_missing(error):
         return StorageError(reason_of(error), key=key)
     return our_error(error, key, place)
 
