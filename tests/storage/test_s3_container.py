@@ -25,6 +25,7 @@ from sqlalchemy_file.exceptions import DeletionError
 from sqlalchemy_file.storage import Attributes, LibcloudStorage, Storage, adapt, adapters
 from sqlalchemy_file.storage.common.protocol import AsyncStorage, HasSignedURL, HasUploads
 from sqlalchemy_file.storage.s3_container import S3ContainerStorage
+from sqlalchemy_file.testing.suite import MEGABYTE
 from tests.storage.helpers import keys, put, read
 from tests.storage.server import Answer, Bucket, Request, answering
 
@@ -129,6 +130,18 @@ def test_the_environment_does_not_disable_the_condition_of_a_new_key(
         storage = added(MinIOStorageDriver("key", "secret", port=port, **LOCAL))
         storage.put("key", io.BytesIO(b"new"), Attributes(), exclusive=True)
     assert bucket.seen[-1].headers["if-none-match"] == "*"
+
+
+@pytest.mark.parametrize("size", [5, 6 * MEGABYTE])
+def test_the_environment_may_ask_for_the_checksums_that_locked_buckets_want(
+    server: tuple[int, Bucket], monkeypatch: pytest.MonkeyPatch, size: int
+) -> None:
+    monkeypatch.setenv("AWS_CHECKSUM_ALGORITHM", "sha256")
+    port, bucket = server
+    put(added(MinIOStorageDriver("key", "secret", port=port, **LOCAL)), "key", b"x" * size)
+    bodies = [each for each in bucket.seen if each.method == "PUT"]
+    assert bodies
+    assert all("x-amz-checksum-sha256" in each.headers for each in bodies)
 
 
 def test_a_driver_s_own_proxy_is_used(server: tuple[int, Bucket]) -> None:
