@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from sqlalchemy import Engine, create_engine, event, select, text
+from sqlalchemy import Engine, create_engine, event, insert, select, text
 from sqlalchemy.ext.asyncio import AsyncSession, create_async_engine
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 from sqlalchemy.pool import StaticPool
@@ -17,6 +17,7 @@ from sqlalchemy_file import File, FileField
 from sqlalchemy_file.exceptions import CommitRefusedError, DeletionError
 from sqlalchemy_file.ledger import Ledger, notes
 from sqlalchemy_file.ledger.epochs.state import set_grace
+from sqlalchemy_file.ledger.tables import KEPT, NEVER
 from sqlalchemy_file.storage.memory import MemoryStorage
 from sqlalchemy_file.tracking.unit import guard
 from tests.stores import add_memory, contents, keys
@@ -70,6 +71,21 @@ def begun(engine: Engine) -> list[Any]:
 def in_ledger(engine: Engine) -> list[str]:
     with engine.connect() as connection:
         return sorted(connection.scalars(select(ledger.releases.c.path)))
+
+
+def test_a_session_leaves_what_a_field_has_kept_that_keeps_no_longer(
+    engine: Engine, storage: MemoryStorage
+) -> None:
+    with Session(engine) as session:
+        first, second = session.scalars(select(Paper))
+        assert first.body
+        kept = first.body.path
+        note = {"path": kept, "storage": "main", "lease": KEPT, "due_at": NEVER}
+        session.execute(insert(ledger.releases).values(**note))
+        session.commit()
+        first.body = second.body = None
+        session.commit()
+    assert [f"main/{key}" for key in keys(storage)] == [kept]
 
 
 def test_what_a_session_releases_is_deleted_and_cleared(

@@ -25,6 +25,7 @@ from sqlalchemy import (
     extract,
     func,
     insert,
+    not_,
     select,
     text,
     update,
@@ -109,6 +110,7 @@ def lease_mine(
 ) -> list[Note]:
     """Lease this transaction's notes of these paths, and return them.
 
+    Not those of objects that are kept, though no field of this metadata may keep any more.
     ``lease`` is a token of the caller's that nobody else uses.
     """
     returns = connection.dialect.name in ("postgresql", "sqlite")
@@ -249,7 +251,9 @@ def _leasing(ledger: LedgerTables, is_postgresql: bool, by_id: bool) -> tuple[An
         mine = note.id > bindparam("own_last")
     else:
         mine = note.tx == bindparam("own_token")
-    unkept = note.lease.is_distinct_from(KEPT)
+    other = table.alias()
+    is_kept = and_(other.c.path == note.path, other.c.lease == KEPT)
+    unkept = not_(select(other.c.id).where(is_kept).correlate(table).exists())
     wanted = note.path.in_(bindparam("own_paths", expanding=True))
     which, returned = and_(mine, unkept, wanted), (note.id, note.path, note.storage)
     taken = _leased(ledger, bindparam("new_lease"))
