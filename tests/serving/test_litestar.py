@@ -6,9 +6,10 @@ from typing import Annotated, Any
 
 import pytest
 from advanced_alchemy.extensions.litestar.dto import SQLAlchemyDTO, SQLAlchemyDTOConfig
-from litestar import Litestar, get, post
+from litestar import Litestar, get, patch, post
+from litestar.dto import DTOData
 from litestar.enums import RequestEncodingType
-from litestar.params import Body
+from litestar.params import Body, FromPath
 from litestar.testing import TestClient
 from sqlalchemy import Engine
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
@@ -41,7 +42,12 @@ class AlbumDTO(FilesDTO, SQLAlchemyDTO[Album]):
     config = SQLAlchemyDTOConfig(exclude={"id"})
 
 
+class ChangeDTO(FilesDTO, SQLAlchemyDTO[Album]):
+    config = SQLAlchemyDTOConfig(exclude={"id"}, partial=True, rename_strategy="upper")
+
+
 Form = Annotated[Album, Body(media_type=RequestEncodingType.MULTI_PART)]
+Change = Annotated[DTOData[Album], Body(media_type=RequestEncodingType.MULTI_PART)]
 
 
 @pytest.fixture
@@ -57,6 +63,13 @@ def client(engine: Engine) -> TestClient[Litestar]:
     @post("/albums", dto=AlbumDTO, sync_to_thread=False)
     def upload(data: Form) -> Album:
         return stored(data)
+
+    @patch("/albums/{number:int}", dto=ChangeDTO, return_dto=AlbumDTO, sync_to_thread=False)
+    def change(data: Change, number: FromPath[int]) -> Album:
+        with Session(engine, expire_on_commit=False) as session:
+            album = data.update_instance(session.get_one(Album, number))
+            session.commit()
+        return album
 
     @post("/described", dto=AlbumDTO, sync_to_thread=False)
     def describe(data: Annotated[Album, Body()]) -> Album:
@@ -75,7 +88,7 @@ def client(engine: Engine) -> TestClient[Litestar]:
     def cover() -> File | None:
         return covers.fn()[0]
 
-    handlers = [upload, describe, albums, covers, cover]
+    handlers = [upload, change, describe, albums, covers, cover]
     return TestClient(Litestar(handlers, plugins=[FilesPlugin()]))
 
 
@@ -143,3 +156,65 @@ def test_the_openapi_document_describes_files_both_ways(client: TestClient[Lites
     assert "checksum" in schemas["PublicFile"]["properties"]
     assert "schemas/PublicFile" in described.text
     assert '"format":"binary"' in described.text
+
+
+def as_browser(*parts: tuple[str, bytes]) -> dict[str, Any]:
+    """Return a request like that of a browser, which sends files that were not chosen as well."""
+    body = b"".join(
+        b"--x\r\nContent-Disposition: form-data; %b\r\n\r\n%b\r\n" % (head.encode(), content)
+        for head, content in parts
+    )
+    return {
+        "content": body + b"--x--\r\n",
+        "headers": {"Content-Type": "multipart/form-data; boundary=x"},
+    }
+
+
+TITLE = ('name="title"', b"A")
+
+
+def test_a_file_that_was_not_chosen_is_no_file(client: TestClient[Litestar]) -> None:
+    unchosen = [(f'name="{name}"; filename=""', b"") for name in ("cover", "pages")]
+    made = client.post("/albums", **as_browser(TITLE, *unchosen))
+    assert made.status_code == 201, made.text
+    assert (made.json()["cover"], made.json()["pages"]) == (None, None)
+
+
+def test_one_upload_for_several_is_a_list_of_one(client: TestClient[Litestar]) -> None:
+    made = sent(client, ("pages", ("1.txt", b"one")))
+    assert made.status_code == 201, made.text
+    assert [page["filename"] for page in made.json()["pages"]] == ["1.txt"]
+
+
+def test_a_change_without_a_chosen_file_keeps_the_files(client: TestClient[Litestar]) -> None:
+    sent(client, COVER, ("pages", ("1.txt", b"one")))
+    unchosen = [(f'name="{name}"; filename=""', b"") for name in ("COVER", "PAGES")]
+    changed = client.patch("/albums/1", **as_browser(('name="TITLE"', b"B"), *unchosen))
+    assert changed.status_code == 200, changed.text
+    shown = changed.json()
+    assert (shown["title"], shown["cover"]["filename"]) == ("B", "c.txt")
+    assert [page["filename"] for page in shown["pages"]] == ["1.txt"]
+    replaced = client.patch("/albums/1", **as_browser(('name="PAGES"; filename="2.txt"', b"two")))
+    assert [page["filename"] for page in replaced.json()["pages"]] == ["2.txt"]
+
+
+def test_an_empty_file_that_was_chosen_is_a_file(client: TestClient[Litestar]) -> None:
+    made = client.post("/albums", **as_browser(TITLE, ('name="cover"; filename="e.txt"', b"")))
+    assert (made.status_code, made.json()["cover"]["size"]) == (201, 0)
+
+
+@pytest.mark.parametrize(
+    "parts",
+    [
+        [TITLE, ('name="cover"', b"main/x")],
+        [TITLE, ('name="pages"', b"main/x")],
+        [TITLE, *[('name="cover"; filename="c.txt"', b"c")] * 2],
+        [('name="cover"; filename="c.txt"', b"c")],
+    ],
+    ids=["text for a file", "text for files", "two for one", "no title"],
+)
+def test_a_form_that_does_not_fit_is_a_400(
+    client: TestClient[Litestar], parts: list[tuple[str, bytes]]
+) -> None:
+    assert client.post("/albums", **as_browser(*parts)).status_code == 400
+    assert keys(StorageManager.storage("main")) == []

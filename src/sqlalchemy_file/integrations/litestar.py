@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Mapping
 from contextvars import ContextVar
 from dataclasses import replace
+from functools import cache
 from typing import TYPE_CHECKING, Any, Union, Unpack
 
+import msgspec
 from litestar import MediaType, Request, Response
 from litestar.datastructures import UploadFile
 from litestar.dto import AbstractDTO
@@ -76,8 +78,8 @@ class FilesDTO:
     """A mixin that lets the DTO of a model have file columns.
 
     A response shows what clients may see of a file. A request gives an upload, as
-    ``multipart/form-data``, or null; JSON that describes a file is refused. Name it before the
-    DTO: ``class LetterDTO(FilesDTO, SQLAlchemyDTO[Letter])``.
+    ``multipart/form-data``, or null; a file that was not chosen is no value, and JSON that
+    describes a file is refused. Name it before the DTO: ``class LetterDTO(FilesDTO, SQLAlchemyDTO[Letter])``.
     """
 
     attribute_accessor: Callable[[object, str], Any] = staticmethod(_shown)
@@ -101,9 +103,45 @@ class FilesDTO:
         for field in super().generate_field_definitions(model_type):  # type: ignore[misc]
             yield _retyped(field, _file_kind.get()) if _has_file(field) else field
 
+    def decode_builtins(self, value: Any) -> Any:
+        """Return the object that a form describes; one that does not fit is a 400."""
+        try:
+            return super().decode_builtins(self._with_chosen(value))  # type: ignore[misc]
+        except msgspec.ValidationError as error:
+            raise ClientException(str(error)) from error
+
+    def _with_chosen(self, form: Any) -> Any:
+        """Return the form as its uploads are meant.
+
+        Litestar gives ``""`` for a file that was not chosen, and no list for a single upload.
+        """
+        if not isinstance(form, Mapping):
+            return form
+        handler: Any = self.asgi_connection.route_handler  # type: ignore[attr-defined]
+        backend = self._dto_backends[handler.handler_id]["data_backend"]  # type: ignore[attr-defined]
+        meant = dict(form)
+        for name, takes_several in _uploads(backend.transfer_model_type).items():
+            sent = meant.pop(name, "")
+            chosen = [each for each in (sent if isinstance(sent, list) else [sent]) if each != ""]
+            if chosen:
+                meant[name] = chosen if takes_several or len(chosen) > 1 else chosen[0]
+        return meant
+
 
 _file_kind: ContextVar[type] = ContextVar("_file_kind", default=PublicFile)
 """What files are in the transfer model that is being made; the model does not say which it is."""
+
+@cache
+def _uploads(transfer_model: Any) -> dict[str, bool]:
+    """Return the names of a form's uploads, and whether each is a list."""
+    fields = {
+        field.encode_name: FieldDefinition.from_annotation(field.type)
+        for field in msgspec.structs.fields(transfer_model)
+    }
+    return {
+        name: _holds(field, list) for name, field in fields.items() if _holds(field, UploadFile)
+    }
+
 
 _TYPE_OF_FIELD = (
     "annotation", "args", "inner_types", "instantiable_origin", "origin", "raw",
@@ -112,7 +150,11 @@ _TYPE_OF_FIELD = (
 
 
 def _has_file(field: FieldDefinition) -> bool:
-    return field.is_subclass_of(File) or any(map(_has_file, field.inner_types))
+    return _holds(field, File)
+
+
+def _holds(field: FieldDefinition, kind: type) -> bool:
+    return field.is_subclass_of(kind) or any(_holds(each, kind) for each in field.inner_types)
 
 
 def _retyped(field: DTOFieldDefinition, kind: type) -> DTOFieldDefinition:
