@@ -9,14 +9,13 @@ from typing import Annotated
 import uvicorn
 from albums import Album, server, set_up
 from fastapi import Depends, FastAPI, Form, HTTPException, Request, UploadFile
-from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker, create_async_engine
 
 from sqlalchemy_file import File
 from sqlalchemy_file.exceptions import ValidationError
-from sqlalchemy_file.integrations.starlette import FileResponse
+from sqlalchemy_file.integrations.starlette import FileResponse, refusal_response
 
 engine = create_async_engine(set_up().url.set(drivername="sqlite+aiosqlite"))
 new_session = async_sessionmaker(engine, expire_on_commit=False)
@@ -47,6 +46,7 @@ async def open_session() -> AsyncIterator[AsyncSession]:
 Database = Annotated[AsyncSession, Depends(open_session)]
 app = FastAPI(lifespan=lifespan)
 app.mount(server.path, server.asgi)
+app.add_exception_handler(ValidationError, refusal_response)
 
 
 @app.post("/albums", status_code=201)
@@ -68,6 +68,7 @@ async def albums(session: Database) -> list[AlbumOut]:
     return [AlbumOut.model_validate(album) for album in found]
 
 
+@app.head("/albums/{number}/cover", include_in_schema=False)
 @app.get("/albums/{number}/cover")
 async def cover(
     request: Request, session: Database, number: int, variant: str | None = None
@@ -75,14 +76,10 @@ async def cover(
     album = await session.get(Album, number)
     if album is None or album.cover is None:
         raise HTTPException(404)
-    return FileResponse(request, album.cover, variant=variant)
-
-
-@app.exception_handler(ValidationError)
-async def show_refusal(request: Request, error: ValidationError) -> JSONResponse:
-    refusals = getattr(error, "exceptions", [error])
-    detail = [{"loc": ["body", each.key], "msg": each.msg, "type": each.code} for each in refusals]
-    return JSONResponse({"detail": detail}, status_code=422)
+    try:
+        return FileResponse(request, album.cover, variant=variant)
+    except KeyError:
+        raise HTTPException(404) from None
 
 
 if __name__ == "__main__":

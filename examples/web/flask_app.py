@@ -66,7 +66,10 @@ def cover(number: int) -> Any:
     album = db.session.get(Album, number)
     if album is None or album.cover is None:
         abort(404)
-    return send_file(album.cover, variant=request.args.get("variant"))
+    try:
+        return send_file(album.cover, variant=request.args.get("variant"))
+    except KeyError:
+        abort(404)
 
 
 @app.route("/albums/<int:number>", methods=["GET", "POST"])
@@ -82,8 +85,7 @@ def edit(number: int) -> Any:
 
 @app.errorhandler(ValidationError)
 def show_refusal(error: ValidationError) -> Any:
-    refusals = getattr(error, "exceptions", [error])
-    return {"errors": [{"field": each.key, "message": each.msg} for each in refusals]}, 422
+    return {"errors": [each.as_dict() for each in error.refusals]}, 422
 
 
 def shown(album: Album) -> dict[str, Any]:

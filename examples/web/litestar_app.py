@@ -57,7 +57,10 @@ async def cover(
         album = await session.get(Album, number)
     if album is None or album.cover is None:
         raise NotFoundException
-    return FileResponse(request, album.cover, variant=variant)
+    try:
+        return FileResponse(request, album.cover, variant=variant)
+    except KeyError:
+        raise NotFoundException from None
 
 
 @asgi(server.path, is_mount=True, copy_scope=True)

@@ -43,13 +43,15 @@ async def cover(number: int) -> Any:
         album = await session.get(Album, number)
     if album is None or album.cover is None:
         abort(404)
-    return await send_file(album.cover, variant=request.args.get("variant"))
+    try:
+        return await send_file(album.cover, variant=request.args.get("variant"))
+    except KeyError:
+        abort(404)
 
 
 @site.errorhandler(ValidationError)
 async def show_refusal(error: ValidationError) -> Any:
-    refusals = getattr(error, "exceptions", [error])
-    return {"errors": [{"field": each.key, "message": each.msg} for each in refusals]}, 422
+    return {"errors": [each.as_dict() for each in error.refusals]}, 422
 
 
 def shown(album: Album) -> dict[str, Any]:

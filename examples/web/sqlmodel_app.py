@@ -61,13 +61,17 @@ def albums() -> list[Picture]:
         return list(session.exec(select(Picture).order_by(Picture.id)))
 
 
+@app.head("/albums/{number}/cover", include_in_schema=False)
 @app.get("/albums/{number}/cover")
 def cover(request: Request, number: int, variant: str | None = None) -> FileResponse:
     with Session(engine) as session:
         picture = session.get(Picture, number)
     if picture is None or picture.cover is None:
         raise HTTPException(404)
-    return FileResponse(request, picture.cover, variant=variant)
+    try:
+        return FileResponse(request, picture.cover, variant=variant)
+    except KeyError:
+        raise HTTPException(404) from None
 
 
 if __name__ == "__main__":

@@ -68,6 +68,8 @@ def test_an_example_takes_lists_and_serves_files(start: Callable[[str], Any], na
     small = pictures.opened(client.get("/albums/1/cover?variant=thumbnail").content)
     assert max(small.size) == 96
     assert len(keys(StorageManager.storage("albums"))) == 4
+    assert client.head("/albums/1/cover").headers["content-length"] == str(len(PICTURE))
+    assert client.get("/albums/1/cover?variant=unknown").status_code == 404
 
 
 @pytest.mark.parametrize("name", ["fastapi", "litestar", "flask", "quart"])

@@ -79,7 +79,8 @@ class FilesDTO:
 
     A response shows what clients may see of a file. A request gives an upload, as
     ``multipart/form-data``, or null; a file that was not chosen is no value, and JSON that
-    describes a file is refused. Name it before the DTO: ``class LetterDTO(FilesDTO, SQLAlchemyDTO[Letter])``.
+    describes a file is refused. Name it before the DTO:
+    ``class LetterDTO(FilesDTO, SQLAlchemyDTO[Letter])``.
     """
 
     attribute_accessor: Callable[[object, str], Any] = staticmethod(_shown)
@@ -130,6 +131,7 @@ class FilesDTO:
 
 _file_kind: ContextVar[type] = ContextVar("_file_kind", default=PublicFile)
 """What files are in the transfer model that is being made; the model does not say which it is."""
+
 
 @cache
 def _uploads(transfer_model: Any) -> dict[str, bool]:
