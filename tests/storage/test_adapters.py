@@ -42,6 +42,18 @@ def test_a_storage_is_itself() -> None:
     assert adapt(storage) is storage
 
 
+def test_a_storage_without_all_methods_is_refused_and_they_are_named() -> None:
+    class Half:
+        put = stat = stream = MemoryStorage.put
+
+    with pytest.raises(TypeError, match=r"not Half, which lacks delete, copy, list$"):
+        adapt(Half())
+    with pytest.raises(TypeError, match=r"not object$"):
+        adapt(object())
+    with pytest.raises(TypeError, match="not the class MemoryStorage: give an object of it"):
+        adapt(MemoryStorage)
+
+
 def test_containers_go_by_their_driver(tmp_path: Path) -> None:
     (tmp_path / "container").mkdir()
     local = LocalStorageDriver(str(tmp_path)).get_container("container")

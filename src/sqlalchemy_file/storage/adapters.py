@@ -48,8 +48,20 @@ def adapt(thing: Any, **options: Any) -> Storage:
     raise TypeError(
         "a storage is a libcloud Container, an obstore store, an fsspec filesystem, a URL "
         "such as 'file:///srv/uploads' or 's3://bucket/prefix', a Path, or an object with the "
-        f"methods of Storage, not {type(thing).__name__}"
+        f"methods of Storage, not {_unfit(thing)}"
     )
+
+
+def _unfit(thing: object) -> str:
+    """Say what came in the place of a storage; its author may have forgotten some methods."""
+    if isinstance(thing, type):
+        return f"the class {thing.__name__}: give an object of it"
+    name = type(thing).__name__
+    missing = [each for each in _METHODS if not callable(getattr(thing, each, None))]
+    return f"{name}, which lacks {', '.join(missing)}" if len(missing) < len(_METHODS) else name
+
+
+_METHODS = ("put", "stat", "stream", "delete", "copy", "list")
 
 
 def _from_address(address: str, options: Options) -> Storage:
