@@ -15,7 +15,8 @@ from werkzeug.test import Client
 
 from sqlalchemy_file import File, StorageManager
 from sqlalchemy_file.exceptions import StorageError
-from sqlalchemy_file.serving import FileServer
+from sqlalchemy_file.serving import FileServer, RequestFacts
+from sqlalchemy_file.serving.responses import answer_with
 from sqlalchemy_file.serving.sending.delivery import x_sendfile
 from sqlalchemy_file.storage.memory import MemoryStorage
 from sqlalchemy_file.testing import FaultyStorage
@@ -357,6 +358,21 @@ def test_a_disposition_that_does_not_exist_is_refused(engine: Engine) -> None:
     file = saved(engine, CONTENT, "a.txt")
     with pytest.raises(ValueError, match='"inline" or "attachment", not \'download\''):
         FileServer(secret=SECRET).url_for(file, disposition="download")  # type: ignore[arg-type]
+
+
+def test_one_type_in_the_place_of_several_is_refused(engine: Engine) -> None:
+    with pytest.raises(TypeError, match="inline is a collection of content types, not 'image/png'"):
+        FileServer(secret=SECRET, inline="image/png")
+    file = saved(engine, CONTENT, "a.txt")
+    with pytest.raises(TypeError, match="inline is a collection"):
+        answer_with(RequestFacts("GET", "/", {}, {}), file, inline="text/plain")
+
+
+@pytest.mark.parametrize("url", ["files", "files.example.org/files", "ftp://example.org"])
+def test_a_server_at_no_path_and_no_url_is_refused(url: str) -> None:
+    with pytest.raises(ValueError, match="url is a path like '/files', or a whole URL"):
+        FileServer(secret=SECRET, url=url)
+    assert FileServer(secret=SECRET, url="/").path == ""
 
 
 def test_an_error_about_a_storage_says_how_to_add_it(engine: Engine) -> None:

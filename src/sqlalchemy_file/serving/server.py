@@ -21,7 +21,7 @@ from sqlalchemy_file.serving.policy import caching, protecting_headers
 from sqlalchemy_file.serving.problems import problem, problem_of
 from sqlalchemy_file.serving.request import Authorize, RequestFacts
 from sqlalchemy_file.serving.sending.delivery import Delivery, DeliveryChoice, chosen_delivery
-from sqlalchemy_file.serving.target import Target, target_of
+from sqlalchemy_file.serving.target import Target, require_types, target_of
 from sqlalchemy_file.serving.tokens import Forged, Signer
 from sqlalchemy_file.storage import StorageManager
 from sqlalchemy_file.storage.common.protocol import check_key
@@ -85,6 +85,9 @@ class FileServer:
         _require_positive(expires)
         if isinstance(public, str):
             raise TypeError(f"public is a collection of names of storages, not {public!r}")
+        require_types(inline)
+        if url.rstrip("/") and not url.startswith(("/", "http://", "https://")):
+            raise ValueError(f"url is a path like '/files', or a whole URL, not {url!r}")
         self.url: str = url.rstrip("/")
         self.expires: timedelta = expires
         self.inline: frozenset[str] = frozenset(each.lower() for each in inline)

@@ -72,6 +72,12 @@ class Target:
 _ENCODINGS = ("gzip", "br", "deflate", "zstd")
 
 
+def require_types(inline: Collection[str]) -> None:
+    """Raise `TypeError` for one string in the place of several content types."""
+    if isinstance(inline, str):
+        raise TypeError(f"inline is a collection of content types, not {inline!r}")
+
+
 def target_of(
     file: Any,
     *,
@@ -87,6 +93,7 @@ def target_of(
     """
     if disposition not in (None, "inline", "attachment"):
         raise ValueError(f'disposition is "inline" or "attachment", not {disposition!r}')
+    require_types(inline)
     original = file.original if isinstance(file, DerivedImage) else file
     if not isinstance(original, File) or not original.saved or own_path(original) is None:
         raise ValueError(f"expected a stored File, got {_what_came(original)}")
