@@ -214,6 +214,23 @@ def test_the_status_says_which_triggers_are_missing_and_a_drain_refuses(
 
 
 @pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ("ALTER TABLE note RENAME TO letter", "note: the metadata has it, the database does not"),
+        ("ALTER TABLE note RENAME COLUMN body TO text", "note: the metadata has the column 'body'"),
+    ],
+)
+def test_the_status_says_what_a_migration_has_yet_to_make(
+    run: Run, folder: Path, change: str, said: str
+) -> None:
+    sql(folder, change)
+    code, out, err = run("status")
+    assert (code, err) == (1, "")
+    assert said in out
+    assert "the file columns: not counted" in out
+
+
+@pytest.mark.parametrize(
     ("app", "said"),
     [
         ("notes_app", "--app is module:callable"),

@@ -94,7 +94,8 @@ def status(bind: Bind, metadata: MetaData) -> Status:
     """
     context = context_of(bind, metadata)
     ledger = context.ledger
-    count, problems = _count(context)
+    problems = context.run(ledger.problems)
+    count, uncounted = _count(context, problems)
     columns = count.columns
     waiting = context.run(partial(_waiting, ledger=ledger))
     names = sorted({*StorageManager.names(), *waiting, *(each.storage for each in columns)})
@@ -107,18 +108,24 @@ def status(bind: Bind, metadata: MetaData) -> Status:
     return Status(
         storages,
         columns,
-        [*context.run(ledger.problems), *problems],
+        [*problems, *uncounted],
         context.run(partial(grace, ledger=ledger)),
         count.malformed.findings(),
         context.run(partial(missing_rights, ledger=ledger, work="sweep")),
     )
 
 
-def _count(context: PassContext) -> tuple[Count, list[Problem]]:
+def _count(context: PassContext, problems: Sequence[Problem]) -> tuple[Count, list[Problem]]:
+    if any(each.kind in _ABSENT for each in problems):
+        message = "not counted: the database lacks a table or a column of the metadata"
+        return Count(), [Problem("the file columns", "unreadable", message)]
     try:
         return count_files(context), []
     except LedgerError as error:  # what this account cannot see, it cannot count
         return Count(), [Problem("the file columns", "unreadable", str(error))]
+
+
+_ABSENT = ("missing table", "missing column")
 
 
 def _of_storage(

@@ -84,8 +84,8 @@ class Claim:
         if self._is_named(storage_name):
             raise StorageError(
                 "the folder is empty, and not even signed by the ledger whose rows name objects "
-                "in it: is its disk mounted? If the files are gone for good, sweep with adopt "
-                "(--adopt) once",
+                "in it: is its disk mounted? If the files are gone for good, run `sweep --delete "
+                "--adopt` once",
                 storage=storage_name,
             )
 

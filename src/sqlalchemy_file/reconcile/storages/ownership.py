@@ -166,7 +166,8 @@ def refuse_unmounted(storage_name: str, found: Ownership, *, is_used: bool) -> N
     if run_blocking(lambda: next(iter(found.storage.list()), None)) is None:
         raise StorageError(
             "the folder is empty, and not even signed by the ledger whose rows name objects in "
-            "it: is its disk mounted? If the files are gone for good, sweep with adopt (--adopt)",
+            "it: is its disk mounted? If the files are gone for good, run `sweep --delete --adopt` "
+            "once",
             storage=storage_name,
         )
 
