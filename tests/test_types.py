@@ -12,7 +12,7 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 from sqlalchemy_file import File, FileField, ImageField, StorageManager
 from sqlalchemy_file.exceptions import UnknownStorageError
 from sqlalchemy_file.mutable_list import MutableList
-from sqlalchemy_file.processors import ThumbnailGenerator
+from sqlalchemy_file.processors import ThumbnailGenerator, Variants
 from sqlalchemy_file.storage.memory import MemoryStorage
 from sqlalchemy_file.validators import ImageValidator, SizeValidator
 from tests.scenarios.flaky import FlakyStorage
@@ -356,3 +356,44 @@ def test_a_file_that_was_never_committed_is_not_archived(
     session.flush()
     session.rollback()
     assert contents(storage) == [b"2"]
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"validators": [SizeValidator]}, r"give SizeValidator\(...\), not SizeValidator"),
+        ({"processors": [ThumbnailGenerator]}, "processors are objects, not classes"),
+        ({"validators": [len]}, "validators are objects with a method process, not <built-in"),
+        ({"validators": SizeValidator("1k")}, r"validators is a list: give \[SizeValidator"),
+        ({"headers": [("Cache-Control", "no-store")]}, "headers is a dict of names and values"),
+        ({"extra": "acl"}, "extra is a dict of names and values, not 'acl'"),
+        ({"upload_type": dict}, "upload_type is a subclass of File, not <class 'dict'>"),
+    ],
+)
+def test_settings_that_are_none_are_refused_where_the_field_is_declared(
+    settings: dict[str, Any], said: str
+) -> None:
+    for kind in (FileField, ImageField):
+        with pytest.raises(TypeError, match=said):
+            kind(**settings)
+
+
+def test_a_class_whose_process_needs_no_instance_may_validate() -> None:
+    class Checks:
+        @staticmethod
+        def process(file: File, attr_key: str) -> None: ...
+
+    assert FileField(validators=[Checks]).validators == [Checks]
+
+
+@pytest.mark.parametrize("size", [5, (5,), (1, 2, 3), "ab", (0, 1)])
+def test_a_size_that_is_no_pair_is_refused(size: Any) -> None:
+    for make in (ThumbnailGenerator, lambda size: Variants(small=size)):
+        with pytest.raises(ValueError, match=r"size is \(width, height\) in pixels, not"):
+            make(size)
+
+
+def test_a_key_that_is_no_text_is_refused() -> None:
+    add_memory()
+    with pytest.raises(TypeError, match="key= returns a prefix, ending with a slash, or a key"):
+        FileField(key=lambda file: None).place(File(b"x"))

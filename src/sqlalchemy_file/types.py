@@ -19,6 +19,7 @@ from sqlalchemy_file.storage import StorageManager
 from sqlalchemy_file.storage.common.protocol import check_key
 from sqlalchemy_file.support.calling import acall, call_now, is_async
 from sqlalchemy_file.support.deprecation import moved
+from sqlalchemy_file.support.steps import checked_steps
 from sqlalchemy_file.transforms import Transform
 from sqlalchemy_file.transforms.joining import TransformChoice, joined
 from sqlalchemy_file.validators import ImageValidator, Validator
@@ -94,6 +95,11 @@ class FileField(TypeDecorator[Any]):
             raise ValueError(f'disposition is "inline" or "attachment", not {disposition!r}')
         if key is not None and not callable(key):
             raise TypeError(f"key is a callable of the file, not {key!r}")
+        for name, given in (("extra", extra), ("headers", headers)):
+            if not isinstance(given, Mapping | None):
+                raise TypeError(f"{name} is a dict of names and values, not {given!r}")
+        if not (isinstance(upload_type, type) and issubclass(upload_type, File)):
+            raise TypeError(f"upload_type is a subclass of File, not {upload_type!r}")
         self.upload_storage = upload_storage
         self.upload_type = upload_type
         self.multiple: bool = bool(multiple)
@@ -102,8 +108,8 @@ class FileField(TypeDecorator[Any]):
         self.key = key
         self.on_release = on_release
         self.disposition = disposition
-        self.validators: list[Validator] = list(validators or ())
-        self.processors: list[Processor] = list(processors or ())
+        self.validators: list[Validator] = checked_steps(validators, "validators")
+        self.processors: list[Processor] = checked_steps(processors, "processors")
         self.transforms: list[TransformChoice] = list(transforms or ())
         self.joined_transforms: list[Transform] = joined(self.transforms)
 
@@ -250,6 +256,8 @@ class FileField(TypeDecorator[Any]):
     def _placed(self, file: File, chosen: str | None, key: str) -> Destination:
         storage_name = file._storage or chosen or StorageManager.get_default()
         StorageManager.storage(storage_name)
+        if not isinstance(key, str):
+            raise TypeError(f"key= returns a prefix, ending with a slash, or a key, not {key!r}")
         if key.endswith("/"):
             StorageManager.path(storage_name, check_key(f"{key}id"))
             return storage_name, None, key
@@ -334,8 +342,11 @@ class ImageField(FileField):
         super().__init__(
             *args,
             upload_storage=upload_storage,
-            validators=[*(validators or ()), image_validator or ImageValidator()],
-            processors=[*(processors or ()), *thumbnail],
+            validators=[
+                *checked_steps(validators, "validators"),
+                image_validator or ImageValidator(),
+            ],
+            processors=[*checked_steps(processors, "processors"), *thumbnail],
             upload_type=upload_type,
             multiple=multiple,
             extra=extra,

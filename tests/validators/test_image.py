@@ -159,7 +159,7 @@ def test_without_pillow_heif_the_extra_to_install_is_named():
     assert run.stdout.splitlines() == [advice] * 2
 
 
-@named("limit", [["image/heic"], (5,), (1, 2, 3), ("5", 5)])
+@named("limit", [["image/heic"], (5,), (1, 2, 3), ("5", 5), 100])
 def test_limits_that_are_no_sizes_are_refused_with_advice(limit):
     with pytest.raises(TypeError, match="content types are given as allowed_content_types="):
         ImageValidator(limit)

@@ -57,7 +57,8 @@ class Variant:
     options: Mapping[str, Any] = field(default_factory=dict, hash=False)
 
     def __post_init__(self) -> None:
-        if len(self.size) != 2 or not all(isinstance(n, int) and n > 0 for n in self.size):
+        is_pair = isinstance(self.size, tuple | list) and len(self.size) == 2
+        if not is_pair or not all(isinstance(n, int) and n > 0 for n in self.size):
             raise ValueError(f"size is (width, height) in pixels, not {self.size!r}")
         object.__setattr__(self, "size", tuple(self.size))  # a list could not be hashed
         object.__setattr__(self, "focal", tuple(self.focal))

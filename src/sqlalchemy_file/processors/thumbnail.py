@@ -29,8 +29,7 @@ class ThumbnailGenerator(Processor):
         self.thumbnail_size = thumbnail_size
         self.thumbnail_format = thumbnail_format
         self.max_pixels = max_pixels
-        width, height = thumbnail_size
-        self._variant = Variant((width, height), thumbnail_format)
+        self._variant = Variant(thumbnail_size, thumbnail_format)
 
     @property
     def scaled_copies(self) -> list[Variant]:

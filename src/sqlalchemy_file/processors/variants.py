@@ -64,7 +64,4 @@ class Variants(Processor):
 
 
 def _variant(wanted: Variant | tuple[int, int]) -> Variant:
-    if isinstance(wanted, Variant):
-        return wanted
-    width, height = wanted
-    return Variant((width, height))
+    return wanted if isinstance(wanted, Variant) else Variant(wanted)

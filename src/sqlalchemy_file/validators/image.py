@@ -151,8 +151,8 @@ def _content_types(formats: Collection[str]) -> list[str]:
 def _limit(limit: _Limit | None, what: str) -> _Limit:
     if limit is None:
         return (None, None)
-    numbers = all(each is None or isinstance(each, int | float) for each in limit)
-    if isinstance(limit, str) or len(limit) != 2 or not numbers:
+    is_pair = isinstance(limit, tuple | list) and len(limit) == 2
+    if not is_pair or not all(each is None or isinstance(each, int | float) for each in limit):
         raise TypeError(
             f"{what} is (width, height) in pixels, either None for any, not {limit!r}; "
             "content types are given as allowed_content_types="
