@@ -8,13 +8,14 @@ from dataclasses import replace
 from functools import cache
 from typing import TYPE_CHECKING, Any, Union, Unpack
 
-import msgspec
 from litestar import MediaType, Request, Response
 from litestar.datastructures import UploadFile
 from litestar.dto import AbstractDTO
 from litestar.exceptions import ClientException
 from litestar.plugins import InitPlugin, SerializationPlugin
 from litestar.typing import FieldDefinition
+from msgspec import ValidationError as DecodingError
+from msgspec import structs
 
 from sqlalchemy_file.exceptions import ValidationError
 from sqlalchemy_file.file import File
@@ -108,7 +109,7 @@ class FilesDTO:
         """Return the object that a form describes; one that does not fit is a 400."""
         try:
             return super().decode_builtins(self._with_chosen(value))  # type: ignore[misc]
-        except msgspec.ValidationError as error:
+        except DecodingError as error:
             raise ClientException(str(error)) from error
 
     def _with_chosen(self, form: Any) -> Any:
@@ -138,7 +139,7 @@ def _uploads(transfer_model: Any) -> dict[str, bool]:
     """Return the names of a form's uploads, and whether each is a list."""
     fields = {
         field.encode_name: FieldDefinition.from_annotation(field.type)
-        for field in msgspec.structs.fields(transfer_model)
+        for field in structs.fields(transfer_model)
     }
     return {
         name: _holds(field, list) for name, field in fields.items() if _holds(field, UploadFile)
