@@ -106,6 +106,13 @@ def test_alembic_loads_the_plugin_while_it_is_imported(tmp_path: Path) -> None:
     )
 
 
+def test_alembic_before_1_20_1_iterates_over_what_it_loads() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    (module,) = project["entry-points"]["alembic.plugins"].values()
+    plugin = import_module(module)
+    assert list(plugin) == [plugin]
+
+
 def test_without_alembic_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("alembic", "alembic_changes", "alembic_types"):
         monkeypatch.delitem(sys.modules, f"sqlalchemy_file.integrations.{name}")

@@ -2,7 +2,17 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Iterator
+from types import ModuleType
 from typing import Any
+
+
+class _Plugin(ModuleType):
+    """This module, which Alembic before 1.20.1 takes for a collection of modules."""
+
+    def __iter__(self) -> Iterator[ModuleType]:
+        yield self
 
 
 def setup(plugin: Any) -> None:
@@ -16,3 +26,6 @@ def _compare(context: Any, upgrade_ops: Any, schemas: Any) -> Any:
     from sqlalchemy_file.integrations.alembic import compare_files  # noqa: PLC0415  as above
 
     return compare_files(context, upgrade_ops, schemas)
+
+
+sys.modules[__name__].__class__ = _Plugin
