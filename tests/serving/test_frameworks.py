@@ -57,6 +57,23 @@ def test_a_task_of_a_response_runs_after_its_answer(engine: Engine) -> None:
     assert done == ["sent"]
 
 
+def test_headers_and_cookies_that_are_set_on_a_response_are_sent(engine: Engine) -> None:
+    file = saved(engine, CONTENT, "letter.bin")
+
+    async def download(request: Request) -> FileResponse:
+        response = FileResponse(request, file, headers={"Cache-Control": "no-store"})
+        response.headers["X-Own"] = "yes"
+        response.set_cookie("seen", "1")
+        response.set_cookie("by", "me")
+        return response
+
+    found = TestClient(Starlette(routes=[Route("/own", download)])).get("/own")
+    assert found.headers["X-Own"] == "yes"
+    assert found.headers["Cache-Control"] == "no-store"
+    assert (found.cookies["seen"], found.cookies["by"]) == ("1", "me")
+    assert found.headers["Content-Length"] == str(len(found.content)) == str(len(CONTENT))
+
+
 def flask_client(file: Any, server: FileServer) -> Any:
     app = flask.Flask(__name__)
 

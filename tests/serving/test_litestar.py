@@ -15,6 +15,7 @@ from sqlalchemy import Engine
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 
 from sqlalchemy_file import File, FileField, StorageManager
+from sqlalchemy_file.exceptions import SizeValidationError
 from sqlalchemy_file.integrations.litestar import FilesDTO, FilesPlugin
 from sqlalchemy_file.validators import SizeValidator
 from tests.stores import keys
@@ -147,6 +148,16 @@ def test_a_refused_file_is_a_422_that_says_why(client: TestClient[Litestar]) -> 
         "big.txt",
     )
     assert keys(StorageManager.storage("main")) == []
+
+
+def test_parameters_of_a_refusal_may_be_of_any_type() -> None:
+    @get("/", sync_to_thread=False)
+    def refuse() -> None:
+        raise SizeValidationError("cover", "it is too far", params={"at": 1j})
+
+    refused = TestClient(Litestar([refuse], plugins=[FilesPlugin()])).get("/")
+    assert refused.status_code == 422
+    assert refused.json()["extra"][0]["params"] == {"at": "1j"}
 
 
 def test_the_openapi_document_describes_files_both_ways(client: TestClient[Litestar]) -> None:

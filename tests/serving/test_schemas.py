@@ -103,6 +103,15 @@ def test_without_a_resolver_a_private_file_has_no_url(engine: Engine) -> None:
     assert "url" not in shown
 
 
+def test_the_url_that_an_older_release_wrote_is_not_shown(engine: Engine) -> None:
+    file = saved(engine, b"x", "a.txt")
+    thumbnail = {**file, "url": f"/srv/uploads/{file.path}"}
+    old = File.decode({**file, "url": f"/srv/uploads/{file.path}", "thumbnail": thumbnail})
+    assert "/srv" not in str(public_record(old))
+    elsewhere = File.decode({**old, "upload_storage": "gone", "path": f"gone/{file.file_id}"})
+    assert "url" not in public_record(elsewhere)
+
+
 def test_the_openapi_document_describes_files_both_ways(engine: Engine) -> None:
     described = TestClient(app(engine)).get("/openapi.json")
     assert described.status_code == 200

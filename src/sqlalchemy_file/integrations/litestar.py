@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Generator, Mapping
 from contextvars import ContextVar
 from dataclasses import replace
@@ -270,17 +271,8 @@ def _has_file_columns(kind: Any) -> bool:
 
 def refusal_response(request: Request[Any, Any, Any], error: ValidationError) -> Response[Any]:
     """Answer refused files with 422: each with its field, index, code and parameters."""
-    refusals = error.refusals
-    extra = [
-        {
-            "key": each.key,
-            "index": each.index,
-            "filename": (each.file or {}).get("filename"),
-            "message": each.msg,
-            "code": each.code,
-            "params": each.params,
-        }
-        for each in refusals
-    ]
+    extra = [each.as_dict() for each in error.refusals]
     content = {"status_code": 422, "detail": "files were refused", "extra": extra}
-    return Response(content, status_code=422, media_type=MediaType.JSON)
+    # Parameters of a program's own validators may be of any type.
+    body = json.dumps(content, default=str).encode()
+    return Response(body, status_code=422, media_type=MediaType.JSON)

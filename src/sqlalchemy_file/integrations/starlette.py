@@ -29,8 +29,9 @@ class FileResponse(Response):
             return FileResponse(request, letter.scan)
 
     ``variant`` names the thumbnail or a variant. Only the types in ``inline`` are shown by
-    browsers. ``headers`` are sent as well. Raises `ValueError` for a file that is not stored, and
-    `KeyError` for an unknown variant. A missing object is answered with 404.
+    browsers. ``headers`` are sent as well, and so are headers and cookies set later. Raises
+    `ValueError` for a file that is not stored, and `KeyError` for an unknown variant. A missing
+    object is answered with 404.
     """
 
     def __init__(
@@ -48,7 +49,6 @@ class FileResponse(Response):
         background: BackgroundTask | None = None,
     ) -> None:
         super().__init__(headers=headers, background=background)
-        self._own: list[tuple[str, str]] = list((headers or {}).items())
         self._steps = answer_with(
             RequestFacts.of_scope(request.scope),
             file,
@@ -61,7 +61,9 @@ class FileResponse(Response):
         )
 
     async def __call__(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
-        answer: Answer = (await adrive(self._steps)).with_headers(self._own)
+        # The length is that of an empty body.
+        own = [(name, value) for name, value in self.headers.items() if name != "content-length"]
+        answer: Answer = (await adrive(self._steps)).with_headers(own)
         await send_answer(answer, scope, receive, send)
         if self.background is not None:
             await self.background()

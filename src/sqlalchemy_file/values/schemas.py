@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from sqlalchemy_file.exceptions import UnknownStorageError
+from sqlalchemy_file.values.objects import public_url
 from sqlalchemy_file.values.records import own_path
 
 UrlFor = Callable[..., "str | None"]
@@ -102,13 +104,25 @@ def _variant(file: Mapping[str, Any], name: str, record: Mapping[str, Any]) -> d
 def _add_url(
     shown: dict[str, Any], file: Mapping[str, Any], record: Mapping[str, Any], variant: str | None
 ) -> None:
-    url = record.get("url")
+    url = _permanent_url(record)
     # A record of another program may name no object.
     is_stored = file.get("saved") and None not in (own_path(file), own_path(record))
     if _resolver is not None and is_stored:
         url = _resolver(file) if variant is None else _resolver(file, variant=variant)
     if url is not None:
         shown["url"] = url
+
+
+def _permanent_url(record: Mapping[str, Any]) -> str | None:
+    """Return the URL of an object of a public storage.
+
+    Older releases wrote another one into the record: a path on disk, or a driver's signed URL.
+    """
+    path = own_path(record)
+    try:
+        return None if path is None else public_url(path)
+    except UnknownStorageError:
+        return None
 
 
 def _refuse_json(_value: Any) -> Any:
