@@ -146,6 +146,20 @@ def test_a_file_that_somebody_else_has_removed_is_not_brought_back(
     assert names(album) == ["two.txt"]
 
 
+def test_a_box_removes_no_file_that_somebody_else_has_put_there(
+    session: Session, album: Album, sent: Any
+) -> None:
+    (seen,) = AlbumForm(obj=album).cover.kept_parts()
+    box = [("cover-current", seen.token), ("cover-remove", seen.token)]
+    album.cover = File(b"newer", filename="newer.txt")
+    session.commit()
+    filled(session, album, sent(*box))
+    assert album.cover.filename == "newer.txt"
+    (seen,) = AlbumForm(obj=album).cover.kept_parts()
+    filled(session, album, sent(("cover-current", seen.token), ("cover-remove", seen.token)))
+    assert album.cover is None
+
+
 def test_a_file_that_stays_is_input_enough_for_a_required_field(
     session: Session, album: Album, sent: Any
 ) -> None:

@@ -18,17 +18,26 @@ from sqlalchemy_file.values.records import own_path
 
 @dataclass(frozen=True, slots=True)
 class OneFile:
-    """A chosen upload, or the removal of the file."""
+    """A chosen upload, or the removal of the file; ``shown`` are the tokens in the form."""
 
     chosen: Any = None
     removed: bool = False
+    shown: frozenset[str] = frozenset()
 
     def __bool__(self) -> bool:
         return self.chosen is not None or self.removed
 
     def applied(self, current: Any) -> Any:
-        """Return the upload, None, or the file that is there."""
-        return self.chosen if self.chosen is not None else None if self.removed else current
+        """Return the upload, None, or the file that is there.
+
+        A removal is that of the file in the form, and not of one that somebody else put there.
+        """
+        if self.chosen is not None:
+            return self.chosen
+        is_shown = (
+            not self.shown or not isinstance(current, Mapping) or token_of(current) in self.shown
+        )
+        return None if self.removed and is_shown else current
 
 
 @dataclass(frozen=True, slots=True)

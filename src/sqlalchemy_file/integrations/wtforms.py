@@ -80,7 +80,8 @@ class StoredFileField(_StoredField):
     """A form field for a column with one file: an upload replaces it, a box removes it."""
 
     def _change(self, uploads: list[Any]) -> OneFile:
-        return OneFile(uploads[-1] if uploads else None, removed=bool(self._sent("remove")))
+        upload, shown = uploads[-1] if uploads else None, frozenset(self._sent("current"))
+        return OneFile(upload, removed=bool(self._sent("remove")), shown=shown)
 
     def _staying(self) -> list[Part]:
         return [] if self.change.removed else self.kept_parts()
