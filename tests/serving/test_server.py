@@ -110,6 +110,27 @@ def test_only_types_that_run_nothing_are_shown_inline(engine: Engine) -> None:
     assert found.headers["Referrer-Policy"] == "no-referrer"
 
 
+def test_a_server_decides_which_types_are_shown(engine: Engine) -> None:
+    server = FileServer(secret=SECRET, inline=["text/plain", "text/html"])
+    for content, name, shown in [(PNG, "a.png", False), (b"hello", "a.txt", True)]:
+        found = get(server, server.url_for(saved(engine, content, name)))
+        assert found.headers["Content-Disposition"].startswith("inline") == shown
+    page = get(server, server.url_for(saved(engine, b"<!doctype html><p>", "a.html")))
+    assert page.headers["Content-Type"] == "application/octet-stream"
+
+
+def test_other_sites_embed_public_files_only(engine: Engine) -> None:
+    file = saved(engine, PNG, "a.png")
+
+    def policy(**options: Any) -> str:
+        server = FileServer(secret=SECRET, **options)
+        return get(server, server.url_for(file)).headers["Cross-Origin-Resource-Policy"]
+
+    assert policy() == "same-origin"
+    assert policy(resource_policy="same-site") == "same-site"
+    assert policy(public=["main"]) == "cross-origin"
+
+
 def test_the_application_is_asked_first(engine: Engine) -> None:
     asked: list[tuple[str, str]] = []
 
