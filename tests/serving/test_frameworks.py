@@ -172,6 +172,7 @@ def test_a_file_is_sent_whole_in_ranges_and_not_at_all(
     assert (same.status_code, same.content) == (304, b"")
     if where == "own":
         assert whole.headers["X-Own"] == "yes"
+        assert whole.headers["Cache-Control"] == "private, no-cache"
 
 
 def test_an_object_that_is_gone_is_not_found(make_client: Any, engine: Engine) -> None:

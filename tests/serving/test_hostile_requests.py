@@ -322,6 +322,22 @@ def test_an_object_of_another_size_is_no_short_answer(faulty: FaultyStorage) -> 
     assert Client(server.wsgi).get(shorter).data == CONTENT[:50]
 
 
+def test_the_digest_of_a_record_is_that_of_an_object_of_its_size(faulty: FaultyStorage) -> None:
+    server = FileServer(secret=SECRET)
+    for size in (100, 99):
+        url = server.url_for(record(size=size, checksum=f"sha256:{'0' * 64}"))
+        assert ("Repr-Digest" in get(server, url, "HEAD").headers) == (size == 100)
+
+
+def test_lines_of_one_header_are_one_list() -> None:
+    lines = [(b"if-none-match", b'"a"'), (b"range", b"bytes=0-1"), (b"if-none-match", b'"b"')]
+    scope = {"type": "http", "method": "GET", "path": "/x", "headers": lines}
+    assert RequestFacts.of_scope(scope).headers == {
+        "if-none-match": '"a", "b"',
+        "range": "bytes=0-1",
+    }
+
+
 def test_a_storage_that_was_taken_away_is_not_found(engine: Engine) -> None:
     server = FileServer(secret=SECRET, public=["main", "gone"])
     url = server.url_for(saved(engine, CONTENT, "a.txt"), filename="b.txt")

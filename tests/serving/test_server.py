@@ -131,6 +131,22 @@ def test_other_sites_embed_public_files_only(engine: Engine) -> None:
     assert policy(public=["main"]) == "cross-origin"
 
 
+def test_only_an_inline_pdf_has_no_sandbox(engine: Engine) -> None:
+    server = FileServer(secret=SECRET)
+    pdf = saved(engine, b"%PDF-1.4\n", "a.pdf")
+    assert "Content-Security-Policy" not in get(server, server.url_for(pdf)).headers
+    kept = get(server, server.url_for(pdf, disposition="attachment"))
+    assert "sandbox" in kept.headers["Content-Security-Policy"]
+
+
+def test_the_url_of_a_server_may_end_with_a_slash(engine: Engine) -> None:
+    file = saved(engine, PNG, "a.png")
+    for url in ("https://files.example.org/media/", "/media/"):
+        server = FileServer(secret=SECRET, url=url)
+        assert server.path == "/media"
+        assert "media//" not in server.url_for(file)
+
+
 def test_the_application_is_asked_first(engine: Engine) -> None:
     asked: list[tuple[str, str]] = []
 
@@ -193,6 +209,7 @@ def test_the_bucket_may_send_the_bytes(engine: Engine) -> None:
         assert "ETag" not in found.headers
     head = get(server, url, "HEAD")
     assert (head.status_code, head.headers["Content-Length"]) == (HTTPStatus.OK, "100")
+    assert get(server, server.url_for(saved(engine, PNG, "a.png"))).data == PNG
 
 
 def test_what_cannot_be_served_is_told_with_what_to_do(engine: Engine) -> None:
