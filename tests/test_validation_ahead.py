@@ -148,19 +148,26 @@ def _replaced(paper: Paper, handle: io.BytesIO) -> None:
     paper.text.original_content = b"changed!"
 
 
-@pytest.mark.parametrize("change", [_rewritten, _renamed, _replaced])
+def _described(paper: Paper, handle: io.BytesIO) -> None:
+    assert paper.text is not None
+    paper.text["extra"]["meta_data"]["by"] = "somebody else"
+
+
+@pytest.mark.parametrize("change", [_rewritten, _renamed, _replaced, _described])
 def test_what_has_changed_is_judged_again(
     engine: Engine, storage: MemoryStorage, change: Any
 ) -> None:
     with Session(engine) as session:
         handle = io.BytesIO(b"seekable")
-        paper = Paper(text=File(handle, filename="a.txt"))
+        extra = {"meta_data": {"by": "me"}}
+        paper = Paper(text=File(handle, filename="a.txt", extra=extra))
         session.add(paper)
         validate(session)
         change(paper, handle)
         session.commit()
     assert len(SEEN) == 2
-    assert contents(storage) == [b"seekable" if change is _renamed else b"changed!"]
+    kept = change in (_renamed, _described)
+    assert contents(storage) == [b"seekable" if kept else b"changed!"]
 
 
 def test_a_change_that_the_validators_refuse_is_refused(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from copy import deepcopy
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,7 +12,6 @@ from sqlalchemy_file.file import File
 from sqlalchemy_file.storage.common.protocol import CHUNK_SIZE
 from sqlalchemy_file.support.calling import takes_row
 from sqlalchemy_file.types import FileField
-from sqlalchemy_file.values.records import snapshot
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +38,8 @@ def note(file: File, field: FileField) -> None:
         file._judged = None
         return
     source = file._source_content
-    file._judged = Judged(field, source, _checksum(source), snapshot(file), file._accepted_format)
+    record = deepcopy(dict(file))
+    file._judged = Judged(field, source, _checksum(source), record, file._accepted_format)
 
 
 def still_accepted(file: File, field: FileField) -> bool:
