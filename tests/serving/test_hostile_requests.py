@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
@@ -336,6 +338,34 @@ def test_lines_of_one_header_are_one_list() -> None:
         "if-none-match": '"a", "b"',
         "range": "bytes=0-1",
     }
+
+
+@pytest.mark.parametrize("storage_url", ["local"], indirect=True)
+def test_no_link_leads_a_server_that_sends_paths_out_of_the_folder(
+    engine: Engine, tmp_path: Path
+) -> None:
+    server = FileServer(secret=SECRET)
+    file = saved(engine, CONTENT, "a.txt")
+    path = server.url_for(file).removeprefix(server.url)
+    extensions = {"http.response.pathsend": {}}
+    scope = {"type": "http", "method": "GET", "path": path, "headers": [], "extensions": extensions}
+
+    def answer() -> list[Any]:
+        sent: list[Any] = []
+
+        async def send(message: Any) -> None:
+            sent.append(message)
+
+        asyncio.run(server.asgi(scope, send, send))
+        return [sent[0]["status"], sent[1]["type"]]
+
+    assert answer() == [200, "http.response.pathsend"]
+    secret = tmp_path / "secret"
+    secret.write_bytes(b"s" * len(CONTENT))
+    place = tmp_path / "files" / file.file_id
+    place.unlink()
+    place.symlink_to(secret)
+    assert answer() == [503, "http.response.body"]
 
 
 def test_a_storage_that_was_taken_away_is_not_found(engine: Engine) -> None:

@@ -7,6 +7,7 @@ from contextlib import aclosing
 from http import HTTPStatus
 from typing import Any
 
+from sqlalchemy_file.exceptions import StorageError
 from sqlalchemy_file.serving.answering import Answer, Answers, adrive
 from sqlalchemy_file.serving.apps.leaving import Leaving
 from sqlalchemy_file.serving.problems import problem_of
@@ -103,4 +104,9 @@ def _sendable_path(answer: Answer, scope: Mapping[str, Any]) -> str | None:
     if answer.plan.status is not HTTPStatus.OK or not isinstance(storage, HasPath):
         return None
     path = storage.path(target.key)
+    try:
+        if hasattr(storage, "open_file"):  # the server would follow a symbolic link
+            storage.open_file(target.key).close()
+    except StorageError:
+        return None  # it is told before the first byte
     return str(path) if path.is_file() else None
