@@ -67,6 +67,12 @@ def test_a_public_url_cannot_carry_a_name_but_a_signed_one_can(avatar: File) -> 
     assert FileServer(secret=SECRET).url_for(avatar, filename="b.png").startswith("/files/")
 
 
+def test_a_public_record_with_a_key_that_cannot_be_has_no_url(avatar: File) -> None:
+    path = f"{avatar.upload_storage}/\ud800"
+    odd = File.decode({**avatar, "path": path, "files": [path], "thumbnail": None})
+    assert "url" not in public_record(odd)
+
+
 def test_a_storage_without_a_base_url_has_none(engine: Engine) -> None:
     assert StorageManager.public_url("main", "key") is None
     assert not StorageManager.is_public("main")

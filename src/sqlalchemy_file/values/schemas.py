@@ -121,7 +121,7 @@ def _permanent_url(record: Mapping[str, Any]) -> str | None:
     path = own_path(record)
     try:
         return None if path is None else public_url(path)
-    except UnknownStorageError:
+    except (UnknownStorageError, UnicodeEncodeError):  # the latter is of a key that cannot be
         return None
 
 
