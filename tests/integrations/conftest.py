@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import shutil
 import sys
 from collections.abc import Callable, Iterator
@@ -15,6 +16,13 @@ from sqlalchemy import Engine
 from sqlalchemy_file.serving import set_url_resolver
 
 EXAMPLES = Path(__file__).parents[2] / "examples" / "web"
+
+
+@pytest.fixture(autouse=True)
+def collected() -> Iterator[None]:
+    """Free the uploads that frameworks leave open within the test whose warnings are ignored."""
+    yield
+    gc.collect()
 
 
 @pytest.fixture
