@@ -18,11 +18,11 @@ from sqlalchemy_file.storage.fsspec.timeouts import limit_reads
 _SECRET = re.compile(r"pass|secret|token|key|cred|auth", re.IGNORECASE)
 _REFUSED = "the storage refused access: check the keys and rights"
 
-BUCKETS = {
+BUCKETS: dict[str, str | None] = {
     **dict.fromkeys(("s3", "s3a"), "s3://"),
     **dict.fromkeys(("gs", "gcs"), "gs://"),
     **dict.fromkeys(("abfs", "abfss", "az", "adl"), "az://"),
-    **dict.fromkeys(("oss", "oci")),
+    **dict.fromkeys(("oss", "oci"), None),
 }
 """The protocols in which an object appears when it is complete, and the better URL for each."""
 
