@@ -20,6 +20,7 @@ from sqlalchemy_file.imaging.encoding import ANIMATED, Rendition, Timing, encode
 from sqlalchemy_file.imaging.formats import format_name
 from sqlalchemy_file.imaging.thumbhash import thumbhash
 from sqlalchemy_file.imaging.variant import PLACEHOLDER_FORMAT, Plan, Size, Variant
+from sqlalchemy_file.support.defaults import UNKNOWN_TYPE
 
 _TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -178,7 +179,7 @@ def _padded(picture: Image.Image, size: Size, background: str | None) -> Image.I
 def _hashed(picture: Image.Image) -> Rendition:
     colour = picture.convert("RGBA")
     content = thumbhash(colour.width, colour.height, colour.tobytes())
-    return Rendition(content, *colour.size, content_type="application/octet-stream", suffix="bin")
+    return Rendition(content, *colour.size, content_type=UNKNOWN_TYPE, suffix="bin")
 
 
 def _encoded(

@@ -1,4 +1,4 @@
-"""What is said of an object of which nothing is known."""
+"""The content type and the name of an object that has none."""
 
 from __future__ import annotations
 

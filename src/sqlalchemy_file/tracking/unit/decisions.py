@@ -7,6 +7,7 @@ to be worked out again. Values that a listener has changed since are not found h
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from operator import is_
 from typing import Any, NamedTuple
 
 from sqlalchemy import Column, Table
@@ -35,7 +36,7 @@ class Decision(NamedTuple):
         if value is None or isinstance(value, File):
             return True
         files = self.row.files
-        return isinstance(value, list) and len(value) == len(files) and all(map(_is, value, files))
+        return isinstance(value, list) and len(value) == len(files) and all(map(is_, value, files))
 
 
 class Decisions:
@@ -176,7 +177,3 @@ def _is_plain(statement: Any) -> bool:
 def _add(counts: dict[str, int], paths: Iterable[str]) -> None:
     for path in paths:
         counts[path] = counts.get(path, 0) + 1
-
-
-def _is(one: object, other: object) -> bool:
-    return one is other
