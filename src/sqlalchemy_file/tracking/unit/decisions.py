@@ -141,7 +141,7 @@ class Decisions:
         paths = [path for decision in decisions for path in decision.acquired]
         for position, path in enumerate(paths):
             if not self.use_up(path):
-                _add(self.claims, paths[:position])
+                add_each(self.claims, paths[:position])
                 return False
         return True
 
@@ -174,6 +174,7 @@ def _is_plain(statement: Any) -> bool:
     )
 
 
-def _add(counts: dict[str, int], paths: Iterable[str]) -> None:
+def add_each(counts: dict[str, int], paths: Iterable[str]) -> None:
+    """Count each path once more."""
     for path in paths:
         counts[path] = counts.get(path, 0) + 1

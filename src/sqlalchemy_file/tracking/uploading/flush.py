@@ -32,7 +32,7 @@ from sqlalchemy_file.tracking.tables import (
     file_tables,
     row_key,
 )
-from sqlalchemy_file.tracking.unit.decisions import Decision, Decisions
+from sqlalchemy_file.tracking.unit.decisions import Decision, Decisions, add_each
 from sqlalchemy_file.tracking.unit.looking import holders
 from sqlalchemy_file.tracking.unit.units import Unit, unit_of
 from sqlalchemy_file.tracking.uploading.steps import Unsaved
@@ -74,7 +74,7 @@ class Assigned:
 
     def take_over(self, paths: Sequence[str], taken: dict[str, int]) -> None:
         """Let the row own objects, which it then has ``taken``."""
-        _add(taken, paths)
+        add_each(taken, paths)
         self.acquired += paths
 
     def put(self, position: int, copy: File) -> None:
@@ -277,11 +277,6 @@ def _copy(
         assigned.take_over(paths_of(copy), taken)
 
 
-def _add(counts: dict[str, int], paths: Iterable[str]) -> None:
-    for path in paths:
-        counts[path] = counts.get(path, 0) + 1
-
-
 def _read_old_rows(connection: Connection, decisions: Decisions, work: Work) -> None:
     if not work.deletes and all(assigned.state.key is None for assigned in work.writes):
         return  # new rows only
@@ -318,7 +313,7 @@ def _released(
         for path in found.released:
             released[path] = released.get(path, 0) + 1
     if deletes:
-        _add(released, _released_by(decisions, deletes))
+        add_each(released, _released_by(decisions, deletes))
     return released
 
 
