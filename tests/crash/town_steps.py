@@ -21,7 +21,8 @@ def new_file(dice: Random, *, wanted_key: str = "") -> File:
 
 
 def put_sheet(session: Session, dice: Random) -> None:
-    sheet = session.get(Sheet, dice.choice(ROWS)) or Sheet(id=dice.choice(ROWS))
+    number = dice.choice(ROWS)
+    sheet = session.get(Sheet, number) or Sheet(id=number)
     session.add(sheet)
     if dice.random() < 0.6:
         sheet.cover = new_file(dice)
