@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 
 from sqlalchemy_file import File
 from sqlalchemy_file.storage import StorageManager
-from tests.old_release import (
+from tests.compatibility.old_release import (
     BODY,
     COVER,
     COVER_RECORD,

@@ -16,7 +16,7 @@ import pytest
 from tests.services import release_0_7
 from tests.services.required import require
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="module", autouse=True)

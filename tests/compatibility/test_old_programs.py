@@ -24,7 +24,7 @@ from sqlalchemy_file.processors import Processor, ThumbnailGenerator
 from sqlalchemy_file.storage import StorageManager
 from sqlalchemy_file.stored_file import StoredFile
 from sqlalchemy_file.validators import ContentTypeValidator, SizeValidator, Validator
-from tests.old_release import (
+from tests.compatibility.old_release import (
     Base,
     Document,
     lay,
