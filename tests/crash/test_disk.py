@@ -85,7 +85,7 @@ def require(program: str) -> None:
 def test_files_and_their_folder_are_synced_before_the_commit(tmp_path: Path) -> None:
     require("strace")
     trace = tmp_path / "trace"
-    calls = "trace=fsync,fdatasync,syncfs,write"
+    calls = "trace=fsync,fdatasync,write"
     run(tmp_path, STORE, "strace", "-f", "-y", "-e", calls, "-o", str(trace))
     lines = trace.read_text().splitlines()
     commit = next(number for number, line in enumerate(lines) if "COMMIT is sent" in line)
@@ -100,19 +100,17 @@ def test_files_and_their_folder_are_synced_before_the_commit(tmp_path: Path) -> 
 def test_many_files_are_linked_and_synced_together_before_the_commit(tmp_path: Path) -> None:
     require("strace")
     trace = tmp_path / "trace"
-    calls = "trace=fsync,syncfs,linkat,write"
+    calls = "trace=fsync,linkat,write"
     many = STORE.replace("range(3)", "range(50)")
     run(tmp_path, many, "strace", "-f", "-y", "-e", calls, "-o", str(trace))
     lines = trace.read_text().splitlines()
     commit = next(number for number, line in enumerate(lines) if "COMMIT is sent" in line)
     folder = re.escape(str(tmp_path / "objects"))
     links = [number for number, line in enumerate(lines) if "linkat(" in line]
-    whole = [n for n, line in enumerate(lines) if re.search(rf"syncfs\(\d+<{folder}>\) += 0", line)]
     files = [n for n, line in enumerate(lines) if re.search(rf"fsync\(\d+<{folder}/[^>]+>", line)]
     assert len(links) >= 50
-    # By one call where the disk of temporary files allows it, else one by one.
-    assert (len(whole), len(files)) in {(1, 0), (0, 50)}
-    assert max(links) < min(whole or files) <= max(whole or files) < commit
+    assert len(files) == 50
+    assert max(links) < min(files) <= max(files) < commit
 
 
 def test_a_full_disk_loses_nothing_and_leaves_nothing(tmp_path: Path) -> None:

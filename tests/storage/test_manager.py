@@ -87,6 +87,12 @@ class TestNames:
         with pytest.raises(ValueError, match="slash"):
             StorageManager.add_storage(name, "memory://")
 
+    @pytest.mark.parametrize("name", ["a\nb", "\x00", "a\x7f", "a\u2028b", "\udc80"])
+    def test_a_name_has_no_control_characters(self, name: str) -> None:
+        with pytest.raises(ValueError, match="control characters"):
+            StorageManager.add_storage(name, MemoryStorage())
+        assert StorageManager.names() == []
+
     def test_what_is_no_storage_is_refused_when_it_is_added(self) -> None:
         with pytest.raises(TypeError, match="libcloud Container"):
             StorageManager.add_storage("name", None)

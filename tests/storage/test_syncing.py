@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import errno
 import os
-import platform
 import shutil
 import stat
 from collections.abc import Callable
@@ -19,8 +18,6 @@ from sqlalchemy.orm import Session
 from sqlalchemy_file import File, StorageManager
 from sqlalchemy_file.exceptions import StorageError
 from sqlalchemy_file.storage import LocalStorage
-from sqlalchemy_file.storage.local import syncing
-from sqlalchemy_file.storage.local.directories import Folder
 from sqlalchemy_file.storage.local.syncing import synced_together
 from tests.asynchronous import Base, Paper, database
 from tests.storage.helpers import names, put, read
@@ -49,20 +46,6 @@ def synced(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 
 @pytest.fixture
-def whole(monkeypatch: pytest.MonkeyPatch, synced: list[str]) -> list[str]:
-    """Return what is synced, on a disk that may be synced as a whole, whatever this one is."""
-    monkeypatch.setattr(syncing, "can_sync", lambda descriptor: True)
-    monkeypatch.setattr(syncing, "waiting", lambda: 0)
-
-    def syncfs(descriptor: int) -> None:
-        assert stat.S_ISDIR(os.fstat(descriptor).st_mode)
-        synced.append("disk")
-
-    monkeypatch.setattr(syncing, "syncfs", syncfs)
-    return synced
-
-
-@pytest.fixture
 def broken_disk(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
     def fail(descriptor: int) -> None:
         raise OSError(errno.EIO, os.strerror(errno.EIO))
@@ -86,26 +69,6 @@ def test_small_files_wait_for_the_end_of_the_block(
     assert synced.count("file") == files
     assert 3 <= synced.count("folder") <= 10, "far fewer than files"
     assert synced[-1] == "folder"
-
-
-def test_what_lies_on_another_file_system_is_synced_by_itself(
-    root: Path, whole: list[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    storage = LocalStorage(root)
-    put(storage, "mounted/first")
-    whole.clear()
-    mounted = root.stat().st_dev + 1
-    monkeypatch.setattr(
-        Folder, "device", lambda folder: mounted if "mounted" in folder._path else mounted - 1
-    )
-    with synced_together():
-        for number in range(40):
-            put(storage, f"{number}")
-            put(storage, f"folder/{number}")
-        for number in range(3):
-            put(storage, f"mounted/a/{number}")
-    assert whole.count("disk") == 1
-    assert whole.count("file") == 3
 
 
 def test_large_files_and_such_that_replace_others_are_synced_at_once(
@@ -207,134 +170,6 @@ def test_a_flush_fails_with_a_disk_that_fails_and_leaves_nothing(
         assert session.scalars(select(Paper)).all() == []
     assert names(root) == []
     engine.dispose()
-
-
-@pytest.mark.parametrize("sidecars", [False, True])
-def test_many_small_files_are_synced_by_one_call_for_the_disk(
-    root: Path, whole: list[str], sidecars: bool
-) -> None:
-    storage = LocalStorage(root, sidecars=sidecars)
-    put(storage, "first")
-    whole.clear()
-    with synced_together():
-        for number in range(40):
-            put(storage, f"folder/{number}", filename="name")
-        assert whole == []
-    assert whole == ["disk"]
-
-
-def test_few_files_are_synced_one_by_one(root: Path, whole: list[str]) -> None:
-    storage = LocalStorage(root)
-    with synced_together():
-        for number in range(20):
-            put(storage, f"{number}")
-    assert "disk" not in whole
-    assert whole.count("file") == 20
-
-
-def test_a_disk_for_which_much_else_waits_is_not_synced_as_a_whole(
-    root: Path, whole: list[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    own, much = 40 * 1000, 40 * 256 * 1024
-    storage = LocalStorage(root)
-    for waiting, expected in ((much + own, 1), (much + own + 1, 0)):
-        monkeypatch.setattr(syncing, "waiting", lambda waiting=waiting: waiting)
-        whole.clear()
-        with synced_together():
-            for number in range(40):
-                put(storage, f"{waiting}-{number}", b"x" * 1000)
-        assert whole.count("disk") == expected
-        assert whole.count("file") == (0 if expected else 40)
-
-
-def test_a_root_that_was_replaced_meanwhile_is_not_taken_for_the_disk(
-    root: Path, whole: list[str]
-) -> None:
-    storage = LocalStorage(root)
-    with synced_together():
-        for number in range(40):
-            put(storage, f"{number}")
-        root.rename(root.with_name("old"))
-        shutil.copytree(root.with_name("old"), root)
-    assert whole.count("disk") == 0
-    assert whole.count("file") == 40
-
-
-def test_each_storage_syncs_its_own_disk(tmp_path: Path, whole: list[str]) -> None:
-    storages = [LocalStorage(tmp_path / name) for name in ("a", "b", "few")]
-    with synced_together():
-        for number in range(40):
-            put(storages[0], f"{number}")
-            put(storages[1], f"{number}")
-        put(storages[2], "key")
-    assert whole.count("disk") == 2
-    assert whole.count("file") == 1
-
-
-def test_a_failure_that_may_be_somebody_elses_is_looked_for_in_each_file(
-    root: Path,
-    whole: list[str],
-    broken_disk: Callable[[], None],
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    def fail(descriptor: int) -> None:
-        raise OSError(errno.EIO, os.strerror(errno.EIO))
-
-    storage = LocalStorage(root)
-    monkeypatch.setattr(syncing, "syncfs", fail)
-    with synced_together():
-        for number in range(40):
-            put(storage, f"{number}")
-    assert whole.count("file") == 40
-    with pytest.raises(StorageError, match=r"key 'own\d+': .*EIO"), synced_together():
-        for number in range(40):
-            put(storage, f"own{number}")
-        broken_disk()
-
-
-@pytest.mark.skipif(not Path("/proc/mounts").exists(), reason="only Linux has syncfs")
-def test_syncfs_is_that_of_the_system() -> None:
-    with Path(__file__).open("rb") as file:
-        syncing.syncfs(file.fileno())
-    with pytest.raises(OSError, match="Bad file descriptor"):
-        syncing.syncfs(-1)
-
-
-@pytest.mark.parametrize(
-    ("system", "release", "kind", "expected"),
-    [
-        ("Linux", "6.1.0-18-amd64", "ext4", True),
-        ("Linux", "5.17-rc1", "xfs", True),
-        ("Linux", "5.15.0-91-generic", "ext4", False),
-        ("Linux", "6.1.0-18-amd64", "overlay", False),
-        ("Linux", "6.1.0-18-amd64", "nfs4", False),
-        ("Linux", "odd", "ext4", False),
-        ("Darwin", "23.1.0", "ext4", False),
-    ],
-)
-def test_only_what_is_known_to_tell_of_failures_is_synced_as_a_whole(
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    system: str,
-    release: str,
-    kind: str,
-    expected: bool,
-) -> None:
-    device = tmp_path.stat().st_dev
-    number = f"{os.major(device)}:{os.minor(device)}"
-    mounts = tmp_path / "mounts"
-    mounts.write_text(
-        "22 27 0:21 / /proc rw,relatime - proc proc rw\n"
-        f"27 1 {number} / /data rw,relatime shared:1 - {kind} /dev/disk rw\n"
-    )
-    monkeypatch.setattr(syncing, "_MOUNTS", str(mounts))
-    monkeypatch.setattr(platform, "system", lambda: system)
-    monkeypatch.setattr(platform, "release", lambda: release)
-    descriptor = os.open(tmp_path, os.O_RDONLY)
-    try:
-        assert syncing.can_sync(descriptor) is expected
-    finally:
-        os.close(descriptor)
 
 
 def test_coroutines_sync_together_too(root: Path, tmp_path: Path, synced: list[str]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, cast
@@ -11,6 +12,8 @@ from sqlalchemy_file.exceptions import InvalidStorageError, MissingExtraError
 from sqlalchemy_file.storage.adapters import adapt
 from sqlalchemy_file.storage.common.location import overlap
 from sqlalchemy_file.storage.common.protocol import Storage, named
+
+_UNFIT = frozenset({"Cc", "Cs", "Zl", "Zp"})  # line breaks, and what no encoding can write
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,20 +73,7 @@ def _checked_base_url(name: str, base_url: str) -> str:
     """Return the URL without a slash at its end; what it holds is not repeated in an error."""
     if not isinstance(base_url, str):
         raise TypeError(f"base_url is a string, not {type(base_url).__name__}")
-    try:
-        parts = urlsplit(base_url)
-    except ValueError:
-        parts = urlsplit("")
-    has_host = parts.scheme in ("http", "https") and bool(parts.hostname)
-    is_path = not parts.scheme and not parts.netloc and parts.path.startswith("/")
-    is_plain = base_url.isascii() and base_url.isprintable() and " " not in base_url
-    if (
-        not (has_host or is_path)
-        or not is_plain
-        or "@" in parts.netloc
-        or "?" in base_url
-        or "#" in base_url
-    ):
+    if not _is_base_url(base_url):
         raise InvalidStorageError(
             "'base_url' is the public URL of the folder that holds the objects: https://host/path, "
             "or /path on the application's own host, percent-encoded, without a login, a query "
@@ -93,8 +83,24 @@ def _checked_base_url(name: str, base_url: str) -> str:
     return base_url.rstrip("/")
 
 
+def _is_base_url(text: str) -> bool:
+    if not (text.isascii() and text.isprintable()) or {" ", "?", "#"} & {*text}:
+        return False
+    try:
+        parts = urlsplit(text)
+    except ValueError:
+        return False
+    if parts.scheme in ("http", "https"):
+        return bool(parts.hostname) and "@" not in parts.netloc
+    return not parts.scheme and not parts.netloc and parts.path.startswith("/")
+
+
 def _check_name(name: str) -> None:
     if not isinstance(name, str):
         raise TypeError(f"the name of a storage is a string, not {type(name).__name__}")
     if not name or name.startswith("/") or name.endswith("/"):
         raise ValueError(f"the name of a storage neither begins nor ends with a slash: {name!r}")
+    if any(unicodedata.category(each) in _UNFIT for each in name):
+        raise ValueError(
+            f"the name of a storage contains no control characters and line separators: {name!r}"
+        )

@@ -48,7 +48,6 @@ from sqlalchemy_file.storage.local.files import (
 from sqlalchemy_file.storage.local.keys import check_local_key
 from sqlalchemy_file.storage.local.locks import locked
 from sqlalchemy_file.storage.local.modes import checked_modes
-from sqlalchemy_file.storage.local.syncing import Syncing
 from sqlalchemy_file.storage.local.temporary import temporary_files_below
 from sqlalchemy_file.storage.local.writing import Writer
 
@@ -102,7 +101,7 @@ class LocalStorage:
             hold=self._hold,
             modes=checked_modes(file_mode, folder_mode),
             known=KnownRoot(self._root),
-            syncing=Syncing(self._root, self._sync),
+            sync=self._sync,
         )
         with Translator(self._errors.root):
             self._writer.make_root()

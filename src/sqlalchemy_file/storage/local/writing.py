@@ -16,7 +16,7 @@ from sqlalchemy_file.storage.local.attributes import publish_both, sidecar_of, w
 from sqlalchemy_file.storage.local.directories import Folder, KnownRoot, Route
 from sqlalchemy_file.storage.local.files import refuse_taken
 from sqlalchemy_file.storage.local.modes import Modes, apply_mode
-from sqlalchemy_file.storage.local.syncing import Syncing, is_together, sync_later
+from sqlalchemy_file.storage.local.syncing import Sync, is_together, sync_later
 from sqlalchemy_file.storage.local.temporary import TemporaryFile, can_be_unnamed
 
 T = TypeVar("T")
@@ -38,8 +38,7 @@ class Writer:
     hold: bool
     known: KnownRoot
     modes: Modes
-    syncing: Syncing
-    """Does later what is left to the end of a batch."""
+    sync: Sync
     _unnamed: dict[int | None, bool] = field(default_factory=dict)
     """Whether files without a name can be made, by the file system; None is that of the root."""
 
@@ -61,7 +60,6 @@ class Writer:
             if not self.sidecars:
                 attributes = write_extended(temporary.descriptor, attributes)
             waits = self.fsync and self._can_wait(route.last, name, size)
-            device = route.last.device() if waits and folders else None
             syncs = self.fsync and not waits
             if syncs:
                 temporary.sync()
@@ -75,7 +73,7 @@ class Writer:
             if syncs:
                 route.sync()
             elif waits:
-                sync_later(self.syncing, key, size, device)
+                sync_later(self.sync, key)
         return size, attributes
 
     def make_root(self) -> None:
