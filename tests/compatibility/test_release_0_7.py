@@ -17,6 +17,7 @@ from tests.services import release_0_7
 from tests.services.required import require
 
 ROOT = Path(__file__).parents[2]
+PROGRAM = Path(__file__).with_name("release_0_7_program.py")
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -29,7 +30,7 @@ def run(who: str, folder: Path, command: str) -> Any:
     python = sys.executable if who == "new" else release_0_7.python()
     source = {"PYTHONPATH": str(ROOT / "src")} if who == "new" else {}
     done = subprocess.run(
-        [python, "-W", "ignore", ROOT / "tests" / "release_0_7_program.py", folder, command],
+        [python, "-W", "ignore", PROGRAM, folder, command],
         capture_output=True,
         text=True,
         check=False,
