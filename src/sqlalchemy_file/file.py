@@ -16,12 +16,12 @@ from sqlalchemy_file.detection import UNKNOWN, essence, guess_type
 from sqlalchemy_file.storage import StorageManager, StoredFile
 from sqlalchemy_file.support.calling import call_now
 from sqlalchemy_file.support.deprecation import moved, with_metadata
-from sqlalchemy_file.values import schemas
+from sqlalchemy_file.values import saving, schemas
 from sqlalchemy_file.values.derivatives import DerivedImage, derived_image
 from sqlalchemy_file.values.further import FurtherObjects
 from sqlalchemy_file.values.objects import public_url
 from sqlalchemy_file.values.records import described_extra, own_path, without_objects
-from sqlalchemy_file.values.saving import of_a_copy
+from sqlalchemy_file.values.state import UploadState, state_of, unspent
 
 __all__ = ["File"]
 
@@ -94,21 +94,21 @@ class File(FurtherObjects):
             size=kept.size(),
             files=[],
         )
-        vars(self).update(_frozen=False, _content=kept, _storage=storage)
+        vars(self).update(_frozen=False, _content=kept, _storage=storage, _state=UploadState())
 
     @property
     def original_content(self) -> BinaryIO:
         """The content that will be stored, as a seekable stream; for validators and processors."""
-        return self._unspent().open()
+        return unspent(self).open()
 
     @original_content.setter
     def original_content(self, content: Any) -> None:
         """Let a validator replace the content; type, size and checksum follow."""
-        self._replace_content(content)
+        saving.replace_content(self, content)
 
     def _become(self, record: Mapping[str, Any]) -> None:
         if isinstance(record, File):
-            vars(self).update(of_a_copy(vars(record)))
+            vars(self).update(_vars_of_copy(record))
         elif own_path(record) is None:
             raise TypeError(
                 "a dict is content only as the record of a stored file, which has a path; "
@@ -186,20 +186,20 @@ class File(FurtherObjects):
         return _restore, (type(self), dict(self), state)
 
     def __copy__(self) -> Self:
-        return _restore(type(self), dict(self), of_a_copy(vars(self)))
+        return _restore(type(self), dict(self), _vars_of_copy(self))
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Self:
-        return _restore(type(self), deepcopy(dict(self), memo), of_a_copy(vars(self)))
+        return _restore(type(self), deepcopy(dict(self), memo), _vars_of_copy(self))
 
     def apply_validators(self, validators: Sequence[Validator], key: str = "") -> None:
         """Call the validators in order; the first refusal is raised."""
         for validator in validators:
-            call_now(validator.process, self, key, row=self._row)
+            call_now(validator.process, self, key, row=self._state.row)
 
     def _apply_transforms(self, transforms: Sequence[Transform], key: str = "") -> None:
         """Let each transform change the content, in order."""
         for transform in transforms:
-            content = call_now(transform.transform, self, key, row=self._row)
+            content = call_now(transform.transform, self, key, row=self._state.row)
             if content is not None:
                 self.original_content = content
 
@@ -207,32 +207,34 @@ class File(FurtherObjects):
         self, processors: Sequence[Processor], upload_storage: str | None = None
     ) -> None:
         """Call the processors in order."""
-        wanted = (getattr(each, "scaled_copies", ()) for each in processors)
-        self._copies = {**dict.fromkeys(chain.from_iterable(wanted)), **self._made_copies}
+        wanted = chain.from_iterable(getattr(each, "scaled_copies", ()) for each in processors)
+        state = state_of(self)
+        state.copies = {**dict.fromkeys(wanted), **state.made_copies}
         try:
             for processor in processors:
                 storage_name = upload_storage or self.get("upload_storage")
-                call_now(processor.process, self, storage_name, row=self._row)
+                call_now(processor.process, self, storage_name, row=state.row)
         finally:
-            vars(self).update(_copies=None, _made_copies={})
+            state.copies, state.made_copies = None, {}
 
     def save_to_storage(self, upload_storage: str | None = None) -> None:
         """Store the content, and turn this file into its record.
 
         A subclass may choose the key in its own `store_content`.
         """
-        if type(self).store_content is File.store_content:
-            super().save_to_storage(upload_storage)
-            return
-        self._begin_saving()
         storage_name = upload_storage or self._storage or StorageManager.get_default()
+        if type(self).store_content is File.store_content:
+            upload = saving.begin_upload(self, storage_name)
+            saving.finish_upload(self, upload, upload.run())
+            return
+        state = saving.begin_saving(self)
         path = self._content.path if isinstance(self._content, PathContent) else None
         stored = self.store_content(
             self.original_content if path is None else None,
             storage_name,
-            self._key,
+            state.key,
             extra=described_extra(self),
-            headers=self._headers_to_store,
+            headers=saving.stored_headers(self),
             content_path=path,
         )
         self._become_stored(getattr(stored, "storage_name", None) or storage_name, stored.name)
@@ -240,11 +242,11 @@ class File(FurtherObjects):
     def _become_stored(self, storage_name: str, key: str) -> None:
         """Turn this file into the record of what its own `store_content` has stored."""
         path = StorageManager.path(storage_name, key)
-        latest = self._latest
+        latest = self._state.latest
         if latest is not None and latest.path == path:
             self.update(size=latest.size, checksum=latest.checksum)
         self["files"] = list(dict.fromkeys([path, *self["files"]]))
-        self._describe(storage_name, key, path, public_url(path))
+        saving.describe(self, storage_name, key, path, public_url(path))
 
 
 @runtime_checkable
@@ -303,6 +305,11 @@ class Processor(Protocol):
 
 
 F = TypeVar("F", bound=File)
+
+
+def _vars_of_copy(file: File) -> dict[str, Any]:
+    state = vars(file)
+    return {**state, "_state": state["_state"].of_a_copy()} if "_state" in state else state
 
 
 def _restore(cls: type[F], record: dict[str, Any], state: dict[str, Any]) -> F:

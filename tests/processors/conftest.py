@@ -7,6 +7,7 @@ import pytest
 
 from sqlalchemy_file import File, StorageManager
 from sqlalchemy_file.processors import Processor
+from sqlalchemy_file.values.saving import prepare
 
 Process = Callable[..., File]
 
@@ -18,10 +19,10 @@ def process() -> Process:
 
     def run(processor: Processor, content: bytes, **arguments: Any) -> File:
         file = File(content, **{"filename": "photo.png", **arguments})
-        file._prepare()
+        prepare(file)
         file.save_to_storage("pictures")
         file.apply_processors([processor], "pictures")
-        file._finish_saving()
+        file._freeze()
         return file
 
     return run

@@ -200,7 +200,7 @@ def test_nothing_decoded_outlives_the_processors(session: Session) -> None:
     session.add(picture)
     session.flush()
     assert picture.both is not None
-    assert picture.both._scaled_copies == {}
+    assert picture.both._state.copies is None
 
 
 def test_the_variants_of_two_files_of_one_flush_are_made_at_the_same_time(

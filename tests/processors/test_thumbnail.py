@@ -9,6 +9,7 @@ from PIL import Image, ImageCms
 from sqlalchemy_file import File, StorageManager
 from sqlalchemy_file.exceptions import InvalidImageError
 from sqlalchemy_file.processors import Processor, ThumbnailGenerator
+from sqlalchemy_file.values.saving import prepare
 from tests.pictures import (
     animation,
     corners,
@@ -320,7 +321,7 @@ def test_options_of_the_file_go_out_with_its_thumbnail(process):
     file = Seen(
         encoded(noise()), filename="a.png", extra={"acl": "public-read"}, headers={"x-a": "b"}
     )
-    file._prepare()
+    prepare(file)
     file.save_to_storage("pictures")
     ThumbnailGenerator().process(file, "pictures")
     assert seen[0]["extra"]["acl"] == "public-read"

@@ -21,6 +21,7 @@ from sqlalchemy_file.exceptions import (
 )
 from sqlalchemy_file.imaging import decoding
 from sqlalchemy_file.validators import ContentTypeValidator, ImageValidator
+from sqlalchemy_file.values.saving import prepare
 from tests.pictures import animation, encoded, noise, png_of_size, turned, with_png_chunk
 from tests.samples import SVG
 
@@ -79,7 +80,7 @@ def test_the_shape_is_judged_as_it_is_seen():
 @named("claim", [None, "image/x-claimed"])
 def test_a_format_that_is_named_is_accepted_under_every_type_it_has(format_name, claim):
     file = File(encoded(noise(), format_name), f"picture.{format_name.lower()}", claim)
-    file._prepare()
+    prepare(file)
     ImageValidator(formats=[format_name]).process(file, "picture")
     assert file["width"] in (64, 48)
 
@@ -123,7 +124,7 @@ def heic() -> bytes:
 @named("claim", ["image/heic", "image/heif", None])
 def test_heic_is_accepted_by_one_setting(setting, claim):
     file = File(heic(), "photo.heic", claim)
-    file._prepare()
+    prepare(file)
     if setting.get("allowed_content_types") == "image/heif":
         with pytest.raises(ContentTypeValidationError, match="image/heic is not allowed"):
             ImageValidator(**setting).process(file, "picture")

@@ -29,9 +29,9 @@ def rendered(
     """
     from sqlalchemy_file.imaging import decoding, rendering  # noqa: PLC0415  Pillow is optional
 
-    content, key = file.original_content, file._decoded_for or key
-    copies = file._scaled_copies
-    formats = (*COPIED_FORMATS, file._accepted_format)
+    content, key = file.original_content, file._state.decoded_for or key
+    copies = {} if file._state.copies is None else file._state.copies
+    formats = (*COPIED_FORMATS, file._state.accepted_format)
     with decoding.decoding(content, key, formats=formats, max_pixels=max_pixels) as image:
         if not all(map(copies.get, variants.values())):
             wanted = [*copies, *variants.values()]

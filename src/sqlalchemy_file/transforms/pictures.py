@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy_file.content.filenames import clean_filename
 from sqlalchemy_file.file import File, Transform
 from sqlalchemy_file.imaging import COPIED_FORMATS, MAX_PIXELS, require_pillow
+from sqlalchemy_file.values.state import state_of
 
 if TYPE_CHECKING:
     from sqlalchemy_file.imaging.editing import Edit, Edited
@@ -50,12 +51,12 @@ class JoinedPictures(Transform):
             wanted = each.edit(wanted)
         edited = editing.edit(
             file.original_content,
-            file._decoded_for or attr_key,
+            file._state.decoded_for or attr_key,
             wanted,
-            file._wanted_copies,
-            formats=(*COPIED_FORMATS, file._accepted_format),
+            file._state.wanted_copies,
+            formats=(*COPIED_FORMATS, file._state.accepted_format),
             # Whoever makes copies decodes it to its end as well.
-            must_decode=file._decoded_for is not None and not file._wanted_copies,
+            must_decode=file._state.decoded_for is not None and not file._state.wanted_copies,
             max_pixels=self._max_pixels,
         )
         if edited is not None:
@@ -67,7 +68,7 @@ def _take(file: File, edited: Edited, *, is_stripped: bool) -> None:
         stem = PurePosixPath(file["filename"]).stem
         file["filename"] = clean_filename(f"{stem}.{edited.suffix}")
     file.original_content = edited.content
-    file._made_copies = edited.copies
+    state_of(file).made_copies = edited.copies
     file.update(width=edited.width, height=edited.height, orientation=1)
     if is_stripped:
         file["removed_metadata"] = sorted(edited.removed)

@@ -101,7 +101,7 @@ def _matches(content_type: str, allowed: frozenset[str]) -> bool:
 
 
 def _judged(file: File) -> str:
-    if file._is_encoded:
+    if file._state.is_encoded:
         return str(file["content_type"])  # the bytes tell of the compression only
     content = file.original_content
     content.seek(0)

@@ -9,6 +9,7 @@ from sqlalchemy_file.exceptions import AspectRatioValidationError, DimensionVali
 from sqlalchemy_file.file import File
 from sqlalchemy_file.imaging import DEFAULT_FORMATS, MAX_PIXELS, require_pillow
 from sqlalchemy_file.validators.content_type import ContentTypeValidator, is_proven, parsed_types
+from sqlalchemy_file.values.state import state_of
 
 _Limit = tuple[int | None, int | None]
 
@@ -63,9 +64,12 @@ class ImageValidator(ContentTypeValidator):
             width, height = decoding.size_as_seen(image)
             orientation = decoding.orientation_of(image)
             self._require_dimensions(width, height, attr_key)
-            file._accept_format(image.format or "")
+            state = state_of(file)
+            state.accepted_format = image.format or ""
             # Nearly all of the time that a scaled copy takes is this, too.
-            if not (decoding.is_decoded_by_copying(image) and file._leave_decoding(attr_key)):
+            if state.is_decoded_later and decoding.is_decoded_by_copying(image):
+                state.decoded_for = attr_key
+            else:
                 decoding.read_through(image, self.max_pixels)
         # Earlier releases noted no orientation: their width and height are of the stored pixels.
         file.update(width=width, height=height, orientation=orientation)

@@ -11,13 +11,12 @@ from sqlalchemy_file.storage.common.protocol import is_native
 from sqlalchemy_file.support.deprecation import with_metadata
 from sqlalchemy_file.transfer import in_thread
 from sqlalchemy_file.values.objects import StoredObject, Upload
-from sqlalchemy_file.values.saving import Saving
+from sqlalchemy_file.values.saving import note_stored, upload_of
+from sqlalchemy_file.values.state import FileRecord, state_of
 
 
-class FurtherObjects(Saving):
+class FurtherObjects(FileRecord):
     """A file that can store further objects, which are deleted with it."""
-
-    _latest: StoredObject | None = None
 
     def store_content(
         self,
@@ -68,11 +67,11 @@ class FurtherObjects(Saving):
             described.get("filename"), described.get("content_type"), extra, headers
         )
         storage_name = upload_storage or self.get("upload_storage") or StorageManager.get_default()
-        return self._upload(source, storage_name, name, attributes)
+        return upload_of(self, source, storage_name, name, attributes)
 
     def _finish_further(self, upload: Upload, stored: StoredObject) -> StoredFile:
-        vars(self)["_latest"] = stored
-        self._account_for(upload)
+        state_of(self).latest = stored
+        note_stored(self, upload)
         self["files"] = [*self["files"], stored.path]
         upload.content.release()
         return StoredFile(upload.storage, stored.key, storage_name=upload.storage_name)

@@ -25,6 +25,7 @@ from sqlalchemy_file.storage import (
     adapt,
 )
 from sqlalchemy_file.testing import Fault, FaultyStorage
+from sqlalchemy_file.values.state import state_of
 from tests.asynchronous import Base, Paper, database
 from tests.storage.helpers import PLAIN, keys, names, put, read
 from tests.stores import sqlite
@@ -116,7 +117,7 @@ def test_a_chosen_key_that_was_not_kept_whole_is_free_again() -> None:
     StorageManager.add_storage("main", storage)
     for attempt in range(2):
         file = File(b"bytes!")
-        file._place(key="chosen")
+        state_of(file).key = "chosen"
         if attempt:
             file.save_to_storage("main")
         else:

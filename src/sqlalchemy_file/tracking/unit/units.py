@@ -25,6 +25,7 @@ from sqlalchemy_file.tracking.unit.frames import Effects, Ending, Frames
 from sqlalchemy_file.tracking.unit.standing import Standing, asked_if_stale, standing
 from sqlalchemy_file.tracking.unit.tokens import Token
 from sqlalchemy_file.transfer import run_in_background
+from sqlalchemy_file.values.state import revert, settle
 
 
 class Phase(enum.Enum):
@@ -321,9 +322,9 @@ class Unit:
         if self._process != os.getpid():
             return  # a forked child: the files are its parent's business
         for file in ending.reverted:
-            file._revert()
+            revert(file)
         for file in ending.settled:
-            file._settle()
+            settle(file)
 
     def _abandoned(self) -> None:
         if self.is_detached:  # else its pool is about to take it back

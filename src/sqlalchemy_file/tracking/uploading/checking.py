@@ -9,6 +9,7 @@ from itertools import groupby
 from os import cpu_count
 from typing import Any
 
+from sqlalchemy_file.content.sources import AsyncStreamContent, Content, StreamContent
 from sqlalchemy_file.detection import HEAD_SIZE
 from sqlalchemy_file.detection.encodings import is_encoded
 from sqlalchemy_file.exceptions import ValidationError, ValidationErrors
@@ -18,6 +19,8 @@ from sqlalchemy_file.tracking.uploading.judged import note, still_accepted
 from sqlalchemy_file.tracking.uploading.steps import Computing, Reading, Unsaved, in_parallel
 from sqlalchemy_file.transfer import DEFAULT_LIMIT, in_thread
 from sqlalchemy_file.types import Destination
+from sqlalchemy_file.values.saving import checked, expect_processors, prepare
+from sqlalchemy_file.values.state import unspent
 
 
 def check_now(items: Sequence[Unsaved]) -> None:
@@ -38,7 +41,7 @@ def check(items: Sequence[Unsaved], *, is_ahead: bool = False) -> None:
     as it is, several as `ValidationErrors`.
     """
     refused: dict[int, ValidationError] = {}
-    fetching = [_Fetching(item) for item in items if item.file._needs_fetching]
+    fetching = [_Fetching(item) for item in items if needs_fetching(item.file)]
     if fetching:
         in_parallel(fetching)
         refused = _refused_by(fetching)
@@ -76,7 +79,8 @@ class _Fetching:
 
     @property
     def is_native(self) -> bool:
-        return self.item.file._needs_await
+        content = self.item.file._content
+        return isinstance(content, AsyncStreamContent) and content.needs_await
 
     @property
     def concurrency(self) -> int:
@@ -85,18 +89,24 @@ class _Fetching:
     def run(self) -> None:
         try:
             with Reading(self.item) as file:
-                file._watch_content(_Watch(self.item))
-                file._fetch_content()
+                self._watched(file).open()
         except ValidationError as refusal:
             self.refusal = _located(refusal, self.item)
 
     async def arun(self) -> None:
         try:
             with Reading(self.item) as file:
-                file._watch_content(_Watch(self.item))
-                await file._afetch_content()
+                content = self._watched(file)
+                if isinstance(content, AsyncStreamContent):
+                    await content.afetch()
         except ValidationError as refusal:
             self.refusal = _located(refusal, self.item)
+
+    def _watched(self, file: File) -> Content:
+        content = unspent(file)
+        if isinstance(content, StreamContent):
+            content.watch(_Watch(self.item))
+        return content
 
 
 @dataclass(slots=True)
@@ -155,7 +165,7 @@ class _Checking(Computing):
                     return
                 has_steps = field.validators or field.processors or field.transforms
                 if has_steps or _has_own_validators(file):
-                    with file._checked(item.row):
+                    with checked(file, item.row):
                         file.apply_validators(field.validators, item.name)
                         file._apply_transforms(field.joined_transforms, item.name)
                 self._end(file)
@@ -171,7 +181,7 @@ class _Checking(Computing):
             with Reading(item) as file:
                 if await in_thread(partial(self._begin, file)):
                     return
-                with file._checked(item.row):
+                with checked(file, item.row):
                     for awaited, validators in groupby(item.field.validators, _is_async):
                         await self._judge(file, list(validators), awaited=awaited)
                     transforms = item.field.joined_transforms
@@ -185,10 +195,10 @@ class _Checking(Computing):
         field = self.item.field
         processors = () if self.is_ahead else field.processors
         if field.validators or field.processors or field.transforms:
-            file._expect_processors([*field.transforms, *processors])
-        if not self.is_ahead and still_accepted(file, field):
+            expect_processors(file, [*field.transforms, *processors])
+        if file._state.judged and not self.is_ahead and still_accepted(file, field):
             return True
-        file._prepare(field.headers)
+        prepare(file, field.headers)
         return False
 
     def _end(self, file: File) -> None:
@@ -223,6 +233,11 @@ class _Choosing:
 
     async def arun(self) -> None:
         self.destination = await self.item.field.aplace(self.item.file, self.item.row)
+
+
+def needs_fetching(file: File) -> bool:
+    """Return True if the content is a stream that was not read yet, and may make others wait."""
+    return isinstance(file._content, StreamContent) and not file._content.is_fetched
 
 
 def _has_own_validators(file: File) -> bool:

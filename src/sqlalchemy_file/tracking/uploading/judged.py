@@ -12,6 +12,7 @@ from sqlalchemy_file.file import File
 from sqlalchemy_file.storage.common.protocol import CHUNK_SIZE
 from sqlalchemy_file.support.calling import takes_row
 from sqlalchemy_file.types import FileField
+from sqlalchemy_file.values.state import source_content, state_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,29 +31,30 @@ def note(file: File, field: FileField) -> None:
 
     Nothing is noted if the row has a say: it may change without notice.
     """
+    state = state_of(file)
     has_own = type(file).apply_validators is not File.apply_validators
     by_row = any(takes_row(each.process, 2) for each in field.validators) or any(
         takes_row(each.transform, 2) for each in field.joined_transforms
     )
     if has_own or by_row:
-        file._judged = None
+        state.judged = None
         return
-    source = file._source_content
+    source = source_content(file)
     record = deepcopy(dict(file))
-    file._judged = Judged(field, source, _checksum(source), record, file._accepted_format)
+    state.judged = Judged(field, source, _checksum(source), record, state.accepted_format)
 
 
 def still_accepted(file: File, field: FileField) -> bool:
     """Return True if a field has accepted just this content, under this name and type."""
-    judged: Judged | None = file._judged
-    if judged is None or judged.field is not field:
+    judged: Judged = file._state.judged
+    if judged.field is not field:
         return False
-    source = file._source_content
+    source = source_content(file)
     if source is not judged.source or dict(file) != judged.record:
         return False
     if _checksum(source) != judged.checksum:
         return False
-    file._accept_format(judged.accepted_format)
+    file._state.accepted_format = judged.accepted_format
     return True
 
 

@@ -14,6 +14,8 @@ from sqlalchemy_file.storage.noting import begin_noting, end_noting
 from sqlalchemy_file.tracking.claims import Claim
 from sqlalchemy_file.transfer import Operation, carry_out, in_thread, results, run_blocking
 from sqlalchemy_file.types import FileField
+from sqlalchemy_file.values.saving import release
+from sqlalchemy_file.values.state import state_of
 
 _NO_SOURCE = 0
 
@@ -98,10 +100,10 @@ class Reading:
         end_noting(self._token)
         file = self._item.file
         if self._noted:
-            file._beside = [*file._beside, *self._noted]
+            state_of(file).stored_by_program += self._noted
         if isinstance(error, Exception):
             error.add_note(f"while storing {file['filename']!r} for {self._item.name}")
-        file._release()
+        release(file)
 
 
 def in_parallel(steps: Sequence[Step]) -> None:
@@ -111,16 +113,22 @@ def in_parallel(steps: Sequence[Step]) -> None:
     """
     if not steps:
         return
-    waiting = {step.item.file._source: n for step in steps if (n := step.concurrency) > 1}
+    waiting = {_source(step): n for step in steps if (n := step.concurrency) > 1}
     if not waiting and not any(step.is_native for step in steps):
         run_blocking(partial(_run_all, steps))
         return
     lanes: dict[int, list[Step]] = defaultdict(list)
     for step in steps:
-        source = step.item.file._source
+        source = _source(step)
         lanes[source if source in waiting else _NO_SOURCE].append(step)
     limit = max(waiting.values(), default=1)
     results(carry_out([_in_turn(lane) for lane in lanes.values()], limit=limit))
+
+
+def _source(step: Step) -> int:
+    """Return what tells apart the sources of two files: they may not be read at the same time."""
+    content = step.item.file._content
+    return id(step.item.file) if content is None else content.identity()
 
 
 def _run_all(steps: Sequence[Step]) -> None:

@@ -23,13 +23,26 @@ from sqlalchemy_file.tracking.claims import Claim
 from sqlalchemy_file.tracking.clock import Moment, now
 from sqlalchemy_file.tracking.deleting.deletion import discard
 from sqlalchemy_file.tracking.unit.frames import Frame
-from sqlalchemy_file.tracking.uploading.checking import check, check_now, destinations
+from sqlalchemy_file.tracking.uploading.checking import (
+    check,
+    check_now,
+    destinations,
+    needs_fetching,
+)
 from sqlalchemy_file.tracking.uploading.chosen import wait_until_free
 from sqlalchemy_file.tracking.uploading.steps import Computing, Reading, Unsaved, in_parallel
 from sqlalchemy_file.transfer import Operation, carry_out, in_thread, results, run_blocking
 from sqlalchemy_file.types import FileField
 from sqlalchemy_file.values.objects import fresh_key
 from sqlalchemy_file.values.records import paths_of
+from sqlalchemy_file.values.saving import apply_defaults, begin_upload, checked, finish_upload
+from sqlalchemy_file.values.state import (
+    is_ownerless,
+    relocated_copy,
+    revert,
+    state_of,
+    stored_paths,
+)
 
 _LARGE = 1024 * 1024
 """From how many bytes on hashing takes long enough for a thread of its own."""
@@ -111,12 +124,12 @@ class UploadBatch:
 
     def take_over(self, files: Iterable[File]) -> None:
         """Answer for saved files that have stored their objects by themselves, outside a flush."""
-        ownerless = {id(file): file for file in files if file._begun and file._is_ownerless}
+        ownerless = {id(file): file for file in files if is_ownerless(file)}
         if not ownerless:
             return
         self._began = self._began or now()
         for file in ownerless.values():
-            file._finish_saving()
+            file._freeze()
         self._files += ownerless.values()
 
     def copy(self, files: Sequence[File], claim: Claim | None = None) -> list[File]:
@@ -134,7 +147,7 @@ class UploadBatch:
         limit = max((concurrency_of(StorageManager.storage(name)) for name in names), default=1)
         with self._synced_together():
             results(carry_out([_copying(old, new) for old, new in pairs], limit=limit))
-        copies = [file._copied(move) for file, move in zip(files, moves, strict=True)]
+        copies = [relocated_copy(file, move) for file, move in zip(files, moves, strict=True)]
         self._files += copies
         self._copies = []
         return copies
@@ -143,7 +156,7 @@ class UploadBatch:
         """Delete everything that was written, and restore every file."""
         written = self.written
         for file in reversed(self._files):
-            file._revert()
+            revert(file)
         self._files, self._copies = [], []
         discard(written)
 
@@ -159,15 +172,15 @@ class UploadBatch:
         frame.files += mine
         frame.note_begin(self._began)
         for file in mine:
-            vars(file)["_is_owned"] = True
-            frame.stored.update(file._stored_paths)
+            state_of(file).is_owned = True
+            frame.stored.update(stored_paths(file))
 
     @property
     def written(self) -> set[str]:
         """The paths of all objects that were written, or begun."""
         written = set(self._copies)
         for file in self._files:
-            written.update(file._stored_paths)
+            written.update(stored_paths(file))
         return written
 
 
@@ -183,7 +196,7 @@ def _plain_storings(items: Sequence[Unsaved]) -> list[_Storing] | None:
             item.claim is None
             and not (field.validators or field.transforms or field.processors)
             and (file.get("size") or _LARGE) < _LARGE
-            and not file._needs_fetching
+            and not needs_fetching(file)
             and _is_stored_by_us(type(file))
         )
         storage_name = field.fixed_storage(file) if is_plain else None
@@ -229,16 +242,16 @@ class _Processing(Computing):
 
     def run(self) -> None:
         item = self.item
-        with Reading(item) as file, file._checked(item.row):
+        with Reading(item) as file, checked(file, item.row):
             file.apply_processors(item.field.processors, file.get("upload_storage"))
-            file._finish_saving()
+            file._freeze()
 
     async def arun(self) -> None:
         item = self.item
         if not self.is_native:
             await in_thread(self.run)
             return
-        with Reading(item) as file, file._checked(item.row):
+        with Reading(item) as file, checked(file, item.row):
             storage_name = file.get("upload_storage")
             for awaited, processors in groupby(item.field.processors, _is_async):
                 if not awaited:
@@ -247,7 +260,7 @@ class _Processing(Computing):
                     continue
                 for processor in processors:
                     await acall(processor.process, file, storage_name, row=item.row)
-            file._finish_saving()
+            file._freeze()
 
 
 @dataclass(slots=True)
@@ -270,8 +283,8 @@ class _Storing:
     async def arun(self) -> None:
         with Reading(self.item) as file, self._advising():
             self._place(file)
-            upload = file._begin_upload(self.storage_name)
-            file._finish_upload(upload, await upload.arun())
+            upload = begin_upload(file, self.storage_name)
+            finish_upload(file, upload, await upload.arun())
             self._finish(file)
 
     @property
@@ -304,18 +317,18 @@ class _Storing:
                 "super().save_to_storage(), or set path, file_id, upload_storage and saved",
                 storage=self.storage_name,
             )
-        file._note_begun(*paths)
+        state_of(file).note_begun(*paths)
 
     def _place(self, file: File) -> None:
         field = self.item.field
-        file._apply_defaults(field.extra, field.headers, field.disposition)
-        claim = self.item.claim
-        epoch = None if claim is None else claim.epoch
-        file._place(key=self.key, folder=self.folder, epoch=epoch)
+        apply_defaults(file, field.extra, field.headers, field.disposition)
+        state, claim = state_of(file), self.item.claim
+        state.key, state.folder = self.key, self.folder
+        state.epoch = None if claim is None else claim.epoch
 
     def _finish(self, file: File) -> None:
         if not self.item.is_processed:
-            file._finish_saving()
+            file._freeze()
 
 
 def _is_async(processor: Processor) -> bool:

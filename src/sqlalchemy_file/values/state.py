@@ -1,0 +1,208 @@
+"""What a transaction does to a file: kept beside the record, and gone when the transaction is."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from copy import deepcopy
+from dataclasses import dataclass, field, replace
+from typing import Any, Self
+
+from sqlalchemy_file.base import BaseFile
+from sqlalchemy_file.content.sources import Content
+from sqlalchemy_file.exceptions import ContentSpentError
+from sqlalchemy_file.values.objects import StoredObject, public_url
+from sqlalchemy_file.values.records import (
+    SET_BY_SAVING,
+    paths_of,
+    relocated,
+    snapshot,
+    without_objects,
+)
+
+
+@dataclass(slots=True, eq=False)
+class UploadState:
+    """The state of one file while it is validated and stored, until its transaction has ended."""
+
+    undo: tuple[dict[str, Any], bool] | None = None
+    """The record before anything was stored, and whether it was frozen."""
+    begun: list[str] = field(default_factory=list)
+    """The paths of all objects that saving began to write, whether or not it got to the end."""
+    stored_by_program: list[str] = field(default_factory=list)
+    """The paths of what was stored through `StorageManager` while this file was worked on."""
+    is_owned: bool = False
+    """Whether a transaction answers for what was stored."""
+    latest: StoredObject | None = None
+    """The last further object."""
+
+    key: str | None = None
+    """A whole key, which must be free, or None for a new one in the folder."""
+    folder: str = ""
+    epoch: int | None = None
+    """That of the ledger which answers for a new key."""
+
+    given: Content | None = None
+    """The content as the program gave it, where validators or transforms have replaced it."""
+    is_checked: bool = False
+    """Whether validators, transforms or processors are at work, not the program."""
+    row: Any = None
+    """The row that they may ask for."""
+    judged: Any = None
+    """Which field has accepted the file ahead of the flush."""
+    is_encoded: bool = False
+    """Whether the content is compressed, so that its bytes do not tell its type."""
+
+    accepted_format: str = ""
+    """The format that a validator has accepted, by Pillow's name."""
+    is_decoded_later: bool = False
+    """Whether a transform or a processor will decode the image."""
+    decoded_for: str | None = None
+    """The attribute whose validator has left the decoding to them."""
+    wanted_copies: tuple[Any, ...] = ()
+    """The variants that processors will want of the image."""
+    made_copies: dict[Any, Any] = field(default_factory=dict)
+    """Those that a transform has made already."""
+    copies: dict[Any, Any] | None = None
+    """All of them, while processors are at work: they share them, and decode the image once."""
+
+    def of_a_copy(self) -> UploadState:
+        """Return the state of a copy of the file, which has stored nothing itself."""
+        return replace(self, begun=[], stored_by_program=[], is_owned=False)
+
+    def note_begun(self, *paths: str) -> None:
+        """Answer for objects, which are deleted if the transaction is undone."""
+        self.begun += [path for path in paths if path not in self.begun]
+
+
+class FileRecord(BaseFile):
+    """The record of a file, the content that is still to be stored, and the state of its upload.
+
+    The keys that name objects are refused until storing has begun.
+    """
+
+    _content: Content | None = None
+    _storage: str | None = None
+    _state: UploadState = UploadState()  # that of a file which nobody works on; never changed
+
+    @property
+    def saved(self) -> bool:
+        """Whether the content is stored."""
+        return self._frozen or bool(self.get("saved"))
+
+    def encode(self) -> dict[str, Any]:
+        """Return the record as it is kept in the column."""
+        return dict(self)
+
+    @classmethod
+    def decode(cls, data: Any) -> Self:
+        """Return the saved file that a record describes, without checking or copying it."""
+        file = cls.__new__(cls)
+        dict.update(file, data)
+        return file
+
+    def __setitem__(self, key: str, value: Any) -> None:
+        if key in SET_BY_SAVING and not self._may_name_objects:
+            raise TypeError(
+                f"{key!r} is set when the content is stored: it names objects in a storage, and "
+                "this file has none yet; use another key"
+            )
+        super().__setitem__(key, value)
+
+    def setdefault(self, key: str, default: Any = None) -> Any:
+        if key not in self:
+            self[key] = default
+        return self[key]
+
+    def update(self, *args: Any, **kwargs: Any) -> None:
+        """Change several keys; what only storing sets is left out until something is stored."""
+        if self._may_name_objects:
+            super().update(*args, **kwargs)
+        else:
+            super().update(without_objects(dict(*args, **kwargs)))
+
+    @property
+    def _may_name_objects(self) -> bool:
+        """Whether storing has begun."""
+        return self.saved or self._state.undo is not None
+
+    def _thaw(self) -> None:
+        if self._frozen:
+            dict.__setitem__(self, "saved", True)  # rows of old releases may lack it
+        super()._thaw()
+
+
+def state_of(file: FileRecord) -> UploadState:
+    """Return the state of a file, to be changed."""
+    own: UploadState | None = vars(file).get("_state")
+    if own is None:
+        own = vars(file)["_state"] = UploadState()
+    return own
+
+
+def unspent(file: FileRecord) -> Content:
+    """Return the content that is still to be stored."""
+    if file._content is None:
+        raise ContentSpentError(
+            f"the content of {file.get('filename')!r} is stored and no longer at hand: "
+            "read it through .file, or make a new File"
+        )
+    return file._content
+
+
+def source_content(file: FileRecord) -> Content:
+    """Return the content as the program gave it, before validators and transforms."""
+    return file._state.given or unspent(file)
+
+
+def begin(file: FileRecord) -> UploadState:
+    """Keep the record as it is before the transaction stores anything of the file."""
+    state = state_of(file)
+    if state.undo is None:
+        state.undo = snapshot(file), False
+    return state
+
+
+def stored_paths(file: FileRecord) -> list[str]:
+    """Return the paths of all objects that a file stored, or began to store.
+
+    What went through `StorageManager` counts if the record names it.
+    """
+    state = file._state
+    if not state.stored_by_program:
+        return state.begun
+    named = paths_of(file)
+    return [*state.begun, *(path for path in state.stored_by_program if path in named)]
+
+
+def is_ownerless(file: FileRecord) -> bool:
+    """Return True if a file stored objects outside a flush: no transaction answers for them."""
+    return bool(file._state.begun) and file.saved and not file._state.is_owned
+
+
+def relocated_copy(file: FileRecord, new_paths: Mapping[str, str]) -> Any:
+    """Return a file as the record of copies of its objects, found at ``new_paths``."""
+    copy = type(file).decode(relocated(file, new_paths, public_url))
+    undo = file._state.undo
+    state = UploadState(
+        undo=(snapshot(file), True) if undo is None else (deepcopy(undo[0]), undo[1]),
+        begun=list(new_paths.values()),
+    )
+    vars(copy).update(_content=file._content, _storage=file._storage, _state=state)
+    return copy
+
+
+def revert(file: FileRecord) -> None:
+    """Go back to what a file was before the transaction stored it."""
+    state = file._state
+    if state.undo is None:
+        return
+    record, frozen = state.undo
+    dict.clear(file)
+    dict.update(file, record)
+    vars(file).update(_frozen=frozen, _state=replace(state.of_a_copy(), undo=None))
+
+
+def settle(file: FileRecord) -> None:
+    """Keep the stored objects, and let go of the content and of the state."""
+    vars(file).pop("_state", None)
+    vars(file)["_content"] = None
