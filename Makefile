@@ -19,7 +19,7 @@ REQUESTS ?= 1000000
 OLD ?= .venv-release-0.7.0
 # What does not depend on the version of SQLAlchemy, or takes too long for a second time
 ON_ONE_SQLALCHEMY := crash benchmarks detection storage testing transforms validators \
-  serving/test_browser.py serving/test_nginx.py serving/test_plan.py serving/test_random_requests.py \
+  serving/http serving/test_browser.py serving/test_nginx.py \
   serving/test_servers.py integrations/test_admins_in_browser.py
 # Names of cases, or options: see `make bench BENCH_ARGS=--help`
 BENCH_ARGS ?=

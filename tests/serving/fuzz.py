@@ -12,7 +12,7 @@ from typing import Any
 import atheris
 
 with atheris.instrument_imports(include=["sqlalchemy_file.serving"], enable_loader_override=False):
-    from tests.serving.test_random_requests import require_within_bounds
+    from tests.serving.http.test_random_requests import require_within_bounds
 
 METHODS = ["GET", "GET", "GET", "HEAD", "OPTIONS", "POST"]
 CONDITIONS = ["if-range", "if-match", "if-none-match", "if-modified-since", "if-unmodified-since"]

@@ -21,7 +21,7 @@ from sqlalchemy_file.storage.owners import owners_of
 from sqlalchemy_file.tracking.claims import claim_of
 from sqlalchemy_file.tracking.reading import Database
 from sqlalchemy_file.values.objects import epoch_of
-from tests.ledger.test_identity import move
+from tests.ledger.epochs.test_identity import move
 from tests.stores import add_memory, contents, keys
 
 

@@ -16,9 +16,8 @@ from sqlalchemy import Column, Engine, ForeignKey, Integer, MetaData, String, Ta
 from sqlalchemy_file import FileField
 from sqlalchemy_file.exceptions import LedgerError
 from sqlalchemy_file.ledger import Ledger, ledger_of
-
-from .earlier import RELEASES, first_layout
-from .helpers import record, run
+from tests.ledger.earlier import RELEASES, first_layout
+from tests.ledger.helpers import record, run
 
 ENV = """
 from alembic import context

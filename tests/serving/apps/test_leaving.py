@@ -26,11 +26,10 @@ from sqlalchemy_file.integrations.starlette import FileResponse
 from sqlalchemy_file.serving.target import Target
 from sqlalchemy_file.storage.memory import MemoryStorage
 from tests.services.web import serving
-
-from .models import saved
-from .raw_client import RawClient
-from .served import files
-from .servers import flask_server, uvicorn
+from tests.serving.models import saved
+from tests.serving.raw_client import RawClient
+from tests.serving.served import files
+from tests.serving.servers import flask_server, uvicorn
 
 SIZE = 1 << 40
 

@@ -14,11 +14,10 @@ from sqlalchemy_file import File, FileField
 from sqlalchemy_file.exceptions import LedgerError
 from sqlalchemy_file.ledger import Ledger
 from sqlalchemy_file.reconcile import compare, drain, sweep
+from tests.reconcile.helpers import Base, add
+from tests.reconcile.storages.test_ownership import Draft, SharingBase, age
 from tests.services.databases import database_on
 from tests.stores import add_memory, contents
-
-from .helpers import Base, add
-from .test_ownership import Draft, SharingBase, age
 
 PASSES: dict[str, Callable[..., Iterator[Any]]] = {
     "drain": drain,

@@ -15,12 +15,11 @@ from sqlalchemy_file.ledger import Ledger
 from sqlalchemy_file.reconcile import compare, drain, status, sweep
 from sqlalchemy_file.storage.common.protocol import Attributes
 from sqlalchemy_file.storage.memory import MemoryStorage
-from tests.ledger.test_identity import move
+from tests.ledger.epochs.test_identity import move
 from tests.reconcile.accounts import account
+from tests.reconcile.helpers import kinds
+from tests.reconcile.storages.test_ownership import age
 from tests.stores import add_memory, contents, keys
-
-from .helpers import kinds
-from .test_ownership import age
 
 
 class Base(DeclarativeBase):

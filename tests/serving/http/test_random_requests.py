@@ -21,8 +21,7 @@ from sqlalchemy_file.serving.request import RequestFacts
 from sqlalchemy_file.serving.sending.bodies import stream
 from sqlalchemy_file.serving.target import Target
 from sqlalchemy_file.storage import Attributes
-
-from .models import SECRET
+from tests.serving.models import SECRET
 
 EXAMPLES = int(os.environ.get("SQLALCHEMY_FILE_TEST_REQUESTS", "500"))
 

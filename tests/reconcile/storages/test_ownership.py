@@ -21,12 +21,11 @@ from sqlalchemy_file.ledger.epochs.identity import identity
 from sqlalchemy_file.reconcile import compare, drain, sweep
 from sqlalchemy_file.storage.owners import owners_of
 from sqlalchemy_file.values.objects import fresh_key
-from tests.ledger.test_identity import move
+from tests.ledger.epochs.test_identity import move
+from tests.reconcile.helpers import Base, Paper, add, kinds, ledger, pending, raw_delete
+from tests.reconcile.test_sweep import store
 from tests.services import postgresql
 from tests.stores import add_memory, contents, keys
-
-from .helpers import Base, Paper, add, kinds, ledger, pending, raw_delete
-from .test_sweep import store
 
 
 class OtherBase(DeclarativeBase):

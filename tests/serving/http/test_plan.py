@@ -12,9 +12,8 @@ from sqlalchemy_file.serving import content_disposition
 from sqlalchemy_file.serving.http.facts import FileFacts
 from sqlalchemy_file.serving.http.plan import Plan, plan
 from sqlalchemy_file.serving.http.ranges import MOST_RANGES, ByteRange
-
-from .checking import difference, received
-from .table import DATA, MODIFIED, ROWS, SAME, Row
+from tests.serving.checking import difference, received
+from tests.serving.table import DATA, MODIFIED, ROWS, SAME, Row
 
 FACTS = FileFacts(
     size=100,

@@ -16,10 +16,9 @@ from sqlalchemy_file import FileField, ImageField
 from sqlalchemy_file.exceptions import MissingExtraError
 from sqlalchemy_file.integrations import alembic as registered  # noqa: F401  as the plugin does
 from sqlalchemy_file.ledger import Ledger
+from tests.integrations.alembic.test_migrations import ENV, Project
 
-from .test_alembic import ENV, Project
-
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 
 
 @pytest.fixture

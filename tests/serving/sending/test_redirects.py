@@ -13,8 +13,7 @@ from werkzeug.test import Client
 
 from sqlalchemy_file import File, StorageManager
 from sqlalchemy_file.serving import FileServer, Redirect
-
-from .models import SECRET
+from tests.serving.models import SECRET
 
 RECORD = {
     "path": "bucket/key", "upload_storage": "bucket", "file_id": "key", "saved": True,
