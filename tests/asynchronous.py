@@ -10,26 +10,14 @@ from pathlib import Path
 import pytest
 from sqlalchemy import make_url, text
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, create_async_engine
-from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
-from sqlalchemy_file import File, FileField, StorageManager
+from sqlalchemy_file import File, StorageManager
 from sqlalchemy_file.storage import Storage
 from sqlalchemy_file.storage.memory import MemoryStorage
 from sqlalchemy_file.tracking.changes import records_in
+from tests.models import Base, Paper
 from tests.scenarios.flaky import FlakyStorage
 from tests.stores import contents
-
-
-class Base(DeclarativeBase):
-    pass
-
-
-class Paper(Base):
-    __tablename__ = "asynchronous_paper"
-    id: Mapped[int] = mapped_column(primary_key=True)
-    body: Mapped[File | None] = mapped_column(FileField())
-    pages: Mapped[list[File] | None] = mapped_column(FileField(multiple=True))
-
 
 DRIVERS = ("aiosqlite", "asyncpg", "psycopg")
 
@@ -67,7 +55,7 @@ async def database(url: str) -> AsyncIterator[AsyncEngine]:
 async def files(engine: AsyncEngine, storage: Storage) -> list[bytes]:
     """Return what the storage holds, sure that it is what the rows name."""
     async with engine.connect() as connection:
-        rows = await connection.execute(text("SELECT body, pages FROM asynchronous_paper"))
+        rows = await connection.execute(text("SELECT body, pages FROM paper"))
         paths = [
             path for row in rows for raw in row for one in records_in(raw) for path in one["files"]
         ]

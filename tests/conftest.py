@@ -1,4 +1,8 @@
-"""What every test may ask for: real servers, started at first use, one set a test process."""
+"""What every test may ask for.
+
+A storage in memory, a session on SQLite, and real servers: started at first use, one set a test
+process.
+"""
 
 from __future__ import annotations
 
@@ -8,12 +12,16 @@ from types import FrameType
 from typing import TYPE_CHECKING
 
 import pytest
+from sqlalchemy import Engine
+from sqlalchemy.orm import Session
 
 from tests.services import ceph, mariadb, postgresql
 from tests.services.required import require
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
+
+    from sqlalchemy_file.storage import MemoryStorage
 
 pytest.register_assert_rewrite("sqlalchemy_file.testing")  # before anything imports it
 pytest_plugins = ["tests.completeness"]
@@ -35,6 +43,30 @@ def no_storages_left() -> Iterator[None]:
     from sqlalchemy_file.storage import StorageManager  # the services work without it
 
     StorageManager.clear()
+
+
+@pytest.fixture
+def storage() -> MemoryStorage:
+    """Return a storage in memory, which is the default one."""
+    from tests.stores import add_memory
+
+    return add_memory()
+
+
+@pytest.fixture
+def engine(request: pytest.FixtureRequest, storage: object) -> Iterator[Engine]:
+    """Return an engine on SQLite, with the tables of the module's own `Base`, or the shared one."""
+    from tests import models, stores
+
+    engine = stores.sqlite(getattr(request.module, "Base", models.Base))
+    yield engine
+    engine.dispose()
+
+
+@pytest.fixture
+def session(engine: Engine) -> Iterator[Session]:
+    with Session(engine) as session:
+        yield session
 
 
 @pytest.fixture(scope="session")

@@ -6,7 +6,7 @@ import hashlib
 import io
 import json
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -18,7 +18,7 @@ from sqlalchemy_file import File, FileField
 from sqlalchemy_file.exceptions import ContentSpentError
 from sqlalchemy_file.storage.memory import MemoryStorage
 from sqlalchemy_file.stored_file import StoredFile
-from tests.stores import add_memory, contents, keys, sqlite
+from tests.stores import contents, keys, sqlite
 
 KEYS = {
     "filename",
@@ -57,19 +57,6 @@ class Paper(Base):
     body: Mapped[File | None] = mapped_column(FileField(extra={"acl": "private"}))
     scan: Mapped[Scan | None] = mapped_column(FileField(upload_type=Scan))
     scans: Mapped[list[Scan] | None] = mapped_column(FileField(upload_type=Scan, multiple=True))
-
-
-@pytest.fixture
-def storage() -> MemoryStorage:
-    return add_memory()
-
-
-@pytest.fixture
-def session(storage: MemoryStorage) -> Iterator[Session]:
-    engine = sqlite(Base)
-    with Session(engine) as session:
-        yield session
-    engine.dispose()
 
 
 @pytest.fixture

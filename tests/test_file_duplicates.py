@@ -4,43 +4,21 @@ from __future__ import annotations
 
 import copy
 import pickle
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 from sqlalchemy import select
-from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
+from sqlalchemy.orm import Session
 
-from sqlalchemy_file import File, FileField
+from sqlalchemy_file import File
 from sqlalchemy_file.storage.memory import MemoryStorage
-from tests.stores import add_memory, contents, keys, sqlite
-
-
-class Base(DeclarativeBase):
-    pass
+from tests.models import Paper
+from tests.stores import contents, keys
 
 
 class Scan(File):
     """A class of a program's own."""
-
-
-class Paper(Base):
-    __tablename__ = "paper"
-    id: Mapped[int] = mapped_column(primary_key=True)
-    body: Mapped[File | None] = mapped_column(FileField())
-
-
-@pytest.fixture
-def storage() -> MemoryStorage:
-    return add_memory()
-
-
-@pytest.fixture
-def session(storage: MemoryStorage) -> Iterator[Session]:
-    engine = sqlite(Base)
-    with Session(engine) as session:
-        yield session
-    engine.dispose()
 
 
 @pytest.fixture

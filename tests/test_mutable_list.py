@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import pickle
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -16,7 +16,7 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 from sqlalchemy_file import File, FileField
 from sqlalchemy_file.mutable_list import MutableList
 from sqlalchemy_file.storage.memory import MemoryStorage
-from tests.stores import add_memory, contents, keys, named, sqlite
+from tests.stores import contents, keys, named
 
 
 class Base(DeclarativeBase):
@@ -42,19 +42,6 @@ class Album(Base):
     guarded: Mapped[list[File] | None] = mapped_column(
         FileField(multiple=True, key=lambda file: "x/", validators=[LockingValidator()])
     )
-
-
-@pytest.fixture
-def storage() -> MemoryStorage:
-    return add_memory()
-
-
-@pytest.fixture
-def session(storage: MemoryStorage) -> Iterator[Session]:
-    engine = sqlite(Base)
-    with Session(engine) as session:
-        yield session
-    engine.dispose()
 
 
 def file(label: str) -> File:

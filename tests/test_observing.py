@@ -10,24 +10,15 @@ from typing import Any
 
 import pytest
 from sqlalchemy.ext.asyncio import AsyncSession, create_async_engine
-from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
+from sqlalchemy.orm import Session
 
-from sqlalchemy_file import File, FileField, StorageManager, observing
+from sqlalchemy_file import File, StorageManager, observing
 from sqlalchemy_file.exceptions import StorageError
 from sqlalchemy_file.observing import Count, Task
 from sqlalchemy_file.storage.memory import MemoryStorage
+from tests.models import Base, Paper
 from tests.scenarios.flaky import FlakyStorage
 from tests.stores import keys, sqlite
-
-
-class Base(DeclarativeBase):
-    pass
-
-
-class Paper(Base):
-    __tablename__ = "observed_paper"
-    id: Mapped[int] = mapped_column(primary_key=True)
-    body: Mapped[File | None] = mapped_column(FileField())
 
 
 class Waiting(FlakyStorage):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -16,7 +15,7 @@ from sqlalchemy_file.processors import ThumbnailGenerator, Variants
 from sqlalchemy_file.storage.memory import MemoryStorage
 from sqlalchemy_file.validators import ImageValidator, SizeValidator
 from tests.scenarios.flaky import FlakyStorage
-from tests.stores import add_memory, contents, keys, sqlite
+from tests.stores import add_memory, contents, keys
 
 
 class Base(DeclarativeBase):
@@ -43,24 +42,6 @@ class Note(Base):
     __tablename__ = "note"
     id: Mapped[int] = mapped_column(primary_key=True)
     body: Mapped[File | None] = mapped_column(FileField(upload_type=Scan))
-
-
-@pytest.fixture
-def storage() -> MemoryStorage:
-    return add_memory()
-
-
-@pytest.fixture
-def engine(storage: MemoryStorage) -> Iterator[Engine]:
-    engine = sqlite(Base)
-    yield engine
-    engine.dispose()
-
-
-@pytest.fixture
-def session(engine: Engine) -> Iterator[Session]:
-    with Session(engine) as session:
-        yield session
 
 
 def save(session: Session, **values: Any) -> Paper:

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from copy import copy
 from typing import Any
 
-import pytest
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 
 from sqlalchemy_file import File, FileField
-from sqlalchemy_file.storage.memory import MemoryStorage
-from tests.stores import add_memory, sqlite
 
 
 class Base(DeclarativeBase):
@@ -30,19 +26,6 @@ class Paper(Base):
 
     id: Mapped[int] = mapped_column(primary_key=True)
     body: Mapped[File | None] = mapped_column(FileField(validators=[Replaced()]))
-
-
-@pytest.fixture
-def storage() -> MemoryStorage:
-    return add_memory()
-
-
-@pytest.fixture
-def session(storage: MemoryStorage) -> Iterator[Session]:
-    engine = sqlite(Base)
-    with Session(engine) as session:
-        yield session
-    engine.dispose()
 
 
 def attributes(file: File) -> dict[str, Any]:

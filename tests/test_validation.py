@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import pickle
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from sqlalchemy import Engine, insert, update
+from sqlalchemy import insert, update
 from sqlalchemy.ext.asyncio import AsyncSession, create_async_engine
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 
@@ -29,7 +29,7 @@ from sqlalchemy_file.validators import (
     SizeValidator,
     Validator,
 )
-from tests.stores import add_memory, contents, keys, sqlite
+from tests.stores import contents, keys
 
 SEEN: list[Any] = []
 
@@ -136,24 +136,6 @@ class Typed(Base):
 def nothing_seen() -> None:
     SEEN.clear()
     SCANNER.most = 0
-
-
-@pytest.fixture
-def storage() -> MemoryStorage:
-    return add_memory()
-
-
-@pytest.fixture
-def engine(storage: MemoryStorage) -> Iterator[Engine]:
-    engine = sqlite(Base)
-    yield engine
-    engine.dispose()
-
-
-@pytest.fixture
-def session(engine: Engine) -> Iterator[Session]:
-    with Session(engine) as session:
-        yield session
 
 
 def refusal(session: Session, *papers: Paper | Typed) -> ValidationError:

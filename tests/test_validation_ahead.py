@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import io
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -36,7 +35,7 @@ from sqlalchemy_file.transforms import StripMetadata
 from sqlalchemy_file.validation import validate
 from sqlalchemy_file.validators import ContentTypeValidator, SizeValidator, Validator
 from tests.pictures import encoded, noise, quadrants
-from tests.stores import add_memory, contents, keys, sqlite
+from tests.stores import add_memory, contents, keys
 
 SEEN: list[str] = []
 
@@ -84,13 +83,6 @@ class Paper(Base):
 def storage() -> MemoryStorage:
     SEEN.clear()
     return add_memory()
-
-
-@pytest.fixture
-def engine(storage: MemoryStorage) -> Iterator[Engine]:
-    engine = sqlite(Base)
-    yield engine
-    engine.dispose()
 
 
 def test_all_refusals_are_raised_at_once_and_nothing_is_stored(

@@ -7,12 +7,10 @@ import gzip
 import hashlib
 import io
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import Engine
 from sqlalchemy.ext.asyncio import AsyncSession, create_async_engine
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 
@@ -21,7 +19,7 @@ from sqlalchemy_file.exceptions import StorageError, ValidationError
 from sqlalchemy_file.storage.memory import MemoryStorage
 from sqlalchemy_file.validation import validate
 from sqlalchemy_file.validators import Validator
-from tests.stores import add_memory, contents, keys, sqlite
+from tests.stores import contents, keys
 
 PNG = b"\x89PNG\r\n\x1a\n" + bytes(20)
 
@@ -98,24 +96,6 @@ class Paper(Base):
 def replacing() -> Replacing:
     REPLACING.__init__()  # type: ignore[misc]
     return REPLACING
-
-
-@pytest.fixture
-def storage() -> MemoryStorage:
-    return add_memory()
-
-
-@pytest.fixture
-def engine(storage: MemoryStorage) -> Iterator[Engine]:
-    engine = sqlite(Base)
-    yield engine
-    engine.dispose()
-
-
-@pytest.fixture
-def session(engine: Engine) -> Iterator[Session]:
-    with Session(engine) as session:
-        yield session
 
 
 def stored(session: Session, file: File) -> File:

@@ -96,12 +96,6 @@ def engine(tmp_path: Path) -> Iterator[Engine]:
 
 
 @pytest.fixture
-def session(engine: Engine) -> Iterator[Session]:
-    with Session(engine) as session:
-        yield session
-
-
-@pytest.fixture
 def old(session: Session, folder: Path) -> Document:
     lay(session, folder)
     return session.get_one(Document, 1)

@@ -24,7 +24,8 @@ from starlette.datastructures import UploadFile
 from sqlalchemy_file import File, StorageManager
 from sqlalchemy_file.exceptions import ContentSpentError
 from sqlalchemy_file.storage.common import streams
-from tests.asynchronous import DRIVERS, Base, Paper, add_flaky, address_for, play
+from tests.asynchronous import DRIVERS, add_flaky, address_for, play
+from tests.models import Base, Paper
 from tests.scenarios.flaky import FlakyStorage
 from tests.stores import add_memory, contents, keys, no_warnings, sqlite
 

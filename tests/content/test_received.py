@@ -7,7 +7,7 @@ import io
 import json
 import warnings
 from collections import namedtuple
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,46 +16,17 @@ import pytest
 import requests
 from aiohttp.web_request import FileField as AiohttpUpload
 from multidict import CIMultiDict, CIMultiDictProxy
-from sqlalchemy import Engine, insert, inspect, update
+from sqlalchemy import insert, inspect, update
 from sqlalchemy.ext.asyncio import AsyncSession, create_async_engine
-from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
+from sqlalchemy.orm import Session
 from starlette.datastructures import UploadFile
 from werkzeug.datastructures import FileStorage
 
-from sqlalchemy_file import File, FileField
+from sqlalchemy_file import File
 from sqlalchemy_file.exceptions import UnsupportedStatementError
 from sqlalchemy_file.storage.memory import MemoryStorage
-from tests.stores import add_memory, contents, keys, sqlite
-
-
-class Base(DeclarativeBase):
-    pass
-
-
-class Paper(Base):
-    __tablename__ = "received_paper"
-    id: Mapped[int] = mapped_column(primary_key=True)
-    title: Mapped[str | None]
-    body: Mapped[File | None] = mapped_column(FileField())
-    pages: Mapped[list[File] | None] = mapped_column(FileField(multiple=True))
-
-
-@pytest.fixture
-def storage() -> MemoryStorage:
-    return add_memory()
-
-
-@pytest.fixture
-def engine(storage: MemoryStorage) -> Iterator[Engine]:
-    engine = sqlite(Base)
-    yield engine
-    engine.dispose()
-
-
-@pytest.fixture
-def session(engine: Engine) -> Iterator[Session]:
-    with Session(engine) as session:
-        yield session
+from tests.models import Base, Paper
+from tests.stores import contents, keys
 
 
 @pytest.fixture

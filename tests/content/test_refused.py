@@ -24,7 +24,7 @@ from sqlalchemy_file.storage.common.streams import SPOOL_SIZE
 from sqlalchemy_file.storage.memory import MemoryStorage
 from sqlalchemy_file.validators import SizeValidator
 from tests.scenarios.content import FailingStream
-from tests.stores import add_memory, keys, no_warnings, sqlite
+from tests.stores import keys, no_warnings
 
 DATA = b"some bytes, \x00 and \xff among them" * 10
 
@@ -44,19 +44,6 @@ class Paper(Base):
     body: Mapped[File | None] = mapped_column(FileField())
     small: Mapped[File | None] = mapped_column(FileField(validators=[SizeValidator(3)]))
     broken: Mapped[File | None] = mapped_column(FileField(processors=[BrokenProcessor()]))
-
-
-@pytest.fixture
-def storage() -> MemoryStorage:
-    return add_memory()
-
-
-@pytest.fixture
-def session(storage: MemoryStorage) -> Iterator[Session]:
-    engine = sqlite(Base)
-    with Session(engine) as session:
-        yield session
-    engine.dispose()
 
 
 def save(session: Session, content: Any, **options: Any) -> File:

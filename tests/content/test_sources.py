@@ -10,40 +10,18 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 import pytest
-from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
+from sqlalchemy.orm import Session
 from starlette.datastructures import Headers, UploadFile
 from werkzeug.datastructures import FileStorage
 
-from sqlalchemy_file import File, FileField, StorageManager
+from sqlalchemy_file import File, StorageManager
 from sqlalchemy_file.content.sources import StreamContent, content_of
 from sqlalchemy_file.storage.memory import MemoryStorage
+from tests.models import Base, Paper
 from tests.scenarios.content import OneWayStream
-from tests.stores import add_memory, contents, no_warnings, sqlite
+from tests.stores import contents, no_warnings, sqlite
 
 DATA = b"some bytes, \x00 and \xff among them" * 10
-
-
-class Base(DeclarativeBase):
-    pass
-
-
-class Paper(Base):
-    __tablename__ = "paper"
-    id: Mapped[int] = mapped_column(primary_key=True)
-    body: Mapped[File | None] = mapped_column(FileField())
-
-
-@pytest.fixture
-def storage() -> MemoryStorage:
-    return add_memory()
-
-
-@pytest.fixture
-def session(storage: MemoryStorage) -> Iterator[Session]:
-    engine = sqlite(Base)
-    with Session(engine) as session:
-        yield session
-    engine.dispose()
 
 
 def save(session: Session, content: Any, **options: Any) -> File:

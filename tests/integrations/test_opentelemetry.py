@@ -17,24 +17,15 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import StatusCode
 from sqlalchemy.ext.asyncio import AsyncSession, create_async_engine
-from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
+from sqlalchemy.orm import Session
 
-from sqlalchemy_file import File, FileField, StorageManager, observing
+from sqlalchemy_file import File, StorageManager, observing
 from sqlalchemy_file.exceptions import MissingExtraError, StorageError
 from sqlalchemy_file.integrations import opentelemetry
 from sqlalchemy_file.storage.memory import MemoryStorage
+from tests.models import Base, Paper
 from tests.scenarios.flaky import FlakyStorage
 from tests.stores import sqlite
-
-
-class Base(DeclarativeBase):
-    pass
-
-
-class Paper(Base):
-    __tablename__ = "traced_paper"
-    id: Mapped[int] = mapped_column(primary_key=True)
-    body: Mapped[File | None] = mapped_column(FileField())
 
 
 class Waiting(FlakyStorage):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -15,7 +14,7 @@ from wtforms.validators import InputRequired, Optional
 
 from sqlalchemy_file import File, FileField
 from sqlalchemy_file.integrations.wtforms import StoredFileField, StoredFilesField, file_markup
-from tests.stores import add_memory, contents, sqlite
+from tests.stores import contents
 
 
 class Base(DeclarativeBase):
@@ -39,16 +38,7 @@ class StrictForm(Form):
 
 
 @pytest.fixture
-def session() -> Iterator[Session]:
-    engine = sqlite(Base)
-    with Session(engine) as session:
-        yield session
-    engine.dispose()
-
-
-@pytest.fixture
 def album(session: Session) -> Album:
-    add_memory()
     album = Album(
         cover=File(b"cover", filename="cover.txt"),
         pages=[File(name.encode(), filename=f"{name}.txt") for name in ("one", "two")],
@@ -178,7 +168,6 @@ def test_a_form_tells_nothing_of_where_files_are_kept(album: Album) -> None:
 
 
 def test_names_of_files_are_escaped(session: Session) -> None:
-    add_memory()
     album = Album(cover=File(b"x", filename='"><script>.txt'))
     session.add(album)
     session.commit()

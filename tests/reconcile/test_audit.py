@@ -20,7 +20,7 @@ from sqlalchemy_file.storage.memory import MemoryStorage
 from tests.reconcile import helpers
 from tests.reconcile.helpers import kinds
 from tests.reconcile.test_sweep import store
-from tests.stores import add_memory, keys
+from tests.stores import keys
 
 DAY = timedelta(days=1)
 
@@ -36,11 +36,6 @@ class Letter(Base):
     pages: Mapped[list[File] | None] = mapped_column(
         FileField(upload_storage="main", multiple=True)
     )
-
-
-@pytest.fixture
-def storage() -> MemoryStorage:
-    return add_memory()
 
 
 @pytest.fixture

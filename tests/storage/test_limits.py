@@ -16,10 +16,10 @@ from libcloud.storage.drivers.dummy import DummyStorageDriver
 from libcloud.storage.drivers.local import LocalStorageDriver
 from libcloud.storage.drivers.minio import MinIOStorageDriver
 from obstore.store import MemoryStore
-from sqlalchemy import Integer, create_engine
-from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
+from sqlalchemy import create_engine
+from sqlalchemy.orm import Session
 
-from sqlalchemy_file import File, FileField, StorageManager
+from sqlalchemy_file import File, StorageManager
 from sqlalchemy_file.exceptions import (
     InvalidStorageError,
     ObjectNotFoundError,
@@ -28,6 +28,7 @@ from sqlalchemy_file.exceptions import (
 from sqlalchemy_file.storage import Attributes, MemoryStorage, Storage, adapt
 from sqlalchemy_file.storage.common.protocol import concurrency_of
 from sqlalchemy_file.storage.common.retrying import pauses
+from tests.models import Base, Paper
 from tests.services.ceph import S3Server
 from tests.storage.helpers import keys, put, read
 from tests.storage.server import Answer, Request, answering
@@ -165,16 +166,6 @@ def test_buckets_through_obstore_get_many_requests_at_a_time() -> None:
 # --- the manager's limit
 
 
-class Base(DeclarativeBase):
-    pass
-
-
-class Document(Base):
-    __tablename__ = "document"
-    id: Mapped[int] = mapped_column(Integer, primary_key=True)
-    content: Mapped[File | None] = mapped_column(FileField)
-
-
 class _Watched(MemoryStorage):
     """Counts how many puts are under way at the same time."""
 
@@ -209,7 +200,7 @@ def test_a_flush_has_no_more_requests_under_way_than_the_limit(
     engine = create_engine("sqlite://")
     Base.metadata.create_all(engine)
     with Session(engine) as session:
-        session.add_all([Document(content=File(b"%d" % number)) for number in range(16)])
+        session.add_all([Paper(body=File(b"%d" % number)) for number in range(16)])
         session.commit()
     assert (storage.most, len(keys(storage))) == (together, 16)
 

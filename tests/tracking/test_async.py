@@ -15,7 +15,6 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy_file import File
 from tests.asynchronous import (
     DRIVERS,
-    Paper,
     Story,
     add_flaky,
     address_for,
@@ -23,6 +22,7 @@ from tests.asynchronous import (
     files,
     play,
 )
+from tests.models import Paper
 from tests.scenarios.content import FailingStream
 from tests.scenarios.flaky import FlakyStorage
 

@@ -20,11 +20,11 @@ from sqlalchemy_file import File, StorageManager
 from sqlalchemy_file.exceptions import ContentSpentError
 from tests.asynchronous import (
     DRIVERS,
-    Paper,
     add_flaky,
     address_for,
     play,
 )
+from tests.models import Paper
 from tests.scenarios.flaky import FlakyStorage
 from tests.stores import contents
 

@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import Engine, create_engine, event, select, update
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 
-from sqlalchemy_file import File, FileField, StorageManager
+from sqlalchemy_file import File, FileField
 from sqlalchemy_file.storage import MemoryStorage
 
 
@@ -23,13 +23,6 @@ class Letter(Base):
 
     id: Mapped[int] = mapped_column(primary_key=True)
     body: Mapped[File | None] = mapped_column(FileField())
-
-
-@pytest.fixture
-def storage() -> MemoryStorage:
-    storage = MemoryStorage()
-    StorageManager.add_storage("main", storage)
-    return storage
 
 
 @pytest.fixture

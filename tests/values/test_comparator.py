@@ -16,7 +16,7 @@ from sqlalchemy_file import File, FileField, ImageField
 from sqlalchemy_file.ledger import Ledger
 from sqlalchemy_file.mutable_list import MutableList
 from sqlalchemy_file.storage.memory import MemoryStorage
-from tests.stores import add_memory, keys
+from tests.stores import keys
 
 
 class Base(DeclarativeBase):
@@ -51,11 +51,6 @@ class Full(Base):
     id: Mapped[int] = mapped_column(primary_key=True)
     old: Mapped[File | None] = mapped_column(FileField(none_as_null=False), nullable=False)
     pages: Mapped[list[File]] = mapped_column(FileField(multiple=True), nullable=False)
-
-
-@pytest.fixture
-def storage() -> MemoryStorage:
-    return add_memory()
 
 
 @pytest.fixture(params=["sqlite", "postgresql", "mariadb"], scope="module")

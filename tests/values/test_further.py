@@ -3,41 +3,19 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 from sqlalchemy import select
-from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
+from sqlalchemy.orm import Session
 
-from sqlalchemy_file import File, FileField
+from sqlalchemy_file import File
 from sqlalchemy_file.exceptions import ObjectExistsError
 from sqlalchemy_file.storage.memory import MemoryStorage
 from sqlalchemy_file.stored_file import StoredFile
-from tests.stores import add_memory, contents, keys, sqlite
-
-
-class Base(DeclarativeBase):
-    pass
-
-
-class Paper(Base):
-    __tablename__ = "paper"
-    id: Mapped[int] = mapped_column(primary_key=True)
-    body: Mapped[File | None] = mapped_column(FileField())
-
-
-@pytest.fixture
-def storage() -> MemoryStorage:
-    return add_memory()
-
-
-@pytest.fixture
-def session(storage: MemoryStorage) -> Iterator[Session]:
-    engine = sqlite(Base)
-    with Session(engine) as session:
-        yield session
-    engine.dispose()
+from tests.models import Paper
+from tests.stores import add_memory, contents, keys
 
 
 def save(session: Session, file: File) -> File:

@@ -3,41 +3,21 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from sqlalchemy import Engine, create_engine, select, text
-from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
+from sqlalchemy.orm import Session
 
-from sqlalchemy_file import File, FileField
-from tests.stores import sqlite
+from tests.models import Base, Paper
 
 msgspec = pytest.importorskip("msgspec")
-
-
-class Base(DeclarativeBase):
-    pass
-
-
-class Paper(Base):
-    __tablename__ = "json_paper"
-
-    id: Mapped[int] = mapped_column(primary_key=True)
-    body: Mapped[File | None] = mapped_column(FileField())
-
-
-@pytest.fixture
-def engine() -> Iterator[Engine]:
-    engine = sqlite(Base)
-    yield engine
-    engine.dispose()
 
 
 def loaded(engine: Engine, record: str) -> Any:
     """Return what a row loads whose column has this text."""
     with Session(engine) as session:
-        session.execute(text("INSERT INTO json_paper (body) VALUES (:body)"), {"body": record})
+        session.execute(text("INSERT INTO paper (body) VALUES (:body)"), {"body": record})
         return session.scalars(select(Paper.body)).one()
 
 
@@ -70,7 +50,7 @@ def test_a_decoder_that_the_program_has_chosen_is_used() -> None:
     engine = create_engine("sqlite://", json_deserializer=chosen)
     Base.metadata.create_all(engine)
     with engine.connect() as connection:
-        connection.execute(text("""INSERT INTO json_paper (body) VALUES ('{"size": 1}')"""))
+        connection.execute(text("""INSERT INTO paper (body) VALUES ('{"size": 1}')"""))
         assert connection.scalars(select(Paper.body)).one()["chosen"]
     engine.dispose()
 

@@ -26,7 +26,8 @@ from sqlalchemy_file.storage import (
 )
 from sqlalchemy_file.testing import Fault, FaultyStorage
 from sqlalchemy_file.values.state import state_of
-from tests.asynchronous import Base, Paper, database
+from tests.asynchronous import database
+from tests.models import Base, Paper
 from tests.storage.helpers import PLAIN, keys, names, put, read
 from tests.stores import sqlite
 

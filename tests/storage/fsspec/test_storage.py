@@ -25,11 +25,10 @@ from fsspec.registry import register_implementation
 from fsspec.spec import AbstractFileSystem
 from libcloud.storage.base import Container
 from s3fs import S3FileSystem
-from sqlalchemy import Integer, select
+from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession, create_async_engine
-from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
-from sqlalchemy_file import File, FileField, StorageManager
+from sqlalchemy_file import File, StorageManager
 from sqlalchemy_file.exceptions import (
     DeletionError,
     InvalidKeyError,
@@ -42,6 +41,7 @@ from sqlalchemy_file.storage import Attributes, Storage, adapt
 from sqlalchemy_file.storage.fsspec import FsspecStorage
 from sqlalchemy_file.storage.fsspec.instances import Instances
 from sqlalchemy_file.storage.fsspec.timeouts import with_limits
+from tests.models import Base, Paper
 from tests.services.ceph import S3Server
 from tests.storage.helpers import keys, names, put, read
 from tests.storage.silence import silent
@@ -213,16 +213,6 @@ def test_the_manager_uses_it_from_coroutines(bucket: Container, s3_filesystem: A
     assert asyncio.run(story()) == [b"%d" % number for number in range(8)]
 
 
-class Base(DeclarativeBase):
-    pass
-
-
-class Document(Base):
-    __tablename__ = "document"
-    id: Mapped[int] = mapped_column(Integer, primary_key=True)
-    content: Mapped[File | None] = mapped_column(FileField)
-
-
 def test_an_async_session_stores_reads_and_deletes_through_s3fs(
     bucket: Container, s3_filesystem: S3FileSystem, tmp_path: Path
 ) -> None:
@@ -234,18 +224,18 @@ def test_an_async_session_stores_reads_and_deletes_through_s3fs(
             await connection.run_sync(Base.metadata.create_all)
         async with AsyncSession(engine) as session:
             contents = [b"small", b"x" * 12 * MEGABYTE, *(b"%d" % number for number in range(10))]
-            session.add_all([Document(content=File(content=each)) for each in contents])
+            session.add_all([Paper(body=File(content=each)) for each in contents])
             await session.commit()
-            found = list((await session.scalars(select(Document).order_by(Document.id))).all())
-            assert [await each.content.file.aread() for each in found] == contents
-            found[0].content = File(content=b"newer")
+            found = list((await session.scalars(select(Paper).order_by(Paper.id))).all())
+            assert [await each.body.file.aread() for each in found] == contents
+            found[0].body = File(content=b"newer")
             await session.flush()
             await session.rollback()
             assert len(keys(StorageManager.storage())) == len(contents)
-            session.add(Document(content=File(content=b"unwanted")))
+            session.add(Paper(body=File(content=b"unwanted")))
             await session.flush()
             await session.rollback()
-            for each in (await session.scalars(select(Document))).all():
+            for each in (await session.scalars(select(Paper))).all():
                 await session.delete(each)
             await session.commit()
         await engine.dispose()

@@ -19,7 +19,8 @@ from sqlalchemy_file import File, StorageManager
 from sqlalchemy_file.exceptions import StorageError
 from sqlalchemy_file.storage import LocalStorage
 from sqlalchemy_file.storage.local.syncing import synced_together
-from tests.asynchronous import Base, Paper, database
+from tests.asynchronous import database
+from tests.models import Base, Paper
 from tests.storage.helpers import names, put, read
 
 LARGE = b"x" * (1024 * 1024 + 1)

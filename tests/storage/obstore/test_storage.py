@@ -19,11 +19,10 @@ import pytest
 import requests
 from libcloud.storage.base import Container
 from obstore.store import AzureStore, HTTPStore, LocalStore, MemoryStore, S3Store
-from sqlalchemy import Integer, select
+from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession, create_async_engine
-from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
-from sqlalchemy_file import File, FileField, StorageManager
+from sqlalchemy_file import File, StorageManager
 from sqlalchemy_file.exceptions import (
     InvalidKeyError,
     InvalidStorageError,
@@ -34,6 +33,7 @@ from sqlalchemy_file.exceptions import (
 from sqlalchemy_file.storage import Attributes, HasSignedURL, Storage, adapt
 from sqlalchemy_file.storage.obstore import ObstoreStorage
 from sqlalchemy_file.storage.obstore import addresses as obstore_addresses
+from tests.models import Base, Paper
 from tests.services.ceph import S3Server
 from tests.storage.helpers import keys, put, read
 from tests.storage.server import Answer, Request, answering
@@ -480,16 +480,6 @@ def test_reading_in_order_is_one_request() -> None:
 # --- sessions and processes
 
 
-class Base(DeclarativeBase):
-    pass
-
-
-class Document(Base):
-    __tablename__ = "document"
-    id: Mapped[int] = mapped_column(Integer, primary_key=True)
-    content: Mapped[File | None] = mapped_column(FileField)
-
-
 def test_an_async_session_stores_reads_and_deletes(s3_store: S3Store, tmp_path: Path) -> None:
     StorageManager.add_storage("default", s3_store)
 
@@ -499,10 +489,10 @@ def test_an_async_session_stores_reads_and_deletes(s3_store: S3Store, tmp_path: 
             await connection.run_sync(Base.metadata.create_all)
         async with AsyncSession(engine) as session:
             contents = [b"small", b"x" * 12 * MEGABYTE]
-            session.add_all([Document(content=File(content=each)) for each in contents])
+            session.add_all([Paper(body=File(content=each)) for each in contents])
             await session.commit()
-            found = list((await session.scalars(select(Document).order_by(Document.id))).all())
-            assert [await each.content.file.aread() for each in found] == contents
+            found = list((await session.scalars(select(Paper).order_by(Paper.id))).all())
+            assert [await each.body.file.aread() for each in found] == contents
             await session.delete(found[0])
             await session.rollback()
             assert len(keys(StorageManager.storage())) == 2

@@ -15,7 +15,7 @@ from sqlalchemy_file.exceptions import ObjectExistsError
 from sqlalchemy_file.ledger import Ledger
 from sqlalchemy_file.storage.memory import MemoryStorage
 from sqlalchemy_file.tracking.uploading import chosen
-from tests.stores import add_memory, contents, keys
+from tests.stores import contents, keys
 
 
 class Base(DeclarativeBase):
@@ -30,11 +30,6 @@ class Logo(Base):
 
 
 ledger = Ledger(Base.metadata)
-
-
-@pytest.fixture
-def storage() -> MemoryStorage:
-    return add_memory()
 
 
 @pytest.fixture(params=["sqlite", "postgresql", "mariadb"])

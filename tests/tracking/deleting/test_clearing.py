@@ -20,7 +20,7 @@ from sqlalchemy_file.ledger.epochs.state import set_grace
 from sqlalchemy_file.ledger.tables import KEPT, NEVER
 from sqlalchemy_file.storage.memory import MemoryStorage
 from sqlalchemy_file.tracking.unit import guard
-from tests.stores import add_memory, contents, keys
+from tests.stores import contents, keys
 
 
 class Base(DeclarativeBase):
@@ -35,11 +35,6 @@ class Paper(Base):
 
 
 ledger = Ledger(Base.metadata)
-
-
-@pytest.fixture
-def storage() -> MemoryStorage:
-    return add_memory()
 
 
 @pytest.fixture(params=["sqlite", "postgresql", "mariadb"])

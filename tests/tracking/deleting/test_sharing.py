@@ -14,7 +14,7 @@ from sqlalchemy_file.ledger import Ledger
 from sqlalchemy_file.reconcile import drain
 from sqlalchemy_file.storage.memory import MemoryStorage
 from sqlalchemy_file.tracking.deleting import sharing
-from tests.stores import add_memory, contents
+from tests.stores import contents
 
 
 class Paper:
@@ -25,11 +25,6 @@ class Paper:
 class Copy:
     id: int
     pages: list[File] | None
-
-
-@pytest.fixture
-def storage() -> MemoryStorage:
-    return add_memory()
 
 
 @pytest.fixture(params=[False, True], ids=["scanned", "indexed"])

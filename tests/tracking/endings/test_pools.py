@@ -14,7 +14,7 @@ from sqlalchemy import Column, Engine, Integer, MetaData, Table, create_engine, 
 from sqlalchemy_file import File, FileField
 from sqlalchemy_file.storage.memory import MemoryStorage
 from sqlalchemy_file.transfer import run_in_background, wait_for_background
-from tests.stores import add_memory, contents
+from tests.stores import contents
 
 metadata = MetaData()
 paper = Table(
@@ -23,11 +23,6 @@ paper = Table(
     Column("id", Integer, primary_key=True),
     Column("body", FileField()),
 )
-
-
-@pytest.fixture
-def storage() -> MemoryStorage:
-    return add_memory()
 
 
 @pytest.fixture

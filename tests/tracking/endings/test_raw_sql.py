@@ -11,7 +11,7 @@ from sqlalchemy import Column, Connection, Engine, Integer, MetaData, Table, del
 
 from sqlalchemy_file import File, FileField
 from sqlalchemy_file.storage.memory import MemoryStorage
-from tests.stores import add_memory, keys, named
+from tests.stores import keys, named
 
 metadata = MetaData()
 paper = Table(
@@ -22,11 +22,6 @@ WAYS: dict[str, Callable[[Connection, str], Any]] = {
     "text": lambda connection, sql: connection.execute(text(sql)),
     "the driver": lambda connection, sql: connection.exec_driver_sql(sql),
 }
-
-
-@pytest.fixture
-def storage() -> MemoryStorage:
-    return add_memory()
 
 
 @pytest.fixture

@@ -33,7 +33,7 @@ from sqlalchemy.orm import Session, registry
 
 from sqlalchemy_file import File, FileField
 from sqlalchemy_file.storage.memory import MemoryStorage
-from tests.stores import add_memory, keys, named
+from tests.stores import keys, named
 
 metadata = MetaData()
 sheet = Table(
@@ -66,11 +66,6 @@ registry().map_imperatively(Sheet, sheet)
 
 class Stopped(Exception):
     """What a program raises where the library does not expect it."""
-
-
-@pytest.fixture
-def storage() -> MemoryStorage:
-    return add_memory()
 
 
 def address(request: pytest.FixtureRequest, tmp_path: Path, name: str) -> str:

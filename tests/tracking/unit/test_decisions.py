@@ -12,45 +12,21 @@ from typing import Any, cast
 import pytest
 from sqlalchemy import Connection, Engine, event, update
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
-from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
+from sqlalchemy.orm import Session
 
 import sqlalchemy_file
-from sqlalchemy_file import File, FileField
+from sqlalchemy_file import File
 from sqlalchemy_file.exceptions import StorageError
 from sqlalchemy_file.storage.memory import MemoryStorage
-from tests.stores import add_memory, contents, keys, named, sqlite
+from tests.models import Paper
+from tests.stores import contents, keys, named
 
 HOME = str(Path(sqlalchemy_file.__file__).parent)
 MOST_CALLS = 375
 MOST_MODULES = 56
 
 
-class Base(DeclarativeBase):
-    pass
-
-
-class Paper(Base):
-    __tablename__ = "decided_paper"
-
-    id: Mapped[int] = mapped_column(primary_key=True)
-    body: Mapped[File | None] = mapped_column(FileField())
-    pages: Mapped[list[File] | None] = mapped_column(FileField(multiple=True))
-
-
 Hook = Callable[[Any, Connection, Paper], None]
-
-
-@pytest.fixture
-def storage() -> MemoryStorage:
-    return add_memory()
-
-
-@pytest.fixture
-def session(storage: MemoryStorage) -> Iterator[Session]:
-    engine = sqlite(Base)
-    with Session(engine) as session:
-        yield session
-    engine.dispose()
 
 
 @contextmanager
@@ -64,7 +40,7 @@ def hooked(name: str, hook: Hook) -> Iterator[None]:
 
 def assert_exact(session: Session, storage: MemoryStorage, *expected: bytes) -> None:
     """Check that the storage holds these contents, and that rows name each object once."""
-    paths = named(session.get_bind(), "decided_paper", "body", "pages")  # type: ignore[arg-type]
+    paths = named(session.get_bind(), "paper", "body", "pages")  # type: ignore[arg-type]
     assert sorted(paths) == sorted(f"main/{key}" for key in keys(storage))
     assert contents(storage) == sorted(expected)
 

@@ -22,7 +22,7 @@ from sqlalchemy_file.ledger.epochs.state import set_grace
 from sqlalchemy_file.storage.memory import MemoryStorage
 from sqlalchemy_file.tracking import clock
 from sqlalchemy_file.tracking.unit import guard
-from tests.stores import add_memory, keys, named
+from tests.stores import keys, named
 
 
 class Base(DeclarativeBase):
@@ -38,11 +38,6 @@ class Guarded(Base):
 
 ledger = Ledger(Base.metadata)
 sheet: Any = Guarded.__table__
-
-
-@pytest.fixture
-def storage() -> MemoryStorage:
-    return add_memory()
 
 
 @pytest.fixture(params=["sqlite", "postgresql", "mariadb"])

@@ -31,7 +31,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from sqlalchemy_file import File, FileField
 from sqlalchemy_file.storage.memory import MemoryStorage
-from tests.stores import add_memory, keys, named
+from tests.stores import keys, named
 
 metadata = MetaData()
 page = Table(
@@ -41,11 +41,6 @@ page = Table(
     Column("number", Integer),
     Column("body", FileField()),
 )
-
-
-@pytest.fixture
-def storage() -> MemoryStorage:
-    return add_memory()
 
 
 def address(request: pytest.FixtureRequest, tmp_path: Path, name: str) -> str:

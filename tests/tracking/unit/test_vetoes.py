@@ -32,7 +32,7 @@ from sqlalchemy_file import File, FileField
 from sqlalchemy_file.exceptions import StorageError
 from sqlalchemy_file.ledger import Ledger
 from sqlalchemy_file.storage.memory import MemoryStorage
-from tests.stores import add_memory, contents, forget, keys, named
+from tests.stores import contents, forget, keys, named
 
 metadata = MetaData()
 paper = Table(
@@ -52,11 +52,6 @@ class Paper:
 
 
 registry(metadata=metadata).map_imperatively(Paper, paper)
-
-
-@pytest.fixture
-def storage() -> MemoryStorage:
-    return add_memory()
 
 
 @pytest.fixture(params=[False, True], ids=["alone", "ledger"], autouse=True)

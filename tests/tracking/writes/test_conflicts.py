@@ -34,7 +34,7 @@ from sqlalchemy_file.exceptions import UnsupportedStatementError
 from sqlalchemy_file.ledger import Ledger
 from sqlalchemy_file.reconcile import drain
 from sqlalchemy_file.storage.memory import MemoryStorage
-from tests.stores import add_memory, contents, keys, named
+from tests.stores import contents, keys, named
 
 metadata = MetaData()
 paper = Table(
@@ -96,11 +96,6 @@ defaulting = Table(
     Column("title", String(20), unique=True, server_default="given"),
     Column("body", FileField()),
 )
-
-
-@pytest.fixture
-def storage() -> MemoryStorage:
-    return add_memory()
 
 
 @pytest.fixture(params=["sqlite", "postgresql", "mariadb"])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -12,7 +11,7 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 
 from sqlalchemy_file import File, FileField
 from sqlalchemy_file.storage.memory import MemoryStorage
-from tests.stores import add_memory, contents, keys, named, sqlite
+from tests.stores import contents, keys, named
 
 
 class Base(DeclarativeBase):
@@ -54,18 +53,6 @@ class Log(Base):
     id: Mapped[int] = mapped_column(primary_key=True)
     line: Mapped[str | None]
     scan: Mapped[File | None] = mapped_column(FileField())
-
-
-@pytest.fixture
-def storage() -> MemoryStorage:
-    return add_memory()
-
-
-@pytest.fixture
-def engine(storage: MemoryStorage) -> Iterator[Engine]:
-    engine = sqlite(Base)
-    yield engine
-    engine.dispose()
 
 
 def assert_kept(engine: Engine, storage: MemoryStorage) -> None:

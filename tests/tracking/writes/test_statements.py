@@ -30,7 +30,7 @@ from sqlalchemy.exc import IntegrityError, ObjectNotExecutableError
 from sqlalchemy_file import File, FileField
 from sqlalchemy_file.exceptions import UnsupportedStatementError
 from sqlalchemy_file.storage.memory import MemoryStorage
-from tests.stores import add_memory, contents, keys, named
+from tests.stores import contents, keys, named
 
 metadata = MetaData()
 paper = Table(
@@ -62,11 +62,6 @@ binary = Table(
     Column("body", FileField()),
 )
 plain = Table("plain", metadata, Column("id", Integer, primary_key=True), Column("title", String))
-
-
-@pytest.fixture
-def storage() -> MemoryStorage:
-    return add_memory()
 
 
 @pytest.fixture
