@@ -449,7 +449,7 @@ def _single() -> list[Case]:
         "one_row_async": ("the same under AsyncSession", 300, (Faster("floor", 0.7),)),
         "plain_core": (f"Core insert and select, {plain}, processor time", 5_000, ()),
         "plain_session": (f"session, add, commit, {plain}", 1_000, (Faster("floor", 0.89),)),
-        "imports": ("import of the library; of sqlalchemy.orm", 3, (Faster("floor", 0.9),)),
+        "imports": ("import of the library's names; of sqlalchemy.orm", 3, (Faster("floor", 0.9),)),
     }
     return [
         Case(work, title, work, n, entries=two, targets=targets, group="single")

@@ -9,7 +9,7 @@ SQLAlchemyFileError
 │   ├── AspectRatioValidationError
 │   └── ValidationErrors            also ExceptionGroup: several files of one flush were refused
 ├── StorageError                    .storage, .key: a storage failed
-│   ├── ObjectNotFoundError         also libcloud's ObjectDoesNotExistError and FileNotFoundError
+│   ├── ObjectNotFoundError         also FileNotFoundError and libcloud's ObjectDoesNotExistError
 │   ├── ObjectExistsError           also FileExistsError
 │   ├── InvalidKeyError             also ValueError
 │   ├── InvalidStorageError         also ValueError: an invalid URL or option of a storage
@@ -24,10 +24,9 @@ SQLAlchemyFileError
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping, Sequence
 from typing import Any, Self, cast
-
-from libcloud.storage.types import ObjectDoesNotExistError
 
 from sqlalchemy_file.support.escaping import escaped
 
@@ -179,7 +178,7 @@ class StorageError(SQLAlchemyFileError):
     """A storage failed. ``storage`` is its name if known; ``__cause__`` is the cause."""
 
     def __init__(self, reason: str, *, storage: str | None = None, key: str | None = None) -> None:
-        # Not super(): behind this class may come libcloud's, whose arguments are others.
+        # Not super(): the next class may be libcloud's, which takes other arguments.
         Exception.__init__(self, reason)
         self.reason = reason
         self.storage = storage
@@ -194,8 +193,15 @@ class StorageError(SQLAlchemyFileError):
         return _rebuild_storage_error, (type(self), dict(vars(self)))
 
 
-class ObjectNotFoundError(StorageError, ObjectDoesNotExistError, FileNotFoundError):
-    """There is no object under this key."""
+class ObjectNotFoundError(StorageError, FileNotFoundError):
+    """There is no object under this key.
+
+    Where libcloud is loaded, this class is a subclass of its ``ObjectDoesNotExistError`` too.
+    """
+
+    def __new__(cls, *_arguments: Any, **_options: Any) -> Self:
+        _inherit_from_libcloud()
+        return super().__new__(cls)
 
     def __init__(
         self,
@@ -214,6 +220,21 @@ class ObjectNotFoundError(StorageError, ObjectDoesNotExistError, FileNotFoundErr
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self}>"
+
+
+def _inherit_from_libcloud() -> None:
+    """Make `ObjectNotFoundError` a subclass of libcloud's error, as soon as libcloud is loaded.
+
+    A program that catches libcloud's class has imported it. For all others libcloud stays out: it
+    loads an HTTP library, which takes longer than this whole package.
+    """
+    libcloud = sys.modules.get("libcloud.storage.types")
+    theirs = getattr(libcloud, "ObjectDoesNotExistError", None)  # None while it is being loaded
+    if theirs is not None and not issubclass(ObjectNotFoundError, theirs):
+        ObjectNotFoundError.__bases__ = (StorageError, theirs, FileNotFoundError)
+
+
+_inherit_from_libcloud()
 
 
 class ObjectExistsError(StorageError, FileExistsError):

@@ -16,6 +16,7 @@ from sqlalchemy_file.detection import UNKNOWN, essence, guess_type
 from sqlalchemy_file.storage import StorageManager, StoredFile
 from sqlalchemy_file.support.calling import call_now
 from sqlalchemy_file.support.deprecation import moved, with_metadata
+from sqlalchemy_file.support.first_use import column_declared
 from sqlalchemy_file.values import saving, schemas
 from sqlalchemy_file.values.derivatives import DerivedImage, derived_image
 from sqlalchemy_file.values.further import FurtherObjects
@@ -138,11 +139,13 @@ class File(FurtherObjects):
         Raises the `ValidationError` of the first validator that refuses it. A flush that stores the
         file in that column does not validate it again, unless a validator takes the row.
         """
+        column_declared()  # loads what sets _judge
         File._judge(self, column)
         return self
 
     async def avalidated_for(self, column: Any) -> Self:
         """Validate as `validated_for` does, without blocking the event loop."""
+        column_declared()
         await File._ajudge(self, column)
         return self
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import cached_property
-from typing import Any
+from typing import Any, Self
 
 from sqlalchemy import JSON
 from sqlalchemy.engine.interfaces import Dialect
@@ -19,6 +19,7 @@ from sqlalchemy_file.storage import StorageManager
 from sqlalchemy_file.storage.common.protocol import check_key
 from sqlalchemy_file.support.calling import acall, call_now, is_async
 from sqlalchemy_file.support.deprecation import moved
+from sqlalchemy_file.support.first_use import column_declared
 from sqlalchemy_file.support.steps import checked_steps
 from sqlalchemy_file.transforms import Transform
 from sqlalchemy_file.transforms.joining import TransformChoice, joined
@@ -65,6 +66,10 @@ class FileField(TypeDecorator[Any]):
     impl: type[JSON] = JSON  # pyright: ignore[reportIncompatibleVariableOverride]
     cache_ok: bool | None = True
     comparator_factory: type[FileComparator] = FileComparator
+
+    def __new__(cls, *_args: Any, **_kwargs: Any) -> Self:
+        column_declared()  # here, because copies and pickles do not call __init__
+        return super().__new__(cls)
 
     def __init__(
         self,

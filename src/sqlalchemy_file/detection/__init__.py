@@ -1,27 +1,16 @@
 """Content types, from the bytes, the declared type and the file name."""
 
-from __future__ import annotations
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
-from functools import partial
-from typing import BinaryIO
-
-from sqlalchemy_file.detection.decision import decide, refutes, table_type
-from sqlalchemy_file.detection.formats.archives import (
-    OFFICE_TYPES,
-    ZIP,
-    ReadAt,
-    hides_parts,
-    listed_zip_type,
-)
-from sqlalchemy_file.detection.formats.compound import COMPOUND, compound_type
-from sqlalchemy_file.detection.formats.markup import markup_type
-from sqlalchemy_file.detection.formats.media import tag_end, tagged_type_at
-from sqlalchemy_file.detection.formats.signatures import is_text, signature_type
-from sqlalchemy_file.detection.formats.special_cases import NARROWED
-from sqlalchemy_file.detection.hints import binary_hint, text_hint
 from sqlalchemy_file.detection.names import canonical, essence
 from sqlalchemy_file.detection.suffixes import guess_type, type_of_suffix
 from sqlalchemy_file.support.defaults import UNKNOWN_TYPE as UNKNOWN
+from sqlalchemy_file.support.first_use import late
+
+if TYPE_CHECKING:
+    from sqlalchemy_file.detection.content import certain_type, content_type_of, detect, judge
+    from sqlalchemy_file.detection.decision import decide, refutes
 
 __all__ = [
     "HEAD_SIZE",
@@ -39,80 +28,16 @@ __all__ = [
 ]
 
 HEAD_SIZE = 4096
-"""How many bytes from its start tell the type of a file, as far as they do."""
+"""How many bytes from the start of a file are looked at first; most formats need no more."""
 
-_SOUND_BEHIND_TAG = "audio/mpeg"
-_TOLD_FURTHER_IN = frozenset({COMPOUND, ZIP, _SOUND_BEHIND_TAG, *OFFICE_TYPES})
-_DISC_MARK_AT = (32769, 5)
-
-
-def content_type_of(stream: BinaryIO, declared: str | None, filename: str | None) -> str:
-    """Return the content type of a stream; its position stays."""
-    return judge(stream.read(HEAD_SIZE), declared, filename, partial(_read_at, stream))
-
-
-def judge(
-    head: bytes, declared: str | None, filename: str | None, read_at: ReadAt | None = None
-) -> str:
-    """Return the content type to believe.
-
-    That is what the bytes prove, else what the sender or the name claims, else what they look like.
-    """
-    detected = detect(head, read_at)
-    if detected is not None:
-        return decide(detected, declared, filename)
-    text = is_text(head)
-    decided = decide(None, declared, filename, is_text=text)
-    if decided != UNKNOWN:
-        return decided
-    if text:
-        return text_hint(head) or _plain(head, declared, filename)
-    return binary_hint(head) or UNKNOWN
-
-
-def detect(head: bytes, read_at: ReadAt | None = None) -> str | None:
-    """Return the content type that the first bytes of a file prove; None where they prove none.
-
-    Plain text and unmarked binary data prove none. ``read_at`` reads on, where the first bytes
-    say that more is to be found elsewhere.
-    """
-    found = signature_type(head) or markup_type(head)
-    if read_at is None or (found is not None and found not in _TOLD_FURTHER_IN):
-        return found
-    return _read_on(found, head, read_at)
-
-
-def certain_type(head: bytes) -> str | None:
-    """Return the type that a file has for certain, whatever follows its head and is claimed."""
-    found = detect(head)
-    return None if found in _TOLD_FURTHER_IN or found in NARROWED else found
-
-
-def _read_on(found: str | None, head: bytes, read_at: ReadAt) -> str | None:
-    """Return the type of a file that says more about itself further in, or at its end."""
-    if found is None:
-        is_disc = not head.strip(b"\0") and read_at(*_DISC_MARK_AT) == b"CD001"
-        return "application/x-iso9660-image" if len(head) == HEAD_SIZE and is_disc else None
-    if found == COMPOUND:
-        return compound_type(head, read_at)
-    if found == _SOUND_BEHIND_TAG:
-        place = tag_end(head)
-        return tagged_type_at(read_at, place) if place > len(head) else found
-    listed = listed_zip_type(read_at) if hides_parts(head) else ZIP
-    return found if listed == ZIP else listed
-
-
-def _plain(head: bytes, declared: str | None, filename: str | None) -> str:
-    """Return the type of a text whose claims were refuted."""
-    table = table_type(head, declared)
-    if table is not None:
-        return table
-    claims = {canonical(declared), guess_type(filename)} - {None, UNKNOWN}
-    return "text/plain" if head and claims else UNKNOWN
-
-
-def _read_at(stream: BinaryIO, offset: int, size: int) -> bytes:
-    stream.seek(0, 2)
-    end = stream.tell()  # not every wrapper's seek() says so
-    stream.seek(max(end + offset, 0) if offset < 0 else min(offset, end))
-    return stream.read(size)
+__getattr__: Callable[[str], Any] = late(
+    __name__,
+    {
+        "certain_type": "sqlalchemy_file.detection.content",
+        "content_type_of": "sqlalchemy_file.detection.content",
+        "decide": "sqlalchemy_file.detection.decision",
+        "detect": "sqlalchemy_file.detection.content",
+        "judge": "sqlalchemy_file.detection.content",
+        "refutes": "sqlalchemy_file.detection.decision",
+    },
+)

@@ -3,10 +3,9 @@
 `StoredFile` is one object, open for reading.
 """
 
-from importlib import import_module
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy_file.storage.adapters import adapt
 from sqlalchemy_file.storage.common.protocol import (
     AsyncStorage,
     Attributes,
@@ -22,15 +21,17 @@ from sqlalchemy_file.storage.common.protocol import (
     Storage,
     check_key,
 )
-from sqlalchemy_file.storage.local import LocalStorage
 from sqlalchemy_file.storage.manager import StorageManager
-from sqlalchemy_file.storage.memory import MemoryStorage
 from sqlalchemy_file.storage.reading.stored_file import StoredFile
 from sqlalchemy_file.support.deprecation import moved
+from sqlalchemy_file.support.first_use import late
 
 if TYPE_CHECKING:
+    from sqlalchemy_file.storage.adapters import adapt
     from sqlalchemy_file.storage.fsspec import FsspecStorage
     from sqlalchemy_file.storage.libcloud import LibcloudStorage
+    from sqlalchemy_file.storage.local import LocalStorage
+    from sqlalchemy_file.storage.memory import MemoryStorage
     from sqlalchemy_file.storage.obstore import ObstoreStorage
 
 __all__ = [
@@ -58,26 +59,23 @@ __all__ = [
 ]
 
 
-# Loaded at their first use: they import libraries that few programs need all of.
-_LATE = {
-    "FsspecStorage": "sqlalchemy_file.storage.fsspec",
-    "LibcloudStorage": "sqlalchemy_file.storage.libcloud",
-    "ObstoreStorage": "sqlalchemy_file.storage.obstore",
-}
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _LATE:
-        return _moved(name)
-    return getattr(import_module(_LATE[name]), name)
-
-
-_moved = moved(
+__getattr__: Callable[[str], Any] = late(
     __name__,
     {
-        "Container": "libcloud.storage.base",
-        "LOCAL_STORAGE_DRIVER_NAME": "sqlalchemy_file.legacy",
-        "ObjectDoesNotExistError": "libcloud.storage.types",
-        "get_metadata_file_obj": "sqlalchemy_file.legacy",
+        "FsspecStorage": "sqlalchemy_file.storage.fsspec",
+        "LibcloudStorage": "sqlalchemy_file.storage.libcloud",
+        "LocalStorage": "sqlalchemy_file.storage.local",
+        "MemoryStorage": "sqlalchemy_file.storage.memory",
+        "ObstoreStorage": "sqlalchemy_file.storage.obstore",
+        "adapt": "sqlalchemy_file.storage.adapters",
     },
+    moved(
+        __name__,
+        {
+            "Container": "libcloud.storage.base",
+            "LOCAL_STORAGE_DRIVER_NAME": "sqlalchemy_file.legacy",
+            "ObjectDoesNotExistError": "libcloud.storage.types",
+            "get_metadata_file_obj": "sqlalchemy_file.legacy",
+        },
+    ),
 )

@@ -9,12 +9,9 @@ from importlib.util import find_spec
 from os import PathLike
 from typing import Any, TypeAlias
 from urllib.parse import SplitResult, urlsplit
-from urllib.request import url2pathname
 
 from sqlalchemy_file.exceptions import InvalidStorageError, MissingExtraError
 from sqlalchemy_file.storage.common.protocol import Storage
-from sqlalchemy_file.storage.local import LocalStorage
-from sqlalchemy_file.storage.memory import MemoryStorage
 
 Options: TypeAlias = Mapping[str, Any]
 
@@ -33,7 +30,7 @@ def adapt(thing: Any, **options: Any) -> Storage:
     if isinstance(thing, str):
         return _from_address(thing, options)
     if isinstance(thing, PathLike):
-        return _made(LocalStorage, thing, options)
+        return _folder(thing, options)
     for adapter in ADAPTERS:
         storage = adapter(thing, options)
         if storage is not None:
@@ -86,8 +83,16 @@ def _file(parts: SplitResult, options: Options) -> Storage:
         raise InvalidStorageError(
             "the URL of a folder is file:///absolute/path: three slashes, no host, no query"
         )
+    from urllib.request import url2pathname  # noqa: PLC0415  it loads an HTTP client
+
     # A typing error, or a disk that is not mounted, is not made into a folder.
-    return _made(LocalStorage, url2pathname(parts.path), {"create": False, **options})
+    return _folder(url2pathname(parts.path), {"create": False, **options})
+
+
+def _folder(path: str | PathLike[str], options: Options) -> Storage:
+    from sqlalchemy_file.storage.local import LocalStorage  # noqa: PLC0415  loaded where needed
+
+    return _made(LocalStorage, path, options)
 
 
 def _memory(parts: SplitResult, options: Options) -> Storage:
@@ -95,6 +100,8 @@ def _memory(parts: SplitResult, options: Options) -> Storage:
         raise InvalidStorageError(
             "the URL of a storage in memory is memory://: it takes no path and no options"
         )
+    from sqlalchemy_file.storage.memory import MemoryStorage  # noqa: PLC0415  likewise
+
     return MemoryStorage()
 
 

@@ -4,15 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-from sqlalchemy_file.detection import (
-    HEAD_SIZE,
-    UNKNOWN,
-    canonical,
-    certain_type,
-    content_type_of,
-    detect,
-    type_of_suffix,
-)
+from sqlalchemy_file import detection
+from sqlalchemy_file.detection import HEAD_SIZE, UNKNOWN, canonical, type_of_suffix
 from sqlalchemy_file.exceptions import ContentTypeValidationError
 from sqlalchemy_file.file import File, Validator
 
@@ -42,7 +35,7 @@ class ContentTypeValidator(Validator):
         """Refuse a stream whose first bytes prove a type that is not allowed."""
         # A subclass of a program's own may accept what this one refuses.
         is_ours = type(self).process.__module__.startswith("sqlalchemy_file.")
-        content_type = certain_type(head) if is_ours else None
+        content_type = detection.certain_type(head) if is_ours else None
         if content_type is not None and not self._allows(content_type):
             raise self._not_allowed(content_type, attr_key)
 
@@ -66,7 +59,7 @@ def is_proven(file: File) -> bool:
     """Return True if the bytes of a file prove its type, whatever that is."""
     content = file.original_content
     content.seek(0)
-    found = detect(content.read(HEAD_SIZE))
+    found = detection.detect(content.read(HEAD_SIZE))
     content.seek(0)
     return found is not None
 
@@ -105,6 +98,6 @@ def _judged(file: File) -> str:
         return str(file["content_type"])  # the bytes tell of the compression only
     content = file.original_content
     content.seek(0)
-    content_type = content_type_of(content, file["content_type"], file["filename"])
+    content_type = detection.content_type_of(content, file["content_type"], file["filename"])
     content.seek(0)
     return content_type

@@ -8,9 +8,9 @@ from datetime import UTC, datetime
 from itertools import chain
 from typing import Any
 
+from sqlalchemy_file import detection
 from sqlalchemy_file.content.disposition import Disposition, headers_to_store, known_disposition
 from sqlalchemy_file.content.sources import Content, content_of
-from sqlalchemy_file.detection import content_type_of
 from sqlalchemy_file.detection.encodings import is_encoded, type_within
 from sqlalchemy_file.storage import Attributes, StorageManager
 from sqlalchemy_file.storage.common.attributes import attributes_of
@@ -46,7 +46,7 @@ def _look_at_content(file: FileRecord, state: UploadState) -> None:
     found = (
         type_within(declared, name)
         if state.is_encoded
-        else content_type_of(content.open(), declared, name)
+        else detection.content_type_of(content.open(), declared, name)
     )
     dict.update(file, content_type=found, size=content.size())
 

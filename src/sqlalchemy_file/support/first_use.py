@@ -1,0 +1,66 @@
+"""Load names at their first use, and start what file columns need with the first of them."""
+
+from __future__ import annotations
+
+import sys
+import threading
+from collections.abc import Callable, Mapping
+from importlib import import_module
+from typing import Any
+
+
+def late(
+    module: str, homes: Mapping[str, str], otherwise: Callable[[str], Any] | None = None
+) -> Callable[[str], Any]:
+    """Return the ``__getattr__`` of a module that loads some of its names at their first use.
+
+    ``homes`` maps each of them to the module that defines it; ``otherwise`` finds all others.
+    """
+
+    def find(name: str) -> Any:
+        if name in homes:
+            value = getattr(import_module(homes[name]), name)
+            setattr(sys.modules[module], name, value)
+            return value
+        if otherwise is None:
+            raise AttributeError(f"module {module!r} has no attribute {name!r}")
+        return otherwise(name)
+
+    return find
+
+
+def submodule_of(package: str) -> Callable[[str], Any]:
+    """Return the ``__getattr__`` of a package that imports its modules when they are asked for."""
+
+    def find(name: str) -> Any:
+        module = f"{package}.{name}"
+        if not name.startswith("_"):
+            try:
+                return import_module(module)
+            except ModuleNotFoundError as error:
+                if error.name != module:
+                    raise
+        raise AttributeError(f"module {package!r} has no attribute {name!r}")
+
+    return find
+
+
+_start: Callable[[], None] | None = None
+_lock = threading.RLock()
+
+
+def at_first_column(start: Callable[[], None]) -> None:
+    """Call a function once, when the first file column is declared."""
+    global _start  # noqa: PLW0603  there is one package
+    _start = start
+
+
+def column_declared() -> None:
+    """Call that function if no file column has been declared before."""
+    global _start  # noqa: PLW0603  as above
+    if _start is None:
+        return
+    with _lock:  # another thread that declares one waits until all has started
+        if _start is not None:
+            _start()
+            _start = None
