@@ -7,18 +7,25 @@ runs against the tests' S3 server in place of the one that it names; see `_with_
 
 from __future__ import annotations
 
+import ast
 import re
+import shlex
 import shutil
 import sys
 import textwrap
 from collections.abc import Iterator, MutableMapping
+from contextlib import suppress
 from dataclasses import dataclass
+from functools import cache
+from importlib.metadata import PackageNotFoundError, packages_distributions, requires
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import pytest
 import sqlalchemy as sa
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 from sqlalchemy.orm import Session
 from starlette.testclient import TestClient
 
@@ -27,6 +34,15 @@ from tests.services.ceph import S3Server
 ROOT = Path(__file__).parents[1]
 SAMPLES = ROOT / "examples" / "files"
 PAGES = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").rglob("*.md"))]
+GUIDES = [ROOT / "README.md", ROOT / "docs/tutorial.md", *sorted(ROOT.glob("docs/how-to/**/*.md"))]
+EXTRAS = {
+    "asyncio": r"sqlalchemy\.ext\.asyncio",
+    "image": r"ImageField|ImageValidator|StripMetadata|Variants|ThumbnailGenerator",
+    "otel": r"integrations\.opentelemetry",
+    "serve": r"secret=",
+}
+"""The extras that code needs, by what it contains."""
+
 NEEDS = re.compile(r"<!--\s*needs:\s*(.+?)\s*-->")
 
 RUN = "python"
@@ -108,6 +124,19 @@ def test_python_blocks_run(
         _close(vars(module))
 
 
+@pytest.mark.parametrize("page", GUIDES, ids=_id)
+def test_a_guide_says_how_to_install_what_its_python_needs(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    code = "".join(block.code for block in blocks_of(text) if block.language == RUN)
+    shell = "".join(block.code for block in blocks_of(text) if block.language in SHELL)
+    commands = re.findall(r"pip install (.+?)(?:  #.*)?$", shell, flags=re.MULTILINE)
+    asked = [word for command in commands for word in shlex.split(command)]
+    installed = _installed([Requirement(word) for word in ["sqlalchemy-file", *asked]])
+    missing = {name for name in _imported(code) if not _distributions(name) & installed}
+    missing |= {extra for extra, used in EXTRAS.items() if re.search(used, code)} - _extras(asked)
+    assert not missing, "say how to install this on the page"
+
+
 @pytest.mark.parametrize("name", ["README.md", "docs/how-to/storages.md"])
 def test_pages_that_newcomers_follow_hold_python_blocks(name: str) -> None:
     languages = [block.language for block in blocks_of((ROOT / name).read_text(encoding="utf-8"))]
@@ -142,6 +171,48 @@ def test_blocks_are_found_in_lists_and_between_other_fences() -> None:
 def test_a_block_that_is_never_closed_is_an_error() -> None:
     with pytest.raises(ValueError, match="never closed"):
         list(blocks_of("```python\nx = 1\n"))
+
+
+def _imported(code: str) -> set[str]:
+    """Return the top-level modules that code imports, without the standard library."""
+    trees = list(ast.walk(ast.parse(code)))
+    names = [alias.name for tree in trees if isinstance(tree, ast.Import) for alias in tree.names]
+    names += [str(tree.module) for tree in trees if isinstance(tree, ast.ImportFrom)]
+    return {name.partition(".")[0] for name in names} - sys.stdlib_module_names
+
+
+def _distributions(module: str) -> set[str]:
+    return {canonicalize_name(name) for name in _packages().get(module, [module])}
+
+
+_packages = cache(packages_distributions)  # it reads the list of files of every package
+
+
+def _extras(words: list[str]) -> set[str]:
+    """Return the extras of this package that a page installs."""
+    asked = (Requirement(word) for word in words)
+    return {extra for each in asked if each.name == "sqlalchemy-file" for extra in each.extras}
+
+
+def _installed(asked: list[Requirement]) -> set[str]:
+    """Return the names of all packages that these requirements bring."""
+    found: set[tuple[str, frozenset[str]]] = set()
+    while asked:
+        requirement = asked.pop()
+        key = (canonicalize_name(requirement.name), frozenset(requirement.extras))
+        if key not in found:
+            found.add(key)
+            asked += _required_by(requirement)
+    return {name for name, _ in found}
+
+
+def _required_by(requirement: Requirement) -> Iterator[Requirement]:
+    with suppress(PackageNotFoundError):
+        for text in requires(requirement.name) or []:
+            needed = Requirement(text)
+            extras = ["", *requirement.extras]
+            if needed.marker is None or any(needed.marker.evaluate({"extra": e}) for e in extras):
+                yield needed
 
 
 def _anchors(page: Path) -> set[str]:
