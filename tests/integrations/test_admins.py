@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import re
+import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
@@ -86,6 +88,53 @@ def test_an_export_of_sqladmin_names_files_and_not_where_they_are(albums: Any, k
     assert "1.txt, 2.txt" in exported
     assert "albums/" not in exported
     assert "/files/" in client.get("/admin/album/list").text
+
+
+def exported(client: TestClient, kind: str) -> Any:
+    client.get("/admin/album/list")
+    token = client.cookies["starlette_admin_csrftoken"]
+    return client.post(
+        "/admin/_api/album/action?name=export",
+        data={"scope": "page", "format": kind},
+        headers={"X-CSRFToken": token},
+    )
+
+
+@pytest.mark.parametrize("kind", ["csv", "json"])
+def test_an_export_of_starlette_admin_holds_the_files(albums: Any, kind: str) -> None:
+    app = Starlette()
+    of_starlette_admin(app, albums, albums.engine)
+    with Session(albums.engine) as session:
+        pages = [File(b"one", filename="1.txt"), File(b"two", filename="2.txt")]
+        session.add_all([albums.Album(title="A", pages=pages), albums.Album(title="B")])
+        session.commit()
+        gone, stays = pages
+        StorageManager.storage("albums").delete([gone.file_id])
+    found = exported(TestClient(app), kind)
+    assert found.status_code == 200, found.text
+    with zipfile.ZipFile(io.BytesIO(found.content)) as archive:
+        data, name = archive.namelist()
+        assert data == f"album.{kind}"
+        assert name == f"assets/files/{stays.path}/2.txt"
+        assert archive.read(name) == b"two"
+        assert name in archive.read(data).decode()
+
+
+def test_starlette_admin_lists_a_file_whose_storage_was_removed(albums: Any) -> None:
+    app = Starlette()
+    of_starlette_admin(app, albums, albums.engine)
+    with Session(albums.engine) as session:
+        session.add(albums.Album(title="A", pages=[File(b"one", filename="1.txt")]))
+        session.commit()
+    with albums.engine.begin() as connection:
+        old = "replace(pages, 'albums', 'gone')"
+        connection.exec_driver_sql(f"UPDATE album SET pages = {old}")
+    client = TestClient(app)
+    for page in ("list", "detail?pk=1", "edit?pk=1"):
+        shown = client.get(f"/admin/album/{page}")
+        assert shown.status_code == 200
+        assert "1.txt" in shown.text
+        assert 'href="None"' not in shown.text
 
 
 def _send(client: Any, url: str, data: dict[str, str], files: list[Any]) -> None:

@@ -209,6 +209,40 @@ def test_a_change_without_a_chosen_file_keeps_the_files(client: TestClient[Lites
     assert [page["filename"] for page in replaced.json()["pages"]] == ["2.txt"]
 
 
+@pytest.mark.parametrize(
+    ("names", "form"),
+    [
+        ({"rename_fields": {"cover": "front"}}, ("title", "front", "pages")),
+        ({"rename_strategy": "camel"}, ("title", "cover", "pages")),
+        ({"rename_strategy": lambda name: f"{name}_x"}, ("title_x", "cover_x", "pages_x")),
+        (
+            {"rename_fields": {"pages": "all"}, "rename_strategy": "pascal"},
+            ("Title", "Cover", "all"),
+        ),
+    ],
+)
+def test_a_dto_may_rename_the_inputs_of_a_form(
+    engine: Engine, names: dict[str, Any], form: tuple[str, str, str]
+) -> None:
+    Base.metadata.create_all(engine)
+    config = SQLAlchemyDTOConfig(exclude={"id"}, **names)
+    bases: Any = (FilesDTO, SQLAlchemyDTO[Album])
+
+    @post("/", dto=type("DTO", bases, {"config": config}), return_dto=None, sync_to_thread=False)
+    def upload(data: Form) -> list[str | None]:
+        with Session(engine) as session:
+            session.add(data)
+            session.commit()
+            return [data.title, *[page.filename for page in data.pages or []]]
+
+    title, cover, pages = form
+    unchosen = (f'name="{cover}"; filename=""', b"")
+    page = (f'name="{pages}"; filename="1.txt"', b"one")
+    with TestClient(Litestar([upload])) as client:
+        made = client.post("/", **as_browser((f'name="{title}"', b"A"), unchosen, page))
+    assert (made.status_code, made.json()) == (201, ["A", "1.txt"])
+
+
 def test_an_empty_file_that_was_chosen_is_a_file(client: TestClient[Litestar]) -> None:
     made = client.post("/albums", **as_browser(TITLE, ('name="cover"; filename="e.txt"', b"")))
     assert (made.status_code, made.json()["cover"]["size"]) == (201, 0)

@@ -179,6 +179,60 @@ def test_graphql_shows_a_file_with_the_urls_of_its_variants(
     assert cover["variants"] == [{"name": "thumbnail", "width": 3}]
 
 
+@pytest.mark.parametrize(
+    ("record", "shown"),
+    [
+        ({}, {}),
+        ({"filename": "a.txt", "size": "5", "width": True}, {"filename": "a.txt"}),
+        ({"size": 2**63, "height": -1, "content_type": None}, {}),
+        ({"size": 2**40, "checksum": ["x"]}, {"size": 2**40}),
+    ],
+)
+def test_a_record_that_another_program_wrote_is_shown_as_far_as_it_goes(
+    engine: Engine, record: dict[str, Any], shown: dict[str, Any]
+) -> None:
+    path = saved(engine, b"x", "a.txt").path
+    file = File.decode({**record, "path": path, "saved": True, "thumbnail": {"path": 5}})
+    assert public_record(file) == {**shown, "thumbnail": {}}
+    assert PublicFile.of(file).filename == shown.get("filename")
+    assert TypeAdapter(File).dump_python(file, mode="json") == public_record(file)
+
+    @strawberry.type
+    class Query:
+        @strawberry.field
+        def cover(self) -> FileType | None:
+            return FileType.of(file)
+
+    asked = "{ cover { filename contentType size checksum } }"
+    found = strawberry.Schema(Query).execute_sync(asked)
+    assert found.errors is None
+    assert found.data is not None
+    assert found.data["cover"]["size"] == shown.get("size")
+
+
+def test_a_file_in_a_storage_that_was_removed_has_no_url(
+    engine: Engine, urls: FileServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    file = saved(engine, b"x", "a.png")
+    gone = {"path": "gone/key", "upload_storage": "gone", "saved": True, "filename": "b.png"}
+    odd = File.decode({**file, "variants": {"small": gone}})
+    assert "url" not in public_record(File.decode(gone))
+    assert public_record(odd)["url"].startswith("/files/")
+    assert "url" not in public_record(odd)["variants"]["small"]
+    assert FileType.of(File.decode(gone)) is not None
+    assert "gone storage has not been added" in caplog.text
+    assert {record.name for record in caplog.records} == {"sqlalchemy_file"}
+
+
+def test_a_resolver_that_cannot_sign_is_an_error(engine: Engine) -> None:
+    set_url_resolver(FileServer().url_for)
+    try:
+        with pytest.raises(ValueError, match="no secret"):
+            public_record(saved(engine, b"x", "a.txt"))
+    finally:
+        set_url_resolver(None)
+
+
 def test_a_file_in_a_model_is_the_file_itself(engine: Engine) -> None:
     file = saved(engine, b"hello", "a.txt")
     assert LetterIn(body=file).body is file

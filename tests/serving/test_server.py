@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 from http import HTTPStatus
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 from sqlalchemy import Engine
@@ -174,6 +175,22 @@ def test_public_storages_need_no_signature_and_are_cached_for_ever(engine: Engin
     assert "immutable" in found.headers["Cache-Control"]
     assert get(server, "/public/other/x").status_code == HTTPStatus.NOT_FOUND
     assert get(server, "/public/main/../x").status_code == HTTPStatus.NOT_FOUND
+
+
+@pytest.mark.parametrize("disposition", [None, "attachment"])
+def test_a_public_url_says_how_the_bytes_are_compressed(engine: Engine, disposition: Any) -> None:
+    server = FileServer(public=["main"])
+    plain = saved(engine, b"packed", "a.txt")
+    packed = File.decode({**plain, "headers": {"Content-Encoding": "gzip"}})
+    url = server.url_for(packed, disposition=disposition)
+    kind = disposition or "public"
+    assert url == f"/files/{kind}.gzip/main/{plain['file_id']}"
+    found = get(server, url)
+    assert (found.status_code, found.data) == (200, b"packed")
+    assert found.headers["Content-Encoding"] == "gzip"
+    for odd in ("rot13", "", "gzip.gzip", "GZIP\r\n"):
+        other = url.replace(f"{kind}.gzip", f"{kind}.{quote(odd)}")
+        assert get(server, other).status_code == HTTPStatus.FORBIDDEN
 
 
 def test_a_server_in_front_may_send_the_bytes(engine: Engine) -> None:

@@ -7,16 +7,15 @@ from collections.abc import Callable, Generator, Mapping
 from contextvars import ContextVar
 from dataclasses import replace
 from functools import cache
-from typing import TYPE_CHECKING, Any, Union, Unpack
+from typing import TYPE_CHECKING, Any, Union, Unpack, cast
 
+import msgspec
 from litestar import MediaType, Request, Response
 from litestar.datastructures import UploadFile
 from litestar.dto import AbstractDTO
 from litestar.exceptions import ClientException
 from litestar.plugins import InitPlugin, SerializationPlugin
 from litestar.typing import FieldDefinition
-from msgspec import ValidationError as DecodingError
-from msgspec import structs
 
 from sqlalchemy_file.exceptions import ValidationError
 from sqlalchemy_file.file import File
@@ -110,7 +109,7 @@ class FilesDTO:
         """Return the object that a form describes; one that does not fit is a 400."""
         try:
             return super().decode_builtins(self._with_chosen(value))  # type: ignore[misc]
-        except DecodingError as error:
+        except msgspec.ValidationError as error:
             raise ClientException(str(error)) from error
 
     def _with_chosen(self, form: Any) -> Any:
@@ -120,10 +119,8 @@ class FilesDTO:
         """
         if not isinstance(form, Mapping):
             return form
-        handler: Any = self.asgi_connection.route_handler  # type: ignore[attr-defined]
-        backend = self._dto_backends[handler.handler_id]["data_backend"]  # type: ignore[attr-defined]
         meant = dict(form)
-        for name, takes_several in _uploads(backend.transfer_model_type).items():
+        for name, takes_several in _uploads(cast("Any", type(self))).items():
             sent = meant.pop(name, "")
             chosen = [each for each in (sent if isinstance(sent, list) else [sent]) if each != ""]
             if chosen:
@@ -136,15 +133,18 @@ _file_kind: ContextVar[type] = ContextVar("_file_kind", default=PublicFile)
 
 
 @cache
-def _uploads(transfer_model: Any) -> dict[str, bool]:
-    """Return the names of a form's uploads, and whether each is a list."""
-    fields = {
-        field.encode_name: FieldDefinition.from_annotation(field.type)
-        for field in structs.fields(transfer_model)
+def _uploads(dto: Any) -> dict[str, bool]:
+    """Return the names that a form has for the files of a DTO, and whether each is a list."""
+    config = dto.config
+    files = {
+        field.name: _holds(field, list)
+        for field in dto.generate_field_definitions(dto.model_type)
+        if _holds(field, PublicFile)
     }
-    return {
-        name: _holds(field, list) for name, field in fields.items() if _holds(field, UploadFile)
-    }
+    # msgspec applies the strategy, as it does for the models that Litestar makes.
+    model = msgspec.defstruct("_Names", list(files), rename=config.rename_strategy)
+    names = {field.name: field.encode_name for field in msgspec.structs.fields(model)}
+    return {config.rename_fields.get(name, names[name]): files[name] for name in files}
 
 
 _TYPE_OF_FIELD = (

@@ -28,9 +28,9 @@ class PublicVariant(msgspec.Struct, omit_defaults=True, kw_only=True):
 class PublicFile(msgspec.Struct, omit_defaults=True, kw_only=True):
     """A file as `sqlalchemy_file.serving.public_record` shows it; what it lacks is left out."""
 
-    filename: str
-    content_type: str
-    size: int
+    filename: str | None = None
+    content_type: str | None = None
+    size: int | None = None
     checksum: str | None = None
     width: int | None = None
     height: int | None = None

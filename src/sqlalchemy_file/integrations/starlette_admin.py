@@ -1,4 +1,4 @@
-"""starlette-admin: file columns whatever their keys, with URLs of a file server.
+"""starlette-admin: file columns with any keys, shown with URLs of a file server.
 
 >>> admin = Admin(engine, plugins=[FilesPlugin(server)])
 >>> class LetterView(FilesView, ModelView): ...
@@ -7,18 +7,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from copy import copy
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from starlette_admin.contrib.sqla.converters import ModelConverter, register_converter
 from starlette_admin.contrib.sqla.fields import FileField, ImageField
 from starlette_admin.plugins import BasePlugin
+from starlette_admin.storage import BaseStorage
 from starlette_admin.types import RequestAction
 
 from sqlalchemy_file import types
+from sqlalchemy_file.content.filenames import clean_filename
+from sqlalchemy_file.exceptions import UnknownStorageError
 from sqlalchemy_file.file import File
 from sqlalchemy_file.integrations.changes import SeveralFiles, several, token_of
+from sqlalchemy_file.storage import StorageManager
+from sqlalchemy_file.support.defaults import UNNAMED
+from sqlalchemy_file.transfer import in_thread
+from sqlalchemy_file.values.records import own_path
+from sqlalchemy_file.values.schemas import resolved_url
 
 if TYPE_CHECKING:
     from starlette.datastructures import FormData
@@ -61,7 +71,8 @@ class _StoredField:
         server = getattr(request.app.state, _SERVER, None)
         if server is None:
             return await super().serialize_value(request, value)  # type: ignore[misc]
-        return _serialized(server, value)
+        is_exported = getattr(self, "storage", None) is _exports
+        return _for_each(value, _exported if is_exported else partial(_shown, server))
 
 
 @dataclass
@@ -86,9 +97,8 @@ class StoredImageField(_StoredField, ImageField):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self.validators: Any = self.validators[
-            1:
-        ]  # the first decodes the image, as the column will
+        # The first one decodes the image, as the column will.
+        self.validators: Any = self.validators[1:]
 
 
 class FilesPlugin(BasePlugin):
@@ -114,7 +124,8 @@ class FilesPlugin(BasePlugin):
 class FilesView:
     """A mixin for a `ModelView`: each of several files can be replaced or removed.
 
-    Name it before `ModelView`. Uploads are appended; without it they replace all files.
+    Name it before `ModelView`. Uploads are appended; without it they replace all files. An export
+    is a ZIP archive with the files.
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -124,6 +135,12 @@ class FilesView:
             if isinstance(field, StoredFileField | StoredImageField) and field.multiple:
                 field.edits_each = True
                 field.form_template = "plugins/sqlalchemy-file/files.html"
+
+    def get_fields_list(self, request: Request, **options: Any) -> Any:
+        """Return the fields of an action; those of an export give the files themselves."""
+        fields = super().get_fields_list(request, **options)  # type: ignore[misc]
+        is_export = (options.get("action") or request.state.action) == RequestAction.EXPORT
+        return [_with_files(field) for field in fields] if is_export else fields
 
     async def edit(self, request: Request, pk: Any, data: dict[str, Any]) -> Any:
         """Let the row have its files in their order, with what the form changes of them."""
@@ -140,6 +157,46 @@ class FilesView:
         return await super().edit(request, pk, data)  # type: ignore[misc]
 
 
+class _Exports(BaseStorage):
+    """What starlette-admin reads the files of an export from; nothing is stored there.
+
+    Without it, an export fails for a row without a file, and requests the files from the server
+    that it is running in.
+    """
+
+    async def read(self, key: str) -> bytes:
+        """Return the bytes of a file; a missing one is left out of the export."""
+        try:
+            return await in_thread(partial(_content, key.rpartition("/")[0]))
+        except UnknownStorageError as error:
+            raise FileNotFoundError(key) from error
+
+    async def save(self, upload: Any, dest: str) -> Any:
+        raise NotImplementedError
+
+    async def url(self, request: Request, key: str, **options: Any) -> str:
+        raise NotImplementedError
+
+    async def delete(self, key: str) -> None:
+        raise NotImplementedError
+
+
+_exports = _Exports("files")
+
+
+def _content(path: str) -> bytes:
+    with StorageManager.get_file(path) as file:
+        return file.read()
+
+
+def _with_files(field: Any) -> Any:
+    if not isinstance(field, _StoredField):
+        return field
+    exporting: Any = copy(field)
+    exporting.storage = _exports
+    return exporting
+
+
 def _converter(kind: type[Any]) -> Any:
     def convert(*args: Any, **kwargs: Any) -> Any:
         common = ModelConverter()._field_common(*args, **kwargs)
@@ -148,16 +205,23 @@ def _converter(kind: type[Any]) -> Any:
     return convert
 
 
-def _serialized(server: FileServer, value: Any) -> Any:
+def _for_each(value: Any, serialized: Callable[[File], Any]) -> Any:
     if isinstance(value, list):
-        return [_serialized(server, each) for each in value]
-    if not isinstance(value, File) or not value.saved:
-        return None
-    small = "thumbnail" if isinstance(value.get("thumbnail"), Mapping) else None
+        return [_for_each(each, serialized) for each in value]
+    return serialized(value) if isinstance(value, File) and value.saved else None
+
+
+def _shown(server: FileServer, file: File) -> dict[str, Any]:
+    small = "thumbnail" if isinstance(file.get("thumbnail"), Mapping) else None
     return {
-        "filename": value.get("filename"),
-        "content_type": value.get("content_type"),
-        "token": token_of(value),
-        "url": server.url_for(value),
-        "thumbnail_url": server.url_for(value, variant=small),
+        "filename": file.get("filename"),
+        "content_type": file.get("content_type"),
+        "token": token_of(file),
+        "url": resolved_url(server.url_for, file) or "",
+        "thumbnail_url": resolved_url(server.url_for, file, small) or "",
     }
+
+
+def _exported(file: File) -> dict[str, Any] | None:
+    path, name = own_path(file), clean_filename(str(file.get("filename") or UNNAMED))
+    return None if path is None else {"storage": _exports.name, "key": f"{path}/{name}"}

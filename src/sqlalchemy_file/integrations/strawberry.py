@@ -34,10 +34,10 @@ def _url(root: FileType, variant: str | None = None) -> str | None:
 class FileType:
     """What clients see of a file, as `sqlalchemy_file.serving.public_record` shows it."""
 
-    filename: str
-    content_type: str
+    filename: str | None = None
+    content_type: str | None = None
     # An Int of GraphQL has 32 bits, and a file may have more bytes than that.
-    size: float = strawberry.field(description="in bytes")
+    size: float | None = strawberry.field(description="in bytes", default=None)
     checksum: str | None = strawberry.field(
         description="sha256: and 64 hexadecimal digits", default=None
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from datetime import datetime, timedelta
+from datetime import datetime
 from fnmatch import fnmatchcase
 from functools import lru_cache
 
@@ -18,7 +18,9 @@ _ACTIVE_TYPES = (
 """Types that a page could load as a script, a style or a document; they are sent as bytes."""
 
 _NOTHING_RUNS = "sandbox; default-src 'none'; style-src 'unsafe-inline'; img-src data:"
-_YEAR = timedelta(days=365)
+
+CACHED_FOREVER = "public, max-age=31536000, immutable"
+"""``Cache-Control`` for a public URL: a key never changes its bytes."""
 
 
 _NAME = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
@@ -55,10 +57,8 @@ def protecting_headers(
     return headers
 
 
-def caching(expires: datetime | None, now: datetime, *, is_public: bool) -> str:
-    """Return ``Cache-Control`` for a URL: a key never changes its bytes."""
-    if is_public:
-        return f"public, max-age={int(_YEAR.total_seconds())}, immutable"
+def caching(expires: datetime | None, now: datetime) -> str:
+    """Return ``Cache-Control`` for a signed URL; without ``expires``, clients ask each time."""
     if expires is None:
         return "private, no-cache"
     rest = max(0, int((expires - now).total_seconds()))

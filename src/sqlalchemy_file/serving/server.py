@@ -17,19 +17,17 @@ from sqlalchemy_file.serving.answering import Answer, Answering, answering, stat
 from sqlalchemy_file.serving.apps.asgi import FileApp
 from sqlalchemy_file.serving.apps.wsgi import WSGIFileApp
 from sqlalchemy_file.serving.http.plan import Plan, plan_without_file
-from sqlalchemy_file.serving.policy import caching, protecting_headers
+from sqlalchemy_file.serving.policy import CACHED_FOREVER, caching, protecting_headers
 from sqlalchemy_file.serving.problems import problem, problem_of
+from sqlalchemy_file.serving.public import public_path, public_target
 from sqlalchemy_file.serving.request import Authorize, RequestFacts
 from sqlalchemy_file.serving.sending.delivery import Delivery, DeliveryChoice, chosen_delivery
 from sqlalchemy_file.serving.target import Target, require_types, target_of
-from sqlalchemy_file.serving.tokens import Forged, Signer
+from sqlalchemy_file.serving.tokens import Forged, Signer, read_token, signer_with
 from sqlalchemy_file.storage import StorageManager
-from sqlalchemy_file.storage.common.protocol import check_key
-from sqlalchemy_file.storage.common.reserved import refuse_reserved
 from sqlalchemy_file.values.derivatives import DerivedImage, variants_of
 
 _LONGEST = timedelta(days=36525)
-_PUBLIC, _SAVED = "public", "attachment"
 
 _ADVICE = (
     "this file server has no secret: give it one, FileServer(secret=...), name storage {!r} in "
@@ -47,6 +45,7 @@ class Resolved:
 
     target: Target
     headers: Sequence[tuple[str, str]]
+    is_public: bool = False
 
 
 class FileServer:
@@ -79,24 +78,18 @@ class FileServer:
         resource_policy: str = "same-origin",
         cross_site: bool = True,
     ) -> None:
-        secrets = [secret] if isinstance(secret, str) else list(secret or ())
-        if any(not isinstance(each, str) or len(each) < 16 for each in secrets):
-            raise ValueError("a secret is a string of at least 16 characters, best a random one")
-        _require_positive(expires)
         if isinstance(public, str):
             raise TypeError(f"public is a collection of names of storages, not {public!r}")
         require_types(inline)
-        if url.rstrip("/") and not url.startswith(("/", "http://", "https://")):
-            raise ValueError(f"url is a path like '/files', or a whole URL, not {url!r}")
-        self.url: str = url.rstrip("/")
-        self.expires: timedelta = expires
+        self.url: str = _checked_url(url)
+        self.expires: timedelta = _positive(expires)
         self.inline: frozenset[str] = frozenset(each.lower() for each in inline)
         self.public: frozenset[str] = frozenset(public)
         self.authorize: Authorize | None = authorize
         self.cross_site: bool = cross_site
         self.resource_policy: str = resource_policy
         self.delivery_for: Callable[[str], Delivery] = chosen_delivery(delivery)
-        self._signer = Signer(secrets) if secrets else None
+        self._signer: Signer | None = signer_with(secret)
 
     def url_for(
         self,
@@ -118,8 +111,7 @@ class FileServer:
         Raises `ValueError` for a file that is not stored and for a server without a secret,
         `KeyError` for an unknown variant, `UnknownStorageError` for a storage that was not added.
         """
-        if expires is not None:
-            _require_positive(expires)
+        validity = self.expires if expires is None else _positive(expires)
         target = target_of(
             file, variant=variant, disposition=disposition, filename=filename, inline=self.inline
         )
@@ -129,7 +121,7 @@ class FileServer:
         if self._signer is None:
             is_public = self._is_public(target.storage)
             raise ValueError(_ADVICE_NAMED if is_public else _ADVICE.format(target.storage))
-        token = self._signer.sign(target, _rounded_up(_now(), expires or self.expires))
+        token = self._signer.sign(target, _rounded_up(_now(), validity))
         return f"{self.url}/{token}/{quote(target.filename)}"
 
     def srcset(
@@ -155,17 +147,13 @@ class FileServer:
         self, file: File | DerivedImage, target: Target, wanted: Disposition | None
     ) -> str | None:
         """Return the URL of an object that is public: elsewhere, or below this server."""
-        if not self._is_public(target.storage):
-            return None
         elsewhere = StorageManager.public_url(target.storage, target.key)
         if elsewhere is not None and wanted is None:
             return elsewhere
         if target.storage not in self.public:
             return None
         original = file.original if isinstance(file, DerivedImage) else file
-        is_saved = (wanted or known_disposition(original)) == "attachment"
-        kind = _SAVED if is_saved else _PUBLIC
-        return f"{self.url}/{kind}/{quote(target.storage)}/{quote(target.key)}"
+        return self.url + public_path(target, wanted or known_disposition(original))
 
     def _is_public(self, storage_name: str) -> bool:
         return StorageManager.is_public(storage_name) or storage_name in self.public
@@ -178,7 +166,7 @@ class FileServer:
         if isinstance(found, Plan):
             return Answer(found)
         target, authorize = found.target, self.authorize
-        if target.content_type is None:  # it is public, and its record is not known
+        if found.is_public:
             authorize = None
             try:
                 target = target.completed((yield stat(target)), self.inline)
@@ -190,36 +178,27 @@ class FileServer:
 
     def resolve(self, request: RequestFacts) -> Resolved | Plan:
         """Return the target of a request, or the answer to an invalid one."""
-        kind, _, rest = request.path.lstrip("/").partition("/")
-        now = _now()
-        if kind in (_PUBLIC, _SAVED):
-            return self._public(rest, "inline" if kind == _PUBLIC else "attachment", now)
-        if self._signer is None:
-            return problem(HTTPStatus.FORBIDDEN)
+        return _resolved_public(request.path, self.public) or self._resolved_signed(request)
+
+    def _resolved_signed(self, request: RequestFacts) -> Resolved | Plan:
         try:
-            target, expires = self._signer.read(kind)
+            token = request.path.lstrip("/").partition("/")[0]
+            target, expires = read_token(self._signer, token)
         except Forged:
             return problem(HTTPStatus.FORBIDDEN)
+        now = _now()
         if expires is not None and expires <= now:
             return problem(HTTPStatus.GONE)
         if not self.cross_site and request.headers.get("sec-fetch-site") == "cross-site":
             return problem(HTTPStatus.FORBIDDEN)
-        cache = caching(None if self.authorize else expires, now, is_public=False)
-        extra = [("Cache-Control", cache), ("Referrer-Policy", "no-referrer")]
+        return Resolved(target, self._signed_headers(expires, now))
+
+    def _signed_headers(self, expires: datetime | None, now: datetime) -> list[tuple[str, str]]:
+        cache = caching(None if self.authorize else expires, now)
+        headers = [("Cache-Control", cache), ("Referrer-Policy", "no-referrer")]
         varying = [] if self.authorize is None else ["Authorization", "Cookie"]
         varying += [] if self.cross_site else ["Sec-Fetch-Site"]
-        if varying:
-            extra.append(("Vary", ", ".join(varying)))
-        return Resolved(target, extra)
-
-    def _public(self, rest: str, wanted: Disposition, now: datetime) -> Resolved | Plan:
-        storage, key = _split(rest, self.public)  # a path of a request is decoded already
-        try:
-            refuse_reserved(check_key(key))
-        except InvalidKeyError as error:
-            return problem_of(error)
-        target = Target(storage, key, None, key.rpartition("/")[2], wanted)
-        return Resolved(target, [("Cache-Control", caching(None, now, is_public=True))])
+        return [*headers, ("Vary", ", ".join(varying))] if varying else headers
 
     def protecting(self, target: Target) -> list[tuple[str, str]]:
         """Return the security headers for an untrusted file."""
@@ -239,19 +218,28 @@ class FileServer:
         return WSGIFileApp(self)
 
 
-def _split(path: str, names: Collection[str]) -> tuple[str, str]:
-    """Return the storage and the key of a public path, or empty ones."""
-    for name in names:
-        if path.startswith(f"{name}/"):
-            return name, path.removeprefix(f"{name}/")
-    return "", ""
+def _resolved_public(path: str, storages: Collection[str]) -> Resolved | Plan | None:
+    try:
+        target = public_target(path, storages)
+    except InvalidKeyError:
+        return problem(HTTPStatus.NOT_FOUND)
+    if target is None:
+        return None
+    return Resolved(target, [("Cache-Control", CACHED_FOREVER)], is_public=True)
 
 
-def _require_positive(expires: timedelta) -> None:
+def _checked_url(url: str) -> str:
+    if url.rstrip("/") and not url.startswith(("/", "http://", "https://")):
+        raise ValueError(f"url is a path like '/files', or a whole URL, not {url!r}")
+    return url.rstrip("/")
+
+
+def _positive(expires: timedelta) -> timedelta:
     if not isinstance(expires, timedelta):
         raise TypeError(f"expires is a timedelta, not {expires!r}")
     if not timedelta(0) < expires <= _LONGEST:
         raise ValueError(f"expires is a positive timedelta of at most 100 years, not {expires!r}")
+    return expires
 
 
 def _rounded_up(now: datetime, expires: timedelta) -> datetime:

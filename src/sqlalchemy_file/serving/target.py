@@ -69,7 +69,7 @@ class Target:
         )
 
 
-_ENCODINGS = ("gzip", "br", "deflate", "zstd")
+ENCODINGS = ("gzip", "br", "deflate", "zstd")
 
 
 def require_types(inline: Collection[str]) -> None:
@@ -154,7 +154,7 @@ def _encoding(record: Mapping[str, Any]) -> str | None:
         return None
     found = {str(name).lower(): value for name, value in headers.items()}
     known = str(found.get("content-encoding", "")).strip().lower()
-    return known if known in _ENCODINGS else None
+    return known if known in ENCODINGS else None
 
 
 def _moment(text: Any) -> datetime | None:

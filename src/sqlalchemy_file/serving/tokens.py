@@ -19,10 +19,28 @@ from sqlalchemy_file.serving.target import Target
 _PURPOSE = "sqlalchemy-file.serving"
 _VERSION = 1
 _LONGEST_TOKEN = 8192
+_SHORTEST_SECRET = 16
 
 
 class Forged(Exception):  # noqa: N818  it names what the token is
     """A token that was not made by these secrets for this purpose."""
+
+
+def signer_with(secret: str | Sequence[str] | None) -> Signer | None:
+    """Return a signer for one secret or several, None for none; raises `ValueError`."""
+    secrets = [secret] if isinstance(secret, str) else list(secret or ())
+    if any(not isinstance(each, str) or len(each) < _SHORTEST_SECRET for each in secrets):
+        raise ValueError(
+            f"a secret is a string of at least {_SHORTEST_SECRET} characters, best a random one"
+        )
+    return Signer(secrets) if secrets else None
+
+
+def read_token(signer: Signer | None, token: str) -> tuple[Target, datetime | None]:
+    """Return the target and when the token expires, past or not; raises `Forged`."""
+    if signer is None or len(token) > _LONGEST_TOKEN:
+        raise Forged
+    return signer.read(token)
 
 
 class Signer:
@@ -61,11 +79,8 @@ class Signer:
         return token if isinstance(token, str) else token.decode("ascii")
 
     def read(self, token: str) -> tuple[Target, datetime | None]:
-        """Return the target and when the token expires, past or not; raises `Forged`."""
         from itsdangerous import BadData  # noqa: PLC0415  an optional dependency
 
-        if len(token) > _LONGEST_TOKEN:
-            raise Forged
         try:
             version, key_id, expires, *rest = self._serializer.loads(token)
             if version != _VERSION or key_id not in self._known:

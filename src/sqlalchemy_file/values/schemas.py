@@ -6,17 +6,31 @@ files.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import logging
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from sqlalchemy_file.exceptions import UnknownStorageError
+from sqlalchemy_file.exceptions import InvalidKeyError, UnknownStorageError
 from sqlalchemy_file.values.objects import public_url
 from sqlalchemy_file.values.records import own_path
 
+_logger = logging.getLogger("sqlalchemy_file")
+
 UrlFor = Callable[..., "str | None"]
 
-_SHOWN = ("filename", "content_type", "size", "checksum", "width", "height", "placeholder")
-_SHOWN_OF_VARIANTS = ("content_type", "size", "width", "height")
+_PROPERTIES: dict[str, tuple[type, dict[str, Any]]] = {
+    "filename": (str, {"type": "string"}),
+    "content_type": (str, {"type": "string"}),
+    "size": (int, {"type": "integer", "description": "in bytes"}),
+    "checksum": (str, {"type": "string", "description": "sha256: and 64 hexadecimal digits"}),
+    "width": (int, {"type": "integer"}),
+    "height": (int, {"type": "integer"}),
+    "placeholder": (str, {"type": "string"}),
+}
+"""What clients see of a file, besides its URL and its variants: Python's type, and JSON's."""
+
+_OF_VARIANTS = ("content_type", "size", "width", "height")
+_URL = {"type": "string", "format": "uri-reference"}
 
 _resolver: UrlFor | None = None
 
@@ -24,7 +38,8 @@ _resolver: UrlFor | None = None
 def set_url_resolver(url_for: UrlFor | None) -> None:
     """Set the function that makes the URLs of public records; None for none.
 
-    It is called as ``url_for(file)`` and ``url_for(file, variant=name)``.
+    It is called as ``url_for(file)`` and ``url_for(file, variant=name)``. A file in a storage that
+    was not added has no URL, and a warning is logged.
     """
     global _resolver  # noqa: PLW0603  one application has one file server
     _resolver = url_for
@@ -34,10 +49,11 @@ def public_record(file: Mapping[str, Any]) -> dict[str, Any]:
     """Return the part of a record that clients may see.
 
     The keys are ``filename``, ``content_type``, ``size``, ``checksum``, ``width``, ``height``,
-    ``placeholder``, ``thumbnail``, ``variants`` and ``url``, if the file has them. The URL is that
-    of the resolver, else the permanent one of a public storage.
+    ``placeholder``, ``thumbnail``, ``variants`` and ``url``, if the file has them; a value of
+    another type than that is left out. The URL is that of the resolver, else the permanent one of
+    a public storage.
     """
-    shown = _chosen(file, _SHOWN)
+    shown = _chosen(file, _PROPERTIES)
     _add_url(shown, file, file, None)
     if isinstance(file.get("thumbnail"), Mapping):
         shown["thumbnail"] = _variant(file, "thumbnail", file["thumbnail"])
@@ -68,35 +84,31 @@ def json_schema(mode: str) -> dict[str, Any]:
     """Return the JSON schema of a file, as clients get it or as they send it."""
     if mode == "validation":
         return {"type": "string", "format": "binary", "title": "File"}
-    image = {name: _PROPERTIES[name] for name in (*_SHOWN_OF_VARIANTS, "url")}
+    schemas = {name: schema for name, (_, schema) in _PROPERTIES.items()}
+    image = {**{name: schemas[name] for name in _OF_VARIANTS}, "url": _URL}
     variant = {"type": "object", "properties": image}
     properties = {
-        **_PROPERTIES,
+        **schemas,
+        "url": _URL,
         "thumbnail": variant,
         "variants": {"type": "object", "additionalProperties": variant},
     }
-    required = ["filename", "content_type", "size"]
-    return {"type": "object", "title": "File", "properties": properties, "required": required}
+    return {"type": "object", "title": "File", "properties": properties}
 
 
-_PROPERTIES: dict[str, dict[str, Any]] = {
-    "filename": {"type": "string"},
-    "content_type": {"type": "string"},
-    "size": {"type": "integer", "description": "in bytes"},
-    "checksum": {"type": "string", "description": "sha256: and 64 hexadecimal digits"},
-    "width": {"type": "integer"},
-    "height": {"type": "integer"},
-    "placeholder": {"type": "string"},
-    "url": {"type": "string", "format": "uri-reference"},
-}
+def _chosen(record: Mapping[str, Any], names: Iterable[str]) -> dict[str, Any]:
+    return {name: record[name] for name in names if _is_valid(record.get(name), name)}
 
 
-def _chosen(record: Mapping[str, Any], names: tuple[str, ...]) -> dict[str, Any]:
-    return {name: record[name] for name in names if record.get(name) is not None}
+def _is_valid(value: Any, name: str) -> bool:
+    kind, _ = _PROPERTIES[name]
+    if kind is int:  # no client reads more than 64 bits
+        return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**63
+    return isinstance(value, kind)
 
 
 def _variant(file: Mapping[str, Any], name: str, record: Mapping[str, Any]) -> dict[str, Any]:
-    shown = _chosen(record, _SHOWN_OF_VARIANTS)
+    shown = _chosen(record, _OF_VARIANTS)
     _add_url(shown, file, record, name)
     return shown
 
@@ -108,9 +120,20 @@ def _add_url(
     # A record of another program may name no object.
     is_stored = file.get("saved") and None not in (own_path(file), own_path(record))
     if _resolver is not None and is_stored:
-        url = _resolver(file) if variant is None else _resolver(file, variant=variant)
+        url = resolved_url(_resolver, file, variant)
     if url is not None:
         shown["url"] = url
+
+
+def resolved_url(
+    url_for: UrlFor, file: Mapping[str, Any], variant: str | None = None
+) -> str | None:
+    """Return ``url_for(file)``; for an object that it cannot name, log a warning, return None."""
+    try:
+        return url_for(file) if variant is None else url_for(file, variant=variant)
+    except (UnknownStorageError, InvalidKeyError, UnicodeEncodeError) as error:
+        _logger.warning("a file has no URL: %s", error)
+        return None
 
 
 def _permanent_url(record: Mapping[str, Any]) -> str | None:
