@@ -24,36 +24,7 @@ from sqlalchemy_file.transfer import (
     run_in_background,
     wait_for_background,
 )
-
-WAIT = 10
-"""Seconds after which a test that waits has failed."""
-
-
-class Counting:
-    """Operations that note when they run, and how many at once."""
-
-    def __init__(self) -> None:
-        self.running = 0
-        self.most = 0
-        self.begun: list[int] = []
-        self.ended: list[int] = []
-        self._lock = threading.Lock()
-
-    def run(self, number: int, seconds: float = 0.01) -> int:
-        with self._lock:
-            self.begun.append(number)
-            self.running += 1
-            self.most = max(self.most, self.running)
-        try:
-            time.sleep(seconds)
-        finally:
-            with self._lock:
-                self.running -= 1
-                self.ended.append(number)
-        return number
-
-    def operations(self, count: int, seconds: float = 0.01) -> list[Operation[int]]:
-        return [Operation(partial(self.run, number, seconds)) for number in range(count)]
+from tests.counting import WAIT, Counting
 
 
 def fail(error: BaseException) -> Any:
@@ -91,8 +62,17 @@ def test_the_outcomes_stand_in_the_order_of_the_operations(way: Way) -> None:
 
 @pytest.mark.parametrize("limit", [1, 3, 8])
 def test_no_more_than_the_limit_run_at_once_and_as_many_as_may(way: Way, limit: int) -> None:
-    counting = Counting()
-    way(lambda: carry_out(counting.operations(24, 0.03), limit=limit))
+    counting = Counting(held=True)
+
+    def let_go() -> None:
+        counting.wait_until_begun(limit)
+        time.sleep(0.02)  # in which one more could begin
+        counting.go.set()
+
+    letting_go = threading.Thread(target=let_go)
+    letting_go.start()
+    way(lambda: carry_out(counting.operations(24, 0.002), limit=limit))
+    letting_go.join()
     assert counting.most == limit
 
 

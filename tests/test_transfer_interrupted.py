@@ -20,36 +20,7 @@ from sqlalchemy_file.transfer import (
     in_thread,
     results,
 )
-
-WAIT = 10
-"""Seconds after which a test that waits has failed."""
-
-
-class Counting:
-    """Operations that note when they run, and how many at once."""
-
-    def __init__(self) -> None:
-        self.running = 0
-        self.most = 0
-        self.begun: list[int] = []
-        self.ended: list[int] = []
-        self._lock = threading.Lock()
-
-    def run(self, number: int, seconds: float = 0.01) -> int:
-        with self._lock:
-            self.begun.append(number)
-            self.running += 1
-            self.most = max(self.most, self.running)
-        try:
-            time.sleep(seconds)
-        finally:
-            with self._lock:
-                self.running -= 1
-                self.ended.append(number)
-        return number
-
-    def operations(self, count: int, seconds: float = 0.01) -> list[Operation[int]]:
-        return [Operation(partial(self.run, number, seconds)) for number in range(count)]
+from tests.counting import WAIT, Counting
 
 
 def fail(error: BaseException) -> Any:
@@ -98,8 +69,7 @@ def test_ctrl_c_that_comes_while_others_are_waited_for_leaves_nothing_running() 
     slow = counting.operations(4, 0.4)
 
     def until_all_have_begun() -> int:
-        while len(counting.begun) < 4:
-            time.sleep(0.001)
+        counting.wait_until_begun(4)
         timer.start()
         return 0
 
@@ -121,17 +91,17 @@ def test_an_exit_in_an_operation_is_raised() -> None:
 
 
 def test_coroutines_are_awaited_together() -> None:
+    together = asyncio.Barrier(8)
+
     async def one(number: int) -> int:
-        await asyncio.sleep(0.05)
+        await asyncio.wait_for(together.wait(), WAIT)
         return number
 
     operations = [
         Operation(partial(fail, AssertionError("not in a thread")), partial(one, number))
         for number in range(8)
     ]
-    begun = time.monotonic()
     assert results(in_asyncio(lambda: carry_out(operations))) == list(range(8))
-    assert time.monotonic() - begun < 0.3
 
 
 def test_without_asyncio_the_function_is_run_not_the_coroutine() -> None:
@@ -142,36 +112,36 @@ def test_without_asyncio_the_function_is_run_not_the_coroutine() -> None:
 
 
 def test_the_event_loop_goes_on_meanwhile() -> None:
-    counting = Counting()
+    counting = Counting(held=True)
 
-    async def main() -> int:
-        batch = asyncio.ensure_future(
-            greenlet_spawn(lambda: carry_out(counting.operations(8, 0.2)))
-        )
-        ticks = 0
-        while not batch.done():
-            await asyncio.sleep(0.01)
-            ticks += 1
-        return ticks
+    async def main() -> None:
+        batch = asyncio.ensure_future(greenlet_spawn(lambda: carry_out(counting.operations(8))))
+        await counting.have_begun(1)
+        assert not batch.done()
+        counting.go.set()
+        await batch
 
-    assert asyncio.run(main()) > 5
+    asyncio.run(main())
+    assert len(counting.ended) == 8
 
 
 async def _cancelled(counting: Counting, *, go_on: bool, times: int = 1) -> None:
     """Cancel a batch in its middle, perhaps more than once, and note what the caller sees."""
     batch = asyncio.ensure_future(
-        greenlet_spawn(lambda: carry_out(counting.operations(12, 0.1), limit=4, go_on=go_on))
+        greenlet_spawn(lambda: carry_out(counting.operations(12), limit=4, go_on=go_on))
     )
+    await counting.have_begun(4)
     for _ in range(times):
-        await asyncio.sleep(0.03)
         batch.cancel()
+        await asyncio.sleep(0.01)
+    counting.go.set()
     with pytest.raises(asyncio.CancelledError):
         await batch
 
 
 @pytest.mark.parametrize("times", [1, 3])
 def test_a_cancelled_batch_leaves_nothing_running(times: int) -> None:
-    counting = Counting()
+    counting = Counting(held=True)
     asyncio.run(_cancelled(counting, go_on=False, times=times))
     assert counting.running == 0
     assert len(counting.ended) == 4
@@ -213,13 +183,15 @@ async def _then_wait(operations: list[Operation[Any]], *, go_on: bool) -> None:
 
 
 def test_a_thread_is_waited_for_however_often_its_caller_is_cancelled() -> None:
-    counting = Counting()
+    counting = Counting(held=True)
 
     async def main() -> None:
-        task = asyncio.ensure_future(in_thread(partial(counting.run, 1, 0.2)))
+        task = asyncio.ensure_future(in_thread(partial(counting.run, 1)))
+        await counting.have_begun(1)
         for _ in range(3):
-            await asyncio.sleep(0.02)
             task.cancel()
+            await asyncio.sleep(0.01)
+        counting.go.set()
         with pytest.raises(asyncio.CancelledError):
             await task
 
@@ -228,29 +200,39 @@ def test_a_thread_is_waited_for_however_often_its_caller_is_cancelled() -> None:
 
 
 def test_what_no_thread_has_begun_is_not_begun_after_a_cancellation() -> None:
-    busy, counting = Counting(), Counting()
+    busy, counting = Counting(held=True), Counting()
 
     async def main() -> None:
-        workers = [in_thread(partial(busy.run, number, 0.5)) for number in range(MOST_THREADS)]
+        workers = [in_thread(partial(busy.run, number)) for number in range(MOST_THREADS)]
         working = [asyncio.ensure_future(each) for each in workers]
-        await asyncio.sleep(0.1)
-        began = time.monotonic()
+        await busy.have_begun(MOST_THREADS)
         with pytest.raises(TimeoutError):
             async with asyncio.timeout(0.05):
                 await in_thread(partial(counting.run, 1))
-        assert time.monotonic() - began < 0.3
+        assert busy.ended == []
+        busy.go.set()
         await asyncio.gather(*working)
 
     asyncio.run(main())
     assert counting.begun == []
 
 
+async def _strike(counting: Counting, count: int, limit: asyncio.Timeout) -> None:
+    """Let a timeout strike once so many operations have begun, before they end."""
+    await counting.have_begun(count)
+    limit.reschedule(asyncio.get_running_loop().time())
+    await asyncio.sleep(0.01)
+    counting.go.set()
+
+
 def test_asyncio_timeout_leaves_nothing_running() -> None:
-    counting = Counting()
+    counting = Counting(held=True)
 
     async def main() -> None:
-        async with asyncio.timeout(0.05):
-            await greenlet_spawn(lambda: carry_out(counting.operations(12, 0.1), limit=4))
+        async with asyncio.timeout(WAIT) as timeout:
+            striking = asyncio.ensure_future(_strike(counting, 4, timeout))
+            await greenlet_spawn(lambda: carry_out(counting.operations(12), limit=4))
+        await striking
 
     with pytest.raises(TimeoutError):
         asyncio.run(main())
@@ -259,16 +241,16 @@ def test_asyncio_timeout_leaves_nothing_running() -> None:
 
 
 def test_a_batch_that_goes_on_is_finished_before_the_cancellation_strikes() -> None:
-    counting = Counting()
+    counting = Counting(held=True)
 
     async def main() -> str:
         try:
-            async with asyncio.timeout(0.05):
-                await greenlet_spawn(
-                    lambda: carry_out(counting.operations(6, 0.1), limit=2, go_on=True)
-                )
+            async with asyncio.timeout(WAIT) as timeout:
+                striking = asyncio.ensure_future(_strike(counting, 2, timeout))
+                await greenlet_spawn(lambda: carry_out(counting.operations(6), limit=2, go_on=True))
                 await asyncio.sleep(WAIT)
         except TimeoutError:
+            await striking
             return "timed out"
         return "not cancelled"
 

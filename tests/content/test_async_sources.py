@@ -234,12 +234,16 @@ def test_no_more_than_a_few_sources_are_read_at_the_same_time(
     sqlite_url: str, storage: FlakyStorage
 ) -> None:
     now, most = 0, 0
+    eight = asyncio.Event()
 
     async def counted() -> AsyncIterator[bytes]:
         nonlocal now, most
         now += 1
         most = max(most, now)
-        await asyncio.sleep(0.01)
+        if now == 8:
+            eight.set()
+        await asyncio.wait_for(eight.wait(), 20)
+        await asyncio.sleep(0.01)  # in which a ninth could begin
         now -= 1
         yield b"x"
 

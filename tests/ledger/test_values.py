@@ -144,7 +144,7 @@ HOSTILE = {
 def test_long_values_take_no_time(engine: Engine, value: str) -> None:
     begun = time.perf_counter()
     _write_over(engine, [value])
-    assert time.perf_counter() - begun < 8, "minutes, if it were quadratic"
+    assert time.perf_counter() - begun < 60, "minutes, if it were quadratic"
 
 
 def test_a_value_that_is_too_long_is_not_read(engine: Engine, monkeypatch) -> None:

@@ -139,8 +139,9 @@ def test_the_event_loop_goes_on_while_files_are_stored_and_deleted(
             ticks += 1
 
     def slow(verb: str) -> None:
-        before = ticks
-        time.sleep(0.3)
+        before, end = ticks, time.monotonic() + 20
+        while ticks < before + 5 and time.monotonic() < end:
+            time.sleep(0.01)
         ticks_of[verb] = ticks - before
 
     async def story(session: AsyncSession) -> None:
@@ -156,7 +157,7 @@ def test_the_event_loop_goes_on_while_files_are_stored_and_deleted(
 
     assert play(url, storage, story) == [b"new", b"page", b"page"]
     assert ticks_of.keys() == {"put", "copy", "delete"}
-    assert min(ticks_of.values()) > 5, ticks_of
+    assert min(ticks_of.values()) >= 5, ticks_of
 
 
 def test_several_files_are_stored_at_the_same_time(url: str, storage: FlakyStorage) -> None:

@@ -835,13 +835,11 @@ class TestLocks:
         held = [os.open(path, os.O_RDONLY) for path in (root, *root.rglob("*"))]
         for descriptor in held:
             fcntl.flock(descriptor, fcntl.LOCK_EX)
-        began = time.monotonic()
-        put(storage, "a/key", filename="other")
+        put(storage, "a/key", filename="other")  # for ever, if one of these locks were its own
         storage.copy("a/key", "b/copy")
         storage.delete(["a/key", "b/copy"])
         for descriptor in held:
             os.close(descriptor)
-        assert time.monotonic() - began < 2
         assert names(root) == []
 
     @pytest.mark.usefixtures("either_way")

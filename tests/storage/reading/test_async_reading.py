@@ -6,6 +6,7 @@ import asyncio
 import threading
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from obstore.store import MemoryStore
 from sqlalchemy_file import StorageManager
 from sqlalchemy_file.storage import LocalStorage, MemoryStorage
 from sqlalchemy_file.testing import Fault, FaultyStorage
+from tests.counting import strike
 
 DATA = bytes(range(256)) * 2000
 
@@ -42,9 +44,10 @@ def test_after_a_read_that_timed_out_reading_goes_on_where_it_was(
         stored = StorageManager.get_file("main/key")
         first = await stored.aread(100)
         stored.seek(70_000)  # a new request
-        storage.inject("stream", Fault(before=lambda: time.sleep(0.2)))
         with pytest.raises(TimeoutError):
-            async with asyncio.timeout(0.05):
+            async with asyncio.timeout(None) as limit:
+                now = partial(strike, limit, asyncio.get_running_loop())
+                storage.inject("stream", Fault(before=now))
                 await stored.aread(size)
         storage.mend()
         assert stored.tell() == 70_000
