@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import sqlite3
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
+from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 from random import Random
 from typing import Any
 
-from sqlalchemy import Engine, String, event, text, update
+from sqlalchemy import Engine, String, delete, event, update
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 from sqlalchemy.orm.exc import StaleDataError
@@ -22,11 +24,13 @@ from sqlalchemy.orm.exc import StaleDataError
 from sqlalchemy_file import File, FileField, StorageManager
 from sqlalchemy_file.exceptions import SQLAlchemyFileError
 from sqlalchemy_file.ledger import Ledger
+from sqlalchemy_file.ledger.tables import KEPT
 from sqlalchemy_file.storage.memory import MemoryStorage
-from tests.stores import named
+from sqlalchemy_file.tracking.changes import records_in
+from tests.stores import keys
 
-GRACE = 0.05
-"""Seconds; an hour would take a schedule an hour."""
+GRACE = 60
+"""Seconds. Objects get older by some of them with each step, so that nobody has to wait."""
 
 FORGIVEN = (DBAPIError, SQLAlchemyFileError, StaleDataError)
 """A step may be refused, or be a victim of another one: then it has to be as if it never was."""
@@ -43,6 +47,9 @@ class Sheet(Base):
     cover: Mapped[File | None] = mapped_column(FileField(upload_storage="main"))
     pictures: Mapped[list[File] | None] = mapped_column(
         FileField(upload_storage="main", multiple=True)
+    )
+    archive: Mapped[File | None] = mapped_column(
+        FileField(upload_storage="attic", on_release="keep")
     )
 
 
@@ -64,8 +71,9 @@ ledger = Ledger(Base.metadata)
 class Bucket(MemoryStorage):
     """A storage that knows who deleted what, and lets others act before it deletes."""
 
-    def __init__(self, before: Callable[[], None]) -> None:
+    def __init__(self, name: str, before: Callable[[], None]) -> None:
         super().__init__()
+        self._name = name
         self._before = before
         self.actor = ""
         self.deleted: dict[str, str] = {}
@@ -73,16 +81,62 @@ class Bucket(MemoryStorage):
 
     def empty(self) -> None:
         """Forget all objects, and what copies that are gone have signed."""
-        super().delete([info.key for info in self.list()])
+        self._objects.clear()
         self.deleted.clear()
         for name, content in self.notes().items():
             if b"clone" in content:
                 self.remove_note(name)
 
+    def age(self, seconds: float) -> None:
+        """Make all objects older."""
+        by = timedelta(seconds=seconds)
+        self._objects = {
+            key: (data, replace(info, last_modified=info.last_modified and info.last_modified - by))
+            for key, (data, info) in self._objects.items()
+        }
+
+    def paths(self) -> set[str]:
+        return {f"{self._name}/{key}" for key in keys(self)}
+
     def delete(self, keys: Sequence[str]) -> None:
         self._before()
         super().delete(keys)
-        self.deleted.update({f"main/{key}": self.actor for key in keys})
+        self.deleted.update({f"{self._name}/{key}": self.actor for key in keys})
+
+
+class Buckets:
+    """The storages of the town: one of fields that delete, and one of a field that keeps."""
+
+    def __init__(self, before: Callable[[], None]) -> None:
+        self.all = [Bucket(name, before) for name in ("main", "attic")]
+        for name, bucket in zip(("main", "attic"), self.all, strict=True):
+            StorageManager.add_storage(name, bucket)
+
+    @contextmanager
+    def acting(self, actor: str) -> Iterator[None]:
+        """Let an actor answer for what is deleted in the block."""
+        before = self.all[0].actor
+        for bucket in self.all:
+            bucket.actor = actor
+        try:
+            yield
+        finally:
+            for bucket in self.all:
+                bucket.actor = before
+
+    def empty(self) -> None:
+        for bucket in self.all:
+            bucket.empty()
+
+    def age(self, seconds: float) -> None:
+        for bucket in self.all:
+            bucket.age(seconds)
+
+    def there(self) -> set[str]:
+        return set().union(*(bucket.paths() for bucket in self.all))
+
+    def deleted_by(self, path: str) -> str:
+        return {**self.all[0].deleted, **self.all[1].deleted}[path]
 
 
 class Program:
@@ -107,19 +161,64 @@ class Program:
         self.origin = origin
         self.excused: set[str] = set()
         """What its rows may name although it is gone: of before a restore, or of a copy."""
+        self.archived: set[str] = set()
+        """What its keeping field has held, committed."""
+        self.kept: set[str] = set()
+        """What that field has let go of, so that it has to stay."""
+        self._now: tuple[set[str], set[str]] = (set(), set())
+        self._reader = engine.raw_connection()
+        self._reader.detach()  # a connection of its own: nothing interrupts its queries
+        _commit_each_statement(self._reader.dbapi_connection)
+
+    def close(self) -> None:
+        self._reader.close()
+
+    def begin(self) -> None:
+        """Forget an earlier schedule."""
+        self.excused, self.archived, self.kept, self._now = set(), set(), set(), (set(), set())
 
     def named(self) -> set[str]:
-        return {
-            *named(self.engine, f"{self._prefix}town_sheet", "cover", "pictures"),
-            *named(self.engine, f"{self._prefix}town_card", "cover"),
-        }
+        named, archived = self._read()
+        return named | archived
 
-    def write(self, action: Callable[[Session], object], *, commit: bool) -> None:
+    def look(self, moved: set[str]) -> set[str]:
+        """Take note of what the keeping field has let go of since the last look.
+
+        What sessions have ``moved`` may have been let go of by a field that deletes.
+        """
+        named, archived = self._read()
+        self.archived |= archived
+        self.kept |= self._now[1] - named - archived - moved
+        self._now = named, archived
+        return named | archived
+
+    def start_again(self) -> None:
+        """Take the rows for those of a restored database, which has lost its later entries."""
+        self.kept.clear()
+        self._now = self._read()
+
+    def _read(self) -> tuple[set[str], set[str]]:
+        """Return what fields that delete hold, and what the one that keeps does."""
+        sheets = self._select("cover, pictures, archive", "town_sheet")
+        cards = self._select("cover", "town_card")
+        named = [value for row in (*sheets, *cards) for value in row[:2]]
+        return _paths(named), _paths(row[2] for row in sheets)
+
+    def _select(self, columns: str, table: str) -> list[Any]:
+        cursor = self._reader.dbapi_connection.cursor()
+        cursor.execute(f"SELECT {columns} FROM {self._prefix}{table}")
+        rows = list(cursor.fetchall())
+        cursor.close()
+        return rows
+
+    def write(self, action: Callable[[Session], object], *, commit: bool) -> set[str]:
+        """Do something in a session, and return what it has moved from one row to another."""
         with Session(self.engine) as session:
             action(session)
             session.flush()
             if commit:
                 session.commit()
+            return session.info.get("moved", set())
 
     def execute(self, statement: str) -> None:
         """Do what another program does, which knows nothing of files."""
@@ -135,7 +234,8 @@ class Program:
 
     def make_due(self) -> None:
         with self.operators.begin() as connection:
-            connection.execute(update(ledger.releases).values(due_at=0))
+            is_kept = ledger.releases.c.lease == KEPT
+            connection.execute(update(ledger.releases).where(is_kept.isnot(True)).values(due_at=0))
 
     def copy_to(self, path: Path) -> None:
         """Copy its SQLite database into another file, over what is there."""
@@ -195,6 +295,10 @@ class Interruptions:
         finally:
             self._is_inside = False
 
+    def now_and_then(self, check: Callable[[Any], Any]) -> Callable[[Any], Any]:
+        """Return a check of the tables that is mostly left out: no step changes their layout."""
+        return lambda context: check(context) if self.dice.random() < 0.2 else ()
+
     def watch(self, engine: Engine) -> None:
         event.listen(engine, "before_cursor_execute", self._before_query, retval=True)
 
@@ -215,12 +319,24 @@ def _none_of(params: Any) -> Any:
     return type(params)() if params else params
 
 
+def _commit_each_statement(connection: Any) -> None:
+    """Let a driver's connection begin no transaction, whose driver spells that in its own way."""
+    if isinstance(connection, sqlite3.Connection):
+        connection.isolation_level = None
+    elif callable(connection.autocommit):
+        connection.autocommit(True)
+    else:
+        connection.autocommit = True
+
+
+def _paths(values: Iterable[Any]) -> set[str]:
+    return {path for value in values for record in records_in(value) for path in record["files"]}
+
+
 @contextmanager
-def open_bucket(before: Callable[[], None]) -> Iterator[Bucket]:
-    bucket = Bucket(before)
-    StorageManager.add_storage("main", bucket)
+def open_buckets(before: Callable[[], None]) -> Iterator[Buckets]:
     try:
-        yield bucket
+        yield Buckets(before)
     finally:
         StorageManager.clear()
 
@@ -231,4 +347,5 @@ def empty(engine: Engine) -> None:
         for table in (Sheet.__table__, Card.__table__, ledger.releases):
             prefix = connection.schema_for_object(table)
             name = f"{prefix}.{table.name}" if prefix else table.name
-            connection.execute(text(f"DELETE FROM {name}"))
+            connection.exec_driver_sql(f"DELETE FROM {name}")
+        connection.execute(delete(ledger.state).where(ledger.state.c.name == "keeping"))

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
 from random import Random
+from typing import Any
 
 from sqlalchemy import delete, insert, select, update
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from sqlalchemy_file import File
 
 from .operators import Card, Program, Sheet
+
+Write = Callable[[Session, Random], None]
 
 ROWS = range(1, 5)
 """Few rows, so that steps meet."""
@@ -39,14 +44,38 @@ def put_card(session: Session, dice: Random) -> None:
     card.cover = new_file(dice, wanted_key=wanted)
 
 
+def put_archive(session: Session, dice: Random) -> None:
+    number = dice.choice(ROWS)
+    sheet = session.get(Sheet, number) or Sheet(id=number)
+    session.add(sheet)
+    sheet.archive = new_file(dice)
+
+
 def move(session: Session, dice: Random) -> None:
     """Give the file of one row to another row, of the same table or of another one."""
-    givers = [*session.scalars(select(Sheet)), *session.scalars(select(Card))]
-    owners = [row for row in givers if row.cover is not None]
-    if len(givers) > 1 and owners:
-        giver = dice.choice(owners)
-        taker = dice.choice([row for row in givers if row is not giver])
-        taker.cover, giver.cover = giver.cover, dice.choice([None, taker.cover])
+    _move(session, dice, [Sheet.cover, Card.cover])
+
+
+def move_to_keep(session: Session, dice: Random) -> None:
+    """The same with the field that keeps, from and to it, within a row as well."""
+    _move(session, dice, [Sheet.cover, Sheet.archive, Sheet.archive, Card.cover])
+
+
+def _move(session: Session, dice: Random, fields: Sequence[InstrumentedAttribute[Any]]) -> None:
+    places = [(row, each.key) for each in fields for row in session.scalars(select(each.class_))]
+    givers = [place for place in places if getattr(*place) is not None]
+    if not givers:
+        return
+    giver = dice.choice(givers)
+    takers = [place for place in places if place != giver]
+    if takers:
+        taker, moving = dice.choice(takers), getattr(*giver)
+        session.info.setdefault("moved", set()).update(moving.files)
+        instead = getattr(*taker) if dice.random() < 0.5 else None
+        setattr(*taker, moving)
+        setattr(*giver, instead)
+        if instead is not None:
+            session.info["moved"].update(instead.files)
 
 
 def remove(session: Session, dice: Random) -> None:
@@ -70,25 +99,31 @@ def insert_many(session: Session, dice: Random) -> None:
     session.execute(insert(Sheet), rows)
 
 
-def within_savepoint(session: Session, dice: Random) -> None:
+def clear_archives(session: Session, dice: Random) -> None:
+    session.execute(update(Sheet).where(Sheet.id <= dice.choice(ROWS)).values(archive=None))
+
+
+def within_savepoint(session: Session, dice: Random, actions: Sequence[Write]) -> None:
     kept = dice.random() < 0.5
     try:
         with session.begin_nested():
-            dice.choice(PLAIN)(session, dice)
+            dice.choice(actions)(session, dice)
             session.flush()
             if not kept:
                 raise _UndoneError
     except _UndoneError:
         pass
-    dice.choice(PLAIN)(session, dice)
+    dice.choice(actions)(session, dice)
 
 
 class _UndoneError(Exception):
     pass
 
 
-PLAIN = (put_sheet, put_sheet, put_card, move, move, remove, remove_many, clear_many, insert_many)
-WRITES: tuple[Callable[[Session, Random], None], ...] = (*PLAIN, within_savepoint)
+PLAIN: tuple[Write, ...] = (
+    put_sheet, put_sheet, put_card, move, move, remove, remove_many, clear_many, insert_many
+)  # fmt: skip
+KEEPING: tuple[Write, ...] = (put_archive, put_archive, move_to_keep, move_to_keep, clear_archives)
 
 STATEMENTS = (
     "DELETE FROM town_sheet WHERE id = {one}",
@@ -99,19 +134,39 @@ STATEMENTS = (
     "UPDATE town_card SET cover = (SELECT cover FROM town_sheet WHERE id = {one}) WHERE id = {two}",
     "DELETE FROM town_sheet WHERE id >= 10",
 )
+KEEPING_STATEMENTS = (
+    "UPDATE town_sheet SET archive = NULL WHERE id = {one}",
+    "UPDATE town_sheet SET archive = cover, cover = NULL WHERE id = {one}",
+    "UPDATE town_sheet SET cover = archive, archive = NULL WHERE id = {one}",
+    "INSERT INTO town_sheet (id, archive) SELECT id + 10, cover FROM town_sheet WHERE id = {one}",
+    "INSERT INTO town_sheet (id, cover) SELECT id + 20, archive FROM town_sheet WHERE id = {one}",
+    "UPDATE town_card SET cover = (SELECT archive FROM town_sheet WHERE id = {two}) WHERE id = 1",
+)
 """What is written without the library: deletions, copies, and moves by copy and deletion."""
 
 
-def write(program: Program, dice: Random) -> str:
-    """Write by a session, and return what it does."""
-    action, commit = dice.choice(WRITES), dice.random() < 0.8
-    told = f"{action.__name__}, {'commit' if commit else 'rollback'}"
-    program.write(lambda session: action(session, dice), commit=commit)
-    return told
+@dataclass(frozen=True)
+class Steps:
+    """The writes of a schedule."""
+
+    plain: tuple[Write, ...] = PLAIN
+    statements: tuple[str, ...] = STATEMENTS
+
+    def write(self, program: Program, dice: Random) -> tuple[str, set[str]]:
+        """Write by a session; return what it does, and what it has moved."""
+        action, commit = dice.choice([*self.plain, None]), dice.random() < 0.8
+        told = f"{action.__name__ if action else 'savepoint'}, {'commit' if commit else 'rollback'}"
+        action = action or partial(within_savepoint, actions=self.plain)
+        return told, program.write(lambda session: action(session, dice), commit=commit)
+
+    def execute(self, program: Program, dice: Random) -> tuple[str, set[str]]:
+        """Write without the library; return the statement."""
+        statement = dice.choice(self.statements).format(
+            one=dice.choice(ROWS), two=dice.choice(ROWS)
+        )
+        program.execute(statement)
+        return statement, set()
 
 
-def execute(program: Program, dice: Random) -> str:
-    """Write without the library, and return the statement."""
-    statement = dice.choice(STATEMENTS).format(one=dice.choice(ROWS), two=dice.choice(ROWS))
-    program.execute(statement)
-    return statement
+DELETING = Steps()
+ALSO_KEEPING = Steps(PLAIN + 3 * KEEPING, STATEMENTS + 2 * KEEPING_STATEMENTS)

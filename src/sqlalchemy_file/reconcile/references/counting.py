@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -66,8 +67,9 @@ def _of_column(
     quoted = connection.dialect.identifier_preparer.quote
     name, value = table_name(connection, table), f"t.{quoted(column.name)}"
     keys = "".join(f", t.{quoted(each.name)}" for each in table.primary_key)
+    is_nested = connection.dialect.name == "postgresql"  # an error would end the transaction
     try:
-        with connection.begin_nested():
+        with connection.begin_nested() if is_nested else nullcontext():
             counted = connection.execute(_text(dialect.count(name, value))).all()
     except DBAPIError:
         counted = None
