@@ -264,6 +264,16 @@ def test_a_wrong_secret_is_one_clear_error(bucket: Container, s3_server: S3Serve
     assert "<?xml" not in str(caught.value)
 
 
+def test_without_credentials_the_error_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.delenv(name, raising=False)
+    with answering(lambda request: Answer(403)) as port:
+        address = f"http://127.0.0.1:{port}"
+        store = S3Store("bucket", metadata_endpoint=address, client_options={"allow_http": True})
+        with pytest.raises(StorageError, match="there are no credentials in the options"):
+            put(ObstoreStorage(store), "key", b"")
+
+
 def test_a_header_that_obstore_does_not_send_is_refused(storage: ObstoreStorage) -> None:
     with pytest.raises(StorageError, match=r"no header 'X-Own'.*Cache-Control"):
         storage.put("key", io.BytesIO(b""), Attributes(headers={"X-Own": "1"}))

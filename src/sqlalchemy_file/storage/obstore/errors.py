@@ -18,6 +18,8 @@ _STATUS = re.compile(r"status code: (\d{3})")
 _UNKNOWN_THERE = frozenset({400, 405, 411, 501})  # an older or smaller server, a proxy
 _TIMED_OUT = re.compile(r"\bkind: Timeout\b")
 _SYSTEM = re.compile(r'\bOs \{[^}]*?message: "([^"]+)"')
+_OF_INSTANCE = re.compile("/latest/api/token|/latest/meta-data|/computeMetadata/|/metadata/identity")
+"""URLs that clouds give to their machines; asked for credentials if nothing else has any."""
 _OF_ONE_KEY = "request failed for key"
 _UNREADABLE = "contained non UTF-8 characters"
 _CODE = re.compile(r"<Code>(\w+)</Code>")
@@ -72,6 +74,8 @@ def reason_of(error: BaseException) -> str:
         plain += " (timed out)"
     if (system := _SYSTEM.search(details)) is not None:
         plain += f" ({system[1]})"  # such as "Connection refused"
+    if _OF_INSTANCE.search(told):
+        plain += "; there are no credentials in the options or the environment"
     return f"{plain} {code[1]}" if code else plain
 
 
