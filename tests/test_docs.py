@@ -130,7 +130,8 @@ def test_a_guide_says_how_to_install_what_its_python_needs(page: Path) -> None:
     code = "".join(block.code for block in blocks_of(text) if block.language == RUN)
     shell = "".join(block.code for block in blocks_of(text) if block.language in SHELL)
     commands = re.findall(r"pip install (.+?)(?:  #.*)?$", shell, flags=re.MULTILINE)
-    asked = [word for command in commands for word in shlex.split(command)]
+    words = [word for command in commands for word in shlex.split(command)]
+    asked = [word for word in words if not word.startswith("-")]
     installed = _installed([Requirement(word) for word in ["sqlalchemy-file", *asked]])
     missing = {name for name in _imported(code) if not _distributions(name) & installed}
     missing |= {extra for extra, used in EXTRAS.items() if re.search(used, code)} - _extras(asked)
