@@ -18,7 +18,7 @@ _STATUS = re.compile(r"status code: (\d{3})")
 _UNKNOWN_THERE = frozenset({400, 405, 411, 501})  # an older or smaller server, a proxy
 _TIMED_OUT = re.compile(r"\bkind: Timeout\b")
 _SYSTEM = re.compile(r'\bOs \{[^}]*?message: "([^"]+)"')
-_OF_INSTANCE = re.compile("/latest/api/token|/latest/meta-data|/computeMetadata/|/metadata/identity")
+_OF_INSTANCE = re.compile("/latest/(api|meta-data)|/computeMetadata/|/metadata/identity")
 """URLs that clouds give to their machines; asked for credentials if nothing else has any."""
 _OF_ONE_KEY = "request failed for key"
 _UNREADABLE = "contained non UTF-8 characters"
