@@ -53,10 +53,13 @@ def _as_json(file: File) -> Any:
 
 
 class MutableList(mutable.MutableList[T]):
-    """A list of files. Removed elements are kept in ``_removed``, in order of removal.
+    """A list of files, the value of a ``multiple`` column. It tracks its changes.
+
+        document.pages.append(File(b"...", filename="page.txt"))
 
     With ``kind``, which a file field sets, content becomes files of that class, and other elements
-    raise `TypeError`. Without it the list takes any elements.
+    raise `TypeError`. Without it the list takes any elements. As in version 0.7, ``_removed`` has
+    the removed elements, in order of removal.
     """
 
     _removed: list[T]

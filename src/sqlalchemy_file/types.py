@@ -54,11 +54,12 @@ class FileField(TypeDecorator[Any]):
     slash, or a whole key. Both functions may take the row as a second parameter, and may be
     coroutine functions with `AsyncSession`.
 
+    ``validators``, ``transforms`` and ``processors`` run in this order on every file of a flush.
     ``extra`` and ``headers`` are sent with every object, unless the file has its own.
     ``on_release="keep"`` leaves the objects of replaced and deleted files in the storage.
-    ``disposition`` says whether browsers show these files or save them. ``jsonb`` makes it a JSONB
-    column on PostgreSQL, as ``with_variant(JSONB(), "postgresql")`` does: such columns can be
-    compared, grouped and indexed.
+    ``disposition`` is ``"inline"`` or ``"attachment"``: browsers show these files, or save them.
+    ``jsonb=True`` makes a JSONB column on PostgreSQL, as ``with_variant(JSONB(), "postgresql")``
+    does: such columns can be compared, grouped and indexed.
 
     Raises `ValueError` or `TypeError` for invalid settings.
     """
@@ -232,9 +233,9 @@ class FileField(TypeDecorator[Any]):
         return awaits_storage or (self.key is not None and is_async(self.key))
 
     def fixed_storage(self, file: File) -> str | None:
-        """Return the storage of a file that goes under a new key, where no function has a say.
+        """Return the storage of new files, if no function of the field chooses storage or key.
 
-        Returns None where one has, and for a storage that has not been added.
+        Returns None if one does, or if the storage was not added.
         """
         storage = self.upload_storage
         if self.key is not None or callable(storage):
@@ -327,7 +328,13 @@ def file_field(kind: TypeEngine[Any]) -> FileField | None:
 
 
 class ImageField(FileField):
-    """A file field for images; with ``thumbnail_size`` it stores thumbnails."""
+    """A file field for images.
+
+        photo: Mapped[File | None] = mapped_column(ImageField(thumbnail_size=(128, 128)))
+
+    With ``thumbnail_size`` it stores thumbnails. The files are checked by ``image_validator``, by
+    default an `ImageValidator`. Needs the extra ``image``.
+    """
 
     def __init__(
         self,

@@ -90,11 +90,11 @@ class MemoryStorage:
                 yield replace(found[1], attributes=Attributes())
 
     def notes(self) -> dict[str, bytes]:
-        """Return what is noted of the storage itself."""
+        """Return the notes of this storage."""
         return dict(self._notes)
 
     def add_note(self, name: str, content: bytes) -> None:
-        """Note something of the storage itself."""
+        """Add a note to this storage."""
         self._notes[name] = content
 
     def remove_note(self, name: str) -> None:

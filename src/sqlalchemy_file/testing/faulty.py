@@ -59,11 +59,11 @@ class FaultyStorage:
     # --- notes of the storage itself, which are no calls of its verbs and always come through
 
     def notes(self) -> Mapping[str, bytes]:
-        """Return what is noted of ``inner``."""
+        """Return the notes of ``inner``."""
         return notes_of(self.inner)
 
     def add_note(self, name: str, content: bytes) -> None:
-        """Note something of ``inner``."""
+        """Add a note to ``inner``."""
         write_note(self.inner, name, content)
 
     def remove_note(self, name: str) -> None:

@@ -1,7 +1,7 @@
 """The protocol of storages, which keep bytes and attributes under a key.
 
-Every storage has the six methods of `Storage`. What only some storages can do is a protocol each;
-callers test for it with ``isinstance``.
+Every storage has the six methods of `Storage`. Further capabilities are a protocol each; test for
+them with ``isinstance``.
 """
 
 from __future__ import annotations
@@ -210,22 +210,25 @@ class HasSignedURL(Protocol):
 
 @runtime_checkable
 class HasSignedDownload(Protocol):
-    """A storage that may sign what a download answers, too."""
+    """A storage that can sign the headers of a download."""
 
     def signed_download(
         self, key: str, *, expires: timedelta | float, content_type: str, disposition: str
     ) -> str | None:
         """Return a URL for a GET whose answer has this ``Content-Type`` and disposition.
 
-        Where these cannot be signed it is the address alone, and the object has those that it was
-        stored with. None where this storage cannot sign.
+        If the service cannot sign these, the answer has those with which the object was stored.
+        None if this storage cannot sign.
         """
         ...
 
 
 @runtime_checkable
 class HasNotes(Protocol):
-    """A storage that keeps small texts about itself, apart from its objects."""
+    """A storage that keeps notes: small texts about itself, apart from its objects.
+
+    The signatures of ledgers are notes.
+    """
 
     def notes(self) -> Mapping[str, bytes]:
         """Return all notes by their names."""

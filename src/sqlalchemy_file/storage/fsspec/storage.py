@@ -63,18 +63,20 @@ T = TypeVar("T")
 
 
 class FsspecStorage:
-    """A folder, or a bucket and a prefix, in an fsspec filesystem.
+    """A folder, or a bucket with a prefix, in an fsspec filesystem.
 
-    Filesystems that are stores of objects show one when it is complete; in any other it is
-    written under a hidden name in ``root`` and renamed. ``exclusive`` looks first, and does not
-    decide races. Attributes are not kept. ``list`` holds all keys in memory.
+        StorageManager.add_storage("archive", "sftp://me@host/srv/uploads", password=password)
 
-    Each thread has a filesystem of its own, made from the arguments of the one given; those that
-    work on fsspec's event loop serve all threads. A forked process makes new ones, and so does a
-    thread whose connection is lost: what is safe to repeat is done again, ``max_retries`` times.
+    In a filesystem with folders, an object is written under a hidden name and renamed. In an object
+    store it appears when it is complete. ``exclusive`` looks the key up first, so two writers at
+    the same moment may both succeed. Attributes are not kept. ``list`` keeps all keys in memory.
 
-    With ``verify`` the size of what was written is compared with what the server has; in folders
-    it is on unless it is switched off, and comes before the object appears.
+    Each thread has a filesystem of its own, made with the arguments of the given one. Filesystems
+    that use fsspec's event loop are shared by all threads. A forked process, and a thread that has
+    lost its connection, make new ones. Idempotent calls are retried ``max_retries`` times.
+
+    With ``verify`` the size of each written file is compared with the sent one, in folders before
+    the object appears. In folders this is the default.
     """
 
     def __init__(

@@ -32,15 +32,18 @@ from sqlalchemy_file.storage.libcloud.drivers import verbs_for
 
 
 class LibcloudStorage:
-    """A container of any libcloud driver, by libcloud's own methods, from several threads.
+    """A libcloud container, used from several threads.
 
-    ``list`` keeps all keys in memory. Metadata travels in headers, percent-encoded where it is not
-    ASCII; storages may fold the letters of its names to lower case. ``exclusive`` looks first
-    whether the key is taken, and does not decide races between two writers.
+        driver = get_driver(Provider.S3)(key, secret)
+        StorageManager.add_storage("media", driver.get_container("bucket"))
 
-    ``timeout`` is how many seconds a server may be silent, libcloud's 60 unless the driver was
-    given one of its own. Requests to S3 that are safe to repeat are, ``max_retries`` times. With
-    ``verify`` the server is asked for the size of each object that was just stored.
+    ``list`` keeps all keys in memory. Metadata is sent in headers, percent-encoded if it is not
+    ASCII; some services change the letters of names to lower case. ``exclusive`` looks the key up
+    first, so two writers at the same moment may both succeed.
+
+    ``timeout`` is the read timeout in seconds: by default the driver's own, or 60. Idempotent
+    requests to S3 are retried ``max_retries`` times. With ``verify`` the size of each stored object
+    is requested and compared.
     """
 
     def __init__(
@@ -100,7 +103,7 @@ class LibcloudStorage:
 
     @property
     def lists_from_key(self) -> bool:
-        """Whether listing from a key spares listing what comes before it."""
+        """Whether listing from a key skips the keys before it."""
         return False
 
     def uploads(self) -> Iterator[PendingUpload]:

@@ -55,23 +55,24 @@ _OPEN_AT_ONCE = 32  # objects while they are synced: a process may not open file
 
 
 class LocalStorage:
-    """A folder whose files are the objects; keys with slashes lie in sub-folders.
+    """A folder on this machine. Each object is a file; keys with slashes are in sub-folders.
 
-    An object appears under its key only when it is complete. With ``fsync`` it is on disk, and its
-    name with it, when `put` returns; small new objects of one flush, when all are stored. Symbolic
-    links below the root are not followed, and not listed. One key cannot be both an object and the
-    beginning of others (``a`` and ``a/b``). ``list`` goes by code points, which is also the order
-    of the keys' UTF-8 bytes.
+        StorageManager.add_storage("uploads", "file:///srv/uploads", file_mode=0o600)
 
-    The attributes are kept inside each file, by an extended attribute, where the file system has
-    such; with ``sidecars`` they lie beside each object in ``<key>.metadata.json``, as releases
-    before 1.0 laid them. ``create`` makes a missing root, which
-    an address does only if it is asked to. Nothing is written, deleted or listed where another
-    folder has taken the root's place, since its disk may be unmounted.
+    An object appears under its key only when it is complete. With ``fsync``, the file and its name
+    are on disk when `put` returns. The small files of one flush are synced together, after the last
+    of them. Symbolic links below the root are neither followed nor listed. A key cannot be an
+    object and a folder at once (``a`` and ``a/b``). ``list`` is sorted by code points.
 
-    ``file_mode`` and ``folder_mode`` are the permissions of new files and folders, whatever the
-    umask is: ``0o600`` and ``0o700`` keep other users of the machine out. The root gets
-    ``folder_mode`` if it is made here.
+    Attributes are kept in an extended attribute of each file, if the file system supports these.
+    With ``sidecars`` they are kept in ``<key>.metadata.json`` next to the file, as in version 0.7.
+
+    ``create`` creates a missing root. If another folder has taken the place of the root, because
+    its disk was unmounted, nothing is stored, deleted or listed.
+
+    ``file_mode`` and ``folder_mode`` are the permissions of new files and folders, regardless of
+    the umask. ``0o600`` and ``0o700`` keep other users of the machine out. A root that is created
+    here gets ``folder_mode``.
     """
 
     concurrency = 1  # a small file is written faster than handed to a thread
@@ -224,7 +225,7 @@ class LocalStorage:
     # --- notes of the folder itself
 
     def notes(self) -> dict[str, bytes]:
-        """Return what is noted of the folder: in extended attributes of it, or in hidden files."""
+        """Return the notes of this folder, from its extended attributes or from hidden files."""
         with Translator(self._errors.root):
             found = noted_at(self._root)
         for info in self.list(RESERVED):
@@ -232,7 +233,7 @@ class LocalStorage:
         return found
 
     def add_note(self, name: str, content: bytes) -> None:
-        """Note something of the folder, in a hidden file where there are no attributes for it."""
+        """Add a note to this folder, in a hidden file if there are no extended attributes."""
         with Translator(self._errors.root):
             is_noted = note_at(self._root, name, content)
         if not is_noted:

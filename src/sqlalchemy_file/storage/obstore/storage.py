@@ -55,23 +55,25 @@ _SORTED = (AzureStore, GCSStore, MemoryStore, S3Store)
 
 
 class ObstoreStorage:
-    """An obstore store, from threads and, natively, from coroutines.
+    """A bucket through an obstore store, with native coroutines.
 
-    Contents beyond 5 MB are stored in parts, several at once, of a few contents at a time.
-    ``exclusive`` is decided by the store, races included: beyond that size by renaming a draft.
-    On S3 the key is looked up first, since some servers ignore conditions. An object in parts has
-    no condition there: its key is looked up again just before the completion, and of two writers
-    who complete at the same moment the last one has it. Attributes are not kept in obstore's
-    ``LocalStore``. A cancelled coroutine ends when its request has, and takes back the parts it
-    sent; if it was ``exclusive``, the whole object too.
+        StorageManager.add_storage("media", "s3://bucket/prefix", region="eu-central-1")
 
-    obstore's threads do not survive a fork: a process that was forked after the first request
-    raises `StorageError`.
+    More than 5 MB is a multipart upload, with several parts at a time. With ``exclusive`` the
+    service decides between two writers of one key. S3 is also asked for the key first, because some
+    servers ignore the condition. There, a multipart upload has no condition: the key is looked up
+    again just before the completion, and if two writers complete at the same moment, the last one
+    wins. Elsewhere a multipart upload is renamed to its key if that is free.
 
-    obstore repeats any request that an overloaded server answers. ``once`` is the same store
-    without that, for those that create only what is new: whose first try took effect after all,
-    the second would find its own object there. With ``verify`` the store is asked for the size of
-    each object that was just stored.
+    obstore's ``LocalStore`` does not keep attributes. A cancelled coroutine ends when its request
+    has ended. It aborts a multipart upload, and deletes an ``exclusive`` object.
+
+    obstore's threads do not survive a fork: a process that was forked after the first request gets
+    a `StorageError`.
+
+    obstore retries all requests. A retried ``exclusive`` upload would find the object that its own
+    first attempt has stored. ``once`` is the same store without retries, for such requests. With
+    ``verify`` the size of each stored object is requested and compared.
     """
 
     def __init__(
@@ -193,10 +195,12 @@ class ObstoreStorage:
     def signed_url(
         self, key: str, *, expires: timedelta | float, method: str = "GET"
     ) -> str | None:
-        """Return a presigned URL for one HTTP method; None if the store cannot sign.
+        """Return a presigned URL for one HTTP method, or None if the store cannot sign.
 
-        A number means seconds. Raises `ValueError` for more than the seven days that S3 and
-        Google allow, `StorageError` where the credentials cannot sign.
+            StorageManager.storage("media").signed_url(key, expires=timedelta(minutes=5))
+
+        A number means seconds. Raises `ValueError` for more than the seven days that S3 and Google
+        allow, and `StorageError` if the credentials cannot sign.
         """
         check_key(key)
         if not isinstance(self._store, _SIGNING):
@@ -212,15 +216,16 @@ class ObstoreStorage:
 
     @property
     def is_forked(self) -> bool:
-        """Whether this process was forked from one that had used obstore, and cannot use it."""
+        """Whether this process was forked after the first request, and so cannot use the store."""
         return self._client.is_forked
 
     def signed_download(
         self, key: str, *, expires: timedelta | float, content_type: str, disposition: str
     ) -> str | None:
-        """Return a `signed_url` whose answer has this type and disposition, if that can be signed.
+        """Return a `signed_url` whose answer has this content type and disposition.
 
-        S3 and Azure can, with a secret that is known here. Else it is a plain one.
+        S3 and Azure can sign these, if the secret is in the options or the environment. Otherwise
+        the URL has the type and disposition with which the object was stored.
         """
         address = self.signed_url(key, expires=expires)
         if address is None:
