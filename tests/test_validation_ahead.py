@@ -239,6 +239,47 @@ def test_a_file_is_validated_for_a_column_before_it_has_a_row(
             File(b"short").validated_for(wrong)
 
 
+def _text_field() -> FileField:
+    field = Paper.__table__.c.text.type
+    assert isinstance(field, FileField)
+    return field
+
+
+@pytest.mark.parametrize("by", ["session", "column"])
+def test_what_a_validator_that_was_added_since_refuses_is_refused(
+    engine: Engine, storage: MemoryStorage, monkeypatch: pytest.MonkeyPatch, by: str
+) -> None:
+    file = File(b"short", filename="a.txt")
+    with Session(engine) as session:
+        paper = Paper(text=file)
+        session.add(paper)
+        validate(session) if by == "session" else file.validated_for(Paper.text)
+        field = _text_field()
+        monkeypatch.setattr(field, "validators", [*field.validators, SizeValidator(4)])
+        with pytest.raises(SizeValidationError):
+            session.commit()
+    assert keys(storage) == []
+
+
+def test_a_file_is_judged_again_if_a_validator_or_a_transform_has_changed_since(
+    engine: Engine, storage: MemoryStorage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    field = _text_field()
+    for name, steps in (
+        ("validators", [Counting()]),
+        ("validators", []),
+        ("transforms", [lambda content: content.read() + b"!"]),
+    ):
+        file = File(b"short", filename="a.txt").validated_for(Paper.text)
+        SEEN.clear()
+        with monkeypatch.context() as patch, Session(engine) as session:
+            patch.setattr(field, name, steps)
+            session.add(Paper(text=file))
+            session.commit()
+            assert ["a.txt"] * sum(isinstance(each, Counting) for each in field.validators) == SEEN
+    assert contents(storage) == [b"short", b"short", b"short!"]
+
+
 def test_validators_are_awaited_with_an_async_session(storage: MemoryStorage) -> None:
     async def story() -> None:
         engine = create_async_engine("sqlite+aiosqlite://")

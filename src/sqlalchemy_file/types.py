@@ -117,7 +117,12 @@ class FileField(TypeDecorator[Any]):
         self.validators: list[Validator] = checked_steps(validators, "validators")
         self.processors: list[Processor] = checked_steps(processors, "processors")
         self.transforms: list[TransformChoice] = list(transforms or ())
-        self.joined_transforms: list[Transform] = joined(self.transforms)
+        joined(self.transforms)  # raises TypeError for what is none
+
+    @property
+    def joined_transforms(self) -> list[Transform]:
+        """The transforms as they are executed; programs may change ``transforms`` at any time."""
+        return joined(self.transforms)
 
     @property
     def _static_cache_key(self) -> Any:

@@ -97,6 +97,21 @@ def test_statements_change_content_as_well(engine):
         assert stored(row.one) == b"a!"
 
 
+def test_a_transform_that_is_added_later_takes_part(engine, monkeypatch):
+    field = Row.__table__.c.one.type
+    later = [*field.transforms, lambda content: content.read() + b"!"]
+    monkeypatch.setattr(field, "transforms", later)
+    with Session(engine) as session:
+        row = Row(one=File(b"a"))
+        session.add(row)
+        session.commit()
+        assert stored(row.one) == b"a!!"
+        field.transforms.clear()
+        row.one = File(b"b")
+        session.commit()
+        assert stored(row.one) == b"b"
+
+
 def test_a_key_is_chosen_for_what_was_made(engine):
     with Session(engine) as session:
         row = Row(placed=File(encoded(noise()), "photo.png"))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from copy import deepcopy
 from dataclasses import dataclass
+from operator import is_
 from typing import Any
 
 from sqlalchemy_file.content.sources import Content
@@ -20,6 +21,8 @@ class Judged:
     """A field that has accepted a file, and what the file was then."""
 
     field: FileField
+    steps: tuple[Any, ...]
+    """The field's validators and transforms, which a program may change."""
     source: Content
     checksum: str
     record: dict[str, Any]
@@ -41,13 +44,15 @@ def note(file: File, field: FileField) -> None:
         return
     source = source_content(file)
     record = deepcopy(dict(file))
-    state.judged = Judged(field, source, _checksum(source), record, state.accepted_format)
+    state.judged = Judged(
+        field, _steps(field), source, _checksum(source), record, state.accepted_format
+    )
 
 
 def still_accepted(file: File, field: FileField) -> bool:
     """Return True if a field has accepted just this content, under this name and type."""
     judged: Judged = file._state.judged
-    if judged.field is not field:
+    if judged.field is not field or not _are_same(judged.steps, _steps(field)):
         return False
     source = source_content(file)
     if source is not judged.source or dict(file) != judged.record:
@@ -56,6 +61,14 @@ def still_accepted(file: File, field: FileField) -> bool:
         return False
     file._state.accepted_format = judged.accepted_format
     return True
+
+
+def _steps(field: FileField) -> tuple[Any, ...]:
+    return (*field.validators, *field.transforms)
+
+
+def _are_same(before: tuple[Any, ...], now: tuple[Any, ...]) -> bool:
+    return len(before) == len(now) and all(map(is_, before, now))
 
 
 def _checksum(content: Content) -> str:
