@@ -20,8 +20,8 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 from sqlalchemy_file import File, FileField, StorageManager
 from sqlalchemy_file.exceptions import StorageError
 from sqlalchemy_file.storage import Storage, adapt
-from sqlalchemy_file.storage.obstore.requests import READ_SIZE
-from sqlalchemy_file.storage.obstore.uploads import PART_SIZE
+from sqlalchemy_file.storage.common.streams import PART_SIZE
+from sqlalchemy_file.storage.obstore.source import READ_SIZE
 from sqlalchemy_file.testing.suite import MEGABYTE
 from tests.storage.helpers import PLAIN, put, read
 from tests.storage.server import Answer, Request, answering

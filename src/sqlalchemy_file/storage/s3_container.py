@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Iterator, Sequence
 from datetime import timedelta
-from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO
 from urllib.parse import urlsplit
@@ -20,17 +18,14 @@ from obstore.exceptions import BaseError
 from obstore.store import S3Store
 from requests.utils import get_environ_proxies, prepend_scheme_if_needed, select_proxy
 
-from sqlalchemy_file.exceptions import DeletionError, InvalidKeyError, StorageError
+from sqlalchemy_file.storage.common.calling import IN_LOOP
 from sqlalchemy_file.storage.common.protocol import Attributes, ObjectInfo
 from sqlalchemy_file.storage.common.retrying import FIRST_PAUSE, LONGEST_PAUSE, MAX_RETRIES, WITHIN
 from sqlalchemy_file.storage.libcloud import LibcloudStorage
 from sqlalchemy_file.storage.libcloud.drivers import TRANSFERS
 from sqlalchemy_file.storage.obstore import ObstoreStorage
-from sqlalchemy_file.storage.obstore.answers import answered_by_s3
-from sqlalchemy_file.storage.obstore.errors import has_unreadable_headers, is_unknown_there
 from sqlalchemy_file.storage.obstore.requests import HEADERS
 from sqlalchemy_file.storage.obstore.storage import CONCURRENCY
-from sqlalchemy_file.transfer import in_thread
 
 _HOOKS = frozenset(
     {"request", "pre_connect_hook", "add_default_headers", "add_default_params", "encode_data"}
@@ -43,10 +38,9 @@ _log = logging.getLogger("sqlalchemy_file.storage")
 class S3ContainerStorage(LibcloudStorage):
     """A container of one of libcloud's own S3 drivers, from threads and from coroutines.
 
-    Requests go through an obstore store that is made from the driver's settings. What obstore
-    cannot carry goes through libcloud's methods: options of the driver such as ``acl``, headers
-    that obstore does not send, or cannot read, keys that it does not list, requests that a server
-    does not know, and everything in a process that was forked after obstore was first used.
+    Requests go through an obstore store that is made from the driver's settings. Libcloud's methods
+    are used for options of the driver such as ``acl``, for headers that obstore does not send, and
+    for everything in a process that was forked after obstore was first used.
 
     The options are those of `LibcloudStorage`.
     """
@@ -67,167 +61,91 @@ class S3ContainerStorage(LibcloudStorage):
             concurrency=CONCURRENCY if concurrency is None else concurrency,
             verify=verify,
         )
+        self._plain = LibcloudStorage(container, timeout=timeout, max_retries=max_retries)
         self._bucket = _bucket_of(container, timeout, max_retries)
-        driver: Any = container.driver
-        self._secret: str | None = driver.connection.key
 
     def put(
         self, key: str, content: BinaryIO, attributes: Attributes, *, exclusive: bool = False
     ) -> ObjectInfo:
-        bucket = self._carrier_of(attributes)
-        if bucket is None:
-            return super().put(key, content, attributes, exclusive=exclusive)
-        return bucket.put(key, content, attributes, exclusive=exclusive)
+        through = self._through_for(attributes)
+        return through.put(key, content, attributes, exclusive=exclusive)
 
     async def aput(
         self, key: str, content: BinaryIO, attributes: Attributes, *, exclusive: bool = False
     ) -> ObjectInfo:
-        bucket = self._carrier_of(attributes)
-        if bucket is None:
-            put = partial(super().put, key, content, attributes, exclusive=exclusive)
-            return await in_thread(put)
-        return await bucket.aput(key, content, attributes, exclusive=exclusive)
+        through, options = self._through_for(attributes), {"exclusive": exclusive}
+        stored: ObjectInfo = await IN_LOOP.call(through, "put", key, content, attributes, **options)
+        return stored
 
     def stat(self, key: str) -> ObjectInfo:
-        if bucket := self._carrier:
-            with _left_to_libcloud(has_unreadable_headers):
-                return bucket.stat(key)
-        return super().stat(key)
+        return self._through.stat(key)
 
     async def astat(self, key: str) -> ObjectInfo:
-        if bucket := self._carrier:
-            with _left_to_libcloud(has_unreadable_headers):
-                return await bucket.astat(key)
-        return await in_thread(partial(super().stat, key))
+        found: ObjectInfo = await IN_LOOP.call(self._through, "stat", key)
+        return found
 
     def stream(self, key: str, start: int = 0, end: int | None = None) -> Iterator[bytes]:
-        if bucket := self._carrier:
-            with _left_to_libcloud(has_unreadable_headers):
-                yield from bucket.stream(key, start, end)
-                return
-        yield from super().stream(key, start, end)
+        return self._through.stream(key, start, end)
 
-    async def astream(
-        self, key: str, start: int = 0, end: int | None = None
-    ) -> AsyncIterator[bytes]:
-        if bucket := self._carrier:
-            with _left_to_libcloud(has_unreadable_headers):
-                async for chunk in bucket.astream(key, start, end):
-                    yield chunk
-                return
-        async for chunk in _in_threads(super().stream(key, start, end)):
-            yield chunk
+    def astream(self, key: str, start: int = 0, end: int | None = None) -> AsyncIterator[bytes]:
+        if isinstance(through := self._through, ObstoreStorage):
+            return through.astream(key, start, end)
+        return IN_LOOP.iterate(through.stream(key, start, end))
 
     def delete(self, keys: Sequence[str]) -> None:
-        if bucket := self._carrier:
-            try:
-                bucket.delete(keys)
-            except DeletionError as error:
-                self._delete_one_by_one(error)
-        else:
-            super().delete(keys)
+        self._through.delete(keys)
 
     async def adelete(self, keys: Sequence[str]) -> None:
-        if bucket := self._carrier:
-            try:
-                await bucket.adelete(keys)
-            except DeletionError as error:
-                await in_thread(partial(self._delete_one_by_one, error))
-        else:
-            await in_thread(partial(super().delete, keys))
+        await IN_LOOP.call(self._through, "delete", keys)
 
     def copy(self, key: str, new_key: str) -> ObjectInfo:
-        if bucket := self._carrier:
-            with _left_to_libcloud(is_unknown_there, has_unreadable_headers):
-                return bucket.copy(key, new_key)
-        return super().copy(key, new_key)
+        return self._through.copy(key, new_key)
 
     async def acopy(self, key: str, new_key: str) -> ObjectInfo:
-        if bucket := self._carrier:
-            with _left_to_libcloud(is_unknown_there, has_unreadable_headers):
-                return await bucket.acopy(key, new_key)
-        return await in_thread(partial(super().copy, key, new_key))
+        copied: ObjectInfo = await IN_LOOP.call(self._through, "copy", key, new_key)
+        return copied
 
     def list(self, prefix: str = "", start_after: str | None = None) -> Iterator[ObjectInfo]:
-        if bucket := self._carrier:
-            with _left_to_libcloud(_is_of_key):
-                for info in bucket.list(prefix, start_after):
-                    start_after = info.key
-                    yield info
-                return
-        yield from super().list(prefix, start_after)
+        return self._through.list(prefix, start_after)
 
-    async def alist(
-        self, prefix: str = "", start_after: str | None = None
-    ) -> AsyncIterator[ObjectInfo]:
-        if bucket := self._carrier:
-            with _left_to_libcloud(_is_of_key):
-                async for info in bucket.alist(prefix, start_after):
-                    start_after = info.key
-                    yield info
-                return
-        async for info in _in_threads(super().list(prefix, start_after)):
-            yield info
+    def alist(self, prefix: str = "", start_after: str | None = None) -> AsyncIterator[ObjectInfo]:
+        if isinstance(through := self._through, ObstoreStorage):
+            return through.alist(prefix, start_after)
+        return IN_LOOP.iterate(through.list(prefix, start_after))
 
     @property
     def lists_from_key(self) -> bool:
         """Whether listing from a key spares listing what comes before it."""
-        return self._carrier is not None
+        return self._through is not self._plain
 
     def signed_url(
         self, key: str, *, expires: timedelta | float, method: str = "GET"
     ) -> str | None:
         """Return a presigned URL, as `ObstoreStorage` does."""
-        bucket = self._carrier
-        return None if bucket is None else bucket.signed_url(key, expires=expires, method=method)
+        if isinstance(through := self._through, ObstoreStorage):
+            return through.signed_url(key, expires=expires, method=method)
+        return None
 
     def signed_download(
         self, key: str, *, expires: timedelta | float, content_type: str, disposition: str
     ) -> str | None:
         """Return a presigned URL of a download, as `ObstoreStorage` does."""
-        url = self.signed_url(key, expires=expires)
-        if url is None:
-            return None
-        secret = self._secret
-        return answered_by_s3(url, [secret] if secret else [], content_type, disposition)
+        if isinstance(through := self._through, ObstoreStorage):
+            return through.signed_download(
+                key, expires=expires, content_type=content_type, disposition=disposition
+            )
+        return None
 
     @property
-    def _carrier(self) -> ObstoreStorage | None:
-        return None if self._bucket is None or self._bucket.is_forked else self._bucket
+    def _through(self) -> ObstoreStorage | LibcloudStorage:
+        """The storage that serves requests in this process."""
+        return self._plain if self._bucket is None or self._bucket.is_forked else self._bucket
 
-    def _carrier_of(self, attributes: Attributes) -> ObstoreStorage | None:
-        """Return the storage through obstore if it can store an object with these attributes."""
+    def _through_for(self, attributes: Attributes) -> ObstoreStorage | LibcloudStorage:
+        """Return the storage that can store an object with these attributes."""
         if attributes.extra or any(name.title() not in HEADERS for name in attributes.headers):
-            return None
-        return self._carrier
-
-    def _delete_one_by_one(self, error: DeletionError) -> None:
-        """Delete what a server could not delete because it does not know DeleteObjects."""
-        refused = [key for key, each in error.failures.items() if is_unknown_there(each)]
-        if not refused:
-            raise error
-        failures = {key: each for key, each in error.failures.items() if key not in refused}
-        try:
-            super().delete(refused)
-        except DeletionError as others:
-            failures.update(others.failures)
-        if failures:
-            raise DeletionError(failures) from error
-
-
-@contextmanager
-def _left_to_libcloud(*refusals: Callable[[Exception], bool]) -> Iterator[None]:
-    """End quietly at an error of these kinds: what follows does the same by libcloud's methods."""
-    try:
-        yield
-    except StorageError as error:
-        if not any(is_one(error) for is_one in refusals):
-            raise
-
-
-def _is_of_key(error: Exception) -> bool:
-    """Return True if obstore takes no key of an object that is listed, such as ``a//b``."""
-    return isinstance(error, InvalidKeyError)
+            return self._plain
+        return self._through
 
 
 def is_carried(container: Container) -> bool:
@@ -238,19 +156,40 @@ def is_carried(container: Container) -> bool:
     """
     driver: Any = container.driver
     connection: Any = getattr(driver, "connection", None)
+    return _is_unchanged(driver, connection) and _signs_by_4(driver, connection)
+
+
+def _is_unchanged(driver: Any, connection: Any) -> bool:
     return (
         isinstance(driver, BaseS3StorageDriver)
         and type(driver).__module__.startswith("libcloud.storage.drivers.")
         and type(connection).__module__.startswith("libcloud.")
         and vars(driver).keys().isdisjoint(TRANSFERS)
         and vars(connection).keys().isdisjoint(_HOOKS)
-        and driver.http_vendor_prefix == "x-amz"
+        and type(connection.connection) is LibcloudConnection
+    )
+
+
+def _signs_by_4(driver: Any, connection: Any) -> bool:
+    return (
+        driver.http_vendor_prefix == "x-amz"
         and driver.supports_s3_multipart_upload
         and isinstance(getattr(connection, "signer", None), AWSRequestSignerAlgorithmV4)
-        and type(connection.connection) is LibcloudConnection
         and not connection.request_path
         and not hasattr(connection, "cert_file")
     )
+
+
+class _Credentials:
+    """A driver's own credentials: without a provider, some would come from the environment."""
+
+    def __init__(self, connection: Any) -> None:
+        self.secret: str | None = connection.key
+        self._user, self._token = connection.user_id, connection.token
+
+    def __call__(self) -> dict[str, Any]:
+        keys = {"access_key_id": self._user, "secret_access_key": self.secret}
+        return {**keys, "token": self._token, "expires_at": None}
 
 
 def _bucket_of(
@@ -258,13 +197,7 @@ def _bucket_of(
 ) -> ObstoreStorage | None:
     """Return a storage through obstore; None where a setting has no counterpart there."""
     driver: Any = container.driver
-    connection = driver.connection
-    credentials = {
-        "access_key_id": connection.user_id,
-        "secret_access_key": connection.key,
-        "token": connection.token,
-        "expires_at": None,
-    }
+    credentials = _Credentials(driver.connection)
     retries: dict[str, Any] = {
         "retry_timeout": timedelta(seconds=WITHIN),
         "backoff": {
@@ -274,14 +207,14 @@ def _bucket_of(
         },
     }
     try:
-        client = _client_options(connection, timeout)
+        client = _client_options(driver.connection, timeout)
         store, once = (
             S3Store(
                 container.name,
                 config=_config_of(driver),  # type: ignore[arg-type]
                 client_options=client,  # type: ignore[arg-type]
                 retry_config={**retries, "max_retries": most},  # type: ignore[arg-type]
-                credential_provider=lambda: credentials,  # type: ignore[arg-type]
+                credential_provider=credentials,  # type: ignore[arg-type]
             )
             for most in (max_retries, 0)
         )
@@ -341,8 +274,3 @@ def _proxy_options(connection: Any) -> dict[str, str]:
     if getproxies().keys() - {"no"}:  # not for this host: so obstore has one that it never uses
         return {"proxy_url": endpoint, "proxy_excludes": urlsplit(endpoint).hostname or ""}
     return {}
-
-
-async def _in_threads(items: Iterator[Any]) -> AsyncIterator[Any]:
-    while (item := await in_thread(partial(next, items, None))) is not None:
-        yield item

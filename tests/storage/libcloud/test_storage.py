@@ -365,8 +365,8 @@ class TestAnswersOfOddServers:
                 return Answer(405, XML.format("MethodNotAllowed").encode())
             if request.method != "DELETE":
                 return Answer(200)
-            deleted.append(request.path)
-            return Answer(403 if request.path.endswith("b") else 204)
+            deleted.append(request.path.partition("?")[0])
+            return Answer(403 if deleted[-1].endswith("b") else 204)
 
         with pytest.raises(DeletionError) as caught:
             served(answer).delete(["a", "b", "c"])
@@ -394,7 +394,7 @@ class TestAnswersOfOddServers:
         assert keys(served(lambda request: Answer(200, body))) == ["a+b%20"]
 
     @pytest.mark.parametrize("name", ["x-amz-meta-filename", "Content-Disposition"])
-    def test_an_object_whose_headers_are_not_ascii_is_read_and_copied_by_libcloud(
+    def test_an_object_whose_headers_are_not_ascii_is_read_and_copied(
         self, served: Any, name: str
     ) -> None:
         def answer(request: Request) -> Answer:
@@ -417,7 +417,7 @@ class TestAnswersOfOddServers:
         assert storage.copy("key", "new").size == 10
         assert asyncio.run(storage.acopy("key", "new")).size == 10
 
-    def test_keys_that_obstore_does_not_take_are_listed_by_libcloud(self, served: Any) -> None:
+    def test_keys_that_obstore_does_not_take_are_listed(self, served: Any) -> None:
         entry = (
             "<Contents><Key>{}</Key><Size>1</Size><ETag>e</ETag>"
             "<LastModified>2026-01-02T03:04:05.678Z</LastModified></Contents>"

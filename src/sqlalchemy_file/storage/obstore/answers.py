@@ -1,7 +1,7 @@
-"""Presigned URLs that also say with which type and disposition a bucket answers.
+"""Presigned URLs with further parameters, such as the type with which a bucket answers.
 
-obstore signs no such parameters. They are added to the URL that it has signed, and the signature
-is made again by a secret that is known: the one that makes the same signature of the URL as it was.
+obstore signs no parameters. They are added to the URL that it has signed, and the signature is made
+again by a secret that is known: the one that makes the same signature of the URL as it was.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 from urllib.parse import parse_qsl, quote, urlencode, urlsplit
 
@@ -28,32 +28,37 @@ def with_answer(store: Any, address: str, content_type: str, disposition: str) -
     may ask another server each time, and is left alone. Else it is the address as it was.
     """
     if isinstance(store, S3Store):
-        return answered_by_s3(address, _secrets(store), content_type, disposition)
+        wanted = {"response-content-type": content_type}
+        wanted["response-content-disposition"] = disposition
+        return signed_by_s3(address, store, wanted) or address
     if isinstance(store, AzureStore):
         wanted = {"rsct": content_type, "rscd": disposition}
         return azure.signed_with(address, store.config, wanted)
     return address  # Google signs with a private key
 
 
-def answered_by_s3(
-    address: str, secrets: Iterable[str], content_type: str, disposition: str
-) -> str:
-    """Return S3's URL with type and disposition, if one of the secrets has signed it."""
-    wanted = {"response-content-type": content_type, "response-content-disposition": disposition}
+def signed_by_s3(
+    address: str, store: Any, wanted: Mapping[str, str], path: str | None = None
+) -> str | None:
+    """Return S3's URL with more parameters, and another path, if a known secret has signed it."""
     parts = urlsplit(address)
     query = dict(parse_qsl(parts.query, keep_blank_values=True))
     known = query.pop("X-Amz-Signature", "")
-    for secret in secrets:
+    for secret in _secrets(store):
         if hmac.compare_digest(_signature(secret, parts.netloc, parts.path, query), known):
+            path = parts.path if path is None else path
             query |= wanted
-            query["X-Amz-Signature"] = _signature(secret, parts.netloc, parts.path, query)
-            return parts._replace(query=urlencode(query, quote_via=quote, safe="~")).geturl()
-    return address
+            query["X-Amz-Signature"] = _signature(secret, parts.netloc, path, query)
+            text = urlencode(query, quote_via=quote, safe="~")
+            return parts._replace(path=path, query=text).geturl()
+    return None
 
 
 def _secrets(store: Any) -> Iterator[str]:
     config: Mapping[str, Any] = store.config
     yield from (str(config[name]) for name in _SECRETS if config.get(name))
+    known = getattr(store.credential_provider, "secret", None)
+    yield from [known] if known else []
     yield from (os.environ[name] for name in _IN_ENVIRONMENT if os.environ.get(name))
 
 

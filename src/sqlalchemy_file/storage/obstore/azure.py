@@ -31,34 +31,36 @@ def corrected(address: str, config: Mapping[str, Any], key: str) -> str:
     obstore signs the path as it is encoded, and Azure compares with the decoded one. Raises
     `StorageError` where the account's key is not at hand.
     """
-    parts = urlsplit(address)
-    if "%" not in parts.path:
-        return address
-    query = dict(parse_qsl(parts.query))
-    for secret in _secrets(config):
-        for begin in _resources(parts):
-            if _signature(secret, query, begin + parts.path) == query.get("sig"):
-                query["sig"] = _signature(secret, query, begin + unquote(parts.path))
-                return parts._replace(query=urlencode(query, quote_via=quote)).geturl()
-    raise StorageError(
-        "URLs of keys with spaces or non-ASCII characters are signed with the account's key "
-        "only: give the storage an 'account_key', or use plain keys",
-        key=key,
-    )
+    path = urlsplit(address).path
+    url = _signed_again(address, config, path, {}) if "%" in path else address
+    if url is None:
+        raise StorageError(
+            "URLs of keys with spaces or non-ASCII characters are signed with the account's key "
+            "only: give the storage an 'account_key', or use plain keys",
+            key=key,
+        )
+    return url
 
 
 def signed_with(address: str, config: Mapping[str, Any], wanted: Mapping[str, str]) -> str:
     """Return a presigned URL with more parameters, signed too, if the account's key is known."""
+    signed_path = unquote(urlsplit(address).path)
+    return _signed_again(address, config, signed_path, wanted) or address
+
+
+def _signed_again(
+    address: str, config: Mapping[str, Any], signed_path: str, wanted: Mapping[str, str]
+) -> str | None:
+    """Return the URL, signed by the key that has signed it as it is; None if that is unknown."""
     parts = urlsplit(address)
     query = dict(parse_qsl(parts.query))
     for secret in _secrets(config):
         for begin in _resources(parts):
-            resource = begin + unquote(parts.path)
-            if _signature(secret, query, resource) == query.get("sig"):
+            if _signature(secret, query, begin + signed_path) == query.get("sig"):
                 query |= wanted
-                query["sig"] = _signature(secret, query, resource)
+                query["sig"] = _signature(secret, query, begin + unquote(parts.path))
                 return parts._replace(query=urlencode(query, quote_via=quote)).geturl()
-    return address
+    return None
 
 
 def _secrets(config: Mapping[str, Any]) -> Iterator[str]:

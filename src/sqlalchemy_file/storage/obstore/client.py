@@ -1,131 +1,62 @@
-"""Requests to a store of obstore, sent from threads and from coroutines."""
+"""Requests to an obstore store, sent from threads and from coroutines."""
 
 from __future__ import annotations
 
 import asyncio
 import os
 import threading
-from collections.abc import Awaitable
-from functools import partial
-from typing import TYPE_CHECKING, Any, TypeVar
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 from weakref import WeakKeyDictionary
 
 from obstore.store import HTTPStore
 
 from sqlalchemy_file.exceptions import StorageError
+from sqlalchemy_file.storage.common.calling import InLoop, InThread, Steps
 from sqlalchemy_file.storage.obstore.errors import Panic, is_panic, reason_of
-from sqlalchemy_file.storage.obstore.requests import Reading, Request, Steps
-from sqlalchemy_file.transfer import await_to_end, in_thread
+from sqlalchemy_file.storage.obstore.source import READ_SIZE, Source
+from sqlalchemy_file.transfer import await_to_end
 
 if TYPE_CHECKING:
     from obstore.store import ObjectStore
 
 T = TypeVar("T")
 
+_ASYNC_READ_SIZE = 256 * 1024  # hundreds of coroutines may each hold one or two of these
+
 LARGE_AT_ONCE = 4
 """How many contents are stored in parts at the same time: each takes some 30 MB of memory."""
 
 
 class Client:
-    """Carries out the steps of a verb. ``once`` is the same store without retries."""
+    """A store, for threads and for coroutines. ``once`` is the same store without retries."""
 
     def __init__(self, store: ObjectStore, once: ObjectStore | None) -> None:
         self._store = store
         self._once = once or store
         self._is_web = isinstance(store, HTTPStore)
-        self._large = threading.BoundedSemaphore(LARGE_AT_ONCE)
-        self._large_by_loop: WeakKeyDictionary[Any, asyncio.Semaphore] = WeakKeyDictionary()
+        self.in_thread = ThreadRequests(self)
+        self.in_loop = LoopRequests(self)
 
-    def carry_out(self, steps: Steps[T]) -> T:
-        """Return what a verb returns, in a thread that waits for each step."""
-        proceed, has_turn = partial(next, steps), False
-        try:
-            while True:
-                step = proceed()
-                try:
-                    has_turn = has_turn or (step.in_turn and self._large.acquire())
-                    proceed = partial(steps.send, self._call(step))
-                except BaseException as error:  # noqa: BLE001  the verb decides
-                    proceed = partial(steps.throw, _tamed(error))
-        except StopIteration as done:
-            result: T = done.value
-            return result
-        finally:
-            if has_turn:
-                self._large.release()
-
-    async def acarry_out(self, steps: Steps[T]) -> T:
-        """Return what a verb returns; requests are awaited."""
-        proceed, has_turn = partial(next, steps), False
-        try:
-            while True:
-                step = proceed()
-                try:
-                    has_turn = has_turn or (step.in_turn and await self._large_of_loop().acquire())
-                    proceed = partial(steps.send, await self._await(step))
-                except BaseException as error:  # noqa: BLE001  the verb decides
-                    proceed = partial(steps.throw, _tamed(error))
-        except StopIteration as done:
-            result: T = done.value
-            return result
-        finally:
-            if has_turn:
-                self._large_of_loop().release()
-
-    def _call(self, step: Request | Reading) -> Any:
-        if isinstance(step, Reading):
-            return step.read()
-        self._refuse_changes(step)
-        method = getattr(self.ready(once=step.once), step.verb)
-        contents = [step.source.chunks()] if step.source else []
-        return method(*step.arguments, *contents, **step.options)
-
-    async def _await(self, step: Request | Reading) -> Any:
-        if isinstance(step, Reading):
-            if not step.is_at_hand:
-                return await in_thread(step.read)
-            await asyncio.sleep(0)  # many may come to this point at once
-            return step.read()
-        self._refuse_changes(step)
-        method = getattr(self.ready(once=step.once), f"{step.verb}_async")
-        contents = [step.source.achunks()] if step.source else []
-        awaitable = method(*step.arguments, *contents, **step.options)
-        return await (self._to_the_end(awaitable, step) if step.changes else awaitable)
-
-    async def _to_the_end(self, awaitable: Awaitable[T], request: Request) -> T:
-        """Await a request even when cancelled; obstore would forget the parts it has sent."""
-        sending = asyncio.ensure_future(awaitable)
-        try:
-            return await await_to_end(sending, request.source.stop if request.source else None)
-        except asyncio.CancelledError as cancelled:
-            if request.undo and not sending.cancelled() and sending.exception() is None:
-                await self._take_back(request.undo, cancelled)
-            raise
-
-    async def _take_back(self, undo: Request, cancelled: asyncio.CancelledError) -> None:
-        try:
-            await self._await(undo)
-        except Exception as error:  # noqa: BLE001  it must not hide the cancellation
-            cancelled.add_note(f"stored, and could not be deleted again: {undo.arguments}: {error}")
+    def method(self, name: str, arguments: tuple[Any, ...], options: dict[str, Any]) -> Any:
+        """Return a method of the store; conditional creates are not to be retried."""
+        if self._is_web and not name.startswith("get"):
+            key = arguments[0]
+            raise StorageError(
+                "what lies on a web server can only be read: choose another storage to write to",
+                key=key if isinstance(key, str) else None,
+            )
+        is_new = options.get("mode") == "create" or options.get("overwrite") is False
+        store = self.ready()
+        return getattr(self._once if is_new else store, name)
 
     @property
     def is_forked(self) -> bool:
         """Whether this process was forked from one that had used obstore, and cannot use it."""
         return _process.is_forked
 
-    def _large_of_loop(self) -> asyncio.Semaphore:
-        loop = asyncio.get_running_loop()
-        return self._large_by_loop.setdefault(loop, asyncio.Semaphore(LARGE_AT_ONCE))
-
-    def _refuse_changes(self, request: Request) -> None:
-        if self._is_web and request.changes:
-            key = request.arguments[0]
-            raise StorageError(
-                "what lies on a web server can only be read: choose another storage to write to",
-                key=key if isinstance(key, str) else None,
-            )
-
-    def ready(self, *, once: bool = False) -> Any:
+    def ready(self) -> Any:
         """Return the store, unless this process cannot use it."""
         if _process.is_forked:
             raise StorageError(
@@ -133,15 +64,129 @@ class Client:
                 "come along: start workers by 'spawn' or 'forkserver', or fork before the first use"
             )
         _process.is_used = True
-        return self._once if once else self._store
+        return self._store
 
 
-def _tamed(error: BaseException) -> BaseException:
-    if not is_panic(error):
-        return error
-    tame = Panic(reason_of(error))
-    tame.__cause__ = error
-    return tame
+class ThreadRequests(InThread):
+    """Sends requests from a thread, which waits."""
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+        self._turns = threading.BoundedSemaphore(LARGE_AT_ONCE)
+
+    async def request(
+        self,
+        name: str,
+        *arguments: Any,
+        source: Source | None = None,
+        undo: tuple[Any, ...] | None = None,
+        **options: Any,
+    ) -> Any:
+        """Call a method of the store; a source is its last argument.
+
+        ``undo`` is the request that takes it back when it was cancelled, and had succeeded all the
+        same.
+        """
+        del undo
+        method = self._client.method(name, arguments, options)
+        contents = [source.chunks()] if source else []
+        with _panics_tamed():
+            return method(*arguments, *contents, **options)
+
+    async def read(self, read: Callable[[], T], *, is_at_hand: bool) -> T:
+        """Read some content, which may take its time unless it ``is_at_hand``."""
+        return read()
+
+    @asynccontextmanager
+    async def turn(self) -> AsyncIterator[None]:
+        """Wait for the turn of a large upload, of which a few are in progress."""
+        with self._turns:
+            yield
+
+    def body(self, answer: Any) -> AsyncIterator[Any]:
+        return Steps(iter(answer.stream(READ_SIZE)))
+
+    def pages(self, listing: Any, *, is_sorted: bool) -> AsyncIterator[Any]:
+        """Return the pages of a listing; of one in no order, all entries as one page."""
+        return Steps(iter(listing) if is_sorted else iter([listing.collect()]))
+
+
+class LoopRequests(InLoop):
+    """Sends requests from coroutines."""
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+        self._turns: WeakKeyDictionary[Any, asyncio.Semaphore] = WeakKeyDictionary()
+
+    async def request(
+        self,
+        name: str,
+        *arguments: Any,
+        source: Source | None = None,
+        undo: tuple[Any, ...] | None = None,
+        **options: Any,
+    ) -> Any:
+        method = self._client.method(f"{name}_async", arguments, options)
+        contents = [source.achunks()] if source else []
+        with _panics_tamed():
+            answer = method(*arguments, *contents, **options)
+            return await (answer if name == "get" else self._to_the_end(answer, source, undo))
+
+    async def read(self, read: Callable[[], T], *, is_at_hand: bool) -> T:
+        if not is_at_hand:
+            return await self.run(read)
+        await asyncio.sleep(0)  # many may come to this point at once
+        return read()
+
+    @asynccontextmanager
+    async def turn(self) -> AsyncIterator[None]:
+        loop = asyncio.get_running_loop()
+        async with self._turns.setdefault(loop, asyncio.Semaphore(LARGE_AT_ONCE)):
+            yield
+
+    def body(self, answer: Any) -> AsyncIterator[Any]:
+        body: AsyncIterator[Any] = answer.stream(_ASYNC_READ_SIZE)
+        return body
+
+    def pages(self, listing: Any, *, is_sorted: bool) -> AsyncIterator[Any]:
+        pages: AsyncIterator[Any] = listing if is_sorted else _one_page(listing)
+        return pages
+
+    async def _to_the_end(
+        self, answer: Awaitable[T], source: Source | None, undo: tuple[Any, ...] | None
+    ) -> T:
+        """Await a request even when cancelled; obstore would forget the parts it has sent."""
+        sending = asyncio.ensure_future(answer)
+        try:
+            return await await_to_end(sending, source.stop if source else None)
+        except asyncio.CancelledError as cancelled:
+            if undo and not sending.cancelled() and sending.exception() is None:
+                await self._take_back(undo, cancelled)
+            raise
+
+    async def _take_back(self, undo: tuple[Any, ...], cancelled: asyncio.CancelledError) -> None:
+        try:
+            await self.request(*undo)
+        except Exception as error:  # noqa: BLE001  it must not hide the cancellation
+            cancelled.add_note(f"stored, and could not be deleted again: {undo[1:]}: {error}")
+
+
+Requests: TypeAlias = ThreadRequests | LoopRequests
+
+
+async def _one_page(listing: Any) -> AsyncIterator[Any]:
+    yield await listing.collect_async()
+
+
+@contextmanager
+def _panics_tamed() -> Iterator[None]:
+    """Raise an ordinary exception for a panic in Rust, which would go past every handler."""
+    try:
+        yield
+    except BaseException as error:
+        if not is_panic(error):
+            raise
+        raise Panic(reason_of(error)) from error
 
 
 class _Process:

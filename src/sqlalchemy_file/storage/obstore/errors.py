@@ -22,12 +22,19 @@ _OF_INSTANCE = re.compile("/latest/(api|meta-data)|/computeMetadata/|/metadata/i
 """URLs that clouds give to their machines; asked for credentials if nothing else has any."""
 _OF_ONE_KEY = "request failed for key"
 _UNREADABLE = "contained non UTF-8 characters"
+_EXISTS = re.compile(r"\AObject at location .*? already exists: ")
 _CODE = re.compile(r"<Code>(\w+)</Code>")
 _NO_BUCKET = ("NoSuchBucket", "ContainerNotFound", "The specified bucket does not exist")
 
 
-def our_error(error: Exception, key: str | None, place: str = "") -> StorageError | None:
-    """Return our own error for one of obstore, without secrets; ``place`` names the store."""
+def our_error(
+    error: Exception, key: str | None, place: str = "", *, creates: bool = False
+) -> StorageError | None:
+    """Return our own error for one of obstore, without secrets; ``place`` names the store.
+
+    obstore tells any answer 409 as an object that exists: that is so only where the request
+    ``creates`` what must be new. Elsewhere a server means a lock, or another request under way.
+    """
     foreign = exceptions.BaseError | OSError | NotImplementedError | Panic
     if not isinstance(error, foreign):
         return None
@@ -36,7 +43,7 @@ def our_error(error: Exception, key: str | None, place: str = "") -> StorageErro
         return StorageError(told, key=key)
     if isinstance(error, FileNotFoundError):
         return ObjectNotFoundError(key=key)
-    if isinstance(error, exceptions.AlreadyExistsError):
+    if isinstance(error, exceptions.AlreadyExistsError) and creates:
         return ObjectExistsError(key=key)
     if isinstance(error, exceptions.InvalidPathError):
         return InvalidKeyError("this store takes no such key", key=key)
@@ -46,11 +53,9 @@ def our_error(error: Exception, key: str | None, place: str = "") -> StorageErro
 def deletion_error(error: Exception, key: str | None, place: str = "") -> StorageError | None:
     """Return our own error for a failed deletion.
 
-    An object that is missing fails none: a 404 comes from a server that has no such bucket, and a
-    409 tells of one that is locked.
+    A missing object fails none: a 404 comes from a server that has no such bucket.
     """
-    other = isinstance(error, FileNotFoundError | exceptions.AlreadyExistsError)
-    if other and not _is_bucket_missing(error):
+    if isinstance(error, FileNotFoundError) and not _is_bucket_missing(error):
         return StorageError(reason_of(error), key=key)
     return our_error(error, key, place)
 
@@ -66,7 +71,7 @@ def is_panic(error: BaseException) -> bool:
 
 def reason_of(error: BaseException) -> str:
     """Return the first part of obstore's message, with secrets redacted."""
-    told, _, details = str(error).partition("\n\nDebug source")
+    told, _, details = _EXISTS.sub("", str(error)).partition("\n\nDebug source")
     plain, _, body = told.partition("<")
     code = _CODE.search(body)
     plain = redacted(plain.strip()) or type(error).__name__
@@ -77,6 +82,11 @@ def reason_of(error: BaseException) -> str:
     if _OF_INSTANCE.search(told):
         plain += "; there are no credentials in the options or the environment"
     return f"{plain} {code[1]}" if code else plain
+
+
+def is_answer(error: Exception) -> bool:
+    """Return True if this is a status that a server has answered with."""
+    return _STATUS.search(str(error)) is not None
 
 
 def is_unknown_there(error: Exception) -> bool:

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Sequence
 from contextlib import suppress
 from datetime import timedelta
 from functools import partial
-from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from obstore import sign
+from obstore.exceptions import InvalidPathError
 from obstore.store import AzureStore, GCSStore, LocalStore, MemoryStore, S3Store
 
 from sqlalchemy_file.exceptions import (
     DeletionError,
     ObjectExistsError,
     ObjectNotFoundError,
+    StorageError,
 )
+from sqlalchemy_file.storage.common.calling import iterate, run
 from sqlalchemy_file.storage.common.errors import Translator, sort_out, translated
 from sqlalchemy_file.storage.common.expiry import checked_expiry
 from sqlalchemy_file.storage.common.metadata_names import HEADERS, IDENTIFIERS
@@ -26,26 +29,30 @@ from sqlalchemy_file.storage.common.protocol import (
     checked_concurrency,
     checked_verify,
 )
+from sqlalchemy_file.storage.common.streams import reader_of
 from sqlalchemy_file.storage.obstore.answers import with_answer
 from sqlalchemy_file.storage.obstore.azure import corrected
-from sqlalchemy_file.storage.obstore.client import Client
-from sqlalchemy_file.storage.obstore.errors import deletion_error, is_hopeless, our_error
-from sqlalchemy_file.storage.obstore.requests import (
-    ASYNC_READ_SIZE,
-    READ_SIZE,
-    Listing,
-    Steps,
-    copying,
-    deleting,
-    describing,
-    opening,
+from sqlalchemy_file.storage.obstore.client import Client, Requests
+from sqlalchemy_file.storage.obstore.errors import (
+    deletion_error,
+    has_unreadable_headers,
+    is_answer,
+    is_hopeless,
+    is_unknown_there,
+    our_error,
 )
-from sqlalchemy_file.storage.obstore.uploads import Abilities, putting
+from sqlalchemy_file.storage.obstore.presigned import Presigned
+from sqlalchemy_file.storage.obstore.requests import (
+    Listing,
+    OrderError,
+    delete,
+    describe,
+    open_range,
+)
+from sqlalchemy_file.storage.obstore.uploads import Abilities, Upload
 
 if TYPE_CHECKING:
     from obstore.store import ObjectStore
-
-T = TypeVar("T")
 
 CONCURRENCY = 32
 """How many requests at the same time: 8 had less than half the speed, 64 a fifth more."""
@@ -89,13 +96,15 @@ class ObstoreStorage:
         self.concurrency: int = checked_concurrency(concurrency)
         self.verify: bool = checked_verify(verify)
         self._our_error = partial(our_error, place=repr(store))
-        is_local, is_s3 = isinstance(store, LocalStore), isinstance(store, S3Store)
-        self._is_hopeless = partial(is_hopeless, is_local=is_local, is_s3=is_s3)
+        is_local, self._is_s3 = isinstance(store, LocalStore), isinstance(store, S3Store)
+        self._is_hopeless = partial(is_hopeless, is_local=is_local, is_s3=self._is_s3)
         self._is_sorted = isinstance(store, _SORTED)
+        self._presigned = Presigned(store) if isinstance(store, _SIGNING) else None
+        self._lists_all = not self._is_s3
         self._abilities = Abilities(
             keeps_attributes=not is_local,
             names=IDENTIFIERS if isinstance(store, AzureStore) else HEADERS,
-            heeds_conditions=not is_s3,
+            heeds_conditions=not self._is_s3,
         )
 
     def __repr__(self) -> str:
@@ -105,92 +114,175 @@ class ObstoreStorage:
     def put(
         self, key: str, content: BinaryIO, attributes: Attributes, *, exclusive: bool = False
     ) -> ObjectInfo:
-        with Translator(self._our_error, check_key(key)) as translator:
-            return self._client.carry_out(
-                self._putting(key, content, attributes, translator, exclusive)
-            )
+        return run(self._put(self._client.in_thread, key, content, attributes, exclusive))
 
     async def aput(
         self, key: str, content: BinaryIO, attributes: Attributes, *, exclusive: bool = False
     ) -> ObjectInfo:
-        with Translator(self._our_error, check_key(key)) as translator:
-            steps = self._putting(key, content, attributes, translator, exclusive)
-            return await self._client.acarry_out(steps)
+        return await self._put(self._client.in_loop, key, content, attributes, exclusive)
+
+    async def _put(
+        self,
+        requests: Requests,
+        key: str,
+        content: BinaryIO,
+        attributes: Attributes,
+        exclusive: bool,
+    ) -> ObjectInfo:
+        meaning = partial(self._our_error, creates=exclusive)
+        with Translator(meaning, check_key(key)) as translator:
+            upload = Upload(
+                requests=requests,
+                key=key,
+                content=content,
+                attributes=attributes,
+                translator=translator,
+                exclusive=exclusive,
+                abilities=self._abilities,
+                refuse_taken=self._refuse_taken,
+            )
+            return await upload.put()
 
     def stat(self, key: str) -> ObjectInfo:
-        with Translator(self._our_error, check_key(key)):
-            return self._client.carry_out(describing(key))
+        return run(self._stat(self._client.in_thread, key))
 
     async def astat(self, key: str) -> ObjectInfo:
+        return await self._stat(self._client.in_loop, key)
+
+    async def _stat(self, requests: Requests, key: str) -> ObjectInfo:
         with Translator(self._our_error, check_key(key)):
-            return await self._client.acarry_out(describing(key))
+            try:
+                return await describe(requests, key)
+            except Exception as error:  # noqa: BLE001  raised again unless it can be mended
+                presigned = self._presigned_for(has_unreadable_headers, error)
+            return await requests.run(partial(presigned.stat, key))
 
     def stream(self, key: str, start: int = 0, end: int | None = None) -> Iterator[bytes]:
-        with Translator(self._our_error, check_key(key)):
-            opened = self._client.carry_out(opening(key, start, end))
-            if opened is None:
-                return
-            for chunk in opened.answer.stream(READ_SIZE):
-                if part := opened.wanted.of(bytes(chunk)):
-                    yield part
-                if opened.wanted.is_over:
-                    return
+        return iterate(self._stream(self._client.in_thread, key, start, end))
 
-    async def astream(
-        self, key: str, start: int = 0, end: int | None = None
-    ) -> AsyncIterator[bytes]:
+    def astream(self, key: str, start: int = 0, end: int | None = None) -> AsyncIterator[bytes]:
+        return self._stream(self._client.in_loop, key, start, end)
+
+    async def _stream(
+        self, requests: Requests, key: str, start: int, end: int | None
+    ) -> AsyncGenerator[bytes]:
         with Translator(self._our_error, check_key(key)):
-            opened = await self._client.acarry_out(opening(key, start, end))
+            presigned = None
+            try:
+                opened = await open_range(requests, key, start, end)
+            except Exception as error:  # noqa: BLE001  raised again unless it can be mended
+                opened, presigned = None, self._presigned_for(has_unreadable_headers, error)
+            if presigned is not None:
+                async for part in requests.iterate(presigned.stream(key, start, end)):
+                    yield part
             if opened is None:
                 return
-            async for chunk in opened.answer.stream(ASYNC_READ_SIZE):
+            async for chunk in requests.body(opened.answer):
                 if part := opened.wanted.of(bytes(chunk)):
                     yield part
                 if opened.wanted.is_over:
                     return
 
     def delete(self, keys: Sequence[str]) -> None:
-        valid, failures = sort_out(keys, check_key)
-        self._client.carry_out(deleting(valid, failures, self._is_hopeless))
-        self._raise_if_any(failures)
+        run(self._delete(self._client.in_thread, keys))
 
     async def adelete(self, keys: Sequence[str]) -> None:
+        await self._delete(self._client.in_loop, keys)
+
+    async def _delete(self, requests: Requests, keys: Sequence[str]) -> None:
         valid, failures = sort_out(keys, check_key)
-        await self._client.acarry_out(deleting(valid, failures, self._is_hopeless))
-        self._raise_if_any(failures)
+        await delete(requests, valid, failures, self._is_hopeless)
+        await self._delete_one_by_one(requests, failures)
+        if failures:
+            told = partial(deletion_error, place=repr(self._store))
+            raise DeletionError(
+                {key: translated(error, told, key) for key, error in failures.items()}
+            )
+
+    async def _delete_one_by_one(self, requests: Requests, failures: dict[str, Exception]) -> None:
+        """Delete what is left where a server does not know DeleteObjects."""
+        if self._presigned is None:
+            return
+        for key in [key for key, error in failures.items() if is_unknown_there(error)]:
+            try:
+                await requests.run(partial(self._presigned.delete, key))
+            except StorageError as error:
+                if is_unknown_there(error) or not is_answer(error):
+                    return  # all others would fail alike
+                failures[key] = error
+            else:
+                del failures[key]
 
     def copy(self, key: str, new_key: str) -> ObjectInfo:
-        with Translator(self._our_error, check_key(key)):
-            return self._client.carry_out(copying(key, check_key(new_key)))
+        return run(self._copy(self._client.in_thread, key, new_key))
 
     async def acopy(self, key: str, new_key: str) -> ObjectInfo:
+        return await self._copy(self._client.in_loop, key, new_key)
+
+    async def _copy(self, requests: Requests, key: str, new_key: str) -> ObjectInfo:
+        check_key(new_key)
         with Translator(self._our_error, check_key(key)):
-            return await self._client.acarry_out(copying(key, check_key(new_key)))
+            if new_key == key:
+                return await self._stat(requests, key)
+            try:
+                await requests.request("copy", key, new_key)
+            except Exception as error:
+                if not is_unknown_there(error):
+                    raise
+                return await requests.run(partial(self._copy_by_reading, key, new_key))
+        return await self._stat(requests, new_key)
+
+    def _copy_by_reading(self, key: str, new_key: str) -> ObjectInfo:
+        attributes = self.stat(key).attributes
+        with reader_of(self.stream(key)) as content:
+            return self.put(new_key, content, attributes)
 
     def list(self, prefix: str = "", start_after: str | None = None) -> Iterator[ObjectInfo]:
-        listing = Listing(prefix, start_after, is_sorted=self._is_sorted)
-        if listing.is_empty:
-            return
-        with Translator(self._our_error):
-            pages = self._client.ready().list(**listing.arguments)
-            for page in pages if listing.is_sorted else [pages.collect()]:
-                yield from listing.of(page)
-                if listing.is_over:
-                    return
+        return iterate(self._list(self._client.in_thread, prefix, start_after))
 
-    async def alist(
-        self, prefix: str = "", start_after: str | None = None
-    ) -> AsyncIterator[ObjectInfo]:
+    def alist(self, prefix: str = "", start_after: str | None = None) -> AsyncIterator[ObjectInfo]:
+        return self._list(self._client.in_loop, prefix, start_after)
+
+    async def _list(
+        self, requests: Requests, prefix: str, start_after: str | None
+    ) -> AsyncGenerator[ObjectInfo]:
         listing = Listing(prefix, start_after, is_sorted=self._is_sorted)
-        if listing.is_empty:
-            return
+        key, presigned = start_after or "", None
         with Translator(self._our_error):
-            pages = self._client.ready().list(**listing.arguments)
-            async for page in pages if listing.is_sorted else _one_page(pages):
+            try:
+                async for info in self._pages(requests, listing):
+                    key = info.key
+                    yield info
+            except (InvalidPathError, OrderError) as error:
+                presigned = self._presigned_for(lambda error: self._is_s3, error)
+            if presigned is not None:
+                async for info in requests.iterate(presigned.list(prefix, key)):
+                    yield info
+
+    async def _pages(self, requests: Requests, listing: Listing) -> AsyncGenerator[ObjectInfo]:
+        """Yield what obstore lists.
+
+        A server that ignores ``list-type=2`` ends after its first page, whatever else it has. If it
+        is asked for what is behind that page, it begins anew, which is an `OrderError`.
+        """
+        is_asked_again = False
+        while not listing.is_over:
+            found = self._client.ready().list(**listing.begin())
+            async for page in requests.pages(found, is_sorted=self._is_sorted):
                 for info in listing.of(page):
                     yield info
                 if listing.is_over:
                     return
+            if self._lists_all or not listing.has_more:
+                self._lists_all = self._lists_all or is_asked_again
+                return
+            is_asked_again = True
+
+    def _presigned_for(self, is_mended: Callable[[Exception], bool], error: Exception) -> Presigned:
+        """Return what sends other requests, for an error that these mend; else raise it."""
+        if self._presigned is None or not is_mended(error):
+            raise error
+        return self._presigned
 
     def signed_url(
         self, key: str, *, expires: timedelta | float, method: str = "GET"
@@ -232,37 +324,7 @@ class ObstoreStorage:
             return None
         return with_answer(self._store, address, content_type, disposition)
 
-    def _putting(
-        self,
-        key: str,
-        content: BinaryIO,
-        attributes: Attributes,
-        translator: Translator,
-        exclusive: bool,
-    ) -> Steps[ObjectInfo]:
-        abilities = self._abilities
-        return putting(
-            key,
-            content,
-            attributes,
-            translator,
-            exclusive=exclusive,
-            abilities=abilities,
-            look=self._refuse_taken,
-        )
-
     def _refuse_taken(self, key: str) -> None:
         with suppress(ObjectNotFoundError):
             self.stat(key)
             raise ObjectExistsError(key=key)
-
-    def _raise_if_any(self, failures: dict[str, Exception]) -> None:
-        if failures:
-            told = partial(deletion_error, place=repr(self._store))
-            raise DeletionError(
-                {key: translated(error, told, key) for key, error in failures.items()}
-            )
-
-
-async def _one_page(pages: Any) -> AsyncIterator[Any]:
-    yield await pages.collect_async()

@@ -26,22 +26,14 @@ from sqlalchemy_file.storage.common.errors import Translator
 from sqlalchemy_file.storage.common.metadata_names import Names
 from sqlalchemy_file.storage.common.protocol import Attributes, ObjectInfo
 from sqlalchemy_file.storage.common.streams import PART_SIZE, is_at_hand, size_left
+from sqlalchemy_file.storage.obstore.client import Requests
 from sqlalchemy_file.storage.obstore.errors import is_unknown_there
-from sqlalchemy_file.storage.obstore.requests import (
-    HEAD,
-    HEADERS,
-    READ_SIZE,
-    Reading,
-    Request,
-    Source,
-    Steps,
-    etag_of,
-)
+from sqlalchemy_file.storage.obstore.requests import HEADERS, etag_of
+from sqlalchemy_file.storage.obstore.source import READ_SIZE, Source
 from sqlalchemy_file.support.defaults import UNKNOWN_TYPE
 from sqlalchemy_file.transfer import get_limit
 
 PARTS_AT_ONCE = 4  # a dozen is a tenth faster and takes 40 MB more
-
 
 _log = logging.getLogger("sqlalchemy_file.storage")
 
@@ -68,39 +60,117 @@ class _Begun:
     is_large: bool | None
 
 
-def putting(
-    key: str,
-    content: BinaryIO,
-    attributes: Attributes,
-    translator: Translator,
-    *,
-    exclusive: bool,
-    abilities: Abilities,
-    look: Callable[[str], object],
-) -> Steps[ObjectInfo]:
-    """Store a content; ``look`` raises `ObjectExistsError` for a key that is taken by now."""
-    options: dict[str, Any] = {}
-    refuse_extra(attributes, key)
-    if abilities.keeps_attributes:
-        options["attributes"] = _sent(attributes, key, abilities.names)
-    beginning = partial(_beginning, content, translator)
-    begun: _Begun = yield Reading(beginning, is_at_hand=is_at_hand(content))
-    if begun.is_large is None:
-        begun = yield Reading(partial(_reading_on, begun.chunks, content, translator), in_turn=True)
-    if exclusive and not abilities.heeds_conditions:
-        yield from _refuse_taken(key)
-    if begun.is_large:
-        at_end = partial(look, key) if exclusive and not abilities.heeds_conditions else None
-        source = Source(begun.chunks, content, translator, at_end)
-        del begun  # each chunk is let go once it is sent
-        create = _create_by_renaming if exclusive and abilities.heeds_conditions else _in_parts
-        etag = yield from create(key, source, options)
-        size = source.size
-    else:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Upload:
+    """One content, and where it goes. ``refuse_taken`` raises `ObjectExistsError`."""
+
+    requests: Requests
+    key: str
+    content: BinaryIO
+    attributes: Attributes
+    translator: Translator
+    exclusive: bool
+    abilities: Abilities
+    refuse_taken: Callable[[str], object]
+
+    async def put(self) -> ObjectInfo:
+        """Store the content."""
+        refuse_extra(self.attributes, self.key)
+        options = self._options()
+        begun: _Begun = await self.requests.read(
+            partial(_beginning, self.content, self.translator),
+            is_at_hand=is_at_hand(self.content),
+        )
+        if begun.is_large is False:
+            return await self._small(begun, options)
+        async with self.requests.turn():
+            if begun.is_large is None:
+                read_on = partial(_reading_on, begun.chunks, self.content, self.translator)
+                begun = await self.requests.read(read_on, is_at_hand=False)
+            if not begun.is_large:
+                return await self._small(begun, options)
+            return await self._large(begun, options)
+
+    def _options(self) -> dict[str, Any]:
+        if not self.abilities.keeps_attributes:
+            return {}
+        return {"attributes": _sent(self.attributes, self.key, self.abilities.names)}
+
+    @property
+    def _looks(self) -> bool:
+        """Whether the key has to be looked up, for want of a condition."""
+        return self.exclusive and not self.abilities.heeds_conditions
+
+    async def _look(self) -> None:
+        if not self._looks:
+            return
+        try:
+            await self.requests.request("get", self.key, options={"head": True})
+        except FileNotFoundError:
+            return
+        raise ObjectExistsError(key=self.key)
+
+    async def _small(self, begun: _Begun, options: dict[str, Any]) -> ObjectInfo:
+        await self._look()
         data = b"".join(begun.chunks)
-        size, etag = len(data), (yield from _at_once(key, data, options, exclusive, abilities))
-    kept = attributes if abilities.keeps_attributes else Attributes()
-    return ObjectInfo(key=key, size=size, etag=etag, attributes=kept)
+        put = partial(self.requests.request, "put", self.key, data, **options)
+        if not self.exclusive:  # nothing is undone: what is there may be somebody else's
+            return self._info(await put(mode="overwrite"), len(data))
+        try:
+            answer = await put(mode="create", undo=self._deletion)
+        except Exception as error:
+            if self.abilities.heeds_conditions or not is_unknown_there(error):
+                raise
+            answer = await put(mode="overwrite")
+        return self._info(answer, len(data))
+
+    async def _large(self, begun: _Begun, options: dict[str, Any]) -> ObjectInfo:
+        await self._look()
+        at_end = partial(self.refuse_taken, self.key) if self._looks else None
+        source = Source(begun.chunks, self.content, self.translator, at_end)
+        begun.chunks.clear()  # each chunk is let go once it is sent
+        options = {**options, **_parts(), "source": source}
+        if self.exclusive and self.abilities.heeds_conditions:
+            await self._create_by_renaming(options)
+            return self._info(None, source.size)  # not all stores keep the etag when they rename
+        undo = self._deletion if self._looks else None
+        answer = await self.requests.request("put", self.key, undo=undo, **options)
+        return self._info(answer, source.size)
+
+    async def _create_by_renaming(self, options: dict[str, Any]) -> None:
+        # obstore knows no condition for multipart uploads. A crash leaves an object that no row
+        # names, in the same folder and with a name like those that this library makes: the sweep
+        # takes it.
+        folder, slash, _ = self.key.rpartition("/")
+        draft = f"{folder}{slash}{uuid7()}"
+        try:
+            await self.requests.request("put", draft, **options)
+            await self.requests.request(
+                "rename", draft, self.key, overwrite=False, undo=self._deletion
+            )
+        except GeneratorExit:
+            raise
+        except BaseException:
+            await self._take_back(draft)
+            raise
+
+    async def _take_back(self, draft: str) -> None:
+        # The first cause is what the caller is to see, not that clearing up failed too.
+        try:
+            await self.requests.request("delete", [draft])
+        except FileNotFoundError:
+            pass
+        except Exception:  # noqa: BLE001
+            _log.warning("the incomplete object %r stays in its storage", draft, exc_info=True)
+
+    @property
+    def _deletion(self) -> tuple[str, list[str]]:
+        return "delete", [self.key]
+
+    def _info(self, answer: Any, size: int) -> ObjectInfo:
+        etag = None if answer is None else etag_of(answer["e_tag"])
+        kept = self.attributes if self.abilities.keeps_attributes else Attributes()
+        return ObjectInfo(key=self.key, size=size, etag=etag, attributes=kept)
 
 
 def _beginning(content: BinaryIO, translator: Translator) -> _Begun:
@@ -119,72 +189,9 @@ def _reading_on(begun: list[bytes], content: BinaryIO, translator: Translator) -
     return _Begun(chunks, False)
 
 
-def _at_once(
-    key: str, data: bytes, options: dict[str, Any], exclusive: bool, abilities: Abilities
-) -> Steps[str | None]:
-    if not exclusive:  # nothing is undone: what is there may be somebody else's
-        answer = yield Request("put", (key, data), {**options, "mode": "overwrite"})
-        return etag_of(answer["e_tag"])
-    try:
-        created = {**options, "mode": "create"}
-        answer = yield Request("put", (key, data), created, undo=_deleting(key))
-    except Exception as error:
-        if abilities.heeds_conditions or not is_unknown_there(error):
-            raise
-        answer = yield Request("put", (key, data), {**options, "mode": "overwrite"})
-    return etag_of(answer["e_tag"])
-
-
-# --- in parts
-
-
-def _in_parts(key: str, source: Source, options: dict[str, Any]) -> Steps[str | None]:
-    undo = _deleting(key) if source.looks else None
-    answer = yield Request("put", (key,), {**options, **_parts()}, source, undo)
-    return etag_of(answer["e_tag"])
-
-
 def _parts() -> dict[str, Any]:
     at_once = min(PARTS_AT_ONCE, get_limit() or PARTS_AT_ONCE)
     return {"use_multipart": True, "chunk_size": PART_SIZE, "max_concurrency": at_once}
-
-
-def _create_by_renaming(key: str, source: Source, options: dict[str, Any]) -> Steps[str | None]:
-    # obstore knows no condition for multipart uploads. A crash leaves an object that no row names,
-    # in the same folder and with a name like those that this library makes: the sweep takes it.
-    folder, slash, _ = key.rpartition("/")
-    draft = f"{folder}{slash}{uuid7()}"
-    try:
-        yield Request("put", (draft,), {**options, **_parts()}, source)
-        yield Request("rename", (draft, key), {"overwrite": False}, undo=_deleting(key))
-    except GeneratorExit:
-        raise
-    except BaseException:
-        yield from _taking_back(draft)
-        raise
-    return None  # not all stores keep it when they rename
-
-
-def _taking_back(key: str) -> Steps[None]:
-    # The first cause is what the caller is to see, not that clearing up failed too.
-    try:
-        yield _deleting(key)
-    except FileNotFoundError:
-        pass
-    except Exception:  # noqa: BLE001
-        _log.warning("the incomplete object %r stays in its storage", key, exc_info=True)
-
-
-def _deleting(key: str) -> Request:
-    return Request("delete", ([key],))
-
-
-def _refuse_taken(key: str) -> Steps[None]:
-    try:
-        yield Request("get", (key,), HEAD)
-    except FileNotFoundError:
-        return
-    raise ObjectExistsError(key=key)
 
 
 def _sent(attributes: Attributes, key: str, names: Names) -> dict[str, str]:

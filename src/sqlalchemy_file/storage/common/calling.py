@@ -1,0 +1,89 @@
+"""Calls to storages, from threads and from coroutines, by one implementation for both.
+
+A coroutine that awaits nothing but the methods of `InThread` never suspends: `run` calls it like a
+function. With the methods of `InLoop`, which have the same names, it leaves the event loop free.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Iterator
+from functools import partial
+from typing import Any, TypeVar
+
+from sqlalchemy_file.storage.common.protocol import is_native
+from sqlalchemy_file.transfer import in_thread
+
+T = TypeVar("T")
+
+
+class InThread:
+    """Calls storages from a thread, which waits."""
+
+    async def run(self, function: Callable[[], T]) -> T:
+        """Call a function that may block."""
+        return function()
+
+    async def call(self, storage: Any, method: str, *arguments: Any, **options: Any) -> Any:
+        """Call one of the methods of `Storage`."""
+        return getattr(storage, method)(*arguments, **options)
+
+    def iterate(self, items: Iterator[T]) -> AsyncIterator[T]:
+        """Return an iterator that may block as an asynchronous one."""
+        return Steps(items)
+
+
+class InLoop:
+    """Calls storages from coroutines: by coroutines of their own, or in worker threads."""
+
+    async def run(self, function: Callable[[], T]) -> T:
+        return await in_thread(function)
+
+    async def call(self, storage: Any, method: str, *arguments: Any, **options: Any) -> Any:
+        if is_native(storage):
+            return await getattr(storage, f"a{method}")(*arguments, **options)
+        return await in_thread(partial(getattr(storage, method), *arguments, **options))
+
+    async def iterate(self, items: Iterator[T]) -> AsyncGenerator[T]:
+        while (item := await in_thread(partial(next, items, None))) is not None:
+            yield item
+
+
+Calling = InThread | InLoop
+IN_THREAD = InThread()
+IN_LOOP = InLoop()
+
+
+class Steps(AsyncIterator[T]):
+    """An iterator as an asynchronous one that never suspends."""
+
+    def __init__(self, items: Iterator[T]) -> None:
+        self._items = items
+
+    async def __anext__(self) -> T:
+        for item in self._items:
+            return item
+        raise StopAsyncIteration
+
+
+def run(coroutine: Coroutine[Any, Any, T]) -> T:
+    """Run a coroutine that never suspends, and return its result."""
+    try:
+        coroutine.send(None)
+    except StopIteration as done:
+        result: T = done.value
+        return result
+    coroutine.close()
+    raise RuntimeError("a coroutine for threads has suspended")
+
+
+def iterate(items: AsyncGenerator[T]) -> Iterator[T]:
+    """Yield the items of an asynchronous generator that never suspends."""
+    try:
+        while True:
+            try:
+                item = run(anext(items))
+            except StopAsyncIteration:
+                return
+            yield item
+    finally:
+        run(items.aclose())

@@ -1,0 +1,192 @@
+"""Requests by presigned URLs, for what obstore cannot send, read or list.
+
+obstore reads no object whose metadata or disposition is not ASCII. It lists no key such as
+``a//b``, and ends a listing after its first page if the server ignores ``list-type=2``. It deletes
+by DeleteObjects only, which some servers do not know.
+"""
+
+from __future__ import annotations
+
+import re
+import ssl
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
+from http.client import HTTPException, HTTPResponse
+from typing import Any
+from urllib.error import HTTPError
+from urllib.parse import unquote_plus, urlsplit
+from urllib.request import HTTPSHandler, OpenerDirector, ProxyHandler, Request, build_opener
+from xml.etree import ElementTree as ET
+
+from obstore import sign
+
+from sqlalchemy_file.exceptions import ObjectNotFoundError, StorageError
+from sqlalchemy_file.storage.common.protocol import CHUNK_SIZE, ObjectInfo
+from sqlalchemy_file.storage.common.reserved import is_listed
+from sqlalchemy_file.storage.common.streams import cut
+from sqlalchemy_file.storage.obstore.answers import signed_by_s3
+from sqlalchemy_file.storage.obstore.requests import etag_of, received
+
+_VALID = timedelta(minutes=15)
+_TIMEOUT = 60.0
+_META = re.compile(r"x-(?:amz|goog|ms)-meta-", re.IGNORECASE)
+_NO_BUCKET = (b"NoSuchBucket", b"ContainerNotFound")
+
+
+class Presigned:
+    """Sends requests to the bucket of a store that can sign, from threads."""
+
+    def __init__(self, store: Any) -> None:
+        self._store = store
+        self._opener: OpenerDirector | None = None
+
+    def stat(self, key: str) -> ObjectInfo:
+        with self._answer("HEAD", key) as answer:
+            headers = {name: _decoded(value) for name, value in answer.headers.items()}
+        sent = {name.lower(): value for name, value in headers.items()}
+        meta = {_META.sub("", name): headers[name] for name in headers if _META.match(name)}
+        return ObjectInfo(
+            key=key,
+            size=int(sent["content-length"]),
+            last_modified=_http_date(sent.get("last-modified")),
+            etag=etag_of(sent.get("etag")),
+            attributes=received(meta, sent.get("content-type", "")),
+        )
+
+    def stream(self, key: str, start: int, end: int | None) -> Iterator[bytes]:
+        span = {"Range": f"bytes={start}-{'' if end is None else end - 1}"}
+        with self._answer("GET", key, span if start or end is not None else {}) as answer:
+            if answer.status == 416:
+                return
+            chunks = iter(lambda: answer.read(CHUNK_SIZE), b"")
+            yield from chunks if answer.status == 206 else cut(chunks, start, end)
+
+    def delete(self, key: str) -> None:
+        with self._answer("DELETE", key):
+            pass
+
+    def list(self, prefix: str, start_after: str) -> Iterator[ObjectInfo]:
+        """Yield objects by S3's first way to list, which asks for what is behind a key."""
+        above, is_truncated = self._above, True
+        marker = f"{above}{start_after}" if start_after else ""
+        while is_truncated:
+            wanted = {"prefix": f"{above}{prefix}", "marker": marker, "encoding-type": "url"}
+            with self._opened("GET", self._bucket_url(wanted), None) as answer:
+                page, is_truncated = _page(answer.read())
+            behind = [info for info in page if info.key > marker]
+            if is_truncated and not behind:
+                raise StorageError("the storage lists the same objects again and again")
+            for info in behind:
+                marker = info.key
+                key = marker.removeprefix(above)
+                if is_listed(key, prefix):
+                    yield replace(info, key=key)
+
+    def _bucket_url(self, wanted: Mapping[str, str]) -> str:
+        url = str(sign(self._store, "GET", "x", _VALID))
+        below = len(self._above.split("/"))
+        path = "/".join([*urlsplit(url).path.split("/")[:-below], ""])
+        signed = signed_by_s3(url, self._store, wanted, path)
+        if signed is None:
+            raise StorageError(
+                "keys such as 'a//b', and buckets of servers that do not know ListObjectsV2, are "
+                "listed with a secret key in the options or the environment only"
+            )
+        return signed
+
+    @property
+    def _above(self) -> str:
+        """The beginning of all keys in the bucket, which is not part of them here."""
+        prefix = str(self._store.prefix or "").strip("/")
+        return f"{prefix}/" if prefix else ""
+
+    @contextmanager
+    def _answer(
+        self, method: Any, key: str, headers: Mapping[str, str] | None = None
+    ) -> Iterator[HTTPResponse]:
+        with self._opened(method, str(sign(self._store, method, key, _VALID)), key, headers) as it:
+            yield it
+
+    @contextmanager
+    def _opened(
+        self, method: str, url: str, key: str | None, headers: Mapping[str, str] | None = None
+    ) -> Iterator[Any]:
+        request = Request(url, method=method, headers=dict(headers or {}))  # noqa: S310  signed
+        try:
+            with self._opener_for(url).open(request, timeout=_TIMEOUT) as answer:
+                yield answer
+        except HTTPError as error:
+            if error.code == 416 and headers:
+                yield error
+                return
+            raise _refusal(error, method, key) from None
+        except (OSError, HTTPException) as error:  # whose words may repeat the URL
+            raise StorageError(f"the request failed: {type(error).__name__}", key=key) from error
+
+    def _opener_for(self, url: str) -> OpenerDirector:
+        """Return what opens URLs, with the store's own proxy and certificates."""
+        if self._opener is None:
+            options = self._store.client_options or {}
+            parts, proxy = urlsplit(url), options.get("proxy_url")
+            proxies = {"http": proxy, "https": proxy} if proxy else None  # None: the environment's
+            is_direct = parts.hostname in options.get("proxy_excludes", "").split(",")
+            handlers: list[Any] = [ProxyHandler({} if is_direct else proxies)]
+            if parts.scheme == "https":
+                handlers.append(HTTPSHandler(context=_context(options)))
+            self._opener = build_opener(*handlers)
+        return self._opener
+
+
+def _context(options: Mapping[str, Any]) -> ssl.SSLContext:
+    context = ssl.create_default_context()
+    if certificate := options.get("root_certificate"):
+        context.load_verify_locations(cadata=certificate.decode("ascii", "ignore"))
+    if options.get("allow_invalid_certificates") == "true":
+        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    return context
+
+
+def _refusal(error: HTTPError, method: str, key: str | None) -> StorageError:
+    body = error.read(4096)
+    if error.code == 404 and not any(word in body for word in _NO_BUCKET):
+        return ObjectNotFoundError(key=key)
+    return StorageError(f"{method} was answered with status code: {error.code}", key=key)
+
+
+def _http_date(text: str | None) -> datetime | None:
+    return parsedate_to_datetime(text) if text else None
+
+
+def _decoded(value: str) -> str:
+    """Return a header's value as UTF-8, as which most programs send it, else as it came."""
+    try:
+        return value.encode("latin-1").decode()
+    except UnicodeError:
+        return value
+
+
+def _page(body: bytes) -> tuple[list[ObjectInfo], bool]:
+    """Return the objects of one page, and whether there are more."""
+    try:
+        root = ET.fromstring(body)  # noqa: S314  from the storage itself
+        is_encoded = root.findtext("{*}EncodingType") == "url"
+        page = [
+            ObjectInfo(
+                key=unquote_plus(key) if is_encoded else key,
+                size=int(entry.findtext("{*}Size", "")),
+                last_modified=_date(entry.findtext("{*}LastModified", "")),
+                etag=etag_of(entry.findtext("{*}ETag")),
+            )
+            for entry in root.iterfind("{*}Contents")
+            if (key := entry.findtext("{*}Key")) is not None
+        ]
+        return page, root.findtext("{*}IsTruncated") == "true"
+    except (ET.ParseError, ValueError) as error:
+        raise StorageError("the storage answered a listing that cannot be read") from error
+
+
+def _date(text: str) -> datetime:
+    return datetime.fromisoformat(text).astimezone(UTC)
