@@ -256,6 +256,11 @@ class File(FurtherObjects):
 class Validator(Protocol):
     """Accepts or refuses a file. Any class with this method is a validator.
 
+        class NoMacros(Validator):
+            def process(self, file, attr_key):
+                if file.filename.endswith(".docm"):
+                    raise ValidationError(attr_key, "Documents with macros are not accepted.")
+
     It is called from several threads, each with a file of its own. It may be a coroutine function,
     which `AsyncSession` awaits on the event loop, and may take the row as a further parameter.
 
@@ -285,9 +290,9 @@ class Transform(Protocol):
     def transform(self, file: File, attr_key: str) -> Any:
         """Return the new content, or None to leave it unchanged.
 
-        The content so far is ``file.original_content``, a seekable stream. Return whatever a `File`
-        takes; type, size and checksum follow. Other keys may be changed here. Raise
-        `ValidationError` to refuse the file of the attribute ``attr_key``.
+        ``file.original_content`` is the content so far, a seekable stream. Return anything that a
+        `File` accepts as content; type, size and checksum follow. Other keys may be changed here.
+        Raise `ValidationError` to refuse the file of the attribute ``attr_key``.
         """
 
 

@@ -34,9 +34,12 @@ def validate(
 def validate(session: Any) -> Coroutine[Any, Any, None] | None:
     """Validate all files that the next flush would store; nothing is stored.
 
-    With an `AsyncSession` the result must be awaited. All refusals are raised together: a
-    `ValidationError`, or `ValidationErrors`. The session needs no rollback then. The flush does not
-    validate unchanged files again, unless a validator takes the row.
+        session.add(Document(content=upload))
+        validate(session)  # with an AsyncSession: await validate(session)
+
+    All refusals are raised together: a `ValidationError`, or `ValidationErrors`. The session needs
+    no rollback then. The flush does not validate unchanged files again, unless a validator takes
+    the row.
     """
     if not isinstance(session, Session) and not hasattr(session, "sync_session"):
         session = session()  # a scoped session

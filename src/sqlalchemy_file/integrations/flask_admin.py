@@ -47,7 +47,7 @@ class _FilesConverter(AdminModelConverter):  # type: ignore[misc]
 class FilesView:
     """A mixin for a `ModelView` of a model with file columns; name it before `ModelView`.
 
-    An edit without a choice of file keeps the file, a box removes it.
+    An edit without a new file keeps the file. A checkbox removes it.
     """
 
     model_form_converter: ClassVar[Any] = _FilesConverter

@@ -78,10 +78,11 @@ def _public(value: Any) -> Any:
 class FilesDTO:
     """A mixin that lets the DTO of a model have file columns.
 
-    A response shows what clients may see of a file. A request gives an upload, as
-    ``multipart/form-data``, or null; a file that was not chosen is no value, and JSON that
-    describes a file is refused. Name it before the DTO:
-    ``class LetterDTO(FilesDTO, SQLAlchemyDTO[Letter])``.
+        class LetterDTO(FilesDTO, SQLAlchemyDTO[Letter]): ...
+
+    A response contains the public part of a file. A request contains an upload, as
+    ``multipart/form-data``, or null. A file that was not chosen in a form has no value, and JSON
+    that describes a file is refused. Name this class before the DTO.
     """
 
     attribute_accessor: Callable[[object, str], Any] = staticmethod(_shown)
@@ -106,7 +107,7 @@ class FilesDTO:
             yield _retyped(field, _file_kind.get()) if _has_file(field) else field
 
     def decode_builtins(self, value: Any) -> Any:
-        """Return the object that a form describes; one that does not fit is a 400."""
+        """Return the object that a form describes; a form that the model refuses is a 400."""
         try:
             return super().decode_builtins(self._with_chosen(value))  # type: ignore[misc]
         except msgspec.ValidationError as error:
@@ -223,13 +224,15 @@ class _FileDTO(AbstractDTO[Any]):
 class FilesPlugin(InitPlugin, SerializationPlugin):
     """Lets handlers return files and rows with files, and answers refused files with 422.
 
-    A handler that returns a `File`, or a list of them, sends what clients may see. With
-    Advanced Alchemy, one that takes or returns a model with file columns gets a DTO; name this
-    plugin before Advanced Alchemy's.
+        app = Litestar([create, read], plugins=[FilesPlugin()])
+
+    A handler that returns a `File`, or a list of them, sends their public part. With Advanced
+    Alchemy, a handler that takes or returns a model with file columns gets a DTO; name this plugin
+    before Advanced Alchemy's.
     """
 
     def on_app_init(self, app_config: AppConfig) -> AppConfig:
-        """Register the handler of refusals, unless the application has one of its own."""
+        """Register the handler of refusals, unless the application has one."""
         handlers: Any = app_config.exception_handlers
         app_config.exception_handlers = {ValidationError: refusal_response, **handlers}
         return app_config

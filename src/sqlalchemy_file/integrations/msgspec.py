@@ -26,7 +26,12 @@ class PublicVariant(msgspec.Struct, omit_defaults=True, kw_only=True):
 
 
 class PublicFile(msgspec.Struct, omit_defaults=True, kw_only=True):
-    """A file as `sqlalchemy_file.serving.public_record` shows it; what it lacks is left out."""
+    """The public part of a file, as `sqlalchemy_file.serving.public_record` returns it.
+
+        msgspec.json.encode(PublicFile.of(letter.scan))
+
+    Values that the record lacks are left out.
+    """
 
     filename: str | None = None
     content_type: str | None = None
@@ -41,5 +46,5 @@ class PublicFile(msgspec.Struct, omit_defaults=True, kw_only=True):
 
     @classmethod
     def of(cls, file: Mapping[str, Any]) -> Self:
-        """Return what clients may see of a file."""
+        """Return the public part of a file."""
         return msgspec.convert(public_record(file), cls)

@@ -75,8 +75,8 @@ class FilesConverter(ModelConverter):
 class FilesView:
     """A mixin for a `ModelView` of a model with file columns; name it before `ModelView`.
 
-    An edit without a choice of file keeps the file, a box removes it. A view with an
-    ``on_model_change`` of its own calls the one of this class, too.
+    An edit without a new file keeps the file. A checkbox removes it. If a view overrides
+    ``on_model_change``, it has to call the method of this class.
     """
 
     form_converter: ClassVar[Any] = FilesConverter
@@ -88,14 +88,14 @@ class FilesView:
     }
 
     async def get_prop_value(self, obj: Any, prop: str) -> Any:
-        """Return a value for lists and exports: of files, their names."""
+        """Return a value for lists and exports; the value of a file is its name."""
         value = await super().get_prop_value(obj, prop)  # type: ignore[misc]
         return _Names(value) if isinstance(value, File | MutableList) else value
 
     async def get_object_for_edit(self, request: Request) -> Any:
-        """Return the row of the form, when it comes back without its files.
+        """Return the row of the form, without its files if the form was sent.
 
-        SQLAdmin would open them as local files, to send them once more.
+        SQLAdmin would open them as local files, and send them once more.
         """
         row = await super().get_object_for_edit(request)  # type: ignore[misc]
         if row is not None and request.method == "POST":
@@ -113,7 +113,7 @@ class FilesView:
     async def on_model_change(
         self, data: dict[str, Any], model: Any, is_created: bool, request: Request
     ) -> None:
-        """Let the form's data have the new files, and nothing of what stays."""
+        """Put the new files into the data of the form, and leave out those that stay."""
         for name, change in list(data.items()):
             if isinstance(change, OneFile | SeveralFiles):
                 if change:

@@ -102,7 +102,12 @@ class StoredImageField(_StoredField, ImageField):
 
 
 class FilesPlugin(BasePlugin):
-    """Lets all views show file columns with URLs of ``server``; name it when `Admin` is made."""
+    """A plugin of `Admin`: file columns have fields that link to URLs of ``server``.
+
+        admin = Admin(engine, plugins=[FilesPlugin(server)])
+
+    Pass it when `Admin` is created.
+    """
 
     name: ClassVar[str] = "sqlalchemy-file"
     package: ClassVar[str | None] = "sqlalchemy_file.integrations"
@@ -117,15 +122,15 @@ class FilesPlugin(BasePlugin):
             register_converter(column_type)(_converter(kind))
 
     def on_mount(self, admin: BaseAdmin) -> None:
-        """Let the fields find the server."""
+        """Give the server to the fields."""
         setattr(admin.app.state, _SERVER, self.server)
 
 
 class FilesView:
     """A mixin for a `ModelView`: each of several files can be replaced or removed.
 
-    Name it before `ModelView`. Uploads are appended; without it they replace all files. An export
-    is a ZIP archive with the files.
+    Name it before `ModelView`. Uploads are appended; without this mixin they replace all files. An
+    export is a ZIP archive with the files.
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -137,13 +142,13 @@ class FilesView:
                 field.form_template = "plugins/sqlalchemy-file/files.html"
 
     def get_fields_list(self, request: Request, **options: Any) -> Any:
-        """Return the fields of an action; those of an export give the files themselves."""
+        """Return the fields of an action; an export contains the files themselves."""
         fields = super().get_fields_list(request, **options)  # type: ignore[misc]
         is_export = (options.get("action") or request.state.action) == RequestAction.EXPORT
         return [_with_files(field) for field in fields] if is_export else fields
 
     async def edit(self, request: Request, pk: Any, data: dict[str, Any]) -> Any:
-        """Let the row have its files in their order, with what the form changes of them."""
+        """Change the row: its files keep their order, and the form replaces or removes some."""
         edited = {
             name: value[0].change
             for name, value in data.items()

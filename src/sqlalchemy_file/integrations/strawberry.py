@@ -32,7 +32,14 @@ def _url(root: FileType, variant: str | None = None) -> str | None:
 
 @strawberry.type(name="File", description="A stored file.")
 class FileType:
-    """What clients see of a file, as `sqlalchemy_file.serving.public_record` shows it."""
+    """The public part of a file, as `sqlalchemy_file.serving.public_record` returns it.
+
+        @strawberry.field
+        def scan(self, letter: int) -> FileType | None:
+            return FileType.of(session.get_one(Letter, letter).scan)
+
+    The type is named ``File`` in the schema.
+    """
 
     filename: str | None = None
     content_type: str | None = None
@@ -52,7 +59,7 @@ class FileType:
 
     @classmethod
     def of(cls, file: Mapping[str, Any] | None) -> Self | None:
-        """Return what clients may see of a file; None for no file."""
+        """Return the public part of a file; None for None."""
         if file is None:
             return None
         shown = public_record(file)

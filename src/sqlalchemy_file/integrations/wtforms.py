@@ -1,7 +1,7 @@
-"""WTForms: upload fields for file columns, which keep, replace and remove what a row has.
+"""WTForms: upload fields for file columns, which keep, replace and remove the files of a row.
 
-A form field holds what the row holds until something else is chosen. `StoredFileField` is for a
-column with one file, `StoredFilesField` for one with ``multiple=True``:
+`StoredFileField` is for a column with one file, `StoredFilesField` for a column with
+``multiple=True``. A form without a new file changes nothing:
 
 >>> class LetterForm(Form):
 ...     scan = StoredFileField()
@@ -77,7 +77,7 @@ class _StoredField(Field):  # type: ignore[misc]
 
 
 class StoredFileField(_StoredField):
-    """A form field for a column with one file: an upload replaces it, a box removes it."""
+    """A form field for a column with one file: an upload replaces it, a checkbox removes it."""
 
     def _change(self, uploads: list[Any]) -> OneFile:
         upload, shown = uploads[-1] if uploads else None, frozenset(self._sent("current"))
@@ -90,7 +90,7 @@ class StoredFileField(_StoredField):
 class StoredFilesField(_StoredField):
     """A form field for a column with ``multiple=True``.
 
-    Uploads are appended; each file that is there can be replaced, in its place, or removed.
+    Uploads are appended. Each file of the row can be replaced, in its place, or removed.
     """
 
     _multiple = True
@@ -112,7 +112,7 @@ class Part:
 
 
 def file_markup(file: Mapping[str, Any] | None) -> Markup:
-    """Return a link to a file, with its thumbnail where it has one.
+    """Return a link to a file, with its thumbnail if it has one.
 
     The URL is that of the resolver given to `sqlalchemy_file.serving.set_url_resolver`, or that
     of a public storage. Without a URL it is the file's name alone.

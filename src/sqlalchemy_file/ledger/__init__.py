@@ -32,11 +32,13 @@ __all__ = ["Ledger", "LedgerError", "Problem", "ledger_of", "named_paths"]
 
 
 class Ledger:
-    """The ledger of one metadata: its two tables, and the triggers that fill them.
+    """The ledger of a metadata: two tables, and the triggers that fill them.
 
-    From now on ``create_all`` creates both. ``schema`` is that of the two tables. ``indexed=True``
-    also creates indexes on the paths in file columns, on PostgreSQL and SQLite; other databases
-    read the tables.
+        ledger = Ledger(Base.metadata)
+        Base.metadata.create_all(engine)  # creates both
+
+    ``schema`` is the schema of the two tables. ``indexed=True`` also creates indexes on the paths
+    in file columns, on PostgreSQL and SQLite; other databases read the tables.
     """
 
     def __init__(
@@ -54,11 +56,11 @@ class Ledger:
         event.listen(metadata, "after_drop", self._after_drop)
 
     def file_tables(self) -> list[tuple[Table, tuple[Column[Any], ...]]]:
-        """Return the tables with file columns whose released objects the ledger notes."""
+        """Return the tables with triggers, and their file columns."""
         return list(all_file_columns(self.metadata))
 
     def released_columns(self, connection: Connection) -> list[FileColumns]:
-        """Return the same as names, with the schemas of a connection."""
+        """Return the names of these tables and columns, with the schemas of a connection."""
         return [
             self._files(connection, table, columns, is_indexed=False)
             for table, columns in self.file_tables()

@@ -12,13 +12,13 @@ from sqlalchemy_file.ledger.triggers import Found, Trigger
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """What is wrong with one table: its triggers, or that it is missing itself.
+    """A problem of one table: of its triggers, or that the table is missing.
 
-    ``kind`` is "missing table", "missing column", "missing trigger", "out of date", "disabled"
-    (or its definer is gone), "wrong type" or "unknown table": one whose releases come here, and
-    which the metadata does not know. Of the ledger's own table also "rights", "unknown column" and
-    "missed notes": what was released once and not noted is found by the full pass only. A status
-    adds "unreadable" where the account must not, or cannot, read file columns.
+    ``kind`` is "missing table", "missing column", "missing trigger", "out of date", "disabled",
+    "wrong type" or "unknown table" (a table outside the metadata writes into this ledger). Problems
+    of the ledger's own table are also "rights", "unknown column" and "missed notes": an entry could
+    not be written, and only a full pass finds the object. A status adds "unreadable": the account
+    cannot read file columns. ``message`` says what to do.
     """
 
     table: str

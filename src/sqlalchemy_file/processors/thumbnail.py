@@ -11,9 +11,11 @@ from sqlalchemy_file.processors.derived import rendered, require_writable, store
 class ThumbnailGenerator(Processor):
     """Stores a small, upright image, and its record as ``thumbnail``.
 
-    It fits into ``thumbnail_size`` (width, height) and is never larger than the original. Of an
-    animation it shows the first frame. A file that is no image of at most ``max_pixels`` pixels
-    raises `InvalidImageError`.
+        FileField(processors=[ThumbnailGenerator((128, 128))])
+
+    It fits into ``thumbnail_size`` (width, height) and is never larger than the original. It shows
+    the first frame of an animation. A file that is not an image, or has more than ``max_pixels``
+    pixels, raises `InvalidImageError`.
     """
 
     decodes = True

@@ -17,10 +17,10 @@ class Variants(Processor):
 
         Variants(small=(128, 128), large=Variant((1024, 1024), "AVIF"))
 
-    adds ``file["variants"]["small"]`` and ``["large"]``; a size alone makes a WEBP. The original is
-    decoded once. ``placeholder=True`` adds ``file["placeholder"]``: a blurred preview to show
-    until the image is there, as a ThumbHash of some 25 bytes in Base64. A file that is no image of
-    at most ``max_pixels`` pixels raises `InvalidImageError`.
+    adds ``file["variants"]["small"]`` and ``["large"]``. A size alone makes a WEBP image. The
+    original is decoded once. ``placeholder=True`` adds ``file["placeholder"]``: a blurred preview
+    to show while the image loads, as a ThumbHash of about 25 bytes in Base64. A file that is not an
+    image, or has more than ``max_pixels`` pixels, raises `InvalidImageError`.
     """
 
     decodes = True

@@ -28,10 +28,12 @@ def forget(
 ) -> None:
     """Remove the signature of a database that is gone from a storage.
 
+        forget(engine, Base.metadata, "media", "0b3c6a52-7f43-4c58-9a51-0c4a1f6f2d11-5e1f00aa")
+
     ``signature`` is a ledger's id and an epoch, as `status` and the error of a sweep show them.
     Afterwards nobody owns the objects of that epoch, and a sweep may delete them. Raises
-    `LedgerError` for an unknown signature, for that of a ledger that is given, and if the database
-    is seen to exist.
+    `LedgerError` for an unknown signature, for one of the given ledgers, and if the database still
+    exists, as far as can be seen from here.
     """
     context = context_of(bind, metadata, others)
     storage = StorageManager.storage(storage_name)

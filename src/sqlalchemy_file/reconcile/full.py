@@ -54,6 +54,9 @@ def compare(
 ) -> Iterator[Finding]:
     """Yield unreferenced objects, references to missing objects, and malformed values.
 
+        for finding in compare(engine, Base.metadata):
+            print(finding.kind, finding.path)
+
     Parameters and errors are those of `sweep`. An interrupted pass of the last day continues, if it
     was for the same storages and with the same ``delete``, unless ``restart`` is set. Without
     ``delete`` and ``adopt`` no ledger is needed. Such a pass records nothing, begins at the start

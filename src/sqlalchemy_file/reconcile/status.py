@@ -90,6 +90,8 @@ class _Waiting:
 def status(bind: Bind, metadata: MetaData) -> Status:
     """Return the status of a database and its storages; observers get the counts.
 
+        assert status(engine, Base.metadata).is_clean
+
     Raises `LedgerError` without a ledger or its tables.
     """
     context = context_of(bind, metadata)

@@ -1,6 +1,6 @@
 """Files on the web: URLs that expire, and answers as RFC 9110 says.
 
-`FileServer` creates the URLs and answers requests to them. ``plan`` decides the answer, as a pure
+`FileServer` creates the URLs and answers requests for them. ``plan`` decides the answer, as a pure
 function of method, headers and facts about the file. ``bodies`` reads the bytes from the storage;
 ``asgi`` and ``wsgi`` send them.
 """

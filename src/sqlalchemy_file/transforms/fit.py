@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 class Fit(PictureTransform):
     """Scales down images that are wider or higher than ``width`` and ``height``.
 
+        ImageField(transforms=[Fit(2048, 2048)])
+
     Smaller images are left unchanged. Animations keep their frames.
     """
 

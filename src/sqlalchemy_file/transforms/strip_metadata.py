@@ -15,9 +15,11 @@ if TYPE_CHECKING:
 class StripMetadata(PictureTransform):
     """Removes EXIF with its GPS data, XMP, IPTC and comments from images.
 
-    The EXIF orientation is applied first. JPEG, PNG, WEBP and GIF that need no turn are not encoded
-    again, and lose no quality. The kinds of metadata that were removed are added to the file as
-    ``removed_metadata``. Colour profiles stay. An image that cannot be read is refused.
+        ImageField(transforms=[StripMetadata()])
+
+    The EXIF orientation is applied first. JPEG, PNG, WEBP and GIF that are upright already are not
+    encoded again, and lose no quality. ``removed_metadata`` of the file lists the removed kinds.
+    Colour profiles stay. An image that cannot be decoded is refused.
     """
 
     decodes = False  # not always

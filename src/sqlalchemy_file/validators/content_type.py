@@ -15,9 +15,9 @@ class ContentTypeValidator(Validator):
 
         ContentTypeValidator(["application/pdf", "image/*"])
 
-    None allows every type. The bytes decide: a type that a client claims counts only if the bytes
-    do not disprove it. Other names of a type (``image/jpg``) and suffixes (``"pdf"``) are
-    understood. One type may be given without a list.
+    None allows every type. The type is detected in the bytes: a type that a client claims counts
+    only if the bytes do not contradict it. Other names of a type (``image/jpg``) and suffixes
+    (``"pdf"``) are understood. One type may be given without a list.
     """
 
     def __init__(self, allowed_content_types: Collection[str] | str | None = None) -> None:

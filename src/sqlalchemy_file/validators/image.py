@@ -15,13 +15,13 @@ _Limit = tuple[int | None, int | None]
 
 
 class ImageValidator(ContentTypeValidator):
-    """Refuses files that are no complete image, and images of other sizes or shapes than allowed.
+    """Refuses incomplete images and other files, and images of other sizes or shapes than allowed.
 
         ImageValidator(min_wh=(200, 200), max_aspect_ratio=2)
 
     ``min_wh`` and ``max_wh`` are (width, height) in pixels; either may be None. The aspect ratio is
     width divided by height. ``formats`` are Pillow's names of the formats to decode;
-    ``allowed_content_types`` says the same with content types. An image may have ``max_pixels``
+    ``allowed_content_types`` are the same as content types. An image may have ``max_pixels``
     pixels, and the frames of an animation four times as many together.
 
     Width and height are those of the displayed image, with the EXIF orientation applied. They are

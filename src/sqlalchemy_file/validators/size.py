@@ -12,6 +12,8 @@ from sqlalchemy_file.helpers import convert_size
 class SizeValidator(Validator):
     """Refuses files larger than ``max_size`` or smaller than ``min_size``.
 
+        SizeValidator("10M", min_size=1)
+
     Sizes are bytes, or text such as ``"2M"`` or ``"500Ki"``. Zero is no limit; ``min_size=1``
     refuses empty files.
     """

@@ -54,8 +54,10 @@ def stream(target: Target, facts: FileFacts) -> Handover | None:
 class Redirect:
     """Send the client to a presigned URL of the bucket, which is valid for ``expires``.
 
-    A storage that cannot sign is streamed from. The type and the disposition are signed into the
-    URL for S3 and Azure, through obstore; else they are those that the object was stored with.
+        FileServer(secret=..., delivery={"media": Redirect(expires=timedelta(minutes=1))})
+
+    Files of a storage that cannot sign are streamed. The type and the disposition are signed into
+    the URL for S3 and Azure, through obstore; otherwise the bucket sends those of the object.
     """
 
     expires: timedelta = timedelta(minutes=5)
@@ -88,6 +90,8 @@ class Redirect:
 @dataclass(frozen=True, slots=True)
 class XAccelRedirect:
     """Make nginx send the file from an ``internal`` location below ``prefix``.
+
+        FileServer(secret=..., delivery=XAccelRedirect("/protected/{storage}/"))
 
     ``prefix`` may contain ``{storage}``. The key is percent-encoded, as nginx expects it.
     """
