@@ -54,16 +54,16 @@ def forget(ledger: Ledger) -> None:
 
 
 def named(engine: Engine, table: str, *columns: str) -> list[str]:
-    """Return the paths that the rows of a table name, read without the library's types."""
+    """Return the paths that the rows of a table name, sorted, read without the library's types."""
     with engine.connect() as connection:
         rows = connection.execute(text(f"SELECT * FROM {table}")).mappings().all()
-    return [
+    return sorted(
         path
         for row in rows
         for column in columns
         for record in records_in(row[column])
         for path in record["files"]
-    ]
+    )
 
 
 @contextmanager
