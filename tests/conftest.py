@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Iterator
+from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING
 
@@ -15,6 +16,7 @@ import pytest
 from sqlalchemy import Engine
 from sqlalchemy.orm import Session
 
+from tests.databases import DATABASES, url_of
 from tests.services import ceph, mariadb, postgresql
 from tests.services.required import require
 
@@ -67,6 +69,12 @@ def engine(request: pytest.FixtureRequest, storage: object) -> Iterator[Engine]:
 def session(engine: Engine) -> Iterator[Session]:
     with Session(engine) as session:
         yield session
+
+
+@pytest.fixture(params=DATABASES)
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """Return the URL of each database in turn."""
+    return url_of(request.param, request, tmp_path)
 
 
 @pytest.fixture(scope="session")

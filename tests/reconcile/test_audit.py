@@ -17,6 +17,7 @@ from sqlalchemy_file import File, FileField
 from sqlalchemy_file.exceptions import LedgerError
 from sqlalchemy_file.reconcile import acompare, compare, drain, status, sweep
 from sqlalchemy_file.storage.memory import MemoryStorage
+from tests.databases import tables_on
 from tests.reconcile import helpers
 from tests.reconcile.helpers import kinds
 from tests.reconcile.test_sweep import store
@@ -40,16 +41,12 @@ class Letter(Base):
 
 @pytest.fixture
 def engine(url: str, storage: MemoryStorage) -> Iterator[Engine]:
-    engine = create_engine(url)
-    Base.metadata.drop_all(engine)
-    Base.metadata.create_all(engine)
-    with Session(engine) as session:
-        session.add(Letter(id=1, body=File(b"1"), pages=[File(b"2"), File(b"3")]))
-        session.add(Letter(id=2, body=File(b"4")))
-        session.commit()
-    yield engine
-    Base.metadata.drop_all(engine)
-    engine.dispose()
+    with tables_on(url, Base.metadata) as engine:
+        with Session(engine) as session:
+            session.add(Letter(id=1, body=File(b"1"), pages=[File(b"2"), File(b"3")]))
+            session.add(Letter(id=2, body=File(b"4")))
+            session.commit()
+        yield engine
 
 
 def test_both_directions_are_reported_without_a_ledger(

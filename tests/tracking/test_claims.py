@@ -21,6 +21,7 @@ from sqlalchemy_file.storage.owners import owners_of
 from sqlalchemy_file.tracking.claims import claim_of
 from sqlalchemy_file.tracking.reading import Database
 from sqlalchemy_file.values.objects import epoch_of
+from tests.databases import postgresql_only, tables_on
 from tests.ledger.epochs.test_identity import move
 from tests.stores import add_memory, contents, keys
 
@@ -47,16 +48,10 @@ class Paper(Base):
 ledger = Ledger(Base.metadata)
 
 
-@pytest.fixture(params=["sqlite", "postgresql", "mariadb"])
-def engine(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Engine]:
-    sqlite = request.param == "sqlite"
-    url = f"sqlite:///{tmp_path}/first.db"
-    engine = create_engine(url if sqlite else request.getfixturevalue(f"{request.param}_server"))
-    Base.metadata.drop_all(engine)
-    Base.metadata.create_all(engine)
-    yield engine
-    Base.metadata.drop_all(engine)
-    engine.dispose()
+@pytest.fixture
+def engine(url: str) -> Iterator[Engine]:
+    with tables_on(url, Base.metadata) as engine:
+        yield engine
 
 
 def epoch(engine: Engine) -> int:
@@ -179,7 +174,7 @@ def test_tables_made_anew_are_known_anew(engine: Engine) -> None:
     assert epoch(engine) in {epoch_of(key) for key in keys(storage)}
 
 
-@pytest.mark.parametrize("engine", ["postgresql"], indirect=True)
+@postgresql_only
 def test_an_async_session_stores_in_its_database_s_epoch(engine: Engine, tmp_path: Path) -> None:
     StorageManager.add_storage("main", tmp_path.as_uri())
 
@@ -195,7 +190,7 @@ def test_an_async_session_stores_in_its_database_s_epoch(engine: Engine, tmp_pat
     assert len(owners_of(StorageManager.storage())) == 1
 
 
-@pytest.mark.parametrize("engine", ["postgresql"], indirect=True)
+@postgresql_only
 @pytest.mark.parametrize("schema", [None, "hidden"])
 def test_a_role_that_may_not_read_the_ledger_s_state_stores_all_the_same(
     engine: Engine, schema: str | None

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from sqlalchemy import JSON, Engine, Text, create_engine, func, make_url, select, text
+from sqlalchemy import JSON, Engine, Text, func, select, text
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, aliased, mapped_column
 from sqlalchemy.types import TypeDecorator
@@ -16,6 +16,7 @@ from sqlalchemy_file import File, FileField, ImageField
 from sqlalchemy_file.ledger import Ledger
 from sqlalchemy_file.mutable_list import MutableList
 from sqlalchemy_file.storage.memory import MemoryStorage
+from tests.databases import DATABASES, tables_on, url_of
 from tests.stores import keys
 
 
@@ -53,21 +54,13 @@ class Full(Base):
     pages: Mapped[list[File]] = mapped_column(FileField(multiple=True), nullable=False)
 
 
-@pytest.fixture(params=["sqlite", "postgresql", "mariadb"], scope="module")
+@pytest.fixture(params=DATABASES, scope="module")
 def engine(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Engine]:
-    url = make_url(f"sqlite:///{tmp_path_factory.mktemp('querying')}/x.db")
-    if request.param != "sqlite":
-        url = make_url(request.getfixturevalue(f"{request.param}_server"))
-    if request.param == "postgresql":
-        url = url.set(drivername="postgresql+psycopg")
-    engine = create_engine(url)
-    Base.metadata.drop_all(engine)
-    Base.metadata.create_all(engine)
-    yield engine
-    Base.metadata.drop_all(engine)
-    engine.dispose()
+    url = url_of(request.param, request, tmp_path_factory.mktemp("querying"))
+    with tables_on(url, Base.metadata) as engine:
+        yield engine
 
 
 @pytest.fixture

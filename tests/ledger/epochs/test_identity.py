@@ -15,21 +15,16 @@ from sqlalchemy_file.ledger.epochs.identity import Home, Identity, at_site, iden
 from sqlalchemy_file.ledger.epochs.sites import Site, site_of
 from sqlalchemy_file.ledger.epochs.state import checkpoint, set_checkpoint
 from sqlalchemy_file.values.objects import epoch_of, fresh_key
+from tests.databases import postgresql_only, tables_on
 
 metadata = MetaData()
 ledger = Ledger(metadata)
 
 
-@pytest.fixture(params=["sqlite", "postgresql", "mariadb"])
-def engine(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Engine]:
-    sqlite = request.param == "sqlite"
-    server = "" if sqlite else request.getfixturevalue(f"{request.param}_server")
-    engine = create_engine(f"sqlite:///{tmp_path}/state.db" if sqlite else server)
-    metadata.drop_all(engine)
-    metadata.create_all(engine)
-    yield engine
-    metadata.drop_all(engine)
-    engine.dispose()
+@pytest.fixture
+def engine(url: str) -> Iterator[Engine]:
+    with tables_on(url, metadata) as engine:
+        yield engine
 
 
 def read(engine: Engine) -> Identity:
@@ -139,7 +134,7 @@ def test_an_sqlite_file_that_is_renamed_is_the_same_database(tmp_path: Path) -> 
     renamed.dispose()
 
 
-@pytest.mark.parametrize("engine", ["postgresql"], indirect=True)
+@postgresql_only
 def test_each_way_to_a_server_leads_to_the_same_database(engine: Engine) -> None:
     with engine.begin() as connection:
         site = site_of(connection)
@@ -155,7 +150,7 @@ def test_each_way_to_a_server_leads_to_the_same_database(engine: Engine) -> None
     assert at_site(home, restarted, "id").epochs != home.epochs, "another address, another start"
 
 
-@pytest.mark.parametrize("engine", ["postgresql"], indirect=True)
+@postgresql_only
 def test_a_role_without_rights_can_tell_who_a_ledger_is(
     engine: Engine, postgresql_server: str
 ) -> None:

@@ -18,21 +18,16 @@ from sqlalchemy_file.ledger.epochs.state import (
     set_grace,
     sweeping_grace,
 )
+from tests.databases import tables_on
 
 metadata = MetaData()
 ledger = Ledger(metadata)
 
 
-@pytest.fixture(params=["sqlite", "postgresql", "mariadb"])
-def engine(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Engine]:
-    sqlite = request.param == "sqlite"
-    server = "" if sqlite else request.getfixturevalue(f"{request.param}_server")
-    engine = create_engine(f"sqlite:///{tmp_path}/state.db" if sqlite else server)
-    metadata.drop_all(engine)
-    metadata.create_all(engine)
-    yield engine
-    metadata.drop_all(engine)
-    engine.dispose()
+@pytest.fixture
+def engine(url: str) -> Iterator[Engine]:
+    with tables_on(url, metadata) as engine:
+        yield engine
 
 
 @pytest.fixture

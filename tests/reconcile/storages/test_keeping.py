@@ -7,7 +7,7 @@ from io import BytesIO
 from typing import Any
 
 import pytest
-from sqlalchemy import Engine, create_engine, delete, insert, select, update
+from sqlalchemy import Engine, delete, insert, select, update
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 
 from sqlalchemy_file import File, FileField
@@ -15,6 +15,7 @@ from sqlalchemy_file.ledger import Ledger
 from sqlalchemy_file.reconcile import compare, drain, status, sweep
 from sqlalchemy_file.storage.common.protocol import Attributes
 from sqlalchemy_file.storage.memory import MemoryStorage
+from tests.databases import tables_on
 from tests.ledger.epochs.test_identity import move
 from tests.reconcile.accounts import account
 from tests.reconcile.helpers import kinds
@@ -38,12 +39,8 @@ ledger = Ledger(Base.metadata)
 
 @pytest.fixture
 def engine(url: str) -> Iterator[Engine]:
-    engine = create_engine(url)
-    Base.metadata.drop_all(engine)
-    Base.metadata.create_all(engine)
-    yield engine
-    Base.metadata.drop_all(engine)
-    engine.dispose()
+    with tables_on(url, Base.metadata) as engine:
+        yield engine
 
 
 @pytest.fixture

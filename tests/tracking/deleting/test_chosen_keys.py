@@ -8,13 +8,14 @@ from typing import Any
 import pytest
 from sqlalchemy import Engine, create_engine, delete, event, insert, select, text
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
-from sqlalchemy.pool import QueuePool, StaticPool
+from sqlalchemy.pool import QueuePool
 
 from sqlalchemy_file import File, FileField
 from sqlalchemy_file.exceptions import ObjectExistsError
 from sqlalchemy_file.ledger import Ledger
 from sqlalchemy_file.storage.memory import MemoryStorage
 from sqlalchemy_file.tracking.uploading import chosen
+from tests.databases import on_servers, tables_on
 from tests.stores import contents, keys
 
 
@@ -32,16 +33,10 @@ class Logo(Base):
 ledger = Ledger(Base.metadata)
 
 
-@pytest.fixture(params=["sqlite", "postgresql", "mariadb"])
-def engine(request: pytest.FixtureRequest, storage: MemoryStorage) -> Iterator[Engine]:
-    if request.param == "sqlite":
-        engine = create_engine("sqlite://", poolclass=StaticPool)
-    else:
-        engine = create_engine(request.getfixturevalue(f"{request.param}_server"))
-    Base.metadata.create_all(engine)
-    yield engine
-    Base.metadata.drop_all(engine)
-    engine.dispose()
+@pytest.fixture
+def engine(url: str, storage: MemoryStorage) -> Iterator[Engine]:
+    with tables_on(url, Base.metadata) as engine:
+        yield engine
 
 
 def logo(content: bytes) -> Logo:
@@ -94,7 +89,7 @@ def test_a_key_that_is_noted_is_not_stored_under(
     assert contents(storage) == [b"2"]
 
 
-@pytest.mark.parametrize("engine", ["postgresql", "mariadb"], indirect=True)
+@on_servers
 def test_a_deletion_under_way_is_waited_for(engine: Engine, storage: MemoryStorage) -> None:
     with Session(engine) as session:
         session.add(logo(b"1"))
@@ -118,7 +113,7 @@ def test_a_deletion_under_way_is_waited_for(engine: Engine, storage: MemoryStora
     assert contents(storage) == [b"2"]
 
 
-@pytest.mark.parametrize("engine", ["postgresql", "mariadb"], indirect=True)
+@on_servers
 def test_a_session_joined_to_the_only_connection_clears_later(
     engine: Engine, storage: MemoryStorage
 ) -> None:

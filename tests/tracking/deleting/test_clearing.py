@@ -8,10 +8,9 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from sqlalchemy import Engine, create_engine, event, insert, select, text
+from sqlalchemy import Engine, event, insert, select, text
 from sqlalchemy.ext.asyncio import AsyncSession, create_async_engine
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
-from sqlalchemy.pool import StaticPool
 
 from sqlalchemy_file import File, FileField
 from sqlalchemy_file.exceptions import CommitRefusedError, DeletionError
@@ -20,6 +19,7 @@ from sqlalchemy_file.ledger.epochs.state import set_grace
 from sqlalchemy_file.ledger.tables import KEPT, NEVER
 from sqlalchemy_file.storage.memory import MemoryStorage
 from sqlalchemy_file.tracking.unit import guard
+from tests.databases import on_servers, postgresql_only, tables_on
 from tests.stores import contents, keys
 
 
@@ -37,22 +37,14 @@ class Paper(Base):
 ledger = Ledger(Base.metadata)
 
 
-@pytest.fixture(params=["sqlite", "postgresql", "mariadb"])
-def engine(
-    request: pytest.FixtureRequest, storage: MemoryStorage, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[Engine]:
-    if request.param == "sqlite":
-        engine = create_engine("sqlite://", poolclass=StaticPool)
-    else:
-        engine = create_engine(request.getfixturevalue(f"{request.param}_server"))
+@pytest.fixture
+def engine(url: str, storage: MemoryStorage, monkeypatch: pytest.MonkeyPatch) -> Iterator[Engine]:
     monkeypatch.setattr(guard, "_MOST_SECONDS_KNOWN", 0)
-    Base.metadata.create_all(engine)
-    with Session(engine) as session:
-        session.add_all([Paper(body=File(b"old")) for _ in range(2)])
-        session.commit()
-    yield engine
-    Base.metadata.drop_all(engine)
-    engine.dispose()
+    with tables_on(url, Base.metadata) as engine:
+        with Session(engine) as session:
+            session.add_all([Paper(body=File(b"old")) for _ in range(2)])
+            session.commit()
+        yield engine
 
 
 @pytest.fixture
@@ -170,7 +162,7 @@ def test_a_ledger_that_is_out_of_order_is_logged_and_the_commit_stands(
     assert contents(storage) == [b"old"]
 
 
-@pytest.mark.parametrize("engine", ["postgresql"], indirect=True)
+@postgresql_only
 def test_an_async_session_does_the_same(engine: Engine, storage: MemoryStorage) -> None:
     async def program() -> None:
         url = engine.url.set(drivername="postgresql+asyncpg")
@@ -255,7 +247,7 @@ def test_a_session_joined_to_a_transaction_is_guarded_where_that_commits(
     assert_refused(engine, storage)
 
 
-@pytest.mark.parametrize("engine", ["postgresql", "mariadb"], indirect=True)
+@on_servers
 def test_a_two_phase_commit_is_guarded_before_it_is_prepared(
     engine: Engine, storage: MemoryStorage
 ) -> None:

@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from sqlalchemy import Column, Engine, Integer, MetaData, Table, create_engine, event, text
+from sqlalchemy import Column, Engine, Integer, MetaData, Table, event, text
 from sqlalchemy.orm import Session, registry
-from sqlalchemy.pool import StaticPool
 
 from sqlalchemy_file import File, FileField
 from sqlalchemy_file.ledger import Ledger
 from sqlalchemy_file.reconcile import drain
 from sqlalchemy_file.storage.memory import MemoryStorage
 from sqlalchemy_file.tracking.deleting import sharing
+from tests.databases import on_sqlite_and_postgresql, tables_on
 from tests.stores import contents
 
 
@@ -42,21 +42,13 @@ def metadata(request: pytest.FixtureRequest) -> Iterator[MetaData]:
     mapped.dispose()
 
 
-@pytest.fixture(params=["sqlite", "postgresql", "mariadb"])
-def engine(
-    request: pytest.FixtureRequest, storage: MemoryStorage, metadata: MetaData
-) -> Iterator[Engine]:
-    if request.param == "sqlite":
-        engine = create_engine("sqlite://", poolclass=StaticPool)
-    else:
-        engine = create_engine(request.getfixturevalue(f"{request.param}_server"))
-    metadata.create_all(engine)
-    with Session(engine) as session:
-        session.add_all([paper(b"a"), paper(b"b")])
-        session.commit()
-    yield engine
-    metadata.drop_all(engine)
-    engine.dispose()
+@pytest.fixture
+def engine(url: str, storage: MemoryStorage, metadata: MetaData) -> Iterator[Engine]:
+    with tables_on(url, metadata) as engine:
+        with Session(engine) as session:
+            session.add_all([paper(b"a"), paper(b"b")])
+            session.commit()
+        yield engine
 
 
 def paper(content: bytes) -> Paper:
@@ -114,7 +106,7 @@ def test_an_object_of_one_row_is_deleted_at_once(engine: Engine, storage: Memory
     assert contents(storage) == [b"b"]
 
 
-@pytest.mark.parametrize("engine", ["sqlite", "postgresql"], indirect=True)
+@on_sqlite_and_postgresql
 def test_where_no_index_answers_a_large_table_leaves_it_to_the_drain(
     engine: Engine,
     storage: MemoryStorage,

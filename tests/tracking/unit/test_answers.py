@@ -6,7 +6,7 @@ import asyncio
 import gc
 import sqlite3
 from collections.abc import Callable, Iterator
-from contextlib import closing, suppress
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from sqlalchemy import (
     Integer,
     MetaData,
     Table,
+    TwoPhaseTransaction,
     create_engine,
     delete,
     event,
@@ -33,6 +34,14 @@ from sqlalchemy.orm import Session, registry
 
 from sqlalchemy_file import File, FileField
 from sqlalchemy_file.storage.memory import MemoryStorage
+from tests.databases import (
+    on_servers,
+    on_sqlite_and_postgresql,
+    postgresql_only,
+    sqlite_only,
+    tables_on,
+    url_of,
+)
 from tests.stores import keys, named
 
 metadata = MetaData()
@@ -68,33 +77,21 @@ class Stopped(Exception):
     """What a program raises where the library does not expect it."""
 
 
-def address(request: pytest.FixtureRequest, tmp_path: Path, name: str) -> str:
-    if name == "sqlite":
-        return f"sqlite:///{tmp_path}/x.db"
-    return str(request.getfixturevalue(f"{name}_server"))
-
-
-@pytest.fixture(params=["sqlite", "postgresql", "mariadb"])
-def engine(
-    request: pytest.FixtureRequest, storage: MemoryStorage, tmp_path: Path
-) -> Iterator[Engine]:
-    engine = create_engine(address(request, tmp_path, request.param), pool_size=1, max_overflow=0)
-    if request.param == "sqlite":
-        event.listen(engine, "connect", lambda own, record: own.execute("PRAGMA foreign_keys=ON"))
+@pytest.fixture
+def engine(url: str, storage: MemoryStorage) -> Iterator[Engine]:
     # MariaDB checks all constraints at once.
-    tables = [sheet] if request.param == "mariadb" else [sheet, strict]
-    metadata.drop_all(engine, tables)
-    metadata.create_all(engine, tables)
-    with engine.begin() as connection:
-        connection.execute(insert(sheet).values(id=1, body=File(b"old")))
-    yield engine
-    metadata.drop_all(engine, tables)
-    engine.dispose()
+    tables = [sheet] if url.startswith("mariadb") else [sheet, strict]
+    with tables_on(url, metadata, tables=tables, pool_size=1, max_overflow=0) as engine:
+        if url.startswith("sqlite"):
+            engine.dispose()  # the connection that made the tables
+            event.listen(engine, "connect", _enforce_foreign_keys)
+        with engine.begin() as connection:
+            connection.execute(insert(sheet).values(id=1, body=File(b"old")))
+        yield engine
 
 
-sqlite_only = pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
-postgresql_only = pytest.mark.parametrize("engine", ["postgresql"], indirect=True)
-mariadb_only = pytest.mark.parametrize("engine", ["mariadb"], indirect=True)
+def _enforce_foreign_keys(connection: Any, record: object) -> None:
+    connection.execute("PRAGMA foreign_keys=ON")
 
 
 def change(connection: Connection) -> None:
@@ -257,7 +254,7 @@ def test_an_abandoned_connection(
 # --- a COMMIT that fails
 
 
-@pytest.mark.parametrize("engine", ["sqlite", "postgresql"], indirect=True)
+@on_sqlite_and_postgresql
 @pytest.mark.parametrize("way", ["close", "go on"])
 def test_a_commit_that_fails(engine: Engine, storage: MemoryStorage, way: str) -> None:
     with engine.connect() as connection:
@@ -353,7 +350,7 @@ def test_a_listener_that_raises_under_asyncio(
     name: str,
 ) -> None:
     database = "sqlite" if driver == "aiosqlite" else "postgresql"
-    url = make_url(address(request, tmp_path, database)).set(drivername=f"{database}+{driver}")
+    url = make_url(url_of(database, request, tmp_path)).set(drivername=f"{database}+{driver}")
 
     async def play() -> None:
         engine = create_async_engine(url)
@@ -387,6 +384,15 @@ def fail_once(engine: Engine, begins: str) -> None:
     raise_once(engine, "before_cursor_execute", lambda c, cursor, sql, *_: sql.startswith(begins))
 
 
+@contextmanager
+def two_phases(engine: Engine) -> Iterator[TwoPhaseTransaction]:
+    """Give a transaction of two phases in which files have changed."""
+    with engine.connect() as connection:
+        transaction = connection.begin_twophase()
+        change(connection)
+        yield transaction
+
+
 def _doubtful(connection: Connection) -> None:
     """Store files and release one, so that rows have to be looked at before the end."""
     connection.execute(insert(sheet).values(id=2, body=File(b"new")))
@@ -403,7 +409,7 @@ ENDINGS: dict[str, Callable[[Any], object]] = {
     "prepare again": lambda transaction: transaction.prepare(),
     "close": lambda transaction: transaction.close(),
 }
-two_phase = pytest.mark.parametrize("engine", ["postgresql", "mariadb"], indirect=True)
+two_phase = on_servers
 
 
 @two_phase
@@ -446,16 +452,12 @@ def test_a_program_whose_listener_raises_before_the_first_phase_decides_itself(
     engine: Engine, storage: MemoryStorage, ending: str
 ) -> None:
     raise_once(engine, "prepare_twophase")
-    with engine.connect() as connection:
-        transaction = connection.begin_twophase()
-        change(connection)
+    with two_phases(engine) as transaction:
         with pytest.raises(Stopped):
             transaction.prepare()
         ENDINGS[ending](transaction)
     assert_exact(engine, storage, 1)
-    with engine.connect() as connection:
-        transaction = connection.begin_twophase()
-        change(connection)
+    with two_phases(engine) as transaction:
         raise_once(engine, "prepare_twophase")
         with pytest.raises(Stopped):
             transaction.prepare()
@@ -470,10 +472,8 @@ def test_an_interruption_of_the_first_phase_rolls_back(
     def interrupt(connection: Connection, xid: str) -> None:
         raise KeyboardInterrupt
 
-    with engine.connect() as connection:
-        transaction = connection.begin_twophase()
-        change(connection)
-        event.listen(connection, "prepare_twophase", interrupt)
+    with two_phases(engine) as transaction:
+        event.listen(transaction.connection, "prepare_twophase", interrupt)
         with pytest.raises(KeyboardInterrupt):
             transaction.prepare()
     assert_exact(engine, storage, 1)
@@ -485,12 +485,11 @@ def test_a_listener_that_raises_before_both_phases_are_sent_rolls_back(
     engine: Engine, storage: MemoryStorage, way: str
 ) -> None:
     raise_once(engine, "commit_twophase")
-    with engine.connect() as connection:
-        transaction = connection.begin_twophase()
-        change(connection)
+    with two_phases(engine) as transaction:
         with pytest.raises(Stopped):
             transaction.commit()
         if way == "go on":
+            connection = transaction.connection
             connection.rollback()
             connection.execute(insert(sheet).values(id=3, body=File(b"later")))
             connection.commit()
@@ -502,9 +501,7 @@ def test_a_listener_that_raises_before_the_second_phase_leaves_it_to_recovery(
     engine: Engine, storage: MemoryStorage
 ) -> None:
     raise_once(engine, "commit_twophase")
-    with engine.connect() as connection:
-        transaction = connection.begin_twophase()
-        change(connection)
+    with two_phases(engine) as transaction:
         transaction.prepare()
         with pytest.raises(Stopped):
             transaction.commit()

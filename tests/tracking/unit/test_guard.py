@@ -22,6 +22,7 @@ from sqlalchemy_file.ledger.epochs.state import set_grace
 from sqlalchemy_file.storage.memory import MemoryStorage
 from sqlalchemy_file.tracking import clock
 from sqlalchemy_file.tracking.unit import guard
+from tests.databases import on_servers, postgresql_only, sqlite_only, tables_on
 from tests.stores import keys, named
 
 
@@ -40,31 +41,15 @@ ledger = Ledger(Base.metadata)
 sheet: Any = Guarded.__table__
 
 
-@pytest.fixture(params=["sqlite", "postgresql", "mariadb"])
-def engine(
-    request: pytest.FixtureRequest,
-    storage: MemoryStorage,
-    tmp_path: Any,
-    monkeypatch: pytest.MonkeyPatch,
-) -> Iterator[Engine]:
-    if request.param == "sqlite":
-        url = f"sqlite:///{tmp_path}/x.db"
-    else:
-        url = request.getfixturevalue(f"{request.param}_server")
-    engine = create_engine(url, pool_size=1, max_overflow=0)
+@pytest.fixture
+def engine(url: str, storage: MemoryStorage, monkeypatch: pytest.MonkeyPatch) -> Iterator[Engine]:
     monkeypatch.setattr(guard, "_MOST_SECONDS_KNOWN", 0)
     monkeypatch.setattr(guard, "_MOST_SECONDS_WAITED", 1)
-    Base.metadata.create_all(engine)
-    with Session(engine) as session:
-        session.add(Guarded(id=1, body=File(b"old")))
-        session.commit()
-    yield engine
-    engine.dispose()
-    Base.metadata.drop_all(engine)
-    engine.dispose()
-
-
-postgresql_only = pytest.mark.parametrize("engine", ["postgresql"], indirect=True)
+    with tables_on(url, Base.metadata, pool_size=1, max_overflow=0) as engine:
+        with Session(engine) as session:
+            session.add(Guarded(id=1, body=File(b"old")))
+            session.commit()
+        yield engine
 
 
 def commit_one(engine: Engine) -> None:
@@ -93,7 +78,7 @@ def test_a_grace_period_that_is_damaged_is_told(
     assert_exact(engine, storage, 2)
 
 
-@pytest.mark.parametrize("engine", ["postgresql", "mariadb"], indirect=True)
+@on_servers
 def test_a_table_of_state_that_is_locked_is_waited_for_a_moment(
     engine: Engine, storage: MemoryStorage, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -245,7 +230,7 @@ def test_each_ledger_has_a_grace_period_of_its_own(
 
 
 @pytest.mark.parametrize("name", ["boot", "wall"])
-@pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
+@sqlite_only
 def test_time_that_one_clock_alone_has_noticed_counts(
     engine: Engine, storage: MemoryStorage, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:

@@ -31,6 +31,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from sqlalchemy_file import File, FileField
 from sqlalchemy_file.storage.memory import MemoryStorage
+from tests.databases import mariadb_only, postgresql_only, sqlite_only, tables_on, url_of
 from tests.stores import keys, named
 
 metadata = MetaData()
@@ -43,29 +44,14 @@ page = Table(
 )
 
 
-def address(request: pytest.FixtureRequest, tmp_path: Path, name: str) -> str:
-    if name == "sqlite":
-        return f"sqlite:///{tmp_path}/x.db"
-    return str(request.getfixturevalue(f"{name}_server"))
+@pytest.fixture
+def engine(url: str, storage: MemoryStorage) -> Iterator[Engine]:
+    with tables_on(url, metadata) as engine:
+        with engine.begin() as connection:
+            connection.execute(insert(page).values(id=1, body=File(b"old")))
+        yield engine
 
 
-@pytest.fixture(params=["sqlite", "postgresql", "mariadb"])
-def engine(
-    request: pytest.FixtureRequest, storage: MemoryStorage, tmp_path: Path
-) -> Iterator[Engine]:
-    engine = create_engine(address(request, tmp_path, request.param))
-    metadata.drop_all(engine)
-    metadata.create_all(engine)
-    with engine.begin() as connection:
-        connection.execute(insert(page).values(id=1, body=File(b"old")))
-    yield engine
-    metadata.drop_all(engine)
-    engine.dispose()
-
-
-sqlite_only = pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
-postgresql_only = pytest.mark.parametrize("engine", ["postgresql"], indirect=True)
-mariadb_only = pytest.mark.parametrize("engine", ["mariadb"], indirect=True)
 ends = pytest.mark.parametrize("end", ["commit", "rollback", "close"])
 
 
@@ -298,7 +284,7 @@ OPAQUE = {
 CASES = [(name, way) for name, ways in OPAQUE.items() for way in ways]
 
 
-@pytest.mark.parametrize(("engine", "way"), CASES, indirect=["engine"])
+@pytest.mark.parametrize(("url", "way"), CASES, indirect=["url"])
 @pytest.mark.parametrize("is_raw", [False, True])
 @ends
 def test_a_statement_that_commits(
@@ -493,7 +479,7 @@ def test_an_ending_below_an_asynchronous_connection(
     expected: list[int],
 ) -> None:
     name = "sqlite" if driver == "aiosqlite" else "postgresql"
-    url = make_url(address(request, tmp_path, name))
+    url = make_url(url_of(name, request, tmp_path))
     engine = create_engine(url)
     metadata.drop_all(engine)
     metadata.create_all(engine)

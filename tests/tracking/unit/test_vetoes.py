@@ -15,7 +15,6 @@ from sqlalchemy import (
     String,
     Table,
     bindparam,
-    create_engine,
     delete,
     func,
     insert,
@@ -26,12 +25,18 @@ from sqlalchemy import (
 from sqlalchemy.exc import SAWarning
 from sqlalchemy.orm import Session, registry
 from sqlalchemy.orm.exc import StaleDataError
-from sqlalchemy.pool import StaticPool
 
 from sqlalchemy_file import File, FileField
 from sqlalchemy_file.exceptions import StorageError
 from sqlalchemy_file.ledger import Ledger
 from sqlalchemy_file.storage.memory import MemoryStorage
+from tests.databases import (
+    mariadb_only,
+    on_sqlite_and_postgresql,
+    postgresql_only,
+    sqlite_only,
+    tables_on,
+)
 from tests.stores import contents, forget, keys, named
 
 metadata = MetaData()
@@ -64,26 +69,14 @@ def has_ledger(request: pytest.FixtureRequest) -> Iterator[bool]:
         forget(ledger)
 
 
-@pytest.fixture(params=["sqlite", "postgresql", "mariadb"])
-def engine(
-    request: pytest.FixtureRequest, storage: MemoryStorage, has_ledger: bool
-) -> Iterator[Engine]:
-    if request.param == "sqlite":
-        engine = create_engine("sqlite://", poolclass=StaticPool)
-    else:
-        engine = create_engine(request.getfixturevalue(f"{request.param}_server"))
-    metadata.create_all(engine)
-    with engine.begin() as connection:
-        rows = [{"id": n, "title": label, "body": label} for n, label in enumerate("abc", start=1)]
-        connection.execute(insert(paper), rows)
-    yield engine
-    metadata.drop_all(engine)
-    engine.dispose()
+@pytest.fixture
+def engine(url: str, storage: MemoryStorage, has_ledger: bool) -> Iterator[Engine]:
+    rows = [{"id": n, "title": label, "body": label} for n, label in enumerate("abc", start=1)]
+    with tables_on(url, metadata) as engine:
+        with engine.begin() as connection:
+            connection.execute(insert(paper), rows)
+        yield engine
 
-
-postgresql_only = pytest.mark.parametrize("engine", ["postgresql"], indirect=True)
-mariadb_only = pytest.mark.parametrize("engine", ["mariadb"], indirect=True)
-sqlite_only = pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
 
 FUNCTIONS = {
     "soft delete": "UPDATE veto_paper SET is_deleted = 1 WHERE id = OLD.id; RETURN NULL;",
@@ -163,7 +156,7 @@ def _in_session(connection: Connection, act: Callable[[Session, Any], Any]) -> N
 
 
 @pytest.mark.parametrize("way", DELETES)
-@pytest.mark.parametrize("engine", ["sqlite", "postgresql"], indirect=True)
+@on_sqlite_and_postgresql
 def test_rows_that_a_trigger_keeps_from_being_deleted_keep_their_files(
     engine: Engine, storage: MemoryStorage, way: str
 ) -> None:
@@ -198,14 +191,14 @@ UPDATES: dict[str, Callable[[Connection], Any]] = {
 # MariaDB's triggers can keep a value, and cannot keep a row from being changed.
 @pytest.mark.parametrize("way", UPDATES)
 @pytest.mark.parametrize(
-    ("engine", "kind"),
+    ("url", "kind"),
     [
         (database, kind)
         for database in ("sqlite", "postgresql", "mariadb")
         for kind in ("keep the value", "refuse")
         if database != "mariadb" or kind in TRIGGERS[database]
     ],
-    indirect=["engine"],
+    indirect=["url"],
 )
 def test_rows_whose_value_a_trigger_keeps_keep_their_files(
     engine: Engine, storage: MemoryStorage, way: str, kind: str

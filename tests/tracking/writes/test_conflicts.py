@@ -27,13 +27,19 @@ from sqlalchemy import (
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session, registry
-from sqlalchemy.pool import StaticPool
 
 from sqlalchemy_file import File, FileField
 from sqlalchemy_file.exceptions import UnsupportedStatementError
 from sqlalchemy_file.ledger import Ledger
 from sqlalchemy_file.reconcile import drain
 from sqlalchemy_file.storage.memory import MemoryStorage
+from tests.databases import (
+    mariadb_only,
+    on_servers,
+    on_sqlite_and_postgresql,
+    sqlite_only,
+    tables_on,
+)
 from tests.stores import contents, keys, named
 
 metadata = MetaData()
@@ -98,24 +104,18 @@ defaulting = Table(
 )
 
 
-@pytest.fixture(params=["sqlite", "postgresql", "mariadb"])
-def engine(request: pytest.FixtureRequest, storage: MemoryStorage) -> Iterator[Engine]:
-    if request.param == "sqlite":
-        engine = create_engine("sqlite://", poolclass=StaticPool)
-        of_sqlite.create_all(engine)
-    else:
-        engine = create_engine(request.getfixturevalue(f"{request.param}_server"))
-    metadata.create_all(engine)
-    with engine.begin() as connection:
-        rows = [{"id": n, "title": label, "body": label} for n, label in enumerate("ab", start=1)]
-        connection.execute(insert(paper), rows)
-    yield engine
-    metadata.drop_all(engine)
-    engine.dispose()
+@pytest.fixture
+def engine(url: str, storage: MemoryStorage) -> Iterator[Engine]:
+    rows = [{"id": n, "title": label, "body": label} for n, label in enumerate("ab", start=1)]
+    with tables_on(url, metadata) as engine:
+        if url.startswith("sqlite"):
+            of_sqlite.create_all(engine)
+        with engine.begin() as connection:
+            connection.execute(insert(paper), rows)
+        yield engine
 
 
-sqlite_only = pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
-with_upserts = pytest.mark.parametrize("engine", ["sqlite", "postgresql"], indirect=True)
+with_upserts = on_sqlite_and_postgresql
 
 
 def run(engine: Engine, *arguments: Any) -> None:
@@ -188,7 +188,7 @@ def test_an_upsert_whose_change_a_trigger_undoes_keeps_the_file(
 # --- several tables
 
 
-@pytest.mark.parametrize("engine", ["mariadb"], indirect=True)
+@mariadb_only
 def test_an_update_of_several_tables_is_refused(engine: Engine, storage: MemoryStorage) -> None:
     run(engine, insert(other), [{"id": 1, "title": "x"}])
     both = update(other).where(other.c.id == paper.c.id)
@@ -402,7 +402,7 @@ def test_insert_or_replace_is_refused_where_its_rows_cannot_be_known(
     assert_exact(engine, storage, paper, b"a", b"b")
 
 
-@pytest.mark.parametrize("engine", ["postgresql", "mariadb"], indirect=True)
+@on_servers
 def test_replace_is_refused_where_sql_has_no_such_insert(
     engine: Engine, storage: MemoryStorage
 ) -> None:
@@ -456,7 +456,7 @@ def test_rows_before_one_that_fails_keep_their_files(
 
 
 @pytest.mark.parametrize("prefix", ["IGNORE", "ignore", "OR IGNORE", "LOW_PRIORITY IGNORE"])
-@pytest.mark.parametrize("engine", ["sqlite", "mariadb"], indirect=True)
+@pytest.mark.parametrize("url", ["sqlite", "mariadb"], indirect=True)
 def test_an_insert_that_ignores_its_errors_is_refused_before_anything_is_stored(
     engine: Engine, storage: MemoryStorage, prefix: str
 ) -> None:
