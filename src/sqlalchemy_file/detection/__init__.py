@@ -3,8 +3,7 @@
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy_file.detection.names import canonical, essence
-from sqlalchemy_file.detection.suffixes import guess_type, type_of_suffix
+from sqlalchemy_file.detection.names import canonical, essence, guess_type, type_of_suffix
 from sqlalchemy_file.support.defaults import UNKNOWN_TYPE as UNKNOWN
 from sqlalchemy_file.support.first_use import late
 

@@ -18,14 +18,14 @@ from sqlalchemy_file.detection.formats.compound import COMPOUND, compound_type
 from sqlalchemy_file.detection.formats.markup import markup_type
 from sqlalchemy_file.detection.formats.media import tag_end, tagged_type_at
 from sqlalchemy_file.detection.formats.signatures import is_text, signature_type
-from sqlalchemy_file.detection.formats.special_cases import NARROWED
 from sqlalchemy_file.detection.hints import binary_hint, text_hint
-from sqlalchemy_file.detection.names import canonical
-from sqlalchemy_file.detection.suffixes import guess_type
+from sqlalchemy_file.detection.names import canonical, guess_type
+from sqlalchemy_file.detection.tables.special_cases import NARROWED
 from sqlalchemy_file.support.defaults import UNKNOWN_TYPE as UNKNOWN
 
-_SOUND_BEHIND_TAG = "audio/mpeg"
-_TOLD_FURTHER_IN = frozenset({COMPOUND, ZIP, _SOUND_BEHIND_TAG, *OFFICE_TYPES})
+_TAGGED_SOUND = "audio/mpeg"
+_INCOMPLETE = frozenset({COMPOUND, ZIP, _TAGGED_SOUND, *OFFICE_TYPES})
+"""Types that a file specifies outside its first bytes."""
 _DISC_MARK_AT = (32769, 5)
 
 
@@ -54,31 +54,31 @@ def judge(
 
 
 def detect(head: bytes, read_at: ReadAt | None = None) -> str | None:
-    """Return the content type that the first bytes of a file prove; None where they prove none.
+    """Return the content type that the first bytes of a file prove; None if they prove none.
 
-    Plain text and unmarked binary data prove none. ``read_at`` reads on, where the first bytes
-    say that more is to be found elsewhere.
+    Plain text and unmarked binary data prove none. ``read_at`` reads other places of the file, if
+    its first bytes do not specify the type.
     """
     found = signature_type(head) or markup_type(head)
-    if read_at is None or (found is not None and found not in _TOLD_FURTHER_IN):
+    if read_at is None or (found is not None and found not in _INCOMPLETE):
         return found
     return _read_on(found, head, read_at)
 
 
 def certain_type(head: bytes) -> str | None:
-    """Return the type that a file has for certain, whatever follows its head and is claimed."""
+    """Return the type that the head alone proves, whatever follows it and is claimed."""
     found = detect(head)
-    return None if found in _TOLD_FURTHER_IN or found in NARROWED else found
+    return None if found in _INCOMPLETE or found in NARROWED else found
 
 
 def _read_on(found: str | None, head: bytes, read_at: ReadAt) -> str | None:
-    """Return the type of a file that says more about itself further in, or at its end."""
+    """Return the type of a file after a look at other places of it."""
     if found is None:
         is_disc = not head.strip(b"\0") and read_at(*_DISC_MARK_AT) == b"CD001"
         return "application/x-iso9660-image" if len(head) == HEAD_SIZE and is_disc else None
     if found == COMPOUND:
         return compound_type(head, read_at)
-    if found == _SOUND_BEHIND_TAG:
+    if found == _TAGGED_SOUND:
         place = tag_end(head)
         return tagged_type_at(read_at, place) if place > len(head) else found
     listed = listed_zip_type(read_at) if hides_parts(head) else ZIP

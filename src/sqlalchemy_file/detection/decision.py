@@ -3,71 +3,44 @@
 from __future__ import annotations
 
 from sqlalchemy_file.detection.formats.archives import ZIP
-from sqlalchemy_file.detection.formats.special_cases import (
+from sqlalchemy_file.detection.formats.signatures import KNOWN_TYPES
+from sqlalchemy_file.detection.names import canonical, guess_type
+from sqlalchemy_file.detection.tables.special_cases import (
     ACTIVE,
+    ALSO_UNMARKED,
+    BINARY_FAMILIES,
     NARROWED,
-    SIGNED,
+    NEVER_TEXT,
     SPECIAL_CASES,
+    TEXTUAL,
     ZIPPED,
 )
-from sqlalchemy_file.detection.names import canonical
-from sqlalchemy_file.detection.suffixes import guess_type
 from sqlalchemy_file.support.defaults import UNKNOWN_TYPE as UNKNOWN
 
-# Images, sound, film and fonts are binary, but for these.
-_BINARY_FAMILIES = ("image/", "audio/", "video/", "font/")
-_TEXTUAL = frozenset(
-    {
-        "audio/x-mpegurl",
-        "audio/x-scpls",
-        "image/cgm",
-        "image/svg+xml",
-        "image/vnd.dxf",
-        "image/x-portable-anymap",
-        "image/x-portable-bitmap",
-        "image/x-portable-graymap",
-        "image/x-portable-pixmap",
-        "image/x-xbitmap",
-        "image/x-xpixmap",
-        "video/vnd.mpegurl",
-    }
-)
-
-# Types of binary files that have no signature, or none at their start.
-_NEVER_TEXT = frozenset(
-    {
-        "application/dicom",
-        "application/vnd.ms-works",
-        "application/x-apple-diskimage",
-        "application/x-cpio",
-        "application/x-dbf",
-        "application/x-iso9660-image",
-        "application/x-lzh-compressed",
-        "application/x-lzma",
-        "application/x-matlab-data",
-        "application/x-python-code",
-        "application/x-sas-data",
-        "application/x-tar",
-    }
-)
+_SIGNED = KNOWN_TYPES.union(
+    case
+    for cases in SPECIAL_CASES.values()
+    for case in cases
+    if not case.endswith(("/", "-", ".")) and not case.startswith("text/")
+).difference(ALSO_UNMARKED)
+"""Types whose files all begin with a signature: without it the claim is refuted."""
 
 
 def decide(
     detected: str | None, declared: str | None, filename: str | None, *, is_text: bool = False
 ) -> str:
-    """Return the content type of a file: what its bytes say, where they say something.
+    """Return the content type of a file: what its bytes prove, if they prove something.
 
-    Where they don't, its sender's word counts, then its name, as far as the bytes don't refute
-    them. The same where these only narrow down what the bytes say: a .docx is a zip archive, and
-    text/xml may be Atom. `UNKNOWN` if nothing is left.
+    Otherwise the declared type counts, then the name, unless the bytes refute them; also where
+    these narrow down what the bytes prove: a .docx is a ZIP archive, and text/xml may be Atom.
+    `UNKNOWN` if nothing is left.
     """
     if detected is not None and detected not in NARROWED:
         return detected  # as for most files
-    claims = [claim for claim in (canonical(declared), guess_type(filename)) if claim is not None]
-    if detected is not None:
-        return next((claim for claim in claims if _narrows(claim, detected)), detected)
-    believed = (claim for claim in claims if not refutes(None, claim, is_text=is_text))
-    return next((claim for claim in believed if claim != UNKNOWN), UNKNOWN)
+    for claim in (canonical(declared), guess_type(filename)):
+        if claim is not None and _is_believed(claim, detected, is_text=is_text):
+            return claim
+    return detected or UNKNOWN
 
 
 def refutes(detected: str | None, claimed: str, *, is_text: bool = False) -> bool:
@@ -75,11 +48,8 @@ def refutes(detected: str | None, claimed: str, *, is_text: bool = False) -> boo
     name = canonical(claimed)
     if name is None or name == detected or _narrows(name, detected or ""):
         return False
-    if detected is not None or name in SIGNED or name.startswith(ZIPPED):
-        return True
-    return is_text and (
-        name in _NEVER_TEXT or (name.startswith(_BINARY_FAMILIES) and name not in _TEXTUAL)
-    )
+    is_marked = name in _SIGNED or name.startswith(ZIPPED)
+    return detected is not None or is_marked or (is_text and _is_binary(name))
 
 
 def table_type(head: bytes, declared: str | None) -> str | None:
@@ -92,14 +62,24 @@ def table_type(head: bytes, declared: str | None) -> str | None:
     return {None: None, b"\t": "text/tab-separated-values"}.get(mark, "text/csv")
 
 
+def _is_believed(claim: str, detected: str | None, *, is_text: bool) -> bool:
+    if detected is not None:
+        return _narrows(claim, detected)
+    return claim != UNKNOWN and not refutes(None, claim, is_text=is_text)
+
+
+def _is_binary(name: str) -> bool:
+    return name in NEVER_TEXT or (name.startswith(BINARY_FAMILIES) and name not in TEXTUAL)
+
+
 def _narrows(name: str, detected: str) -> bool:
-    """Return True if a type is a special case of what the bytes say."""
+    """Return True if a type is a special case of what the bytes prove."""
     if detected == "text/xml":
         return name.endswith("+xml")
     cases = SPECIAL_CASES.get(detected, ())
     if name in cases:
         return True
-    if name == UNKNOWN or name in ACTIVE or name in SIGNED:
+    if name == UNKNOWN or name in ACTIVE or name in _SIGNED:
         return False
     if name.startswith(ZIPPED):
         zipped = tuple(case for case in cases if case.startswith(ZIPPED))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from sqlalchemy_file.detection.suffixes import guess_type
+from sqlalchemy_file.detection.names import guess_type
 from sqlalchemy_file.support.defaults import UNKNOWN_TYPE as UNKNOWN
 
 _SUFFIXES = frozenset({"br", "gz", "gzip", "z", "zst", "zstd"})

@@ -1,21 +1,28 @@
-"""The canonical names of content types: IANA's, or WHATWG's if browsers use those."""
+"""The names of content types, and the suffixes that stand for them.
+
+One table serves all machines. Those of the system differ, and that of Windows contains whatever
+was installed last.
+"""
 
 from __future__ import annotations
 
 import re
 
-from sqlalchemy_file.detection.tables.aliases import ALIASES
+from sqlalchemy_file.detection.tables.types import TYPES
 
 _PART = r"[a-z0-9!#$&^_.+-]{1,127}"
 _ESSENCE = re.compile(rf"\s*({_PART}/{_PART})\s*(?:;|$)", re.IGNORECASE)
 
-_ALIASES = {
-    alias: name for name, *aliases in map(str.split, ALIASES.split("\n")[1:-1]) for alias in aliases
+_BY_NAME = {
+    name: content_type
+    for content_type, *names in map(str.split, TYPES.split("\n")[1:-1])
+    for name in names
 }
+"""Content types by suffixes and by other names."""
 
 
 def essence(content_type: str | None) -> str | None:
-    """Return ``type/subtype`` in lower case, without parameters; None for what is no type."""
+    """Return ``type/subtype`` in lower case, without parameters; None if it is invalid."""
     match = _ESSENCE.match(content_type or "")
     return match.group(1).lower() if match else None
 
@@ -23,4 +30,16 @@ def essence(content_type: str | None) -> str | None:
 def canonical(content_type: str | None) -> str | None:
     """Return the one name of a content type, so that two names of the same compare equal."""
     name = essence(content_type)
-    return _ALIASES.get(name, name) if name is not None else None
+    return _BY_NAME.get(name, name) if name is not None else None
+
+
+def guess_type(filename: str | None) -> str | None:
+    """Return the content type of a file name's suffix, or None."""
+    stem, dot, suffix = (filename or "").rpartition(".")
+    return type_of_suffix(suffix) if dot and stem.strip(".") else None
+
+
+def type_of_suffix(suffix: str) -> str | None:
+    """Return the content type of a suffix, with or without its dot."""
+    name = suffix.lower().removeprefix(".")
+    return None if "/" in name else _BY_NAME.get(name)

@@ -18,17 +18,28 @@ ReadAt = Callable[[int, int], bytes]
 ZIP = "application/zip"
 
 _OFFICE = "application/vnd.openxmlformats-officedocument."
-_OFFICE_BY_FOLDER = {
-    b"word/": f"{_OFFICE}wordprocessingml.document",
-    b"xl/": f"{_OFFICE}spreadsheetml.sheet",
-    b"ppt/": f"{_OFFICE}presentationml.presentation",
-    b"visio/": "application/vnd.ms-visio.drawing",
-}
-OFFICE_TYPES = tuple(_OFFICE_BY_FOLDER.values())
+OFFICE_TYPES = (
+    f"{_OFFICE}wordprocessingml.document",
+    f"{_OFFICE}spreadsheetml.sheet",
+    f"{_OFFICE}presentationml.presentation",
+    "application/vnd.ms-visio.drawing",
+)
 """What packages are by their folders; their list of parts tells templates and macros as well."""
 
+_PACKAGE = rb"\A(?=(?:.*\n)?(?:\[Content_Types\]\.xml|_rels/|docProps/))(?:.*\n)?"
+_PACKAGED = (_PACKAGE + folder for folder in (b"word/", b"xl/", b"ppt/", b"visio/"))
+_NAMES = (
+    *zip(OFFICE_TYPES, _PACKAGED, strict=True),
+    (ZIP, _PACKAGE),
+    ("application/vnd.android.package-archive", rb"^(?:AndroidManifest\.xml|classes\.dex)$"),
+    ("application/java-archive", rb"\AMETA-INF/(?:MANIFEST\.MF)?$"),
+    ("application/vnd.apple.keynote", rb"\A(?=.*\.iwa$)(?:.*\n)?Index/(?:Master)?Slide"),
+    ("application/vnd.google-earth.kmz", rb"\Adoc\.kml$"),
+)
+_BY_NAMES = [(found, re.compile(each, re.DOTALL | re.MULTILINE)) for found, each in _NAMES]
+"""Types by patterns for the names of all members, one a line; the first match counts."""
+
 _PARTS = b"[Content_Types].xml"
-_OFFICE_PACKAGE = (_PARTS, b"_rels/", b"docProps/")
 _MAIN_PART = re.compile(
     rb'ContentType\s*=\s*"(application/vnd\.(?:openxmlformats-officedocument|ms-(?:word|excel|'
     rb'powerpoint|visio))\.[\w.]+?)\.main(?:\+xml)?"'
@@ -57,19 +68,15 @@ def zip_type(head: bytes) -> str:
     if names[:1] == [b"mimetype"]:
         return _type_named_inside(members[0].content())
     if names[:1] == [_PARTS]:
-        declared = _type_of_parts(members[0].content())
-        if declared is not None:
-            return declared
+        return _type_of_parts(members[0].content()) or _type_by_names(names)
     return _type_by_names(names)
 
 
 def listed_zip_type(read_at: ReadAt) -> str:
     """Return the type of a ZIP archive by the list of its members, else plain ZIP."""
     members = dict(_listed(_list_of_members(read_at)))
-    if _PARTS in members:
-        declared = _type_of_parts(_content_at(read_at, *members[_PARTS]))
-        if declared is not None:
-            return declared
+    if _PARTS in members and (found := _type_of_parts(_content_at(read_at, *members[_PARTS]))):
+        return found
     if b"mimetype" in members:
         return _type_named_inside(_content_at(read_at, *members[b"mimetype"]))
     return _type_by_names(list(members))
@@ -87,7 +94,7 @@ class _Member:
     packed: bytes
 
     def content(self) -> bytes:
-        """Return as much of the content as there is of it."""
+        """Return the content, as far as it was read."""
         if self.method != zlib.DEFLATED:
             return self.packed
         try:
@@ -124,11 +131,7 @@ def _listed(members: bytes) -> Iterator[tuple[bytes, tuple[int, int]]]:
     start = 0
     while members.startswith(b"PK\1\2", start) and start + _LIST_ENTRY.size <= len(members):
         fields = _LIST_ENTRY.unpack_from(members, start)
-        packed_size, (name_size, extra_size, comment_size), offset = (
-            fields[6],
-            fields[8:11],
-            fields[11],
-        )
+        packed_size, name_size, extra_size, comment_size, offset = fields[6], *fields[8:12]
         name_start = start + _LIST_ENTRY.size
         yield members[name_start : name_start + name_size], (packed_size, offset)
         start = name_start + name_size + extra_size + comment_size
@@ -157,24 +160,5 @@ def _type_of_parts(parts: bytes) -> str | None:
 
 
 def _type_by_names(names: list[bytes]) -> str:
-    if any(name.startswith(_OFFICE_PACKAGE) for name in names):
-        return _office_by_folder(names)
-    return _packaged_program(names) or ZIP
-
-
-def _office_by_folder(names: list[bytes]) -> str:
-    for folder, content_type in _OFFICE_BY_FOLDER.items():
-        if any(name.startswith(folder) for name in names):
-            return content_type
-    return ZIP
-
-
-def _packaged_program(names: list[bytes]) -> str | None:
-    if b"AndroidManifest.xml" in names or b"classes.dex" in names:
-        return "application/vnd.android.package-archive"
-    if names and names[0] in (b"META-INF/", b"META-INF/MANIFEST.MF"):
-        return "application/java-archive"
-    if any(name.endswith(b".iwa") for name in names):
-        is_keynote = any(name.startswith((b"Index/Slide", b"Index/MasterSlide")) for name in names)
-        return "application/vnd.apple.keynote" if is_keynote else None
-    return "application/vnd.google-earth.kmz" if names[:1] == [b"doc.kml"] else None
+    listed = b"\n".join(names)
+    return next((found for found, pattern in _BY_NAMES if pattern.search(listed)), ZIP)

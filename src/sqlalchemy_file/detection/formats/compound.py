@@ -29,7 +29,7 @@ _TYPE_BY_STREAM = {
 
 
 def compound_type(head: bytes, read_at: ReadAt) -> str:
-    """Return the type of document that a compound file holds; else plain compound file."""
+    """Return the type of the document in a compound file; `COMPOUND` if it is unknown."""
     if len(head) < 52:
         return COMPOUND
     shift, first = struct.unpack_from("<H", head, 30)[0], struct.unpack_from("<I", head, 48)[0]
@@ -43,7 +43,7 @@ def compound_type(head: bytes, read_at: ReadAt) -> str:
 
 
 def _names_in_root(directory: bytes) -> Iterator[str]:
-    """Yield the names of what lies in the root itself, not in what is embedded in it."""
+    """Yield the names of the streams in the root, without those of embedded documents."""
     if len(directory) < _ENTRY:
         return
     waiting, seen = [struct.unpack_from("<I", directory, 76)[0]], {_NONE}

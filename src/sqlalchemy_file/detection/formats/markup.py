@@ -15,7 +15,7 @@ _PROLOG = {
 _DOCTYPE = re.compile(rb"<!doctype\s+([\w:.-]+)", re.IGNORECASE)
 
 # The standard's list (https://mimesniff.spec.whatwg.org/#identifying-a-resource-with-an-unknown-mime-type)
-# without what XML and plain text begin with as well: <a>, <b> and comments.
+# without <a>, <b> and comments, with which XML and plain text begin as well.
 _HTML = frozenset(b"html head script iframe h1 div font table style title body br p".split())
 
 # Fragments, mails and attacks tend to begin with these, too. So does some XML.
@@ -27,9 +27,9 @@ _LIKE_HTML = _HTML | frozenset(
 
 
 def markup_type(head: bytes) -> str | None:
-    """Return the type of markup by its first element; None for what does not begin as markup.
+    """Return the type of markup by its first element; None for other content.
 
-    Elements outside HTML and SVG count as XML only where an XML declaration says so.
+    Elements of neither HTML nor SVG are XML only behind an XML declaration.
     """
     text = _as_bytes(head).lstrip(_BLANK)
     if not text.startswith(b"<"):
@@ -44,7 +44,7 @@ def markup_type(head: bytes) -> str | None:
 
 
 def looks_like_html(head: bytes) -> bool:
-    """Return True if a text begins with a comment, or with an element that HTML has, too."""
+    """Return True if a text begins with a comment, or with an element of HTML."""
     text = _as_bytes(head).lstrip(_BLANK)
     if text.startswith(b"<?xml"):
         return False
@@ -52,7 +52,7 @@ def looks_like_html(head: bytes) -> bool:
 
 
 def _as_bytes(head: bytes) -> bytes:
-    """Return markup one byte a character, whatever Unicode encoding its byte order mark names."""
+    """Return markup in UTF-8, without a byte order mark."""
     if head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         return head.decode("utf-16", "ignore").encode("utf-8", "ignore")
     return head.removeprefix(codecs.BOM_UTF8)
@@ -70,7 +70,7 @@ def _after_comments(text: bytes) -> bytes:
 
 
 def _first_element(text: bytes) -> bytes:
-    """Return the local name of the first element behind comments, declarations and DOCTYPE."""
+    """Return the local name of the first element after comments, declarations and DOCTYPE."""
     while True:
         text = text.lstrip(_BLANK)
         match = _NAME.match(text)

@@ -1,59 +1,36 @@
-"""Audio and video containers, which say what they contain a few bytes further in."""
+"""Audio and video containers, by their brands, document types and frames."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-_RIFF_TYPES = {
-    b"WEBP": "image/webp",
-    b"WAVE": "audio/wav",
-    b"AVI ": "video/x-msvideo",
-    b"RMID": "audio/midi",
-    b"CDXA": "video/mpeg",
-    b"QLCM": "audio/qcelp",
-    b"ACON": "application/x-navi-animation",
-}
-_IFF_TYPES = {b"AIFF": "audio/aiff", b"AIFC": "audio/aiff"}
-
-_AUDIO_IN_OGG = (b"\x01vorbis", b"OpusHead", b"Speex   ", b"\x7fFLAC")
-_VIDEO_IN_OGG = (b"\x80theora", b"BBCD\0")
-
 # Brands of ISO base media files, https://mp4ra.org/registered-types/brands
-_BRANDS = {
-    b"avif": "image/avif",
-    b"avis": "image/avif",
-    b"heic": "image/heic",
-    b"heix": "image/heic",
-    b"heim": "image/heic",
-    b"heis": "image/heic",
-    b"hevc": "image/heic-sequence",
-    b"hevx": "image/heic-sequence",
-    b"qt  ": "video/quicktime",
-    b"M4A ": "audio/mp4",
-    b"M4B ": "audio/mp4",
-    b"M4P ": "audio/mp4",
-    b"F4A ": "audio/mp4",
-    b"F4B ": "audio/mp4",
-    b"M4V ": "video/x-m4v",
-    b"M4VH": "video/x-m4v",
-    b"M4VP": "video/x-m4v",
-    b"crx ": "image/x-canon-cr3",
-    b"jp2 ": "image/jp2",
-    b"jpx ": "image/jpx",
-    b"jpm ": "image/jpm",
-    b"mjp2": "video/mj2",
+_BRANDS_OF = {
+    "image/avif": (b"avif", b"avis"),
+    "image/heic": (b"heic", b"heix", b"heim", b"heis"),
+    "image/heic-sequence": (b"hevc", b"hevx"),
+    "video/quicktime": (b"qt  ",),
+    "audio/mp4": (b"M4A ", b"M4B ", b"M4P ", b"F4A ", b"F4B "),
+    "video/x-m4v": (b"M4V ", b"M4VH", b"M4VP"),
+    "image/x-canon-cr3": (b"crx ",),
+    "image/jp2": (b"jp2 ",),
+    "image/jpx": (b"jpx ",),
+    "image/jpm": (b"jpm ",),
+    "video/mj2": (b"mjp2",),
 }
+_BRANDS = {brand: content_type for content_type, brands in _BRANDS_OF.items() for brand in brands}
+_SOUND_BRANDS = frozenset(_BRANDS_OF["audio/mp4"])
+_FILM_BRANDS = frozenset({b"M4V ", b"F4V ", b"avc1", b"hvc1"})
+_GENERAL_IMAGE_BRANDS = (b"mif1", b"msf1", b"miaf")
+
 KNOWN_TYPES = frozenset(
     {
-        *_RIFF_TYPES.values(),
-        *_IFF_TYPES.values(),
-        *_BRANDS.values(),
-        *("audio/ogg", "video/ogg", "video/webm", "video/matroska", "audio/mpeg", "audio/flac"),
-        *("video/3gpp", "video/3gpp2", "video/mp4", "image/heif", "video/quicktime"),
-        *("audio/ac3", "audio/eac3"),
+        *_BRANDS_OF,
+        *("video/webm", "video/matroska", "audio/mpeg", "audio/flac"),
+        *("video/3gpp", "video/3gpp2", "video/mp4", "image/heif"),
     }
 )
-"""What the functions of this module may say."""
+"""All types that the functions of this module return, but for those in the table of signatures."""
 
 # Boxes that a file of QuickTime may begin with: files before 1999 have no "ftyp".
 ISO_MEDIA_BOXES = (b"ftyp", b"styp", b"moov", b"mdat", b"wide", b"skip", b"free", b"pnot")
@@ -64,42 +41,15 @@ _TAGGED = {
     b"wvpk": "audio/x-wavpack",
     b"MPCK": "audio/x-musepack",
 }
-_SOUND_BRANDS = frozenset({b"M4A ", b"M4B ", b"M4P ", b"F4A ", b"F4B "})
-_FILM_BRANDS = frozenset({b"M4V ", b"F4V ", b"avc1", b"hvc1"})
-_GENERAL_IMAGE_BRANDS = (b"mif1", b"msf1", b"miaf")
 
 _SAMPLE_RATES = {3: (44100, 48000, 32000), 2: (22050, 24000, 16000), 0: (11025, 12000, 8000)}
 _BIT_RATES = {  # kbit/s by (MPEG-1?, layer), ISO 11172-3 and 13818-3
-    (True, 1): (32, 64, 96, 128, 160, 192, 224, 256, 288, 320, 352, 384, 416, 448),
+    (True, 1): range(32, 449, 32),
     (True, 2): (32, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320, 384),
     (True, 3): (32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320),
     (False, 1): (32, 48, 56, 64, 80, 96, 112, 128, 144, 160, 176, 192, 224, 256),
     (False, 2): (8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160),
-    (False, 3): (8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160),
 }
-_PACKET = 188
-
-
-def riff_type(head: bytes) -> str | None:
-    """Return the type of a RIFF file by its form."""
-    return _RIFF_TYPES.get(head[8:12])
-
-
-def iff_type(head: bytes) -> str | None:
-    """Return the type of an IFF file by its form."""
-    return _IFF_TYPES.get(head[8:12])
-
-
-def jpeg2000_type(head: bytes) -> str | None:
-    """Return the type of a JPEG 2000 file by the brand behind its signature box."""
-    return _BRANDS.get(head[20:24], "image/jp2")
-
-
-def ogg_type(head: bytes) -> str:
-    """Return whether an Ogg file shows something or only sounds, by the codecs of its streams."""
-    if any(codec in head for codec in _VIDEO_IN_OGG):
-        return "video/ogg"
-    return "audio/ogg"
 
 
 def matroska_type(head: bytes) -> str | None:
@@ -114,7 +64,9 @@ def matroska_type(head: bytes) -> str | None:
 
 
 def iso_media_type(head: bytes) -> str:
-    """Return the type of an ISO base media file by its brands; MP4 where they are general."""
+    """Return the type of an ISO base media file by its brands; MP4 if they are general."""
+    if head[4:8] not in (b"ftyp", b"styp"):
+        return "video/quicktime"
     major, *others = _brands(head)
     if major.startswith((b"3gp", b"3gr", b"3gs", b"3ge", b"3gg")):
         return "video/3gpp"
@@ -125,23 +77,6 @@ def iso_media_type(head: bytes) -> str:
         return _BRANDS.get(major, "audio/mp4" if is_sound else "video/mp4")
     named = (_BRANDS[brand] for brand in others if brand in _BRANDS)
     return next(named, "image/heif")
-
-
-def transport_stream_type(head: bytes) -> str | None:
-    """Tell an MPEG transport stream by the sync byte at the start of its first packets."""
-    starts = head[0 : _PACKET * 4 : _PACKET]
-    return "video/mp2t" if starts == b"\x47" * 4 and b"\0" in head[:_PACKET] else None
-
-
-def dolby_type(head: bytes) -> str | None:
-    """Tell Dolby Digital, plain or enhanced, by the version of its bit stream."""
-    version = head[5] >> 3 if len(head) > 5 else 32
-    return "audio/eac3" if 10 < version <= 16 else "audio/ac3" if version <= 10 else None
-
-
-def swapped_dolby_type(head: bytes) -> str | None:
-    """Tell Dolby Digital with the bytes of each word swapped."""
-    return dolby_type(head[1::-1] + head[3:1:-1] + head[5:3:-1])
 
 
 def tagged_type(head: bytes) -> str:
@@ -190,15 +125,15 @@ def _mpeg_frame_length(head: bytes) -> int:
     header = int.from_bytes(head[:4], "big")
     version, layer = header >> 19 & 3, 4 - (header >> 17 & 3)
     rate, sampling, padding = header >> 12 & 15, header >> 10 & 3, header >> 9 & 1
-    if len(head) < 4 or header >> 21 != 0x7FF or version == 1 or layer == 4:
+    rates = _SAMPLE_RATES.get(version, ())
+    if header >> 21 != 0x7FF or layer == 4 or not 0 < rate < 15 or sampling >= len(rates):
         return 0
-    if rate in (0, 15) or sampling == 3:
-        return 0
-    bits = _BIT_RATES[version == 3, layer][rate - 1] * 1000
-    hertz = _SAMPLE_RATES[version][sampling]
+    is_first = version == 3  # MPEG-1
+    bits = _BIT_RATES[is_first, layer if is_first else min(layer, 2)][rate - 1] * 1000
+    hertz = rates[sampling]
     if layer == 1:
         return (12 * bits // hertz + padding) * 4
-    samples = 72 if layer == 3 and version != 3 else 144
+    samples = 72 if layer == 3 and not is_first else 144
     return samples * bits // hertz + padding
 
 
