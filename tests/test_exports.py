@@ -174,6 +174,7 @@ PATHS = {
         "HasSignedURL",
         "HasUploads",
         "LibcloudStorage",
+        "Limits",
         "LocalStorage",
         "MemoryStorage",
         "ObjectInfo",

@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 from sqlalchemy.util import greenlet_spawn
 
+from sqlalchemy_file.support.limits import Limits
 from sqlalchemy_file.transfer import (
-    MOST_THREADS,
     Operation,
     carry_out,
     in_thread,
@@ -203,9 +203,9 @@ def test_what_no_thread_has_begun_is_not_begun_after_a_cancellation() -> None:
     busy, counting = Counting(held=True), Counting()
 
     async def main() -> None:
-        workers = [in_thread(partial(busy.run, number)) for number in range(MOST_THREADS)]
+        workers = [in_thread(partial(busy.run, number)) for number in range(Limits().threads)]
         working = [asyncio.ensure_future(each) for each in workers]
-        await busy.have_begun(MOST_THREADS)
+        await busy.have_begun(Limits().threads)
         with pytest.raises(TimeoutError):
             async with asyncio.timeout(0.05):
                 await in_thread(partial(counting.run, 1))

@@ -20,6 +20,8 @@ from typing import Any, Generic, TypeVar
 
 from sqlalchemy.util.concurrency import await_only
 
+from sqlalchemy_file.support.limits import CONCURRENCY, current_limits
+
 try:
     from sqlalchemy.util.concurrency import in_greenlet
 except ImportError:  # SQLAlchemy 2.0 without greenlet
@@ -28,12 +30,6 @@ except ImportError:  # SQLAlchemy 2.0 without greenlet
 T = TypeVar("T")
 
 _MANY = 32
-
-DEFAULT_LIMIT = 8
-"""How many operations run at the same time."""
-
-MOST_THREADS = 64
-"""How many worker threads there are at most, whatever waits for them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +97,7 @@ class _Batch(Generic[T]):
 
 
 def carry_out(
-    operations: Sequence[Operation[T]], *, limit: int = DEFAULT_LIMIT, go_on: bool = False
+    operations: Sequence[Operation[T]], *, limit: int = CONCURRENCY, go_on: bool = False
 ) -> list[Outcome[T]]:
     """Carry out operations at the same time, and return how each ended, in their order.
 
@@ -112,7 +108,7 @@ def carry_out(
     if not operations:
         return []
     batch = _Batch(operations, go_on=go_on)
-    limit = min(limit, _limits.operations or limit)
+    limit = min(limit, current_limits().requests or limit)
     if _can_await():
         await_only(_run_awaited(batch, limit))
     else:
@@ -123,16 +119,6 @@ def carry_out(
 def run_blocking(function: Callable[[], T]) -> T:
     """Call a function here, or in a worker thread where an event loop has to go on."""
     return await_only(in_thread(function)) if _can_await() else function()
-
-
-def set_limit(limit: int | None) -> None:
-    """Let no batch run more operations at the same time than this; None: as storages like it."""
-    _limits.operations = limit
-
-
-def get_limit() -> int | None:
-    """Return what `set_limit` was given."""
-    return _limits.operations
 
 
 def results(outcomes: Sequence[Outcome[T]]) -> list[T]:
@@ -308,9 +294,13 @@ def _in_worker(
     return work
 
 
-@cache
 def _threads() -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(max_workers=MOST_THREADS, thread_name_prefix="sqlalchemy-file")
+    return _pool(current_limits().threads)
+
+
+@cache
+def _pool(threads: int) -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(max_workers=threads, thread_name_prefix="sqlalchemy-file")
 
 
 @cache
@@ -320,16 +310,11 @@ def _computing() -> ThreadPoolExecutor:
 
 
 def _forget_threads() -> None:
-    _threads.cache_clear()
+    _pool.cache_clear()
     _computing.cache_clear()
     _background.clear()
 
 
-class _Limits:
-    operations: int | None = None
-
-
-_limits = _Limits()
 _here = threading.local()
 _background: set[Future[object]] = set()
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from sqlalchemy_file.storage.common.protocol import DEFAULT_CONCURRENCY, Storage
+from sqlalchemy_file.storage.common.protocol import Storage
+from sqlalchemy_file.support.limits import CONCURRENCY
 from sqlalchemy_file.testing import Fault, FaultyStorage, fails
 from sqlalchemy_file.testing.faults import Verb
 
@@ -14,7 +15,7 @@ class FlakyStorage(FaultyStorage):
 
     def __init__(self, inner: Storage) -> None:
         super().__init__(inner)
-        self.concurrency = DEFAULT_CONCURRENCY
+        self.concurrency = CONCURRENCY
 
     def fail(self, verb: Verb, *, at: int = 0, error: BaseException | None = None) -> None:
         """Let the ``at``-th call of ``verb`` from now on fail; 0 means every one."""

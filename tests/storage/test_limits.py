@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 import threading
 import time
@@ -25,7 +26,7 @@ from sqlalchemy_file.exceptions import (
     ObjectNotFoundError,
     StorageError,
 )
-from sqlalchemy_file.storage import Attributes, MemoryStorage, Storage, adapt
+from sqlalchemy_file.storage import Attributes, Limits, MemoryStorage, Storage, adapt
 from sqlalchemy_file.storage.common.protocol import concurrency_of
 from sqlalchemy_file.storage.common.retrying import pauses
 from tests.models import Base, Paper
@@ -205,10 +206,43 @@ def test_a_flush_has_no_more_requests_under_way_than_the_limit(
     assert (storage.most, len(keys(storage))) == (together, 16)
 
 
-def test_clear_forgets_the_limit() -> None:
-    StorageManager.set_limit(3)
+def test_clear_forgets_the_limits() -> None:
+    StorageManager.set_limit(Limits(requests=3, parts=2))
+    assert StorageManager.get_limit() == 3
     StorageManager.clear()
     assert StorageManager.get_limit() is None
+    assert StorageManager.limits() == Limits()
+
+
+def test_a_number_is_the_limit_of_requests() -> None:
+    StorageManager.set_limit(3)
+    assert StorageManager.limits() == Limits(requests=3)
+    StorageManager.set_limit(None)
+    assert StorageManager.limits() == Limits()
+
+
+@pytest.mark.parametrize("name", ["requests", "uploads", "parts", "threads"])
+@pytest.mark.parametrize(
+    ("value", "error"), [(0, ValueError), (-1, ValueError), ("8", TypeError), (True, TypeError)]
+)
+def test_limits_are_whole_numbers(name: str, value: Any, error: type[Exception]) -> None:
+    with pytest.raises(error, match=f"the limit is .*{name}"):
+        Limits(**{name: value})
+
+
+def test_no_more_threads_are_begun_than_the_limit() -> None:
+    StorageManager.set_limit(Limits(threads=3))
+    storage = _Watched(3)
+    StorageManager.add_storage("default", storage)
+
+    async def save(number: int) -> None:
+        await StorageManager.asave_file(f"{number}", b"bytes")
+
+    async def story() -> None:
+        await asyncio.gather(*map(save, range(9)))
+
+    asyncio.run(story())
+    assert storage.most == 3
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,7 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 
 from sqlalchemy_file import File, FileField, StorageManager
 from sqlalchemy_file.exceptions import StorageError
-from sqlalchemy_file.storage import Storage, adapt
+from sqlalchemy_file.storage import Limits, Storage, adapt
 from sqlalchemy_file.storage.common.streams import PART_SIZE
 from sqlalchemy_file.storage.obstore.source import READ_SIZE
 from sqlalchemy_file.testing.suite import MEGABYTE
@@ -118,16 +118,19 @@ def limit() -> Iterator[Callable[[int], None]]:
     StorageManager.set_limit(None)
 
 
-def test_parts_are_sent_at_the_same_time(serve: Serve) -> None:
-    together = threading.Barrier(4)
+@pytest.mark.parametrize("limits", [Limits(), Limits(parts=6), Limits(parts=2)])
+def test_parts_are_sent_at_the_same_time(serve: Serve, limits: Limits) -> None:
+    StorageManager.set_limit(limits)
+    together = threading.Barrier(limits.parts)
 
     def meet(_: int) -> None:
         together.wait(WAIT)
 
+    count = 2 * limits.parts
     bucket = Bucket(meet)
-    info = put(serve(bucket), "key", bytes(8 * PART_SIZE))
-    assert (info.size, info.etag) == (8 * PART_SIZE, "whole")
-    assert bucket.bodies == dict.fromkeys(range(1, 9), PART_SIZE)
+    info = put(serve(bucket), "key", bytes(count * PART_SIZE))
+    assert (info.size, info.etag) == (count * PART_SIZE, "whole")
+    assert bucket.bodies == dict.fromkeys(range(1, count + 1), PART_SIZE)
 
 
 def test_a_content_is_read_no_further_ahead_than_four_parts(serve: Serve) -> None:

@@ -25,6 +25,7 @@ from sqlalchemy_file.storage.manager import StorageManager
 from sqlalchemy_file.storage.reading.stored_file import StoredFile
 from sqlalchemy_file.support.deprecation import moved
 from sqlalchemy_file.support.first_use import late
+from sqlalchemy_file.support.limits import Limits
 
 if TYPE_CHECKING:
     from sqlalchemy_file.storage.adapters import adapt
@@ -46,6 +47,7 @@ __all__ = [
     "HasSignedURL",
     "HasUploads",
     "LibcloudStorage",
+    "Limits",
     "LocalStorage",
     "MemoryStorage",
     "ObjectInfo",

@@ -32,7 +32,8 @@ from sqlalchemy_file.storage.old_names import OldNames
 from sqlalchemy_file.storage.reading.stored_file import StoredFile
 from sqlalchemy_file.storage.registry import Registered, refuse_ambiguous, registered_as
 from sqlalchemy_file.support.deprecation import with_metadata
-from sqlalchemy_file.transfer import get_limit, in_thread, set_limit
+from sqlalchemy_file.support.limits import Limits, current_limits, set_limits
+from sqlalchemy_file.transfer import in_thread
 
 __all__ = ["StorageManager", "attributes_of"]
 
@@ -141,22 +142,24 @@ class StorageManager(metaclass=OldNames):
         return list(cls._registered)
 
     @classmethod
-    def set_limit(cls, limit: int | None) -> None:
-        """Limit the requests at a time, of all storages together.
+    def set_limit(cls, limit: int | Limits | None) -> None:
+        """Limit what happens at the same time, from now on and for all storages together.
 
-        The limit applies to each flush, and to the deletions after a commit. None, the default, is
-        each storage's own ``concurrency``.
+            StorageManager.set_limit(Limits(requests=16, parts=2))
+
+        A number is ``Limits(requests=limit)``, and None, the default, is ``Limits()``.
         """
-        if limit is not None and (isinstance(limit, bool) or not isinstance(limit, int)):
-            raise TypeError(f"the limit is a number of requests or None, not {limit!r}")
-        if limit is not None and limit < 1:
-            raise ValueError(f"the limit is at least 1, not {limit}")
-        set_limit(limit)
+        set_limits(limit if isinstance(limit, Limits) else Limits(requests=limit))
 
     @classmethod
     def get_limit(cls) -> int | None:
-        """Return the limit; None is each storage's own ``concurrency``."""
-        return get_limit()
+        """Return the number of requests at a time; None is each storage's own ``concurrency``."""
+        return current_limits().requests
+
+    @classmethod
+    def limits(cls) -> Limits:
+        """Return all limits."""
+        return current_limits()
 
     @classmethod
     def public_url(cls, storage_name: str, key: str) -> str | None:
@@ -192,7 +195,7 @@ class StorageManager(metaclass=OldNames):
         with cls._lock:
             cls._registered = {}
             cls._default = None
-        set_limit(None)
+        set_limits(Limits())
 
     @classmethod
     def path(cls, storage_name: str, key: str) -> str:

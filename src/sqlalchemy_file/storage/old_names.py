@@ -16,7 +16,7 @@ class OldNames(type):
     @_storages.setter
     def _storages(cls, containers: Mapping[str, Any]) -> None:
         manager: Any = cls
-        given, limit, default = dict(containers), manager.get_limit(), manager._default
+        given, limit, default = dict(containers), manager.limits(), manager._default
         manager.clear()
         manager.set_limit(limit)
         for name, container in given.items():

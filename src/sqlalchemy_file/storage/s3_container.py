@@ -25,7 +25,7 @@ from sqlalchemy_file.storage.libcloud import LibcloudStorage
 from sqlalchemy_file.storage.libcloud.drivers import TRANSFERS
 from sqlalchemy_file.storage.obstore import ObstoreStorage
 from sqlalchemy_file.storage.obstore.requests import HEADERS
-from sqlalchemy_file.storage.obstore.storage import CONCURRENCY
+from sqlalchemy_file.support.limits import BUCKET_CONCURRENCY
 
 _HOOKS = frozenset(
     {"request", "pre_connect_hook", "add_default_headers", "add_default_params", "encode_data"}
@@ -58,7 +58,7 @@ class S3ContainerStorage(LibcloudStorage):
             container,
             timeout=timeout,
             max_retries=max_retries,
-            concurrency=CONCURRENCY if concurrency is None else concurrency,
+            concurrency=BUCKET_CONCURRENCY if concurrency is None else concurrency,
             verify=verify,
         )
         self._plain = LibcloudStorage(container, timeout=timeout, max_retries=max_retries)

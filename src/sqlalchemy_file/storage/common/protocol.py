@@ -15,13 +15,11 @@ from functools import cache
 from pathlib import Path
 from typing import Any, BinaryIO, Protocol, runtime_checkable
 
-from sqlalchemy_file.exceptions import InvalidKeyError, InvalidStorageError, StorageError
+from sqlalchemy_file.exceptions import InvalidKeyError, StorageError
+from sqlalchemy_file.support.limits import CONCURRENCY
 
 CHUNK_SIZE = 256 * 1024
 """How many bytes are moved at a time, where nothing else decides it."""
-
-DEFAULT_CONCURRENCY = 8
-"""How many requests a storage gets at the same time, unless it has a ``concurrency`` of its own."""
 
 MAX_KEY_BYTES = 1024
 """The longest key that S3, GCS and Azure all take."""
@@ -127,22 +125,8 @@ class AsyncStorage(Protocol):
 
 def concurrency_of(storage: Storage) -> int:
     """Return how many requests at the same time serve a storage best: its ``concurrency``."""
-    chosen: int = getattr(storage, "concurrency", DEFAULT_CONCURRENCY)
+    chosen: int = getattr(storage, "concurrency", CONCURRENCY)
     return chosen
-
-
-def checked_concurrency(value: Any) -> int:
-    """Return a number of requests at the same time, or raise `InvalidStorageError`."""
-    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-        raise InvalidStorageError(f"'concurrency' is a whole number from 1 on, not {value!r}")
-    return value
-
-
-def checked_verify(value: Any) -> bool:
-    """Return whether to ask for the size of what was stored, or raise `InvalidStorageError`."""
-    if not isinstance(value, bool):
-        raise InvalidStorageError(f"'verify' is True or False, not {value!r}")
-    return value
 
 
 def is_native(storage: Storage) -> bool:

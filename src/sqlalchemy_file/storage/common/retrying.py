@@ -5,9 +5,6 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator
 from time import monotonic
-from typing import Any
-
-from sqlalchemy_file.exceptions import InvalidStorageError
 
 MAX_RETRIES = 4
 WITHIN = 60.0
@@ -32,10 +29,3 @@ def pauses(most: int, *, within: float = WITHIN) -> Iterator[float]:
         if monotonic() + pause > end:
             return
         yield pause
-
-
-def checked_retries(value: Any) -> int:
-    """Return how often something is tried again, or raise `InvalidStorageError`."""
-    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
-        raise InvalidStorageError(f"'max_retries' is a whole number from 0 on, not {value!r}")
-    return value

@@ -9,11 +9,11 @@ from urllib.parse import SplitResult, urlunsplit
 from fsspec.registry import available_protocols, get_filesystem_class
 
 from sqlalchemy_file.exceptions import InvalidStorageError
-from sqlalchemy_file.storage.common.protocol import DEFAULT_CONCURRENCY
 from sqlalchemy_file.storage.common.retrying import MAX_RETRIES
 from sqlalchemy_file.storage.fsspec.instances import Instances
 from sqlalchemy_file.storage.fsspec.storage import FsspecStorage
 from sqlalchemy_file.storage.fsspec.timeouts import with_limits
+from sqlalchemy_file.support.limits import CONCURRENCY
 
 
 def storage_at(parts: SplitResult, given: Mapping[str, Any]) -> FsspecStorage | None:
@@ -29,7 +29,7 @@ def storage_at(parts: SplitResult, given: Mapping[str, Any]) -> FsspecStorage | 
             "filesystems are given to add_storage by their names"
         )
     options = dict(given)
-    concurrency = options.pop("concurrency", DEFAULT_CONCURRENCY)
+    concurrency = options.pop("concurrency", CONCURRENCY)
     max_retries = options.pop("max_retries", MAX_RETRIES)
     verify = options.pop("verify", None)
     try:

@@ -21,16 +21,18 @@ from sqlalchemy_file.exceptions import (
 )
 from sqlalchemy_file.storage.common.attributes import refuse_extra
 from sqlalchemy_file.storage.common.errors import Translator, sort_out, translated
+from sqlalchemy_file.storage.common.options import (
+    checked_concurrency,
+    checked_retries,
+    checked_verify,
+)
 from sqlalchemy_file.storage.common.protocol import (
-    DEFAULT_CONCURRENCY,
     Attributes,
     ObjectInfo,
     check_key,
-    checked_concurrency,
-    checked_verify,
 )
 from sqlalchemy_file.storage.common.reserved import TEMPORARY, is_hidden, is_listed
-from sqlalchemy_file.storage.common.retrying import MAX_RETRIES, checked_retries, pauses
+from sqlalchemy_file.storage.common.retrying import MAX_RETRIES, pauses
 from sqlalchemy_file.storage.common.streams import reader_of
 from sqlalchemy_file.storage.fsspec.entries import info_of
 from sqlalchemy_file.storage.fsspec.folders import (
@@ -51,6 +53,7 @@ from sqlalchemy_file.storage.fsspec.instances import (
     no_bucket,
 )
 from sqlalchemy_file.storage.fsspec.timeouts import is_lost
+from sqlalchemy_file.support.limits import CONCURRENCY
 
 if TYPE_CHECKING:
     from typing import Self
@@ -84,7 +87,7 @@ class FsspecStorage:
         filesystem: Any,
         *,
         root: str | None = None,
-        concurrency: int = DEFAULT_CONCURRENCY,
+        concurrency: int = CONCURRENCY,
         max_retries: int = MAX_RETRIES,
         verify: bool | None = None,
     ) -> None:
@@ -105,7 +108,7 @@ class FsspecStorage:
         instances: Instances,
         root: str,
         *,
-        concurrency: int = DEFAULT_CONCURRENCY,
+        concurrency: int = CONCURRENCY,
         max_retries: int = MAX_RETRIES,
         verify: bool | None = None,
     ) -> Self:

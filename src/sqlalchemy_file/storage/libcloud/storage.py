@@ -16,19 +16,22 @@ from sqlalchemy_file.exceptions import (
     StorageError,
 )
 from sqlalchemy_file.storage.common.errors import Translator, sort_out, translated
+from sqlalchemy_file.storage.common.options import (
+    checked_concurrency,
+    checked_retries,
+    checked_verify,
+)
 from sqlalchemy_file.storage.common.protocol import (
-    DEFAULT_CONCURRENCY,
     Attributes,
     ObjectInfo,
     PendingUpload,
     check_key,
-    checked_concurrency,
-    checked_verify,
 )
 from sqlalchemy_file.storage.common.reserved import is_listed
-from sqlalchemy_file.storage.common.retrying import MAX_RETRIES, checked_retries
+from sqlalchemy_file.storage.common.retrying import MAX_RETRIES
 from sqlalchemy_file.storage.common.streams import reader_of
 from sqlalchemy_file.storage.libcloud.drivers import verbs_for
+from sqlalchemy_file.support.limits import CONCURRENCY
 
 
 class LibcloudStorage:
@@ -52,7 +55,7 @@ class LibcloudStorage:
         *,
         timeout: float | None = None,
         max_retries: int = MAX_RETRIES,
-        concurrency: int = DEFAULT_CONCURRENCY,
+        concurrency: int = CONCURRENCY,
         verify: bool = False,
     ) -> None:
         self._container = container

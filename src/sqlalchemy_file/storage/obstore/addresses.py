@@ -13,7 +13,8 @@ from obstore.store import HTTPStore, from_url
 
 from sqlalchemy_file.exceptions import InvalidStorageError
 from sqlalchemy_file.storage.obstore.errors import is_panic
-from sqlalchemy_file.storage.obstore.storage import CONCURRENCY, ObstoreStorage
+from sqlalchemy_file.storage.obstore.storage import ObstoreStorage
+from sqlalchemy_file.support.limits import BUCKET_CONCURRENCY
 
 DEFAULT_TIMEOUTS: dict[str, timedelta] = {
     "connect_timeout": timedelta(seconds=5),
@@ -63,7 +64,7 @@ def storage_at(parts: SplitResult, given: Mapping[str, Any]) -> ObstoreStorage:
     _refuse_unsound(parts)
     query = dict(parse_qsl(parts.query, keep_blank_values=True))
     options = {**_plain_names(parts.scheme, query), **_plain_names(parts.scheme, given)}
-    concurrency = _whole_number(options, "concurrency", CONCURRENCY)
+    concurrency = _whole_number(options, "concurrency", BUCKET_CONCURRENCY)
     verify = options.pop("verify", False)
     verify = {"true": True, "false": False}.get(verify, verify)  # as in a query
     retries = _retries(options)

@@ -16,6 +16,7 @@ from sqlalchemy_file.exceptions import StorageError
 from sqlalchemy_file.storage.common.calling import InLoop, InThread, Steps
 from sqlalchemy_file.storage.obstore.errors import Panic, is_panic, reason_of
 from sqlalchemy_file.storage.obstore.source import READ_SIZE, Source
+from sqlalchemy_file.support.limits import current_limits
 from sqlalchemy_file.transfer import await_to_end
 
 if TYPE_CHECKING:
@@ -24,9 +25,6 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 _ASYNC_READ_SIZE = 256 * 1024  # hundreds of coroutines may each hold one or two of these
-
-LARGE_AT_ONCE = 4
-"""How many contents are stored in parts at the same time: each takes some 30 MB of memory."""
 
 
 class Client:
@@ -72,7 +70,7 @@ class ThreadRequests(InThread):
 
     def __init__(self, client: Client) -> None:
         self._client = client
-        self._turns = threading.BoundedSemaphore(LARGE_AT_ONCE)
+        self._turns: dict[int, threading.BoundedSemaphore] = {}
 
     async def request(
         self,
@@ -100,7 +98,8 @@ class ThreadRequests(InThread):
     @asynccontextmanager
     async def turn(self) -> AsyncIterator[None]:
         """Wait for the turn of a large upload, of which a few are in progress."""
-        with self._turns:
+        most = current_limits().uploads
+        with self._turns.setdefault(most, threading.BoundedSemaphore(most)):
             yield
 
     def body(self, answer: Any) -> AsyncIterator[Any]:
@@ -116,7 +115,7 @@ class LoopRequests(InLoop):
 
     def __init__(self, client: Client) -> None:
         self._client = client
-        self._turns: WeakKeyDictionary[Any, asyncio.Semaphore] = WeakKeyDictionary()
+        self._turns: WeakKeyDictionary[Any, dict[int, asyncio.Semaphore]] = WeakKeyDictionary()
 
     async def request(
         self,
@@ -140,8 +139,9 @@ class LoopRequests(InLoop):
 
     @asynccontextmanager
     async def turn(self) -> AsyncIterator[None]:
-        loop = asyncio.get_running_loop()
-        async with self._turns.setdefault(loop, asyncio.Semaphore(LARGE_AT_ONCE)):
+        most = current_limits().uploads
+        turns = self._turns.setdefault(asyncio.get_running_loop(), {})
+        async with turns.setdefault(most, asyncio.Semaphore(most)):
             yield
 
     def body(self, answer: Any) -> AsyncIterator[Any]:

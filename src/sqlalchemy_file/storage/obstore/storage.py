@@ -22,13 +22,8 @@ from sqlalchemy_file.storage.common.calling import iterate, run
 from sqlalchemy_file.storage.common.errors import Translator, sort_out, translated
 from sqlalchemy_file.storage.common.expiry import checked_expiry
 from sqlalchemy_file.storage.common.metadata_names import HEADERS, IDENTIFIERS
-from sqlalchemy_file.storage.common.protocol import (
-    Attributes,
-    ObjectInfo,
-    check_key,
-    checked_concurrency,
-    checked_verify,
-)
+from sqlalchemy_file.storage.common.options import checked_concurrency, checked_verify
+from sqlalchemy_file.storage.common.protocol import Attributes, ObjectInfo, check_key
 from sqlalchemy_file.storage.common.streams import reader_of
 from sqlalchemy_file.storage.obstore.answers import with_answer
 from sqlalchemy_file.storage.obstore.azure import corrected
@@ -50,12 +45,10 @@ from sqlalchemy_file.storage.obstore.requests import (
     open_range,
 )
 from sqlalchemy_file.storage.obstore.uploads import Abilities, Upload
+from sqlalchemy_file.support.limits import BUCKET_CONCURRENCY
 
 if TYPE_CHECKING:
     from obstore.store import ObjectStore
-
-CONCURRENCY = 32
-"""How many requests at the same time: 8 had less than half the speed, 64 a fifth more."""
 
 _SIGNING = (AzureStore, GCSStore, S3Store)
 _SORTED = (AzureStore, GCSStore, MemoryStore, S3Store)
@@ -87,7 +80,7 @@ class ObstoreStorage:
         self,
         store: ObjectStore,
         *,
-        concurrency: int = CONCURRENCY,
+        concurrency: int = BUCKET_CONCURRENCY,
         once: ObjectStore | None = None,
         verify: bool = False,
     ) -> None:

@@ -31,9 +31,7 @@ from sqlalchemy_file.storage.obstore.errors import is_unknown_there
 from sqlalchemy_file.storage.obstore.requests import HEADERS, etag_of
 from sqlalchemy_file.storage.obstore.source import READ_SIZE, Source
 from sqlalchemy_file.support.defaults import UNKNOWN_TYPE
-from sqlalchemy_file.transfer import get_limit
-
-PARTS_AT_ONCE = 4  # a dozen is a tenth faster and takes 40 MB more
+from sqlalchemy_file.support.limits import current_limits
 
 _log = logging.getLogger("sqlalchemy_file.storage")
 
@@ -190,7 +188,8 @@ def _reading_on(begun: list[bytes], content: BinaryIO, translator: Translator) -
 
 
 def _parts() -> dict[str, Any]:
-    at_once = min(PARTS_AT_ONCE, get_limit() or PARTS_AT_ONCE)
+    limits = current_limits()
+    at_once = min(limits.parts, limits.requests or limits.parts)
     return {"use_multipart": True, "chunk_size": PART_SIZE, "max_concurrency": at_once}
 
 

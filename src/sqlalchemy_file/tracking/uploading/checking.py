@@ -15,9 +15,10 @@ from sqlalchemy_file.detection.encodings import is_encoded
 from sqlalchemy_file.exceptions import ValidationError, ValidationErrors
 from sqlalchemy_file.file import File
 from sqlalchemy_file.support.calling import acall, is_async
+from sqlalchemy_file.support.limits import CONCURRENCY
 from sqlalchemy_file.tracking.uploading.judged import note, still_accepted
 from sqlalchemy_file.tracking.uploading.steps import Computing, Reading, Unsaved, in_parallel
-from sqlalchemy_file.transfer import DEFAULT_LIMIT, in_thread
+from sqlalchemy_file.transfer import in_thread
 from sqlalchemy_file.types import Destination
 from sqlalchemy_file.values.saving import checked, expect_processors, prepare
 from sqlalchemy_file.values.state import unspent
@@ -84,7 +85,7 @@ class _Fetching:
 
     @property
     def concurrency(self) -> int:
-        return DEFAULT_LIMIT
+        return CONCURRENCY
 
     def run(self) -> None:
         try:
@@ -152,7 +153,7 @@ class _Checking(Computing):
     @property
     def concurrency(self) -> int:
         if self.is_native:
-            return DEFAULT_LIMIT
+            return CONCURRENCY
         field = self.item.field
         is_long = field.validators or field.transforms or _has_own_validators(self.item.file)
         return cpu_count() or 1 if is_long else 1
@@ -226,7 +227,7 @@ class _Choosing:
 
     @property
     def concurrency(self) -> int:
-        return DEFAULT_LIMIT
+        return CONCURRENCY
 
     def run(self) -> None:
         self.destination = self.item.field.place(self.item.file, self.item.row)
