@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import AbstractContextManager, asynccontextmanager, nullcontext
 from pathlib import Path
 
 import pytest
 from sqlalchemy import make_url, text
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, create_async_engine
+from sqlalchemy.orm import Session
 
 from sqlalchemy_file import File, StorageManager
 from sqlalchemy_file.storage import Storage
@@ -17,7 +18,7 @@ from sqlalchemy_file.storage.memory import MemoryStorage
 from sqlalchemy_file.tracking.changes import records_in
 from tests.models import Base, Paper
 from tests.scenarios.flaky import FlakyStorage
-from tests.stores import contents
+from tests.stores import contents, sqlite
 
 DRIVERS = ("aiosqlite", "asyncpg", "psycopg")
 
@@ -79,3 +80,38 @@ def play(url: str, storage: Storage, story: Story) -> list[bytes]:
             return await files(engine, storage)
 
     return asyncio.run(main())
+
+
+both = pytest.mark.parametrize("way", ["Session", "AsyncSession"])
+
+
+def play_stories(
+    way: str,
+    folder: Path,
+    *stories: Callable[[Session], None],
+    within: AbstractContextManager[object] | None = None,
+) -> None:
+    """Play each story in a session of its own, of either kind, all on one new database."""
+    if way == "Session":
+        engine = sqlite(Base, f"sqlite:///{folder}/x.db")
+        with within or nullcontext():
+            for story in stories:
+                with Session(engine) as session:
+                    story(session)
+        engine.dispose()
+        return
+
+    async def main() -> None:
+        async with database(f"sqlite+aiosqlite:///{folder}/x.db") as engine:
+            with within or nullcontext():
+                for story in stories:
+                    async with AsyncSession(engine) as session:
+                        await session.run_sync(story)
+
+    asyncio.run(main())
+
+
+def delete_all(session: Session) -> None:
+    for paper in session.query(Paper):
+        session.delete(paper)
+    session.commit()

@@ -9,29 +9,20 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy.ext.asyncio import AsyncSession, create_async_engine
 from sqlalchemy.orm import Session
 
 from sqlalchemy_file import File, StorageManager, observing
 from sqlalchemy_file.exceptions import StorageError
 from sqlalchemy_file.observing import Count, Task
-from sqlalchemy_file.storage.memory import MemoryStorage
-from tests.models import Base, Paper
+from tests.asynchronous import add_flaky, both, delete_all, play_stories
+from tests.models import Paper
 from tests.scenarios.flaky import FlakyStorage
-from tests.stores import keys, sqlite
-
-
-class Waiting(FlakyStorage):
-    """Its requests are waited for in worker threads."""
-
-    concurrency = 8
+from tests.stores import keys
 
 
 @pytest.fixture
-def storage() -> Waiting:
-    storage = Waiting(MemoryStorage())
-    StorageManager.add_storage("main", storage)
-    return storage
+def storage() -> FlakyStorage:
+    return add_flaky()
 
 
 @pytest.fixture
@@ -49,48 +40,19 @@ def told(log: pytest.LogCaptureFixture, *events_: str) -> list[str]:
     return sorted(each["key"] for each in events(log) if each["event"] in events_)
 
 
-def play(way: str, folder: Path, *stories: Callable[[Session], None]) -> None:
-    """Play each story in a session of its own, all on one new database."""
-    if way == "Session":
-        engine = sqlite(Base, f"sqlite:///{folder}/x.db")
-        for story in stories:
-            with Session(engine) as session:
-                story(session)
-        engine.dispose()
-        return
-
-    async def main() -> None:
-        engine = create_async_engine(f"sqlite+aiosqlite:///{folder}/x.db")
-        async with engine.begin() as connection:
-            await connection.run_sync(Base.metadata.create_all)
-        for story in stories:
-            async with AsyncSession(engine) as session:
-                await session.run_sync(story)
-        await engine.dispose()
-
-    asyncio.run(main())
-
-
 def save_three(session: Session) -> None:
     session.add_all([Paper(id=number, body=File(b"x" * number)) for number in (1, 2, 3)])
     session.commit()
 
 
-def delete_all(session: Session) -> None:
-    for paper in session.query(Paper):
-        session.delete(paper)
-    session.commit()
-
-
-both = pytest.mark.parametrize("way", ["Session", "AsyncSession"])
-
-
 @both
 def test_every_object_is_told_of_from_its_store_to_its_deletion(
-    way: str, tmp_path: Path, storage: Waiting, log: pytest.LogCaptureFixture
+    way: str, tmp_path: Path, storage: FlakyStorage, log: pytest.LogCaptureFixture
 ) -> None:
     stored: list[str] = []
-    play(way, tmp_path, save_three, lambda _: stored.extend(keys(storage.inner)), delete_all)
+    play_stories(
+        way, tmp_path, save_three, lambda _: stored.extend(keys(storage.inner)), delete_all
+    )
     assert told(log, "store") == told(log, "release") == told(log, "delete") == sorted(stored)
     assert {each["event"] for each in events(log)} == {"store", "release", "delete"}
     stores = [each for each in events(log) if each["event"] == "store"]
@@ -101,13 +63,13 @@ def test_every_object_is_told_of_from_its_store_to_its_deletion(
 
 @both
 def test_a_copy_is_told_of_with_what_it_is_a_copy_of(
-    way: str, tmp_path: Path, storage: Waiting, log: pytest.LogCaptureFixture
+    way: str, tmp_path: Path, storage: FlakyStorage, log: pytest.LogCaptureFixture
 ) -> None:
     def copy(session: Session) -> None:
         session.add(Paper(id=4, body=session.get_one(Paper, 3).body))
         session.commit()
 
-    play(way, tmp_path, save_three, copy)
+    play_stories(way, tmp_path, save_three, copy)
     (copied,) = [each for each in events(log) if each["event"] == "copy"]
     assert copied["size"] == 3
     assert copied["source"] in told(log, "store")
@@ -116,21 +78,21 @@ def test_a_copy_is_told_of_with_what_it_is_a_copy_of(
 
 @both
 def test_what_is_rolled_back_is_deleted_and_was_never_released(
-    way: str, tmp_path: Path, storage: Waiting, log: pytest.LogCaptureFixture
+    way: str, tmp_path: Path, storage: FlakyStorage, log: pytest.LogCaptureFixture
 ) -> None:
     def change_the_mind(session: Session) -> None:
         session.add_all([Paper(body=File(b"x")) for _ in range(20)])
         session.flush()
         session.rollback()
 
-    play(way, tmp_path, change_the_mind)
+    play_stories(way, tmp_path, change_the_mind)
     assert len(told(log, "store")) == 20
     assert told(log, "delete") == told(log, "store")
     assert told(log, "release") == []
 
 
 def test_what_is_stored_and_deleted_outside_of_sessions_is_told_of_too(
-    storage: Waiting, log: pytest.LogCaptureFixture
+    storage: FlakyStorage, log: pytest.LogCaptureFixture
 ) -> None:
     async def coroutines() -> None:
         await StorageManager.asave_file("b", b"xyz")
@@ -149,7 +111,7 @@ def test_what_is_stored_and_deleted_outside_of_sessions_is_told_of_too(
 
 @both
 def test_a_failed_upload_is_a_warning_and_the_error_is_raised(
-    way: str, tmp_path: Path, storage: Waiting, log: pytest.LogCaptureFixture
+    way: str, tmp_path: Path, storage: FlakyStorage, log: pytest.LogCaptureFixture
 ) -> None:
     storage.fail("put")
 
@@ -158,7 +120,7 @@ def test_a_failed_upload_is_a_warning_and_the_error_is_raised(
         with pytest.raises(StorageError):
             session.commit()
 
-    play(way, tmp_path, try_to_save)
+    play_stories(way, tmp_path, try_to_save)
     failure, *_ = [each for each in events(log) if each["event"] == "failure"]
     assert (failure["operation"], failure["error"]) == ("store", "StorageError")
     assert failure["levelno"] == logging.WARNING
@@ -169,13 +131,13 @@ def test_a_failed_upload_is_a_warning_and_the_error_is_raised(
 
 @both
 def test_a_failed_deletion_is_an_error_and_the_others_are_told_of_as_done(
-    way: str, tmp_path: Path, storage: Waiting, log: pytest.LogCaptureFixture
+    way: str, tmp_path: Path, storage: FlakyStorage, log: pytest.LogCaptureFixture
 ) -> None:
     def delete(session: Session) -> None:
         storage.fail("delete", at=2)
         delete_all(session)
 
-    play(way, tmp_path, save_three, delete)
+    play_stories(way, tmp_path, save_three, delete)
     (left,) = keys(storage.inner)
     assert told(log, "failure") == [left]
     assert len(told(log, "delete")) == 2
@@ -185,9 +147,9 @@ def test_a_failed_deletion_is_an_error_and_the_others_are_told_of_as_done(
 
 
 def test_by_default_only_failures_are_logged(
-    tmp_path: Path, storage: Waiting, caplog: pytest.LogCaptureFixture
+    tmp_path: Path, storage: FlakyStorage, caplog: pytest.LogCaptureFixture
 ) -> None:
-    play("Session", tmp_path, save_three, delete_all)
+    play_stories("Session", tmp_path, save_three, delete_all)
     assert caplog.records == []
 
 
@@ -223,12 +185,12 @@ class Broken:
 
 
 def test_an_observer_that_fails_breaks_nothing(
-    tmp_path: Path, storage: Waiting, log: pytest.LogCaptureFixture
+    tmp_path: Path, storage: FlakyStorage, log: pytest.LogCaptureFixture
 ) -> None:
     broken = Broken()
     observing.observe(broken)
     try:
-        play("Session", tmp_path, save_three, delete_all)
+        play_stories("Session", tmp_path, save_three, delete_all)
         observing.counted("orphans", 0, "main")
     finally:
         observing.forget(broken)

@@ -100,3 +100,7 @@ def lay(session: Session, folder: Path) -> None:
         },
     )
     session.commit()
+
+
+def names(folder: Path) -> set[str]:
+    return {path.name for path in folder.iterdir()}

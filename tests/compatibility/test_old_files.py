@@ -7,10 +7,12 @@ import gzip
 import hashlib
 import io
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import Engine
 from sqlalchemy.ext.asyncio import AsyncSession, create_async_engine
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 
@@ -19,7 +21,7 @@ from sqlalchemy_file.exceptions import StorageError, ValidationError
 from sqlalchemy_file.storage.memory import MemoryStorage
 from sqlalchemy_file.validation import validate
 from sqlalchemy_file.validators import Validator
-from tests.stores import contents, keys
+from tests.stores import contents, keys, sqlite
 
 PNG = b"\x89PNG\r\n\x1a\n" + bytes(20)
 
@@ -90,6 +92,13 @@ class Paper(Base):
     body: Mapped[File | None] = mapped_column(FileField(validators=[REPLACING]))
     named: Mapped[Named | None] = mapped_column(FileField(upload_type=Named))
     plain: Mapped[File | None] = mapped_column(FileField())
+
+
+@pytest.fixture
+def engine(storage: MemoryStorage) -> Iterator[Engine]:
+    engine = sqlite(Base)
+    yield engine
+    engine.dispose()
 
 
 @pytest.fixture(autouse=True)

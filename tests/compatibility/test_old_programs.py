@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import io
 import warnings
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from libcloud.storage.drivers.dummy import DummyStorageDriver
-from libcloud.storage.drivers.local import LocalStorageDriver
 from libcloud.storage.types import ObjectDoesNotExistError
-from sqlalchemy import Column, Engine, Integer, create_engine, select
+from sqlalchemy import Column, Integer, select
 from sqlalchemy.orm import Session
 from starlette.responses import FileResponse
 
@@ -27,7 +25,7 @@ from sqlalchemy_file.validators import ContentTypeValidator, SizeValidator, Vali
 from tests.compatibility.old_release import (
     Base,
     Document,
-    lay,
+    names,
 )
 
 
@@ -76,33 +74,6 @@ class Article(Base):  # type: ignore[misc,valid-type]
             processors=[Shouter()],
         )
     )
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    folder = tmp_path / "att"
-    folder.mkdir()
-    container = LocalStorageDriver(str(tmp_path)).get_container("att")
-    StorageManager.add_storage("att", container)
-    return folder
-
-
-@pytest.fixture
-def engine(tmp_path: Path) -> Iterator[Engine]:
-    engine = create_engine(f"sqlite:///{tmp_path}/x.db")
-    Base.metadata.create_all(engine)
-    yield engine
-    engine.dispose()
-
-
-@pytest.fixture
-def old(session: Session, folder: Path) -> Document:
-    lay(session, folder)
-    return session.get_one(Document, 1)
-
-
-def names(folder: Path) -> set[str]:
-    return {path.name for path in folder.iterdir()}
 
 
 def test_the_storages_own_pages_program_runs(session: Session, folder: Path) -> None:

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from libcloud.storage.drivers.local import LocalStorageDriver
-from sqlalchemy import Engine, create_engine, delete, text
+from sqlalchemy import delete, text
 from sqlalchemy.orm import Session
 
 from sqlalchemy_file import File
@@ -20,37 +18,9 @@ from tests.compatibility.old_release import (
     OBJECTS,
     THUMB,
     TWO,
-    Base,
     Document,
-    lay,
+    names,
 )
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    folder = tmp_path / "att"
-    folder.mkdir()
-    container = LocalStorageDriver(str(tmp_path)).get_container("att")
-    StorageManager.add_storage("att", container)
-    return folder
-
-
-@pytest.fixture
-def engine(tmp_path: Path) -> Iterator[Engine]:
-    engine = create_engine(f"sqlite:///{tmp_path}/x.db")
-    Base.metadata.create_all(engine)
-    yield engine
-    engine.dispose()
-
-
-@pytest.fixture
-def old(session: Session, folder: Path) -> Document:
-    lay(session, folder)
-    return session.get_one(Document, 1)
-
-
-def names(folder: Path) -> set[str]:
-    return {path.name for path in folder.iterdir()}
 
 
 def test_old_rows_load_and_open(old: Document, session: Session) -> None:

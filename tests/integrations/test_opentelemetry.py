@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -16,22 +15,14 @@ from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import StatusCode
-from sqlalchemy.ext.asyncio import AsyncSession, create_async_engine
 from sqlalchemy.orm import Session
 
-from sqlalchemy_file import File, StorageManager, observing
+from sqlalchemy_file import File, observing
 from sqlalchemy_file.exceptions import MissingExtraError, StorageError
 from sqlalchemy_file.integrations import opentelemetry
-from sqlalchemy_file.storage.memory import MemoryStorage
-from tests.models import Base, Paper
+from tests.asynchronous import add_flaky, both, delete_all, play_stories
+from tests.models import Paper
 from tests.scenarios.flaky import FlakyStorage
-from tests.stores import sqlite
-
-
-class Waiting(FlakyStorage):
-    """Its requests are waited for in worker threads."""
-
-    concurrency = 8
 
 
 @dataclass
@@ -69,34 +60,14 @@ def telemetry() -> Iterator[Telemetry]:
 
 
 @pytest.fixture
-def storage() -> Waiting:
-    storage = Waiting(MemoryStorage())
-    StorageManager.add_storage("main", storage)
-    return storage
+def storage() -> FlakyStorage:
+    return add_flaky()
 
 
 def play(way: str, folder: Path, telemetry: Telemetry, *stories: Callable[[Session], None]) -> None:
-    """Play each story in a session of its own, all inside one span of the application."""
-    if way == "Session":
-        engine = sqlite(Base, f"sqlite:///{folder}/x.db")
-        with telemetry.tracer.start_as_current_span("request"):
-            for story in stories:
-                with Session(engine) as session:
-                    story(session)
-        engine.dispose()
-        return
-
-    async def main() -> None:
-        engine = create_async_engine(f"sqlite+aiosqlite:///{folder}/x.db")
-        async with engine.begin() as connection:
-            await connection.run_sync(Base.metadata.create_all)
-        with telemetry.tracer.start_as_current_span("request"):
-            for story in stories:
-                async with AsyncSession(engine) as session:
-                    await session.run_sync(story)
-        await engine.dispose()
-
-    asyncio.run(main())
+    """Play stories inside one span of the application."""
+    span = telemetry.tracer.start_as_current_span("request")
+    play_stories(way, folder, *stories, within=span)
 
 
 def save_three(session: Session) -> None:
@@ -110,18 +81,9 @@ def copy_one(session: Session) -> None:
     session.commit()
 
 
-def delete_all(session: Session) -> None:
-    for paper in session.query(Paper):
-        session.delete(paper)
-    session.commit()
-
-
-both = pytest.mark.parametrize("way", ["Session", "AsyncSession"])
-
-
 @both
 def test_spans_of_objects_and_batches_belong_to_the_applications_own(
-    way: str, tmp_path: Path, telemetry: Telemetry, storage: Waiting
+    way: str, tmp_path: Path, telemetry: Telemetry, storage: FlakyStorage
 ) -> None:
     play(way, tmp_path, telemetry, save_three, copy_one, delete_all)
     (request,) = telemetry.spans("request")
@@ -141,7 +103,7 @@ def test_spans_of_objects_and_batches_belong_to_the_applications_own(
 
 @both
 def test_metrics_count_every_object_and_name_its_storage_only(
-    way: str, tmp_path: Path, telemetry: Telemetry, storage: Waiting
+    way: str, tmp_path: Path, telemetry: Telemetry, storage: FlakyStorage
 ) -> None:
     play(way, tmp_path, telemetry, save_three, copy_one, delete_all)
     points = telemetry.points()
@@ -157,7 +119,7 @@ def test_metrics_count_every_object_and_name_its_storage_only(
 
 @both
 def test_failures_are_counted_by_their_kind_and_tell_no_names(
-    way: str, tmp_path: Path, telemetry: Telemetry, storage: Waiting
+    way: str, tmp_path: Path, telemetry: Telemetry, storage: FlakyStorage
 ) -> None:
     def fail_to_save(session: Session) -> None:
         storage.fail("put", at=2)
@@ -197,7 +159,7 @@ def test_counts_to_alarm_on_are_gauges(telemetry: Telemetry) -> None:
 
 
 def test_instrumenting_again_reports_once_and_uninstrumenting_nothing(
-    tmp_path: Path, telemetry: Telemetry, storage: Waiting
+    tmp_path: Path, telemetry: Telemetry, storage: FlakyStorage
 ) -> None:
     opentelemetry.instrument(telemetry.traces, telemetry.metrics)
     play("Session", tmp_path, telemetry, save_three)

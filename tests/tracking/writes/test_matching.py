@@ -3,88 +3,37 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterator
-from typing import Any
 
 import pytest
 from sqlalchemy import (
-    Column,
     Engine,
-    Integer,
-    LargeBinary,
-    MetaData,
-    String,
-    Table,
     delete,
     func,
-    insert,
     update,
 )
+from sqlalchemy.pool import StaticPool
 
-from sqlalchemy_file import File, FileField
+from sqlalchemy_file import File
 from sqlalchemy_file.storage.memory import MemoryStorage
-from tests.stores import contents, keys, named
-
-metadata = MetaData()
-paper = Table(
-    "paper",
+from tests.databases import tables_on
+from tests.stores import keys
+from tests.tracking.writes.tables import (
+    binary,
+    composite,
+    files,
+    fill,
+    keyless,
     metadata,
-    Column("id", Integer, primary_key=True),
-    Column("title", String, unique=True),
-    Column("body", FileField()),
-    Column("pages", FileField(multiple=True)),
+    paper,
+    run,
+    spelled,
 )
-keyless = Table("keyless", metadata, Column("title", String), Column("body", FileField()))
-composite = Table(
-    "composite",
-    metadata,
-    Column("folder", String, primary_key=True),
-    Column("number", Integer, primary_key=True),
-    Column("body", FileField()),
-)
-spelled = Table(
-    "spelled",
-    metadata,
-    Column("id", String, primary_key=True),
-    Column("body", FileField()),
-)
-binary = Table(
-    "binary",
-    metadata,
-    Column("id", LargeBinary(16), primary_key=True),
-    Column("body", FileField()),
-)
-plain = Table("plain", metadata, Column("id", Integer, primary_key=True), Column("title", String))
 
 
 @pytest.fixture
 def engine(storage: MemoryStorage) -> Iterator[Engine]:
-    from sqlalchemy import create_engine
-    from sqlalchemy.pool import StaticPool
-
-    engine = create_engine("sqlite://", poolclass=StaticPool)
-    metadata.create_all(engine)
-    yield engine
-    engine.dispose()
-
-
-def run(engine: Engine, *arguments: Any) -> Any:
-    with engine.begin() as connection:
-        result = connection.execute(*arguments)
-        return result.all() if result.returns_rows else result.rowcount
-
-
-def fill(engine: Engine, table: Table, rows: list[dict[str, Any]]) -> None:
-    run(engine, insert(table), rows)
-
-
-def files(engine: Engine, storage: MemoryStorage, table: Table) -> list[bytes]:
-    """Return what the storage holds, sure that it is what the rows name."""
-    columns = [column.name for column in table.columns if isinstance(column.type, FileField)]
-    assert sorted(named(engine, table.name, *columns)) == sorted(
-        f"main/{key}" for key in keys(storage)
-    )
-    return contents(storage)
+    with tables_on("sqlite://", metadata, poolclass=StaticPool) as engine:
+        yield engine
 
 
 def test_a_table_without_a_primary_key_is_followed(engine: Engine, storage: MemoryStorage) -> None:
