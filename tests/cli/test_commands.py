@@ -216,8 +216,11 @@ def test_the_status_says_which_triggers_are_missing_and_a_drain_refuses(
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        ("ALTER TABLE note RENAME TO letter", "note: the metadata has it, the database does not"),
-        ("ALTER TABLE note RENAME COLUMN body TO text", "note: the metadata has the column 'body'"),
+        (
+            "ALTER TABLE note RENAME TO letter",
+            "note: it is in the metadata, but not in the database",
+        ),
+        ("ALTER TABLE note RENAME COLUMN body TO text", "the column 'body' is in the metadata"),
     ],
 )
 def test_the_status_says_what_a_migration_has_yet_to_make(
@@ -472,7 +475,7 @@ def test_a_database_that_is_gone_is_forgotten(run: Run, folder: Path) -> None:
     (gone,) = (each for each, name in signatures if name.endswith("others.db"))
     (own,) = (each for each, name in signatures if name.endswith("notes.db"))
     code, _, err = run("forget", "files", gone)
-    assert (code, "is still there" in err) == (2, True)
+    assert (code, "still exists" in err) == (2, True)
     (folder / "others.db").unlink()
     for signature, said in ((own, "is not gone"), (gone[:36], "has no signature")):
         code, _, err = run("forget", "files", signature)

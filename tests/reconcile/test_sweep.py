@@ -192,7 +192,7 @@ def test_a_database_in_memory_survives_a_grace_of_zero() -> None:
 
 def test_a_grace_shorter_than_that_of_the_writers_is_refused(engine: Engine) -> None:
     add_memory()
-    with pytest.raises(LedgerError, match="shorter than the 3600 that writers go by"):
+    with pytest.raises(LedgerError, match="shorter than the 3600 of this database"):
         list(sweep(engine, Base.metadata, grace=60))
 
 

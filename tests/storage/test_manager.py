@@ -47,7 +47,9 @@ class TestNames:
 
     def test_a_name_is_taken_once(self) -> None:
         StorageManager.add_storage("name", "memory://")
-        with pytest.raises(RuntimeError, match="Storage name has already been added; say replace="):
+        with pytest.raises(
+            RuntimeError, match="Storage name has already been added; pass replace="
+        ):
             StorageManager.add_storage("name", "memory://")
 
     def test_an_unknown_name_is_told_with_those_that_are_known(self) -> None:

@@ -43,9 +43,11 @@ def problems_of(state: State, schema: str | None) -> Iterator[Problem]:
 
 def _of_metadata(state: State) -> Iterator[Problem]:
     for absent in state.absent:
-        yield Problem(str(absent), "missing table", "the metadata has it, the database does not")
+        yield Problem(
+            str(absent), "missing table", "it is in the metadata, but not in the database"
+        )
     for table, name in state.without:
-        message = f"the metadata has the column {name!r}, the database does not"
+        message = f"the column {name!r} is in the metadata, but not in the database"
         yield Problem(str(table), "missing column", message)
     for table, name in state.unreadable:
         message = (
@@ -70,8 +72,8 @@ def _of_triggers(state: State) -> Iterator[Problem]:
     for each in state.unknown:
         message = (
             f"its trigger {each.name} writes into this ledger, but the metadata does not have "
-            "the table, so nobody can tell which objects its rows still name; add the table to the "
-            "metadata, or drop the trigger"
+            "the table, so the references of its rows are unknown; add the table to the metadata, "
+            "or drop the trigger"
         )
         yield Problem(str(each.place), "unknown table", message)
 

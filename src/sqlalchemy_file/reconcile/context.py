@@ -53,10 +53,9 @@ class PassContext:
         ledger = ledger_of(self.metadata)
         if ledger is None:
             raise LedgerError(
-                "the metadata has no ledger, and without one nobody can tell which objects open "
-                "transactions still need: Ledger(metadata) adds it, its install(connection) makes "
-                "its tables in a database that has the others already. compare() without delete, "
-                "`sweep --full`, reports without a ledger"
+                "the metadata has no ledger, which shows the objects that open transactions still "
+                "need: add Ledger(metadata), and create its tables with its install(connection) "
+                "or a migration. Only compare() without delete (`sweep --full`) needs no ledger"
             )
         return ledger
 
@@ -208,8 +207,9 @@ def _refuse_without_tables(context: PassContext) -> None:
             schema = connection.schema_for_object(table)
             if not inspector.has_table(table.name, schema=schema):
                 raise LedgerError(
-                    f"this database has no table {table.fullname!r}: is it the right one? "
-                    "If so, install(connection) of the ledger makes it"
+                    f"this database has no table {table.fullname!r}. If it is the right database, "
+                    "create the table with create_all() of the metadata, install(connection) of "
+                    "the ledger, or a migration"
                 )
 
 

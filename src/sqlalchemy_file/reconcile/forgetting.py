@@ -66,8 +66,8 @@ def _refuse_living(context: PassContext, owner: Owner) -> None:
     there = partial(is_there, server=owner.server, name=owner.name)
     if any(each.run(there) for each in context.everywhere):
         raise LedgerError(
-            f"the database of {owner} is still there: give both together (--app may return "
-            "several). If only its ledger is gone, give what is there now"
+            f"the database of {owner} still exists: give both together (--app may return "
+            "several). If only its ledger is gone, give its present ledger"
         )
 
 

@@ -147,9 +147,9 @@ def _refuse_copies(context: PassContext, names: Sequence[str]) -> None:
         known = context.run(partial(checkpoint, ledger=context.ledger, storage=name))
         if known and known.database != context.run(partial(database_id, ledger=context.ledger)):
             raise LedgerError(
-                f"the checkpoint of storage {name!r} is that of another database: this one is a "
-                "copy of it, and the objects that only the other one names would be deleted. If it "
-                "has taken the other's place for good, adopt the checkpoint (--adopt)"
+                f"the checkpoint of storage {name!r} is that of another database, and this one is "
+                "a copy of it: objects that only rows of the other refer to would be deleted. If "
+                "this one has replaced the other for good, pass --adopt"
             )
 
 

@@ -45,8 +45,8 @@ def refuse_ambiguous(name: str, others: Iterable[str]) -> None:
     """Raise `RuntimeError` for a name that is taken, or with which a path could mean either."""
     if name in others:
         raise RuntimeError(
-            f"Storage {name} has already been added; say replace=True to put another one in its "
-            "place, or use StorageManager.override for the length of a test"
+            f"Storage {name} has already been added; pass replace=True to replace it, or use "
+            "StorageManager.override in a test"
         )
     other = next((each for each in others if overlap(each, name)), None)
     if other is not None:

@@ -83,9 +83,9 @@ class Claim:
             return
         if self._is_named(storage_name):
             raise StorageError(
-                "the folder is empty, and not even signed by the ledger whose rows name objects "
-                "in it: is its disk mounted? If the files are gone for good, run `sweep --delete "
-                "--adopt` once",
+                "rows refer to objects in this folder, but it is empty and has no signature: is "
+                "its disk mounted? If the files are gone for good, run `sweep --delete --adopt` "
+                "once",
                 storage=storage_name,
             )
 

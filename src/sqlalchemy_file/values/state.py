@@ -143,8 +143,8 @@ def unspent(file: FileRecord) -> Content:
     """Return the content that is still to be stored."""
     if file._content is None:
         raise ContentSpentError(
-            f"the content of {file.get('filename')!r} is stored and no longer at hand: "
-            "read it through .file, or make a new File"
+            f"the content of {file.get('filename')!r} was stored and is no longer in memory: "
+            "read it with .file, or make a new File"
         )
     return file._content
 

@@ -106,8 +106,8 @@ def agreed_grace(context: PassContext, asked: float | None) -> float:
             refuse_writers(each)
     elif grace < kept:
         raise LedgerError(
-            f"a grace of {grace:g} seconds is shorter than the {kept:g} that writers go by; "
-            "set_grace() changes it for both, and 0 is for when nobody writes"
+            f"a grace period of {grace:g} seconds is shorter than the {kept:g} of this database, "
+            "on which writers rely: change it with set_grace(), or give 0 while nobody writes"
         )
     return grace
 

@@ -65,8 +65,8 @@ def _begin_on_postgresql(connection: Connection, context: PassContext) -> None:
 def _refuse_odd(row: Any) -> None:
     if row.has_policies:
         raise LedgerError(
-            f"row-level security hides rows of {row.table} from this account, so that files which "
-            "they name would be taken for released: use a role with BYPASSRLS"
+            f"row-level security hides rows of {row.table} from this account, so files that they "
+            "refer to would be deleted: use a role with BYPASSRLS"
         )
     if row.kind not in _TABLES and not (row.kind in _VIEWS and row.is_trusted):
         raise LedgerError(

@@ -58,5 +58,5 @@ def _refuse_apart(who: str, there: int, before: int, after: int) -> None:
     direction = "behind" if there < before else "ahead of"
     raise LedgerError(
         f"the clock of {who} is {apart / 1000:,.0f} seconds {direction} the clock of this machine, "
-        "so that nobody can tell how old an object is: set the clocks right first"
+        "so the age of objects is unknown: correct the clocks first"
     )

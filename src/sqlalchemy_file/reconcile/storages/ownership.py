@@ -135,9 +135,9 @@ def refuse_strangers(storage_name: str, found: Ownership) -> None:
         own = ", ".join(map(str, found.identities)) or "a ledger that has stored nothing yet"
         raise LedgerError(
             f"the storage {storage_name!r} also holds the objects of "
-            f"{', '.join(map(str, strangers))}, and this is {own}: give all of them together, "
-            "(--app may return several); forget one whose database is gone for good: `forget "
-            f"{storage_name} {strangers[0].signature}`"
+            f"{', '.join(map(str, strangers))}, and this is {own}: give all of them together "
+            "(--app may return several). If the database of one is gone for good, forget it: "
+            f"`forget {storage_name} {strangers[0].signature}`"
         )
 
 
@@ -165,9 +165,8 @@ def refuse_unmounted(storage_name: str, found: Ownership, *, is_used: bool) -> N
         return
     if run_blocking(lambda: next(iter(found.storage.list()), None)) is None:
         raise StorageError(
-            "the folder is empty, and not even signed by the ledger whose rows name objects in "
-            "it: is its disk mounted? If the files are gone for good, run `sweep --delete --adopt` "
-            "once",
+            "rows refer to objects in this folder, but it is empty and has no signature: is its "
+            "disk mounted? If the files are gone for good, run `sweep --delete --adopt` once",
             storage=storage_name,
         )
 

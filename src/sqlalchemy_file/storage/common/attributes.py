@@ -100,8 +100,8 @@ def refuse_extra(attributes: Attributes, key: str) -> None:
     """Raise `StorageError` for options of a driver, from storages that have none."""
     for name in attributes.extra:
         raise StorageError(
-            f"this storage cannot carry out {name!r} of 'extra', of which it knows "
-            "'content_type', 'meta_data': leave it out, or choose a storage that can",
+            f"this storage does not support {name!r} of 'extra', only 'content_type' and "
+            "'meta_data': leave it out, or use another storage",
             key=key,
         )
 

@@ -29,7 +29,9 @@ class FolderErrors:
 
     def root(self, error: Exception, key: str | None) -> StorageError | None:
         if isinstance(error, FileNotFoundError | NotADirectoryError):
-            return StorageError(f"there is no folder {self._root!r}: make it, or say create=True")
+            return StorageError(
+                f"there is no folder {self._root!r}: create it, or pass create=True"
+            )
         return _disk(error, key)
 
     def reading(self, error: Exception, key: str | None) -> StorageError | None:

@@ -42,7 +42,7 @@ class Client:
         if self._is_web and not name.startswith("get"):
             key = arguments[0]
             raise StorageError(
-                "what lies on a web server can only be read: choose another storage to write to",
+                "a web server can only be read from: choose another storage to write to",
                 key=key if isinstance(key, str) else None,
             )
         is_new = options.get("mode") == "create" or options.get("overwrite") is False
@@ -58,8 +58,9 @@ class Client:
         """Return the store, unless this process cannot use it."""
         if _process.is_forked:
             raise StorageError(
-                "this process was forked after obstore was first used, and its threads did not "
-                "come along: start workers by 'spawn' or 'forkserver', or fork before the first use"
+                "this process was forked after obstore was first used, and obstore's threads did "
+                "not survive that: start workers with 'spawn' or 'forkserver', or fork before the "
+                "first use"
             )
         _process.is_used = True
         return self._store

@@ -46,7 +46,7 @@ def our_error(
     if isinstance(error, exceptions.AlreadyExistsError) and creates:
         return ObjectExistsError(key=key)
     if isinstance(error, exceptions.InvalidPathError):
-        return InvalidKeyError("this store takes no such key", key=key)
+        return InvalidKeyError("this store does not accept the key", key=key)
     return StorageError(reason_of(error), key=key)
 
 

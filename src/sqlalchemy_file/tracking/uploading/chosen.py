@@ -38,8 +38,8 @@ def wait_until_free(claim: Claim, chosen: Iterable[tuple[str, str]]) -> None:
         if time.monotonic() >= until:
             storage_name, key = wanted[min(noted)]
             raise ObjectExistsError(
-                "rows have let go of an object of this key, which is about to be deleted: store "
-                "under another key, or try again later",
+                "an earlier object with this key is about to be deleted: use another key, or try "
+                "again later",
                 storage=storage_name,
                 key=key,
             )

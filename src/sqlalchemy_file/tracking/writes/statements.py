@@ -272,9 +272,10 @@ def _refuse_unknown_storage(unit: Unit, effects: Effects) -> None:
         name, key = StorageManager.resolve(path)
         if name and name not in known and path not in moved:
             raise UnknownStorageError(
-                f"{effects.target}: the statement lets go of the object {key!r} in the storage "
-                f"{name!r}, which has not been added here (added: {', '.join(known) or 'none'}); "
-                "add the storage, or have a Ledger, whose drain deletes what others cannot"
+                f"{effects.target}: the statement removes the reference to the object {key!r} in "
+                f"the storage {name!r}, which has not been added here (added: "
+                f"{', '.join(known) or 'none'}); add the storage, or use a Ledger, whose drain "
+                "deletes the object in a process that has added it"
             )
 
 
