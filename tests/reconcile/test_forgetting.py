@@ -141,7 +141,7 @@ def test_a_database_of_the_same_server_is_forgotten_once_it_is_gone(
         Base.metadata.create_all(tenant)
         add(tenant, 1)
         gone = signature(tenant)
-        with pytest.raises(LedgerError, match="still there"):
+        with pytest.raises(LedgerError, match="still exists"):
             forget(engine, Base.metadata, "main", gone)
     forget(engine, Base.metadata, "main", gone)
     assert owners_of(StorageManager.storage()) == []

@@ -316,6 +316,6 @@ class KnownRoot:
         if (found.st_dev, found.st_ino) != self._known:
             raise StorageError(
                 f"{self._path!r} is not the folder that was added: a disk has been mounted or "
-                "unmounted there, or the folder was replaced; put it right, or start anew",
+                "unmounted there, or the folder was replaced; correct that, or restart the program",
                 key=key,
             )

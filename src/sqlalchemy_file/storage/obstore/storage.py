@@ -256,7 +256,7 @@ class ObstoreStorage:
         """Yield what obstore lists.
 
         A server that ignores ``list-type=2`` ends after its first page, whatever else it has. If it
-        is asked for what is behind that page, it begins anew, which is an `OrderError`.
+        is asked for what is behind that page, it begins again, which is an `OrderError`.
         """
         is_asked_again = False
         while not listing.is_over:
