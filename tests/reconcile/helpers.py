@@ -4,13 +4,20 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from io import BytesIO
+from typing import Any
+from uuid import uuid4
 
-from sqlalchemy import Engine, func, select
+from sqlalchemy import Engine, func, insert, select
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 
 from sqlalchemy_file import File, FileField
 from sqlalchemy_file.ledger import Ledger
 from sqlalchemy_file.reconcile import Finding
+from sqlalchemy_file.reconcile.keys import bound
+from sqlalchemy_file.storage import Attributes, MemoryStorage
 from tests.stores import named
 
 
@@ -28,6 +35,8 @@ class Paper(Base):
 
 
 ledger = Ledger(Base.metadata)
+
+OLD = timedelta(hours=3)
 
 
 def add(engine: Engine, count: int) -> list[str]:
@@ -60,3 +69,27 @@ def pending(engine: Engine) -> int:
 
 def kinds(findings: Iterable[Finding]) -> dict[str, int]:
     return dict(Counter(finding.kind for finding in findings))
+
+
+def store(storage: MemoryStorage, *, age: timedelta, key: str | None = None) -> str:
+    """Store an object as if some time ago, without a row."""
+    made = datetime.now(UTC) - age
+    key = key or f"{bound(int(made.timestamp() * 1000))}-7{str(uuid4())[15:]}"
+    storage.put(key, BytesIO(b"lost"), Attributes())
+    data, info = storage._objects[key]
+    storage._objects[key] = data, replace(info, last_modified=made)
+    return key
+
+
+def age(storage: Any) -> None:
+    """Make all objects of a storage in memory three hours older."""
+    for key, (data, info) in list(storage._objects.items()):
+        storage._objects[key] = data, replace(info, last_modified=info.last_modified - OLD)
+
+
+def begin_grace_anew(engine: Engine, its: Ledger = ledger) -> None:
+    """Let everything that is stored by now be old enough."""
+    with engine.begin() as connection:
+        value = '{"seconds": 0.001, "before": 0.001, "since": 0}'
+        connection.execute(its.state.delete().where(its.state.c.name == "grace"))
+        connection.execute(insert(its.state).values(name="grace", value=value))

@@ -16,8 +16,7 @@ from sqlalchemy_file import File, StorageManager
 from sqlalchemy_file.exceptions import LedgerError
 from sqlalchemy_file.reconcile import Finding, acompare, adrain, astatus, asweep
 from sqlalchemy_file.storage.memory import MemoryStorage
-from tests.reconcile.helpers import Base, Paper, kinds
-from tests.reconcile.test_sweep import store
+from tests.reconcile.helpers import Base, Paper, kinds, store
 from tests.stores import add_memory, keys
 
 

@@ -19,8 +19,7 @@ from sqlalchemy_file.reconcile import acompare, compare, drain, status, sweep
 from sqlalchemy_file.storage.memory import MemoryStorage
 from tests.databases import tables_on
 from tests.reconcile import helpers
-from tests.reconcile.helpers import kinds
-from tests.reconcile.test_sweep import store
+from tests.reconcile.helpers import kinds, store
 from tests.stores import keys
 
 DAY = timedelta(days=1)

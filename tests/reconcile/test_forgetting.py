@@ -18,9 +18,8 @@ from sqlalchemy_file.ledger.epochs.identity import identity
 from sqlalchemy_file.reconcile import forget, status, sweep
 from sqlalchemy_file.storage.memory import MemoryStorage
 from sqlalchemy_file.storage.owners import owners_of
-from tests.reconcile.storages.test_ownership import Note, OtherBase, age, begin_grace_anew
-from tests.reconcile.storages.test_ownership import one as one  # noqa: PLC0414  a fixture
-from tests.reconcile.storages.test_ownership import other as other  # noqa: PLC0414
+from tests.reconcile.helpers import age, begin_grace_anew
+from tests.reconcile.others import Note, OtherBase
 from tests.services.databases import database_on
 from tests.stores import add_memory, contents
 

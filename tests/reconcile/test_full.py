@@ -19,8 +19,7 @@ from sqlalchemy_file.reconcile.full import Merger
 from sqlalchemy_file.storage.common.protocol import ObjectInfo
 from sqlalchemy_file.storage.common.sorting import in_order
 from tests.reconcile.accounts import account
-from tests.reconcile.helpers import Base, Paper, add, kinds, raw_delete, rows
-from tests.reconcile.test_sweep import store
+from tests.reconcile.helpers import Base, Paper, add, kinds, raw_delete, rows, store
 from tests.stores import add_memory, keys
 
 DAY = timedelta(days=1)

@@ -20,8 +20,7 @@ from sqlalchemy_file.reconcile import compare, drain, status, sweep
 from sqlalchemy_file.storage.common.protocol import PendingUpload
 from sqlalchemy_file.storage.common.reserved import TEMPORARY
 from sqlalchemy_file.storage.memory import MemoryStorage
-from tests.reconcile.helpers import kinds
-from tests.reconcile.test_sweep import store
+from tests.reconcile.helpers import kinds, store
 from tests.services.ceph import S3Server
 from tests.stores import add_memory, keys
 

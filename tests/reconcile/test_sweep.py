@@ -6,7 +6,6 @@ import threading
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from io import BytesIO
 
 import pytest
 from sqlalchemy import Engine, create_engine
@@ -20,10 +19,10 @@ from sqlalchemy_file.ledger.epochs.state import checkpoint, set_checkpoint, set_
 from sqlalchemy_file.reconcile import compare, sweep
 from sqlalchemy_file.reconcile.keys import bound
 from sqlalchemy_file.reconcile.storages import clocks
-from sqlalchemy_file.storage.common.protocol import Attributes, ObjectInfo
+from sqlalchemy_file.storage.common.protocol import ObjectInfo
 from sqlalchemy_file.storage.memory import MemoryStorage
 from tests.reconcile.accounts import account
-from tests.reconcile.helpers import Base, Paper, add, kinds, ledger, pending, rows
+from tests.reconcile.helpers import Base, Paper, add, kinds, ledger, pending, rows, store
 from tests.stores import add_memory, keys
 
 HOUR = 3600_000
@@ -296,16 +295,6 @@ class Listed(MemoryStorage):
     def list(self, prefix="", start_after=None):
         self.asked.append((prefix, start_after))
         return super().list(prefix, start_after)
-
-
-def store(storage: MemoryStorage, *, age: timedelta, key: str | None = None) -> str:
-    """Store an object as if some time ago, without a row."""
-    made = datetime.now(UTC) - age
-    key = key or f"{bound(int(made.timestamp() * 1000))}-7{str(uuid4())[15:]}"
-    storage.put(key, BytesIO(b"lost"), Attributes())
-    data, info = storage._objects[key]
-    storage._objects[key] = data, replace(info, last_modified=made)
-    return key
 
 
 def now() -> int:

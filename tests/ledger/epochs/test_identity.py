@@ -16,6 +16,7 @@ from sqlalchemy_file.ledger.epochs.sites import Site, site_of
 from sqlalchemy_file.ledger.epochs.state import checkpoint, set_checkpoint
 from sqlalchemy_file.values.objects import epoch_of, fresh_key
 from tests.databases import postgresql_only, tables_on
+from tests.ledger.helpers import move
 
 metadata = MetaData()
 ledger = Ledger(metadata)
@@ -32,16 +33,6 @@ def read(engine: Engine) -> Identity:
         found = identity(connection, ledger)
     assert found is not None
     return found
-
-
-def move(engine: Engine) -> None:
-    """Make the database believe that it was somewhere else until now, as a copy does."""
-    with engine.begin() as connection:
-        state = ledger.state.c
-        home = state.name == "home"
-        known = connection.scalar(ledger.state.select().with_only_columns(state.value).where(home))
-        value = known.replace('"server": "', '"server": "elsewhere ')
-        connection.execute(ledger.state.update().where(home).values(value=value))
 
 
 def test_a_ledger_is_known_from_the_creation_of_its_tables(engine: Engine) -> None:

@@ -21,8 +21,7 @@ from sqlalchemy_file.exceptions import LedgerError
 from sqlalchemy_file.reconcile import Finding, compare, drain, status, sweep
 from sqlalchemy_file.reconcile.deleting import confirming as settling
 from tests.reconcile.accounts import account
-from tests.reconcile.helpers import Base, Paper, add, kinds, ledger, raw_delete, rows
-from tests.reconcile.test_sweep import store
+from tests.reconcile.helpers import Base, Paper, add, kinds, ledger, raw_delete, rows, store
 from tests.services import postgresql
 from tests.services.databases import database_on
 from tests.stores import add_memory, keys

@@ -14,8 +14,8 @@ from sqlalchemy_file import File, FileField
 from sqlalchemy_file.exceptions import LedgerError
 from sqlalchemy_file.ledger import Ledger
 from sqlalchemy_file.reconcile import compare, drain, sweep
-from tests.reconcile.helpers import Base, add
-from tests.reconcile.storages.test_ownership import Draft, SharingBase, age
+from tests.reconcile.helpers import Base, add, age
+from tests.reconcile.others import Draft, SharingBase
 from tests.services.databases import database_on
 from tests.stores import add_memory, contents
 

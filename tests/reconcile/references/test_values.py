@@ -14,8 +14,7 @@ from sqlalchemy_file import File
 from sqlalchemy_file.reconcile import compare, drain, status, sweep
 from sqlalchemy_file.reconcile.references import counting
 from sqlalchemy_file.reconcile.references.values import read_value
-from tests.reconcile.helpers import Base, Paper, add, kinds, raw_delete, rows
-from tests.reconcile.test_sweep import store
+from tests.reconcile.helpers import Base, Paper, add, kinds, raw_delete, rows, store
 from tests.stores import add_memory, keys
 
 ID = "018f0000-0000-7000-8000-000000000000"

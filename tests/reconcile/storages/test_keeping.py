@@ -16,10 +16,9 @@ from sqlalchemy_file.reconcile import compare, drain, status, sweep
 from sqlalchemy_file.storage.common.protocol import Attributes
 from sqlalchemy_file.storage.memory import MemoryStorage
 from tests.databases import tables_on
-from tests.ledger.epochs.test_identity import move
+from tests.ledger.helpers import move
 from tests.reconcile.accounts import account
-from tests.reconcile.helpers import kinds
-from tests.reconcile.storages.test_ownership import age
+from tests.reconcile.helpers import age, kinds
 from tests.stores import add_memory, contents, keys
 
 

@@ -4,78 +4,39 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Iterator
-from dataclasses import replace
-from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 from sqlalchemy import Engine, create_engine, insert, text, update
-from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
+from sqlalchemy.orm import Session
 from sqlalchemy.pool import NullPool
 
-from sqlalchemy_file import File, FileField, StorageManager
+from sqlalchemy_file import File, StorageManager
 from sqlalchemy_file.exceptions import LedgerError, StorageError
-from sqlalchemy_file.ledger import Ledger
 from sqlalchemy_file.ledger.epochs.identity import identity
 from sqlalchemy_file.reconcile import compare, drain, sweep
 from sqlalchemy_file.storage.owners import owners_of
 from sqlalchemy_file.values.objects import fresh_key
-from tests.ledger.epochs.test_identity import move
-from tests.reconcile.helpers import Base, Paper, add, kinds, ledger, pending, raw_delete
-from tests.reconcile.test_sweep import store
+from tests.ledger.helpers import move
+from tests.reconcile.helpers import (
+    OLD,
+    Base,
+    Paper,
+    add,
+    age,
+    begin_grace_anew,
+    kinds,
+    ledger,
+    pending,
+    raw_delete,
+    store,
+)
+from tests.reconcile.others import Draft, Note, OtherBase, SharingBase, other_ledger
 from tests.services import postgresql
 from tests.stores import add_memory, contents, keys
 
-
-class OtherBase(DeclarativeBase):
-    pass
-
-
-class Note(OtherBase):
-    __tablename__ = "other_note"
-    id: Mapped[int] = mapped_column(primary_key=True)
-    body: Mapped[File | None] = mapped_column(FileField(upload_storage="main"))
-
-
-class SharingBase(DeclarativeBase):
-    pass
-
-
-class Draft(SharingBase):
-    __tablename__ = "sharing_draft"
-    id: Mapped[int] = mapped_column(primary_key=True)
-    body: Mapped[File | None] = mapped_column(FileField(upload_storage="main"))
-
-
-other_ledger = Ledger(OtherBase.metadata)
-sharing_ledger = Ledger(SharingBase.metadata)
-
-OLD = timedelta(hours=3)
 PASSES: list[Callable[..., Iterator[Any]]] = [sweep, compare]
-
-
-@pytest.fixture
-def other(tmp_path: Path) -> Iterator[Engine]:
-    """Another application, with a database of its own and the same storage."""
-    engine = create_engine(f"sqlite:///{tmp_path}/other.db")
-    OtherBase.metadata.create_all(engine)
-    yield engine
-    engine.dispose()
-
-
-def begin_grace_anew(engine: Engine, its: Ledger = ledger) -> None:
-    """Let everything that is stored by now be old enough."""
-    with engine.begin() as connection:
-        value = '{"seconds": 0.001, "before": 0.001, "since": 0}'
-        connection.execute(its.state.delete().where(its.state.c.name == "grace"))
-        connection.execute(insert(its.state).values(name="grace", value=value))
-
-
-def age(storage: Any) -> None:
-    """Make all objects of a storage in memory three hours older."""
-    for key, (data, info) in list(storage._objects.items()):
-        storage._objects[key] = data, replace(info, last_modified=info.last_modified - OLD)
 
 
 @pytest.mark.parametrize("search", PASSES)
@@ -306,14 +267,6 @@ def test_tenants_with_a_schema_each_are_swept_together(url: str) -> None:
 
 
 # --- folders
-
-
-@pytest.fixture
-def one(tmp_path: Path) -> Iterator[Engine]:
-    engine = create_engine(f"sqlite:///{tmp_path}/one.db")
-    Base.metadata.create_all(engine)
-    yield engine
-    engine.dispose()
 
 
 @pytest.mark.parametrize("inner", ["", "inner"])
