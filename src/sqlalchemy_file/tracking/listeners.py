@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from functools import wraps
 from typing import Any
-from weakref import WeakKeyDictionary, ref
+from weakref import ref
 
 from sqlalchemy import Connection, Engine, event
-from sqlalchemy.engine import Compiled, ExceptionContext
+from sqlalchemy.engine import Compiled, Dialect, ExceptionContext
+from sqlalchemy.engine.default import DefaultExecutionContext
 from sqlalchemy.orm import Mapper, ORMExecuteState, Session, SessionTransaction
 from sqlalchemy.pool import Pool
 from sqlalchemy.sql.dml import Delete, Insert, Update
@@ -22,13 +24,10 @@ from sqlalchemy_file.tracking.reading import Database
 from sqlalchemy_file.tracking.tables import FileAttribute, file_attributes
 from sqlalchemy_file.tracking.unit import answers
 from sqlalchemy_file.tracking.unit.standing import Standing, asked_if_stale, standing
-from sqlalchemy_file.tracking.unit.units import known_unit
+from sqlalchemy_file.tracking.unit.units import UNIT, known_unit
 from sqlalchemy_file.tracking.uploading import assigning, flush
 from sqlalchemy_file.tracking.writes import statements
 from sqlalchemy_file.tracking.writes.values import coerced
-
-# Held by weak references: one pass of the garbage collector frees a session and its connections.
-_connections: WeakKeyDictionary[Session, list[ref[Connection]]] = WeakKeyDictionary()
 
 
 def install() -> None:
@@ -68,7 +67,7 @@ def _before_flush(session: Session, context: Any, instances: Iterable[object] | 
 
 
 def _after_flush(session: Session, context: Any) -> None:
-    for reference in _connections.get(session, ()):
+    for reference in vars(session).get(_CONNECTIONS, ()):
         connection = reference()
         unit = known_unit(connection)
         if connection is not None and unit is not None:
@@ -82,22 +81,25 @@ def _orm_execute(state: ORMExecuteState) -> None:
 
 
 def _session_begins(session: Session, transaction: SessionTransaction, conn: Connection) -> None:
-    known = _connections.setdefault(session, [])
-    if not any(reference() is conn for reference in known):  # else this is a savepoint
+    # By weak references: one pass of the garbage collector frees a session and its connections.
+    known = vars(session).get(_CONNECTIONS)
+    if known is None:
+        vars(session)[_CONNECTIONS] = [ref(conn)]
+    elif not any(reference() is conn for reference in known):  # else this is a savepoint
         known.append(ref(conn))
     if conclusions.session_of(conn) is None:
-        conclusions.sessions[conn] = ref(session)
+        vars(conn)[conclusions.SESSION] = ref(session)
 
 
 def _session_ends(session: Session, transaction: SessionTransaction) -> None:
     if transaction.parent is not None:
         return
-    for reference in _connections.pop(session, ()):
+    for reference in vars(session).pop(_CONNECTIONS, ()):
         connection = reference()
         if connection is None:
             continue
         if conclusions.session_of(connection) is session:
-            del conclusions.sessions[connection]
+            del vars(connection)[conclusions.SESSION]
         unit = known_unit(connection)
         if unit is not None:
             gone = unit.settle()
@@ -111,46 +113,54 @@ def _session_ends(session: Session, transaction: SessionTransaction) -> None:
 def _before_execute(
     conn: Connection, element: Any, multiparams: Any, params: Any, options: Any
 ) -> tuple[Any, Any, Any]:
-    if not isinstance(element, _WRITING):
+    if not hasattr(conn.dialect, _FOLLOWED):
+        _follow_statements(conn.dialect)
+    target = statements.table_of(element) if isinstance(element, _WRITING) else None
+    if target is None:
         return element, multiparams, params
     parameters = list(multiparams) or [params or {}]
     database = Database(conn, options.get("schema_translate_map"))
-    prepared = statements.before(database, element, parameters)
+    prepared = statements.before(database, target, element, parameters)
     if prepared is None:
         return element, multiparams, params
     statement, sets = prepared
     return (statement, sets, {}) if multiparams else (statement, [], sets[0])
 
 
-def _before_cursor_execute(
-    conn: Connection, cursor: Any, sql: str, params: Any, context: Any, executemany: bool
-) -> None:
-    if context is None:
-        return
-    compiled = context.compiled
-    if compiled is not None and getattr(compiled, "ctes", None):
-        statements.refuse_hidden(compiled)
-    unit = known_unit(conn)
-    if unit is not None:
-        is_ddl = bool(context.isddl)
-        context.sqlalchemy_file_may_end = transactions.before_statement(
-            conn, unit, sql, is_ddl=is_ddl
-        )
+def _follow_statements(dialect: Dialect) -> None:
+    """Follow what a dialect sends, raw statements too.
+
+    SQLAlchemy's two events around each statement would take several times as long as this.
+    """
+    mark = object()
+    if vars(dialect).setdefault(_FOLLOWED, mark) is mark:  # else another thread was first
+        for verb in ("do_execute", "do_executemany", "do_execute_no_params"):
+            setattr(dialect, verb, _followed(getattr(dialect, verb)))
 
 
-def _after_cursor_execute(
-    conn: Connection, cursor: Any, sql: str, params: Any, context: Any, executemany: bool
-) -> None:
-    if getattr(context, "sqlalchemy_file_may_end", False):  # noted there by the listener before it
-        unit = known_unit(conn)
-        if unit is not None:
-            transactions.after_statement(conn, unit)
+def _followed(send: Callable[..., Any]) -> Callable[..., Any]:
+    @wraps(send)
+    def sent(cursor: Any, sql: str, *arguments: Any, **options: Any) -> Any:
+        context: Any = arguments[-1] if arguments else None
+        if options or not isinstance(context, DefaultExecutionContext):  # not sent by a Connection
+            return send(cursor, sql, *arguments, **options)
+        if getattr(context.compiled, "ctes", None):
+            statements.refuse_hidden(context.compiled)
+        conn = context.root_connection
+        unit = vars(conn).get(UNIT)
+        if unit is None or not transactions.may_end(conn, unit, sql, is_ddl=context.isddl):
+            return send(cursor, sql, *arguments)
+        result = send(cursor, sql, *arguments)
+        transactions.after_statement(conn, unit)
+        return result
+
+    return sent
 
 
 def _after_execute(
     conn: Connection, element: Any, multiparams: Any, params: Any, options: Any, result: Any
 ) -> None:
-    unit = known_unit(conn)
+    unit = vars(conn).get(UNIT)
     if unit is None:
         return
     if unit.succeeded(element, lambda: int(result.rowcount)):
@@ -167,6 +177,8 @@ def _handle_error(context: ExceptionContext) -> None:
 
 
 _WRITING = (Insert, Update, Delete, Compiled)
+_CONNECTIONS = "_sqlalchemy_file_connections"  # of a session, with references to them
+_FOLLOWED = "_sqlalchemy_file_followed"
 
 _LISTENERS: dict[Any, dict[str, tuple[Any, dict[str, Any]]]] = {
     Mapper: {"mapper_configured": (_mapper_configured, {})},
@@ -188,8 +200,6 @@ _LISTENERS: dict[Any, dict[str, tuple[Any, dict[str, Any]]]] = {
         "savepoint": (transactions.savepoint, {}),
         "release_savepoint": (transactions.release_savepoint, {}),
         "before_execute": (_before_execute, {"retval": True}),
-        "before_cursor_execute": (_before_cursor_execute, {}),
-        "after_cursor_execute": (_after_cursor_execute, {}),
         "after_execute": (_after_execute, {}),
         "handle_error": (_handle_error, {}),
     },

@@ -22,7 +22,7 @@ from tests.models import Paper
 from tests.stores import contents, keys, named
 
 HOME = str(Path(sqlalchemy_file.__file__).parent)
-MOST_CALLS = 375
+MOST_CALLS = 370
 MOST_MODULES = 56
 
 

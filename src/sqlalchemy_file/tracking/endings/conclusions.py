@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
-from weakref import WeakKeyDictionary, ref
 
 from sqlalchemy import Connection
 from sqlalchemy.orm import Session
@@ -12,13 +12,13 @@ from sqlalchemy_file.tracking.deleting.clearing import clear_later
 from sqlalchemy_file.tracking.unit.standing import Standing, standing, standing_of
 from sqlalchemy_file.tracking.unit.units import Phase, Unit, known_unit, unit_of_lent
 
-sessions: WeakKeyDictionary[Connection, ref[Session]] = WeakKeyDictionary()
-"""Whose connection it is: the first one's, if several sessions use it."""
+SESSION = "_sqlalchemy_file_session"
+"""The attribute of a connection with a reference to its session, the first one of several."""
 
 
 def session_of(connection: Connection) -> Session | None:
     """Return the session that deletes what the transactions of a connection release."""
-    reference = sessions.get(connection)
+    reference: Callable[[], Session | None] | None = vars(connection).get(SESSION)
     return None if reference is None else reference()
 
 

@@ -183,10 +183,10 @@ class _RollingBack:
 # --- statements that SQLAlchemy does not know to end a transaction
 
 
-def before_statement(conn: Connection, unit: Unit, sql: str, *, is_ddl: bool) -> bool:
+def may_end(conn: Connection, unit: Unit, sql: str, *, is_ddl: bool) -> bool:
     """Follow what has ended since the last statement, and mark what this one may end.
 
-    Returns whether `after_statement` has to look.
+    Returns whether it may end the transaction, so that `after_statement` has to look.
     """
     if unit.verbs or not unit.is_at_stake:
         return False

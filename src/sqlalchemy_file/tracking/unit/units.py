@@ -341,7 +341,7 @@ def unit_of(connection: Connection) -> Unit:
     """Return the unit of a connection; there is one from its first file or savepoint on."""
     unit = known_unit(connection)
     if unit is None:
-        unit = vars(connection)[_ATTRIBUTE] = Unit(connection)
+        unit = vars(connection)[UNIT] = Unit(connection)
         _units.add(unit)
         enter_in_pool(connection, unit)
         answers.follow(connection.dialect)
@@ -355,7 +355,7 @@ def unit_of(connection: Connection) -> Unit:
 
 def known_unit(connection: Connection | None) -> Unit | None:
     """Return the unit of a connection, or None if it has had nothing to do with files."""
-    return None if connection is None else vars(connection).get(_ATTRIBUTE)
+    return None if connection is None else vars(connection).get(UNIT)
 
 
 def enter_in_pool(connection: Connection, unit: Unit) -> None:
@@ -417,6 +417,7 @@ def _mark_of(statement: Any) -> int:
 
 _MARK = "sqlalchemy_file_statement"
 _IN_INFO = "sqlalchemy_file.unit"
-_ATTRIBUTE = "_sqlalchemy_file_unit"  # of connections: each statement asks for it several times
+UNIT = "_sqlalchemy_file_unit"
+"""The attribute of a connection with its unit: each statement asks for it several times."""
 _units: weakref.WeakSet[Unit] = weakref.WeakSet()
 _lent: weakref.WeakKeyDictionary[Any, Unit] = weakref.WeakKeyDictionary()

@@ -13,8 +13,9 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import Connection, MetaData, Table, inspect
+from sqlalchemy import Connection, MetaData, Table
 from sqlalchemy.orm import InstanceState, Mapper, Session
+from sqlalchemy.orm.attributes import instance_state
 
 from sqlalchemy_file.exceptions import StorageError
 from sqlalchemy_file.file import File
@@ -173,11 +174,11 @@ def _collect(session: Session, instances: Iterable[object] | None) -> Work:
     work = Work()
     for instance in (*session.new, *session.dirty):
         if chosen is None or id(instance) in chosen:
-            state = inspect(instance)
+            state = instance_state(instance)
             if attributes := file_attributes(state.mapper):
                 _collect_assigned(work.writes, state, attributes)
     for instance in session.deleted:
-        state = inspect(instance)
+        state = instance_state(instance)
         if (chosen is None or id(instance) in chosen) and file_attributes(state.mapper):
             work.deletes.append(state)
     return work

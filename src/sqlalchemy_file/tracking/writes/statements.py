@@ -40,26 +40,30 @@ from sqlalchemy_file.transfer import yield_to_loop
 from sqlalchemy_file.values.records import paths_of
 
 
-def before(
-    database: Database, statement: Any, parameters: Parameters
-) -> tuple[Any, Parameters] | None:
-    """Store and count the files of a statement; return it as it is to run, or None if as it was."""
+def table_of(statement: Any) -> FileTable | None:
+    """Return the table with files that an INSERT, UPDATE or DELETE writes.
+
+    Raises `UnsupportedStatementError` for a statement that cannot be followed.
+    """
     if isinstance(statement, Compiled):
         _refuse_compiled(statement)
-    if not isinstance(statement, Insert | Update | Delete):
         return None
     target = file_table_of(statement)
-    if target is not None:
-        unit = _deciding(database, target)
-        decided = _decided(unit, statement, target, parameters)
-        _expect_new_keys(database, statement, target, parameters)
-        if unit is not None and decided is not None:
-            return _carry_out(database, unit, statement, target, parameters, decided)
-    if target is None and isinstance(statement, Insert):
-        return None
+    if target is None and not isinstance(statement, Insert):
+        refuse_others(statement)
+    return target
+
+
+def before(
+    database: Database, target: FileTable, statement: Any, parameters: Parameters
+) -> tuple[Any, Parameters] | None:
+    """Store and count the files of a statement; return it as it is to run, or None if as it was."""
+    unit = _deciding(database, target)
+    decided = _decided(unit, statement, target, parameters)
+    _expect_new_keys(database, statement, target, parameters)
+    if unit is not None and decided is not None:
+        return _carry_out(database, unit, statement, target, parameters, decided)
     refuse_others(statement)
-    if target is None:
-        return None
     refuse_replacing(database, statement, target)
     yield_to_loop(len(parameters))
     plan = plan_of(statement, target, parameters)
