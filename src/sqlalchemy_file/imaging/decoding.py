@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 import warnings
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager, nullcontext
 from typing import BinaryIO, cast
 
@@ -54,10 +54,10 @@ class _RefusedError(ValueError):
 def decoding(
     content: BinaryIO, key: str, *, formats: Collection[str], max_pixels: int
 ) -> Iterator[Image.Image]:
-    """Open an image for a block that decodes it; nothing but the header is read before.
+    """Open an image for a block that decodes it; only the header is read before.
 
-    What goes wrong in the block is raised as `InvalidImageError` for ``key``, except an error
-    of ``content`` itself. Afterwards the stream stands at its start, as before.
+    Errors in the block become `InvalidImageError` for ``key``, except those of reading
+    ``content``. Afterwards the stream is at its start.
     """
     source = _Source(content)
     source.seek(0)
@@ -73,7 +73,7 @@ def decoding(
             key, str(refused), code=refused.code, params=refused.params
         ) from None
     except Image.DecompressionBombError as error:
-        # Far beyond Pillow's own limit, too, so that it does not say how large.
+        # Pillow's own limit is exceeded too; its error does not say by how much.
         message = f"The image is too large. Allowed maximum is {max_pixels} pixels."
         raise InvalidImageError(
             key, message, code="too_many_pixels", params={"max_pixels": max_pixels}
@@ -87,9 +87,9 @@ def decoding(
 
 
 def read_through(image: Image.Image, max_pixels: int) -> None:
-    """Decode an image to its end, every frame of it, as cheaply as that can be done."""
+    """Decode all frames of an image to the end, as cheaply as possible."""
     if image.format in JPEG:
-        # Every byte is read, but one brightness a block of 8 x 8 pixels is all that is made of it.
+        # Every byte is read, and decoded at 1/8 scale, in grey.
         image.draft("L", (1, 1))
     frames = frame_count(image)
     _require_frames(image.size, frames, max_pixels)
@@ -100,26 +100,21 @@ def read_through(image: Image.Image, max_pixels: int) -> None:
         image.load()
 
 
-def is_decoded_by_copying(image: Image.Image) -> bool:
-    """Tell whether making a scaled copy decodes all of an image: of an animation, it does not."""
-    return frame_count(image) == 1
-
-
 def size_as_seen(image: Image.Image) -> tuple[int, int]:
-    """Return width and height of an image once it is turned as its EXIF asks for."""
+    """Return width and height of an image with its EXIF orientation applied."""
     return turned_size(image.size, orientation_of(image))
 
 
 def turned_size(size: tuple[int, int], orientation: int) -> tuple[int, int]:
-    """Return width and height of an image once it is turned by an orientation."""
+    """Return width and height of an image with an orientation applied."""
     return (size[1], size[0]) if orientation in ON_ITS_SIDE else size
 
 
 def orientation_of(image: Image.Image) -> int:
-    """Return how an image is to be turned, by its EXIF: from 1, upright, to 8.
+    """Return the EXIF orientation of an image: 1, upright, to 8.
 
-    A PNG that is not decoded yet would be, to look for notes behind its pixels: it is not asked.
-    A TIFF has the size that is seen and is turned by Pillow, when it is decoded.
+    EXIF after the pixels of a PNG is only found when the PNG is decoded. Pillow applies the
+    orientation of a TIFF itself.
     """
     if image.format == "TIFF":
         return 1
@@ -128,16 +123,16 @@ def orientation_of(image: Image.Image) -> int:
     with quiet():
         try:
             found = int(image.getexif().get(_ORIENTATION, 1))
-        except Exception:  # noqa: BLE001  a picture is no worse for unreadable notes about it
+        except Exception:  # noqa: BLE001  unreadable EXIF is no reason to refuse an image
             return 1
     return found if 1 <= found <= 8 else 1
 
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Silence Pillow's remarks on odd but readable files: they are for programmers, not for users.
+    """Silence Pillow's warnings about odd but readable files.
 
-    Only Pillow's, and only while a header is read: warning filters belong to all threads.
+    Only while a header is read: warning filters are shared by all threads.
     """
     with _quiet_lock, warnings.catch_warnings():
         warnings.filterwarnings("ignore", module=r"PIL\.")
@@ -155,12 +150,12 @@ def _opened(source: _Source, formats: Collection[str]) -> Image.Image:
 
 
 def frame_count(image: Image.Image) -> int:
-    """Return how many frames an image has, of the formats in which these are an animation."""
+    """Return the number of frames of an animation; 1 for all other images."""
     return getattr(image, "n_frames", 1) if image.format in _ANIMATED else 1
 
 
 def require_one_page(image: Image.Image) -> None:
-    """Refuse a document of several pages, all but one of which would be lost."""
+    """Refuse a document of several pages: only one of them could be kept."""
     pages = getattr(image, "n_frames", 1) if image.format == "TIFF" else 1
     if pages > 1:
         raise _RefusedError(
@@ -173,12 +168,7 @@ def require_animation(image: Image.Image, size: tuple[int, int], max_pixels: int
     frames = frame_count(image)
     _require_frames(image.size, frames, max_pixels)
     if size[0] * size[1] * frames > max_pixels:
-        raise _RefusedError(
-            f"The animation is too long ({frames} frames of {size[0]} x {size[1]} pixels). "
-            f"Allowed maximum is {max_pixels} pixels in memory.",
-            "too_many_frames",
-            **_counted(size, frames, max_pixels),
-        )
+        raise _too_many_frames("long", size, frames, max_pixels, "in memory")
 
 
 def _require_size(size: tuple[int, int], max_pixels: int) -> None:
@@ -195,29 +185,30 @@ def _require_size(size: tuple[int, int], max_pixels: int) -> None:
 
 
 def _require_frames(size: tuple[int, int], frames: int, max_pixels: int) -> None:
-    """Let all frames of an animation keep within one budget of time, and one of memory."""
+    """Refuse an animation that takes too much time or memory to decode."""
     if frames == 1:
         return
     pixels, in_all = size[0] * size[1], max_pixels * _ANIMATION_FACTOR
     at_once = max(max_pixels, MAX_PIXELS)
-    shown = f"{frames} frames of {size[0]} x {size[1]} pixels"
     if max(pixels, _LEAST_FRAME) * frames > in_all:
-        raise _RefusedError(
-            f"The animation is too long ({shown}). Allowed maximum is {in_all} pixels in all.",
-            "too_many_frames",
-            **_counted(size, frames, in_all),
-        )
+        raise _too_many_frames("long", size, frames, in_all, "in all")
     if pixels * min(frames, _HELD) > at_once:
-        raise _RefusedError(
-            f"The animation is too large ({shown}). "
-            f"Allowed maximum is {at_once} pixels in any {_HELD} frames.",
-            "too_many_frames",
-            **_counted(size, frames, at_once),
-        )
+        raise _too_many_frames("large", size, frames, at_once, f"in any {_HELD} frames")
 
 
-def _counted(size: tuple[int, int], frames: int, max_pixels: int) -> dict[str, int]:
-    return {"frames": frames, "width": size[0], "height": size[1], "max_pixels": max_pixels}
+def _too_many_frames(
+    how: str, size: tuple[int, int], frames: int, limit: int, where: str
+) -> _RefusedError:
+    width, height = size
+    return _RefusedError(
+        f"The animation is too {how} ({frames} frames of {width} x {height} pixels). "
+        f"Allowed maximum is {limit} pixels {where}.",
+        "too_many_frames",
+        frames=frames,
+        width=width,
+        height=height,
+        max_pixels=limit,
+    )
 
 
 def _is_large(image: Image.Image) -> bool:
@@ -241,15 +232,14 @@ class _Source:
         self.tell = stream.tell
 
     def read(self, size: int = -1) -> bytes:
-        try:
-            return self._stream.read(size)
-        except BaseException as error:
-            self.error = error
-            raise
+        return self._noting_errors(self._stream.read, size)
 
     def readline(self, size: int = -1) -> bytes:
+        return self._noting_errors(self._stream.readline, size)
+
+    def _noting_errors(self, read: Callable[[int], bytes], size: int) -> bytes:
         try:
-            return self._stream.readline(size)
+            return read(size)
         except BaseException as error:
             self.error = error
             raise

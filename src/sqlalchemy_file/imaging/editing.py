@@ -84,22 +84,18 @@ def edit(
     must_decode: bool = False,
     max_pixels: int = MAX_PIXELS,
 ) -> Edited | None:
-    """Return an image as it is wanted; None if it is that already.
+    """Return an image with the wanted changes; None if it needs none.
 
-    Only decoders of these ``formats`` see it. Raises `InvalidImageError` for ``key`` where the
-    content is no image. With ``must_decode`` it is decoded to its end in any case.
+    Only decoders of these ``formats`` see it. Raises `InvalidImageError` for ``key`` if the content
+    is not an image. With ``must_decode`` it is decoded to its end in any case.
     """
     with decoding(content, key, formats=formats, max_pixels=max_pixels) as image:
-        orientation = orientation_of(image)
-        seen = turned_size(image.size, orientation)
-        size = Variant(wanted.size).fitted(*seen) if wanted.size else seen
-        own = _SAME.get(image.format or "", image.format or "")
-        name = format_name(wanted.format) if wanted.format else own
-        if (size, name) != (seen, own) or (wanted.is_stripped and orientation != 1):
-            return _encoded_anew(image, wanted, size, name, orientation, variants, max_pixels)
+        editor = _Editor(image, wanted, max_pixels)
+        if editor.must_encode:
+            return editor.encoded(variants)
         stripped = _stripped(content, image) if wanted.is_stripped else None
         if wanted.is_stripped and stripped is None:
-            return _encoded_anew(image, wanted, size, name, orientation, variants, max_pixels)
+            return editor.encoded(variants)
         if must_decode:
             read_through(image, max_pixels)
         if stripped is None:
@@ -107,7 +103,7 @@ def edit(
         removed = stripped.removed
         if "exif" in removed:  # else some decoders would decode all to look for it
             removed |= kinds_in(image) & {"gps"}
-        return Edited(stripped.content, *seen, None, removed, {})
+        return Edited(stripped.content, *editor.seen, None, removed, {})
 
 
 def _stripped(content: BinaryIO, image: Image.Image) -> Stripped | None:
@@ -118,57 +114,76 @@ def _stripped(content: BinaryIO, image: Image.Image) -> Stripped | None:
     return found
 
 
-def _encoded_anew(
-    image: Image.Image,
-    wanted: Edit,
-    size: Size,
-    name: str,
-    orientation: int,
-    variants: Collection[Variant],
-    max_pixels: int,
-) -> Edited:
-    require_one_page(image)
-    if image.format == "PNG":
-        image.load()
-        orientation = orientation_of(image)  # notes may stand behind the pixels
-    removed = kinds_in(image) if wanted.is_stripped else frozenset()
-    profile = image.info.get("icc_profile")
-    options = {"quality": _QUALITY[name]} if name in _QUALITY else {}
-    notes = {} if wanted.is_stripped else _notes(image, size, name)
-    frames, timing = _frames(image, size, name, orientation, max_pixels)
-    if profile and name in _WITH_PROFILE and has_profile_of_its_own(frames[0], profile):
-        notes["icc_profile"] = profile
-        shown = in_srgb(frames[0], profile) if variants else frames[0]
-    else:
-        frames = [in_srgb(frame, profile) for frame in frames]
-        shown = frames[0]
-    encoded = encode(frames, name, {**options, **wanted.options, **notes}, timing=timing)
-    copies = {}
-    if not any(keeps_frames(image, variant) for variant in variants):
-        plans = {variant: variant.plan(*size) for variant in variants}
-        copies = render_upright(shown, size, plans)
-    is_same = _SAME.get(image.format or "", image.format) == name
-    suffix = None if is_same else encoded.suffix
-    return Edited(encoded.content, encoded.width, encoded.height, suffix, removed, copies)
+class _Editor:
+    """Encodes an image again, with the wanted changes."""
 
+    def __init__(self, image: Image.Image, wanted: Edit, max_pixels: int) -> None:
+        own = image.format or ""
+        own = _SAME.get(own, own)
+        self._image = image
+        self._wanted = wanted
+        self._max_pixels = max_pixels
+        self._orientation = orientation_of(image)
+        self.seen = turned_size(image.size, self._orientation)
+        self._size = Variant(wanted.size).fitted(*self.seen) if wanted.size else self.seen
+        self._name = format_name(wanted.format) if wanted.format else own
+        self._is_same_format = self._name == own
 
-def _frames(
-    image: Image.Image, size: Size, name: str, orientation: int, max_pixels: int
-) -> tuple[list[Image.Image], Timing | None]:
-    if frame_count(image) == 1 or name not in ANIMATED:
-        return [turned(image, size, orientation)], None
-    require_animation(image, size, max_pixels)
-    durations, frames = [], []
-    for frame in frames_of(image):
-        durations.append(duration_of(frame))
-        frames.append(turned(frame, size, orientation).copy())
-    timing = timing_of(image, durations)
-    image.seek(0)
-    return frames, timing
+    @property
+    def must_encode(self) -> bool:
+        """Whether the changes are more than a removal of metadata."""
+        is_turned = self._wanted.is_stripped and self._orientation != 1
+        return self._size != self.seen or not self._is_same_format or is_turned
+
+    def encoded(self, variants: Collection[Variant]) -> Edited:
+        """Return the image with its changes, and its variants."""
+        image, name, wanted = self._image, self._name, self._wanted
+        require_one_page(image)
+        if image.format == "PNG":
+            image.load()
+            self._orientation = orientation_of(image)  # EXIF may follow the pixels
+        removed = kinds_in(image) if wanted.is_stripped else frozenset()
+        options: dict[str, Any] = {"quality": _QUALITY[name]} if name in _QUALITY else {}
+        notes = {} if wanted.is_stripped else _notes(image, self._size, name)
+        frames, timing = self._frames()
+        if (profile := self._kept_profile(frames[0])) is not None:
+            notes["icc_profile"] = profile
+        else:
+            frames = [in_srgb(frame, image.info.get("icc_profile")) for frame in frames]
+        encoded = encode(frames, name, {**options, **wanted.options, **notes}, timing=timing)
+        suffix = None if self._is_same_format else encoded.suffix
+        copies = self._copies(frames[0], profile, variants)
+        return Edited(encoded.content, encoded.width, encoded.height, suffix, removed, copies)
+
+    def _kept_profile(self, frame: Image.Image) -> bytes | None:
+        profile: bytes | None = self._image.info.get("icc_profile")
+        is_kept = profile and self._name in _WITH_PROFILE
+        return profile if is_kept and has_profile_of_its_own(frame, profile or b"") else None
+
+    def _frames(self) -> tuple[list[Image.Image], Timing | None]:
+        image, size = self._image, self._size
+        if frame_count(image) == 1 or self._name not in ANIMATED:
+            return [turned(image, size, self._orientation)], None
+        require_animation(image, size, self._max_pixels)
+        durations, frames = [], []
+        for frame in frames_of(image):
+            durations.append(duration_of(frame))
+            frames.append(turned(frame, size, self._orientation).copy())
+        timing = timing_of(image, durations)
+        image.seek(0)
+        return frames, timing
+
+    def _copies(
+        self, frame: Image.Image, profile: bytes | None, variants: Collection[Variant]
+    ) -> dict[Variant, Rendition]:
+        if not variants or any(keeps_frames(self._image, variant) for variant in variants):
+            return {}
+        plans = {variant: variant.plan(*self._size) for variant in variants}
+        return render_upright(in_srgb(frame, profile), self._size, plans)
 
 
 def _notes(image: Image.Image, size: Size, name: str) -> dict[str, Any]:
-    """Return the notes of an image that go with it, without the turn that is applied by now."""
+    """Return the EXIF and XMP to keep, without the orientation, which is applied by now."""
     if name not in _WITH_NOTES:
         return {}
     notes: dict[str, Any] = {}

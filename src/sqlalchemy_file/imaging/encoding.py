@@ -67,13 +67,8 @@ def encode(
         output.getvalue(),
         *plain[0].size,
         content_type=types_of(name)[0],
-        suffix=suffix_of(name),
+        suffix=_SUFFIXES.get(name, name.lower()),
     )
-
-
-def suffix_of(name: str) -> str:
-    """Return the suffix that files of a format usually have, without its dot."""
-    return _SUFFIXES.get(name, name.lower())
 
 
 def require_encoders(names: Iterable[str]) -> None:

@@ -25,13 +25,9 @@ _TYPES = {
     "JPEG2000": ("image/jp2", "image/j2c", "image/jpx"),
     "MPO": ("image/jpeg",),
     "PCX": ("image/vnd.zbrush.pcx",),
-    "PPM": (
-        "image/x-portable-anymap",
-        "image/x-portable-bitmap",
-        "image/x-portable-graymap",
-        "image/x-portable-pixmap",
-        "image/x-portable-floatmap",
-        "image/x-portable-arbitrarymap",
+    "PPM": tuple(
+        f"image/x-portable-{kind}"
+        for kind in ("anymap", "bitmap", "graymap", "pixmap", "floatmap", "arbitrarymap")
     ),
     "QOI": ("image/qoi",),
     "SGI": ("image/x-sgi",),

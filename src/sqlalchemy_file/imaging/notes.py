@@ -6,6 +6,7 @@ and 4.7, WebP's container (RFC 9649), GIF89a 23 to 26.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
@@ -15,16 +16,16 @@ _EXIF, _GPS = 0x8769, 0x8825
 
 
 class Stripped(NamedTuple):
-    """A file without notes, and the kinds that were removed."""
+    """A file without metadata, and the kinds that were removed."""
 
     content: bytes
     removed: frozenset[str]
 
 
 def strip(content: bytes, format_name: str) -> Stripped | None:
-    """Return the file of an image without notes; None where that takes encoding it again.
+    """Return an image file without metadata; None if it has to be encoded again for that.
 
-    What stands behind the end of the image is removed, too.
+    Data after the end of the image are removed too.
     """
     parts_of = _READERS.get(format_name)
     if parts_of is None:
@@ -44,7 +45,7 @@ def strip(content: bytes, format_name: str) -> Stripped | None:
 
 
 def kinds_in(image: Image.Image) -> frozenset[str]:
-    """Return the kinds of notes that an image has, as far as Pillow sees them."""
+    """Return the kinds of metadata that Pillow finds in an image."""
     found = {
         name
         for name, key in (("exif", "exif"), ("xmp", "xmp"), ("iptc", "photoshop"))
@@ -63,7 +64,19 @@ def kinds_in(image: Image.Image) -> frozenset[str]:
 _Parts = Iterator[tuple[bytes, str | None]]
 _START_OF_SCAN, _END = 0xDA, 0xD9
 _ALONE = (0x01, *range(0xD0, 0xD9))
-_APPLICATION, _COMMENT = range(0xE0, 0xF0), 0xFE
+_JPEG_NOTES: list[tuple[str | None, re.Pattern[bytes]]] = [
+    (note, re.compile(rb"\xff(?:%b)" % pattern, re.DOTALL))
+    for note, pattern in (
+        # All but comments and data of applications; JFIF without its extension, a preview.
+        (None, rb"[^\xe0-\xef\xfe]|\xe0..JFIF\0|\xe2..ICC_PROFILE\0|\xee..Adobe"),
+        ("comment", rb"\xfe"),
+        ("exif", rb"...Exif\0"),
+        ("iptc", rb"\xed"),
+        ("xmp", rb"...http://ns\.adobe\.com/x"),
+        ("other", rb""),
+    )
+]
+"""Kinds of notes, by the start of their segment; the first match counts. None is kept."""
 
 
 def _jpeg_parts(content: bytes) -> _Parts:
@@ -73,7 +86,7 @@ def _jpeg_parts(content: bytes) -> _Parts:
         while content[place + 1] == 0xFF:  # fill bytes
             place += 1
         if content[place] != 0xFF:
-            raise ValueError("no marker where one should be")
+            raise ValueError("a marker is missing")
         marker = content[place + 1]
         if marker == _END:
             yield content[place : place + 2], None
@@ -81,37 +94,25 @@ def _jpeg_parts(content: bytes) -> _Parts:
         end = place + 2
         if marker not in _ALONE:
             end += int.from_bytes(content[end : end + 2], "big")
-        if end > len(content):
-            raise ValueError("a segment that breaks off")
-        yield content[place:end], _jpeg_note(marker, content[place + 4 : end])
+        _checked_end(content, end)
+        yield content[place:end], _jpeg_note(content[place:end])
         place = _end_of_scan(content, end) if marker == _START_OF_SCAN else end
         if place > end:
             yield content[end:place], None
-    if len(content) > place + 2:
-        yield content[place + 2 :], "trailing"
+    yield from _trailing(content, place + 2)
 
 
 def _end_of_scan(content: bytes, place: int) -> int:
-    """Return where the next marker is that ends coded data: not a stuffed byte, nor a restart."""
+    """Return where the next marker is that is neither a stuffed byte nor a restart."""
     while (place := content.find(b"\xff", place)) >= 0:
         if content[place + 1] != 0 and not 0xD0 <= content[place + 1] <= 0xD7:
             return place
         place += 2
-    raise ValueError("no end")
+    raise ValueError("the end is missing")
 
 
-def _jpeg_note(marker: int, content: bytes) -> str | None:
-    if marker == _COMMENT:
-        return "comment"
-    is_kept = marker == 0xE0 and content.startswith(b"JFIF\0")  # its extension is a preview
-    is_kept = is_kept or (marker == 0xE2 and content.startswith(b"ICC_PROFILE\0"))
-    if marker not in _APPLICATION or is_kept or (marker == 0xEE and content.startswith(b"Adobe")):
-        return None
-    if content.startswith(b"Exif\0"):
-        return "exif"
-    if marker == 0xED:
-        return "iptc"
-    return "xmp" if content.startswith(b"http://ns.adobe.com/x") else "other"
+def _jpeg_note(segment: bytes) -> str | None:
+    return next(note for note, pattern in _JPEG_NOTES if pattern.match(segment))
 
 
 _PNG_KEPT = (
@@ -125,20 +126,15 @@ def _png_parts(content: bytes) -> _Parts:
     yield content[:8], None
     place, name = 8, b""
     while name != b"IEND":
-        size, name = (
-            int.from_bytes(content[place : place + 4], "big"),
-            content[place + 4 : place + 8],
-        )
-        end = place + 12 + size
-        if end > len(content):
-            raise ValueError("a chunk that breaks off")
+        size = int.from_bytes(content[place : place + 4], "big")
+        name = content[place + 4 : place + 8]
+        end = _checked_end(content, place + 12 + size)
         note = _PNG_NOTES.get(name, "other")
         if name == b"iTXt" and content.startswith(b"XML:com.adobe.xmp", place + 8):
             note = "xmp"
         yield content[place:end], None if name in _PNG_KEPT else note
         place = end
-    if len(content) > place:
-        yield content[place:], "trailing"
+    yield from _trailing(content, place)
 
 
 _WEBP_KEPT = (b"VP8 ", b"VP8L", b"ALPH", b"ANIM", b"ANMF", b"ICCP")
@@ -150,21 +146,16 @@ def _webp_parts(content: bytes) -> _Parts:
     yield content[:12], None
     place, whole = 12, 8 + int.from_bytes(content[4:8], "little")
     while place + 8 <= min(whole, len(content)):
-        name, size = (
-            content[place : place + 4],
-            int.from_bytes(content[place + 4 : place + 8], "little"),
-        )
-        end = place + 8 + size + size % 2
-        if place + 8 + size > len(content):
-            raise ValueError("a chunk that breaks off")
+        name = content[place : place + 4]
+        size = int.from_bytes(content[place + 4 : place + 8], "little")
+        end = _checked_end(content, place + 8 + size) + size % 2
         if name == b"VP8X":
             flags = bytes([content[place + 8] & ~_WEBP_FLAGS])
             yield content[place : place + 8] + flags + content[place + 9 : end], None
         else:
             yield content[place:end], None if name in _WEBP_KEPT else _WEBP_NOTES.get(name, "other")
         place = end
-    if len(content) > place:
-        yield content[place:], "trailing"
+    yield from _trailing(content, place)
 
 
 _GIF_CONTROL, _GIF_COMMENT, _GIF_APPLICATION = 0xF9, 0xFE, 0xFF
@@ -182,11 +173,10 @@ def _gif_parts(content: bytes) -> _Parts:
             end = _gif_blocks_end(content, place + 2)
             yield content[place:end], _gif_note(content[place + 1], content[place + 3 : place + 14])
         else:
-            raise ValueError("no block where one should be")
+            raise ValueError("a block is missing")
         place = end
     yield content[place : place + 1], None
-    if len(content) > place + 1:
-        yield content[place + 1 :], "trailing"
+    yield from _trailing(content, place + 1)
 
 
 def _gif_palette(flags: int) -> int:
@@ -205,6 +195,17 @@ def _gif_note(kind: int, identity: bytes) -> str | None:
     if kind == _GIF_COMMENT:
         return "comment"
     return "xmp" if identity.startswith(b"XMP Data") else "other"
+
+
+def _checked_end(content: bytes, end: int) -> int:
+    if end > len(content):
+        raise ValueError("a part is cut off")
+    return end
+
+
+def _trailing(content: bytes, end: int) -> _Parts:
+    if len(content) > end:
+        yield content[end:], "trailing"
 
 
 _READERS: dict[str, Callable[[bytes], _Parts]] = {

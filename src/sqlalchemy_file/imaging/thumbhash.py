@@ -15,9 +15,9 @@ LARGEST = 100
 """The longest side that the format allows; a fraction of it looks the same."""
 
 _NOISE = 1e-9
-"""Sums of one colour that are not quite zero say nothing."""
+"""Smaller coefficients are rounding errors."""
 
-Pixels = list[list[float]]
+Pixels = Sequence[Sequence[float]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,40 +47,36 @@ def thumbhash(width: int, height: int, rgba: bytes) -> bytes:
 
 
 def _channels(width: int, height: int, rgba: bytes) -> list[Pixels]:
-    """Return lightness, yellow against blue, red against green, and alpha.
-
-    What shows through is filled with the mean colour, so that it costs no coefficients.
-    """
+    """Return lightness, yellow against blue, red against green, and alpha."""
     pixels = [tuple(rgba[at : at + 4]) for at in range(0, 4 * width * height, 4)]
-    seen = sum(pixel[3] for pixel in pixels)
-    mean = [sum(pixel[n] * pixel[3] for pixel in pixels) / (seen or 1) / 255 for n in range(3)]
-    found: list[list[float]] = [[], [], [], []]
-    for *colour, opacity in pixels:
-        alpha = opacity / 255
-        r, g, b = (mean[n] * (1 - alpha) + alpha / 255 * colour[n] for n in range(3))
-        for channel, value in zip(
-            found, ((r + g + b) / 3, (r + g) / 2 - b, r - g, alpha), strict=True
-        ):
-            channel.append(value)
-    return [[each[at : at + width] for at in range(0, len(each), width)] for each in found]
+    seen = sum(pixel[3] for pixel in pixels) or 1
+    mean = [sum(pixel[n] * pixel[3] for pixel in pixels) / seen / 255 for n in range(3)]
+    channels = zip(*(_differences(pixel, mean) for pixel in pixels), strict=True)
+    return [[each[at : at + width] for at in range(0, len(each), width)] for each in channels]
+
+
+def _differences(pixel: Sequence[int], mean: Sequence[float]) -> Sequence[float]:
+    # Transparent parts have the mean colour, so that they cost no coefficients.
+    alpha = pixel[3] / 255
+    r, g, b = (mean[n] * (1 - alpha) + alpha / 255 * pixel[n] for n in range(3))
+    return (r + g + b) / 3, (r + g) / 2 - b, r - g, alpha
 
 
 def _transformed(pixels: Pixels, across: int, down: int) -> _Channel:
     """Return the low frequencies of a channel: a triangle of ``across`` by ``down``."""
     height, width = len(pixels), len(pixels[0])
-    horizontal = [_cosines(cx, width) for cx in range(across)]
-    vertical = [_cosines(cy, height) for cy in range(down)]
-    by_row = [[_product(row, wave) for row in pixels] for wave in horizontal]
-    found = [
-        _product(by_row[cx], vertical[cy]) / (width * height)
+    waves = [_cosines(cx, width) for cx in range(across)]
+    by_row = [[_product(row, wave) for row in pixels] for wave in waves]
+    mean, *rest = (
+        _product(by_row[cx], _cosines(cy, height)) / (width * height)
         for cy in range(down)
         for cx in range(across)
         if cx * down < across * (down - cy)
-    ]
-    mean, rest = found[0], found[1:]
+    )
     scale = max(map(abs, rest), default=0.0)
-    scale = scale if scale > _NOISE else 0.0
-    return _Channel(mean, [0.5 + 0.5 / scale * each if scale else each for each in rest], scale)
+    if scale <= _NOISE:
+        return _Channel(mean, [0.0] * len(rest), 0.0)
+    return _Channel(mean, [0.5 + 0.5 / scale * each for each in rest], scale)
 
 
 def _cosines(frequency: int, count: int) -> list[float]:

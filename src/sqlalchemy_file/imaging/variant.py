@@ -57,14 +57,12 @@ class Variant:
     options: Mapping[str, Any] = field(default_factory=dict, hash=False)
 
     def __post_init__(self) -> None:
-        is_pair = isinstance(self.size, tuple | list) and len(self.size) == 2
-        if not is_pair or not all(isinstance(n, int) and n > 0 for n in self.size):
+        if not is_size(self.size):
             raise ValueError(f"size is (width, height) in pixels, not {self.size!r}")
         object.__setattr__(self, "size", tuple(self.size))  # a list could not be hashed
         object.__setattr__(self, "focal", tuple(self.focal))
         object.__setattr__(self, "options", dict(self.options))
-        if self.quality is not None and not 1 <= self.quality <= 100:
-            raise ValueError(f"quality is a number from 1 to 100, not {self.quality!r}")
+        require_quality(self.quality)
         if self.fit not in _FITS:
             raise ValueError(f"fit is one of {', '.join(_FITS)}, not {self.fit!r}")
         if len(self.focal) != 2 or not all(0 <= n <= 1 for n in self.focal):
@@ -104,8 +102,20 @@ class Variant:
         return Plan(whole, (left, top, right, bottom), size, size)
 
 
+def is_size(size: Any) -> bool:
+    """Return True for a width and a height in pixels."""
+    is_pair = isinstance(size, tuple | list) and len(size) == 2
+    return is_pair and all(isinstance(n, int) and n > 0 for n in size)
+
+
+def require_quality(quality: int | None) -> None:
+    """Raise `ValueError` unless a quality is from 1 to 100, or None."""
+    if quality is not None and not 1 <= quality <= 100:
+        raise ValueError(f"quality is a number from 1 to 100, not {quality!r}")
+
+
 def _around(point: float, part: float) -> tuple[float, float]:
-    """Return where a part of one begins and ends, with a point at its middle if there is room."""
+    """Return the begin and the end of a part of 0 to 1, around a point as far as possible."""
     begin = min(max(point - part / 2, 0.0), 1.0 - part)
     return begin, begin + part
 
@@ -116,4 +126,4 @@ def _nearest(exact: float, error: Callable[[int], float]) -> int:
 
 PLACEHOLDER_FORMAT = "THUMBHASH"
 PLACEHOLDER = Variant((24, 24), PLACEHOLDER_FORMAT)
-"""A copy of which only a hash is kept; its few frequencies need no more pixels."""
+"""The variant that is stored as a hash only. Its few frequencies need no more pixels."""

@@ -16,19 +16,14 @@ def call(function: Callable[..., Any], *arguments: Any, row: Any) -> Any:
 
     That is one more than the arguments, or one of the name ``row``.
     """
-    plain = getattr(function, "__func__", function)
-    known = len(arguments) + (plain is not function)
-    try:
-        wanted = _row_parameter(plain, known)
-    except TypeError:  # not hashable
-        wanted = _row_parameter.__wrapped__(plain, known)
-    if wanted is None:
+    parameter = _row_parameter(function, len(arguments))
+    if parameter is None:
         return function(*arguments)
-    return function(*arguments, row=row) if wanted == "row" else function(*arguments, row)
+    return function(*arguments, row=row) if parameter == "row" else function(*arguments, row)
 
 
 def call_now(function: Callable[..., Any], *arguments: Any, row: Any) -> Any:
-    """Call a function as `call` does; `TypeError` for one whose answer has to be awaited."""
+    """Call a function as `call` does; raise `TypeError` if its result is an awaitable."""
     answer = call(function, *arguments, row=row)
     if inspect.isawaitable(answer):
         if inspect.iscoroutine(answer):
@@ -42,7 +37,7 @@ def call_now(function: Callable[..., Any], *arguments: Any, row: Any) -> Any:
 
 
 async def acall(function: Callable[..., Any], *arguments: Any, row: Any) -> Any:
-    """Call a function as `call` does, and await its answer if it is an awaitable."""
+    """Call a function as `call` does, and await its result if it is an awaitable."""
     answer = call(function, *arguments, row=row)
     if isinstance(answer, Awaitable):
         return await answer
@@ -50,13 +45,8 @@ async def acall(function: Callable[..., Any], *arguments: Any, row: Any) -> Any:
 
 
 def takes_row(function: Callable[..., Any], arguments: int) -> bool:
-    """Return True if `call` would hand over the row, besides a number of arguments."""
-    plain = getattr(function, "__func__", function)
-    known = arguments + (plain is not function)
-    try:
-        return _row_parameter(plain, known) is not None
-    except TypeError:  # not hashable
-        return _row_parameter.__wrapped__(plain, known) is not None
+    """Return True if `call` passes the row in addition to a number of arguments."""
+    return _row_parameter(function, arguments) is not None
 
 
 def is_async(function: Any) -> bool:
@@ -75,8 +65,17 @@ def _is_async(function: Any) -> bool:
     )
 
 
+def _row_parameter(function: Callable[..., Any], arguments: int) -> str | None:
+    plain = getattr(function, "__func__", function)
+    known = arguments + (plain is not function)
+    try:
+        return _parameter_after(plain, known)
+    except TypeError:  # not hashable
+        return _parameter_after.__wrapped__(plain, known)
+
+
 @lru_cache(maxsize=1024)
-def _row_parameter(function: Callable[..., Any], known: int) -> str | None:
+def _parameter_after(function: Callable[..., Any], known: int) -> str | None:
     try:
         parameters = inspect.signature(function).parameters.values()
     except (TypeError, ValueError):  # written in C

@@ -1,9 +1,9 @@
-"""The content type and the name of an object that has none."""
+"""Names for what is unknown."""
 
 from __future__ import annotations
 
 UNKNOWN_TYPE = "application/octet-stream"
-"""The content type of bytes of which nothing is known."""
+"""The content type of unknown bytes."""
 
 UNNAMED = "unnamed"
-"""The name of a file that has none."""
+"""The name of a file without a name."""

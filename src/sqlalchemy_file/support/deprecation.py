@@ -9,9 +9,9 @@ from typing import Any
 
 
 def moved(module: str, homes: Mapping[str, str]) -> Callable[[str], Any]:
-    """Return the ``__getattr__`` of a module that once had other names than today.
+    """Return the ``__getattr__`` of a module that has lost some of its names.
 
-    ``homes`` maps each of them to the module that has it. Whoever asks for one is warned.
+    ``homes`` maps each of them to the module that has it now. Their use is deprecated.
     """
 
     def find(name: str) -> Any:
@@ -29,7 +29,7 @@ def moved(module: str, homes: Mapping[str, str]) -> Callable[[str], Any]:
 def with_metadata(
     extra: Mapping[str, Any] | None, metadata: Mapping[str, Any] | None, *, stacklevel: int = 3
 ) -> dict[str, Any] | None:
-    """Return ``extra`` with the deprecated ``metadata``, which goes before its ``meta_data``."""
+    """Return ``extra`` with the deprecated ``metadata``, which replaces its ``meta_data``."""
     if metadata is None:
         return None if extra is None else dict(extra)
     warnings.warn(

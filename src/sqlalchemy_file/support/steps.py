@@ -9,7 +9,7 @@ from typing import Any
 
 
 def checked_steps(steps: Any, parameter: str) -> list[Any]:
-    """Return validators or processors as a list; raise `TypeError` for what is none.
+    """Return validators or processors as a list; raise `TypeError` for anything else.
 
     A class whose ``process`` needs no instance is accepted.
     """

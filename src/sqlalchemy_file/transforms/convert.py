@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy_file.imaging import MAX_PIXELS
+from sqlalchemy_file.imaging.variant import require_quality
 from sqlalchemy_file.transforms.pictures import PictureTransform
 
 if TYPE_CHECKING:
@@ -33,8 +34,7 @@ class Convert(PictureTransform):
         from sqlalchemy_file.imaging import encoding  # noqa: PLC0415  Pillow is optional
 
         encoding.require_encoders([format])
-        if quality is not None and not 1 <= quality <= 100:
-            raise ValueError(f"quality is a number from 1 to 100, not {quality!r}")
+        require_quality(quality)
         self.format = format
         self.options: dict[str, Any] = {} if quality is None else {"quality": quality}
         self.options.update(options or {})

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from sqlalchemy_file.imaging import MAX_PIXELS
+from sqlalchemy_file.imaging.variant import is_size
 from sqlalchemy_file.transforms.pictures import PictureTransform
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ class Fit(PictureTransform):
 
     def __init__(self, width: int, height: int, *, max_pixels: int = MAX_PIXELS) -> None:
         super().__init__()
-        if not all(isinstance(n, int) and n > 0 for n in (width, height)):
+        if not is_size((width, height)):
             raise ValueError(f"a picture fits into pixels, not into {width!r} x {height!r}")
         self.width = width
         self.height = height

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from typing import Literal
 
 from sqlalchemy_file.detection import guess_type
 from sqlalchemy_file.exceptions import AspectRatioValidationError, DimensionValidationError
@@ -67,7 +68,7 @@ class ImageValidator(ContentTypeValidator):
             state = state_of(file)
             state.accepted_format = image.format or ""
             # Nearly all of the time that a scaled copy takes is this, too.
-            if state.is_decoded_later and decoding.is_decoded_by_copying(image):
+            if state.is_decoded_later and decoding.frame_count(image) == 1:
                 state.decoded_for = attr_key
             else:
                 decoding.read_through(image, self.max_pixels)
@@ -85,19 +86,9 @@ class ImageValidator(ContentTypeValidator):
             ("height", height, self.min_height, self.max_height),
         ):
             if least and value < least:
-                raise DimensionValidationError(
-                    attr_key,
-                    f"Minimum allowed {what} is: {least}, but {value} is given.",
-                    code=f"{what}_too_small",
-                    params={what: value, f"min_{what}": least},
-                )
+                raise _out_of_bounds(attr_key, what, value, "min", least)
             if most and value > most:
-                raise DimensionValidationError(
-                    attr_key,
-                    f"Maximum allowed {what} is: {most}, but {value} is given.",
-                    code=f"{what}_too_large",
-                    params={what: value, f"max_{what}": most},
-                )
+                raise _out_of_bounds(attr_key, what, value, "max", most)
         self._require_aspect_ratio(width, height, attr_key)
 
     def _require_aspect_ratio(self, width: int, height: int, attr_key: str) -> None:
@@ -115,6 +106,18 @@ class ImageValidator(ContentTypeValidator):
                     "max_aspect_ratio": most,
                 },
             )
+
+
+def _out_of_bounds(
+    attr_key: str, what: str, value: int, bound: Literal["min", "max"], limit: int
+) -> DimensionValidationError:
+    word, size = ("Minimum", "small") if bound == "min" else ("Maximum", "large")
+    return DimensionValidationError(
+        attr_key,
+        f"{word} allowed {what} is: {limit}, but {value} is given.",
+        code=f"{what}_too_{size}",
+        params={what: value, f"{bound}_{what}": limit},
+    )
 
 
 def _range(least: float | None, most: float | None) -> str:

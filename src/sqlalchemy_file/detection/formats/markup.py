@@ -5,14 +5,17 @@ from __future__ import annotations
 import codecs
 import re
 
-_BLANK = b" \t\r\n\x0c"
 _NAME = re.compile(rb"<(?:[\w.-]+:)?([A-Za-z][\w.-]*)(?=[\s/>]|$)")
-_PROLOG = {
-    b"<!--": re.compile(rb"<!--.*?-->", re.DOTALL),
-    b"<?": re.compile(rb"<\?.*?\?>", re.DOTALL),
-    b"<!": re.compile(rb"<![^\[>]*(?:\[.*?\]\s*)?>", re.DOTALL),
-}
-_DOCTYPE = re.compile(rb"<!doctype\s+([\w:.-]+)", re.IGNORECASE)
+_BLANKS = rb"[ \t\r\n\f]*"
+# Atomic groups: what one alternative has matched is not tried with another one.
+_DOCTYPE = re.compile(
+    rb"(?>%b<!--.*?-->)*+%b<!doctype\s+([\w:.-]+)" % (_BLANKS, _BLANKS), re.IGNORECASE | re.DOTALL
+)
+_PROLOG = re.compile(
+    rb"(?>%b(?:<!--.*?-->|<\?.*?\?>|<!(?!--)[^\[>]*(?:\[.*?\]\s*)?>))*+%b" % (_BLANKS, _BLANKS),
+    re.DOTALL,
+)
+"""Comments, declarations and DOCTYPE."""
 
 # The standard's list (https://mimesniff.spec.whatwg.org/#identifying-a-resource-with-an-unknown-mime-type)
 # without <a>, <b> and comments, with which XML and plain text begin as well.
@@ -31,11 +34,11 @@ def markup_type(head: bytes) -> str | None:
 
     Elements of neither HTML nor SVG are XML only behind an XML declaration.
     """
-    text = _as_bytes(head).lstrip(_BLANK)
+    text = _as_text(head)
     if not text.startswith(b"<"):
         return None
     is_xml = text.startswith(b"<?xml")
-    element = _first_element(text).lower()
+    element = _first_element(text)
     if element == b"svg":
         return "image/svg+xml"
     if is_xml:
@@ -45,45 +48,26 @@ def markup_type(head: bytes) -> str | None:
 
 def looks_like_html(head: bytes) -> bool:
     """Return True if a text begins with a comment, or with an element of HTML."""
-    text = _as_bytes(head).lstrip(_BLANK)
+    text = _as_text(head)
     if text.startswith(b"<?xml"):
         return False
-    return text.startswith(b"<!--") or _first_element(text).lower() in _LIKE_HTML
+    return text.startswith(b"<!--") or _first_element(text) in _LIKE_HTML
 
 
-def _as_bytes(head: bytes) -> bytes:
-    """Return markup in UTF-8, without a byte order mark."""
+def _as_text(head: bytes) -> bytes:
+    """Return markup in UTF-8, without a byte order mark and blanks before it."""
     if head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-        return head.decode("utf-16", "ignore").encode("utf-8", "ignore")
-    return head.removeprefix(codecs.BOM_UTF8)
+        head = head.decode("utf-16", "ignore").encode("utf-8", "ignore")
+    return head.removeprefix(codecs.BOM_UTF8).lstrip(b" \t\r\n\f")
 
 
 def _says_html(text: bytes) -> bool:
-    match = _DOCTYPE.match(_after_comments(text))
+    match = _DOCTYPE.match(text)
     return match is not None and match.group(1).lower() == b"html"
 
 
-def _after_comments(text: bytes) -> bytes:
-    while text.startswith(b"<!--") and (end := _prolog_end(text)):
-        text = text[end:].lstrip(_BLANK)
-    return text
-
-
 def _first_element(text: bytes) -> bytes:
-    """Return the local name of the first element after comments, declarations and DOCTYPE."""
-    while True:
-        text = text.lstrip(_BLANK)
-        match = _NAME.match(text)
-        if match is not None:
-            return match.group(1)
-        end = _prolog_end(text)
-        if end == 0:
-            return b""
-        text = text[end:]
-
-
-def _prolog_end(text: bytes) -> int:
-    """Return where the comment, declaration or DOCTYPE at the start ends; 0 if none does."""
-    pattern = next((p for opening, p in _PROLOG.items() if text.startswith(opening)), None)
-    match = pattern.match(text) if pattern else None
-    return match.end() if match else 0
+    """Return the local name of the first element, in lower case."""
+    prolog = _PROLOG.match(text)
+    match = _NAME.match(text, prolog.end() if prolog else 0)
+    return match.group(1).lower() if match else b""
