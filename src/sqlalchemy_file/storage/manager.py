@@ -9,12 +9,10 @@ from functools import partial
 from os import PathLike
 from typing import Any, cast
 
-from sqlalchemy_file.exceptions import (
-    ObjectNotFoundError,
-    UnknownStorageError,
-)
+from sqlalchemy_file.exceptions import ObjectNotFoundError, UnknownStorageError
 from sqlalchemy_file.observing import Task
 from sqlalchemy_file.storage.common.attributes import attributes_of
+from sqlalchemy_file.storage.common.calling import IN_LOOP, IN_THREAD, Calling, run
 from sqlalchemy_file.storage.common.location import Location
 from sqlalchemy_file.storage.common.protocol import (
     AsyncStorage,
@@ -25,7 +23,7 @@ from sqlalchemy_file.storage.common.protocol import (
 )
 from sqlalchemy_file.storage.common.reserved import refuse_reserved
 from sqlalchemy_file.storage.common.streams import aspooled, async_chunks, size_left
-from sqlalchemy_file.storage.common.verifying import averify, verify
+from sqlalchemy_file.storage.common.verifying import verify
 from sqlalchemy_file.storage.given import opened, require_given
 from sqlalchemy_file.storage.noting import note
 from sqlalchemy_file.storage.old_names import OldNames
@@ -105,23 +103,19 @@ class StorageManager(metaclass=OldNames):
     @classmethod
     def exists(cls, path: str) -> bool:
         """Return True if there is an object with this path."""
-        storage_name, key, storage = cls._located(path)
-        try:
-            with named(storage_name):
-                storage.stat(key)
-        except ObjectNotFoundError:
-            return False
-        return True
+        return run(cls._exists(IN_THREAD, path))
 
     @classmethod
     async def aexists(cls, path: str) -> bool:
         """Return the same as `exists`, without blocking the event loop."""
+        return await cls._exists(IN_LOOP, path)
+
+    @classmethod
+    async def _exists(cls, calling: Calling, path: str) -> bool:
         storage_name, key, storage = cls._located(path)
-        if not is_native(storage):
-            return await in_thread(partial(cls.exists, path))
         try:
             with named(storage_name):
-                await cast("AsyncStorage", storage).astat(key)
+                await calling.call(storage, "stat", key)
         except ObjectNotFoundError:
             return False
         return True
@@ -237,18 +231,9 @@ class StorageManager(metaclass=OldNames):
         Asynchronous content raises `TypeError`: use `asave_file`.
         """
         extra = with_metadata(extra, metadata)
-        require_given(content, content_path)
-        storage_name = upload_storage or cls.get_default()
-        storage = cls.storage(storage_name)
-        cls.path(storage_name, name)
-        attributes = attributes_of(None, None, extra, headers)
-        task = Task("store", storage_name, (name,))
-        with opened(content, content_path) as stream, task, named(storage_name):
-            size = size_left(stream)
-            info = verify(storage, storage.put(name, stream, attributes), size)
-            task.size = info.size
-        note(f"{storage_name}/{name}")
-        return StoredFile(storage, name, storage_name=storage_name, info=info)
+        return run(
+            cls._save(IN_THREAD, name, content, upload_storage, extra, headers, content_path)
+        )
 
     @classmethod
     def get_file(cls, path: str) -> StoredFile:
@@ -267,11 +252,7 @@ class StorageManager(metaclass=OldNames):
     @classmethod
     def delete_file(cls, path: str) -> bool:
         """Delete an object; a missing one is no error."""
-        storage_name, key, storage = cls._located(path)
-        refuse_reserved(key)
-        with Task("delete", storage_name, (key,)), named(storage_name):
-            storage.delete([key])
-        return True
+        return run(cls._delete(IN_THREAD, path))
 
     @classmethod
     async def asave_file(
@@ -292,19 +273,29 @@ class StorageManager(metaclass=OldNames):
             with await aspooled(chunks) as spool:
                 spool.seek(0)
                 return await cls.asave_file(name, spool, upload_storage, extra, headers)
+        return await cls._save(IN_LOOP, name, content, upload_storage, extra, headers, content_path)
+
+    @classmethod
+    async def _save(
+        cls,
+        calling: Calling,
+        name: str,
+        content: Any,
+        upload_storage: str | None,
+        extra: dict[str, Any] | None,
+        headers: dict[str, str] | None,
+        content_path: str | PathLike[str] | None,
+    ) -> StoredFile:
         require_given(content, content_path)
         storage_name = upload_storage or cls.get_default()
         storage = cls.storage(storage_name)
-        if not is_native(storage):
-            save = partial(cls.save_file, name, content, storage_name, None, extra, headers)
-            return await in_thread(partial(save, content_path))
         cls.path(storage_name, name)
         attributes = attributes_of(None, None, extra, headers)
         task = Task("store", storage_name, (name,))
         with opened(content, content_path) as stream, task, named(storage_name):
             size = size_left(stream)
-            stored = await cast("AsyncStorage", storage).aput(name, stream, attributes)
-            info = await averify(storage, stored, size)
+            stored = await calling.call(storage, "put", name, stream, attributes)
+            info = await verify(calling, storage, stored, size)
             task.size = info.size
         note(f"{storage_name}/{name}")
         return StoredFile(storage, name, storage_name=storage_name, info=info)
@@ -322,12 +313,14 @@ class StorageManager(metaclass=OldNames):
     @classmethod
     async def adelete_file(cls, path: str) -> bool:
         """Delete as `delete_file` does, without blocking the event loop."""
+        return await cls._delete(IN_LOOP, path)
+
+    @classmethod
+    async def _delete(cls, calling: Calling, path: str) -> bool:
         storage_name, key, storage = cls._located(path)
         refuse_reserved(key)
-        if not is_native(storage):
-            return await in_thread(partial(cls.delete_file, path))
         with Task("delete", storage_name, (key,)), named(storage_name):
-            await cast("AsyncStorage", storage).adelete([key])
+            await calling.call(storage, "delete", [key])
         return True
 
     @classmethod
@@ -371,11 +364,5 @@ class StorageManager(metaclass=OldNames):
         return ", ".join(map(repr, cls._registered)) or "none"
 
     # Names that programs written for older versions call.
-
-    @classmethod
-    def _clear(cls) -> None:
-        cls.clear()
-
-    @classmethod
-    def _get_storage_and_file_id(cls, path: str) -> tuple[str, str]:
-        return cls.resolve(path)
+    _clear = clear
+    _get_storage_and_file_id = resolve

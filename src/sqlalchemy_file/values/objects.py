@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import BinaryIO, NamedTuple, cast
+from typing import NamedTuple
 
 from uuid_utils import uuid7
 
@@ -13,13 +13,9 @@ from sqlalchemy_file.content.hashing import Measured
 from sqlalchemy_file.content.sources import Content
 from sqlalchemy_file.exceptions import StorageError
 from sqlalchemy_file.observing import Task
-from sqlalchemy_file.storage import (
-    AsyncStorage,
-    Attributes,
-    Storage,
-    StorageManager,
-)
-from sqlalchemy_file.storage.common.verifying import averify, verify
+from sqlalchemy_file.storage import Attributes, Storage, StorageManager
+from sqlalchemy_file.storage.common.calling import IN_LOOP, IN_THREAD, Calling, run
+from sqlalchemy_file.storage.common.verifying import verify
 
 
 class StoredObject(NamedTuple):
@@ -53,42 +49,29 @@ class Upload:
 
     def run(self) -> StoredObject:
         """Store it from this thread."""
+        return run(self._store(IN_THREAD))
+
+    async def arun(self) -> StoredObject:
+        """Store it without blocking the event loop."""
+        return await self._store(IN_LOOP)
+
+    async def _store(self, calling: Calling) -> StoredObject:
         with Task("store", self.storage_name, (self.key,)) as task, self._sending() as measured:
-            info = self.storage.put(
-                self.key, cast("BinaryIO", measured), self.attributes, exclusive=self.exclusive
+            info = await calling.call(
+                self.storage, "put", self.key, measured, self.attributes, exclusive=self.exclusive
             )
             try:
-                verify(self.storage, info, measured.size)
+                await verify(calling, self.storage, info, measured.size)
             except StorageError:
                 if self.exclusive:  # nobody else will
                     with suppress(StorageError):
-                        self.storage.delete([self.key])
+                        await calling.call(self.storage, "delete", [self.key])
                 raise
             task.size = measured.size
-        return self._stored(measured)
-
-    async def arun(self) -> StoredObject:
-        """Store it with the storage's own coroutine, which it must have."""
-        storage = cast("AsyncStorage", self.storage)
-        with Task("store", self.storage_name, (self.key,)) as task, self._sending() as measured:
-            info = await storage.aput(
-                self.key, cast("BinaryIO", measured), self.attributes, exclusive=self.exclusive
-            )
-            try:
-                await averify(self.storage, info, measured.size)
-            except StorageError:
-                if self.exclusive:
-                    with suppress(StorageError):
-                        await storage.adelete([self.key])
-                raise
-            task.size = measured.size
-        return self._stored(measured)
+        return StoredObject(self.key, self.path, measured.size, measured.checksum)
 
     def _sending(self) -> _Sending:
         return _Sending(Measured(self.content.open()), self.storage_name, self.key)
-
-    def _stored(self, measured: Measured) -> StoredObject:
-        return StoredObject(self.key, self.path, measured.size, measured.checksum)
 
 
 class _Sending:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Iterator
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 from sqlalchemy_file.storage.common.protocol import is_native
 from sqlalchemy_file.transfer import in_thread
@@ -48,7 +48,7 @@ class InLoop:
             yield item
 
 
-Calling = InThread | InLoop
+Calling: TypeAlias = InThread | InLoop
 IN_THREAD = InThread()
 IN_LOOP = InLoop()
 

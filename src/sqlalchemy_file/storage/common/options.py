@@ -1,10 +1,16 @@
-"""Options that several kinds of storages have."""
+"""Options that several kinds of storages have, and those of presigned URLs."""
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 from sqlalchemy_file.exceptions import InvalidStorageError
+
+METHODS = ("GET", "HEAD", "PUT", "DELETE")
+
+_LONGEST = timedelta(days=7)
+"""How long the signatures of S3 and of Google hold at most."""
 
 
 def checked_number(name: str, value: Any, least: int) -> int:
@@ -29,3 +35,27 @@ def checked_verify(value: Any) -> bool:
     if not isinstance(value, bool):
         raise InvalidStorageError(f"'verify' is True or False, not {value!r}")
     return value
+
+
+def checked_expiry(expires: Any, method: str, *, is_limited: bool) -> timedelta:
+    """Return the validity of a URL; a number means seconds.
+
+    Raises `ValueError` for what a server would refuse, and `TypeError` for what is no duration.
+    """
+    is_number = isinstance(expires, int | float) and not isinstance(expires, bool)
+    if not is_number and not isinstance(expires, timedelta):
+        raise TypeError(
+            f"'expires' is a timedelta or a number of seconds, not {type(expires).__name__}"
+        )
+    wanted = expires if isinstance(expires, timedelta) else timedelta(seconds=expires)
+    if method not in METHODS or wanted < timedelta(seconds=1):
+        raise ValueError(
+            f"a URL is signed for one of {', '.join(METHODS)} and a time that is still "
+            f"to come, not for {method!r} and {wanted}"
+        )
+    if is_limited and wanted > _LONGEST:
+        raise ValueError(
+            f"this storage refuses URLs that are valid for more than 7 days, and {wanted} was "
+            "asked for: sign a new one when it is needed"
+        )
+    return wanted
