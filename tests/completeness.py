@@ -46,7 +46,11 @@ class Completeness:
             terminalreporter.write_line(f"INCOMPLETE: {fault}", red=True)
 
     def _faults(self) -> list[str]:
-        faults = [f"{name} was skipped; in CI nothing may be" for name in self._skipped]
+        folders = Counter(name.partition("::")[0].rpartition("/")[0] for name in self._skipped)
+        faults = [
+            f"{count} skipped in {folder}; in CI nothing may be"
+            for folder, count in folders.most_common()
+        ]
         if self._whole:
             empty = [column for column, count in self._ran.items() if count == 0]
             faults += [f"no scenario ran in the column {column!r}" for column in empty]
