@@ -18,7 +18,7 @@ from tests.completeness import columns_of
 from tests.services import ceph, postgresql, processes
 from tests.services.databases import accepts_connections
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 HOLD_A_SERVER = """
 import time
 from tests.services import postgresql
