@@ -22,7 +22,7 @@ from sqlalchemy_file import cli
 from sqlalchemy_file.cli import commands
 from sqlalchemy_file.cli.output import Printer, show_status
 from sqlalchemy_file.reconcile import Finding, Progress, Status, StorageStatus
-from sqlalchemy_file.reconcile.references.counting import Named
+from sqlalchemy_file.reconcile.references.rows import Named
 
 APP = """
 import time
@@ -256,6 +256,15 @@ def test_a_database_without_the_ledger_is_an_error(run: Run, folder: Path) -> No
     code, out, err = run("sweep", "--delete")
     assert (code, out) == (2, "")
     assert "no table 'sqlalchemy_file_state'" in err
+
+
+@pytest.mark.parametrize("command", [("sweep",), ("sweep", "--full"), ("sweep", "--delete")])
+def test_a_missing_table_is_named(run: Run, folder: Path, command: tuple[str, ...]) -> None:
+    sql(folder, "DROP TABLE note")
+    code, out, err = run(*command)
+    assert (code, out) == (2, "")
+    assert "note" in err
+    assert "create_all() of the metadata, or a migration," in err
 
 
 def test_a_full_report_needs_no_ledger(run: Run, folder: Path) -> None:

@@ -19,8 +19,7 @@ import pytest
 from sqlalchemy import Engine, create_engine, event, make_url
 
 from sqlalchemy_file.reconcile import Finding, compare, context, drain, sweep
-from sqlalchemy_file.reconcile.deleting import orphans
-from sqlalchemy_file.reconcile.storages import clocks
+from sqlalchemy_file.reconcile.deleting import ages
 
 from . import town_steps
 from .operators import (
@@ -132,7 +131,7 @@ class Schedule:
     def _sweep_ahead(self, program: Program) -> _Told:
         """Sweep on a machine whose clock is hours ahead."""
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(clocks, "datetime", _Ahead)
+            patch.setattr(ages, "datetime", _Ahead)
             return self.dice.choice([self._sweep, self._full])(program)
 
     def _others(self, program: Program) -> list[tuple[Engine, Any]]:
@@ -349,7 +348,7 @@ def test_no_schedule_loses_or_leaves_an_object(
     database: str,
     number: int,
 ) -> None:
-    monkeypatch.setattr(orphans, "SKEW", 0)
+    monkeypatch.setattr(ages, "SKEW", 0)
     town = make_town(database)
     interruptions = Interruptions()
     for name in ("_problems", "_refuse_without_tables"):

@@ -23,7 +23,7 @@ from sqlalchemy.orm.exc import ObjectDeletedError, StaleDataError
 from sqlalchemy_file import File
 from sqlalchemy_file.exceptions import CommitRefusedError, ObjectNotFoundError
 from sqlalchemy_file.reconcile import drain, sweep
-from sqlalchemy_file.reconcile.deleting import orphans
+from sqlalchemy_file.reconcile.deleting import ages
 from sqlalchemy_file.storage.memory import MemoryStorage
 from tests.stores import add_memory, keys, named
 
@@ -146,7 +146,7 @@ def _change(session: Session, page: Page, dice: Random) -> None:
 def test_a_sweep_beside_transactions(
     engine: Engine, storage: MemoryStorage, monkeypatch: pytest.MonkeyPatch, longest: float
 ) -> None:
-    monkeypatch.setattr(orphans, "SKEW", 0)
+    monkeypatch.setattr(ages, "SKEW", 0)
     with engine.begin() as connection:
         value = json.dumps({"seconds": GRACE})
         connection.execute(ledger.state.insert().values(name="grace", value=value))

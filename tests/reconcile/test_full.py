@@ -137,7 +137,7 @@ def test_it_can_begin_anew(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> N
 def test_all_rows_are_read_however_many(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
     add_memory()
     add(engine, 23)
-    monkeypatch.setattr("sqlalchemy_file.reconcile.references.paths._ROWS_AT_ONCE", 5)
+    monkeypatch.setattr("sqlalchemy_file.reconcile.references.rows._ROWS_AT_ONCE", 5)
     assert list(compare(engine, Base.metadata)) == []
 
 

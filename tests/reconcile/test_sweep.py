@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from sqlalchemy import Engine, create_engine
+from sqlalchemy import Engine, create_engine, text
 from sqlalchemy.orm import Session
 from sqlalchemy.pool import NullPool
 from uuid_utils import uuid4
@@ -16,9 +16,9 @@ from uuid_utils import uuid4
 from sqlalchemy_file import File, StorageManager
 from sqlalchemy_file.exceptions import LedgerError, UnknownStorageError
 from sqlalchemy_file.ledger.epochs.state import checkpoint, set_checkpoint, set_grace
-from sqlalchemy_file.reconcile import compare, sweep
+from sqlalchemy_file.reconcile import Finding, compare, sweep
+from sqlalchemy_file.reconcile.deleting import ages
 from sqlalchemy_file.reconcile.keys import bound
-from sqlalchemy_file.reconcile.storages import clocks
 from sqlalchemy_file.storage.common.protocol import ObjectInfo
 from sqlalchemy_file.storage.memory import MemoryStorage
 from tests.reconcile.accounts import account
@@ -232,6 +232,21 @@ def test_a_database_without_the_ledgers_table_is_an_error(engine: Engine) -> Non
         list(sweep(engine, Base.metadata))
 
 
+@pytest.mark.parametrize("search", [sweep, compare])
+@pytest.mark.parametrize("delete", [False, True])
+def test_a_database_without_a_table_or_column_of_files_is_an_error(
+    engine: Engine, search: Callable[..., Iterator[Finding]], delete: bool
+) -> None:
+    with engine.begin() as connection:
+        connection.execute(text("DROP TABLE reconciled_paper"))
+    with pytest.raises(LedgerError, match=r"reconciled_paper.*create_all\(\)"):
+        list(search(engine, Base.metadata, delete=delete))
+    with engine.begin() as connection:
+        connection.execute(text("CREATE TABLE reconciled_paper (id INT PRIMARY KEY, body TEXT)"))
+    with pytest.raises(LedgerError, match=r"column 'pages'.*migration"):
+        list(search(engine, Base.metadata, delete=delete))
+
+
 def test_a_failed_deletion_is_left_to_the_drain(
     engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -254,7 +269,7 @@ def test_clocks_that_differ_are_refused(
 ) -> None:
     storage = add_memory()
     lost = store(storage, age=timedelta(hours=2))
-    monkeypatch.setattr(clocks, "now_here", lambda: now() + hours * HOUR)
+    monkeypatch.setattr(ages, "now_here", lambda: now() + hours * HOUR)
     with pytest.raises(LedgerError, match=r"the clock of the database is 10,\d+ seconds"):
         list(search(engine, Base.metadata, delete=True))
     assert keys(storage) == [lost]

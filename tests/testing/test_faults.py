@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -225,9 +226,9 @@ def _replace(engine: Engine, storage: FaultyStorage) -> None:
 
 
 def test_what_hangs_may_end_with_a_timeout(engine: Engine, storage: FaultyStorage) -> None:
-    storage.inject("put", hangs(TimeoutError("it took too long")), at=2)
     timer = threading.Timer(0.02, storage.mend)
-    timer.start()
+    fault = replace(hangs(TimeoutError("it took too long")), before=timer.start)
+    storage.inject("put", fault, at=2)
     with pytest.raises(StorageError, match="it took too long"):
         play(engine, storage, save(b"a", b"b", b"c"))
     timer.join()

@@ -136,24 +136,16 @@ class Ledger:
         database = database_of(connection)
         schema = connection.schema_for_object(self.releases)
         where = database.place(connection, self.releases.name, schema)
-        found: set[str] | None = None if where is None else database.columns(connection, where)
-        return found
+        return None if where is None else database.columns(connection, where)
 
     def _look(self, connection: Connection, *, is_wanted: bool = True) -> State:
         columns = dict(self.file_tables())
-        tables: list[FileColumns] = []
-        others: list[FileColumns] = []
-        for table in self.metadata.tables.values():
-            files = self._files(connection, table, columns.get(table, ()), is_indexed=self.indexed)
-            (tables if files.noted else others).append(files)
-        return look(
-            connection,
-            connection.schema_for_object(self.releases),
-            tables,
-            others=others,
-            is_wanted=is_wanted,
-            has_indexes=True,
-        )
+        tables = [
+            self._files(connection, table, columns.get(table, ()), is_indexed=self.indexed)
+            for table in self.metadata.tables.values()
+        ]
+        schema = connection.schema_for_object(self.releases)
+        return look(connection, schema, tables, is_wanted=is_wanted, has_indexes=True)
 
     def _files(
         self,

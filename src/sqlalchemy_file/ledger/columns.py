@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Iterator
+from dataclasses import dataclass, replace
 from typing import Any
 
 from sqlalchemy import Column, MetaData, Table
 
 from sqlalchemy_file.storage import StorageManager
 from sqlalchemy_file.types import FileField, file_field
+
+
+@dataclass(frozen=True, slots=True)
+class Release:
+    """What a trigger records of a row: the old paths in ``columns`` that are not in ``now``."""
+
+    columns: tuple[str, ...]
+    now: tuple[str, ...]
+    is_kept: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +41,24 @@ class FileColumns:
         """All columns that triggers read."""
         return (*self.columns, *self.kept)
 
+    @property
+    def releases(self) -> tuple[Release, ...]:
+        """What triggers record: paths whose objects are to be deleted, and paths of kept objects.
+
+        An object that a row still names in any column is not recorded as kept: it may have moved to
+        one that deletes.
+        """
+        parts = (Release(self.columns, self.columns, False), Release(self.kept, self.noted, True))
+        return tuple(each for each in parts if each.columns)
+
+    def without(self, names: Collection[str]) -> FileColumns:
+        """Return the same without some of the columns."""
+        columns, indexed, kept = (
+            tuple(each for each in group if each not in names)
+            for group in (self.columns, self.indexed, self.kept)
+        )
+        return replace(self, columns=columns, indexed=indexed, kept=kept)
+
     def __str__(self) -> str:
         return f"{self.schema}.{self.table}" if self.schema else self.table
 
@@ -44,17 +71,26 @@ def all_file_columns(metadata: MetaData) -> Iterator[tuple[Table, tuple[Column[A
             yield table, columns
 
 
+def all_fields(metadata: MetaData) -> Iterator[FileField]:
+    """Yield the field of every file column."""
+    for _, columns in all_file_columns(metadata):
+        yield from filter(None, (file_field(column.type) for column in columns))
+
+
 def keeps(column: Column[Any]) -> bool:
     """Return True if the objects that a file column releases are kept."""
     field = file_field(column.type)
     return field is not None and field.on_release == "keep"
 
 
-def declared_storages(field: FileField) -> Iterator[str]:
-    """Yield the storages that a field says it uses."""
-    if callable(field.upload_storage):
-        yield from StorageManager.names()
-    elif field.upload_storage:
-        yield field.upload_storage
-    elif StorageManager.names():
-        yield StorageManager.get_default()
+def declared_storages(fields: Iterable[FileField]) -> set[str]:
+    """Return the storages that fields say they use."""
+    found: set[str] = set()
+    for field in fields:
+        if callable(field.upload_storage):
+            return set(StorageManager.names())
+        if field.upload_storage:
+            found.add(field.upload_storage)
+        elif StorageManager.names():
+            found.add(StorageManager.get_default())
+    return found

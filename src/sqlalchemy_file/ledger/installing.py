@@ -2,25 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
-from types import ModuleType
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from sqlalchemy import DDL, Connection
 
 from sqlalchemy_file.exceptions import LedgerError
 from sqlalchemy_file.ledger.columns import FileColumns
-from sqlalchemy_file.ledger.dialects import mariadb, postgresql, sqlite
+from sqlalchemy_file.ledger.dialects.database import Database
+from sqlalchemy_file.ledger.dialects.mariadb import MariaDB
+from sqlalchemy_file.ledger.dialects.postgresql import PostgreSQL
+from sqlalchemy_file.ledger.dialects.sqlite import SQLite
 from sqlalchemy_file.ledger.layout import Flaw, flaws
 from sqlalchemy_file.ledger.tables import RELEASES
 from sqlalchemy_file.ledger.triggers import Found, Place, Trigger, read_note
 
-DATABASES: dict[str, ModuleType] = {
-    "sqlite": sqlite,
-    "postgresql": postgresql,
-    "mysql": mariadb,
-    "mariadb": mariadb,
+DATABASES: dict[str, Database] = {
+    "sqlite": SQLite(),
+    "postgresql": PostgreSQL(),
+    "mysql": MariaDB(),
+    "mariadb": MariaDB(),
 }
 
 
@@ -58,55 +60,55 @@ def look(
     schema: str | None,
     tables: Sequence[FileColumns],
     *,
-    others: Sequence[FileColumns] = (),
     is_wanted: bool = True,
     has_indexes: bool = False,
 ) -> State:
     """Compare the triggers in the catalog with those that these tables need.
 
-    ``others`` are tables that need none; with ``is_wanted=False`` no table does. What they have
+    Tables without file columns need none; with ``is_wanted=False`` no table does. What they have
     is out of date. Indexes are looked at with ``has_indexes`` only.
     """
     database = database_of(connection)
-    ledger: Place | None = database.place(connection, RELEASES, schema)
-    places = [(database.place(connection, each.table, each.schema), each) for each in tables]
-    state = State(ledger, {where: each for where, each in places if where is not None})
-    state.absent = [
-        each
-        for where, each in places
-        if where is None and not database.is_view(connection, each.table, each.schema)
-    ]
-    feeds = [(where, _present(connection, state, where)) for where in state.places]
+    state = State(database.place(connection, RELEASES, schema))
+    feeds = [*_feeds(connection, state, tables)]
     wanted: list[Trigger] = []
-    if ledger is not None and is_wanted:
-        feeding = [(where, each) for where, each in feeds if each.noted or each.indexed]
-        wanted = list(database.wanted(connection, ledger, feeding))
-        state.flaws = list(flaws(connection, ledger, database.columns(connection, ledger)))
+    if state.ledger is not None and is_wanted:
+        wanted = list(database.wanted(connection, state.ledger, feeds))
+        columns = database.columns(connection, state.ledger)
+        state.flaws = list(flaws(connection, state.ledger, columns))
     found = [each for each in database.found(connection) if has_indexes or each.kind != "index"]
-    names = {each.place.table for each in found}
-    resting = [each for each in others if each.table in names]
-    known = {database.place(connection, each.table, each.schema) for each in resting}
-    _compare(state, wanted, found, known | set(state.places))
+    _compare(state, wanted, found, {*state.places, *_others(connection, tables, found)})
     return state
 
 
-def _present(connection: Connection, state: State, where: Place) -> FileColumns:
-    """Return those columns that triggers can read, and note those that they cannot."""
-    database, files = database_of(connection), state.places[where]
-    names, unreadable = database.columns(connection, where), database.unreadable(connection, where)
-    state.without += [(files, each) for each in files.noted if database.folded(each) not in names]
-    state.unreadable += [(files, each) for each in files.noted if each in unreadable]
-    there = {
-        each
-        for each in (*files.noted, *files.indexed)
-        if database.folded(each) in names and each not in unreadable
-    }
-    return replace(
-        files,
-        columns=tuple(name for name in files.columns if name in there),
-        indexed=tuple(name for name in files.indexed if name in there),
-        kept=tuple(name for name in files.kept if name in there),
-    )
+def _others(
+    connection: Connection, tables: Sequence[FileColumns], found: Sequence[Found]
+) -> Iterator[Place | None]:
+    """Yield where those tables without file columns lie that may have a trigger."""
+    database = database_of(connection)
+    names = {database.folded(each.place.table) for each in found}
+    for each in tables:
+        if not each.noted and database.folded(each.table) in names:
+            yield database.place(connection, each.table, each.schema)
+
+
+def _feeds(
+    connection: Connection, state: State, tables: Sequence[FileColumns]
+) -> Iterator[tuple[Place, FileColumns]]:
+    """Yield the tables that are there, with the columns that triggers can read; note the rest."""
+    database = database_of(connection)
+    for files in tables:
+        where = database.place(connection, files.table, files.schema) if files.noted else None
+        if where is not None:
+            state.places[where] = files
+            names = database.columns(connection, where)
+            without = [each for each in files.noted if database.folded(each) not in names]
+            unreadable = database.unreadable(connection, where).intersection(files.noted)
+            state.without += [(files, each) for each in without]
+            state.unreadable += [(files, each) for each in sorted(unreadable)]
+            yield where, files.without({*without, *unreadable})
+        elif files.noted and not database.is_view(connection, files.table, files.schema):
+            state.absent.append(files)
 
 
 def _compare(
@@ -154,8 +156,7 @@ def fed_tables(
 
 
 def _is_default(connection: Connection, place: Place) -> bool:
-    found: Place | None = database_of(connection).place(connection, place.table, None)
-    return found == place
+    return database_of(connection).place(connection, place.table, None) == place
 
 
 def repair(connection: Connection, state: State) -> None:
@@ -170,10 +171,8 @@ def repair(connection: Connection, state: State) -> None:
             execute(connection, old.repair or (*old.drop, *new.create))
         for new in state.missing:
             execute(connection, new.create)
-        while state.ledger is not None:  # what one of them used may be left over in turn
-            unused = list(database.leftovers(connection, state.ledger))
-            if not unused:
-                break
+        # What one of them used may be unused in turn.
+        while state.ledger and (unused := database.unused(connection, state.ledger)):
             execute(connection, unused)
 
 
@@ -186,8 +185,8 @@ def drop_indexes(connection: Connection, files: FileColumns) -> None:
             execute(connection, each.drop)
 
 
-def database_of(connection: Connection) -> ModuleType:
-    """Return the module for a connection's database, or raise `LedgerError`."""
+def database_of(connection: Connection) -> Database:
+    """Return what knows a connection's database, or raise `LedgerError`."""
     name = connection.dialect.name
     if name not in DATABASES:
         raise LedgerError(

@@ -18,12 +18,14 @@ from sqlalchemy_file.ledger.tables import (
     MISSED,
     MISSED_NOTE,
     NEVER,
+    STATE,
     now_ms,
     releases_table,
     state_table,
 )
-from sqlalchemy_file.ledger.triggers import Place
+from sqlalchemy_file.ledger.triggers import Place, qualified, quoted
 
+_MARK = "`"  # of MariaDB and MySQL
 _NEW = ("storage", "tx", "lease", "seen_at")
 _OUT_OF_DATE = "out of date"
 _KEPT = "id, path, at, due_at, tries, last_error"
@@ -71,10 +73,10 @@ def is_layout(flaw: Flaw) -> bool:
 
 def forget_missed(connection: Connection, schema: str | None) -> None:
     """Forget that triggers could not write notes."""
-    prefix = f"{_quoted(schema)}." if schema else ""
+    prefix = f"{quoted(schema)}." if schema else ""
     if connection.dialect.name == "postgresql":
         query = text("SELECT setval(to_regclass(:name), 1, false)")
-        connection.execute(query, {"name": f"{prefix}{_quoted(MISSED)}"})
+        connection.execute(query, {"name": f"{prefix}{quoted(MISSED)}"})
     else:
         state = state_table(MetaData(), schema)
         connection.execute(delete(state).where(state.c.name.startswith(MISSED_NOTE)))
@@ -88,23 +90,23 @@ def is_of_earlier_release(columns: set[str]) -> bool:
 def _upgrades(connection: Connection, ledger: Place, columns: set[str]) -> Iterator[str]:
     table = releases_table(MetaData(), ledger.schema)
     if connection.dialect.name == "sqlite":
-        yield from _copied(connection, table)
+        yield from _copied(connection, table, qualified(ledger))
     elif connection.dialect.name == "postgresql":
-        yield from _altered_on_postgresql(connection, table, columns)
+        yield from _altered_on_postgresql(connection, table, qualified(ledger), columns)
     else:
         changes = [
             f"{'MODIFY' if column.name in columns else 'ADD'} COLUMN {_spec(connection, column)}"
             for column in table.columns
         ]
-        yield f"ALTER TABLE {_name(connection, table)} {', '.join(changes)}"
+        yield f"ALTER TABLE {qualified(ledger, _MARK)} {', '.join(changes)}"
 
 
-def _copied(connection: Connection, table: Table) -> Iterator[str]:
+def _copied(connection: Connection, table: Table, name: str) -> Iterator[str]:
     """SQLite gives a column no new default: notes go to a table aside and come back.
 
     Renaming instead would fail over triggers of tables that nobody told us of.
     """
-    name, aside = _name(connection, table), "temp.sqlalchemy_file_notes_aside"
+    aside = "temp.sqlalchemy_file_notes_aside"
     yield f"CREATE TABLE {aside} AS SELECT {_KEPT} FROM {name}"
     yield f"DROP TABLE {name}"
     yield str(CreateTable(table).compile(dialect=connection.dialect))
@@ -115,9 +117,8 @@ def _copied(connection: Connection, table: Table) -> Iterator[str]:
 
 
 def _altered_on_postgresql(
-    connection: Connection, table: Table, columns: set[str]
+    connection: Connection, table: Table, name: str, columns: set[str]
 ) -> Iterator[str]:
-    name = _name(connection, table)
     yield f"ALTER TABLE {name} ALTER id DROP IDENTITY IF EXISTS"
     yield f"ALTER TABLE {name} ALTER id DROP DEFAULT"
     changes = ["ALTER id TYPE uuid USING gen_random_uuid()"]
@@ -136,14 +137,13 @@ def _altered_on_postgresql(
 
 def _flaws_of_rights(connection: Connection, ledger: Place) -> Iterator[Flaw]:
     """Yield what keeps roles of PostgreSQL from noting: triggers run with the rights of each."""
-    schema, sequence = _quoted(ledger.schema), f"{_quoted(ledger.schema)}.{_quoted(MISSED)}"
-    name = f"{schema}.{_quoted(ledger.table)}"
+    name, sequence = qualified(ledger), qualified(Place(ledger.schema, MISSED))
     found = connection.execute(_RIGHTS, {"ledger": name, "missed": sequence}).one()
     if not found.may_enter:
         yield Flaw(
             "rights",
             "PUBLIC has no USAGE on its schema, so roles without that note nothing",
-            (f"GRANT USAGE ON SCHEMA {schema} TO PUBLIC",),
+            (f"GRANT USAGE ON SCHEMA {quoted(ledger.schema)} TO PUBLIC",),
         )
     if not found.may_note:
         columns = ", ".join(_NOTED)
@@ -170,7 +170,7 @@ def _flaws_of_rights(connection: Connection, ledger: Place) -> Iterator[Flaw]:
 
 
 def _missed_on_postgresql(connection: Connection, ledger: Place) -> Iterator[Flaw]:
-    sequence = f"{_quoted(ledger.schema)}.{_quoted(MISSED)}"
+    sequence = qualified(Place(ledger.schema, MISSED))
     at = connection.execute(_MISSED_AT, {"missed": sequence}).scalar()
     if at is not None:
         when = datetime.fromtimestamp(at / 1000, UTC).isoformat(" ", "seconds")
@@ -180,14 +180,14 @@ def _missed_on_postgresql(connection: Connection, ledger: Place) -> Iterator[Fla
 def _missed_on_mariadb(connection: Connection, ledger: Place) -> Iterator[Flaw]:
     """Tell of notes that went into the table of state instead; those that hold a path come back."""
     state = state_table(MetaData(), ledger.schema)
-    name, missed = _name(connection, state), f"LIKE '{MISSED_NOTE}%'"
+    name, missed = qualified(Place(ledger.schema, STATE), _MARK), f"LIKE '{MISSED_NOTE}%'"
     count = select(func.count(), func.sum(func.json_value(state.c.value, "$.path").is_not(None)))
     try:
         found, whole = connection.execute(count.where(state.c.name.startswith(MISSED_NOTE))).one()
     except DBAPIError:  # there is no such table, or no right to read it
         return
     if whole:
-        ledger_name = _name(connection, releases_table(MetaData(), ledger.schema))
+        ledger_name = qualified(ledger, _MARK)
         number = f"CAST(SUBSTR(name, {len(MISSED_NOTE) + 1}) AS UNSIGNED)"
         key = f"({number} & 9223372036854775807)"
         parts = ", ".join(
@@ -214,7 +214,7 @@ def _demanding(connection: Connection, ledger: Place, columns: set[str]) -> list
     if not strange:
         return []
     if connection.dialect.name == "sqlite":
-        query = f"PRAGMA {_quoted(ledger.schema)}.table_xinfo({_quoted(ledger.table)})"
+        query = f"PRAGMA {quoted(ledger.schema)}.table_xinfo({quoted(ledger.table)})"
         rows = connection.exec_driver_sql(query).all()
         required = {row[1] for row in rows if row[3] and row[4] is None and not row[6]}
     else:
@@ -225,14 +225,6 @@ def _demanding(connection: Connection, ledger: Place, columns: set[str]) -> list
 
 def _spec(connection: Connection, column: Column[Any]) -> str:
     return str(CreateColumn(column).compile(dialect=connection.dialect))
-
-
-def _name(connection: Connection, table: Table) -> str:
-    return connection.dialect.identifier_preparer.format_table(table)
-
-
-def _quoted(name: str) -> str:
-    return '"' + name.replace('"', '""') + '"'
 
 
 _FIND = (

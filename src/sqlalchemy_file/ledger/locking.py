@@ -1,4 +1,4 @@
-"""A lock for changes of the ledger in a database."""
+"""A lock for changes of the ledger in a database, and what a connection sees of others."""
 
 from __future__ import annotations
 
@@ -71,6 +71,18 @@ def as_committed(connection: Connection) -> Iterator[Connection]:
     with _fresh(connection) as fresh:
         schemas = connection.get_execution_options().get("schema_translate_map")
         yield fresh.execution_options(schema_translate_map=schemas)
+
+
+def commits_each_statement(connection: Connection) -> bool:
+    """Return True if PostgreSQL has no transaction open, whatever SQLAlchemy has begun.
+
+    It has no savepoints and no cursors then.
+    """
+    if connection.dialect.name != "postgresql":
+        return False
+    own = connection.connection.dbapi_connection
+    level = connection.get_execution_options().get("isolation_level")
+    return level == "AUTOCOMMIT" or bool(getattr(own, "autocommit", False))
 
 
 def _fresh(connection: Connection) -> Connection:

@@ -214,12 +214,9 @@ def _take(connection: Connection, ledger: LedgerTables, notes: Iterable[Note], l
         connection.execute(_taking(ledger), {"own_ids": ids, "new_lease": lease})
 
 
-def _leased(ledger: LedgerTables, lease: Any) -> dict[str, Any]:
-    return {
-        "due_at": now_ms() + LEASE,
-        "tries": ledger.releases.c.tries + 1,
-        "lease": lease,
-    }
+def leased(ledger: LedgerTables, lease: Any) -> dict[str, Any]:
+    """Return what a note holds from now on that is leased."""
+    return {"due_at": now_ms() + LEASE, "tries": ledger.releases.c.tries + 1, "lease": lease}
 
 
 @lru_cache(maxsize=64)
@@ -232,7 +229,7 @@ def _taking(ledger: LedgerTables) -> Any:
     """Return the statement that leases notes by their ids; it is built once, like the one below."""
     table = ledger.releases
     which = table.c.id.in_(bindparam("own_ids", expanding=True))
-    return update(table).where(which).values(_leased(ledger, bindparam("new_lease")))
+    return update(table).where(which).values(leased(ledger, bindparam("new_lease")))
 
 
 @lru_cache(maxsize=64)
@@ -256,7 +253,7 @@ def _leasing(ledger: LedgerTables, is_postgresql: bool, by_id: bool) -> tuple[An
     unkept = not_(select(other.c.id).where(is_kept).correlate(table).exists())
     wanted = note.path.in_(bindparam("own_paths", expanding=True))
     which, returned = and_(mine, unkept, wanted), (note.id, note.path, note.storage)
-    taken = _leased(ledger, bindparam("new_lease"))
+    taken = leased(ledger, bindparam("new_lease"))
     leasing = update(table).where(which).values(taken).returning(*returned)
     return select(*returned).where(which), leasing
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from sqlalchemy_file.ledger.installing import State
 from sqlalchemy_file.ledger.tables import RELEASES
-from sqlalchemy_file.ledger.triggers import Found, Trigger
+from sqlalchemy_file.ledger.triggers import Found
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,11 +43,16 @@ def problems_of(state: State, schema: str | None) -> Iterator[Problem]:
 
 def _of_metadata(state: State) -> Iterator[Problem]:
     for absent in state.absent:
-        yield Problem(
-            str(absent), "missing table", "it is in the metadata, but not in the database"
+        message = (
+            "it is in the metadata, but not in the database: create_all() of the metadata, or a "
+            "migration, creates it"
         )
+        yield Problem(str(absent), "missing table", message)
     for table, name in state.without:
-        message = f"the column {name!r} is in the metadata, but not in the database"
+        message = (
+            f"the column {name!r} is in the metadata, but not in the database: run the migration "
+            "that adds it"
+        )
         yield Problem(str(table), "missing column", message)
     for table, name in state.unreadable:
         message = (
@@ -64,7 +69,8 @@ def _of_triggers(state: State) -> Iterator[Problem]:
         yield Problem(str(each.place), "out of date", message)
     for new in state.missing:
         if (new.place, new.kind) not in replaced:
-            message = f"{_what(new)} is missing; {_ADVICE}"
+            what = _MISSING.get(new.kind, f"the trigger for {new.kind.upper()}")
+            message = f"{what} is missing; {_ADVICE}"
             yield Problem(str(new.place), "missing trigger", message)
     for each, _ in state.faulty:
         message = f"{_noun(each)} {each.name} does not work: {each.fault}; {_ADVICE}"
@@ -82,11 +88,12 @@ def _noun(found: Found) -> str:
     return {"index": "the index", "kept": "the view"}.get(found.kind, "the trigger")
 
 
-def _what(piece: Trigger) -> str:
-    reader = "the function that reads paths"
-    other = {"paths": reader, "notes": reader, "index": "an index on the paths"}
-    other["kept"] = "the view that takes notes of what is kept"
-    return other.get(piece.kind, f"the trigger for {piece.kind.upper()}")
+_MISSING = {
+    "index": "an index on the paths",
+    "kept": "the view that takes notes of what is kept",
+    "notes": "the function that reads paths",
+    "paths": "the function that reads paths",
+}
 
 
 _ADVICE = "ensure(connection) of the ledger, or a migration, mends it"

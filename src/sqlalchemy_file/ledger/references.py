@@ -22,8 +22,8 @@ from sqlalchemy import (
 )
 
 from sqlalchemy_file.ledger.columns import all_file_columns
-from sqlalchemy_file.ledger.connections import commits_each_statement
 from sqlalchemy_file.ledger.installing import database_of
+from sqlalchemy_file.ledger.locking import commits_each_statement
 from sqlalchemy_file.ledger.tables import IN_INFO, LedgerTables
 from sqlalchemy_file.ledger.triggers import Lookup
 from sqlalchemy_file.values.records import entries_in, paths_of
@@ -81,8 +81,7 @@ def lookup_of(
     where = database.place(connection, table.name, schema_of(table))
     if releases is None or where is None:
         return None
-    found: Lookup | None = database.lookup(connection, releases, where, column.name)
-    return found
+    return database.lookup(connection, releases, where, column.name)
 
 
 def _looked_up(

@@ -10,7 +10,7 @@ from sqlalchemy.exc import DBAPIError
 
 from sqlalchemy_file.ledger.columns import all_file_columns
 from sqlalchemy_file.ledger.installing import database_of
-from sqlalchemy_file.ledger.tables import LedgerTables
+from sqlalchemy_file.ledger.tables import LedgerTables, table_name
 
 _ALL = ("SELECT", "INSERT", "UPDATE", "DELETE")
 
@@ -96,10 +96,7 @@ def _probe(connection: Connection, table: Table, right: str) -> str:
 
     The catalogs of MariaDB and MySQL do not tell what roles add.
     """
-    quoted = connection.dialect.identifier_preparer
-    schema = connection.schema_for_object(table)
-    name = f"{quoted.quote_schema(schema)}." if schema else ""
-    name += quoted.quote(table.name)
+    quoted, name = connection.dialect.identifier_preparer, table_name(connection, table)
     demanding = [
         quoted.format_column(each)
         for each in table.columns

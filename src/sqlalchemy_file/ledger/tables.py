@@ -8,6 +8,7 @@ from sqlalchemy import (
     BigInteger,
     Column,
     ColumnElement,
+    Connection,
     Index,
     Integer,
     MetaData,
@@ -15,7 +16,9 @@ from sqlalchemy import (
     Table,
     Text,
     Uuid,
+    select,
 )
+from sqlalchemy.engine import Dialect
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.functions import FunctionElement
 
@@ -114,6 +117,23 @@ class this_transaction(FunctionElement[str]):  # noqa: N801
     name = "this_transaction"
 
 
+def now(connection: Connection) -> int:
+    """Return the database's time in milliseconds since the epoch."""
+    return int(connection.scalar(select(now_ms())) or 0)
+
+
+def table_name(connection: Connection, table: Table) -> str:
+    """Return the quoted name of a table, with the schema that the connection translates it to."""
+    return name_in(connection.dialect, table, connection.schema_for_object(table))
+
+
+def name_in(dialect: Dialect, table: Table, schema: str | None) -> str:
+    """Return the quoted name of a table in a schema."""
+    preparer = dialect.identifier_preparer
+    name = preparer.quote(table.name)
+    return f"{preparer.quote_schema(schema)}.{name}" if schema else name
+
+
 # Other collations would take "a" and "A" for one path.
 _PATH = Text().with_variant(Text(collation="utf8mb4_bin"), "mysql", "mariadb")
 _ID = BigInteger().with_variant(Integer(), "sqlite").with_variant(Uuid(), "postgresql")
@@ -131,10 +151,12 @@ def _register(element: type[FunctionElement[Any]], **texts: str) -> None:
             compiles(element, dialect)(compiled(sql))
 
 
+NOW_ON_POSTGRESQL = "CAST(extract(epoch FROM clock_timestamp()) * 1000 AS bigint)"
+
 _register(
     now_ms,
     sqlite="CAST((julianday('now') - 2440587.5) * 86400000 AS INTEGER)",
-    postgresql="CAST(extract(epoch FROM clock_timestamp()) * 1000 AS bigint)",
+    postgresql=NOW_ON_POSTGRESQL,
     mysql="CAST(unix_timestamp(sysdate(3)) * 1000 AS signed)",
 )
 _register(

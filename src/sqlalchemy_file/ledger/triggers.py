@@ -68,6 +68,16 @@ class Found:
         return kind_of(self.name) or ""
 
 
+def quoted(name: str, mark: str = '"') -> str:
+    """Quote an identifier."""
+    return mark + name.replace(mark, 2 * mark) + mark
+
+
+def qualified(where: Place, mark: str = '"') -> str:
+    """Quote a name with its schema."""
+    return f"{quoted(where.schema, mark)}.{quoted(where.table, mark)}"
+
+
 def trigger_name(kind: str, *parts: object) -> str:
     """Return a name that changes with the version and with anything in ``parts``."""
     text = json.dumps([VERSION, kind, *map(str, parts)])
@@ -80,7 +90,7 @@ def kind_of(name: str) -> str | None:
     return match[1] if match else None
 
 
-def note(ledger: Place, columns: Sequence[str], kept: Sequence[str] = ()) -> str:
+def note(ledger: Place, columns: Sequence[str] = (), kept: Sequence[str] = ()) -> str:
     """Return a comment for a trigger's body that says what it was made for.
 
     Without ``kept`` it is that of earlier versions, so that their triggers need not be replaced.

@@ -9,8 +9,8 @@ committed; `compare` compares all rows with all objects; `status` returns number
 from sqlalchemy_file.reconcile.asynchronous import acompare, adrain, astatus, asweep
 from sqlalchemy_file.reconcile.drain import drain
 from sqlalchemy_file.reconcile.findings import Finding, Progress
-from sqlalchemy_file.reconcile.forgetting import forget
 from sqlalchemy_file.reconcile.full import compare
+from sqlalchemy_file.reconcile.ownership import forget
 from sqlalchemy_file.reconcile.status import Status, StorageStatus, status
 from sqlalchemy_file.reconcile.sweep import sweep
 

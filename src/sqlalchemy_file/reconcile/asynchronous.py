@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
-from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from sqlalchemy import Engine, MetaData
 from sqlalchemy.util import greenlet_spawn
@@ -20,28 +19,30 @@ from sqlalchemy_file.reconcile.sweep import sweep
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
 
+    AsyncBind: TypeAlias = AsyncSession | AsyncEngine
+    AsyncOthers: TypeAlias = Iterable[tuple[AsyncBind, MetaData]]
+
 
 async def adrain(
-    bind: AsyncSession | AsyncEngine,
+    bind: AsyncBind,
     metadata: MetaData,
     *,
-    others: Iterable[tuple[AsyncSession | AsyncEngine, MetaData]] = (),
+    others: AsyncOthers = (),
     batch_size: int = BATCH_SIZE,
     patience: float = PATIENCE,
     watcher: OnProgress | None = None,
 ) -> AsyncIterator[Finding]:
     """Drain as `drain` does, without blocking the event loop."""
-    options: dict[str, Any] = {"batch_size": batch_size, "patience": patience, "watcher": watcher}
-    options["others"] = _others(others)
-    async for finding in _driven(partial(drain, _engine(bind), metadata, **options)):
+    options = {"batch_size": batch_size, "patience": patience, "watcher": watcher}
+    async for finding in _driven(drain, bind, metadata, others, **options):
         yield finding
 
 
 async def asweep(
-    bind: AsyncSession | AsyncEngine,
+    bind: AsyncBind,
     metadata: MetaData,
     *,
-    others: Iterable[tuple[AsyncSession | AsyncEngine, MetaData]] = (),
+    others: AsyncOthers = (),
     storages: Sequence[str] | None = None,
     delete: bool = False,
     grace: float | None = None,
@@ -55,18 +56,17 @@ async def asweep(
         "delete": delete,
         "grace": grace,
         "adopt": adopt,
-        "others": _others(others),
     }
     options |= {"patience": patience, "watcher": watcher}
-    async for finding in _driven(partial(sweep, _engine(bind), metadata, **options)):
+    async for finding in _driven(sweep, bind, metadata, others, **options):
         yield finding
 
 
 async def acompare(
-    bind: AsyncSession | AsyncEngine,
+    bind: AsyncBind,
     metadata: MetaData,
     *,
-    others: Iterable[tuple[AsyncSession | AsyncEngine, MetaData]] = (),
+    others: AsyncOthers = (),
     storages: Sequence[str] | None = None,
     delete: bool = False,
     grace: float | None = None,
@@ -81,19 +81,18 @@ async def acompare(
         "delete": delete,
         "grace": grace,
         "adopt": adopt,
-        "others": _others(others),
     }
     options |= {"restart": restart, "patience": patience, "watcher": watcher}
-    async for finding in _driven(partial(compare, _engine(bind), metadata, **options)):
+    async for finding in _driven(compare, bind, metadata, others, **options):
         yield finding
 
 
-async def astatus(bind: AsyncSession | AsyncEngine, metadata: MetaData) -> Status:
+async def astatus(bind: AsyncBind, metadata: MetaData) -> Status:
     """Return the same as `status`, without blocking the event loop."""
     return await greenlet_spawn(status, _engine(bind), metadata)
 
 
-def _engine(bind: AsyncSession | AsyncEngine) -> Engine:
+def _engine(bind: AsyncBind) -> Engine:
     session: Any = getattr(bind, "sync_session", None)
     found = getattr(bind, "sync_engine", None) if session is None else session.get_bind()
     if isinstance(found, Engine):
@@ -101,14 +100,15 @@ def _engine(bind: AsyncSession | AsyncEngine) -> Engine:
     raise LedgerError("this needs transactions of its own: an AsyncSession of an AsyncEngine")
 
 
-def _others(
-    others: Iterable[tuple[AsyncSession | AsyncEngine, MetaData]],
-) -> list[tuple[Engine, MetaData]]:
-    return [(_engine(bind), metadata) for bind, metadata in others]
-
-
-async def _driven(make: Callable[[], Iterator[Finding]]) -> AsyncIterator[Finding]:
-    findings: Any = make()
+async def _driven(
+    search: Callable[..., Iterator[Finding]],
+    bind: AsyncBind,
+    metadata: MetaData,
+    others: AsyncOthers,
+    **options: Any,
+) -> AsyncIterator[Finding]:
+    options["others"] = [(_engine(each), further) for each, further in others]
+    findings: Any = search(_engine(bind), metadata, **options)
     try:
         while (finding := await greenlet_spawn(next, findings, None)) is not None:
             yield finding

@@ -8,21 +8,23 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import islice
-from typing import Any, TypeVar
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
-from sqlalchemy import Connection, Engine, MetaData, Table, inspect, select, text
+from sqlalchemy import Connection, Engine, MetaData, Table, inspect, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
 from sqlalchemy_file.exceptions import LedgerError, UnknownStorageError
 from sqlalchemy_file.ledger import Ledger, Problem, ledger_of
+from sqlalchemy_file.ledger.columns import all_file_columns
 from sqlalchemy_file.ledger.epochs.state import database_id
 from sqlalchemy_file.ledger.installing import DATABASES, database_of
-from sqlalchemy_file.ledger.tables import now_ms
+from sqlalchemy_file.ledger.tables import now
 from sqlalchemy_file.storage import StorageManager
 from sqlalchemy_file.transfer import run_blocking
 
 T = TypeVar("T")
+P = ParamSpec("P")
 
 Bind = Session | Engine
 
@@ -67,25 +69,35 @@ class PassContext:
     @contextmanager
     def transaction(self, level: str | None = None) -> Iterator[Connection]:
         """Yield a connection at READ COMMITTED: each statement sees what is committed."""
-        level = level or _LEVELS.get(self.engine.dialect.name)
+        if level is None and self.engine.dialect.name != "sqlite":
+            level = "READ COMMITTED"
         engine = self.engine.execution_options(isolation_level=level) if level else self.engine
         with engine.begin() as connection:
             yield connection
 
-    def run(self, work: Callable[[Connection], T], level: str | None = None) -> T:
+    def run(self, work: Callable[[Connection], T]) -> T:
         """Do some work in a transaction, again where the database made it a deadlock's victim."""
         for attempt in range(1, _ATTEMPTS + 1):
             try:
-                with self.transaction(level) as connection:
+                with self.transaction() as connection:
                     return work(connection)
             except DBAPIError as error:
                 if attempt == _ATTEMPTS or code_of(error) not in _DEADLOCKS:
                     raise
         raise AssertionError
 
+    def ask(
+        self,
+        function: Callable[Concatenate[Connection, Ledger, P], T],
+        *args: P.args,
+        **options: P.kwargs,
+    ) -> T:
+        """Call a function of the ledger in a transaction, as `run` does."""
+        return self.run(lambda connection: function(connection, self.ledger, *args, **options))
+
     def now(self) -> int:
         """Return the database's time in milliseconds since the epoch."""
-        return self.run(lambda connection: int(connection.scalar(select(now_ms())) or 0))
+        return self.run(now)
 
 
 def context_of(
@@ -120,6 +132,41 @@ def _placed(bind: Bind, metadata: MetaData) -> PassContext:
     return PassContext(found, metadata)
 
 
+def _refuse_without_tables(context: PassContext) -> None:
+    tables = (context.ledger.releases, context.ledger.state)
+    context.run(partial(_refuse_without, tables=tables, remedy=_INSTALL))
+
+
+def _refuse_without(connection: Connection, tables: Iterable[Table], remedy: str) -> None:
+    inspector = inspect(connection)
+    for table in tables:
+        if not inspector.has_table(table.name, schema=connection.schema_for_object(table)):
+            raise LedgerError(
+                f"this database has no table {table.fullname!r}. If it is the right database, "
+                f"create the table with {remedy}"
+            )
+
+
+def refuse_missing_columns(connection: Connection, metadata: MetaData) -> None:
+    """Raise `LedgerError` where a table with files, or one of its file columns, is not there."""
+    tables = dict(all_file_columns(metadata))
+    _refuse_without(connection, tables, _CREATE)
+    fold = database_of(connection).folded
+    for table, columns in tables.items():
+        schema = connection.schema_for_object(table)
+        found = {fold(each["name"]) for each in inspect(connection).get_columns(table.name, schema)}
+        for column in columns:
+            if fold(column.name) not in found:
+                raise LedgerError(
+                    f"the table {table.fullname!r} of this database has no column "
+                    f"{column.name!r}: run the migration that adds it"
+                )
+
+
+_CREATE = "create_all() of the metadata, or a migration"
+_INSTALL = "create_all() of the metadata, install(connection) of the ledger, or a migration"
+
+
 def refuse_problems(context: PassContext) -> None:
     """Raise `LedgerError` where nothing must be deleted.
 
@@ -148,11 +195,11 @@ def _problems(context: PassContext) -> Iterator[Problem]:
 
 def _tables_of(context: PassContext, each: PassContext) -> set[str]:
     """Return the tables of all metadata that are given and share a ledger with one of them."""
-    own = each.run(partial(database_id, ledger=each.ledger))
+    own = each.ask(database_id)
     return {
         table
         for other in context.everywhere
-        if other.run(partial(database_id, ledger=other.ledger)) == own
+        if other.ask(database_id) == own
         for table in other.run(partial(_tables, metadata=other.metadata))
     }
 
@@ -166,8 +213,11 @@ def _tables(connection: Connection, metadata: MetaData) -> set[str]:
 
 
 def _is_replica(connection: Connection) -> bool:
-    statement = _REPLICAS.get(connection.dialect.name)
-    return statement is not None and bool(connection.scalar(text(statement)))
+    if connection.dialect.name == "sqlite":
+        return False
+    is_postgresql = connection.dialect.name == "postgresql"
+    query = "SELECT pg_is_in_recovery()" if is_postgresql else "SELECT @@read_only"
+    return bool(connection.scalar(text(query)))
 
 
 def refuse_unknown_storages(names: set[str]) -> None:
@@ -182,6 +232,7 @@ def refuse_unknown_storages(names: set[str]) -> None:
 
 
 def is_known(storage_name: str) -> bool:
+    """Return True if a storage of this name has been added."""
     try:
         StorageManager.storage(storage_name)
     except UnknownStorageError:
@@ -194,52 +245,15 @@ def pause(seconds: float) -> None:
 
 
 def in_batches(items: Iterator[T], size: int) -> Iterator[Sequence[T]]:
-    """Yield what a storage lists in batches, each of them fetched by `away`."""
+    """Yield what a storage lists in batches, without blocking an event loop."""
     while batch := run_blocking(lambda: list(islice(items, size))):
         yield batch
-
-
-def _refuse_without_tables(context: PassContext) -> None:
-    ledger = context.ledger
-    with context.engine.connect() as connection:
-        inspector = inspect(connection)
-        for table in (ledger.releases, ledger.state):
-            schema = connection.schema_for_object(table)
-            if not inspector.has_table(table.name, schema=schema):
-                raise LedgerError(
-                    f"this database has no table {table.fullname!r}. If it is the right database, "
-                    "create the table with create_all() of the metadata, install(connection) of "
-                    "the ledger, or a migration"
-                )
-
-
-def table_name(connection: Connection, table: Table) -> str:
-    """Return the quoted name of a table, with the schema of a connection."""
-    quoted = connection.dialect.identifier_preparer
-    schema = connection.schema_for_object(table)
-    name = quoted.quote(table.name)
-    return f"{quoted.quote_schema(schema)}.{name}" if schema else name
 
 
 def code_of(error: DBAPIError) -> object:
     """Return the error number or the SQLSTATE of a driver's exception."""
     original: Any = error.orig
     first = next(iter(getattr(original, "args", ())), None)
-    names = ("errno", "sqlstate", "pgcode")
-    codes = (
-        first if isinstance(first, int) else None,
-        *(getattr(original, n, None) for n in names),
-    )
+    named = (getattr(original, name, None) for name in ("errno", "sqlstate", "pgcode"))
+    codes = (first if isinstance(first, int) else None, *named)
     return next((code for code in codes if code), first)
-
-
-_REPLICAS = {
-    "postgresql": "SELECT pg_is_in_recovery()",
-    "mysql": "SELECT @@read_only",
-    "mariadb": "SELECT @@read_only",
-}
-_LEVELS = {
-    "postgresql": "READ COMMITTED",
-    "mysql": "READ COMMITTED",
-    "mariadb": "READ COMMITTED",
-}

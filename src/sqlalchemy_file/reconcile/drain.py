@@ -6,19 +6,32 @@ object may be deleted twice, which is harmless.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from functools import partial
+from collections.abc import Iterable, Iterator, Sequence
 
 from sqlalchemy import MetaData
 
-from sqlalchemy_file.reconcile.context import Bind, context_of, refuse_problems
-from sqlalchemy_file.reconcile.deleting.confirming import settle
+from sqlalchemy_file.exceptions import StorageError
+from sqlalchemy_file.ledger.columns import all_fields, declared_storages
+from sqlalchemy_file.ledger.epochs.identity import Identity
+from sqlalchemy_file.reconcile.context import (
+    Bind,
+    PassContext,
+    context_of,
+    is_known,
+    refuse_problems,
+)
+from sqlalchemy_file.reconcile.deleting.confirming import delete_unnamed
 from sqlalchemy_file.reconcile.deleting.leases import count_due, take
 from sqlalchemy_file.reconcile.deleting.open_transactions import PATIENCE
 from sqlalchemy_file.reconcile.findings import Finding, OnProgress, Progress
 from sqlalchemy_file.reconcile.keys import may_be_noted
-from sqlalchemy_file.reconcile.references.paths import choosing_storages
-from sqlalchemy_file.reconcile.storages.ownership import Objections, identities_of
+from sqlalchemy_file.reconcile.ownership import (
+    Objection,
+    Ownership,
+    identities_of,
+    ownership,
+    refuse_unmounted,
+)
 
 BATCH_SIZE = 1000
 
@@ -44,21 +57,47 @@ def drain(
     """
     context = context_of(bind, metadata, others)
     refuse_problems(context)
-    choosing = choosing_storages(context)
-    objection = Objections(identities_of(context.everywhere, writes=True))
-
-    def is_ours(storage: str, key: str) -> bool:
-        return may_be_noted(key, is_chosen=storage in choosing)
-
+    objections = _Objections(context)
     begun = context.now()
-    due = context.run(partial(count_due, ledger=context.ledger, until=begun)) if watcher else 0
+    due = context.ask(count_due, begun) if watcher else 0
     done = 0
-    leasing = partial(take, ledger=context.ledger, limit=batch_size, until=begun)
-    while (lease := context.run(leasing)).notes:
-        settled = settle(context, lease, is_ours, objection, patience)
-        yield from settled.findings
+    while (lease := context.ask(take, batch_size, begun)).notes:
+        outcome = delete_unnamed(context, lease, objections, patience)
+        yield from outcome.findings
         done += len(lease.notes)
         if watcher:
             watcher(Progress("drain", done, max(due, done)))
-        if settled.is_held_up:
+        if outcome.is_held_up:
             return
+
+
+class _Objections:
+    """Says which released objects are not this drain's to delete."""
+
+    def __init__(self, context: PassContext) -> None:
+        fields = all_fields(context.metadata)
+        self._choosing = declared_storages(each for each in fields if each.key is not None)
+        self._identities: Sequence[Identity] = identities_of(context.everywhere, writes=True)
+        self._owned: dict[str, Ownership | StorageError] = {}
+
+    def __call__(self, storage: str, key: str) -> Objection | None:
+        if not is_known(storage):
+            return "foreign", _NOT_ADDED
+        if not may_be_noted(key, is_chosen=storage in self._choosing):
+            return "foreign", _NOT_OURS
+        if storage not in self._owned:
+            self._owned[storage] = self._look(storage)
+        owned = self._owned[storage]
+        return ("failed", str(owned)) if isinstance(owned, StorageError) else owned.objection(key)
+
+    def _look(self, storage: str) -> Ownership | StorageError:
+        try:
+            owned = ownership(storage, self._identities)
+            refuse_unmounted(storage, owned, is_used=True)
+        except StorageError as error:
+            return error
+        return owned
+
+
+_NOT_ADDED = "its storage has not been added: call StorageManager.add_storage() first"
+_NOT_OURS = "its key is not one that this package makes, or that a field chooses here"

@@ -23,10 +23,9 @@ from sqlalchemy_file.observing import counted
 from sqlalchemy_file.reconcile.context import Bind, context_of, in_batches
 from sqlalchemy_file.reconcile.deleting.open_transactions import PATIENCE
 from sqlalchemy_file.reconcile.deleting.orphans import OrphanFinder
-from sqlalchemy_file.reconcile.deleting.uploads import abandoned_uploads
 from sqlalchemy_file.reconcile.findings import Finding, Malformed, OnProgress, Progress
 from sqlalchemy_file.reconcile.keys import owner
-from sqlalchemy_file.reconcile.references.paths import keys_named
+from sqlalchemy_file.reconcile.references.rows import keys_named
 from sqlalchemy_file.reconcile.sweep import finders_for
 from sqlalchemy_file.storage import ObjectInfo
 from sqlalchemy_file.storage.common.protocol import concurrency_of
@@ -34,6 +33,8 @@ from sqlalchemy_file.transfer import Operation, carry_out
 
 BATCH_SIZE = 1000
 _REMEMBERED = 64  # keys that may stand between an object and its file of metadata
+
+_NO_GROUP: tuple[str, Iterator[tuple[str, str]]] = "", iter(())
 
 Difference = tuple[str, ObjectInfo | None]
 """A key, and the object if it is the storage that has it."""
@@ -66,23 +67,24 @@ def compare(
     finders = finders_for(context, storages, delete, grace, adopt, patience)
     purpose = json.dumps([delete, sorted(storages) if storages is not None else None])
     malformed = Malformed()
-    by_storage = groupby(
-        merge(*(keys_named(each, malformed) for each in context.everywhere)), key=itemgetter(0)
-    )
+    rows = merge(*(keys_named(each, malformed) for each in context.everywhere))
     yield from malformed.findings()
-    ahead = next(by_storage, None)
+    for finder, keys in _paired(finders, groupby(rows, key=itemgetter(0))):
+        yield from _counted(finder.storage_name, _compare(finder, keys, purpose, restart, watcher))
+
+
+def _paired(
+    finders: Iterable[OrphanFinder], groups: Iterator[tuple[str, Iterator[tuple[str, str]]]]
+) -> Iterator[tuple[OrphanFinder, Iterator[str]]]:
+    """Yield each finder with the keys that rows name in its storage; both come in order."""
+    name, group = next(groups, _NO_GROUP)
     for finder in finders:
-        while ahead is not None and ahead[0] < finder.storage_name:
-            ahead = next(by_storage, None)
-        mine = ahead is not None and ahead[0] == finder.storage_name
-        keys = (key for _, key in ahead[1]) if ahead is not None and mine else iter(())
-        found = _compare(finder, keys, purpose, restart, watcher)
-        yield from _told(finder.storage_name, found)
-        if mine:
-            ahead = next(by_storage, None)
+        while name and name < finder.storage_name:
+            name, group = next(groups, _NO_GROUP)
+        yield finder, (key for _, key in group) if name == finder.storage_name else iter(())
 
 
-def _told(storage_name: str, findings: Iterator[Finding]) -> Iterator[Finding]:
+def _counted(storage_name: str, findings: Iterator[Finding]) -> Iterator[Finding]:
     """Pass findings on, and report their number to observers at the end."""
     orphans = dangling = 0
     for finding in findings:
@@ -152,7 +154,7 @@ def _compare(
                 watcher(Progress(name, count, max(count, finder.files)))
         for more in in_batches(chain(pending, merger.rest()), BATCH_SIZE):
             yield from _orphans(finder, more)
-        yield from abandoned_uploads(finder)
+        yield from finder.abandoned_uploads()
         reached = None
     finally:
         _note_position(finder, purpose, reached)
@@ -160,25 +162,17 @@ def _compare(
 
 def _position(finder: OrphanFinder, purpose: str) -> str | None:
     context = finder.context
-    if not context.has_ledger:
-        return None
-    name = finder.storage_name
-    return context.run(partial(position, ledger=context.ledger, storage=name, purpose=purpose))
+    return context.ask(position, finder.storage_name, purpose) if context.has_ledger else None
 
 
 def _note_position(finder: OrphanFinder, purpose: str, reached: str | None) -> None:
     """Record the position of the pass, if it may write."""
-    context, name = finder.context, finder.storage_name
-    if not context.has_ledger:
-        return
-    noting = partial(
-        set_position, ledger=context.ledger, storage=name, purpose=purpose, key=reached
-    )
-    try:
-        context.run(noting)
-    except DBAPIError:
-        if finder.delete:
-            raise
+    if finder.context.has_ledger:
+        try:
+            finder.context.ask(set_position, finder.storage_name, purpose, reached)
+        except DBAPIError:
+            if finder.delete:
+                raise
 
 
 def _orphans(finder: OrphanFinder, differences: Sequence[Difference]) -> Iterator[Finding]:

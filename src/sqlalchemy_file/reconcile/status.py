@@ -17,7 +17,7 @@ from sqlalchemy_file.ledger.tables import KEPT
 from sqlalchemy_file.observing import counted
 from sqlalchemy_file.reconcile.context import Bind, PassContext, context_of, is_known
 from sqlalchemy_file.reconcile.findings import Finding
-from sqlalchemy_file.reconcile.references.counting import Count, Named, count_files
+from sqlalchemy_file.reconcile.references.rows import Count, Named, count_files
 from sqlalchemy_file.storage import StorageManager
 from sqlalchemy_file.storage.common.protocol import named
 from sqlalchemy_file.storage.owners import owners_of
@@ -95,14 +95,13 @@ def status(bind: Bind, metadata: MetaData) -> Status:
     Raises `LedgerError` without a ledger or its tables.
     """
     context = context_of(bind, metadata)
-    ledger = context.ledger
-    problems = context.run(ledger.problems)
+    problems = context.run(context.ledger.problems)
     count, uncounted = _count(context, problems)
     columns = count.columns
-    waiting = context.run(partial(_waiting, ledger=ledger))
+    waiting = context.ask(_waiting)
     names = sorted({*StorageManager.names(), *waiting, *(each.storage for each in columns)})
     now = context.now()
-    swept = {name: context.run(partial(checkpoint, ledger=ledger, storage=name)) for name in names}
+    swept = {name: context.ask(checkpoint, name) for name in names}
     storages = [_of_storage(name, columns, waiting, swept[name], now) for name in names]
     for each in storages:
         counted("pending releases", each.pending, each.name)
@@ -111,9 +110,9 @@ def status(bind: Bind, metadata: MetaData) -> Status:
         storages,
         columns,
         [*problems, *uncounted],
-        context.run(partial(grace, ledger=ledger)),
+        context.ask(grace),
         count.malformed.findings(),
-        context.run(partial(missing_rights, ledger=ledger, work="sweep")),
+        context.ask(missing_rights, "sweep"),
     )
 
 

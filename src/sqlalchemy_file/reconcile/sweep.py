@@ -12,30 +12,30 @@ from dataclasses import replace
 from functools import partial
 
 from sqlalchemy import Connection, MetaData
+from sqlalchemy.exc import DBAPIError
 
 from sqlalchemy_file.exceptions import LedgerError
 from sqlalchemy_file.ledger import Ledger
+from sqlalchemy_file.ledger.columns import all_fields
 from sqlalchemy_file.ledger.epochs.state import checkpoint, database_id, set_checkpoint
 from sqlalchemy_file.reconcile.context import (
     Bind,
     PassContext,
     context_of,
     in_batches,
+    refuse_missing_columns,
     refuse_problems,
     refuse_unknown_storages,
 )
+from sqlalchemy_file.reconcile.deleting.ages import SKEW, age_limit, now_here, refuse_other_time
 from sqlalchemy_file.reconcile.deleting.open_transactions import PATIENCE
-from sqlalchemy_file.reconcile.deleting.orphans import SKEW, OrphanFinder, age_limit, agreed_grace
-from sqlalchemy_file.reconcile.deleting.uploads import abandoned_uploads
+from sqlalchemy_file.reconcile.deleting.orphans import OrphanFinder
 from sqlalchemy_file.reconcile.findings import Finding, OnProgress, Progress
+from sqlalchemy_file.reconcile.keeping import keeping_storages
 from sqlalchemy_file.reconcile.keys import bound, is_ours, made_at, time_prefixes
-from sqlalchemy_file.reconcile.references.counting import count_files
-from sqlalchemy_file.reconcile.references.paths import has_folders
-from sqlalchemy_file.reconcile.storages.clocks import agreed_now, now_here, refuse_other_time
-from sqlalchemy_file.reconcile.storages.fencing import fence
-from sqlalchemy_file.reconcile.storages.keeping import keeping_storages
-from sqlalchemy_file.reconcile.storages.ownership import (
+from sqlalchemy_file.reconcile.ownership import (
     Ownership,
+    fence,
     identities_of,
     ownership,
     refuse_overlaps,
@@ -43,6 +43,7 @@ from sqlalchemy_file.reconcile.storages.ownership import (
     refuse_unmounted,
     sign_for,
 )
+from sqlalchemy_file.reconcile.references.rows import count_files
 from sqlalchemy_file.storage import ObjectInfo, Storage, StorageManager
 
 BATCH_SIZE = 1000
@@ -74,7 +75,8 @@ def sweep(
     """
     context = context_of(bind, metadata, others)
     finders = finders_for(context, storages, delete, grace, adopt, patience)
-    folders = any(map(has_folders, context.everywhere))
+    fields = (field for each in context.everywhere for field in all_fields(each.metadata))
+    folders = any(field.key is not None for field in fields)
     for finder in finders:
         yield from _sweep(finder, folders, watcher)
 
@@ -91,35 +93,52 @@ def finders_for(
     if delete:
         refuse_problems(context)
     names = sorted(StorageManager.names() if storages is None else storages)
-    found = {name: StorageManager.storage(name) for name in names}
-    files: Counter[str] = Counter()
-    keeping: set[str] = set()
-    for each in context.everywhere:
-        columns = count_files(each).columns
-        keeping |= keeping_storages(each, columns, remember=delete)
-        for column in columns:
-            files[column.storage] += column.files
+    all_storages = {name: StorageManager.storage(name) for name in names}
+    files, keeping = _counted(context, remember=delete)
     refuse_unknown_storages(set(files))
     if context.has_ledger and not adopt:
         _refuse_copies(context, names)
-    grace_agreed = agreed_grace(context, grace)
-    before = min(age_limit(agreed_now(each), grace_agreed) for each in context.everywhere)
+    before = age_limit(context, grace)
     owned = _owned(context, files, names, delete=delete, adopt=adopt)
-    for name in names if delete else ():
-        refuse_other_time(name, found[name])
+    if delete:
+        owned = _taken(context, files, owned, adopt=adopt)
+        for name, storage in all_storages.items():
+            refuse_other_time(name, storage)
     return [
         OrphanFinder(
-            context, name, found[name], before, delete, name in keeping, patience, files[name],
-            owned[name],
+            context=context,
+            storage_name=name,
+            before=before,
+            delete=delete,
+            keeps=name in keeping,
+            patience=patience,
+            files=files[name],
+            ownership=owned[name],
         )
         for name in names
-    ]  # fmt: skip
+    ]
+
+
+def _counted(context: PassContext, *, remember: bool) -> tuple[Counter[str], set[str]]:
+    """Return the number of files by storage, and the storages with objects that are kept."""
+    files: Counter[str] = Counter()
+    keeping: set[str] = set()
+    for each in context.everywhere:
+        try:
+            columns = count_files(each).columns
+        except DBAPIError:
+            each.run(partial(refuse_missing_columns, metadata=each.metadata))
+            raise
+        keeping |= keeping_storages(each, columns, remember=remember)
+        for column in columns:
+            files[column.storage] += column.files
+    return files, keeping
 
 
 def _owned(
     context: PassContext, files: Counter[str], names: Sequence[str], *, delete: bool, adopt: bool
 ) -> dict[str, Ownership]:
-    """Look whose the storages are; with ``delete``, sign them and leave new tokens there."""
+    """Return whose the storages are; raises an error for one that is not only theirs."""
     refuse_overlaps(names)
     if not context.has_ledger:
         # Nothing is deleted: what a ledger has signed is reported as that one's.
@@ -129,14 +148,19 @@ def _owned(
     for name in names:
         refuse_strangers(name, owned[name])
         refuse_unmounted(name, owned[name], is_used=not adopt and files[name] > 0)
-    if not delete:
-        return owned
+    return owned
+
+
+def _taken(
+    context: PassContext, files: Counter[str], owned: dict[str, Ownership], *, adopt: bool
+) -> dict[str, Ownership]:
+    """Sign the storages, and leave new tokens there; return whose they are then."""
     # Nothing is left in a storage that none of them has ever used.
-    used = [name for name in names if files[name] or owned[name].owners]
+    used = [name for name in owned if files[name] or owned[name].owners]
     for each in context.everywhere:
         fence(each, used, adopt=adopt)
     identities = identities_of(context.everywhere, writes=True)
-    owned = {name: replace(owned[name], identities=identities) for name in names}
+    owned = {name: replace(each, identities=identities) for name, each in owned.items()}
     for name in used:
         sign_for(name, owned[name])
     return owned
@@ -144,8 +168,8 @@ def _owned(
 
 def _refuse_copies(context: PassContext, names: Sequence[str]) -> None:
     for name in names:
-        known = context.run(partial(checkpoint, ledger=context.ledger, storage=name))
-        if known and known.database != context.run(partial(database_id, ledger=context.ledger)):
+        known = context.ask(checkpoint, name)
+        if known and known.database != context.ask(database_id):
             raise LedgerError(
                 f"the checkpoint of storage {name!r} is that of another database, and this one is "
                 "a copy of it: objects that only rows of the other refer to would be deleted. If "
@@ -155,7 +179,7 @@ def _refuse_copies(context: PassContext, names: Sequence[str]) -> None:
 
 def _sweep(finder: OrphanFinder, folders: bool, watcher: OnProgress | None) -> Iterator[Finding]:
     context, name = finder.context, finder.storage_name
-    known = context.run(partial(checkpoint, ledger=context.ledger, storage=name))
+    known = context.ask(checkpoint, name)
     since = 0 if known is None else max(0, known.until - OVERLAP)
     now = now_here()
     until = now + SKEW
@@ -168,14 +192,13 @@ def _sweep(finder: OrphanFinder, folders: bool, watcher: OnProgress | None) -> I
             if watcher:
                 start = since or reached
                 watcher(Progress(name, max(0, reached - start), max(1, now - start)))
-    yield from abandoned_uploads(finder)
+    yield from finder.abandoned_uploads()
     _note(finder, safe)
 
 
 def _note(finder: OrphanFinder, until: int) -> None:
     if finder.delete and not finder.keeps:
-        ledger, name = finder.context.ledger, finder.storage_name
-        finder.context.run(lambda connection: _advance(connection, ledger, name, until))
+        finder.context.ask(_advance, finder.storage_name, until)
 
 
 def _advance(connection: Connection, ledger: Ledger, name: str, until: int) -> None:

@@ -153,6 +153,12 @@ class Plan:
             named = self._named.get((verb, count)) or self._named.get((verb, 0))
         return named or (drawn if drawn is not None and self.rate else NO_FAULT)
 
+    def split_deletion(self, keys: Sequence[str]) -> tuple[list[str], list[tuple[Fault, str]]]:
+        """Return the keys to delete that nothing happens to, and the others with what does."""
+        faults = [(self.next("delete", key), key) for key in keys]
+        plain = [key for fault, key in faults if fault == NO_FAULT]
+        return plain, [(fault, key) for fault, key in faults if fault != NO_FAULT]
+
     def _drawn(self, verb: Verb) -> Iterator[Fault | None]:
         random = Random(f"{self.seed}-{verb}")  # noqa: S311  it decides no secret
         suitable = [fault for fault in self.faults if fault.suits(verb)]

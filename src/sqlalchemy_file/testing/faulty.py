@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from functools import partial
-from typing import Any, BinaryIO, Self, TypeVar, cast
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import (
+    AbstractAsyncContextManager,
+    AbstractContextManager,
+    asynccontextmanager,
+    contextmanager,
+)
+from typing import Any, BinaryIO, Self, cast
 
 from sqlalchemy_file.exceptions import DeletionError, StorageError
 from sqlalchemy_file.storage import Attributes, HasPublicURL, ObjectInfo, Storage
 from sqlalchemy_file.storage.common.protocol import concurrency_of, is_native
 from sqlalchemy_file.storage.owners import notes_of, remove_note, write_note
-from sqlalchemy_file.testing.faults import NO_FAULT, Fault, Plan, Verb
-
-T = TypeVar("T")
+from sqlalchemy_file.testing.faults import Fault, Plan, Verb
 
 _TICK = 0.005
 """Seconds between two looks whether a coroutine that hangs may go on."""
@@ -43,8 +45,6 @@ class FaultyStorage:
         self.verify: bool = getattr(inner, "verify", False)
         self._plan = Plan(faults, rate, seed)
 
-    # --- what a test says
-
     def inject(self, verb: Verb, fault: Fault, *, at: int = 0) -> None:
         """Give the ``at``-th call of ``verb`` from now on a fault; 0 means every call.
 
@@ -56,7 +56,7 @@ class FaultyStorage:
         """End all faults; calls that hang continue."""
         self._plan.clear()
 
-    # --- notes of the storage itself, which are no calls of its verbs and always come through
+    # Notes of the storage itself are no calls of its verbs, and always come through.
 
     def notes(self) -> Mapping[str, bytes]:
         """Return the notes of ``inner``."""
@@ -79,155 +79,127 @@ class FaultyStorage:
         """Return the number of calls of these verbs."""
         return sum(verb in verbs for verb, _key in self.calls)
 
-    # --- the storage
-
     def put(
         self, key: str, content: BinaryIO, attributes: Attributes, *, exclusive: bool = False
     ) -> ObjectInfo:
-        fault = self._plan.next("put", key)
-        opened = fault.content(content)
-
-        def put() -> ObjectInfo:
-            return self.inner.put(key, opened(), attributes, exclusive=exclusive)
-
-        return self._carry_out(fault, "put", key, put)
+        with self._call("put", key) as fault:
+            opened = fault.content(content)
+            for _ in _times(fault):
+                stored = self.inner.put(key, opened(), attributes, exclusive=exclusive)
+            return stored
 
     def stat(self, key: str) -> ObjectInfo:
-        fault = self._plan.next("stat", key)
-        return self._carry_out(fault, "stat", key, lambda: self.inner.stat(key))
+        with self._call("stat", key):
+            return self.inner.stat(key)
 
     def stream(self, key: str, start: int = 0, end: int | None = None) -> Iterator[bytes]:
-        fault = self._plan.next("stream", key)
-        self._wait(fault)
-        _fail(fault, "stream", key, is_done=False)
-        chunks = self.inner.stream(key, start, end)
-        yield from _spoiled(fault, b"".join(chunks)) if fault.changes_bytes else chunks
-        _fail(fault, "stream", key, is_done=True)
+        with self._call("stream", key) as fault:
+            chunks = self.inner.stream(key, start, end)
+            yield from _spoiled(fault, b"".join(chunks)) if fault.changes_bytes else chunks
 
     def delete(self, keys: Sequence[str]) -> None:
-        plain, struck = self._sorted_out(keys)
-        failures = _Failures()
+        plain, struck = self._plan.split_deletion(keys)
+        failures: dict[str, Exception] = {}
         for fault, key in struck:
-            with failures.of(key):
-                self._carry_out(fault, "delete", key, partial(self.inner.delete, [key]))
-        with failures:
+            with _gathered(failures, key), self._struck(fault, "delete", key):
+                for _ in _times(fault):
+                    self.inner.delete([key])
+        with _gathered(failures):
             self.inner.delete(plain)
-        failures.throw()
+        if failures:
+            raise DeletionError(failures)
 
     def copy(self, key: str, new_key: str) -> ObjectInfo:
-        fault = self._plan.next("copy", key)
-        return self._carry_out(fault, "copy", key, lambda: self.inner.copy(key, new_key))
+        with self._call("copy", key) as fault:
+            for _ in _times(fault):
+                copied = self.inner.copy(key, new_key)
+            return copied
 
     def list(self, prefix: str = "", start_after: str | None = None) -> Iterator[ObjectInfo]:
-        fault = self._plan.next("list", prefix)
-        self._wait(fault)
-        _fail(fault, "list", prefix, is_done=False)
-        yield from self.inner.list(prefix, start_after)
-        _fail(fault, "list", prefix, is_done=True)
+        with self._call("list", prefix):
+            yield from self.inner.list(prefix, start_after)
 
     def public_url(self, key: str) -> str | None:
         return self.inner.public_url(key) if isinstance(self.inner, HasPublicURL) else None
 
-    # --- how a fault takes its course
+    def _call(self, verb: Verb, key: str) -> AbstractContextManager[Fault]:
+        return self._struck(self._plan.next(verb, key), verb, key)
 
-    def _carry_out(self, fault: Fault, verb: Verb, key: str, action: Callable[[], T]) -> T:
-        self._wait(fault)
-        _fail(fault, verb, key, is_done=False)
-        result = action()
-        if fault.twice:
-            result = action()
-        _fail(fault, verb, key, is_done=True)
-        return result
-
-    def _wait(self, fault: Fault) -> None:
+    @contextmanager
+    def _struck(self, fault: Fault, verb: Verb, key: str) -> Iterator[Fault]:
+        """Let a fault take its course around a call."""
         if fault.before is not None:
             fault.before()
         if fault.delay:
             time.sleep(fault.delay)
         if fault.hangs:
             self._plan.free.wait()
-
-    def _sorted_out(self, keys: Sequence[str]) -> tuple[Sequence[str], Sequence[tuple[Fault, str]]]:
-        """Return the keys to delete that nothing happens to, and the others with what does."""
-        faults = [(self._plan.next("delete", key), key) for key in keys]
-        plain = [key for fault, key in faults if fault == NO_FAULT]
-        return plain, [(fault, key) for fault, key in faults if fault != NO_FAULT]
+        _fail(fault, verb, key, is_done=False)
+        yield fault
+        _fail(fault, verb, key, is_done=True)
 
 
 class AsyncFaultyStorage(FaultyStorage):
-    """The same before a storage with native coroutines; `FaultyStorage` chooses it itself."""
+    """The same for a storage with native coroutines; `FaultyStorage` chooses it itself."""
 
     inner: Any
 
     async def aput(
         self, key: str, content: BinaryIO, attributes: Attributes, *, exclusive: bool = False
     ) -> ObjectInfo:
-        fault = self._plan.next("put", key)
-        opened = fault.content(content)
-
-        async def put() -> ObjectInfo:
-            stored: ObjectInfo = await self.inner.aput(
-                key, opened(), attributes, exclusive=exclusive
-            )
-            return stored
-
-        return await self._acarry_out(fault, "put", key, put)
+        async with self._acall("put", key) as fault:
+            opened = fault.content(content)
+            for _ in _times(fault):
+                stored = await self.inner.aput(key, opened(), attributes, exclusive=exclusive)
+            return cast("ObjectInfo", stored)
 
     async def astat(self, key: str) -> ObjectInfo:
-        fault = self._plan.next("stat", key)
-        return await self._acarry_out(fault, "stat", key, partial(self.inner.astat, key))
+        async with self._acall("stat", key):
+            return cast("ObjectInfo", await self.inner.astat(key))
 
     async def astream(
         self, key: str, start: int = 0, end: int | None = None
     ) -> AsyncIterator[bytes]:
-        fault = self._plan.next("stream", key)
-        await self._await(fault)
-        _fail(fault, "stream", key, is_done=False)
-        chunks = self.inner.astream(key, start, end)
-        if fault.changes_bytes:
-            for chunk in _spoiled(fault, b"".join([chunk async for chunk in chunks])):
-                yield chunk
-        else:
-            async for chunk in chunks:
-                yield chunk
-        _fail(fault, "stream", key, is_done=True)
+        async with self._acall("stream", key) as fault:
+            chunks = self.inner.astream(key, start, end)
+            if fault.changes_bytes:
+                for chunk in _spoiled(fault, b"".join([each async for each in chunks])):
+                    yield chunk
+            else:
+                async for chunk in chunks:
+                    yield chunk
 
     async def adelete(self, keys: Sequence[str]) -> None:
-        plain, struck = self._sorted_out(keys)
-        failures = _Failures()
+        plain, struck = self._plan.split_deletion(keys)
+        failures: dict[str, Exception] = {}
         for fault, key in struck:
-            with failures.of(key):
-                await self._acarry_out(fault, "delete", key, partial(self.inner.adelete, [key]))
-        with failures:
+            with _gathered(failures, key):
+                async with self._astruck(fault, "delete", key):
+                    for _ in _times(fault):
+                        await self.inner.adelete([key])
+        with _gathered(failures):
             await self.inner.adelete(plain)
-        failures.throw()
+        if failures:
+            raise DeletionError(failures)
 
     async def acopy(self, key: str, new_key: str) -> ObjectInfo:
-        fault = self._plan.next("copy", key)
-        return await self._acarry_out(fault, "copy", key, partial(self.inner.acopy, key, new_key))
+        async with self._acall("copy", key) as fault:
+            for _ in _times(fault):
+                copied = await self.inner.acopy(key, new_key)
+            return cast("ObjectInfo", copied)
 
     async def alist(
         self, prefix: str = "", start_after: str | None = None
     ) -> AsyncIterator[ObjectInfo]:
-        fault = self._plan.next("list", prefix)
-        await self._await(fault)
-        _fail(fault, "list", prefix, is_done=False)
-        async for info in self.inner.alist(prefix, start_after):
-            yield info
-        _fail(fault, "list", prefix, is_done=True)
+        async with self._acall("list", prefix):
+            async for info in self.inner.alist(prefix, start_after):
+                yield info
 
-    async def _acarry_out(
-        self, fault: Fault, verb: Verb, key: str, action: Callable[[], Awaitable[T]]
-    ) -> T:
-        await self._await(fault)
-        _fail(fault, verb, key, is_done=False)
-        result = await action()
-        if fault.twice:
-            result = await action()
-        _fail(fault, verb, key, is_done=True)
-        return result
+    def _acall(self, verb: Verb, key: str) -> AbstractAsyncContextManager[Fault]:
+        return self._astruck(self._plan.next(verb, key), verb, key)
 
-    async def _await(self, fault: Fault) -> None:
+    @asynccontextmanager
+    async def _astruck(self, fault: Fault, verb: Verb, key: str) -> AsyncIterator[Fault]:
         if fault.before is not None:
             await asyncio.to_thread(fault.before)
         if fault.delay:
@@ -235,41 +207,34 @@ class AsyncFaultyStorage(FaultyStorage):
         free = self._plan.free
         while fault.hangs and not free.is_set():  # noqa: ASYNC110  set by any thread
             await asyncio.sleep(_TICK)
+        _fail(fault, verb, key, is_done=False)
+        yield fault
+        _fail(fault, verb, key, is_done=True)
 
 
-class _Failures(dict[str, Exception]):
-    """A block in which deletions may fail; `throw` raises what failed, of all such blocks."""
+@contextmanager
+def _gathered(failures: dict[str, Exception], key: str | None = None) -> Iterator[None]:
+    """Gather the failures of deletions instead of raising them; any of that of a single key."""
+    try:
+        yield
+    except DeletionError as error:
+        failures.update(error.failures)
+    except StorageError as error:
+        if key is None:
+            raise
+        failures[key] = error
 
-    def __enter__(self) -> None:
-        pass
 
-    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> bool:
-        if not isinstance(error, DeletionError):
-            return False
-        self.update(error.failures)
-        return True
-
-    @contextmanager
-    def of(self, key: str) -> Iterator[None]:
-        """Let the deletion of one key fail."""
-        try:
-            with self:
-                yield
-        except StorageError as error:
-            self[key] = error
-
-    def throw(self) -> None:
-        if self:
-            raise DeletionError(self)
+def _times(fault: Fault) -> range:
+    return range(2 if fault.twice else 1)
 
 
 def _fail(fault: Fault, verb: Verb, key: str, *, is_done: bool) -> None:
-    """Raise what a call fails with, if this is the moment."""
+    """Raise what a call fails with, if this is the moment: before it is done, or after."""
     if fault.fails and fault.is_done is is_done:
         raise fault.failure(verb, key)
 
 
 def _spoiled(fault: Fault, data: bytes) -> Iterator[bytes]:
-    spoiled = fault.spoiled(data)
-    if spoiled:
+    if spoiled := fault.spoiled(data):
         yield spoiled

@@ -7,14 +7,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from sqlalchemy import Connection, text
 
+from sqlalchemy_file.ledger import triggers
 from sqlalchemy_file.ledger.triggers import Place
 
-Quote = Callable[[str], str]
-Qualify = Callable[[Place], str]
+MARK = "`"
+quoted = partial(triggers.quoted, mark=MARK)
+qualified = partial(triggers.qualified, mark=MARK)
+
+Nodes = dict[Place, dict[str, str]]
+"""The tables between, each with its referenced columns as the query `gone` names them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +40,7 @@ class Ancestor:
     cascades: tuple[Cascade, ...]
     targets: frozenset[Place]
 
-    def rows_of(self, target: Place, column: str, qualified: Qualify, quoted: Quote) -> str:
+    def rows_of(self, target: Place, column: str) -> str:
         """Return a query for one column of all rows of a target that go with the OLD row.
 
         It locks them, and so finds what others have committed meanwhile, as the cascade will. Not
@@ -42,26 +48,10 @@ class Ancestor:
         """
         nodes = self._nodes()
         value = f"c.{quoted(column)} AS value"
-        parts = []
-        for each in self.cascades:
-            if each.child != target:
-                continue
-            if each.parent == self.place:
-                parts.append(
-                    f"(SELECT {value} FROM {qualified(target)} AS c WHERE "
-                    f"{_matches(each, lambda name: f'OLD.{quoted(name)}', quoted)} {_SHARED})"
-                )
-            if each.parent in nodes:
-                parts.append(
-                    f"(SELECT {value} FROM gone AS g JOIN {qualified(target)} AS c "
-                    f"ON {_matches(each, nodes[each.parent].__getitem__, quoted)} "
-                    f"WHERE g.node = {list(nodes).index(each.parent)} {_SHARED})"
-                )
-        rows = " UNION ALL ".join(parts)
-        return f"{self._gone(nodes, qualified, quoted)} {rows}" if nodes else rows
+        rows = " UNION ALL ".join(self._queries(nodes, [target], lambda _: value))
+        return f"{self._gone(nodes)} {rows}" if nodes else rows
 
-    def _nodes(self) -> dict[Place, dict[str, str]]:
-        """Return the tables between, each with its referenced columns as `gone` names them."""
+    def _nodes(self) -> Nodes:
         children = {each.child for each in self.cascades}
         referenced: dict[Place, set[str]] = {}
         for each in self.cascades:
@@ -72,28 +62,31 @@ class Ancestor:
             for index, (place, names) in enumerate(sorted(referenced.items(), key=str))
         }
 
-    def _gone(self, nodes: dict[Place, dict[str, str]], qualified: Qualify, quoted: Quote) -> str:
+    def _gone(self, nodes: Nodes) -> str:
         """Return the recursive query for the keys of all rows between that will be gone."""
         names = [each.removeprefix("g.") for keys in nodes.values() for each in keys.values()]
-        first, further = [], []
-        for each in self.cascades:
-            if each.child not in nodes:
-                continue
-            if each.parent == self.place:
-                where = _matches(each, lambda name: f"OLD.{quoted(name)}", quoted)
-                keys = _keys(nodes, each.child, qualified, quoted)
-                first.append(
-                    f"(SELECT {keys} FROM {qualified(each.child)} AS c WHERE {where} {_SHARED})"
-                )
-            if each.parent in nodes:
-                on = _matches(each, nodes[each.parent].__getitem__, quoted)
-                keys = _keys(nodes, each.child, qualified, quoted)
-                further.append(
-                    f"(SELECT {keys} FROM gone AS g JOIN {qualified(each.child)} AS c ON {on} "
-                    f"WHERE g.node = {list(nodes).index(each.parent)} {_SHARED})"
-                )
-        parts = " UNION ".join([*first, *further])
+        parts = " UNION ".join(self._queries(nodes, nodes, lambda child: _keys(nodes, child)))
         return f"WITH RECURSIVE gone (node, {', '.join(names)}) AS ({parts})"
+
+    def _queries(
+        self, nodes: Nodes, children: Collection[Place], columns: Callable[[Place], str]
+    ) -> list[str]:
+        """Return queries for the rows of tables that go: by the OLD row, then by way of `gone`."""
+        by_row, further = [], []
+        for each in self.cascades:
+            if each.child not in children:
+                continue
+            select, child = f"(SELECT {columns(each.child)} FROM", f"{qualified(each.child)} AS c"
+            if each.parent == self.place:
+                where = _matches(each, lambda name: f"OLD.{quoted(name)}")
+                by_row.append(f"{select} {child} WHERE {where} {_SHARED})")
+            if each.parent in nodes:
+                on = _matches(each, nodes[each.parent].__getitem__)
+                node = list(nodes).index(each.parent)
+                further.append(
+                    f"{select} gone AS g JOIN {child} ON {on} WHERE g.node = {node} {_SHARED})"
+                )
+        return [*by_row, *further]
 
 
 def ancestors(cascades: Sequence[Cascade], targets: Collection[Place]) -> Iterator[Ancestor]:
@@ -132,15 +125,13 @@ def _below(place: Place, cascades: Sequence[Cascade]) -> tuple[Cascade, ...]:
     return tuple(sorted(below, key=str))
 
 
-def _matches(cascade: Cascade, parent_value: Callable[[str], str], quoted: Quote) -> str:
+def _matches(cascade: Cascade, parent_value: Callable[[str], str]) -> str:
     return " AND ".join(
         f"c.{quoted(child)} = {parent_value(parent)}" for child, parent in cascade.columns
     )
 
 
-def _keys(
-    nodes: dict[Place, dict[str, str]], child: Place, qualified: Qualify, quoted: Quote
-) -> str:
+def _keys(nodes: Nodes, child: Place) -> str:
     """Return the columns of `gone` for one table; for the others a NULL of their type."""
     parts = [str(list(nodes).index(child))]
     for place, keys in nodes.items():

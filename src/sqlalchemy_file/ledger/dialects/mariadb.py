@@ -9,20 +9,69 @@ from typing import Any
 from sqlalchemy import Connection, text
 from sqlalchemy.exc import DBAPIError
 
-from sqlalchemy_file.ledger.columns import FileColumns
-from sqlalchemy_file.ledger.dialects.cascades import ancestors, cascades_in
-from sqlalchemy_file.ledger.dialects.mariadb_bodies import cascade_body, qualified, quoted, row_body
-from sqlalchemy_file.ledger.triggers import PREFIX, Found, Lookup, Place, Trigger, trigger_name
+from sqlalchemy_file.ledger.dialects.cascades import MARK, ancestors, cascades_in, qualified, quoted
+from sqlalchemy_file.ledger.dialects.database import Database, Feed
+from sqlalchemy_file.ledger.dialects.mariadb_bodies import cascade_body, row_body
+from sqlalchemy_file.ledger.triggers import PREFIX, Found, Place, Trigger, trigger_name
 
 
-def place(connection: Connection, table: str, schema: str | None) -> Place | None:
-    """Return where a table lies, as the catalog spells it, or None if there is none."""
-    return next(_named(connection, table, schema, "BASE TABLE"), None)
+class MariaDB(Database):
+    """MariaDB and MySQL.
 
+    No path is indexed: that would need a generated column, which users would meet everywhere.
+    """
 
-def is_view(connection: Connection, table: str, schema: str | None) -> bool:
-    """Return whether a name is that of a view, which has no triggers."""
-    return any(_named(connection, table, schema, "VIEW"))
+    mark = MARK
+
+    def place(self, connection: Connection, table: str, schema: str | None) -> Place | None:
+        return next(_named(connection, table, schema, "BASE TABLE"), None)
+
+    def is_view(self, connection: Connection, table: str, schema: str | None) -> bool:
+        return any(_named(connection, table, schema, "VIEW"))
+
+    def columns(self, connection: Connection, where: Place) -> set[str]:
+        query = text(
+            "SELECT column_name FROM information_schema.columns "
+            "WHERE table_schema = :schema AND table_name = :name AND BINARY table_name = :name"
+        )
+        parameters = {"schema": where.schema, "name": where.table}
+        return {self.folded(name) for name in connection.execute(query, parameters).scalars()}
+
+    def wanted(
+        self, connection: Connection, ledger: Place, feeds: Sequence[Feed]
+    ) -> Iterator[Trigger]:
+        """Yield the triggers of these tables, and those of tables whose rows take theirs along."""
+        tables = {where: files for where, files in feeds if files.noted}
+        for where, files in tables.items():
+            for kind in ("update", "delete"):
+                body = row_body(kind, ledger, files)
+                yield _trigger(where, kind, f"AFTER {kind.upper()}", body)
+        for ancestor in ancestors(cascades_in(connection), tables):
+            body = cascade_body(ledger, ancestor, tables)
+            yield _trigger(ancestor.place, "cascade", "BEFORE DELETE", body)
+
+    def found(self, connection: Connection) -> Iterator[Found]:
+        gone = _missing_definers(connection)
+        for row in connection.execute(_TRIGGERS).all():
+            where = Place(row.schema_name, row.table_name)
+            drop = (f"DROP TRIGGER IF EXISTS {quoted(where.schema)}.{quoted(row.name)}",)
+            fault = f"its definer {row.definer} is gone" if row.definer in gone else None
+            yield Found(where, row.name, drop, row.source or "", fault)
+
+    @contextmanager
+    def creating(self, connection: Connection) -> Iterator[None]:
+        """Have triggers run in the mode that they are written for, whatever the program's own is.
+
+        A trigger keeps the mode it was created in. What is not strict would write a note that is
+        none, and Oracle's mode speaks another language.
+        """
+        mode = connection.execute(text("SELECT @@sql_mode")).scalar()
+        connection.execute(text("SET sql_mode = 'STRICT_TRANS_TABLES,NO_ENGINE_SUBSTITUTION'"))
+        try:
+            yield
+        finally:
+            if not connection.closed and not connection.invalidated:
+                connection.execute(text("SET sql_mode = :mode"), {"mode": mode})
 
 
 def _named(connection: Connection, table: str, schema: str | None, kind: str) -> Iterator[Place]:
@@ -31,77 +80,6 @@ def _named(connection: Connection, table: str, schema: str | None, kind: str) ->
     for row in found:
         if row.are_folded or (row.name == table and row.schema_name == (schema or row.own_schema)):
             yield Place(row.schema_name, row.name)
-
-
-def columns(connection: Connection, where: Place) -> set[str]:
-    """Return the names of a table's columns."""
-    query = text(
-        "SELECT column_name FROM information_schema.columns "
-        "WHERE table_schema = :schema AND table_name = :name AND BINARY table_name = :name"
-    )
-    parameters = {"schema": where.schema, "name": where.table}
-    return {folded(name) for name in connection.execute(query, parameters).scalars()}
-
-
-def unreadable(connection: Connection, where: Place) -> set[str]:
-    """Return nothing: there are no types of others' making."""
-    return set()
-
-
-def folded(name: str) -> str:
-    """Return a column's name as this database compares it."""
-    return name.lower()
-
-
-def wanted(
-    connection: Connection, ledger: Place, feeds: Sequence[tuple[Place, FileColumns]]
-) -> Iterator[Trigger]:
-    """Yield the triggers that these tables need, and those of the ancestors they cascade from."""
-    feeds = [feed for feed in feeds if feed[1].noted]
-    for where, files in feeds:
-        for kind in ("update", "delete"):
-            body = row_body(kind, ledger, files)
-            yield _trigger(where, kind, f"AFTER {kind.upper()}", body)
-    named = dict(feeds)
-    for ancestor in ancestors(cascades_in(connection), named):
-        body = cascade_body(ledger, ancestor, named)
-        yield _trigger(ancestor.place, "cascade", "BEFORE DELETE", body)
-
-
-def found(connection: Connection) -> Iterator[Found]:
-    """Yield the ledger's triggers in all schemas that the connection may see."""
-    gone = _missing_definers(connection)
-    for row in connection.execute(_TRIGGERS).all():
-        where = Place(row.schema_name, row.table_name)
-        drop = (f"DROP TRIGGER IF EXISTS {quoted(where.schema)}.{quoted(row.name)}",)
-        fault = f"its definer {row.definer} is gone" if row.definer in gone else None
-        yield Found(where, row.name, drop, row.source or "", fault)
-
-
-@contextmanager
-def creating(connection: Connection) -> Iterator[None]:
-    """Have triggers run in the mode that they are written for, whatever the program's own is.
-
-    A trigger keeps the mode it was created in. What is not strict would write a note that is
-    none, and Oracle's mode speaks another language.
-    """
-    mode = connection.execute(text("SELECT @@sql_mode")).scalar()
-    connection.execute(text("SET sql_mode = 'STRICT_TRANS_TABLES,NO_ENGINE_SUBSTITUTION'"))
-    try:
-        yield
-    finally:
-        if not connection.closed and not connection.invalidated:
-            connection.execute(text("SET sql_mode = :mode"), {"mode": mode})
-
-
-def lookup(connection: Connection, ledger: Place, where: Place, column: str) -> Lookup | None:
-    """Return None: an index would need a generated column, which users would meet everywhere."""
-    return None
-
-
-def leftovers(connection: Connection, ledger: Place) -> Iterator[str]:
-    """Yield nothing: triggers go with their table."""
-    yield from ()
 
 
 def _trigger(where: Place, kind: str, moment: str, body: str) -> Trigger:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from sqlalchemy_file.ledger.columns import FileColumns
-from sqlalchemy_file.ledger.dialects.cascades import Ancestor
+from sqlalchemy_file.ledger.dialects.cascades import Ancestor, qualified, quoted
 from sqlalchemy_file.ledger.tables import KEPT, MISSED_NOTE, NEVER, STATE, TX_VARIABLE
 from sqlalchemy_file.ledger.triggers import LONGEST_PATH, LONGEST_VALUE, Place, note
 
@@ -18,64 +18,51 @@ _TEXT = "LONGTEXT CHARACTER SET utf8mb4 COLLATE utf8mb4_bin"
 _PASSED_OVER = "DECLARE CONTINUE HANDLER FOR SQLEXCEPTION BEGIN END;"
 
 
-def quoted(name: str) -> str:
-    """Quote an identifier."""
-    return "`" + name.replace("`", "``") + "`"
-
-
-def qualified(where: Place) -> str:
-    """Quote a name with its schema."""
-    return f"{quoted(where.schema)}.{quoted(where.table)}"
-
-
 def row_body(kind: str, ledger: Place, files: FileColumns) -> str:
-    """Return a trigger's body: plain records are read without a query, which costs a tenth.
-
-    What a row goes on naming in any column is not kept: it may have gone to one that deletes.
-    """
+    """Return a trigger's body: plain records are read without a query, which costs a tenth."""
     rows = ("OLD", "NEW") if kind == "update" else ("OLD",)
-    names, count = files.noted, len(files.columns)
     # By way of variables: where a column is gone, only its own SET fails, and is passed over.
-    variables = [f"{row}_{index}" for row in rows for index in range(len(names))]
-    was = [each for each in variables if each.startswith("OLD")]
-    now = [each for each in variables if each.startswith("NEW")]
-    parts = [(was[:count], now[:count], False), (was[count:], now, True)]
-    steps = [
-        *map(_read_plain, variables),
-        "IF plain THEN",
-        *(
-            _note_plain(ledger, each, others, is_kept=is_kept)
-            for some, others, is_kept in parts
-            for each in some
-        ),
-        "ELSE",
-        *(
-            _note_each(ledger, _released(some, others), is_kept=is_kept)
-            for some, others, is_kept in parts
-            if some
-        ),
-        "END IF;",
-    ]
-    if now:
-        pairs = zip(was, now, strict=True)
-        same = " AND ".join(f"BINARY {old} <=> BINARY {new}" for old, new in pairs)
-        steps = [f"IF NOT ({same}) THEN", *steps, "END IF;"]
-    declared = [*variables, *(f"{each}_{part}" for each in variables for part in _PARTS)]
+    values = {row: {name: f"{row}_{i}" for i, name in enumerate(files.noted)} for row in rows}
+    every = [value for row in rows for value in values[row].values()]
+    parts_of = [f"{value}_{part}" for value in every for part in _PARTS]
+    variables = ", ".join([*every, *parts_of, "parts", "n_path", "n_storage"])
     return "\n".join(
         [
             f"BEGIN\n{note(ledger, files.columns, files.kept)}",
-            f"DECLARE {', '.join([*declared, 'parts', 'n_path', 'n_storage'])} {_TEXT};",
+            f"DECLARE {variables} {_TEXT};",
             "DECLARE plain BOOLEAN DEFAULT TRUE;",
             _PASSED_OVER,
             *(
-                f"SET {row}_{index} = {row}.{quoted(name)};"
+                f"SET {value} = {row}.{quoted(name)};"
                 for row in rows
-                for index, name in enumerate(names)
+                for name, value in values[row].items()
             ),
-            *steps,
+            f"IF NOT ({_are_same(values)}) THEN",
+            *map(_read_plain, every),
+            *_record(ledger, files, values["OLD"], values.get("NEW", {})),
+            "END IF;",
             "END",
         ]
     )
+
+
+def _are_same(values: dict[str, dict[str, str]]) -> str:
+    """Return the condition under which nothing has changed, which a DELETE never meets."""
+    pairs = zip(values["OLD"].values(), values.get("NEW", {}).values(), strict=False)
+    return " AND ".join(f"BINARY {old} <=> BINARY {new}" for old, new in pairs) or "FALSE"
+
+
+def _record(
+    ledger: Place, files: FileColumns, old: dict[str, str], new: dict[str, str]
+) -> list[str]:
+    """Return what records paths: of plain records one by one, of others by a query."""
+    plain, others = [], []
+    for release in files.releases:
+        was = [old[name] for name in release.columns]
+        now = [new[name] for name in release.now if name in new]
+        plain += [_note_plain(ledger, each, now, release.is_kept) for each in was]
+        others.append(_note_each(ledger, _released(was, now), release.is_kept))
+    return ["IF plain THEN", *plain, "ELSE", *others, "END IF;"]
 
 
 def cascade_body(ledger: Place, ancestor: Ancestor, named: dict[Place, FileColumns]) -> str:
@@ -83,15 +70,15 @@ def cascade_body(ledger: Place, ancestor: Ancestor, named: dict[Place, FileColum
     blocks = [
         _note_each(
             ledger,
-            _notes_in("v.value", f"({ancestor.rows_of(place, name, qualified, quoted)}) AS v, "),
-            is_kept=name in named[place].kept,
+            _notes_in("v.value", f"({ancestor.rows_of(place, name)}) AS v, "),
+            name in named[place].kept,
         )
         for place in sorted(ancestor.targets, key=str)
         for name in named[place].noted
     ]
     return "\n".join(
         [
-            f"BEGIN\n{note(ledger, ())}",
+            f"BEGIN\n{note(ledger)}",
             f"DECLARE n_path, n_storage {_TEXT};",
             _PASSED_OVER,
             *blocks,
@@ -126,7 +113,7 @@ def _read_plain(value: str) -> str:
     )
 
 
-def _note_plain(ledger: Place, value: str, now: Sequence[str], *, is_kept: bool) -> str:
+def _note_plain(ledger: Place, value: str, now: Sequence[str], is_kept: bool) -> str:
     path, storage = (f"{value}_{part}" for part in _PARTS)
     released = " AND ".join(
         [
@@ -140,7 +127,7 @@ def _note_plain(ledger: Place, value: str, now: Sequence[str], *, is_kept: bool)
     )
 
 
-def _note_each(ledger: Place, released: str, *, is_kept: bool) -> str:
+def _note_each(ledger: Place, released: str, is_kept: bool) -> str:
     """Return a block that records the results of a query, one by one."""
     return "\n".join(
         [

@@ -6,20 +6,18 @@ The triggers have no WHEN: a column in it could neither be dropped nor get anoth
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from typing import Any
 
 from sqlalchemy import ARRAY, Connection, Text, literal, literal_column, text
 
 from sqlalchemy_file.ledger.columns import FileColumns
+from sqlalchemy_file.ledger.dialects.database import Database, Feed
 from sqlalchemy_file.ledger.dialects.postgresql_bodies import (
     PINNED,
     UNREADABLE,
     Used,
     create_function,
-    qualified,
-    quoted,
     reader_body,
     row_body,
     truncate_body,
@@ -32,84 +30,129 @@ from sqlalchemy_file.ledger.triggers import (
     Place,
     Trigger,
     note,
+    qualified,
+    quoted,
     read_note,
     trigger_name,
 )
 
+Below = Mapping[Place, Sequence[tuple[Place, bool]]]
+"""By table, those that are partitions of it or inherit from it, and which of both."""
 
-def place(connection: Connection, table: str, schema: str | None) -> Place | None:
-    """Return the place of a table, or None if no such table can have triggers.
 
-    Of a schema that this role may not use, to_regclass() would end the transaction.
+class PostgreSQL(Database):
+    """PostgreSQL, where functions read values, and write with the rights of the statement's role.
+
+    To read another type than those of text and JSON may call a function that its owner wrote.
     """
-    query = text(
-        "SELECT n.nspname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace "
-        "WHERE c.relname = CAST(:table AS name) AND c.relkind IN ('r', 'p') "
-        "AND CASE WHEN CAST(:schema AS name) IS NULL THEN pg_table_is_visible(c.oid) "
-        "ELSE n.nspname = CAST(:schema AS name) END AND has_schema_privilege(n.oid, 'USAGE')"
-    )
-    found = connection.execute(query, {"table": table, "schema": schema}).scalar()
-    return Place(str(found), table) if found is not None else None
+
+    def place(self, connection: Connection, table: str, schema: str | None) -> Place | None:
+        # Of a schema that this role may not use, to_regclass() would end the transaction.
+        query = text(
+            "SELECT n.nspname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace "
+            "WHERE c.relname = CAST(:table AS name) AND c.relkind IN ('r', 'p') "
+            "AND CASE WHEN CAST(:schema AS name) IS NULL THEN pg_table_is_visible(c.oid) "
+            "ELSE n.nspname = CAST(:schema AS name) END AND has_schema_privilege(n.oid, 'USAGE')"
+        )
+        found = connection.execute(query, {"table": table, "schema": schema}).scalar()
+        return Place(str(found), table) if found is not None else None
+
+    def is_view(self, connection: Connection, table: str, schema: str | None) -> bool:
+        name = f"{quoted(schema)}.{quoted(table)}" if schema else quoted(table)
+        kind = "SELECT relkind IN ('v', 'm', 'f') FROM pg_class WHERE oid = to_regclass(:name)"
+        return bool(connection.execute(text(kind), {"name": name}).scalar())
+
+    def columns(self, connection: Connection, where: Place) -> set[str]:
+        return {row.name for row in connection.execute(_COLUMNS, {"name": qualified(where)})}
+
+    def unreadable(self, connection: Connection, where: Place) -> set[str]:
+        rows = connection.execute(_COLUMNS, {"name": qualified(where)})
+        return {row.name for row in rows if not row.is_readable}
+
+    def folded(self, name: str) -> str:
+        return name
+
+    def wanted(
+        self, connection: Connection, ledger: Place, feeds: Sequence[Feed]
+    ) -> Iterator[Trigger]:
+        notes, paths = (_reader(ledger, kind) for kind in ("notes", "paths"))
+        keeping = _view_of_kept(ledger)
+        pieces = {"noted": notes, "kept": keeping, "indexed": paths}
+        for columns, piece in pieces.items():
+            if any(getattr(files, columns) for _, files in feeds):
+                yield piece
+        below = {where: _descendants(connection, where) for where, _ in feeds}
+        noting = _shared(feeds, below)
+        used = Used(ledger, *(Place(ledger.schema, each.name) for each in (keeping, notes)))
+        for where, files in feeds:
+            yield from _indexes(ledger, paths, where, files.indexed)
+            if noting[where].noted:
+                yield from _triggers(connection, used, where, noting, below)
+
+    def found(self, connection: Connection) -> Iterator[Found]:
+        yield from _found_triggers(connection)
+        for row in connection.execute(_INDEXES).all():
+            drop = (f"DROP INDEX IF EXISTS {quoted(row.schema)}.{quoted(row.index_name)}",)
+            fault = None if row.is_valid else "it was not built to its end"
+            yield Found(Place(row.schema, row.name), row.index_name, drop, "", fault)
+        for row in connection.execute(_VIEWS).all():
+            ledger = Place(row.schema, RELEASES)
+            rights = f"INSERT (path, storage, lease, due_at) ON {qualified(ledger)}"
+            repair = (
+                _let_note(Place(row.schema, row.name)),
+                f"GRANT {rights} TO {quoted(row.owner)}",
+            )
+            fault = None if row.may_note else "PUBLIC, or its owner in the ledger, may not INSERT"
+            yield Found(ledger, row.name, (), "", fault, repair)
+        for row in connection.execute(_READERS).all():
+            place = read_note(row.body).get("ledger", "").removeprefix(f"{row.schema}.")
+            yield Found(Place(row.schema, place), row.name, (), row.body)
+
+    def unused(self, connection: Connection, ledger: Place) -> Sequence[str]:
+        functions = [
+            f"DROP FUNCTION IF EXISTS {qualified(Place(row.schema, row.name))}({parameters})"
+            for query, parameters in ((_UNUSED, ""), (_UNREAD, "text"))
+            for row in connection.execute(query).all()
+            if read_note(row.body).get("ledger") == str(ledger)
+        ]
+        views = [
+            f"DROP VIEW IF EXISTS {qualified(Place(row.schema, row.name))}"
+            for row in connection.execute(_VIEWS).all()
+            if row.schema == ledger.schema and not row.is_used
+        ]
+        return [*functions, *views]
+
+    def lookup(
+        self, connection: Connection, ledger: Place, where: Place, column: str
+    ) -> Lookup | None:
+        reader = _reader(ledger, "paths")
+        index = next(_indexes(ledger, reader, where, (column,)))
+        query = text("SELECT 1 FROM pg_index WHERE indexrelid = to_regclass(:name) AND indisvalid")
+        name = qualified(Place(where.schema, index.name))
+        if connection.execute(query, {"name": name}).first() is None:
+            return None
+        expression = literal_column(_read(ledger, reader, column), ARRAY(Text))
+        # As `overlap` of the dialect's own ARRAY, which would load the dialect for everybody.
+        return lambda paths: expression.bool_op("&&")(literal([*paths, UNREADABLE], ARRAY(Text)))
 
 
-def is_view(connection: Connection, table: str, schema: str | None) -> bool:
-    """Return whether a name is that of a view, or of a table elsewhere: neither has triggers."""
-    name = f"{quoted(schema)}.{quoted(table)}" if schema else quoted(table)
-    query = text("SELECT relkind IN ('v', 'm', 'f') FROM pg_class WHERE oid = to_regclass(:name)")
-    return bool(connection.execute(query, {"name": name}).scalar())
-
-
-def columns(connection: Connection, where: Place) -> set[str]:
-    """Return the names of a table's columns."""
-    return {row.name for row in connection.execute(_COLUMNS, {"name": qualified(where)})}
-
-
-def unreadable(connection: Connection, where: Place) -> set[str]:
-    """Return the columns whose type triggers do not read.
-
-    To read another type may call a function that its owner wrote, and run it as whoever writes.
-    """
-    rows = connection.execute(_COLUMNS, {"name": qualified(where)})
-    return {row.name for row in rows if not row.is_readable}
-
-
-def folded(name: str) -> str:
-    """Return a column's name as this database compares it."""
-    return name
-
-
-def wanted(
-    connection: Connection, ledger: Place, feeds: Sequence[tuple[Place, FileColumns]]
+def _triggers(
+    connection: Connection, used: Used, where: Place, noting: dict[Place, FileColumns], below: Below
 ) -> Iterator[Trigger]:
-    """Yield the functions that read paths, and the triggers that these tables need."""
-    notes, paths = (_reader(ledger, kind) for kind in ("notes", "paths"))
-    keeping = _view_of_kept(ledger)
-    if any(files.noted for _, files in feeds):
-        yield notes
-    if any(files.kept for _, files in feeds):
-        yield keeping
-    if any(files.indexed for _, files in feeds):
-        yield paths
-    below = {where: _descendants(connection, where) for where, _ in feeds}
-    noting = _shared(feeds, below)
-    used = Used(ledger, *(Place(ledger.schema, each.name) for each in (keeping, notes)))
-    for where, files in feeds:
-        yield from _indexes(ledger, paths, where, files.indexed)
-        if not noting[where].noted:
-            continue
-        rows = _trigger_function("released", where, row_body(used, noting[where]))
-        truncated = _trigger_function("truncated", where, truncate_body(used, noting[where]))
-        for table, is_partition in [(where, False), *below[where]]:
-            if table == where or table not in noting or not noting[table].noted:
-                if not is_partition:
-                    for kind in ("update", "delete"):
-                        yield _trigger(connection, table, kind, "AFTER", "ROW", rows)
-                yield _trigger(connection, table, "truncate", "BEFORE", "STATEMENT", truncated)
+    """Yield the triggers of a table, and of tables below it that have none of their own.
+
+    PostgreSQL clones row triggers to partitions, but not those for TRUNCATE.
+    """
+    rows = _trigger_function("released", where, row_body(used, noting[where]))
+    truncated = _trigger_function("truncated", where, truncate_body(used, noting[where]))
+    others = [each for each in below[where] if not (each[0] in noting and noting[each[0]].noted)]
+    for table, is_partition in [(where, False), *others]:
+        for kind in () if is_partition else ("update", "delete"):
+            yield _trigger(connection, table, kind, "AFTER", "ROW", rows)
+        yield _trigger(connection, table, "truncate", "BEFORE", "STATEMENT", truncated)
 
 
-def _shared(
-    feeds: Sequence[tuple[Place, FileColumns]], below: Mapping[Place, Sequence[tuple[Place, bool]]]
-) -> dict[Place, FileColumns]:
+def _shared(feeds: Sequence[Feed], below: Below) -> dict[Place, FileColumns]:
     """Return the columns that triggers of each table read, where a table lies below another.
 
     One that inherits notes its parent's columns with its own. A partition has its parent's row
@@ -158,65 +201,18 @@ def _trigger(
     return Trigger(table, kind, name, (*function.create, drop, f"CREATE {event}"))
 
 
-def found(connection: Connection) -> Iterator[Found]:
-    """Yield the ledger's triggers in all schemas, and the functions that read paths."""
+def _found_triggers(connection: Connection) -> Iterator[Found]:
     for row in connection.execute(_TRIGGERS).all():
-        where = Place(row.schema, row.name)
-        drop = (f"DROP TRIGGER IF EXISTS {quoted(row.trigger)} ON {qualified(where)}",)
-        repair = (f"ALTER TABLE {qualified(where)} ENABLE TRIGGER {quoted(row.trigger)}",)
-        fault = None if row.enabled in ("O", "A") else "it is disabled"
+        where, name = Place(row.schema, row.name), quoted(row.trigger)
         yield Found(
             where,
             row.trigger,
-            () if row.is_clone else drop,
+            () if row.is_clone else (f"DROP TRIGGER IF EXISTS {name} ON {qualified(where)}",),
             row.body,
-            fault,
-            repair,
+            None if row.enabled in ("O", "A") else "it is disabled",
+            (f"ALTER TABLE {qualified(where)} ENABLE TRIGGER {name}",),
             row.is_inherited,
         )
-    for row in connection.execute(_INDEXES).all():
-        drop = (f"DROP INDEX IF EXISTS {quoted(row.schema)}.{quoted(row.index_name)}",)
-        fault = None if row.is_valid else "it was not built to its end"
-        yield Found(Place(row.schema, row.name), row.index_name, drop, "", fault)
-    for row in connection.execute(_VIEWS).all():
-        ledger_name = qualified(Place(row.schema, RELEASES))
-        rights = f"INSERT (path, storage, lease, due_at) ON {ledger_name} TO {quoted(row.owner)}"
-        mended = (_let_note(Place(row.schema, row.name)), f"GRANT {rights}")
-        fault = None if row.may_note else "PUBLIC, or its owner in the ledger, may not INSERT"
-        yield Found(Place(row.schema, RELEASES), row.name, (), "", fault, mended)
-    for row in connection.execute(_READERS).all():
-        place = read_note(row.body).get("ledger", "").removeprefix(f"{row.schema}.")
-        yield Found(Place(row.schema, place), row.name, (), row.body)
-
-
-def leftovers(connection: Connection, ledger: Place) -> Iterator[str]:
-    """Yield the SQL that drops functions of this ledger which nothing uses any more."""
-    for query, parameters in ((_UNUSED, ""), (_UNREAD, "text")):
-        for row in connection.execute(query).all():
-            if read_note(row.body).get("ledger") == str(ledger):
-                function = qualified(Place(row.schema, row.name))
-                yield f"DROP FUNCTION IF EXISTS {function}({parameters})"
-    for row in connection.execute(_VIEWS).all():
-        if row.schema == ledger.schema and not row.is_used:
-            yield f"DROP VIEW IF EXISTS {qualified(Place(row.schema, row.name))}"
-
-
-def creating(connection: Connection) -> AbstractContextManager[None]:
-    """Return the context that triggers are created in: any will do."""
-    return nullcontext()
-
-
-def lookup(connection: Connection, ledger: Place, where: Place, column: str) -> Lookup | None:
-    """Return the condition that the index of a column answers, or None if it is not there."""
-    reader = _reader(ledger, "paths")
-    index = next(_indexes(ledger, reader, where, (column,)))
-    query = text("SELECT 1 FROM pg_index WHERE indexrelid = to_regclass(:name) AND indisvalid")
-    name = qualified(Place(where.schema, index.name))
-    if connection.execute(query, {"name": name}).first() is None:
-        return None
-    expression = literal_column(_read(ledger, reader, column), ARRAY(Text))
-    # As `overlap` of the dialect's own ARRAY, which would load the dialect for everybody.
-    return lambda paths: expression.bool_op("&&")(literal([*paths, UNREADABLE], ARRAY(Text)))
 
 
 def _indexes(
@@ -236,16 +232,12 @@ def _read(ledger: Place, reader: Trigger, column: str) -> str:
 
 
 def _descendants(connection: Connection, where: Place) -> list[tuple[Place, bool]]:
-    """Return the partitions of a table, and the tables that inherit from it.
-
-    PostgreSQL clones row triggers to partitions, but not those for TRUNCATE.
-    """
     rows = connection.execute(_DESCENDANTS, {"name": qualified(where)}).all()
     return [(Place(row.schema, row.name), row.is_partition) for row in rows]
 
 
 def _reader(ledger: Place, kind: str) -> Trigger:
-    body = f"{note(ledger, ())}{reader_body(kind)}"
+    body = f"{note(ledger)}{reader_body(kind)}"
     name = trigger_name(kind, ledger, body)
     signature = f"{qualified(Place(ledger.schema, name))}(value text)"
     # Not PARALLEL SAFE: a worker cannot begin the subtransaction that EXCEPTION needs.

@@ -6,29 +6,24 @@ only, so nobody can replace a function or an operator that they use.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from sqlalchemy_file.ledger.columns import FileColumns
-from sqlalchemy_file.ledger.tables import MISSED
-from sqlalchemy_file.ledger.triggers import LONGEST_PATH, LONGEST_VALUE, Place, note
+from sqlalchemy_file.ledger.columns import FileColumns, Release
+from sqlalchemy_file.ledger.tables import MISSED, NOW_ON_POSTGRESQL
+from sqlalchemy_file.ledger.triggers import (
+    LONGEST_PATH,
+    LONGEST_VALUE,
+    Place,
+    note,
+    qualified,
+    quoted,
+)
 
 UNREADABLE = "\x01"
 """What stands for the paths of a value that cannot be read; in a note it parts storage and path."""
 
 PINNED = "SET search_path = pg_catalog, pg_temp"
-
-_NOW = "(extract(epoch FROM clock_timestamp()) * 1000)::bigint"
-
-
-def quoted(name: str) -> str:
-    """Quote an identifier."""
-    return '"' + name.replace('"', '""') + '"'
-
-
-def qualified(where: Place) -> str:
-    """Quote a name with its schema."""
-    return f"{quoted(where.schema)}.{quoted(where.table)}"
 
 
 def literal(text: str) -> str:
@@ -99,6 +94,10 @@ class Used:
     keeping: Place
     reader: Place
 
+    def into(self, release: Release) -> Place:
+        """Return where paths are recorded."""
+        return self.keeping if release.is_kept else self.ledger
+
 
 def row_body(used: Used, files: FileColumns) -> str:
     """Return the body of the trigger function for rows.
@@ -107,13 +106,11 @@ def row_body(used: Used, files: FileColumns) -> str:
     it fails, rows are read again by way of JSON, which a column that is gone or has another type
     does not disturb.
     """
-    ledger, reader = used.ledger, qualified(used.reader)
-    columns = list(map(quoted, files.columns))
     same = " AND ".join(
         f"OLD.{each}::text IS NOT DISTINCT FROM NEW.{each}::text"
         for each in map(quoted, files.noted)
     )
-    return f"""{note(ledger, files.columns, files.kept)}
+    return f"""{note(used.ledger, files.columns, files.kept)}
 DECLARE
   released text[];
   kept text[] := '{{}}';
@@ -123,68 +120,51 @@ BEGIN
   BEGIN
     IF TG_OP = 'UPDATE' THEN
       IF {same} THEN RETURN NULL; END IF;
-      kept := {_all_notes(reader, "NEW", columns)};
-    END IF;
-    released := array_remove({_all_notes(reader, "OLD", columns)}, chr(1));
-    IF cardinality(released) = 1 THEN
-      IF released[1] <> ALL (kept) THEN
-        split := strpos(released[1], chr(1));
-        INSERT INTO {qualified(ledger)} (path, storage)
-        VALUES (substr(released[1], split + 1), nullif(left(released[1], split - 1), ''));
-      END IF;
-    ELSIF cardinality(released) > 1 THEN
-      {_insert(ledger, "SELECT unnest(released) EXCEPT SELECT unnest(kept)")};
-    END IF;{_note_kept(used, files)}
+    END IF;{"".join(_record(used, each) for each in files.releases)}
     RETURN NULL;
-  EXCEPTION WHEN OTHERS THEN
-    released := '{{}}';
-    kept := '{{}}';
-  END;{_note_again(used, files.columns, files.columns)}{
-        _note_again(used, files.kept, files.noted, is_kept=True)
-    }
+  EXCEPTION WHEN OTHERS THEN NULL;
+  END;{"".join(_record_by_json(used, each) for each in files.releases)}
   RETURN NULL;
 END"""
 
 
-def _note_kept(used: Used, files: FileColumns) -> str:
-    """Return what notes the objects of keeping columns, unless the row goes on naming them."""
-    if not files.kept:
-        return ""
-    reader = qualified(used.reader)
-    insert = _insert(used.keeping, "SELECT unnest(released) EXCEPT SELECT unnest(kept)")
+def _record(used: Used, release: Release) -> str:
+    """Return SQL that records the paths that a row no longer has. One path needs no query."""
+    reader, into = qualified(used.reader), used.into(release)
     return f"""
-    IF TG_OP = 'UPDATE' THEN kept := {_all_notes(reader, "NEW", list(map(quoted, files.noted)))};
-    END IF;
-    released := array_remove({_all_notes(reader, "OLD", list(map(quoted, files.kept)))}, chr(1));
-    IF cardinality(released) > 0 THEN {insert}; END IF;"""
+    IF TG_OP = 'UPDATE' THEN kept := {_all_notes(reader, "NEW", release.now)}; END IF;
+    released := array_remove({_all_notes(reader, "OLD", release.columns)}, chr(1));
+    IF cardinality(released) = 1 THEN
+      IF released[1] <> ALL (kept) THEN
+        split := strpos(released[1], chr(1));
+        INSERT INTO {qualified(into)} (path, storage)
+        VALUES (substr(released[1], split + 1), nullif(left(released[1], split - 1), ''));
+      END IF;
+    ELSIF cardinality(released) > 1 THEN
+      {_insert(into, "SELECT unnest(released) EXCEPT SELECT unnest(kept)")};
+    END IF;"""
 
 
-def _note_again(
-    used: Used, was: Sequence[str], now: Sequence[str], *, is_kept: bool = False
-) -> str:
-    """Return SQL that reads a row as JSON, column by column, and records removed paths."""
-    if not was:
-        return ""
-    ledger, reader = used.ledger, qualified(used.reader)
+def _record_by_json(used: Used, release: Release) -> str:
+    """Return SQL that reads a row as JSON, column by column, and records the same."""
+    reader = qualified(used.reader)
     old, new = (f"coalesce({reader}({_in_json(row, 'name')}), '{{}}')" for row in ("OLD", "NEW"))
-    restart = "\n  released := '{}';\n  kept := '{}';" if is_kept else ""
-    taking = f"released := released || {old};"
-    if was != now:
-        taking = f"IF name = ANY ({_names(was)}) THEN {taking} END IF;"
     released = "SELECT unnest(array_remove(released, chr(1))) EXCEPT SELECT unnest(kept)"
-    return f"""{restart}
-  FOREACH name IN ARRAY {_names(now)} LOOP
+    return f"""
+  released := '{{}}';
+  kept := '{{}}';
+  FOREACH name IN ARRAY {_names(release.now)} LOOP
     BEGIN
       IF TG_OP = 'UPDATE' THEN kept := kept || {new}; END IF;
-      {taking}
+      IF name = ANY ({_names(release.columns)}) THEN released := released || {old}; END IF;
     EXCEPTION WHEN OTHERS THEN
-      {_missed(ledger)}
+      {_missed(used.ledger)}
     END;
   END LOOP;
   BEGIN
-    {_insert(used.keeping if is_kept else used.ledger, released)};
+    {_insert(used.into(release), released)};
   EXCEPTION WHEN OTHERS THEN
-    {_missed(ledger)}
+    {_missed(used.ledger)}
   END;"""
 
 
@@ -193,16 +173,15 @@ def truncate_body(used: Used, files: FileColumns) -> str:
 
     Rows that a policy hides must not be passed over in silence: so it runs with row_security off.
     """
-    parts = [(used.ledger, files.columns), (used.keeping, files.kept)]
     return f"""{note(used.ledger, files.columns, files.kept)}
 BEGIN
   BEGIN
-    {_all_from_table(used.reader, parts, lambda name: f"t.{quoted(name)}::text")}
+    {_record_all(used, files, lambda name: f"t.{quoted(name)}::text")}
     RETURN NULL;
   EXCEPTION WHEN OTHERS THEN NULL;
   END;
   BEGIN
-    {_all_from_table(used.reader, parts, lambda name: _in_json("t", literal(name)))}
+    {_record_all(used, files, lambda name: _in_json("t", literal(name)))}
   EXCEPTION WHEN OTHERS THEN
     {_missed(used.ledger)}
   END;
@@ -210,13 +189,10 @@ BEGIN
 END"""
 
 
-def _all_from_table(
-    notes: Place, parts: Iterable[tuple[Place, Sequence[str]]], read: Callable[[str], str]
-) -> str:
+def _record_all(used: Used, files: FileColumns, read: Callable[[str], str]) -> str:
     return "\n    ".join(
-        f"EXECUTE {_from_table(into, notes, list(map(read, names)))};"
-        for into, names in parts
-        if names
+        f"EXECUTE {_from_table(used.into(each), used.reader, list(map(read, each.columns)))};"
+        for each in files.releases
     )
 
 
@@ -230,9 +206,9 @@ def _said(kind: str, storage: str, path: str) -> str:
 
 
 def _all_notes(reader: str, row: str, columns: Sequence[str]) -> str:
-    if not columns:
-        return "'{}'::text[]"
-    return " || ".join(f"coalesce({reader}({row}.{each}::text), '{{}}')" for each in columns)
+    return " || ".join(
+        f"coalesce({reader}({row}.{quoted(each)}::text), '{{}}')" for each in columns
+    )
 
 
 def _names(names: Sequence[str]) -> str:
@@ -267,7 +243,9 @@ def _missed(ledger: Place) -> str:
     sequence = literal(qualified(Place(ledger.schema, MISSED)))
     return f"""RAISE WARNING 'sqlalchemy-file: what % of %.% releases is not noted: %',
         TG_OP, TG_TABLE_SCHEMA, TG_TABLE_NAME, SQLERRM;
-      BEGIN PERFORM setval({sequence}, {_NOW}); EXCEPTION WHEN OTHERS THEN NULL; END;"""
+      BEGIN
+        PERFORM setval({sequence}, {NOW_ON_POSTGRESQL});
+      EXCEPTION WHEN OTHERS THEN NULL; END;"""
 
 
 def _made_sound() -> str:

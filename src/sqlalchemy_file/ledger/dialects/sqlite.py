@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, nullcontext
 
 from sqlalchemy import Connection, Text, literal_column, or_
 
 from sqlalchemy_file.exceptions import LedgerError
-from sqlalchemy_file.ledger.columns import FileColumns
+from sqlalchemy_file.ledger.columns import FileColumns, Release
+from sqlalchemy_file.ledger.dialects.database import Database, Feed
 from sqlalchemy_file.ledger.tables import KEPT, NEVER
 from sqlalchemy_file.ledger.triggers import (
     LONGEST_PATH,
@@ -20,6 +20,7 @@ from sqlalchemy_file.ledger.triggers import (
     Trigger,
     kind_of,
     note,
+    quoted,
     trigger_name,
 )
 
@@ -27,14 +28,54 @@ _READ_IT = ""
 """Stands in the index for the path of a record that has to be read."""
 
 
-def place(connection: Connection, table: str, schema: str | None) -> Place | None:
-    """Return where a table lies, as the catalog spells it, or None if there is none."""
-    return _named(connection, table, schema, "table")
+class SQLite(Database):
+    """SQLite, where values have types, not columns. Triggers for rows of views belong to tables."""
 
+    def place(self, connection: Connection, table: str, schema: str | None) -> Place | None:
+        return _named(connection, table, schema, "table")
 
-def is_view(connection: Connection, table: str, schema: str | None) -> bool:
-    """Return whether a name is that of a view: triggers for its rows belong to tables below."""
-    return _named(connection, table, schema, "view") is not None
+    def is_view(self, connection: Connection, table: str, schema: str | None) -> bool:
+        return _named(connection, table, schema, "view") is not None
+
+    def columns(self, connection: Connection, where: Place) -> set[str]:
+        query = f"PRAGMA {quoted(where.schema)}.table_xinfo({quoted(where.table)})"
+        return {self.folded(row[1]) for row in connection.exec_driver_sql(query)}
+
+    def wanted(
+        self, connection: Connection, ledger: Place, feeds: Sequence[Feed]
+    ) -> Iterator[Trigger]:
+        for where, files in feeds:
+            for name in files.indexed:
+                yield from (_index(where, name, number) for number in range(2))
+            if files.noted and where.schema != ledger.schema:
+                raise LedgerError(
+                    f"{where}: triggers of SQLite write into their own database file only, and "
+                    f"the ledger is {ledger}; give the ledger the schema of its tables"
+                )
+            if files.noted:
+                yield from (_trigger(kind, where, ledger, files) for kind in ("update", "delete"))
+
+    def found(self, connection: Connection) -> Iterator[Found]:
+        for schema in _schemas(connection):
+            query = (
+                f"SELECT type, name, tbl_name, sql FROM {quoted(schema)}.sqlite_master WHERE "
+                f"type IN ('trigger', 'index') AND substr(name, 1, {len(PREFIX)}) = '{PREFIX}'"
+            )
+            for kind, name, table, sql in connection.exec_driver_sql(query).all():
+                if kind_of(name) is not None:  # not an index of the ledger's own tables
+                    drop = f"DROP {kind} IF EXISTS {quoted(schema)}.{quoted(name)}"
+                    yield Found(Place(schema, table), name, (drop,), sql)
+
+    def lookup(
+        self, connection: Connection, ledger: Place, where: Place, column: str
+    ) -> Lookup | None:
+        master = f"{quoted(where.schema)}.sqlite_master"
+        query = f"SELECT 1 FROM {master} WHERE type = 'index' AND name = ?"
+        names = [_index(where, column, number).name for number in range(2)]
+        if not all(connection.exec_driver_sql(query, (name,)).first() for name in names):
+            return None
+        first, second = (literal_column(_indexed(column, number), Text) for number in range(2))
+        return lambda paths: or_(first.in_([*paths, _READ_IT]), second.in_(paths))
 
 
 def _named(connection: Connection, table: str, schema: str | None, kind: str) -> Place | None:
@@ -49,70 +90,26 @@ def _named(connection: Connection, table: str, schema: str | None, kind: str) ->
     return Place(schema, found) if found is not None else None
 
 
-def unreadable(connection: Connection, where: Place) -> set[str]:
-    """Return nothing: values have types here, not columns."""
-    return set()
+def _schemas(connection: Connection) -> list[str]:
+    return [
+        row[1] for row in connection.exec_driver_sql("PRAGMA database_list") if row[1] != "temp"
+    ]
 
 
-def folded(name: str) -> str:
-    """Return a column's name as this database compares it."""
-    return name.lower()
-
-
-def wanted(
-    connection: Connection, ledger: Place, feeds: Sequence[tuple[Place, FileColumns]]
-) -> Iterator[Trigger]:
-    """Yield the triggers and indexes that these tables need."""
-    for where, files in feeds:
-        yield from (_index(where, name, number) for name in files.indexed for number in range(2))
-        if not files.noted:
-            continue
-        if where.schema != ledger.schema:
-            raise LedgerError(
-                f"{where}: triggers of SQLite write into their own database file only, and the "
-                f"ledger is {ledger}; give the ledger the schema of its tables"
-            )
-        for kind in ("update", "delete"):
-            body = _body(kind, ledger, files)
-            when = " OR ".join(
-                f"OLD.{name} IS NOT {'NULL' if kind == 'delete' else f'NEW.{name}'}"
-                for name in map(quoted, files.noted)
-            )
-            name = trigger_name(kind, where, when, body)
-            create = (
-                f"CREATE TRIGGER {quoted(where.schema)}.{quoted(name)} AFTER {kind.upper()} "
-                f"ON {quoted(where.table)} FOR EACH ROW WHEN {when}\n"
-                f"BEGIN\n  {note(ledger, files.columns, files.kept)}\n  {body};\nEND"
-            )
-            yield Trigger(where, kind, name, (create,))
-
-
-def found(connection: Connection) -> Iterator[Found]:
-    """Yield the ledger's triggers and indexes in all database files of a connection."""
-    for schema in _schemas(connection):
-        query = (
-            f"SELECT type, name, tbl_name, sql FROM {quoted(schema)}.sqlite_master "
-            f"WHERE type IN ('trigger', 'index') AND substr(name, 1, {len(PREFIX)}) = '{PREFIX}'"
-        )
-        for kind, name, table, sql in connection.exec_driver_sql(query).all():
-            if kind_of(name) is not None:  # not an index of the ledger's own tables
-                drop = f"DROP {kind} IF EXISTS {quoted(schema)}.{quoted(name)}"
-                yield Found(Place(schema, table), name, (drop,), sql)
-
-
-def creating(connection: Connection) -> AbstractContextManager[None]:
-    """Return the context that triggers are created in: any will do."""
-    return nullcontext()
-
-
-def lookup(connection: Connection, ledger: Place, where: Place, column: str) -> Lookup | None:
-    """Return the condition that the index of a column answers, or None if it is not there."""
-    query = f"SELECT 1 FROM {quoted(where.schema)}.sqlite_master WHERE type = 'index' AND name = ?"
-    names = [_index(where, column, number).name for number in range(2)]
-    if not all(connection.exec_driver_sql(query, (name,)).first() for name in names):
-        return None
-    first, second = (literal_column(_indexed(column, number), Text) for number in range(2))
-    return lambda paths: or_(first.in_([*paths, _READ_IT]), second.in_(paths))
+def _trigger(kind: str, where: Place, ledger: Place, files: FileColumns) -> Trigger:
+    is_update = kind == "update"
+    body = ";\n  ".join(_insert(ledger, each, is_update=is_update) for each in files.releases)
+    when = " OR ".join(
+        f"OLD.{name} IS NOT {f'NEW.{name}' if is_update else 'NULL'}"
+        for name in map(quoted, files.noted)
+    )
+    name = trigger_name(kind, where, when, body)
+    create = (
+        f"CREATE TRIGGER {quoted(where.schema)}.{quoted(name)} AFTER {kind.upper()} "
+        f"ON {quoted(where.table)} FOR EACH ROW WHEN {when}\n"
+        f"BEGIN\n  {note(ledger, files.columns, files.kept)}\n  {body};\nEND"
+    )
+    return Trigger(where, kind, name, (create,))
 
 
 def _index(where: Place, column: str, number: int) -> Trigger:
@@ -169,38 +166,14 @@ def _count(value: str, name: str) -> str:
     return f"(length({value}) - length(replace({value}, '{key}', ''))) / {len(key)}"
 
 
-def quoted(name: str) -> str:
-    """Quote an identifier."""
-    return '"' + name.replace('"', '""') + '"'
-
-
-def _schemas(connection: Connection) -> list[str]:
-    return [
-        row[1] for row in connection.exec_driver_sql("PRAGMA database_list") if row[1] != "temp"
-    ]
-
-
-def _body(kind: str, ledger: Place, files: FileColumns) -> str:
-    """Return the statements of a trigger: what a row keeps naming in any column is not kept."""
-    now = kind == "update"
-    return ";\n  ".join(
-        _insert(ledger, was, now=others if now else (), is_kept=is_kept)
-        for was, others, is_kept in (
-            (files.columns, files.columns, False),
-            (files.kept, files.noted, True),
-        )
-        if was
-    )
-
-
-def _insert(ledger: Place, was: Sequence[str], *, now: Sequence[str], is_kept: bool) -> str:
-    released = _notes("OLD", was)
-    if now:
-        named = _notes("NEW", now)
+def _insert(ledger: Place, release: Release, *, is_update: bool) -> str:
+    released = _notes("OLD", release.columns)
+    if is_update:
         released = (
-            f"SELECT path, storage FROM ({released})\n  EXCEPT SELECT path, storage FROM ({named})"
+            f"SELECT path, storage FROM ({released})\n"
+            f"  EXCEPT SELECT path, storage FROM ({_notes('NEW', release.now)})"
         )
-    columns, values = (", lease, due_at", f", '{KEPT}', {NEVER}") if is_kept else ("", "")
+    columns, values = (", lease, due_at", f", '{KEPT}', {NEVER}") if release.is_kept else ("", "")
     return (
         f"INSERT INTO {quoted(ledger.table)} (path, storage{columns})\n"
         f"  SELECT DISTINCT path, storage{values} FROM (\n  {released})\n"
@@ -246,14 +219,3 @@ def _notes_in(value: str) -> str:
 def _is_whole(json: str) -> str:
     # SQLite cuts a string at an escaped NUL, and what is left is another path.
     return f"instr({json}, '\\u0000') = 0"
-
-
-def columns(connection: Connection, where: Place) -> set[str]:
-    """Return the names of a table's columns."""
-    query = f"PRAGMA {quoted(where.schema)}.table_xinfo({quoted(where.table)})"
-    return {folded(row[1]) for row in connection.exec_driver_sql(query)}
-
-
-def leftovers(connection: Connection, ledger: Place) -> Iterator[str]:
-    """Yield nothing: triggers go with their table."""
-    yield from ()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass
-from typing import Any
 from uuid import uuid4
 
 from sqlalchemy import Connection, delete, insert, or_, select, update
@@ -13,7 +12,7 @@ from sqlalchemy.engine import Dialect
 from sqlalchemy.exc import IntegrityError
 
 from sqlalchemy_file.ledger.epochs.sites import site_of
-from sqlalchemy_file.ledger.tables import LedgerTables, now_ms
+from sqlalchemy_file.ledger.tables import LedgerTables, name_in, now
 
 DEFAULT_GRACE = 3600.0
 """Seconds for which an object may be stored before the row that names it is committed."""
@@ -40,23 +39,20 @@ class Checkpoint:
 
 def grace(connection: Connection, ledger: LedgerTables) -> float:
     """Return the seconds within which a transaction must commit what it has stored."""
-    return float(_graces(connection, ledger)["seconds"])
+    return grace_in(_read(connection, ledger, _GRACE))
 
 
 def grace_in(value: str | None) -> float:
     """Return the seconds that a value of the table of state says; a ValueError if it is damaged."""
     try:
-        return float((_default_graces() if value is None else json.loads(value))["seconds"])
+        return DEFAULT_GRACE if value is None else float(json.loads(value)["seconds"])
     except (TypeError, KeyError) as error:
         raise ValueError(f"the grace period is an object with seconds, not {value!r}") from error
 
 
 def grace_query(dialect: Dialect, ledger: LedgerTables, schema: str | None) -> str:
     """Return the query for that value, of the ledger in a schema, without parameters."""
-    preparer = dialect.identifier_preparer
-    table = preparer.quote(ledger.state.name)
-    if schema:
-        table = f"{preparer.quote_schema(schema)}.{table}"
+    table = name_in(dialect, ledger.state, schema)
     return f"SELECT value FROM {table} WHERE name = '{_GRACE}'"
 
 
@@ -65,12 +61,12 @@ def sweeping_grace(connection: Connection, ledger: LedgerTables) -> float:
 
     That is `grace`, or the longer one before it while transactions may be open that still go by it.
     """
-    known = _graces(connection, ledger)
-    seconds, before = float(known["seconds"]), float(known.get("before", 0))
+    known = json.loads(_read(connection, ledger, _GRACE) or "{}")
+    seconds, before = known.get("seconds", DEFAULT_GRACE), known.get("before", 0)
     if before <= seconds:
-        return seconds
-    age = (_now(connection) - int(known["since"])) / 1000
-    return before if age < 2 * before else seconds
+        return float(seconds)
+    age = (now(connection) - known["since"]) / 1000
+    return float(before if age < 2 * before else seconds)
 
 
 def set_grace(connection: Connection, ledger: LedgerTables, seconds: float) -> None:
@@ -78,7 +74,7 @@ def set_grace(connection: Connection, ledger: LedgerTables, seconds: float) -> N
     if not 0 <= seconds < 366 * 86400:
         raise ValueError(f"the grace period is a number of seconds up to a year, not {seconds!r}")
     before = sweeping_grace(connection, ledger)
-    value = {"seconds": seconds, "before": before, "since": _now(connection)}
+    value = {"seconds": seconds, "before": before, "since": now(connection)}
     write(connection, ledger, _GRACE, json.dumps(value))
 
 
@@ -92,7 +88,7 @@ def set_checkpoint(
     connection: Connection, ledger: LedgerTables, storage: str, until: int
 ) -> Checkpoint:
     """Note that a storage was swept up to ``until``, in milliseconds; the caller commits."""
-    swept = Checkpoint(until, _now(connection), database_id(connection, ledger))
+    swept = Checkpoint(until, now(connection), database_id(connection, ledger))
     write(connection, ledger, f"{_CHECKPOINT}{storage}", json.dumps(asdict(swept)))
     return swept
 
@@ -108,7 +104,7 @@ def position(
         known = json.loads(_read(connection, ledger, f"{_POSITION}{storage}") or "{}")
     except ValueError:  # written by an earlier release
         return None
-    if known.get("purpose") != purpose or _now(connection) - known["at"] > _POSITION_KEPT:
+    if known.get("purpose") != purpose or now(connection) - known["at"] > _POSITION_KEPT:
         return None
     return str(known["key"])
 
@@ -117,7 +113,7 @@ def set_position(
     connection: Connection, ledger: LedgerTables, storage: str, purpose: str, key: str | None
 ) -> None:
     """Record the position of a full pass; None when it is complete. The caller commits."""
-    known = {"key": key, "purpose": purpose, "at": _now(connection)} if key else {}
+    known = {"key": key, "purpose": purpose, "at": now(connection)} if key else {}
     write(connection, ledger, f"{_POSITION}{storage}", json.dumps(known))
 
 
@@ -159,20 +155,6 @@ def forget_checkpoints(connection: Connection, ledger: LedgerTables) -> None:
     name = ledger.state.c.name
     begun = or_(name.startswith(_CHECKPOINT), name.startswith(_POSITION))
     connection.execute(delete(ledger.state).where(begun))
-
-
-def _graces(connection: Connection, ledger: LedgerTables) -> dict[str, Any]:
-    value = _read(connection, ledger, _GRACE)
-    known: dict[str, Any] = _default_graces() if value is None else json.loads(value)
-    return known
-
-
-def _default_graces() -> dict[str, Any]:
-    return {"seconds": DEFAULT_GRACE}
-
-
-def _now(connection: Connection) -> int:
-    return int(connection.scalar(select(now_ms())) or 0)
 
 
 def _read(connection: Connection, ledger: LedgerTables, name: str) -> str | None:

@@ -1,4 +1,4 @@
-"""Settles leased notes: looks at what is true of each object, and deletes what may be deleted.
+"""Confirm that no row refers to the objects of leased notes, and delete them.
 
 The order is what makes it safe. The notes of these paths are read; every transaction that is open
 then is waited for; one snapshot tells what rows name, and whether there is a note that was not
@@ -8,8 +8,8 @@ seen no name that the snapshot has not, unless there is one.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
@@ -18,8 +18,7 @@ from sqlalchemy import Connection
 from sqlalchemy_file.exceptions import InvalidKeyError
 from sqlalchemy_file.ledger import Ledger, named_paths
 from sqlalchemy_file.ledger.notes import Note, kept, visible
-from sqlalchemy_file.reconcile.context import PassContext, is_known
-from sqlalchemy_file.reconcile.deleting.deciding import Facts, verdict
+from sqlalchemy_file.reconcile.context import PassContext
 from sqlalchemy_file.reconcile.deleting.leases import (
     FIRST_WAIT,
     Lease,
@@ -30,34 +29,92 @@ from sqlalchemy_file.reconcile.deleting.leases import (
 from sqlalchemy_file.reconcile.deleting.open_transactions import wait
 from sqlalchemy_file.reconcile.findings import Finding, about
 from sqlalchemy_file.reconcile.keys import owner
+from sqlalchemy_file.reconcile.ownership import Objection
 from sqlalchemy_file.reconcile.references.snapshot import in_snapshot
 from sqlalchemy_file.storage import StorageManager
 from sqlalchemy_file.tracking.deleting.deletion import delete_objects
 
-Objection = Callable[[str, str], tuple[str, str] | None]
-"""Tells of a storage and a key why the object is not to be deleted by this pass, if so."""
+ObjectionTo = Callable[[str, str], Objection | None]
+"""Returns why the object of a storage and a key is not to be deleted; None if it may be."""
 
-IsOurs = Callable[[str, str], bool]
-"""Tells whether a key of a storage is one that may be deleted."""
+_Outcome = tuple[str, str | None]
+"""The kind of a `Finding`, and its detail."""
 
 
 @dataclass(frozen=True, slots=True)
-class Settled:
-    """What became of leased notes; ``is_held_up`` where open transactions did not end in time."""
+class Confirmed:
+    """What became of leased notes; ``is_held_up`` if open transactions did not end in time."""
 
     findings: Sequence[Finding]
     is_held_up: bool = False
 
 
-def settle(
-    context: PassContext, lease: Lease, is_ours: IsOurs, objection: Objection, patience: float
-) -> Settled:
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """What a snapshot after the wait has shown of paths."""
+
+    named: set[str] = field(default_factory=set)
+    moving: set[str] = field(default_factory=set)
+    """Those with a note that could not be seen before the wait."""
+    kept: set[str] = field(default_factory=set)
+    """Those that a field with ``on_release="keep"`` has released."""
+
+
+def delete_unnamed(
+    context: PassContext, lease: Lease, objection_to: ObjectionTo, patience: float
+) -> Confirmed:
     """Delete the objects of leased notes that no row names, and return what became of each."""
     try:
-        return _settled(context, lease, is_ours, objection, patience)
+        return _confirmed(context, lease, objection_to, patience)
     except BaseException:
-        context.run(partial(give_back, ledger=context.ledger, lease=lease))
+        context.ask(give_back, lease)
         raise
+
+
+def _confirmed(
+    context: PassContext, lease: Lease, objection_to: ObjectionTo, patience: float
+) -> Confirmed:
+    paths = list(dict.fromkeys(note.path for note in lease.notes))
+    objections = {path: objection_to(*StorageManager.resolve(path)) for path in paths}
+    before = [each.ask(_notes, paths) for each in context.everywhere]
+    if not _wait_everywhere(context, patience):
+        context.ask(give_back, lease, wait=FIRST_WAIT)
+        return Confirmed([about("waiting", path, _HELD_UP) for path in paths], True)
+    seen = _look(context, paths, before)
+    outcomes = {path: _decide(path, objections[path], seen) for path in paths}
+    outcomes |= _deleted(lease, [path for path in paths if outcomes[path] == _DELETED])
+    context.ask(_note_outcomes, lease, outcomes)
+    return Confirmed([about(kind, path, why) for path, (kind, why) in outcomes.items()])
+
+
+def _wait_everywhere(context: PassContext, patience: float) -> bool:
+    return all(wait(each, patience) for each in context.everywhere)
+
+
+def _look(
+    context: PassContext, paths: Sequence[str], before: Sequence[Mapping[Any, Note]]
+) -> _Seen:
+    seen = _Seen()
+    for each, known in zip(context.everywhere, before, strict=True):
+        names, notes = in_snapshot(each, partial(_names_and_notes, context=each, paths=paths))
+        seen.named.update(names)
+        seen.moving.update(note.path for id_, note in notes.items() if id_ not in known)
+        seen.kept.update(note.path for note in notes.values() if note.is_kept)
+    return seen
+
+
+def _decide(path: str, objection: Objection | None, seen: _Seen) -> _Outcome:
+    """Return what is to become of an object: a note is a hint, and only this makes it a deletion.
+
+    A reference counts first: what a row names stays, whoever it belongs to.
+    """
+    if path in seen.named:
+        return "named", None
+    if objection is not None:
+        return objection
+    if _holds(seen.kept, path):
+        return "kept", None
+    return ("waiting", _MOVING) if _holds(seen.moving, path) else _DELETED
 
 
 def named_now(context: PassContext, paths: Collection[str]) -> set[str]:
@@ -82,72 +139,14 @@ def kept_now(context: PassContext, paths: Collection[str]) -> set[str]:
     if not paths:
         return set()
     asked = {*paths, *map(owner, paths)}
-    staying = {
-        path
-        for each in context.everywhere
-        if each.has_ledger
-        for path in each.run(partial(kept, ledger=each.ledger, paths=asked))
-    }
+    ledgers = [each for each in context.everywhere if each.has_ledger]
+    staying = {path for each in ledgers for path in each.ask(kept, asked)}
     return {path for path in paths if _holds(staying, path)}
 
 
-def _settled(
-    context: PassContext, lease: Lease, is_ours: IsOurs, objection: Objection, patience: float
-) -> Settled:
-    ledger = context.ledger
-    paths = list(dict.fromkeys(note.path for note in lease.notes))
-    objections = {path: objection(*StorageManager.resolve(path)) for path in paths}
-    before = [each.run(partial(_notes, context=each, paths=paths)) for each in context.everywhere]
-    if not all(wait(each, patience) for each in context.everywhere):
-        context.run(partial(give_back, ledger=ledger, lease=lease, wait=FIRST_WAIT))
-        return Settled([about("waiting", path, _HELD_UP) for path in paths], True)
-    named, moving, staying = set[str](), set[str](), set[str]()
-    for each, known in zip(context.everywhere, before, strict=True):
-        names, notes = in_snapshot(each, partial(_seen, context=each, paths=paths))
-        named |= names
-        moving |= {note.path for id_, note in notes.items() if id_ not in known}
-        staying |= {note.path for note in notes.values() if note.is_kept}
-    found = {
-        path: replace(
-            _facts(path, is_ours, objections[path], path in named, _holds(moving, path)),
-            is_kept=_holds(staying, path),
-        )
-        for path in paths
-    }
-    outcomes = {path: verdict(facts) for path, facts in found.items()}
-    doomed = [path for path, (kind, _) in outcomes.items() if kind == "deleted"]
-    outcomes |= _deleted(lease, doomed)
-    context.run(partial(_note_outcomes, ledger=ledger, lease=lease, outcomes=outcomes))
-    return Settled([about(kind, path, why) for path, (kind, why) in outcomes.items()])
-
-
-def _facts(
-    path: str,
-    is_ours: IsOurs,
-    objection: tuple[str, str] | None,
-    is_named: bool,
-    is_moving: bool,
-) -> Facts:
-    storage, key = StorageManager.resolve(path)
-    return Facts(
-        is_added=is_known(storage),
-        is_ours=is_ours(storage, key),
-        objection=objection,
-        is_named=is_named,
-        is_moving=is_moving,
-    )
-
-
-def _notes(connection: Connection, context: PassContext, paths: Sequence[str]) -> dict[Any, Note]:
+def _notes(connection: Connection, ledger: Ledger, paths: Sequence[str]) -> dict[Any, Note]:
     asked = {*paths, *map(owner, paths)}
-    return {note.id: note for note in visible(connection, context.ledger, asked)}
-
-
-def _seen(
-    connection: Connection, context: PassContext, paths: Sequence[str]
-) -> tuple[set[str], dict[Any, Note]]:
-    """Return which paths rows name, and their notes."""
-    return _named(connection, context, paths), _notes(connection, context, paths)
+    return {note.id: note for note in visible(connection, ledger, asked)}
 
 
 def _named(connection: Connection, context: PassContext, paths: Collection[str]) -> set[str]:
@@ -155,30 +154,34 @@ def _named(connection: Connection, context: PassContext, paths: Collection[str])
     return {path for path in paths if _holds(named, path)}
 
 
+def _names_and_notes(
+    connection: Connection, context: PassContext, paths: Sequence[str]
+) -> tuple[set[str], dict[Any, Note]]:
+    return _named(connection, context, paths), _notes(connection, context.ledger, paths)
+
+
 def _holds(found: Collection[str], path: str) -> bool:
-    """Return whether an object is among these, or the one that a file of metadata belongs to."""
+    """Return True if an object is among these, or the one that a file of metadata belongs to."""
     return path in found or owner(path) in found
 
 
-def _deleted(lease: Lease, paths: Sequence[str]) -> Iterator[tuple[str, _Outcome]]:
-    """Delete objects, and yield the failures."""
+def _deleted(lease: Lease, paths: Sequence[str]) -> dict[str, _Outcome]:
+    """Delete objects, and return the outcomes of those that could not be."""
     if not lease.is_fresh:
-        yield from ((path, ("waiting", _LATE)) for path in paths)
-        return
+        return dict.fromkeys(paths, ("waiting", _LATE))
     failures = delete_objects(paths)
     refused = [path for path in failures if isinstance(failures[path], InvalidKeyError)]
     if len(refused) > 1:  # one key that a storage refuses fails all of the same request
         for path in refused:
             failures.pop(path)
             failures |= delete_objects([path])
-    yield from ((path, ("failed", _told(error))) for path, error in failures.items())
+    return {
+        path: ("failed", f"{type(error).__name__}: {error}") for path, error in failures.items()
+    }
 
 
 def _note_outcomes(
-    connection: Connection,
-    ledger: Ledger,
-    lease: Lease,
-    outcomes: Mapping[str, _Outcome],
+    connection: Connection, ledger: Ledger, lease: Lease, outcomes: Mapping[str, _Outcome]
 ) -> None:
     done = {path for path, (kind, _) in outcomes.items() if kind in ("deleted", "named", "kept")}
     finish(connection, ledger, lease, done)
@@ -190,10 +193,7 @@ def _note_outcomes(
     put_off(connection, ledger, lease, reasons)
 
 
-def _told(error: BaseException) -> str:
-    return f"{type(error).__name__}: {error}"
-
-
-_Outcome = tuple[str, str | None]
+_DELETED: _Outcome = ("deleted", None)
 _HELD_UP = "transactions are open that began before; it will be tried again"
 _LATE = "its turn came too late to be deleted safely; it will be tried again"
+_MOVING = "rows that name it come and go; it will be tried again"

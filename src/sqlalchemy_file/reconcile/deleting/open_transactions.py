@@ -16,7 +16,8 @@ from sqlalchemy.exc import DBAPIError
 
 from sqlalchemy_file.exceptions import LedgerError
 from sqlalchemy_file.ledger.columns import all_file_columns
-from sqlalchemy_file.reconcile.context import PassContext, code_of, pause, table_name
+from sqlalchemy_file.ledger.tables import table_name
+from sqlalchemy_file.reconcile.context import PassContext, code_of, pause
 
 PATIENCE = 30.0
 """Seconds to wait for transactions that are open."""

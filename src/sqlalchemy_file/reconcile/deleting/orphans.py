@@ -1,36 +1,32 @@
-"""Find the orphans of a listing: old enough, and in no row."""
+"""Find the orphans of a listing: old enough, and in no row; and uploads that nobody completed."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass, replace
-from functools import partial
+from dataclasses import dataclass
 
-from sqlalchemy_file.exceptions import LedgerError
-from sqlalchemy_file.ledger.epochs.state import DEFAULT_GRACE, sweeping_grace
+from sqlalchemy_file.exceptions import StorageError
 from sqlalchemy_file.reconcile.context import PassContext
-from sqlalchemy_file.reconcile.deleting.confirming import kept_now, named_now, settle
-from sqlalchemy_file.reconcile.deleting.connections import refuse_writers
+from sqlalchemy_file.reconcile.deleting.confirming import delete_unnamed, kept_now, named_now
 from sqlalchemy_file.reconcile.deleting.leases import add
 from sqlalchemy_file.reconcile.findings import Finding, about_object
 from sqlalchemy_file.reconcile.keys import is_ours, made_at
-from sqlalchemy_file.reconcile.storages.ownership import Ownership
+from sqlalchemy_file.reconcile.ownership import Objection, Ownership
 from sqlalchemy_file.storage import ObjectInfo, Storage
-
-SKEW = 300_000
-"""By how many milliseconds the clocks of writers, of storages and our own may differ."""
+from sqlalchemy_file.storage.common.protocol import HasUploads, PendingUpload
+from sqlalchemy_file.transfer import run_blocking
 
 
 @dataclass(frozen=True, slots=True)
 class OrphanFinder:
     """The settings of one pass for one storage.
 
-    Objects have to be made ``before`` a time in milliseconds; ``files`` are those that rows name.
+    Objects have to be made ``before`` a time in milliseconds; ``files`` is the number of those that
+    rows name; ``keeps`` says that the storage may contain objects which are kept on purpose.
     """
 
     context: PassContext
     storage_name: str
-    storage: Storage
     before: int
     delete: bool
     keeps: bool
@@ -38,80 +34,81 @@ class OrphanFinder:
     files: int
     ownership: Ownership
 
+    @property
+    def storage(self) -> Storage:
+        return self.ownership.storage
+
     def find(self, objects: Sequence[ObjectInfo]) -> list[Finding]:
         """Return the findings of these objects; with ``delete``, delete them first."""
         old = {f"{self.storage_name}/{info.key}": info for info in objects if self._is_old(info)}
         named = self.named(old)
         lost = {path: info for path, info in old.items() if path not in named}
-        return [*self._foreign(lost), *self._ours(lost)]
+        objections = {path: self._objection(info.key) for path, info in lost.items()}
+        outcomes = {path: why for path, why in objections.items() if why is not None}
+        free = lost.keys() - outcomes.keys()
+        outcomes |= self._deleted(free) if self.delete else self._reported(free)
+        return [
+            about_object(kind, self.storage_name, lost[path], detail)
+            for path, (kind, detail) in outcomes.items()
+        ]
 
     def named(self, asked: Collection[str]) -> set[str]:
         """Return which of these paths rows name now."""
         return named_now(self.context, asked)
 
-    def _foreign(self, lost: dict[str, ObjectInfo]) -> Iterator[Finding]:
-        for info in lost.values():
-            if not is_ours(info.key):
-                yield about_object("foreign", self.storage_name, info)
+    def _objection(self, key: str) -> Objection | None:
+        if not is_ours(key):
+            return "foreign", None
+        return self.ownership.objection(key) or (("kept", None) if self.keeps else None)
 
-    def _ours(self, lost: dict[str, ObjectInfo]) -> Iterator[Finding]:
-        ours = {path: info for path, info in lost.items() if is_ours(info.key)}
-        for path, info in list(ours.items()):
-            if (objection := self.ownership.objection(info.key)) is not None:
-                kind, why = objection
-                yield replace(about_object(kind, self.storage_name, info), detail=why)
-                del ours[path]
-        if self.keeps or not self.delete:
-            kept = set(ours) if self.keeps else kept_now(self.context, set(ours))
-            for path, info in ours.items():
-                kind = "kept" if path in kept else "orphan"
-                yield about_object(kind, self.storage_name, info)
-            return
-        if ours:
-            # Through the ledger: so it is deleted as carefully as what was released, and what fails
-            # is tried again by the next drain.
-            for found in self._settled(sorted(ours)):
-                known = about_object(found.kind, self.storage_name, ours[found.path])
-                yield replace(known, detail=found.detail)
+    def _reported(self, paths: Collection[str]) -> dict[str, Objection]:
+        kept = kept_now(self.context, paths)
+        return {path: ("kept" if path in kept else "orphan", None) for path in sorted(paths)}
 
-    def _settled(self, paths: Sequence[str]) -> Sequence[Finding]:
-        noting = partial(add, ledger=self.context.ledger, storage=self.storage_name, paths=paths)
-        lease = self.context.run(noting)
-        objection = self.ownership.objection
-        return settle(
-            self.context,
-            lease,
-            lambda _, key: is_ours(key),
-            lambda _, key: objection(key),
-            self.patience,
-        ).findings
+    def _deleted(self, paths: Collection[str]) -> dict[str, Objection]:
+        """Delete objects by way of the ledger: as carefully as those that rows have released.
+
+        What fails is tried again by the next drain.
+        """
+        if not paths:
+            return {}
+        lease = self.context.ask(add, self.storage_name, sorted(paths))
+        outcome = delete_unnamed(
+            self.context, lease, lambda _, key: self._objection(key), self.patience
+        )
+        return {found.path: (found.kind, found.detail) for found in outcome.findings}
 
     def _is_old(self, info: ObjectInfo) -> bool:
         date = info.last_modified
         made = made_at(info.key) if date is None else int(date.timestamp() * 1000)
         return made is None or made < self.before
 
+    def abandoned_uploads(self) -> Iterator[Finding]:
+        """Yield the multipart uploads older than the grace period: their parts cost money.
 
-def agreed_grace(context: PassContext, asked: float | None) -> float:
-    """Return the grace period in seconds; raises `LedgerError` if it is too short.
+        With ``delete``, after they were aborted; those under keys that are not ours are left alone.
+        """
+        storage = self.storage
+        if not isinstance(storage, HasUploads):
+            return
+        for upload in run_blocking(lambda: list(storage.uploads())):
+            if upload.begun_at.timestamp() * 1000 < self.before:
+                kind, detail = self._aborted(storage, upload)
+                begun = upload.begun_at.isoformat()
+                yield Finding(
+                    kind=kind,
+                    storage=self.storage_name,
+                    key=upload.key,
+                    last_modified=begun,
+                    detail=detail or f"an upload that was begun, last at {begun}",
+                )
 
-    A pass without a ledger deletes nothing, and may go by any.
-    """
-    if not context.has_ledger:
-        return DEFAULT_GRACE if asked is None else asked
-    kept = max(each.run(partial(sweeping_grace, ledger=each.ledger)) for each in context.everywhere)
-    grace = kept if asked is None else asked
-    if grace == 0:
-        for each in context.everywhere:
-            refuse_writers(each)
-    elif grace < kept:
-        raise LedgerError(
-            f"a grace period of {grace:g} seconds is shorter than the {kept:g} of this database, "
-            "on which writers rely: change it with set_grace(), or give 0 while nobody writes"
-        )
-    return grace
-
-
-def age_limit(now: int, grace: float) -> int:
-    """Return when an object must have been made, in milliseconds, to be old enough."""
-    return now - int(grace * 1000) - SKEW if grace else now + SKEW
+    def _aborted(self, storage: HasUploads, upload: PendingUpload) -> Objection:
+        is_free = is_ours(upload.key) and not self.ownership.objection(upload.key)
+        if not self.delete or not is_free:
+            return "upload", None
+        try:
+            run_blocking(lambda: storage.abort_upload(upload))
+        except StorageError as error:
+            return "failed", str(error)
+        return "aborted", None

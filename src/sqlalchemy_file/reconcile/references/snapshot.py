@@ -13,7 +13,8 @@ from sqlalchemy import Connection, text
 
 from sqlalchemy_file.exceptions import LedgerError
 from sqlalchemy_file.ledger.columns import all_file_columns
-from sqlalchemy_file.reconcile.context import PassContext, table_name
+from sqlalchemy_file.ledger.tables import table_name
+from sqlalchemy_file.reconcile.context import PassContext
 
 T = TypeVar("T")
 

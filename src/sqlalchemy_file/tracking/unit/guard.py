@@ -14,8 +14,8 @@ from sqlalchemy.engine import Dialect
 
 from sqlalchemy_file.exceptions import CommitRefusedError
 from sqlalchemy_file.ledger import Ledger
-from sqlalchemy_file.ledger.connections import commits_each_statement
 from sqlalchemy_file.ledger.epochs.state import DEFAULT_GRACE, grace_in, grace_query
+from sqlalchemy_file.ledger.locking import commits_each_statement
 from sqlalchemy_file.support.escaping import escaped
 from sqlalchemy_file.tracking.clock import Moment, now
 

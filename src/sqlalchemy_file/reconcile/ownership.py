@@ -1,37 +1,52 @@
 """The owners of objects: what this pass may delete, and what belongs to others.
 
 A key contains the epoch in which its object was stored; a storage contains the signatures of its
-ledgers.
+ledgers, and the token of the sweep that deleted there last.
 """
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from itertools import permutations
+from uuid import uuid4
+
+from sqlalchemy import Connection, MetaData
 
 from sqlalchemy_file.exceptions import LedgerError, StorageError
-from sqlalchemy_file.ledger.epochs.identity import Identity, identity, settle
-from sqlalchemy_file.reconcile.context import PassContext, is_known
+from sqlalchemy_file.ledger import Ledger
+from sqlalchemy_file.ledger.epochs.identity import Identity, begin_epoch, identity, settle
+from sqlalchemy_file.ledger.epochs.sites import is_there
+from sqlalchemy_file.ledger.epochs.state import ledger_id, read_all, write
+from sqlalchemy_file.reconcile.context import Bind, PassContext, context_of
 from sqlalchemy_file.storage import HasPath, Storage, StorageManager
 from sqlalchemy_file.storage.common.protocol import HasNotes, named
 from sqlalchemy_file.storage.owners import (
     Owner,
     folder_owners,
+    note_of,
     owners_above,
     owners_of,
+    remove_note,
     sign,
+    write_note,
 )
 from sqlalchemy_file.tracking.claims import owner_of
 from sqlalchemy_file.transfer import run_blocking
 from sqlalchemy_file.values.objects import epoch_of
 
-EARLIER = (
+Objection = tuple[str, str | None]
+"""Why an object is not to be deleted: the kind of its `Finding`, and its detail."""
+
+_EARLIER = (
     "it was stored before this database was copied, restored or moved, and another one may name "
     "it; adopt (--adopt) says that this one has taken the other's place"
 )
-OTHERS = "it was stored by another ledger, or by a copy of this one"
+_OTHERS = "it was stored by another ledger, or by a copy of this one"
+_TOKENS, _MOST_TOKENS = "tokens:", 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,17 +58,17 @@ class Ownership:
     owners: Sequence[Owner]
     _folders: dict[str, bool] = field(default_factory=dict)
 
-    def objection(self, key: str) -> tuple[str, str] | None:
-        """Return the kind of finding that an object is, and why, if it is not theirs to delete."""
+    def objection(self, key: str) -> Objection | None:
+        """Return why an object is not theirs to delete; None if it is."""
         epoch = epoch_of(key)
         if any(epoch in each.epochs for each in self.identities):
             return None
         if any(epoch in each.earlier for each in self.identities):
-            return "earlier", EARLIER
+            return "earlier", _EARLIER
         if any(epoch == each.epoch for each in self.owners) or self._is_in_signed_folder(key):
-            return "foreign", OTHERS
+            return "foreign", _OTHERS
         # Made before there were epochs, without a ledger, or under a key that a program chose.
-        return ("earlier", EARLIER) if any(each.earlier for each in self.identities) else None
+        return ("earlier", _EARLIER) if any(each.earlier for each in self.identities) else None
 
     def strangers(self) -> list[Owner]:
         """Return owners that were not given: each epoch of each ledger.
@@ -61,11 +76,11 @@ class Ownership:
         A ledger that was at the very place of a given one has been dropped there.
         """
         given = {each.id for each in self.identities}
-        contexts = {each.site.server for each in self.identities}
+        servers = {each.site.server for each in self.identities}
         strange = {
             each.signature: each
             for each in self.owners
-            if each.ledger not in given and each.server not in contexts
+            if each.ledger not in given and each.server not in servers
         }
         return list(strange.values())
 
@@ -79,42 +94,13 @@ class Ownership:
         return self._folders[folder]
 
 
-class Objections:
-    """Tells of released objects which are not this drain's to delete."""
-
-    def __init__(self, identities: Sequence[Identity]) -> None:
-        self._identities = identities
-        self._found: dict[str, Ownership | StorageError | None] = {}
-
-    def __call__(self, storage_name: str, key: str) -> tuple[str, str] | None:
-        """Return the kind of finding that an object is, and why; None if it may be deleted."""
-        if storage_name not in self._found:
-            self._found[storage_name] = self._look(storage_name)
-        found = self._found[storage_name]
-        if isinstance(found, StorageError):
-            return "failed", str(found)
-        return None if found is None else found.objection(key)
-
-    def _look(self, storage_name: str) -> Ownership | StorageError | None:
-        if not is_known(storage_name):
-            return None  # which is judged elsewhere
-        try:
-            found = ownership(storage_name, self._identities)
-            refuse_unmounted(storage_name, found, is_used=True)
-        except StorageError as error:
-            return error
-        return found
-
-
 def identities_of(
     contexts: Iterable[PassContext], *, adopt: bool = False, writes: bool
 ) -> list[Identity]:
     """Return who the ledgers are; with ``writes`` it is noted where their databases are now."""
     if writes or adopt:
-        return [
-            context.run(partial(settle, ledger=context.ledger, adopt=adopt)) for context in contexts
-        ]
-    found = [context.run(partial(identity, ledger=context.ledger)) for context in contexts]
+        return [context.ask(settle, adopt=adopt) for context in contexts]
+    found = [context.ask(identity) for context in contexts]
     return [each for each in found if each is not None]
 
 
@@ -143,20 +129,14 @@ def refuse_strangers(storage_name: str, found: Ownership) -> None:
 
 def refuse_overlaps(names: Iterable[str]) -> None:
     """Raise `LedgerError` for storages whose folder is, or lies in, that of another one."""
+    asked = set(names)
     roots = {name: root for name in StorageManager.names() if (root := _root_of(name))}
-    for name in names:
-        for other, root in roots.items():
-            mine = roots.get(name)
-            if mine and other != name and f"{mine}/".startswith(f"{root}/"):
-                raise LedgerError(
-                    f"the folder of the storage {name!r} is, or lies in, that of {other!r}: the "
-                    "objects of one would be taken for the other's; give each a folder of its own"
-                )
-            if mine and other != name and f"{root}/".startswith(f"{mine}/"):
-                raise LedgerError(
-                    f"the folder of the storage {other!r} lies in that of {name!r}: the objects "
-                    "of one would be taken for the other's; give each a folder of its own"
-                )
+    for (name, root), (other, other_root) in permutations(sorted(roots.items()), 2):
+        if asked & {name, other} and f"{root}/".startswith(f"{other_root}/"):
+            raise LedgerError(
+                f"the folder of the storage {name!r} is, or lies in, that of {other!r}: the "
+                "objects of one would be taken for the other's; give each a folder of its own"
+            )
 
 
 def refuse_unmounted(storage_name: str, found: Ownership, *, is_used: bool) -> None:
@@ -178,6 +158,82 @@ def sign_for(storage_name: str, found: Ownership) -> None:
         if (each.ledger, each.epoch) not in signed:
             with named(storage_name):
                 run_blocking(partial(sign, found.storage, each))
+
+
+def fence(context: PassContext, storage_names: Iterable[str], *, adopt: bool) -> None:
+    """Leave new tokens in storages; begin a new epoch where an unknown one was left before.
+
+    The database knows a token before the storage. So one that finds an unknown token is older than
+    the storage: it was restored, or a copy of it has swept.
+    """
+    for name in storage_names:
+        storage, token = StorageManager.storage(name), uuid4().hex
+        note = f"{context.ask(ledger_id)}.token"
+        with named(name):
+            found = run_blocking(partial(note_of, storage, note))
+        known = context.ask(_issue, storage=name, token=token)
+        if found is not None and found.decode("ascii", "replace") not in known and not adopt:
+            context.ask(begin_epoch)
+        with named(name):
+            run_blocking(partial(write_note, storage, note, token.encode()))
+
+
+def _issue(connection: Connection, ledger: Ledger, storage: str, token: str) -> list[str]:
+    """Note a token before it is left anywhere, and return those that were known."""
+    name = f"{_TOKENS}{storage}"
+    known: list[str] = json.loads(read_all(connection, ledger, [name]).get(name, "[]"))
+    write(connection, ledger, name, json.dumps([*known, token][-_MOST_TOKENS:]))
+    return known
+
+
+def forget(
+    bind: Bind,
+    metadata: MetaData,
+    storage_name: str,
+    signature: str,
+    *,
+    others: Iterable[tuple[Bind, MetaData]] = (),
+) -> None:
+    """Remove the signature of a database that is gone from a storage.
+
+        forget(engine, Base.metadata, "media", "0b3c6a52-7f43-4c58-9a51-0c4a1f6f2d11-5e1f00aa")
+
+    ``signature`` is a ledger's id and an epoch, as `status` and the error of a sweep show them.
+    Afterwards nobody owns the objects of that epoch, and a sweep may delete them. Raises
+    `LedgerError` for an unknown signature, for one of the given ledgers, and if the database still
+    exists, as far as can be seen from here.
+    """
+    context = context_of(bind, metadata, others)
+    storage = StorageManager.storage(storage_name)
+    with named(storage_name):
+        owners = run_blocking(partial(owners_of, storage))
+        owner = next((each for each in owners if each.signature == signature), None)
+        if owner is None:
+            known = ", ".join(map(str, owners)) or "nobody"
+            raise LedgerError(
+                f"the storage {storage_name!r} has no signature {signature!r} (a ledger and its "
+                f"epoch); it is signed by {known}"
+            )
+        _refuse_living(context, owner)
+        run_blocking(partial(remove_note, storage, owner.note))
+
+
+def _refuse_living(context: PassContext, owner: Owner) -> None:
+    given = identities_of(context.everywhere, writes=False)
+    # An earlier epoch may be that of an original that is gone.
+    if any(each.id == owner.ledger and owner.epoch in each.epochs for each in given):
+        raise LedgerError(
+            f"{owner} is a ledger that was given here, so it is not gone; give the signature of "
+            "another one"
+        )
+    if any(owner.server == each.site.server for each in given):
+        return  # another ledger has taken its place
+    there = partial(is_there, server=owner.server, name=owner.name)
+    if any(each.run(there) for each in context.everywhere):
+        raise LedgerError(
+            f"the database of {owner} still exists: give both together (--app may return "
+            "several). If only its ledger is gone, give its present ledger"
+        )
 
 
 def _above(storage: HasPath) -> list[tuple[str, Owner]]:

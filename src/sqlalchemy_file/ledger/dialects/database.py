@@ -1,0 +1,69 @@
+"""What the ledger asks of each database."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
+
+from sqlalchemy import Connection
+
+from sqlalchemy_file.ledger import triggers
+from sqlalchemy_file.ledger.columns import FileColumns
+from sqlalchemy_file.ledger.triggers import Found, Lookup, Place, Trigger
+
+Feed = tuple[Place, FileColumns]
+"""A table whose triggers write into the ledger, and its columns."""
+
+
+class Database:
+    """Triggers and the catalog of one kind of database."""
+
+    mark = '"'
+
+    def qualified(self, where: Place) -> str:
+        """Quote a name with its schema."""
+        return triggers.qualified(where, self.mark)
+
+    def place(self, connection: Connection, table: str, schema: str | None) -> Place | None:
+        """Return where a table lies, as the catalog spells it, or None if there is none."""
+        raise NotImplementedError
+
+    def is_view(self, connection: Connection, table: str, schema: str | None) -> bool:
+        """Return True if a name is that of a view, or the like: it has no triggers."""
+        raise NotImplementedError
+
+    def columns(self, connection: Connection, where: Place) -> set[str]:
+        """Return the names of a table's columns, as `folded` returns them."""
+        raise NotImplementedError
+
+    def folded(self, name: str) -> str:
+        """Return a column's name as this database compares it."""
+        return name.lower()
+
+    def unreadable(self, connection: Connection, where: Place) -> set[str]:
+        """Return the columns whose type triggers do not read."""
+        return set()
+
+    def wanted(
+        self, connection: Connection, ledger: Place, feeds: Sequence[Feed]
+    ) -> Iterator[Trigger]:
+        """Yield the triggers, functions and indexes that these tables need."""
+        raise NotImplementedError
+
+    def found(self, connection: Connection) -> Iterator[Found]:
+        """Yield those that are there, in all schemas that the connection may see."""
+        raise NotImplementedError
+
+    def creating(self, connection: Connection) -> AbstractContextManager[None]:
+        """Return the context that triggers are created in."""
+        return nullcontext()
+
+    def lookup(
+        self, connection: Connection, ledger: Place, where: Place, column: str
+    ) -> Lookup | None:
+        """Return the condition that the index of a column answers, or None if it is not there."""
+        return None
+
+    def unused(self, connection: Connection, ledger: Place) -> Sequence[str]:
+        """Return the SQL that drops what no trigger of this ledger uses any more."""
+        return ()

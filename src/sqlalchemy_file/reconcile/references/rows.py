@@ -1,0 +1,138 @@
+"""What rows refer to: the number of their files, or the sorted stream of all their paths."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+from sqlalchemy import Column, ColumnElement, Connection, Table, select, tuple_
+
+from sqlalchemy_file.ledger.columns import all_file_columns
+from sqlalchemy_file.ledger.references import as_read, as_text
+from sqlalchemy_file.reconcile.context import PassContext
+from sqlalchemy_file.reconcile.findings import Malformed
+from sqlalchemy_file.reconcile.references.snapshot import in_snapshot, snapshot
+from sqlalchemy_file.reconcile.references.values import Stored, read_value
+from sqlalchemy_file.storage import StorageManager
+from sqlalchemy_file.storage.common.sorting import in_order
+
+_ROWS_AT_ONCE = 5000
+_END_OF_NAME = "\0"  # sorts before everything that a key may hold
+
+_Row = Sequence[Any]
+"""The file columns of a row, then its primary key."""
+
+
+@dataclass(frozen=True, slots=True)
+class Named:
+    """The files of one column in one storage; ``bytes`` are theirs, without their variants'."""
+
+    table: str
+    column: str
+    storage: str
+    files: int
+    bytes: int
+
+
+@dataclass(slots=True)
+class Count:
+    """What rows name, and the values that nobody can make sense of."""
+
+    columns: list[Named] = field(default_factory=list)
+    malformed: Malformed = field(default_factory=Malformed)
+
+
+def count_files(context: PassContext) -> Count:
+    """Return how many files the rows of each column name in each storage, at one moment."""
+    return in_snapshot(context, partial(_counted, context=context))
+
+
+def _counted(connection: Connection, context: PassContext) -> Count:
+    count = Count()
+    for table, columns in all_file_columns(context.metadata):
+        files: Counter[tuple[str, str]] = Counter()
+        sizes: Counter[tuple[str, str]] = Counter()
+        for column, file in _files(columns, _page(connection, table, columns), count.malformed):
+            files[column.name, file.storage] += 1
+            sizes[column.name, file.storage] += file.bytes
+        count.columns += [
+            Named(table.fullname, *key, files[key], sizes[key])
+            for column in columns
+            for key in sorted(files)
+            if key[0] == column.name
+        ]
+    return count
+
+
+def keys_named(context: PassContext, malformed: Malformed) -> Iterator[tuple[str, str]]:
+    """Return storage name and key of every object that rows name, in order.
+
+    All rows are read before this returns, a few thousand in a transaction, and spooled to a
+    temporary file where they are many. So a row that moves meanwhile may be missed, or be
+    seen twice. Values that make no sense are added to ``malformed``.
+    """
+    joined = (
+        _END_OF_NAME.join(StorageManager.resolve(path))
+        for table, columns in all_file_columns(context.metadata)
+        for _, file in _files(columns, _rows(context, table, columns), malformed)
+        for path in file.paths
+    )
+    return (_split(each) for each in in_order(joined))
+
+
+def _split(joined: str) -> tuple[str, str]:
+    storage, _, key = joined.partition(_END_OF_NAME)
+    return storage, key
+
+
+def _files(
+    columns: Sequence[Column[Any]], rows: Iterable[_Row], malformed: Malformed
+) -> Iterator[tuple[Column[Any], Stored]]:
+    """Yield the files of rows, each with its column; no odd value makes that fail."""
+    for row in rows:
+        for column, raw in zip(columns, row, strict=False):
+            if raw is None:
+                continue
+            value = read_value(as_text(raw))
+            if value.faults:
+                name = f"{column.table.fullname}.{column.name}"
+                malformed.add(name, row[len(columns) :], value.faults)
+            for file in value.files:
+                yield column, file
+
+
+def _rows(context: PassContext, table: Table, columns: Sequence[Column[Any]]) -> Iterator[_Row]:
+    """Yield all rows, in short transactions where the table has a primary key."""
+    keys = tuple(table.primary_key.columns)
+    if not keys:
+        with snapshot(context) as connection:
+            yield from _page(connection, table, columns)
+        return
+
+    def page(connection: Connection, condition: ColumnElement[bool] | None) -> list[_Row]:
+        return list(_page(connection, table, columns, condition, limit=_ROWS_AT_ONCE))
+
+    beyond: ColumnElement[bool] | None = None
+    while rows := in_snapshot(context, partial(page, condition=beyond)):
+        yield from rows
+        last = rows[-1][len(columns) :]
+        beyond = keys[0] > last[0] if len(keys) == 1 else tuple_(*keys) > tuple_(*last)
+
+
+def _page(
+    connection: Connection,
+    table: Table,
+    columns: Sequence[Column[Any]],
+    condition: ColumnElement[bool] | None = None,
+    limit: int | None = None,
+) -> Iterator[_Row]:
+    keys = tuple(table.primary_key.columns)
+    query = select(*(as_read(connection, column) for column in columns), *keys)
+    if limit is not None:
+        query = query.order_by(*keys).limit(limit)
+    if condition is not None:
+        query = query.where(condition)
+    yield from connection.execute(query.execution_options(yield_per=_ROWS_AT_ONCE))
