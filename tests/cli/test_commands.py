@@ -264,7 +264,7 @@ def test_a_missing_table_is_named(run: Run, folder: Path, command: tuple[str, ..
     code, out, err = run(*command)
     assert (code, out) == (2, "")
     assert "note" in err
-    assert "create_all() of the metadata, or a migration," in err
+    assert "create_all() of the metadata, or a migration" in err
 
 
 def test_a_full_report_needs_no_ledger(run: Run, folder: Path) -> None:
