@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
-from collections.abc import Callable, Sequence
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,8 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 from sqlalchemy_file import File, FileField, StorageManager
 from sqlalchemy_file.storage import MemoryStorage, ObjectInfo
 from sqlalchemy_file.storage.obstore import ObstoreStorage
+from sqlalchemy_file.tracking.deleting import deletion
+from tests.counting import WAIT
 from tests.storage.helpers import keys
 
 
@@ -34,24 +36,51 @@ class Paper(Base):
 
 
 class Counter:
-    """Counts how many calls are under way at the same time, and what was deleted by each."""
+    """Counts how many calls are under way at the same time, and what was deleted by each.
+
+    Calls wait until as many are under way as are expected, and a moment in which one more could be.
+    """
 
     def __init__(self) -> None:
-        self._guard = threading.Lock()
+        self._changed = threading.Condition()
         self.now: dict[str, int] = dict.fromkeys(("put", "copy", "delete"), 0)
         self.most = dict(self.now)
         self.deleted: list[int] = []
+        self.expect(1)
+
+    def expect(self, limit: int) -> None:
+        """Begin anew; deletions are one call for each of two storages."""
+        self.most = dict.fromkeys(self.most, 0)
+        self.expected = {"put": limit, "copy": limit, "delete": min(limit, 2)}
 
     @contextmanager
-    def counted(self, verb: str) -> Any:
-        with self._guard:
+    def counted(self, verb: str) -> Iterator[None]:
+        with self._changed:
             self.now[verb] += 1
             self.most[verb] = max(self.most[verb], self.now[verb])
+            self._changed.notify_all()
         try:
             yield
         finally:
-            with self._guard:
+            with self._changed:
                 self.now[verb] -= 1
+
+    def _wait(self, verb: str) -> None:
+        with self._changed:
+            self._changed.wait_for(lambda: self.most[verb] >= self.expected[verb], WAIT)
+        time.sleep(0.01)
+
+    @contextmanager
+    def held(self, verb: str) -> Iterator[None]:
+        with self.counted(verb):
+            self._wait(verb)
+            yield
+
+    @asynccontextmanager
+    async def aheld(self, verb: str) -> AsyncIterator[None]:
+        with self.counted(verb):
+            await asyncio.to_thread(self._wait, verb)
+            yield
 
 
 class Threads(MemoryStorage):
@@ -64,19 +93,16 @@ class Threads(MemoryStorage):
         self._counter = counter
 
     def put(self, *arguments: Any, **options: Any) -> ObjectInfo:
-        with self._counter.counted("put"):
-            time.sleep(0.04)
+        with self._counter.held("put"):
             return super().put(*arguments, **options)
 
     def copy(self, key: str, new_key: str) -> ObjectInfo:
-        with self._counter.counted("copy"):
-            time.sleep(0.04)
+        with self._counter.held("copy"):
             return super().copy(key, new_key)
 
     def delete(self, keys: Sequence[str]) -> None:
-        with self._counter.counted("delete"):
-            self._counter.deleted.append(len(keys))
-            time.sleep(0.04)
+        self._counter.deleted.append(len(keys))
+        with self._counter.held("delete"):
             super().delete(keys)
 
 
@@ -88,19 +114,16 @@ class Native(ObstoreStorage):
         self._counter = counter
 
     async def aput(self, *arguments: Any, **options: Any) -> ObjectInfo:
-        with self._counter.counted("put"):
-            await asyncio.sleep(0.04)
+        async with self._counter.aheld("put"):
             return await super().aput(*arguments, **options)
 
     async def acopy(self, key: str, new_key: str) -> ObjectInfo:
-        with self._counter.counted("copy"):
-            await asyncio.sleep(0.04)
+        async with self._counter.aheld("copy"):
             return await super().acopy(key, new_key)
 
     async def adelete(self, keys: Sequence[str]) -> None:
-        with self._counter.counted("delete"):
-            self._counter.deleted.append(len(keys))
-            await asyncio.sleep(0.04)
+        self._counter.deleted.append(len(keys))
+        async with self._counter.aheld("delete"):
             await super().adelete(keys)
 
 
@@ -141,10 +164,9 @@ def test_a_session_keeps_to_the_limit_whatever_it_asks_of_storages(
 ) -> None:
     """Without one, as many as the storage says, copies included."""
     StorageManager.set_limit(limit)
+    counter.expect(min(limit or 12, 12))
     play(tmp_path, store_copy_and_delete)
-    expected = min(limit or 12, 12)
-    assert (counter.most["put"], counter.most["copy"]) == (expected, expected)
-    assert counter.most["delete"] == min(limit or 2, 2)  # one a storage
+    assert counter.most == counter.expected
     assert keys(StorageManager.storage("main")) == keys(StorageManager.storage("other")) == []
 
 
@@ -154,7 +176,7 @@ def test_a_plain_session_keeps_to_it_when_it_copies_and_deletes(tmp_path: Path) 
         StorageManager.add_storage(name, Threads(counter))
     for limit, expected in ((None, 12), (3, 3), (1, 1)):
         StorageManager.set_limit(limit)
-        counter.most = dict.fromkeys(counter.most, 0)
+        counter.expect(expected)
         engine = create_engine("sqlite://")
         Base.metadata.create_all(engine)
         with Session(engine) as session:
@@ -166,26 +188,27 @@ def test_a_plain_session_keeps_to_it_when_it_copies_and_deletes(tmp_path: Path) 
             session.execute(delete(Paper))
             session.commit()
         engine.dispose()
-        assert counter.most == {"put": expected, "copy": expected, "delete": min(expected, 2)}
+        assert counter.most == counter.expected
 
 
 def test_what_a_commit_releases_is_deleted_by_a_thousand_keys_at_a_time(
-    counter: Counter, tmp_path: Path
+    counter: Counter, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    assert deletion.BATCH_SIZE == 1000, "as many as S3 takes"
+    monkeypatch.setattr(deletion, "BATCH_SIZE", 100)
+
     async def story(session: AsyncSession) -> None:
         session.add_all([Paper(body=File(b"x")) for _ in range(30)])
         await session.commit()
         await session.execute(delete(Paper).where(Paper.id <= 20))
         await session.commit()
         assert counter.deleted == [20]
-        session.add_all([Paper(body=File(b"x")) for _ in range(2090)])
+        session.add_all([Paper(body=File(b"x")) for _ in range(200)])
         await session.commit()
         await session.execute(delete(Paper))
         await session.commit()
-        assert sorted(counter.deleted) == [20, 100, 1000, 1000]
+        assert sorted(counter.deleted) == [10, 20, 100, 100]
 
-    for name in ("main", "other"):
-        StorageManager.storage(name).concurrency = 500  # type: ignore[attr-defined]
     play(tmp_path, story)
 
 
