@@ -213,12 +213,15 @@ class Program:
 
     def write(self, action: Callable[[Session], object], *, commit: bool) -> set[str]:
         """Do something in a session, and return what it has moved from one row to another."""
-        with Session(self.engine) as session:
+        moved = set[str]()
+        with Session(
+            self.engine, info={"moved": moved, "look": lambda: self.look(moved)}
+        ) as session:
             action(session)
             session.flush()
             if commit:
                 session.commit()
-            return session.info.get("moved", set())
+        return moved
 
     def execute(self, statement: str) -> None:
         """Do what another program does, which knows nothing of files."""

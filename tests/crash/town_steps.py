@@ -70,7 +70,7 @@ def _move(session: Session, dice: Random, fields: Sequence[InstrumentedAttribute
     takers = [place for place in places if place != giver]
     if takers:
         taker, moving = dice.choice(takers), getattr(*giver)
-        session.info.setdefault("moved", set()).update(moving.files)
+        session.info["moved"].update(moving.files)
         instead = getattr(*taker) if dice.random() < 0.5 else None
         setattr(*taker, moving)
         setattr(*giver, instead)
@@ -113,6 +113,8 @@ def within_savepoint(session: Session, dice: Random, actions: Sequence[Write]) -
                 raise _UndoneError
     except _UndoneError:
         pass
+    look = session.info["look"]
+    look()  # the outermost savepoint of SQLite may have been the transaction
     dice.choice(actions)(session, dice)
 
 
