@@ -29,6 +29,10 @@ class FileTable:
         """Return the type of one of its file columns."""
         return self.fields[column]
 
+    def keeps(self, column: Column[Any]) -> bool:
+        """Return True if a file column leaves the objects that its rows let go of."""
+        return self.fields[column].on_release == "keep"
+
     def __str__(self) -> str:
         return str(self.table.fullname)
 

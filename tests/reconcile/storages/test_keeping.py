@@ -324,3 +324,108 @@ def test_what_an_account_without_rights_on_the_ledger_releases_is_kept(
     age(storage)
     assert _swept(engine).keys() == {"kept"}
     assert contents(storage) == [b"kept", b"kept"]
+
+
+def _within_its_row(session: Session, contract: Contract) -> None:
+    contract.draft, contract.text = contract.text, None
+    session.flush()
+    contract.draft = None
+
+
+def _within_its_row_and_deleted(session: Session, contract: Contract) -> None:
+    contract.draft, contract.text = contract.text, None
+    session.flush()
+    session.delete(contract)
+
+
+def _to_another_row(session: Session, contract: Contract) -> None:
+    other = Contract(id=2, draft=contract.text)
+    session.add(other)
+    contract.text = None
+    session.flush()
+    session.delete(other)
+
+
+def _within_a_savepoint(session: Session, contract: Contract) -> None:
+    with session.begin_nested():
+        contract.draft, contract.text = contract.text, None
+    session.execute(update(Contract).values(draft=None))
+
+
+MOVES = [_within_its_row, _within_its_row_and_deleted, _to_another_row, _within_a_savepoint]
+
+
+@pytest.mark.parametrize("move", MOVES)
+def test_what_moves_to_a_deleting_field_and_is_let_go_of_there_is_gone_at_the_commit(
+    engine: Engine, move: Callable[[Session, Contract], None]
+) -> None:
+    storage = _store(engine, text=b"moved")
+    with Session(engine) as session:
+        session.connection().execute(select(1))
+        move(session, session.get_one(Contract, 1))
+        session.commit()
+    assert contents(storage) == []
+    assert _swept(engine) == {}
+
+
+def test_what_moves_back_to_the_keeping_field_and_is_let_go_of_there_stays(
+    engine: Engine,
+) -> None:
+    storage = _store(engine, text=b"kept")
+    with Session(engine) as session:
+        contract = session.get_one(Contract, 1)
+        contract.draft, contract.text = contract.text, None
+        session.flush()
+        contract.draft, contract.text = None, contract.draft
+        session.flush()
+        session.delete(contract)
+        session.commit()
+    assert _swept(engine) == {"kept": 2}
+    assert contents(storage) == [b"kept"]
+
+
+def test_a_move_that_a_savepoint_takes_back_leaves_the_object_kept(engine: Engine) -> None:
+    storage = _store(engine, text=b"kept")
+    with Session(engine) as session:
+        contract = session.get_one(Contract, 1)
+        nested = session.begin_nested()
+        _within_its_row(session, contract)
+        session.flush()
+        nested.rollback()
+        session.delete(contract)
+        session.commit()
+    assert _swept(engine) == {"kept": 2}
+    assert contents(storage) == [b"kept"]
+
+
+UNSEEN = {
+    "a deletion": "DELETE FROM reconciled_contract WHERE id = 2",
+    "an update": "UPDATE reconciled_contract SET text = NULL WHERE id = 2",
+}
+
+
+@pytest.mark.parametrize("statement", UNSEEN)
+def test_a_new_file_that_plain_sql_takes_from_its_keeping_field_goes_at_the_commit(
+    engine: Engine, statement: str
+) -> None:
+    storage = _store(engine, text=b"committed")
+    with Session(engine) as session:
+        session.add(Contract(id=2, text=File(b"never committed", storage="drafts")))
+        session.flush()
+        session.connection().exec_driver_sql(UNSEEN[statement])
+        session.commit()
+    assert contents(storage) == [b"committed"]
+    assert _notes(engine) == []
+
+
+def test_a_new_file_that_plain_sql_moves_to_another_row_stays(engine: Engine) -> None:
+    storage = _store(engine)
+    with Session(engine) as session:
+        session.add(Contract(id=2, text=File(b"named", storage="drafts")))
+        session.flush()
+        copied = "(SELECT text FROM reconciled_contract WHERE id = 2) AS copied"
+        run = session.connection().exec_driver_sql
+        run(f"INSERT INTO reconciled_contract (id, text) SELECT 3, text FROM {copied}")
+        run("DELETE FROM reconciled_contract WHERE id = 2")
+        session.commit()
+    assert contents(storage) == [b"named"]

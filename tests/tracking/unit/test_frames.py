@@ -25,15 +25,15 @@ def store(frames: Frames, *paths: str) -> list[File]:
 
 
 def acquire(frames: Frames, *paths: str) -> None:
-    frames.top.apply(Effects(acquired=list(paths)))
+    frames.change(Effects(acquired=list(paths)))
 
 
 def release(frames: Frames, *paths: str) -> None:
-    frames.top.apply(Effects(released=list(paths)))
+    frames.change(Effects(released=list(paths)))
 
 
 def archive(frames: Frames, *paths: str) -> None:
-    frames.top.apply(Effects(archived=list(paths)))
+    frames.change(Effects(archived=list(paths)))
 
 
 @pytest.fixture
@@ -77,6 +77,31 @@ def test_an_object_that_moved_stays_whatever_came_first(frames: Frames, first: o
     second = release if first is acquire else acquire
     first(frames, "old")  # type: ignore[operator]
     second(frames, "old")
+    assert frames.commit().doomed == frozenset()
+
+
+def test_what_lets_go_of_an_object_last_decides_whether_it_stays(frames: Frames) -> None:
+    archive(frames, "old")
+    acquire(frames, "old")
+    release(frames, "old")
+    assert frames.commit().doomed == {"old"}
+
+
+def test_a_row_may_take_a_file_over_before_the_other_one_lets_go_of_it(frames: Frames) -> None:
+    acquire(frames, "old")
+    archive(frames, "old")
+    frames.savepoint("a")
+    release(frames, "old")
+    assert frames.keeping() == (set(), {"old"})
+    frames.roll_back_to("a")
+    archive(frames, "old")
+    assert frames.keeping() == ({"old"}, set())
+    assert frames.commit().doomed == frozenset()
+
+
+def test_one_of_several_rows_that_keeps_is_enough(frames: Frames) -> None:
+    archive(frames, "old")
+    release(frames, "old")  # of a row that nobody knew of
     assert frames.commit().doomed == frozenset()
 
 
@@ -236,26 +261,26 @@ class World:
         getattr(self, f"do_{kind}")(one, two)
 
     def do_store(self, one: int, two: int) -> None:
-        self.frames.top.apply(self.put(one, self.new()))
+        self.frames.change(self.put(one, self.new()))
 
     def do_fail(self, one: int, two: int) -> None:
         self.new()  # its statement never succeeds
 
     def do_clear(self, one: int, two: int) -> None:
-        self.frames.top.apply(self.put(one, None))
+        self.frames.change(self.put(one, None))
 
     def do_move(self, one: int, two: int) -> None:
         if one != two and one in self.rows:
             path = self.rows[one]
             effects = [self.put(one, None), self.put(two, path)]
             for effect in effects if (one + two) % 2 else effects[::-1]:
-                self.frames.top.apply(effect)
+                self.frames.change(effect)
 
     def do_swap(self, one: int, two: int) -> None:
         if one != two and one in self.rows and two in self.rows:
             first, second = self.rows[one], self.rows[two]
             for effects in (self.put(one, second), self.put(two, first)):
-                self.frames.top.apply(effects)
+                self.frames.change(effects)
 
     def do_savepoint(self, one: int, two: int) -> None:
         name = f"s{len(self.levels)}"

@@ -17,11 +17,12 @@ from sqlalchemy_file.ledger.notes import (
     add_missing,
     begin,
     clear,
+    kept,
     lease_mine,
     may_use,
     visible,
 )
-from sqlalchemy_file.tracking.deleting.sharing import must_stay
+from sqlalchemy_file.tracking.deleting.sharing import must_stay, named
 
 
 @dataclass(slots=True)
@@ -47,7 +48,7 @@ class Notes:
     _unseen: set[str] = field(default_factory=set)
     leased: list[Leased] = field(default_factory=list)
     keeping: dict[Ledger, set[str]] = field(default_factory=dict)
-    """What keeping fields have released, or were about to."""
+    """What keeping fields have released or acquired, or were about to."""
 
     def expect(
         self,
@@ -99,13 +100,29 @@ class Notes:
         ledger: Ledger,
         paths: Collection[str],
         *,
+        entrusted: Collection[str] = (),
         is_unseen: bool = False,
     ) -> None:
-        """Take note of what a keeping field releases, if the ledger can be used."""
-        if paths and may_use(connection, ledger):
-            self.keeping.setdefault(ledger, set()).update(paths)
+        """Take note of what a keeping field releases and acquires, if the ledger can be used."""
+        if (paths or entrusted) and may_use(connection, ledger):
+            self.keeping.setdefault(ledger, set()).update(paths, entrusted)
             if is_unseen:
                 self._unseen.update(paths)
+
+    def taken(self, connection: Connection, entrusted: Collection[str]) -> set[str]:
+        """Return which objects other SQL has taken from keeping fields, so that no row has them."""
+        found: set[str] = set()
+        for ledger, concerned in self.keeping.items():
+            if noted := kept(connection, ledger, concerned.intersection(entrusted)):
+                found |= noted - named(connection, ledger, noted)
+        return found
+
+    def forget_kept(self, connection: Connection, moved: Collection[str]) -> None:
+        """Remove the notes that say that objects stay which came to other fields since."""
+        for ledger, concerned in self.keeping.items():
+            if paths := concerned.intersection(moved):
+                found = visible(connection, ledger, paths)
+                clear(connection, ledger, [note.id for note in found if note.is_kept])
 
     def settle_kept(
         self, connection: Connection, staying: Collection[str], others: Collection[str]

@@ -91,6 +91,18 @@ def must_stay(connection: Connection, ledger: Ledger, paths: Collection[str]) ->
     All of them where it would take too long to tell, or this role does not see all rows.
     """
     asked = _asked(connection, ledger)
+    found = _named(connection, asked, paths)
+    if asked is not None and asked.keeps:
+        found |= kept(connection, ledger, paths).intersection(paths)
+    return found
+
+
+def named(connection: Connection, ledger: Ledger, paths: Collection[str]) -> set[str]:
+    """Return which of these objects rows name; all of them if `must_stay` would."""
+    return _named(connection, _asked(connection, ledger), paths)
+
+
+def _named(connection: Connection, asked: _Columns | None, paths: Collection[str]) -> set[str]:
     if asked is None:
         return set(paths)
     found: set[str] = set()
@@ -99,8 +111,6 @@ def must_stay(connection: Connection, ledger: Ledger, paths: Collection[str]) ->
         for (raw,) in asked.execute(connection, wanted[start : start + MOST_PATHS]):
             value = as_text(raw)
             found.update(paths_in_value(value, value.split('"')))
-    if asked.keeps:
-        found |= kept(connection, ledger, wanted)
     return found.intersection(wanted)
 
 

@@ -151,10 +151,7 @@ def effects_of(decisions: Iterable[Decision], target: FileTable, schemas: Any) -
     effects = Effects(target, schemas=schemas)
     for decision in decisions:
         row = decision.row
-        effects.acquired += decision.acquired
-        if decision.released:
-            keeps = target.field(row.column).on_release == "keep"
-            (effects.archived if keeps else effects.released).extend(decision.released)
+        effects.count(decision.acquired, decision.released, keeps=target.keeps(row.column))
         if row.key:
             effects.is_believed = False  # a trigger may have kept the row, or its value
             effects.gains += [(row, path) for path in decision.acquired]

@@ -8,7 +8,7 @@ add up in any order, so that a file may move, be put back and swapped within one
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import reduce
 from typing import Any, NamedTuple
@@ -30,6 +30,8 @@ class Effects:
     released: list[str] = field(default_factory=list)
     archived: list[str] = field(default_factory=list)
     """Released by a field with ``on_release="keep"``."""
+    entrusted: list[str] = field(default_factory=list)
+    """Acquired by such a field; these are among ``acquired``, too."""
     schemas: Any = None
     """The schema names that the statement translated."""
     gains: list[tuple[RowChange, str]] = field(default_factory=list)
@@ -51,6 +53,15 @@ class Effects:
             return self.is_believed
         return rowcount() == self.rows
 
+    def count(self, acquired: Sequence[str], released: Sequence[str], *, keeps: bool) -> None:
+        """Add what one value of a row acquires and releases."""
+        self.acquired += acquired
+        if keeps:
+            self.archived += released
+            self.entrusted += acquired
+        else:
+            self.released += released
+
     def paths(self) -> set[str]:
         return {*self.acquired, *self.released, *self.archived}
 
@@ -61,6 +72,7 @@ class Effects:
             [path for path in self.acquired if path in named],
             [path for path in self.released if path not in named],
             [path for path in self.archived if path not in named],
+            [path for path in self.entrusted if path in named],
             self.schemas,
         )
 
@@ -92,6 +104,9 @@ class Frame:
     stored: set[str] = field(default_factory=set)
     references: Counter[str] = field(default_factory=Counter)
     archived: set[str] = field(default_factory=set)
+    kept: dict[str, bool] = field(default_factory=dict)
+    """Of what was archived: whether the last field that let go of it keeps it."""
+    entrusted: set[str] = field(default_factory=set)
     unsure: list[Effects] = field(default_factory=list)
     """Of statements that failed in part, or whose rows cannot be found again by a key."""
     doubts: Doubts = field(default_factory=Doubts)
@@ -121,6 +136,7 @@ class Frame:
         for path in (*effects.released, *effects.archived):
             references[path] = references.get(path, 0) - 1
         self.archived.update(effects.archived)
+        self.entrusted.update(effects.entrusted)
 
     def absorb(self, child: Frame) -> None:
         """Take over what a released savepoint did."""
@@ -128,6 +144,8 @@ class Frame:
         self.stored |= child.stored
         self.references.update(child.references)
         self.archived |= child.archived
+        self.kept.update(child.kept)
+        self.entrusted |= child.entrusted
         self.unsure += child.unsure
         self.doubts.absorb(child.doubts)
         self.note_begin(child.began)
@@ -173,17 +191,15 @@ class Frames:
 
     def count(self, path: str) -> int:
         """Return how many rows name an object, as far as this transaction knows."""
-        is_new = any(path in frame.stored for frame in self._stack)
         unsure = (effects for frame in self._stack for effects in frame.unsure)
-        may_be = sum(path in effects.acquired for effects in unsure)
-        return (0 if is_new else 1) + sum(frame.references[path] for frame in self._stack) + may_be
+        return self._references(path) + sum(path in effects.acquired for effects in unsure)
 
     def apply(self, effects: Effects, *, is_certain: bool) -> None:
         """Count what a statement did, or was meant to do where that has yet to be looked up."""
         if not is_certain and effects.is_found_by_path:
             self.top.unsure.append(effects)
             return
-        self.top.apply(effects)
+        self.change(effects)
         before = any(frame.doubts for frame in self._stack)
         if before:  # what a row is found to name, it had not let go of
             again = [path for path, spot in effects.spots_lost() if self._is_gone(path, spot)]
@@ -192,6 +208,35 @@ class Frames:
             self.top.doubts.absorb(effects.doubts())
         elif before:
             self.top.doubts.named.update(dict.fromkeys(effects.paths()))
+
+    def change(self, effects: Effects) -> None:
+        """Count the references that a statement has changed for certain."""
+        self.top.apply(effects)
+        if any(frame.archived for frame in self._stack):
+            self._decide_what_stays(effects)
+
+    def _decide_what_stays(self, effects: Effects) -> None:
+        """Take note of whether an object that no row names any more was let go of to be kept.
+
+        The order of statements in a flush says nothing: a row may take a file over before another
+        one lets go of it. So only what takes the last reference away decides.
+        """
+        lost = Counter([*effects.released, *effects.archived])
+        archived = set(effects.archived)
+        for path, count in lost.items():
+            left = self._references(path)
+            if left > 0 or not any(path in frame.archived for frame in self._stack):
+                continue
+            was_gone = left + count <= 0  # more rows named it than is known
+            self.top.kept[path] = path in archived or (was_gone and self._is_kept(path))
+
+    def _is_kept(self, path: str) -> bool:
+        known = (frame.kept for frame in reversed(self._stack) if path in frame.kept)
+        return next(known, {}).get(path, False)
+
+    def _references(self, path: str) -> int:
+        is_new = any(path in frame.stored for frame in self._stack)
+        return (0 if is_new else 1) + sum(frame.references[path] for frame in self._stack)
 
     def _is_gone(self, path: str, spot: Spot) -> bool:
         if not any(spot in frame.doubts.gone.get(path, ()) for frame in self._stack):
@@ -230,12 +275,19 @@ class Frames:
     def keeping(self) -> tuple[set[str], set[str]]:
         """Return what keeping fields have released: what stays without a row, and what else.
 
-        The others are named by another row now, or no committed row has ever named them.
+        The others are named by another row now, were let go of there, or no committed row has ever
+        named them.
         """
         archived = {path for frame in self._stack for path in frame.archived}
         gone, new = self.releasing()
-        staying = (archived & gone) - new
+        staying = {path for path in (archived & gone) - new if self._is_kept(path)}
         return staying, archived - staying
+
+    def entrusted(self) -> set[str]:
+        """Return the new objects that fields which keep should have."""
+        gone, new = self.releasing()
+        entrusted = {path for frame in self._stack for path in frame.entrusted}
+        return (entrusted & new) - gone if entrusted else entrusted
 
     def take_unsure(self) -> list[Effects]:
         """Return, and forget, the effects that only a look at the tables can tell."""
@@ -285,7 +337,8 @@ class Frames:
             return Ending(settled=tuple(root.files))
         unsure = {path for effects in root.unsure for path in effects.paths()}
         unsure.update(root.doubts.gone)
-        doomed = unnamed - unsure - (root.archived - root.stored)
+        staying = {path for path, is_kept in root.kept.items() if is_kept} - root.stored
+        doomed = unnamed - unsure - staying
         lost = {id(file) for file in root.files if doomed and doomed.intersection(paths_of(file))}
         return Ending(
             frozenset(doomed),

@@ -23,18 +23,17 @@ def make_sure(connection: Connection, unit: Unit) -> None:
     """
     for effects in unit.take_unsure():
         named = paths_in(connection, effects.target.columns, effects.paths(), effects.schemas)
-        unit.frames.top.apply(effects.as_seen(named))
+        unit.frames.change(effects.as_seen(named))
     noted = unit.lease()
-    doubts = unit.frames.doubts()
-    if not doubts:
-        return
-    doubts = doubts.beside(noted)
-    unit.frames.drop_doubts()
-    if doubts:
-        corrections = _corrections(connection, doubts)
-        unit.frames.top.apply(corrections)
-        if corrections.released:
-            unit.lease()
+    if doubts := unit.frames.doubts():
+        doubts = doubts.beside(noted)
+        unit.frames.drop_doubts()
+        if doubts:
+            corrections = _corrections(connection, doubts)
+            unit.frames.change(corrections)
+            if corrections.released:
+                unit.lease()
+    unit.settle_kept()
 
 
 def look_before_keys_change(connection: Connection, unit: Unit) -> None:
@@ -46,7 +45,7 @@ def look_before_keys_change(connection: Connection, unit: Unit) -> None:
     if doubts and len(unit.frames.names) == 1:
         corrections = _corrections(connection, doubts)
         unit.frames.drop_doubts()
-        unit.frames.top.apply(corrections)
+        unit.frames.change(corrections)
 
 
 def holders(connection: Connection, unit: Unit) -> Callable[[str], int]:

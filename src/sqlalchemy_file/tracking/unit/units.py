@@ -139,7 +139,11 @@ class Unit:
         if connection is not None and Database(connection, effects.schemas).is_as_connected:
             self.notes.expect(connection, ledger, effects.released, is_unseen=effects.is_unseen)
             self.notes.expect_kept(
-                connection, ledger, effects.archived, is_unseen=effects.is_unseen
+                connection,
+                ledger,
+                effects.archived,
+                entrusted=effects.entrusted,
+                is_unseen=effects.is_unseen,
             )
         if place not in self.graces and self.frames.began is not None and connection is not None:
             self.graces[place] = guard.grace_within(connection, place)
@@ -252,10 +256,23 @@ class Unit:
         if self.is_final or not self.notes or connection is None:
             return set()
         released, new = self.frames.releasing()
-        noted = self.notes.lease(connection, released, new)
         if self.notes.keeping:
-            self.notes.settle_kept(connection, *self.frames.keeping())
-        return noted
+            _, moved = self.frames.keeping()
+            self.notes.forget_kept(connection, moved & released)
+        return self.notes.lease(connection, released, new)
+
+    def settle_kept(self) -> None:
+        """Leave those of the ledger's entries of keeping fields that hold when this is committed.
+
+        A new object that other SQL has taken from such a field was never committed: it goes.
+        """
+        connection = self.connection
+        if self.is_final or not self.notes.keeping or connection is None:
+            return
+        taken = self.notes.taken(connection, self.frames.entrusted())
+        if taken:
+            self.frames.change(Effects(archived=sorted(taken)))
+        self.notes.settle_kept(connection, *self.frames.keeping())
 
     def roll_back(self) -> None:
         """Record the rollback: objects that the transaction stored are to be deleted."""

@@ -245,8 +245,7 @@ def _effects(
     count = holders(database.connection, unit)
     for row in plan.changes:
         found = change(row.old, row.files)
-        keeps = plan.target.field(row.column).on_release == "keep"
-        (effects.archived if keeps else effects.released).extend(found.released)
+        effects.count((), found.released, keeps=plan.target.keeps(row.column))
         if row.key:
             effects.losses += [(row, path) for path in found.released]
         acquired += [(row, position, file) for position, file in found.acquired]
@@ -284,7 +283,7 @@ def _refuse_unknown_storage(unit: Unit, effects: Effects) -> None:
 
 
 def _acquire(effects: Effects, row: RowChange, paths: Sequence[str]) -> None:
-    effects.acquired += paths
+    effects.count(paths, (), keeps=effects.target.keeps(row.column))
     if row.key:
         effects.gains += [(row, path) for path in paths]
 
