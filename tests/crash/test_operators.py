@@ -186,20 +186,19 @@ class Schedule:
         for program in self.programs:
             program.make_due()
             self._drain_all(program)
-        foreign: set[str] = set()
-        if self._left_over(foreign) or self.dice.random() < 0.3:  # a full pass takes longest
+        excused: set[str] = set()
+        if self._left_over(excused) or self.dice.random() < 0.3:  # a full pass takes longest
             for program in self.programs:
-                foreign |= self._compare_all(program)
+                excused |= self._compare_all(program)
                 program.make_due()
                 self._drain_all(program)
-        left = self._left_over(foreign)
+        left = self._left_over(excused)
         assert not left, f"left over {left}: {self._story()}"
         self._nothing_is_lost()
 
-    def _left_over(self, foreign: set[str]) -> set[str]:
+    def _left_over(self, excused: set[str]) -> set[str]:
         named = set().union(*(program.named() for program in self.programs))
-        # A key that a field chose is told from what others have stored by rows and notes only.
-        left = self.buckets.there() - named - (foreign & self.stranded)
+        left = self.buckets.there() - named - (excused & self.stranded)
         return left.difference(*(program.archived for program in self.programs))
 
     def _drain_all(self, program: Program) -> None:
@@ -207,11 +206,15 @@ class Schedule:
             list(drain(program.operators, Base.metadata, others=self._all_others(program)))
 
     def _compare_all(self, program: Program) -> set[str]:
-        """Compare all objects with all rows, and return those whose owner nobody can tell."""
+        """Compare all objects with all rows, and return those that look like something else.
+
+        A key that a field chose is told from what others have stored by rows and notes only. An
+        orphan is not told from what a field has kept where it keeps anything.
+        """
         options = {"others": self._all_others(program), "delete": True, "adopt": True}
         with self.buckets.acting(program.name):
             found = compare(program.operators, Base.metadata, restart=True, **options)
-            return {each.path for each in found if each.kind == "foreign"}
+            return {each.path for each in found if each.kind in ("foreign", "kept")}
 
     def _all_others(self, program: Program) -> list[tuple[Engine, Any]]:
         others = (each for each in self.programs if each is not program)
