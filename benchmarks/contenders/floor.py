@@ -166,7 +166,7 @@ def _stored(folder: Path, content: bytes) -> Document:
     return Document(content=record(key, "report.pdf", len(content)))
 
 
-imports = importing("sqlalchemy.orm", "sqlalchemy.ext.mutable")
+imports = imports_names = importing("sqlalchemy.orm", "sqlalchemy.ext.mutable")
 
 
 def read(_setting: Setting) -> Work:

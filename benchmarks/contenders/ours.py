@@ -155,8 +155,8 @@ async def _one_row_async(this: Round) -> None:
     await engine.dispose()
 
 
-# Not the package alone, which loads next to nothing before a name of it is used.
-imports = importing("sqlalchemy_file.storage", "sqlalchemy_file.types")
+imports = importing("sqlalchemy_file")
+imports_names = importing("sqlalchemy_file.storage", "sqlalchemy_file.types")
 
 
 def read(setting: Setting) -> Work:

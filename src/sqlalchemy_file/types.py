@@ -95,10 +95,7 @@ class FileField(TypeDecorator[Any]):
             from sqlalchemy.dialects.postgresql import JSONB  # noqa: PLC0415  few programs need it
 
             self._be_on("postgresql", JSONB())
-        if on_release not in ("delete", "keep"):
-            raise ValueError(f'on_release is "delete" or "keep", not {on_release!r}')
-        if disposition not in (None, "inline", "attachment"):
-            raise ValueError(f'disposition is "inline" or "attachment", not {disposition!r}')
+        _require_choices(on_release, disposition)
         if key is not None and not callable(key):
             raise TypeError(f"key is a callable of the file, not {key!r}")
         for name, given in (("extra", extra), ("headers", headers)):
@@ -320,6 +317,13 @@ class FileField(TypeDecorator[Any]):
 
     def _expected(self) -> str:
         return "a list of File" if self.multiple else "a File"
+
+
+def _require_choices(on_release: str, disposition: str | None) -> None:
+    if on_release not in ("delete", "keep"):
+        raise ValueError(f'on_release is "delete" or "keep", not {on_release!r}')
+    if disposition not in (None, "inline", "attachment"):
+        raise ValueError(f'disposition is "inline" or "attachment", not {disposition!r}')
 
 
 def file_field(kind: TypeEngine[Any]) -> FileField | None:
