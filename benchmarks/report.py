@@ -10,7 +10,7 @@ from benchmarks.measuring import Outcome
 BEGIN, END = "<!-- figures: made by `make bench` -->", "<!-- end of figures -->"
 COLUMNS = tuple(ALL)
 HEADINGS = {
-    "main": "Beside the floor and others",
+    "main": "Compared with the floor and others",
     "single": "One file at a time, and none",
     "stall": "The event loop",
     "served": "On the web",

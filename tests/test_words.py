@@ -13,22 +13,40 @@ import pytest
 from tests.test_exports import PATHS
 
 ROOT = Path(__file__).parents[1]
-PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
+PAGES = [
+    *sorted(ROOT.glob("*.md")),
+    ROOT / "examples" / "README.md",
+    *sorted((ROOT / "docs").rglob("*.md")),
+]
 
 BETTER = {
     "address of a storage": "URL",
     "addresses of fsspec": "URLs",
     "anew": "again",
+    "as (?:it is|they are|you are) told": "as given",
+    "at hand": "in memory, available",
+    "beside": "next to, compared with",
     "event loop stays free": "without blocking the event loop",
     "filesystems? of fsspec": "fsspec filesystem",
+    "heeded": "used",
+    "is told": "gets",
+    "lets? go of": "no longer refers to",
+    "letting go of": "no longer refers to",
     "of which": "two sentences",
     "picture": "image",
+    "put right": "repaired",
+    "say (?:create|replace)": "pass",
     "sign of life": "read timeout",
+    "somebody else's": "of another client, another row",
     "stores? of obstore": "obstore store",
     "strangers?": "untrusted",
     "strewn": "at random",
+    "taken for": "treated as",
     "tell whether": "return True if",
     "uploads? in parts": "multipart upload",
+    "whatever": "anything, any",
+    "wherever": "if, where",
+    "whichever": "the first that",
     "whoever": "everybody who, no matter who",
 }
 """Words that came back before, and what to write instead; see the glossary of the house page."""
@@ -56,13 +74,13 @@ def test_a_page_uses_the_words_of_the_field(page: Path) -> None:
 
 def _docstrings(module: str) -> Iterator[str]:
     loaded = import_module(module)
-    yield inspect.getdoc(loaded) or ""
+    yield loaded.__doc__ or ""
     for name in loaded.__all__:
         value = getattr(loaded, name)
         if getattr(value, "__module__", "").startswith("sqlalchemy_file"):
-            yield inspect.getdoc(value) or ""
+            yield value.__doc__ or ""
             members = vars(value).values() if inspect.isclass(value) else ()
-            yield from (inspect.getdoc(each) or "" for each in members if callable(each))
+            yield from (each.__doc__ or "" for each in members if callable(each))
 
 
 @pytest.mark.parametrize("module", PATHS)

@@ -258,7 +258,7 @@ class ObstoreStorage:
     async def _pages(self, requests: Requests, listing: Listing) -> AsyncGenerator[ObjectInfo]:
         """Yield what obstore lists.
 
-        A server that ignores ``list-type=2`` ends after its first page, whatever else it has. If it
+        A server that ignores ``list-type=2`` ends after its first page, even if it has more. If it
         is asked for what is behind that page, it begins again, which is an `OrderError`.
         """
         is_asked_again = False
