@@ -128,6 +128,8 @@ class File(FurtherObjects):
     def variant(self, name: str) -> DerivedImage:
         """Return a variant by its name; ``"thumbnail"`` is the thumbnail.
 
+            photo.image.variant("small").file.read()
+
         Raises `KeyError` for an unknown name; the message lists the names of the file. A key
         ``variant`` of the record is ``file["variant"]``.
         """
@@ -135,6 +137,8 @@ class File(FurtherObjects):
 
     def validated_for(self, column: Any) -> Self:
         """Return the file if the validators of a mapped column accept it; nothing is stored.
+
+            document.content = File(upload).validated_for(Document.content)
 
         Raises the `ValidationError` of the first validator that refuses it. A flush that stores the
         file in that column does not validate it again, unless a validator takes the row.

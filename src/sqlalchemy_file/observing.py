@@ -79,7 +79,12 @@ class Observer(Protocol):
 
 
 def observe(observer: Observer) -> None:
-    """Add an observer."""
+    """Add an observer.
+
+        observe(Durations())
+
+    It gets all storage operations from now on.
+    """
     global _observers  # noqa: PLW0603  replaced as a whole, so that reading needs no lock
     with _lock:
         _observers = (*_observers, observer)

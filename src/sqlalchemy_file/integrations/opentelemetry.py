@@ -37,6 +37,8 @@ def instrument(
 ) -> None:
     """Send spans and metrics to these providers, or to the global ones.
 
+        instrument()
+
     A second call replaces the first.
     """
     observer = _Observer(

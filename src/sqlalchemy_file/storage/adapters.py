@@ -19,6 +19,8 @@ Options: TypeAlias = Mapping[str, Any]
 def adapt(thing: Any, **options: Any) -> Storage:
     """Return the storage for a URL, a folder, or an object of another library.
 
+        storage = adapt("s3://bucket/prefix", region="eu-central-1")
+
     Takes a URL (``file:///absolute/path``, ``memory://``, ``s3://bucket/prefix?region=...``,
     ``gs://``, ``az://``, ``https://``, or a protocol of fsspec), a `pathlib.Path`, a libcloud
     ``Container``, an obstore store, an fsspec filesystem, or any object with the methods of

@@ -84,7 +84,10 @@ class StorageManager(metaclass=OldNames):
     ) -> Iterator[Storage]:
         """Use another storage under a name inside a ``with`` block, in all threads; for tests.
 
-        Takes what `add_storage` takes. The name need not have been added.
+            with StorageManager.override("media", "memory://") as storage:
+                ...
+
+        Takes the arguments of `add_storage`. The name need not have been added.
         """
         registered = registered_as(name, container, options, base_url)
         with cls._lock:
@@ -227,6 +230,8 @@ class StorageManager(metaclass=OldNames):
     ) -> StoredFile:
         """Store a binary file, an iterator of bytes, bytes or text under the key ``name``.
 
+            StorageManager.save_file("logo.png", Path("logo.png").open("rb"), "media")
+
         A file is stored from its current position. ``content_path`` is a file on disk instead.
         Asynchronous content raises `TypeError`: use `asave_file`.
         """
@@ -237,7 +242,12 @@ class StorageManager(metaclass=OldNames):
 
     @classmethod
     def get_file(cls, path: str) -> StoredFile:
-        """Open an object; raises `ObjectNotFoundError` if it is missing."""
+        """Open an object for reading.
+
+            data = StorageManager.get_file("media/logo.png").read()
+
+        Raises `ObjectNotFoundError` if it is missing.
+        """
         storage_name, key, storage = cls._located(path)
         return StoredFile(storage, key, storage_name=storage_name).require()
 

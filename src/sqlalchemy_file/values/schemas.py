@@ -38,6 +38,8 @@ _resolver: UrlFor | None = None
 def set_url_resolver(url_for: UrlFor | None) -> None:
     """Set the function that makes the URLs of public records; None for none.
 
+        set_url_resolver(server.url_for)
+
     It is called as ``url_for(file)`` and ``url_for(file, variant=name)``. A file in a storage that
     was not added has no URL, and a warning is logged.
     """
@@ -48,10 +50,12 @@ def set_url_resolver(url_for: UrlFor | None) -> None:
 def public_record(file: Mapping[str, Any]) -> dict[str, Any]:
     """Return the part of a record that clients may see.
 
+        return {"id": letter.id, "scan": public_record(letter.scan)}
+
     The keys are ``filename``, ``content_type``, ``size``, ``checksum``, ``width``, ``height``,
-    ``placeholder``, ``thumbnail``, ``variants`` and ``url``, if the file has them; a value of
-    another type than that is left out. The URL is that of the resolver, else the permanent one of
-    a public storage.
+    ``placeholder``, ``thumbnail``, ``variants`` and ``url``, if the file has them. Values of a
+    wrong type are left out. The URL is that of the resolver, else the permanent one of a public
+    storage.
     """
     shown = _chosen(file, _PROPERTIES)
     _add_url(shown, file, file, None)

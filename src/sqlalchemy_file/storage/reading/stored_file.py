@@ -37,8 +37,10 @@ _read = io.BufferedReader.read
 class StoredFile(io.BufferedReader):
     """One object of a storage as a binary file, readable and seekable.
 
-    Nothing is requested before it is needed, and not what ``info``, ``filename`` and
-    ``content_type`` say already. A missing object then raises `ObjectNotFoundError`. Reading in
+        with zipfile.ZipFile(document.content.file) as archive: ...
+
+    Nothing is requested before it is needed, and nothing that ``info``, ``filename`` and
+    ``content_type`` already contain. A missing object raises `ObjectNotFoundError` then. Reading in
     order is one request; after a seek only the needed ranges are requested. For version 0.7, a
     libcloud ``Object`` alone is accepted too.
     """
