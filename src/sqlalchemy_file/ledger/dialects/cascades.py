@@ -16,8 +16,8 @@ from sqlalchemy_file.ledger import triggers
 from sqlalchemy_file.ledger.triggers import Place
 
 MARK = "`"
-quoted = partial(triggers.quoted, mark=MARK)
-qualified = partial(triggers.qualified, mark=MARK)
+quoted: Callable[[str], str] = partial(triggers.quoted, mark=MARK)
+qualified: Callable[[Place], str] = partial(triggers.qualified, mark=MARK)
 
 Nodes = dict[Place, dict[str, str]]
 """The tables between, each with its referenced columns as the query `gone` names them."""

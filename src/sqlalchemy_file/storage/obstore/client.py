@@ -34,8 +34,8 @@ class Client:
         self._store = store
         self._once = once or store
         self._is_web = isinstance(store, HTTPStore)
-        self.in_thread = ThreadRequests(self)
-        self.in_loop = LoopRequests(self)
+        self.in_thread: ThreadRequests = ThreadRequests(self)
+        self.in_loop: LoopRequests = LoopRequests(self)
 
     def method(self, name: str, arguments: tuple[Any, ...], options: dict[str, Any]) -> Any:
         """Return a method of the store; conditional creates are not to be retried."""
