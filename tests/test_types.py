@@ -256,6 +256,12 @@ def test_settings_that_cannot_be_are_refused_when_the_field_is_made() -> None:
         FileField(key="prefix/")  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize("make", [lambda: FileField("media"), lambda: ImageField(storage="media")])
+def test_a_parameter_that_no_field_has_is_refused_with_the_name_of_the_field(make: Any) -> None:
+    with pytest.raises(TypeError, match=r"no parameter of (File|Image)Field.*upload_storage="):
+        make()
+
+
 def test_multiple_may_be_none() -> None:
     assert FileField(multiple=None).multiple is False
 

@@ -27,7 +27,8 @@ class BaseFile(dict[str, Any]):
             try:
                 return self[name]
             except KeyError:
-                raise AttributeError(name) from None
+                kind = type(self).__name__
+                raise AttributeError(f"{kind} has no key and no attribute {name!r}") from None
 
     def __setattr__(self, key: str, value: Any) -> None:
         if key.startswith("_") or isinstance(getattr(type(self), key, None), property):

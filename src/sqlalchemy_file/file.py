@@ -122,7 +122,7 @@ class File(FurtherObjects):
         """Open the stored object; nothing is requested before it is read."""
         path = own_path(self) if self.saved else None
         if path is None:
-            raise RuntimeError("Only available for saved file")
+            raise RuntimeError("Only available for saved file: flush or commit first")
         return StorageManager.view(path, self.get("filename"), self.get("content_type"))
 
     def variant(self, name: str) -> DerivedImage:

@@ -90,7 +90,12 @@ class FileField(TypeDecorator[Any]):
         **kwargs: Any,
     ) -> None:
         kwargs.setdefault("none_as_null", True)
-        super().__init__(*args, **kwargs)
+        try:
+            super().__init__(*args, **kwargs)
+        except TypeError as error:  # it names SQLAlchemy's type, which few know
+            name = type(self).__name__
+            advice = "give its parameters by their names, such as upload_storage="
+            raise TypeError(f"this is no parameter of {name}: {error}; {advice}") from None
         if jsonb:
             from sqlalchemy.dialects.postgresql import JSONB  # noqa: PLC0415  few programs need it
 
