@@ -27,8 +27,8 @@ from sqlalchemy_file.exceptions import (
     StorageError,
 )
 from sqlalchemy_file.storage import Attributes, Limits, MemoryStorage, Storage, adapt
+from sqlalchemy_file.storage.common.options import pauses
 from sqlalchemy_file.storage.common.protocol import concurrency_of
-from sqlalchemy_file.storage.common.retrying import pauses
 from tests.models import Base, Paper
 from tests.services.ceph import S3Server
 from tests.storage.helpers import keys, put, read

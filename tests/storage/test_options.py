@@ -94,9 +94,9 @@ class RefusingContainer:
 @pytest.fixture
 def as_any_driver(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let libcloud's Dummy driver be used by libcloud's own methods, as any other one."""
-    from sqlalchemy_file.storage.libcloud import drivers
+    from sqlalchemy_file.storage.libcloud import objects
 
-    monkeypatch.setattr(drivers, "DummyStorageDriver", type("NoDriver", (), {}))
+    monkeypatch.setattr(objects, "DummyStorageDriver", type("NoDriver", (), {}))
 
 
 @pytest.mark.usefixtures("as_any_driver")

@@ -11,7 +11,7 @@ import io
 import os
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator
 from pathlib import Path
-from typing import Any, BinaryIO, Protocol, cast
+from typing import Any, BinaryIO, cast
 
 from sqlalchemy_file.content.received import (
     is_response,
@@ -31,27 +31,26 @@ from sqlalchemy_file.storage.common.streams import (
 from sqlalchemy_file.transfer import heed_cancellation
 
 
-class Content(Protocol):
+class Content:
     """A source of bytes that can be read from its start, again and again."""
 
     def open(self) -> BinaryIO:
         """Return a seekable stream at its start; raise `ContentSpentError` if there is none."""
-        ...
+        raise NotImplementedError
 
     def size(self) -> int | None:
         """Return how many bytes there seem to be, or None where only reading can tell."""
-        ...
+        raise NotImplementedError
 
     def identity(self) -> int:
         """Return a number that only contents which read the same handle share."""
-        ...
+        return id(self)
 
     def release(self) -> None:
         """Close what was opened here; `open` may be called again."""
-        ...
 
 
-class BytesContent:
+class BytesContent(Content):
     """Bytes in memory."""
 
     def __init__(self, data: bytes) -> None:
@@ -66,9 +65,6 @@ class BytesContent:
     def size(self) -> int:
         return len(self._data)
 
-    def identity(self) -> int:
-        return id(self)
-
     def release(self) -> None:
         self._stream = None
 
@@ -76,7 +72,7 @@ class BytesContent:
         return {"_data": self._data, "_stream": None}
 
 
-class PathContent:
+class PathContent(Content):
     """A file on disk, opened when it is read."""
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
@@ -100,16 +96,13 @@ class PathContent:
     def size(self) -> int:
         return self._size
 
-    def identity(self) -> int:
-        return id(self)
-
     def release(self) -> None:
         if self._stream is not None:
             self._stream.close()
         self._stream = None
 
 
-class HandleContent:
+class HandleContent(Content):
     """Somebody else's open file that can seek: read from its start, never closed."""
 
     def __init__(self, handle: BinaryIO, owner: object = None) -> None:
@@ -137,11 +130,8 @@ class HandleContent:
     def identity(self) -> int:
         return id(self._handle)
 
-    def release(self) -> None:
-        """Leave the handle open: it is the caller's."""
 
-
-class StreamContent:
+class StreamContent(Content):
     """A stream that cannot seek: copied once to a spooled file.
 
     ``chunks`` begins to read ``source``.
@@ -192,10 +182,7 @@ class StreamContent:
             self._spool.close()
 
     def identity(self) -> int:
-        return self._identity
-
-    def release(self) -> None:
-        """Keep the spool: it is the only copy of the bytes."""
+        return self._identity  # the spool is not released: it is the only copy of the bytes
 
 
 class AsyncStreamContent(StreamContent):
@@ -271,7 +258,7 @@ def _content_of_handle(handle: Any, owner: object) -> Content:
         return AsyncStreamContent(chunks, handle)
     if _can_seek(handle):
         return HandleContent(handle, owner)
-    return StreamContent(_reads(handle), handle)
+    return StreamContent(lambda: iter(lambda: handle.read(CHUNK_SIZE), b""), handle)
 
 
 def given_content(content: Any, content_path: str | os.PathLike[str] | None) -> Content:
@@ -325,7 +312,3 @@ async def _awatched(chunks: AsyncIterable[Any], watch: Callable[[Any], None]) ->
     async for chunk in chunks:
         watch(chunk)
         yield chunk
-
-
-def _reads(handle: Any) -> Callable[[], Iterator[bytes]]:
-    return lambda: iter(lambda: handle.read(CHUNK_SIZE), b"")

@@ -12,7 +12,7 @@ from typing import Any, cast
 from sqlalchemy_file.exceptions import ObjectNotFoundError, UnknownStorageError
 from sqlalchemy_file.observing import Task
 from sqlalchemy_file.storage.common.attributes import attributes_of
-from sqlalchemy_file.storage.common.calling import IN_LOOP, IN_THREAD, Calling, run
+from sqlalchemy_file.storage.common.calling import IN_LOOP, IN_THREAD, Calling, run, verify
 from sqlalchemy_file.storage.common.location import Location
 from sqlalchemy_file.storage.common.protocol import (
     AsyncStorage,
@@ -23,7 +23,6 @@ from sqlalchemy_file.storage.common.protocol import (
 )
 from sqlalchemy_file.storage.common.reserved import refuse_reserved
 from sqlalchemy_file.storage.common.streams import aspooled, async_chunks, size_left
-from sqlalchemy_file.storage.common.verifying import verify
 from sqlalchemy_file.storage.given import opened, require_given
 from sqlalchemy_file.storage.noting import note
 from sqlalchemy_file.storage.old_names import OldNames

@@ -19,10 +19,10 @@ from obstore.store import S3Store
 from requests.utils import get_environ_proxies, prepend_scheme_if_needed, select_proxy
 
 from sqlalchemy_file.storage.common.calling import IN_LOOP
+from sqlalchemy_file.storage.common.options import FIRST_PAUSE, LONGEST_PAUSE, MAX_RETRIES, WITHIN
 from sqlalchemy_file.storage.common.protocol import Attributes, ObjectInfo
-from sqlalchemy_file.storage.common.retrying import FIRST_PAUSE, LONGEST_PAUSE, MAX_RETRIES, WITHIN
 from sqlalchemy_file.storage.libcloud import LibcloudStorage
-from sqlalchemy_file.storage.libcloud.drivers import TRANSFERS
+from sqlalchemy_file.storage.libcloud.objects import TRANSFERS
 from sqlalchemy_file.storage.obstore import ObstoreStorage
 from sqlalchemy_file.storage.obstore.requests import HEADERS
 from sqlalchemy_file.support.limits import BUCKET_CONCURRENCY

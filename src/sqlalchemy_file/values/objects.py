@@ -14,8 +14,7 @@ from sqlalchemy_file.content.sources import Content
 from sqlalchemy_file.exceptions import StorageError
 from sqlalchemy_file.observing import Task
 from sqlalchemy_file.storage import Attributes, Storage, StorageManager
-from sqlalchemy_file.storage.common.calling import IN_LOOP, IN_THREAD, Calling, run
-from sqlalchemy_file.storage.common.verifying import verify
+from sqlalchemy_file.storage.common.calling import IN_LOOP, IN_THREAD, Calling, run, verify
 
 
 class StoredObject(NamedTuple):

@@ -39,8 +39,7 @@ from sqlalchemy_file.exceptions import (
 )
 from sqlalchemy_file.storage import Attributes, Storage, adapt
 from sqlalchemy_file.storage.fsspec import FsspecStorage
-from sqlalchemy_file.storage.fsspec.instances import Instances
-from sqlalchemy_file.storage.fsspec.timeouts import with_limits
+from sqlalchemy_file.storage.fsspec.instances import Instances, with_limits
 from tests.models import Base, Paper
 from tests.services.ceph import S3Server
 from tests.storage.helpers import keys, names, put, read

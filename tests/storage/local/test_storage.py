@@ -43,12 +43,12 @@ from sqlalchemy_file.storage import (
     adapt,
 )
 from sqlalchemy_file.storage.common.reserved import TEMPORARY
-from sqlalchemy_file.storage.local import keys as local_keys
-from sqlalchemy_file.storage.local import locks, writing
+from sqlalchemy_file.storage.local import rules as local_keys
 from sqlalchemy_file.storage.local import storage as local_module
+from sqlalchemy_file.storage.local import temporary, writing
 from sqlalchemy_file.storage.local.directories import Folder
-from sqlalchemy_file.storage.local.locks import locked
-from sqlalchemy_file.storage.local.syncing import synced_together
+from sqlalchemy_file.storage.local.temporary import locked
+from sqlalchemy_file.storage.local.writing import synced_together
 from tests.storage.helpers import PLAIN, keys, names, put, read
 
 LAID_BY_0_7_0 = Path(__file__).parent / "laid_by_0_7_0"
@@ -858,7 +858,7 @@ class TestLocks:
     def test_one_that_a_killed_process_left_is_broken(
         self, storage: LocalStorage, root: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(locks, "_ABANDONED", 0.05)
+        monkeypatch.setattr(temporary, "_ABANDONED", 0.05)
         put(storage, "key")
         (root / f"{TEMPORARY}lock").touch()
         put(storage, "key", filename="name")

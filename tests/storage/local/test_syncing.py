@@ -18,7 +18,7 @@ from sqlalchemy.orm import Session
 from sqlalchemy_file import File, StorageManager
 from sqlalchemy_file.exceptions import StorageError
 from sqlalchemy_file.storage import LocalStorage
-from sqlalchemy_file.storage.local.syncing import synced_together
+from sqlalchemy_file.storage.local.writing import synced_together
 from tests.asynchronous import database
 from tests.models import Base, Paper
 from tests.storage.helpers import names, put, read

@@ -10,9 +10,8 @@ from fsspec.registry import available_protocols, get_filesystem_class
 
 from sqlalchemy_file.exceptions import InvalidStorageError
 from sqlalchemy_file.storage.common.retrying import MAX_RETRIES
-from sqlalchemy_file.storage.fsspec.instances import Instances
+from sqlalchemy_file.storage.fsspec.instances import Instances, with_limits
 from sqlalchemy_file.storage.fsspec.storage import FsspecStorage
-from sqlalchemy_file.storage.fsspec.timeouts import with_limits
 from sqlalchemy_file.support.limits import CONCURRENCY
 
 

@@ -1,18 +1,20 @@
-"""Write, rename and remove files of fsspec filesystems."""
+"""Write, rename and remove files of fsspec filesystems, and read their listings."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from datetime import UTC, datetime
 from functools import partial
 from typing import Any
 
 from fsspec.spec import AbstractFileSystem
 
 from sqlalchemy_file.exceptions import StorageError
+from sqlalchemy_file.storage.common.protocol import ObjectInfo
 from sqlalchemy_file.storage.common.reserved import TEMPORARY
 from sqlalchemy_file.storage.common.streams import PART_SIZE
-from sqlalchemy_file.storage.fsspec.timeouts import is_lost
+from sqlalchemy_file.storage.fsspec.instances import is_lost
 
 READ_SIZE = 1024 * 1024
 """How many bytes are moved at a time."""
@@ -185,3 +187,29 @@ def _is_there(filesystem: Any, path: str) -> bool:
         return _exists(filesystem, path)
     except Exception:  # noqa: BLE001  the first error says more
         return True
+
+
+_DATES = ("mtime", "LastModified", "last_modified", "modify", "updated", "created")
+
+
+def info_of(key: str, entry: dict[str, Any]) -> ObjectInfo:
+    """Return the facts about the object of an entry."""
+    date = next((entry[name] for name in _DATES if entry.get(name)), None)
+    etag = entry.get("ETag") or entry.get("etag")
+    return ObjectInfo(
+        key=key,
+        size=int(entry.get("size") or 0),
+        last_modified=_date(date),
+        etag=str(etag).strip('"') if etag else None,
+    )
+
+
+def _date(value: Any) -> datetime | None:
+    if isinstance(value, int | float):
+        return datetime.fromtimestamp(value, UTC)
+    if isinstance(value, str):
+        with suppress(ValueError):
+            value = datetime.fromisoformat(value)
+    if not isinstance(value, datetime):
+        return None
+    return value if value.tzinfo else value.replace(tzinfo=UTC)

@@ -22,9 +22,11 @@ from sqlalchemy_file.exceptions import (
 from sqlalchemy_file.storage.common.attributes import refuse_extra
 from sqlalchemy_file.storage.common.errors import Translator, sort_out, translated
 from sqlalchemy_file.storage.common.options import (
+    MAX_RETRIES,
     checked_concurrency,
     checked_retries,
     checked_verify,
+    pauses,
 )
 from sqlalchemy_file.storage.common.protocol import (
     Attributes,
@@ -32,13 +34,12 @@ from sqlalchemy_file.storage.common.protocol import (
     check_key,
 )
 from sqlalchemy_file.storage.common.reserved import TEMPORARY, is_hidden, is_listed
-from sqlalchemy_file.storage.common.retrying import MAX_RETRIES, pauses
 from sqlalchemy_file.storage.common.streams import reader_of
-from sqlalchemy_file.storage.fsspec.entries import info_of
 from sqlalchemy_file.storage.fsspec.folders import (
     NO_SUCH,
     READ_SIZE,
     described,
+    info_of,
     publish,
     remove_object,
     require_size,
@@ -50,9 +51,9 @@ from sqlalchemy_file.storage.fsspec.instances import (
     BUCKETS,
     Instances,
     advise_another_way,
+    is_lost,
     no_bucket,
 )
-from sqlalchemy_file.storage.fsspec.timeouts import is_lost
 from sqlalchemy_file.support.limits import CONCURRENCY
 
 if TYPE_CHECKING:

@@ -2,36 +2,55 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from typing import BinaryIO
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from copy import copy
+from datetime import datetime
+from functools import partial
+from operator import attrgetter
+from time import sleep
+from typing import Any, BinaryIO, TypeVar
+from urllib.parse import quote
 
 from libcloud.common.types import InvalidCredsError, LibcloudError
 from libcloud.storage.base import Container, Object
 from libcloud.storage.types import ContainerDoesNotExistError, ObjectDoesNotExistError
+from requests.exceptions import ChunkedEncodingError, ConnectionError, Timeout  # noqa: A004
 
 from sqlalchemy_file.exceptions import (
     DeletionError,
     InvalidStorageError,
+    ObjectExistsError,
     ObjectNotFoundError,
     StorageError,
 )
+from sqlalchemy_file.storage.common.attributes import meta_data_of
 from sqlalchemy_file.storage.common.errors import Translator, sort_out, translated
 from sqlalchemy_file.storage.common.options import (
+    MAX_RETRIES,
+    OVERLOADED,
     checked_concurrency,
     checked_retries,
     checked_verify,
+    pauses,
 )
 from sqlalchemy_file.storage.common.protocol import (
+    CHUNK_SIZE,
     Attributes,
     ObjectInfo,
     PendingUpload,
     check_key,
 )
 from sqlalchemy_file.storage.common.reserved import is_listed
-from sqlalchemy_file.storage.common.retrying import MAX_RETRIES
-from sqlalchemy_file.storage.common.streams import reader_of
-from sqlalchemy_file.storage.libcloud.drivers import verbs_for
+from sqlalchemy_file.storage.common.sorting import in_order
+from sqlalchemy_file.storage.common.streams import closing_on_error, new_spool, reader_of
+from sqlalchemy_file.storage.libcloud.clones import Shared, drivers_for
+from sqlalchemy_file.storage.libcloud.objects import STATUS, objects_of
 from sqlalchemy_file.support.limits import CONCURRENCY
+
+T = TypeVar("T")
+
+_DELETED = frozenset({200, 204, 404})
 
 
 class LibcloudStorage:
@@ -61,7 +80,11 @@ class LibcloudStorage:
         self._container = container
         self.concurrency: int = checked_concurrency(concurrency)
         self.verify: bool = checked_verify(verify)
-        self._verbs = verbs_for(container, _checked(timeout), checked_retries(max_retries))
+        retries = checked_retries(max_retries)
+        self._drivers = drivers_for(container, _checked(timeout))
+        self._is_shared = isinstance(self._drivers, Shared)
+        self._objects = objects_of(container.driver)
+        self._max_retries = retries if self._objects.is_s3 else 0
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self._container!r})"
@@ -69,25 +92,48 @@ class LibcloudStorage:
     def put(
         self, key: str, content: BinaryIO, attributes: Attributes, *, exclusive: bool = False
     ) -> ObjectInfo:
-        with Translator(our_error, check_key(key)) as translator:
-            return self._verbs.put(key, content, attributes, translator, exclusive)
+        # Copied where it can be read again: libcloud reads what it sends once more, for a hash of
+        # its own, and may close it. Nor can it fail half-way through.
+        with (
+            Translator(our_error, check_key(key)) as translator,
+            _spool(iter(lambda: translator.read(content, CHUNK_SIZE), b"")) as spool,
+        ):
+            size = spool.seek(0, 2)
+            spool.seek(0)
+            # Two writers of one key at the same moment may both pass: libcloud has no condition.
+            if exclusive and self._repeated(partial(_exists, key=key)):
+                raise ObjectExistsError(key=key)
+            stored, kept = self._repeated(
+                lambda container: self._objects.upload(container, key, spool, attributes),
+                times=0 if exclusive else self._max_retries,
+            )
+        return ObjectInfo(key=key, size=size, etag=stored.hash or None, attributes=kept)
 
     def stat(self, key: str) -> ObjectInfo:
         with Translator(our_error, check_key(key)):
-            return self._verbs.stat(key)
+            return self._repeated(lambda each: self._objects.info(each.get_object(key)))
 
     def stream(self, key: str, start: int = 0, end: int | None = None) -> Iterator[bytes]:
+        def begin(container: Container) -> Iterator[bytes]:
+            found = container.get_object(key)
+            last = found.size if end is None else min(end, found.size)
+            chunks = self._objects.read(found, start, last) if start < last else iter(())
+            # A driver that is shared is free for others while its bytes are consumed.
+            return _chunks_of(_spool(chunks)) if self._is_shared else chunks
+
         with Translator(our_error, check_key(key)):
-            yield from self._verbs.stream(key, start, end)
+            yield from filter(None, self._repeated(begin))
 
     def delete(self, keys: Sequence[str]) -> None:
         valid, failures = sort_out(keys, check_key)
-        with Translator(our_error):
-            self._verbs.delete(valid, failures)
+        for key in valid:
+            try:
+                with suppress(ObjectDoesNotExistError):
+                    self._repeated(partial(_delete, key=key))
+            except Exception as error:  # noqa: BLE001  one failure must not spare the others
+                failures[key] = translated(error, our_error, key)
         if failures:
-            raise DeletionError(
-                {key: translated(error, our_error, key) for key, error in failures.items()}
-            )
+            raise DeletionError(failures)
 
     def copy(self, key: str, new_key: str) -> ObjectInfo:
         check_key(new_key)
@@ -99,30 +145,108 @@ class LibcloudStorage:
             return self.put(new_key, content, attributes)
 
     def list(self, prefix: str = "", start_after: str | None = None) -> Iterator[ObjectInfo]:
+        # A driver that is no clone may warn that it cannot ask for a prefix.
+        asked = None if self._is_shared else prefix or None
+
+        def read(container: Container) -> Iterator[ObjectInfo]:
+            found = (
+                self._objects.info(entry)
+                for entry in container.iterate_objects(prefix=asked)
+                if entry.name.startswith(prefix)
+                and entry.name > (start_after or "")
+                and is_listed(entry.name, prefix)
+            )
+            return in_order(found, attrgetter("key"))
+
+        # libcloud promises no order, so that all keys have to be read to yield the first.
         with Translator(our_error):
-            for info in self._verbs.list(prefix, start_after):
-                if is_listed(info.key, prefix):
-                    yield info
+            yield from self._repeated(read)
 
     @property
     def lists_from_key(self) -> bool:
-        """Whether listing from a key skips the keys before it."""
+        """Whether listing from a key spares listing what comes before it."""
         return False
 
     def uploads(self) -> Iterator[PendingUpload]:
         """Yield the multipart uploads that are not complete; S3 only."""
-        with Translator(our_error):
-            yield from self._verbs.uploads()
+        if not self._objects.is_s3:
+            return
+        with Translator(our_error), self._drivers.container() as container:
+            driver: Any = container.driver
+            for upload in driver.ex_iterate_multipart_uploads(container):
+                begun_at = datetime.fromisoformat(upload.created_at)
+                yield PendingUpload(key=upload.key, id=upload.id, begun_at=begun_at)
 
     def abort_upload(self, upload: PendingUpload) -> None:
         """Delete the parts of an upload."""
-        with Translator(our_error, upload.key):
-            self._verbs.abort(upload)
+        with Translator(our_error, upload.key), self._drivers.container() as container:
+            driver: Any = container.driver
+            # The driver's own method aborts whatever else was begun under a key with this prefix.
+            path = f"/{container.name}/{quote(upload.key, safe='/~')}"
+            answer = driver.connection.request(
+                path, method="DELETE", params={"uploadId": upload.id}
+            )
+            if answer.status not in _DELETED:
+                raise StorageError(f"the storage answered {answer.status}", key=upload.key)
 
     def driver_object(self, key: str) -> Object:
         """Return libcloud's own object; its driver is this thread's."""
+
+        def look(container: Container) -> Object:
+            found = container.get_object(key)
+            ours = copy(found)  # with its metadata as they were before they travelled
+            ours.meta_data = meta_data_of(self._objects.info(found).attributes)
+            return ours
+
         with Translator(our_error, check_key(key)):
-            return self._verbs.driver_object(key)
+            return self._repeated(look)
+
+    def _repeated(self, action: Callable[[Container], T], times: int | None = None) -> T:
+        """Retry an idempotent operation if the server was overloaded or did not answer."""
+        waits = pauses(self._max_retries if times is None else times)
+        while True:
+            try:
+                with self._drivers.container() as container:
+                    return action(container)
+            except Exception as error:
+                pause = next(waits, None) if _may_pass(error) else None
+                if pause is None:
+                    raise
+            sleep(pause)
+
+
+def _may_pass(error: Exception) -> bool:
+    """Return True if the same request may succeed a moment later."""
+    if isinstance(error, LibcloudError):
+        return any(int(status) in OVERLOADED for status in STATUS.findall(str(error)))
+    return isinstance(error, ChunkedEncodingError | ConnectionError | Timeout)
+
+
+def _spool(chunks: Iterator[bytes]) -> BinaryIO:
+    with closing_on_error(new_spool()) as spool:
+        for chunk in chunks:  # not writelines(), which goes to the disk at its end
+            spool.write(chunk)
+        spool.seek(0)
+    return spool
+
+
+def _chunks_of(spool: BinaryIO) -> Iterator[bytes]:
+    with spool:
+        yield from iter(lambda: spool.read(CHUNK_SIZE), b"")
+
+
+def _delete(container: Container, key: str) -> None:
+    # A driver may say False for what is neither a success nor a missing object.
+    if container.get_object(key).delete() is False and _exists(container, key):
+        raise StorageError("the storage did not delete the object", key=key)
+
+
+def _exists(container: Container, key: str) -> bool:
+    try:
+        container.get_object(key)
+    except ObjectDoesNotExistError:
+        return False
+    return True
 
 
 def _checked(timeout: float | None) -> float | None:

@@ -16,8 +16,7 @@ from sqlalchemy_file.storage.common.protocol import Attributes
 from sqlalchemy_file.storage.common.reserved import SIDECAR
 from sqlalchemy_file.storage.local.directories import Folder
 from sqlalchemy_file.storage.local.files import open_object, refuse_taken
-from sqlalchemy_file.storage.local.locks import locked
-from sqlalchemy_file.storage.local.temporary import TemporaryFile
+from sqlalchemy_file.storage.local.temporary import TemporaryFile, locked
 
 NAME = "user.sqlalchemy_file"
 

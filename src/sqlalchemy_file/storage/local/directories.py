@@ -12,7 +12,7 @@ from typing import Self
 
 from sqlalchemy_file.exceptions import StorageError
 from sqlalchemy_file.storage.common.sorting import in_order
-from sqlalchemy_file.storage.local.modes import apply_mode
+from sqlalchemy_file.storage.local.rules import apply_mode
 
 BINARY = getattr(os, "O_BINARY", 0)
 NO_FOLLOW = getattr(os, "O_NOFOLLOW", 0)

@@ -45,10 +45,8 @@ from sqlalchemy_file.storage.local.files import (
     read_object,
     refuse_unless_file,
 )
-from sqlalchemy_file.storage.local.keys import check_local_key
-from sqlalchemy_file.storage.local.locks import locked
-from sqlalchemy_file.storage.local.modes import checked_modes
-from sqlalchemy_file.storage.local.temporary import temporary_files_below
+from sqlalchemy_file.storage.local.rules import check_local_key, checked_modes
+from sqlalchemy_file.storage.local.temporary import locked, temporary_files_below
 from sqlalchemy_file.storage.local.writing import Writer
 
 _OPEN_AT_ONCE = 32  # objects while they are synced: a process may not open files without end

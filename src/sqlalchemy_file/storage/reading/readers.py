@@ -1,15 +1,15 @@
-"""Raw streams of one object, for a buffered reader."""
+"""Readers of one object: raw streams for a buffered reader, and one for coroutines."""
 
 from __future__ import annotations
 
 import io
 import os
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import suppress
-from typing import Protocol, cast
+from typing import Any, Protocol, cast
 
 from sqlalchemy_file.exceptions import StorageError
-from sqlalchemy_file.storage.common.protocol import Storage, named
+from sqlalchemy_file.storage.common.protocol import AsyncStorage, Storage, named
 
 READ_AHEAD = 64 * 1024
 """The least that is asked for after a seek."""
@@ -227,3 +227,51 @@ def reader_for(
     if hasattr(storage, "read_file"):
         return FileReader(key, storage_name, cast("HasFiles", storage))
     return RangeReader(storage, key, storage_name, size)
+
+
+class AsyncReader:
+    """Reads one object of a native storage; a jump to another place is a new request."""
+
+    def __init__(self, storage: AsyncStorage, key: str, storage_name: str) -> None:
+        self._storage = storage
+        self._key = key
+        self._storage_name = storage_name
+        self._position = 0
+        self._chunks: AsyncIterator[bytes] | None = None
+        self._rest = b""
+
+    async def read(self, start: int, size: int | None) -> bytes:
+        """Return ``size`` bytes from ``start``, fewer only at the end; all of them for None."""
+        if start != self._position:
+            await self.close()
+            self._position = start
+        parts: list[bytes] = []
+        missing = size
+        while (missing is None or missing > 0) and (chunk := await self._next(missing)):
+            parts.append(chunk)
+            missing = None if missing is None else missing - len(chunk)
+        return parts[0] if len(parts) == 1 else b"".join(parts)
+
+    async def close(self) -> None:
+        """Close the request, if one is in progress."""
+        chunks, self._chunks, self._rest = self._chunks, None, b""
+        close: Any = getattr(chunks, "aclose", None)
+        if close is not None:
+            await close()
+
+    async def _next(self, at_most: int | None) -> bytes:
+        chunk = self._rest or await self._receive()
+        end = len(chunk) if at_most is None else at_most
+        taken, self._rest = chunk[:end], chunk[end:]
+        self._position += len(taken)
+        return taken
+
+    async def _receive(self) -> bytes:
+        if self._chunks is None:
+            self._chunks = self._storage.astream(self._key, self._position)
+        try:
+            with named(self._storage_name):
+                return await anext(self._chunks, b"")
+        except BaseException:
+            await self.close()  # a request that failed is not taken up again
+            raise

@@ -25,8 +25,7 @@ from sqlalchemy_file.storage.common.protocol import (
     is_native,
     named,
 )
-from sqlalchemy_file.storage.reading.async_reading import AsyncReader
-from sqlalchemy_file.storage.reading.readers import FileReader, reader_for
+from sqlalchemy_file.storage.reading.readers import AsyncReader, FileReader, reader_for
 from sqlalchemy_file.support.defaults import UNKNOWN_TYPE, UNNAMED
 from sqlalchemy_file.transfer import in_thread
 

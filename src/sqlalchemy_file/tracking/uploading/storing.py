@@ -17,7 +17,7 @@ from sqlalchemy_file.observing import Task
 from sqlalchemy_file.processors import Processor
 from sqlalchemy_file.storage import AsyncStorage, StorageManager
 from sqlalchemy_file.storage.common.protocol import concurrency_of, is_native, named
-from sqlalchemy_file.storage.local.syncing import synced_together
+from sqlalchemy_file.storage.local.writing import synced_together
 from sqlalchemy_file.support.calling import acall, is_async
 from sqlalchemy_file.tracking.claims import Claim
 from sqlalchemy_file.tracking.clock import Moment, now

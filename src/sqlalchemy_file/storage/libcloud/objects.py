@@ -1,0 +1,167 @@
+"""How libcloud's drivers store, read and describe one object; by public methods only."""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import replace
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from itertools import chain
+from typing import Any, BinaryIO, cast
+
+from libcloud.common.types import LibcloudError
+from libcloud.storage.base import Container, Object
+from libcloud.storage.drivers.azure_blobs import AzureBlobsStorageDriver
+from libcloud.storage.drivers.dummy import DummyStorageDriver
+from libcloud.storage.drivers.s3 import BaseS3StorageDriver
+
+from sqlalchemy_file.exceptions import StorageError
+from sqlalchemy_file.storage.common.attributes import (
+    attributes_from,
+    checked_headers,
+    from_headers,
+    header_value,
+    meta_data_of,
+    to_headers,
+)
+from sqlalchemy_file.storage.common.metadata_names import HEADERS, IDENTIFIERS, blob_headers
+from sqlalchemy_file.storage.common.protocol import CHUNK_SIZE, Attributes, ObjectInfo
+from sqlalchemy_file.storage.common.streams import cut
+from sqlalchemy_file.support.escaping import escaped
+
+STATUS = re.compile(r"(?i)(?:status|code|error|http)\D{0,12}\b([1-5]\d\d)\b")
+"""A status in a driver's message, which is the only place where drivers tell it."""
+_REFUSALS = frozenset({"400", "405", "415", "422", "431", "501"})
+
+_log = logging.getLogger("sqlalchemy_file.storage")
+
+TRANSFERS = (
+    "upload_object",
+    "upload_object_via_stream",
+    "download_object_as_stream",
+    "get_object",
+    "delete_object",
+)
+"""Methods of a driver by which a program may change what is stored, to encrypt it, say."""
+
+
+class Objects:
+    """Objects of any driver."""
+
+    def __init__(self, driver: Any) -> None:
+        self.is_s3 = isinstance(driver, BaseS3StorageDriver)
+        self._is_azure = isinstance(driver, AzureBlobsStorageDriver)
+        self._names = IDENTIFIERS if self._is_azure else HEADERS
+
+    def upload(
+        self, container: Container, key: str, spool: BinaryIO, attributes: Attributes
+    ) -> tuple[Object, Attributes]:
+        """Store a content, and return the object and the attributes that are kept."""
+
+        def send(described: dict[str, Any]) -> Object:
+            spool.seek(0)
+            return container.upload_object_via_stream(spool, key, extra=described, **options)
+
+        extra, options = self._options(key, attributes)
+        meta_data = to_headers(meta_data_of(attributes), self._names)
+        if not meta_data:
+            return send(extra), attributes
+        try:
+            return send({**extra, "meta_data": meta_data}), attributes
+        except (LibcloudError, NotImplementedError) as error:
+            if not _may_be_about_metadata(error):
+                raise
+            # Some storages know no metadata, or not these names: better stored without.
+            try:
+                stored = send(extra)
+            except Exception:  # noqa: BLE001  the first refusal says more
+                raise error from None
+            _log.warning("%r is stored without its name and metadata: %s", key, escaped(error))
+            return stored, replace(attributes, filename=None, metadata={})
+
+    def read(self, found: Object, start: int, end: int) -> Iterator[bytes]:
+        """Return at least the bytes from ``start`` to ``end``, which are within the object."""
+        if start == 0 and end == found.size:
+            return found.as_stream(CHUNK_SIZE)
+        with suppress(NotImplementedError):
+            chunks = found.range_as_stream(start, end, CHUNK_SIZE)
+            # Whether it is implemented shows at the first chunk where it is a generator.
+            return chain([next(chunks, b"")], chunks)
+        return cut(found.as_stream(CHUNK_SIZE), start, end)
+
+    def info(self, found: Object) -> ObjectInfo:
+        return ObjectInfo(
+            key=found.name,
+            size=int(found.size),
+            last_modified=_date(found.extra.get("last_modified")),
+            etag=found.hash or None,
+            attributes=attributes_from(
+                from_headers(self._meta_data(found)), found.extra.get("content_type")
+            ),
+        )
+
+    def _meta_data(self, found: Object) -> dict[str, Any]:
+        return found.meta_data
+
+    def _options(self, key: str, attributes: Attributes) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Return ``extra`` and the further arguments of an upload."""
+        extra, headers = dict(attributes.extra), checked_headers(attributes.headers, key)
+        content_type = attributes.content_type and header_value(attributes.content_type)
+        if self.is_s3:  # signed under two spellings, a request is refused
+            for name in [name for name in headers if name.lower() == "content-type"]:
+                content_type = content_type or headers[name]
+                del headers[name]
+        if content_type:
+            extra["content_type"] = content_type
+        headers = blob_headers(headers) if self._is_azure else headers
+        return extra, {"headers": headers} if headers else {}
+
+
+class DummyObjects(Objects):
+    """Objects of libcloud's Dummy driver, which keeps no bytes: here they are kept."""
+
+    def upload(
+        self, container: Container, key: str, spool: BinaryIO, attributes: Attributes
+    ) -> tuple[Object, Attributes]:
+        data = spool.read()
+        extra = {**attributes.extra, "meta_data": to_headers(meta_data_of(attributes))}
+        if attributes.content_type:
+            extra["content_type"] = attributes.content_type
+        stored: Any = container.upload_object_via_stream(cast("Any", data), key, extra=extra)
+        stored.content = data
+        return cast("Object", stored), attributes
+
+    def read(self, found: Object, start: int, end: int) -> Iterator[bytes]:
+        if not hasattr(found, "content"):
+            raise StorageError(
+                "libcloud's Dummy driver keeps no bytes, and this object was not stored through "
+                "this library",
+                key=found.name,
+            )
+        return iter([found.content[start:end]])
+
+    def _meta_data(self, found: Object) -> dict[str, Any]:
+        return {name: value for name, value in found.meta_data.items() if name != "cdn_url"}
+
+
+def objects_of(driver: Any) -> Objects:
+    return DummyObjects(driver) if isinstance(driver, DummyStorageDriver) else Objects(driver)
+
+
+def _may_be_about_metadata(error: Exception) -> bool:
+    """Return True if a refusal may be one of the metadata, rather than of any request at all."""
+    return all(status in _REFUSALS for status in STATUS.findall(str(error)))
+
+
+def _date(value: Any) -> datetime | None:
+    """Return a date as drivers tell it: after HTTP, after ISO 8601, or not at all."""
+    if isinstance(value, datetime):
+        return value
+    for parse in (datetime.fromisoformat, parsedate_to_datetime):
+        with suppress(TypeError, ValueError):
+            date = parse(value)
+            return date if date.tzinfo else date.replace(tzinfo=UTC)
+    return None
