@@ -7,22 +7,18 @@ from contextlib import contextmanager
 from io import BytesIO, TextIOBase
 from os import PathLike
 from pathlib import Path
-from typing import Any, BinaryIO, cast
+from typing import Any, BinaryIO
 
 from sqlalchemy_file.storage.common.streams import async_chunks, reader_of
-
-
-def require_given(content: Any, content_path: str | PathLike[str] | None) -> None:
-    """Raise `ValueError` if there is nothing to store."""
-    if content is None and content_path is None:
-        raise ValueError("Either content or content_path must be specified")
 
 
 @contextmanager
 def opened(content: Any, content_path: str | PathLike[str] | None) -> Iterator[BinaryIO]:
     """Yield the content as a binary file; only one that was opened here is closed."""
     if content is None:
-        with Path(cast("str", content_path)).open("rb") as file:
+        if content_path is None:
+            raise ValueError("Either content or content_path must be specified")
+        with Path(content_path).open("rb") as file:
             yield file
         return
     if isinstance(content, TextIOBase):

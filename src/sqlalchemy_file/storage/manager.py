@@ -4,33 +4,26 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from os import PathLike
-from typing import Any, cast
+from typing import Any
 
 from sqlalchemy_file.exceptions import ObjectNotFoundError, UnknownStorageError
 from sqlalchemy_file.observing import Task
 from sqlalchemy_file.storage.common.attributes import attributes_of
 from sqlalchemy_file.storage.common.calling import IN_LOOP, IN_THREAD, Calling, run, verify
 from sqlalchemy_file.storage.common.location import Location
-from sqlalchemy_file.storage.common.protocol import (
-    AsyncStorage,
-    Storage,
-    check_key,
-    is_native,
-    named,
-)
+from sqlalchemy_file.storage.common.protocol import Attributes, Storage, check_key, is_native, named
 from sqlalchemy_file.storage.common.reserved import refuse_reserved
 from sqlalchemy_file.storage.common.streams import aspooled, async_chunks, size_left
-from sqlalchemy_file.storage.given import opened, require_given
+from sqlalchemy_file.storage.given import opened
 from sqlalchemy_file.storage.noting import note
 from sqlalchemy_file.storage.old_names import OldNames
 from sqlalchemy_file.storage.reading.stored_file import StoredFile
 from sqlalchemy_file.storage.registry import Registered, refuse_ambiguous, registered_as
 from sqlalchemy_file.support.deprecation import with_metadata
 from sqlalchemy_file.support.limits import Limits, current_limits, set_limits
-from sqlalchemy_file.transfer import in_thread
 
 __all__ = ["StorageManager", "attributes_of"]
 
@@ -115,12 +108,10 @@ class StorageManager(metaclass=OldNames):
     @classmethod
     async def _exists(cls, calling: Calling, path: str) -> bool:
         storage_name, key, storage = cls._located(path)
-        try:
-            with named(storage_name):
-                await calling.call(storage, "stat", key)
-        except ObjectNotFoundError:
-            return False
-        return True
+        with suppress(ObjectNotFoundError), named(storage_name):
+            await calling.call(storage, "stat", key)
+            return True
+        return False
 
     @classmethod
     def get(cls, name: str | None = None) -> Any:
@@ -208,13 +199,11 @@ class StorageManager(metaclass=OldNames):
         """
         if isinstance(path, Location):
             return path.storage, path.key
-        end = path.rfind("/")
-        last = end
-        while end > 0:
-            if path[:end] in cls._registered:
-                return path[:end], path[end + 1 :]
+        end = last = path.rfind("/")
+        while end > 0 and path[:end] not in cls._registered:
             end = path.rfind("/", 0, end)
-        return path[: max(last, 0)], path[last + 1 :]
+        end = end if end > 0 else last
+        return path[: max(end, 0)], path[end + 1 :]
 
     @classmethod
     def save_file(
@@ -234,10 +223,9 @@ class StorageManager(metaclass=OldNames):
         A file is stored from its current position. ``content_path`` is a file on disk instead.
         Asynchronous content raises `TypeError`: use `asave_file`.
         """
-        extra = with_metadata(extra, metadata)
-        return run(
-            cls._save(IN_THREAD, name, content, upload_storage, extra, headers, content_path)
-        )
+        given = opened(content, content_path)
+        attributes = attributes_of(None, None, with_metadata(extra, metadata), headers)
+        return run(cls._save(IN_THREAD, name, given, upload_storage, attributes))
 
     @classmethod
     def get_file(cls, path: str) -> StoredFile:
@@ -282,31 +270,28 @@ class StorageManager(metaclass=OldNames):
             with await aspooled(chunks) as spool:
                 spool.seek(0)
                 return await cls.asave_file(name, spool, upload_storage, extra, headers)
-        return await cls._save(IN_LOOP, name, content, upload_storage, extra, headers, content_path)
+        given = opened(content, content_path)
+        attributes = attributes_of(None, None, extra, headers)
+        return await cls._save(IN_LOOP, name, given, upload_storage, attributes)
 
     @classmethod
     async def _save(
         cls,
         calling: Calling,
         name: str,
-        content: Any,
-        upload_storage: str | None,
-        extra: dict[str, Any] | None,
-        headers: dict[str, str] | None,
-        content_path: str | PathLike[str] | None,
+        given: Any,
+        storage_name: str | None,
+        attributes: Attributes,
     ) -> StoredFile:
-        require_given(content, content_path)
-        storage_name = upload_storage or cls.get_default()
+        storage_name = storage_name or cls.get_default()
         storage = cls.storage(storage_name)
-        cls.path(storage_name, name)
-        attributes = attributes_of(None, None, extra, headers)
-        task = Task("store", storage_name, (name,))
-        with opened(content, content_path) as stream, task, named(storage_name):
+        path = cls.path(storage_name, name)
+        with given as stream, Task("store", storage_name, (name,)) as task, named(storage_name):
             size = size_left(stream)
             stored = await calling.call(storage, "put", name, stream, attributes)
             info = await verify(calling, storage, stored, size)
             task.size = info.size
-        note(f"{storage_name}/{name}")
+        note(path)
         return StoredFile(storage, name, storage_name=storage_name, info=info)
 
     @classmethod
@@ -314,9 +299,9 @@ class StorageManager(metaclass=OldNames):
         """Open as `get_file` does, without blocking the event loop."""
         storage_name, key, storage = cls._located(path)
         if not is_native(storage):
-            return await in_thread(partial(cls.get_file, path))
+            return await IN_LOOP.run(partial(cls.get_file, path))
         with named(storage_name):
-            info = await cast("AsyncStorage", storage).astat(key)
+            info = await IN_LOOP.call(storage, "stat", key)
         return StoredFile(storage, key, storage_name=storage_name, info=info)
 
     @classmethod
@@ -357,16 +342,14 @@ class StorageManager(metaclass=OldNames):
 
     @classmethod
     def _found(cls, name: str | None) -> Registered:
-        registered = cls._registered
         chosen = cls.get_default() if name is None else name
-        try:
-            return registered[chosen]
-        except KeyError:
-            known = cls._known()
-        raise UnknownStorageError(
-            f"{chosen} storage has not been added (added: {known}): "
-            "call StorageManager.add_storage(name, ...) when the program starts"
-        )
+        registered = cls._registered.get(chosen)
+        if registered is None:
+            raise UnknownStorageError(
+                f"{chosen} storage has not been added (added: {cls._known()}): "
+                "call StorageManager.add_storage(name, ...) when the program starts"
+            )
+        return registered
 
     @classmethod
     def _known(cls) -> str:

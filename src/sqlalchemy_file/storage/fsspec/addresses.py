@@ -9,7 +9,7 @@ from urllib.parse import SplitResult, urlunsplit
 from fsspec.registry import available_protocols, get_filesystem_class
 
 from sqlalchemy_file.exceptions import InvalidStorageError
-from sqlalchemy_file.storage.common.retrying import MAX_RETRIES
+from sqlalchemy_file.storage.common.options import MAX_RETRIES
 from sqlalchemy_file.storage.fsspec.instances import Instances, with_limits
 from sqlalchemy_file.storage.fsspec.storage import FsspecStorage
 from sqlalchemy_file.support.limits import CONCURRENCY

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, nullcontext, suppress
+from contextlib import nullcontext, suppress
 from datetime import UTC, datetime
 from functools import partial
 from io import BytesIO, FileIO
-from itertools import groupby
 from pathlib import Path
 from typing import BinaryIO
 
@@ -24,7 +23,7 @@ from sqlalchemy_file.storage.common.protocol import (
     ObjectInfo,
     PendingUpload,
 )
-from sqlalchemy_file.storage.common.reserved import RESERVED, SIDECAR, TEMPORARY
+from sqlalchemy_file.storage.common.reserved import RESERVED, TEMPORARY
 from sqlalchemy_file.storage.local.attributes import (
     NOTHING,
     note_at,
@@ -37,7 +36,6 @@ from sqlalchemy_file.storage.local.directories import CAN_HOLD, NO_FOLLOW, Folde
 from sqlalchemy_file.storage.local.errors import FolderErrors
 from sqlalchemy_file.storage.local.files import (
     Listing,
-    begin_sync,
     clone,
     info_of,
     open_object,
@@ -47,7 +45,7 @@ from sqlalchemy_file.storage.local.files import (
 )
 from sqlalchemy_file.storage.local.rules import check_local_key, checked_modes
 from sqlalchemy_file.storage.local.temporary import locked, temporary_files_below
-from sqlalchemy_file.storage.local.writing import Writer
+from sqlalchemy_file.storage.local.writing import Writer, by_folder
 
 _OPEN_AT_ONCE = 32  # objects while they are synced: a process may not open files without end
 
@@ -100,7 +98,7 @@ class LocalStorage:
             hold=self._hold,
             modes=checked_modes(file_mode, folder_mode),
             known=KnownRoot(self._root),
-            sync=self._sync,
+            errors=self._errors,
         )
         with Translator(self._errors.root):
             self._writer.make_root()
@@ -123,11 +121,14 @@ class LocalStorage:
         return ObjectInfo(key=key, size=size, attributes=kept)
 
     def stat(self, key: str) -> ObjectInfo:
-        with Translator(self._errors.reading, key), self._folder_of(key) as (folder, name):
-            found = folder.stat(name)
-            refuse_unless_file(found)
-            beside = read_sidecar(folder, name) if self._sidecars else NOTHING
-            return info_of(key, found, read_extended(folder, name) if beside == NOTHING else beside)
+        with Translator(self._errors.reading, key):
+            route, name = self._way_to(key)
+            with route:
+                found = route.last.stat(name)
+                refuse_unless_file(found)
+                kept = read_sidecar(route.last, name) if self._sidecars else NOTHING
+                kept = read_extended(route.last, name) if kept == NOTHING else kept
+                return info_of(key, found, kept)
 
     def stream(self, key: str, start: int = 0, end: int | None = None) -> Iterator[bytes]:
         with Translator(self._errors.reading, key), self.open_file(key) as file:
@@ -142,8 +143,8 @@ class LocalStorage:
     def delete(self, keys: Sequence[str]) -> None:
         self._writer.known.check()
         valid, failures = sort_out(keys, self._check)
-        for folder, group in groupby(sorted(valid, key=_folder_name), key=_folder_name):
-            self._delete_in(folder.split("/") if folder else [], list(group), failures)
+        for folder, group in by_folder(valid):
+            self._delete_in(folder, group, failures)
         if failures:
             raise DeletionError(
                 {
@@ -206,8 +207,10 @@ class LocalStorage:
 
     def open_file(self, key: str) -> FileIO:
         """Return the object's file, open for reading and unbuffered."""
-        with Translator(self._errors.reading, key), self._folder_of(key) as (folder, name):
-            return open_object(folder, name)
+        with Translator(self._errors.reading, key):
+            route, name = self._way_to(key)
+            with route:
+                return open_object(route.last, name)
 
     def read_file(self, key: str) -> bytes:
         """Return the whole object."""
@@ -243,47 +246,12 @@ class LocalStorage:
             unnote_at(self._root, name)
         self.delete([f"{RESERVED}{name}"])
 
-    # --- syncing
-
-    def _sync(self, keys: Sequence[str]) -> None:
-        """Sync objects and their names to disk; deleted ones are left out."""
-        for folder, group in groupby(sorted(keys, key=_folder_name), key=_folder_name):
-            with Translator(self._errors.root):
-                try:
-                    self._sync_in(folder.split("/") if folder else [], list(group))
-                except (FileNotFoundError, NotADirectoryError):
-                    if self._errors.root_is_lost():
-                        raise
-
-    def _sync_in(self, folders: Sequence[str], keys: Sequence[str]) -> None:
-        with self._route(folders) as route:
-            for start in range(0, len(keys), _OPEN_AT_ONCE):
-                self._sync_files(route.last, keys[start : start + _OPEN_AT_ONCE])
-            route.sync()
-
-    def _sync_files(self, folder: Folder, keys: Sequence[str]) -> None:
-        """Let the system begin to write all of them, and only then wait for each."""
-        with ExitStack() as stack:
-            begun: list[tuple[str, FileIO]] = []
-            for key in keys:
-                with Translator(self._errors.writing, key):
-                    found = (begin_sync(folder, name) for name in self._names_of(key))
-                    begun += [(key, stack.enter_context(file)) for file in found if file]
-            for key, file in begun:
-                with Translator(self._errors.writing, key):
-                    os.fsync(file.fileno())
-
-    def _names_of(self, key: str) -> tuple[str, ...]:
-        """Return the names of an object's file and its sidecar."""
-        name = key.rpartition("/")[2]
-        return (name, f"{name}{SIDECAR}") if self._sidecars else (name,)
-
     # --- reading
 
-    def _folder_of(self, key: str) -> _Place:
+    def _way_to(self, key: str) -> tuple[Route, str]:
+        """Return the way to the folder of an object, and the object's name in it."""
         *folders, name = self._check(key).split("/")
-        # A name right under the root needs no way there that could be swapped for another.
-        return _Place(self._route(folders) if folders else None, Folder(self._root), name)
+        return (self._route(folders) if folders else Route.to_root(self._root)), name
 
     def _route(self, folders: Sequence[str]) -> Route:
         return Route(self._root, folders, create=False, hold=self._hold)
@@ -317,7 +285,7 @@ class LocalStorage:
     def _unlink(self, folder: Folder, keys: Sequence[str], failures: dict[str, Exception]) -> None:
         for key in keys:
             try:
-                for name in self._names_of(key):
+                for name in self._writer.names_of(key):
                     folder.discard(name)
             except OSError as error:
                 failures[key] = error
@@ -326,25 +294,3 @@ class LocalStorage:
 
     def _check(self, key: str) -> str:
         return check_local_key(key, sidecars=self._sidecars)
-
-
-class _Place:
-    """The folder that holds an object, and the object's name in it."""
-
-    __slots__ = ("_name", "_root", "_route")
-
-    def __init__(self, route: Route | None, root: Folder, name: str) -> None:
-        self._route = route
-        self._root = root
-        self._name = name
-
-    def __enter__(self) -> tuple[Folder, str]:
-        return (self._route.last if self._route else self._root), self._name
-
-    def __exit__(self, *_: object) -> None:
-        if self._route:
-            self._route.close()
-
-
-def _folder_name(key: str) -> str:
-    return key.rpartition("/")[0]

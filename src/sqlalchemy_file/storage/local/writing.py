@@ -9,17 +9,22 @@ from __future__ import annotations
 import errno
 import os
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, nullcontext
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from functools import partial
+from io import FileIO
+from itertools import groupby
 from typing import TypeAlias, TypeVar
 
+from sqlalchemy_file.storage.common.errors import Translator
 from sqlalchemy_file.storage.common.protocol import Attributes
+from sqlalchemy_file.storage.common.reserved import SIDECAR
 from sqlalchemy_file.storage.local.attributes import publish_both, sidecar_of, write_extended
 from sqlalchemy_file.storage.local.directories import Folder, KnownRoot, Route
-from sqlalchemy_file.storage.local.files import refuse_taken
+from sqlalchemy_file.storage.local.errors import FolderErrors
+from sqlalchemy_file.storage.local.files import begin_sync, refuse_taken
 from sqlalchemy_file.storage.local.rules import Modes, apply_mode
 from sqlalchemy_file.storage.local.temporary import TemporaryFile, can_be_unnamed
 from sqlalchemy_file.transfer import Operation, carry_out, results
@@ -71,10 +76,12 @@ T = TypeVar("T")
 _SMALL = 1024 * 1024
 """Up to how many bytes a file is better synced together with others than alone."""
 
+_OPEN_AT_ONCE = 32  # objects while they are synced: a process may not open files without end
+
 _ATTEMPTS = 200  # of a writer under whose hands a folder is removed, in some ten seconds
 
 
-@dataclass(slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True, eq=False)
 class Writer:
     """Writes files below one root; its folders may be removed by others whenever they are empty."""
 
@@ -85,7 +92,7 @@ class Writer:
     hold: bool
     known: KnownRoot
     modes: Modes
-    sync: Sync
+    errors: FolderErrors
     _unnamed: dict[int | None, bool] = field(default_factory=dict)
     """Whether files without a name can be made, by the file system; None is that of the root."""
 
@@ -120,8 +127,38 @@ class Writer:
             if syncs:
                 route.sync()
             elif waits:
-                sync_later(self.sync, key)
+                sync_later(self.sync_all, key)
         return size, attributes
+
+    def names_of(self, key: str) -> tuple[str, ...]:
+        """Return the names of an object's file and its sidecar."""
+        name = key.rpartition("/")[2]
+        return (name, f"{name}{SIDECAR}") if self.sidecars else (name,)
+
+    def sync_all(self, keys: Sequence[str]) -> None:
+        """Sync objects and their names to disk; deleted ones are left out."""
+        for folders, group in by_folder(keys):
+            with Translator(self.errors.root):
+                try:
+                    with Route(self.root, folders, create=False, hold=self.hold) as route:
+                        for start in range(0, len(group), _OPEN_AT_ONCE):
+                            self._sync(route.last, group[start : start + _OPEN_AT_ONCE])
+                        route.sync()
+                except (FileNotFoundError, NotADirectoryError):
+                    if self.errors.root_is_lost():
+                        raise
+
+    def _sync(self, folder: Folder, keys: Sequence[str]) -> None:
+        """Let the system begin to write all of them, and only then wait for each."""
+        with ExitStack() as stack:
+            begun: list[tuple[str, FileIO]] = []
+            for key in keys:
+                with Translator(self.errors.writing, key):
+                    found = (begin_sync(folder, name) for name in self.names_of(key))
+                    begun += [(key, stack.enter_context(file)) for file in found if file]
+            for key, file in begun:
+                with Translator(self.errors.writing, key):
+                    os.fsync(file.fileno())
 
     def make_root(self) -> None:
         if self.create and make_root(self.root, self.modes.folder):
@@ -199,6 +236,16 @@ class Writer:
             except FileNotFoundError:
                 self._raise_if_root_is_gone()
         raise _gave_up()
+
+
+def by_folder(keys: Iterable[str]) -> Iterator[tuple[list[str], list[str]]]:
+    """Yield the folders that lead to some keys, each with its keys."""
+    for folder, group in groupby(sorted(keys, key=_folder_name), key=_folder_name):
+        yield folder.split("/") if folder else [], list(group)
+
+
+def _folder_name(key: str) -> str:
+    return key.rpartition("/")[0]
 
 
 def make_root(root: str, mode: int | None) -> bool:
