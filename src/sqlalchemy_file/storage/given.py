@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from io import BytesIO, TextIOBase
 from os import PathLike
 from pathlib import Path
@@ -12,12 +12,21 @@ from typing import Any, BinaryIO
 from sqlalchemy_file.storage.common.streams import async_chunks, reader_of
 
 
+def opened(
+    content: Any, content_path: str | PathLike[str] | None
+) -> AbstractContextManager[BinaryIO]:
+    """Return a block that has the content as a binary file; only one that it opened is closed.
+
+    Raises `ValueError` if there is nothing to store.
+    """
+    if content is None and content_path is None:
+        raise ValueError("Either content or content_path must be specified")
+    return _opened(content, content_path)
+
+
 @contextmanager
-def opened(content: Any, content_path: str | PathLike[str] | None) -> Iterator[BinaryIO]:
-    """Yield the content as a binary file; only one that was opened here is closed."""
+def _opened(content: Any, content_path: Any) -> Iterator[BinaryIO]:
     if content is None:
-        if content_path is None:
-            raise ValueError("Either content or content_path must be specified")
         with Path(content_path).open("rb") as file:
             yield file
         return

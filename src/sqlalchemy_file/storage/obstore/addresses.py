@@ -183,24 +183,30 @@ def _mapping(options: dict[str, Any], name: str) -> dict[str, Any]:
 def _store(parts: SplitResult, options: dict[str, Any], common: dict[str, Any]) -> Any:
     place = f"{parts.scheme}://{parts.netloc}{parts.path}"
     try:
-        if parts.scheme in ("http", "https"):
-            if options or "credential_provider" in common:
-                raise UnknownConfigurationKeyError(
-                    f"'{next(iter(options), 'credential_provider')}'"
-                )
-            return HTTPStore.from_url(place, **common)
-        return from_url(place, config=options, **common)  # type: ignore[call-overload]
+        return _made(parts.scheme, place, options, common)
     except UnknownConfigurationKeyError as error:
         culprit = next((name for name in options if f"'{name}'" in str(error)), "one of them")
         fault = f"no option {culprit!r}"
     except BaseException as error:
         if not isinstance(error, BaseError | ValueError | TypeError) and not is_panic(error):
             raise
-        client = common["client_options"]
-        chosen = [name for name in client if client[name] != DEFAULT_TIMEOUTS.get(name)]
-        names = ", ".join([*options, *chosen])
-        fault = f"no store with these options ({names or 'from the environment'}): " + _ADVICE
+        fault = f"no store with these options ({_names(options, common)}): {_ADVICE}"
     raise InvalidStorageError(f"the URL of this storage, {place}, allows {fault}")
+
+
+def _made(scheme: str, place: str, options: dict[str, Any], common: dict[str, Any]) -> Any:
+    if scheme not in ("http", "https"):
+        return from_url(place, config=options, **common)  # type: ignore[call-overload]
+    if options or "credential_provider" in common:
+        raise UnknownConfigurationKeyError(f"'{next(iter(options), 'credential_provider')}'")
+    return HTTPStore.from_url(place, **common)
+
+
+def _names(options: dict[str, Any], common: dict[str, Any]) -> str:
+    """Return the names of all options that the program has given."""
+    client = common["client_options"]
+    chosen = [name for name in client if client[name] != DEFAULT_TIMEOUTS.get(name)]
+    return ", ".join([*options, *chosen]) or "from the environment"
 
 
 _ADVICE = "one is missing or has an unusable value"
