@@ -170,7 +170,7 @@ def _log(task: Task) -> None:
 
 def _level(task: Task, error: BaseException) -> int:
     if task.verb == "delete":
-        return logging.ERROR  # nobody else is told
+        return logging.ERROR  # nothing else reports it
     return logging.WARNING if isinstance(error, Exception) else logging.DEBUG  # cancelled
 
 

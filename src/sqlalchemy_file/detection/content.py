@@ -66,7 +66,7 @@ def detect(head: bytes, read_at: ReadAt | None = None) -> str | None:
 
 
 def certain_type(head: bytes) -> str | None:
-    """Return the type that the head alone proves, whatever follows it and is claimed."""
+    """Return the type that the head alone proves, independent of claims; None if there is none."""
     found = detect(head)
     return None if found in _INCOMPLETE or found in NARROWED else found
 

@@ -1,7 +1,7 @@
 """The names of content types, and the suffixes that stand for them.
 
-One table serves all machines. Those of the system differ, and that of Windows contains whatever
-was installed last.
+There is one table for all machines: tables of the system depend on its version and on installed
+programs.
 """
 
 from __future__ import annotations

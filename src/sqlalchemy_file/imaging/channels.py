@@ -9,7 +9,7 @@ from typing import Any, cast
 
 from PIL import Image, ImageCms, ImageMath
 
-# What formats can show through; on any other, and for encoders nobody knows, there is a page.
+# Formats with transparency. All others, and unknown ones, get a background.
 _TRANSPARENT = (
     *("AVIF", "DDS", "GIF", "HEIF", "ICNS", "ICO", "JPEG2000", "PNG", "QOI", "SGI", "TGA"),
     *("TIFF", "WEBP"),
@@ -96,7 +96,7 @@ def _range(image: Image.Image) -> tuple[float, float]:
     else:
         least, most = cast("tuple[float, float]", image.convert("F").getextrema())
         if not (math.isfinite(least) and math.isfinite(most)):
-            raise ValueError("a picture whose numbers are not finite")
+            raise ValueError("an image whose numbers are not finite")
         known = (1.0, 255.0) if image.mode == "F" else (255.0, 65535.0)
         white = next((top for top in known if most <= top), most)
         black = min(least, 0.0)
@@ -110,7 +110,7 @@ def _range(image: Image.Image) -> tuple[float, float]:
 def _converted(image: Image.Image, profile: bytes) -> Image.Image:
     source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
     if source.profile.xcolor_space.strip() != _SPACES[image.mode]:
-        return image  # a profile for another kind of image, as some programs leave behind
+        return image  # a profile for another kind of image: some programs leave it
     if ImageCms.getProfileDescription(source).startswith("sRGB"):
         return image
     mode = "RGB" if image.mode == "CMYK" else image.mode

@@ -28,8 +28,8 @@ _ANIMATED = ("GIF", "PNG", "WEBP", "AVIF")
 _ANIMATION_FACTOR = 4
 _LEAST_FRAME = 64 * 64
 
-# While they are decoded, up to four canvases are in memory: the frame, the one before it, what the
-# file restores behind it, and the result. Pillow decodes any WEBP and AVIF as an animation.
+# While they are decoded, up to four canvases are in memory: the frame, the one before it, the one
+# that is restored after it, and the result. Pillow decodes any WEBP and AVIF as an animation.
 _HELD = 4
 _ALWAYS_HELD = ("WEBP", "AVIF")
 

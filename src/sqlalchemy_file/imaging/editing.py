@@ -23,14 +23,7 @@ from sqlalchemy_file.imaging.decoding import (
 from sqlalchemy_file.imaging.encoding import ANIMATED, Rendition, Timing, encode
 from sqlalchemy_file.imaging.formats import format_name
 from sqlalchemy_file.imaging.notes import Stripped, kinds_in, strip
-from sqlalchemy_file.imaging.rendering import (
-    duration_of,
-    frames_of,
-    keeps_frames,
-    render_upright,
-    timing_of,
-    turned,
-)
+from sqlalchemy_file.imaging.rendering import each_frame, keeps_frames, render_upright, turned
 from sqlalchemy_file.imaging.variant import Size, Variant
 
 _ORIENTATION, _EXIF = 0x0112, 0x8769
@@ -165,13 +158,7 @@ class _Editor:
         if frame_count(image) == 1 or self._name not in ANIMATED:
             return [turned(image, size, self._orientation)], None
         require_animation(image, size, self._max_pixels)
-        durations, frames = [], []
-        for frame in frames_of(image):
-            durations.append(duration_of(frame))
-            frames.append(turned(frame, size, self._orientation).copy())
-        timing = timing_of(image, durations)
-        image.seek(0)
-        return frames, timing
+        return each_frame(image, lambda frame: turned(frame, size, self._orientation).copy())
 
     def _copies(
         self, frame: Image.Image, profile: bytes | None, variants: Collection[Variant]

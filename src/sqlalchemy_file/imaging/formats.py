@@ -15,7 +15,7 @@ HEIF = "HEIF"
 
 _ALIASES = {"JPG": "JPEG", "TIF": "TIFF", "HEIC": HEIF, "JP2": "JPEG2000"}
 
-# Pillow names one type a format at most, and some that nobody else uses.
+# Pillow knows one type of a format at most, and some that are not in use.
 _TYPES = {
     "DDS": ("image/vnd.ms-dds",),
     "FITS": ("image/fits",),

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
-from typing import Any
+from collections.abc import Callable, Collection, Mapping
+from typing import Any, TypeVar
 
 from PIL import Image, ImageFilter
 
@@ -32,18 +32,20 @@ _TURNS = {
     8: Image.Transpose.ROTATE_90,
 }
 
-# Reducing by whole numbers, most of all inside the JPEG decoder, is fast. It stops no nearer than
-# 1.4 times the size wanted, from where a Lanczos filter goes on: what comes out differs less from
-# one filtered all the way (49 dB) than Pillow's own thumbnails do.
+# Reducing by whole numbers is fast, most of all inside the JPEG decoder. It ends at 1.4 times the
+# final size; a Lanczos filter does the rest. The result is closer to one that is only filtered
+# (49 dB) than Pillow's own thumbnails are.
 _GAP = 1.4
 
 _SHARPENING_RADIUS = 0.8
+
+T = TypeVar("T")
 
 
 def render(
     image: Image.Image, variants: Collection[Variant], max_pixels: int
 ) -> dict[Variant, Rendition]:
-    """Return the copies that ``variants`` ask for, of an image not yet decoded.
+    """Return the variants of an image that is not decoded yet.
 
     A JPEG is decoded at a reduced size where that is enough. The largest copy is made from the
     image, the others from the largest.
@@ -63,11 +65,11 @@ def render(
 
 
 def render_upright(
-    picture: Image.Image, size: Size, plans: Mapping[Variant, Plan]
+    image: Image.Image, size: Size, plans: Mapping[Variant, Plan]
 ) -> dict[Variant, Rendition]:
-    """Return copies of a decoded image, which once had a size, by their plans."""
+    """Return the variants of a decoded image by their plans; ``size`` was its size before."""
     return {
-        variant: _encoded([_shaped(picture, size, variant, plan)], variant)
+        variant: _encoded([_shaped(image, size, variant, plan)], variant)
         for variant, plan in plans.items()
     }
 
@@ -78,13 +80,13 @@ def keeps_frames(image: Image.Image, variant: Variant) -> bool:
 
 
 def upright(image: Image.Image, size: Size, orientation: int) -> Image.Image:
-    """Decode an image and return it at a size, turned as its EXIF asks for, in sRGB."""
+    """Decode an image and return it at a size, upright, in sRGB."""
     profile = image.info.get("icc_profile")
     return in_srgb(turned(image, size, orientation), profile)
 
 
 def turned(image: Image.Image, size: Size, orientation: int) -> Image.Image:
-    """Decode an image and return it at a size, turned as its EXIF asks for, in its own colours.
+    """Decode an image and return it at a size, upright, in its own colours.
 
     It is turned last, when it is small.
     """
@@ -107,25 +109,22 @@ def scale(
     return image.resize(size, Image.Resampling.LANCZOS, box=box, reducing_gap=_GAP)
 
 
-def frames_of(image: Image.Image) -> Iterator[Image.Image]:
-    """Yield each frame of an animation, decoded; it is another image when the next one comes."""
+def each_frame(image: Image.Image, make: Callable[[Image.Image], T]) -> tuple[list[T], Timing]:
+    """Return what a function makes of each decoded frame, and the timing of the animation.
+
+    The function gets the same object each time.
+    """
+    made, durations = [], []
     for number in range(frame_count(image)):
         image.seek(number)
         image.load()
-        yield image
-
-
-def timing_of(image: Image.Image, durations: list[int]) -> Timing:
-    """Return how an animation runs, by what it says: one of GIF that says nothing runs once."""
+        durations.append(round(float(image.info.get("duration") or 100)))
+        made.append(make(image))
     loop = image.info.get("loop")
-    if image.format == "GIF":
-        return Timing(durations, 1 if loop is None else loop + 1 if loop else 0)
-    return Timing(durations, int(loop or 0))
-
-
-def duration_of(frame: Image.Image) -> int:
-    """Return how long a frame is shown, in milliseconds; a tenth of a second if it is silent."""
-    return round(float(frame.info.get("duration") or 100))
+    if image.format == "GIF":  # without a number of loops it runs once, and 1 is once more
+        loop = 1 if loop is None else loop + 1 if loop else 0
+    image.seek(0)
+    return made, Timing(durations, int(loop or 0))
 
 
 def _of_frames(
@@ -135,49 +134,50 @@ def _of_frames(
         return {}
     for plan in plans.values():
         require_animation(image, plan.canvas, max_pixels)
-    frames: dict[Variant, list[Image.Image]] = {variant: [] for variant in plans}
-    durations = []
-    for frame in frames_of(image):
-        durations.append(duration_of(frame))
+
+    def shaped(frame: Image.Image) -> list[Image.Image]:
         whole = in_srgb(filterable(frame), frame.info.get("icc_profile"))
-        for variant, plan in plans.items():
-            frames[variant].append(_shaped(whole, whole.size, variant, plan))
-    timing = timing_of(image, durations)
-    image.seek(0)
-    return {variant: _encoded(frames[variant], variant, timing) for variant in plans}
+        return [_shaped(whole, whole.size, variant, plan) for variant, plan in plans.items()]
+
+    made, timing = each_frame(image, shaped)
+    frames = zip(*made, strict=True)
+    return {
+        variant: _encoded(list(each), variant, timing)
+        for variant, each in zip(plans, frames, strict=True)
+    }
 
 
-def _shaped(picture: Image.Image, size: Size, variant: Variant, plan: Plan) -> Image.Image:
-    """Return the part of an image that a copy shows, at its size, on its page."""
+def _shaped(image: Image.Image, size: Size, variant: Variant, plan: Plan) -> Image.Image:
+    """Return the part of an image that a variant shows, at its size, on its background."""
     box = None
     if plan.box != (0.0, 0.0, 1.0, 1.0):
-        across, down = picture.size
+        across, down = image.size
         left, top, right, bottom = plan.box
         box = (left * across, top * down, right * across, bottom * down)
-    copy = scale(picture, plan.size, box)
+    copy = scale(image, plan.size, box)
     if variant.sharpen and plan.whole < size:
         copy = _sharpened(copy, variant.sharpen)
     return copy if plan.canvas == plan.size else _padded(copy, plan.canvas, variant.background)
 
 
-def _sharpened(picture: Image.Image, per_cent: int) -> Image.Image:
-    sharp = picture.filter(ImageFilter.UnsharpMask(_SHARPENING_RADIUS, per_cent, 0))
-    if "A" in picture.getbands():
-        sharp.putalpha(picture.getchannel("A"))
+def _sharpened(image: Image.Image, percent: int) -> Image.Image:
+    sharp = image.filter(ImageFilter.UnsharpMask(_SHARPENING_RADIUS, percent, 0))
+    if "A" in image.getbands():
+        sharp.putalpha(image.getchannel("A"))
     return sharp
 
 
-def _padded(picture: Image.Image, size: Size, background: str | None) -> Image.Image:
+def _padded(image: Image.Image, size: Size, background: str | None) -> Image.Image:
     """Return an image in the middle of a page."""
-    colour = picture.convert("RGBA")
+    colour = image.convert("RGBA")
     page = Image.new("RGBA", size, background or (255, 255, 255, 0))
-    corner = (size[0] - picture.width) // 2, (size[1] - picture.height) // 2
+    corner = (size[0] - image.width) // 2, (size[1] - image.height) // 2
     page.alpha_composite(colour, corner)
     return page
 
 
-def _hashed(picture: Image.Image) -> Rendition:
-    colour = picture.convert("RGBA")
+def _hashed(image: Image.Image) -> Rendition:
+    colour = image.convert("RGBA")
     content = thumbhash(colour.width, colour.height, colour.tobytes())
     return Rendition(content, *colour.size, content_type=UNKNOWN_TYPE, suffix="bin")
 

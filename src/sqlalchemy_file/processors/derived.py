@@ -23,9 +23,9 @@ def rendered(
 ) -> dict[str, Rendition]:
     """Return scaled copies of a file's image, by name.
 
-    Whoever asks first has those made, too, that the file's other processors will ask for.
-    Raises `InvalidImageError` where the file is no image, or beyond ``max_pixels``: for ``key``,
-    or for the attribute whose validator has left the decoding to this.
+    The first call also makes the variants for the file's other processors. Raises
+    `InvalidImageError` if the file is not an image, or has more than ``max_pixels`` pixels: for
+    ``key``, or for the attribute whose validator has left the decoding to this.
     """
     from sqlalchemy_file.imaging import decoding, rendering  # noqa: PLC0415  Pillow is optional
 

@@ -1,4 +1,4 @@
-"""Names for what is unknown."""
+"""The content type and the name to use if they are unknown."""
 
 from __future__ import annotations
 

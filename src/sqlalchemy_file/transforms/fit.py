@@ -23,7 +23,7 @@ class Fit(PictureTransform):
     def __init__(self, width: int, height: int, *, max_pixels: int = MAX_PIXELS) -> None:
         super().__init__()
         if not is_size((width, height)):
-            raise ValueError(f"a picture fits into pixels, not into {width!r} x {height!r}")
+            raise ValueError(f"an image fits into pixels, not into {width!r} x {height!r}")
         self.width = width
         self.height = height
         self.max_pixels = max_pixels

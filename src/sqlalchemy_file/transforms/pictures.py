@@ -55,7 +55,7 @@ class JoinedPictures(Transform):
             wanted,
             file._state.wanted_copies,
             formats=(*COPIED_FORMATS, file._state.accepted_format),
-            # Whoever makes copies decodes it to its end as well.
+            # Making copies decodes it to its end as well.
             must_decode=file._state.decoded_for is not None and not file._state.wanted_copies,
             max_pixels=self._max_pixels,
         )

@@ -56,7 +56,7 @@ class ContentTypeValidator(Validator):
 
 
 def is_proven(file: File) -> bool:
-    """Return True if the bytes of a file prove its type, whatever that is."""
+    """Return True if the bytes of a file prove some type."""
     content = file.original_content
     content.seek(0)
     found = detection.detect(content.read(HEAD_SIZE))
@@ -95,7 +95,7 @@ def _matches(content_type: str, allowed: frozenset[str]) -> bool:
 
 def _judged(file: File) -> str:
     if file._state.is_encoded:
-        return str(file["content_type"])  # the bytes tell of the compression only
+        return str(file["content_type"])  # the bytes only show the compression
     content = file.original_content
     content.seek(0)
     content_type = detection.content_type_of(content, file["content_type"], file["filename"])

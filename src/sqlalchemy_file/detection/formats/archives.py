@@ -24,7 +24,7 @@ OFFICE_TYPES = (
     f"{_OFFICE}presentationml.presentation",
     "application/vnd.ms-visio.drawing",
 )
-"""What packages are by their folders; their list of parts tells templates and macros as well."""
+"""Types of packages by their folders. Their list of parts distinguishes templates and macros."""
 
 _PACKAGE = rb"\A(?=(?:.*\n)?(?:\[Content_Types\]\.xml|_rels/|docProps/))(?:.*\n)?"
 _PACKAGED = (_PACKAGE + folder for folder in (b"word/", b"xl/", b"ppt/", b"visio/"))

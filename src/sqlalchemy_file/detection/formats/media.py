@@ -80,7 +80,7 @@ def iso_media_type(head: bytes) -> str:
 
 
 def tagged_type(head: bytes) -> str:
-    """Return the type of sound behind an ID3 tag, if the tag ends in the head; else MPEG's."""
+    """Return the type of audio after an ID3 tag; MPEG's if the tag is longer than the head."""
     return _untagged_type(head[tag_end(head) :])
 
 
@@ -94,7 +94,7 @@ def tag_end(head: bytes) -> int:
 
 
 def tagged_type_at(read_at: Callable[[int, int], bytes], place: int) -> str:
-    """Return the type of sound behind an ID3 tag that is longer than the head."""
+    """Return the type of audio after an ID3 tag that is longer than the head."""
     return _untagged_type(read_at(place, 4096))
 
 
