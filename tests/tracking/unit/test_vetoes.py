@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from typing import Any
 
 import pytest
@@ -22,6 +23,7 @@ from sqlalchemy import (
     text,
     update,
 )
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import SAWarning
 from sqlalchemy.orm import Session, registry
 from sqlalchemy.orm.exc import StaleDataError
@@ -452,3 +454,98 @@ def test_parameter_sets_that_name_one_row_twice_release_its_file_once(
     with engine.begin() as connection:
         connection.execute(delete(paper).where(by_id), [{"which": 1}, {"which": 1}])
     assert_exact(engine, storage, b"b", b"c")
+
+
+BY_ID = update(paper).where(paper.c.id == bindparam("which"))
+
+
+def _twice(connection: Connection, number: int = 1) -> None:
+    contents = (b"x", b"y")
+    connection.execute(BY_ID, [{"which": number, "body": File(each)} for each in contents])
+
+
+@pytest.mark.parametrize("way", ["delete", "key", "key and back"])
+@pytest.mark.parametrize("is_nested", [False, True])
+@pytest.mark.parametrize("ending", ["release", "roll back"])
+def test_a_row_that_one_statement_names_twice_leaves_nothing_of_the_first_file(
+    engine: Engine, storage: MemoryStorage, way: str, is_nested: bool, ending: str
+) -> None:
+    with engine.begin() as connection:
+        _twice(connection)
+        with connection.begin_nested() if is_nested else nullcontext() as savepoint:
+            if way == "delete":
+                connection.execute(delete(paper).where(paper.c.id == 1))
+            else:
+                connection.execute(update(paper).where(paper.c.id == 1).values(id=9))
+            if way == "key and back":
+                connection.execute(update(paper).where(paper.c.id == 9).values(id=1))
+            is_undone = savepoint is not None and ending == "roll back"
+            if is_undone:
+                savepoint.rollback()
+    left = [b"b", b"c"] if way == "delete" and not is_undone else [b"b", b"c", b"y"]
+    assert_exact(engine, storage, *left)
+
+
+def test_a_row_named_twice_and_deleted_in_nested_savepoints_leaves_nothing_of_the_first_file(
+    engine: Engine, storage: MemoryStorage
+) -> None:
+    with engine.begin() as connection:
+        _twice(connection)
+        with connection.begin_nested():
+            with connection.begin_nested():
+                _twice(connection, 2)
+            connection.execute(delete(paper).where(paper.c.id < 3))
+            connection.execute(insert(paper), {"id": 1, "body": File(b"z")})
+    assert_exact(engine, storage, b"c", b"z")
+
+
+@pytest.mark.parametrize("ending", ["release", "roll back"])
+def test_a_value_that_a_trigger_kept_is_seen_before_a_savepoint_changes_the_primary_key(
+    engine: Engine, storage: MemoryStorage, ending: str
+) -> None:
+    veto(engine, "keep the value")
+    with engine.begin() as connection:
+        connection.execute(update(paper).where(paper.c.id == 1).values(body=File(b"vetoed")))
+        with connection.begin_nested() as savepoint:
+            connection.execute(update(paper).where(paper.c.id == 1).values(id=9))
+            if ending == "roll back":
+                savepoint.rollback()
+    assert_exact(engine, storage, b"a", b"b", b"c")
+
+
+@pytest.mark.parametrize("ending", ["release", "roll back"])
+def test_a_file_that_moved_is_followed_though_a_savepoint_gives_its_key_to_another_row(
+    engine: Engine, storage: MemoryStorage, ending: str
+) -> None:
+    with Session(engine) as session:
+        session.connection().execute(BY_ID, {"which": 3, "title": "c"})  # begins on SQLite
+        one, two = session.get_one(Paper, 1), session.get_one(Paper, 2)
+        one.body, two.body = File(b"x"), one.body
+        session.flush()
+        with session.begin_nested() as savepoint:
+            one.id = 9
+            session.flush()
+            two.id = 1
+            session.flush()
+            two.body = None
+            session.flush()
+            if ending == "roll back":
+                savepoint.rollback()
+        session.commit()
+    assert_exact(engine, storage, *([b"x", b"c"] if ending == "release" else [b"x", b"a", b"c"]))
+
+
+@on_sqlite_and_postgresql
+def test_upserts_that_name_a_row_twice_leave_nothing_of_the_first_file(
+    engine: Engine, storage: MemoryStorage
+) -> None:
+    dialect = sqlite if engine.dialect.name == "sqlite" else postgresql
+    upsert = dialect.insert(paper)
+    upsert = upsert.on_conflict_do_update(
+        index_elements=["id"], set_={"body": upsert.excluded.body}
+    )
+    with engine.begin() as connection:
+        connection.execute(upsert, [{"id": 8, "body": File(each)} for each in (b"x", b"y")])
+        with connection.begin_nested():
+            connection.execute(delete(paper).where(paper.c.id == 8))
+    assert_exact(engine, storage, b"a", b"b", b"c")

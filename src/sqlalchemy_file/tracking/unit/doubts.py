@@ -41,12 +41,18 @@ class Doubts:
     """The rows that should name an object no more."""
     named: dict[str, Spot | None] = field(default_factory=dict)
     """The row that should name an object; None if that need not be asked any more."""
+    is_ambiguous: bool = False
+    """Whether several objects are expected in one row, which only one of them can be in."""
+    is_settled: bool = False
+    """Whether rows were looked at, so that what frames below believe is out of date."""
 
     def __bool__(self) -> bool:
         return bool(self.gone or self.named)
 
     def absorb(self, later: Doubts) -> None:
         """Take over the beliefs of a savepoint that was released."""
+        if later.is_settled:
+            self.gone, self.named, self.is_ambiguous, self.is_settled = {}, {}, False, True
         for path, spot in later.named.items():
             holder = self.named.get(path)
             # A row that lets go of an object does not take it from the one that has it by now.
@@ -61,6 +67,7 @@ class Doubts:
                 self.gone[path].discard(spot)
         for path, spots in later.gone.items():
             self.gone.setdefault(path, set()).update(spots)
+        self.is_ambiguous |= later.is_ambiguous
 
     def beside(self, noted: Collection[str]) -> Doubts:
         """Return the rows to read again, if the ledger has recorded the changes itself.

@@ -44,6 +44,8 @@ class Effects:
     """Whether all is believed if no number is expected."""
     is_found_by_path: bool = False
     """Whether its rows cannot be found again by a key."""
+    is_ambiguous: bool = False
+    """Whether it names a row several times, so that only one of its values can be there."""
     is_unseen: bool = False
     """Whether triggers may not fire for the rows that it deletes, as for REPLACE on SQLite."""
 
@@ -78,7 +80,7 @@ class Effects:
 
     def doubts(self) -> Doubts:
         """Return what rows should name, and no longer name, after the statement."""
-        doubts = Doubts()
+        doubts = Doubts(is_ambiguous=self.is_ambiguous)
         for path, spot in self.spots_lost():
             doubts.named[path] = None
             doubts.gone.setdefault(path, set()).add(spot)
@@ -200,7 +202,7 @@ class Frames:
             self.top.unsure.append(effects)
             return
         self.change(effects)
-        before = any(frame.doubts for frame in self._stack)
+        before = any(self._believed())
         if before:  # what a row is found to name, it had not let go of
             again = [path for path, spot in effects.spots_lost() if self._is_gone(path, spot)]
             self.top.references.update(again)
@@ -239,20 +241,38 @@ class Frames:
         return (0 if is_new else 1) + sum(frame.references[path] for frame in self._stack)
 
     def _is_gone(self, path: str, spot: Spot) -> bool:
-        if not any(spot in frame.doubts.gone.get(path, ()) for frame in self._stack):
+        believed = self._believed()
+        if not any(spot in doubts.gone.get(path, ()) for doubts in believed):
             return False
-        holders = (frame.doubts.named for frame in reversed(self._stack))
+        holders = (doubts.named for doubts in reversed(believed))
         return next((named[path] for named in holders if path in named), None) != spot
 
     def doubts(self) -> Doubts:
         """Return what is believed of rows, in all frames together."""
         if len(self._stack) == 1:
             return self._stack[0].doubts
-        doubts = Doubts()
-        for frame in self._stack:
-            if frame.doubts:
-                doubts.absorb(frame.doubts)
-        return doubts
+        together = Doubts()
+        for doubts in self._believed():
+            if doubts:
+                together.absorb(doubts)
+        return together
+
+    @property
+    def is_ambiguous(self) -> bool:
+        """Whether several objects are expected in one row."""
+        return any(doubts.is_ambiguous for doubts in self._believed())
+
+    def _believed(self) -> Sequence[Doubts]:
+        """Return what is believed in each frame, from the last look at rows on."""
+        believed = [frame.doubts for frame in self._stack]
+        for position in range(len(believed) - 1, 0, -1):
+            if believed[position].is_settled:
+                return believed[position:]
+        return believed
+
+    def settle_doubts(self) -> None:
+        """Take note that all rows have been looked at, until a savepoint is rolled back."""
+        self.top.doubts = Doubts(is_settled=True)
 
     def drop_doubts(self) -> None:
         """Take note that all rows have been looked at."""
@@ -261,7 +281,7 @@ class Frames:
 
     def is_doubted(self, path: str) -> bool:
         """Return True if a row may still name an object that was released."""
-        return any(path in frame.doubts.gone for frame in self._stack)
+        return any(path in doubts.gone for doubts in self._believed())
 
     def releasing(self) -> tuple[set[str], set[str]]:
         """Return the objects that a commit would leave unreferenced, and the new objects."""

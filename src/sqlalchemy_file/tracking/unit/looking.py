@@ -36,16 +36,17 @@ def make_sure(connection: Connection, unit: Unit) -> None:
     unit.settle_kept()
 
 
-def look_before_keys_change(connection: Connection, unit: Unit) -> None:
-    """Read rows again as long as they have the primary keys by which they are found.
+def look_now(connection: Connection, unit: Unit) -> None:
+    """Read rows again as long as they are found by their primary keys.
 
     What outer transactions believe is left alone: a savepoint that is rolled back restores it.
     """
     doubts = unit.frames.doubts()
-    if doubts and len(unit.frames.names) == 1:
-        corrections = _corrections(connection, doubts)
-        unit.frames.drop_doubts()
-        unit.frames.change(corrections)
+    if not doubts:
+        return
+    corrections = _corrections(connection, doubts)
+    unit.frames.settle_doubts()
+    unit.frames.change(corrections)
 
 
 def holders(connection: Connection, unit: Unit) -> Callable[[str], int]:

@@ -50,6 +50,8 @@ class Plan:
     """Whether a statement that succeeded is believed without a number, as a plain INSERT is."""
     is_found_by_path: bool = False
     """Whether only a search of the table for the paths can tell what it did."""
+    is_ambiguous: bool = False
+    """Whether it gives files to one row several times."""
     may_do_half: bool = False
     """Whether a statement that fails may leave some of its rows changed."""
 

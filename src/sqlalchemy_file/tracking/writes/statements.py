@@ -7,7 +7,7 @@ only what its listeners changed since is left to do.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from sqlalchemy.engine import Compiled
@@ -21,7 +21,7 @@ from sqlalchemy_file.tracking.reading import Database
 from sqlalchemy_file.tracking.tables import FileTable, file_table_of
 from sqlalchemy_file.tracking.unit.decisions import Decision, effects_of
 from sqlalchemy_file.tracking.unit.frames import Effects
-from sqlalchemy_file.tracking.unit.looking import holders, look_before_keys_change
+from sqlalchemy_file.tracking.unit.looking import holders, look_now
 from sqlalchemy_file.tracking.unit.units import Unit, known_unit, unit_of
 from sqlalchemy_file.tracking.uploading.steps import Unsaved
 from sqlalchemy_file.tracking.uploading.storing import UploadBatch
@@ -60,7 +60,7 @@ def before(
     """Store and count the files of a statement; return it as it is to run, or None if as it was."""
     unit = _deciding(database, target)
     decided = _decided(unit, statement, target, parameters)
-    _expect_new_keys(database, statement, target, parameters)
+    _look_beforehand(database, statement, target, parameters)
     if unit is not None and decided is not None:
         return _carry_out(database, unit, statement, target, parameters, decided)
     refuse_others(statement)
@@ -106,18 +106,23 @@ def _decided(
     return None if decisions is None else decisions.take(statement, target, parameters)
 
 
-def _expect_new_keys(
+def _look_beforehand(
     database: Database, statement: Any, target: FileTable, parameters: Parameters
 ) -> None:
-    """Look at rows in doubt before an UPDATE changes the primary keys that tell them apart."""
+    """Look at rows in doubt before it is too late.
+
+    That is before an UPDATE changes the primary keys that tell them apart, and before a row of
+    which nobody knows which file it has is deleted with it.
+    """
     unit = known_unit(database.connection)
-    if unit is None or not isinstance(statement, Update):
+    if unit is None:
         return
-    if not _changes_keys(statement, target, parameters):
-        return
-    if unit.decisions is not None:
-        unit.decisions.forget_table(target.table)
-    look_before_keys_change(database.connection, unit)
+    if isinstance(statement, Update) and _changes_keys(statement, target, parameters):
+        if unit.decisions is not None:
+            unit.decisions.forget_table(target.table)
+        look_now(database.connection, unit)
+    elif unit.frames.is_ambiguous:
+        look_now(database.connection, unit)
 
 
 def _changes_keys(statement: Any, target: FileTable, parameters: Parameters) -> bool:
@@ -189,7 +194,7 @@ def _find_changes(database: Database, unit: Unit, plan: Plan) -> None:
         if plan.conflict or plan.replacing:
             is_new = len(plan.rows) == 1 and all(row.key is None for row in plan.changes)
             plan.is_believed = plan.is_believed and is_new
-            plan.changes = list(_each_row_once(plan.changes))
+            _count_rows_once(plan)
         if not plan.is_believed:
             plan.matched = _rows_reported(database, plan)
         return
@@ -197,7 +202,7 @@ def _find_changes(database: Database, unit: Unit, plan: Plan) -> None:
     for index, olds in enumerate(matched):
         plan.changes += plan.updated(plan.rows[index], olds) if plan.rows else plan.deleted(olds)
     if len(matched) > 1:
-        plan.changes = list(_each_row_once(plan.changes))
+        _count_rows_once(plan)
 
 
 def _rows_reported(database: Database, plan: Plan) -> int | None:
@@ -224,13 +229,17 @@ def _find_in_the_way(database: Database, unit: Unit, plan: Plan, row: RowValues)
     plan.changes += plan.inserted(row)
 
 
-def _each_row_once(changes: Iterable[RowChange]) -> Iterator[RowChange]:
-    """Count a row that is found several times once."""
+def _count_rows_once(plan: Plan) -> None:
+    """Count what a row that is found several times held once."""
     seen: set[tuple[Any, ...]] = set()
-    for row in changes:
+    changes = []
+    for row in plan.changes:
         place = (row.by, row.key, row.column)
-        yield row._replace(old=()) if row.key and place in seen else row
+        is_again = bool(row.key) and place in seen
+        changes.append(row._replace(old=()) if is_again else row)
+        plan.is_ambiguous |= is_again and bool(row.files)
         seen.add(place)
+    plan.changes = changes
 
 
 def _effects(
@@ -241,7 +250,7 @@ def _effects(
     effects.schemas = database.schemas
     effects.rows, effects.is_believed = plan.matched, plan.is_believed
     effects.is_found_by_path = plan.is_found_by_path or not plan.target.keys
-    effects.is_unseen = bool(plan.replacing)
+    effects.is_unseen, effects.is_ambiguous = bool(plan.replacing), plan.is_ambiguous
     count = holders(database.connection, unit)
     for row in plan.changes:
         found = change(row.old, row.files)
