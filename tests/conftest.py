@@ -10,10 +10,10 @@ import signal
 from collections.abc import Iterator
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
-from sqlalchemy import Engine
+from sqlalchemy import Engine, event
 from sqlalchemy.orm import Session
 
 from tests.databases import DATABASES, url_of
@@ -36,6 +36,15 @@ def pytest_configure() -> None:
 def _interrupt(number: int, frame: FrameType | None) -> None:
     """End as Ctrl-C does, so that a terminated run stops its servers and removes their folders."""
     raise KeyboardInterrupt
+
+
+@event.listens_for(Engine, "connect")
+def _without_syncing(connection: Any, record: object) -> None:
+    """Let SQLite not wait for the disk, as the servers of the tests do not."""
+    if "sqlite" in type(connection).__module__:
+        cursor = connection.cursor()
+        cursor.execute("PRAGMA synchronous = OFF")
+        cursor.close()
 
 
 @pytest.fixture(autouse=True)
