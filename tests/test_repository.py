@@ -6,6 +6,7 @@ import ast
 import re
 import subprocess
 import tomllib
+from collections import Counter, defaultdict
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from typing import Any
 import pytest
 
 ROOT = Path(__file__).parents[1]
+SOURCE = ROOT / "src" / "sqlalchemy_file"
 
 # Written so that they do not match this file.
 PRIVATE = {
@@ -117,6 +119,29 @@ def test_no_folder_holds_more_than_twelve_modules() -> None:
     }
     # One module for each library, and each stands alone.
     assert crowded == {"integrations"}
+
+
+def _drawn() -> dict[str, Counter[str]]:
+    """Return the modules that the house page draws in each folder; "" is the package itself."""
+    page = (ROOT / "docs" / "explanation" / "house.md").read_text(encoding="utf-8")
+    drawn: dict[str, Counter[str]] = defaultdict(Counter)
+    folder = ""
+    for line in "\n".join(re.findall(r"```text\n(.*?)```", page, flags=re.DOTALL)).splitlines():
+        if not line.startswith(" "):
+            found = re.match(r"(\w+)/", line)
+            folder = found[1] if found else ""
+        drawn[folder].update(re.findall(r"\b\w+\.py\b", line))
+    return drawn
+
+
+FOLDERS = {path.parent.name for path in SOURCE.glob("*/__init__.py")} - {"integrations"}
+
+
+@pytest.mark.parametrize("folder", ["", *sorted(FOLDERS)])
+def test_the_house_page_draws_every_module(folder: str) -> None:
+    modules = (SOURCE / folder).rglob("*.py") if folder else SOURCE.glob("*.py")
+    there = Counter(path.name for path in modules if path.name != "__init__.py")
+    assert _drawn()[folder] == there
 
 
 def test_no_function_is_longer_than_a_screen() -> None:
