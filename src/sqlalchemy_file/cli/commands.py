@@ -50,7 +50,7 @@ def run() -> None:
         error.show()
         code = 2
     except (SQLAlchemyFileError, SQLAlchemyError) as error:
-        click.echo(f"Error: {_told(error)}", err=True)
+        click.echo(f"Error: {_message(error)}", err=True)
         code = 2
     except BrokenPipeError:
         sys.stderr.close()  # else Python complains once more on its way out
@@ -65,7 +65,7 @@ def _interrupt(number: int, frame: FrameType | None) -> None:
     raise _Interrupted(number)
 
 
-def _told(error: Exception) -> str:
+def _message(error: Exception) -> str:
     # The text of the statement says nothing to those who run a command.
     original = getattr(error, "orig", None)
     if original is None:
@@ -74,21 +74,15 @@ def _told(error: Exception) -> str:
     return "\n".join(map(escaped, f"the database: {original}".splitlines()))
 
 
-def _app_option(function: Callable[..., Any]) -> Callable[..., Any]:
-    return click.option(
-        "--app",
-        required=True,
-        envvar="SQLALCHEMY_FILE_APP",
-        show_envvar=True,
-        metavar="MODULE:CALLABLE",
-        help="A function that adds the storages and returns (engine, MetaData or base), or a list.",
-    )(function)
-
-
-def _json_option(function: Callable[..., Any]) -> Callable[..., Any]:
-    return click.option("--json", "as_json", is_flag=True, help="One finding a line, as JSON.")(
-        function
-    )
+_app_option = click.option(
+    "--app",
+    required=True,
+    envvar="SQLALCHEMY_FILE_APP",
+    show_envvar=True,
+    metavar="MODULE:CALLABLE",
+    help="A function that adds the storages and returns (engine, MetaData or base), or a list.",
+)
+_json_option = click.option("--json", "as_json", is_flag=True, help="One finding a line, as JSON.")
 
 
 @click.group(epilog=_EPILOG, context_settings={"help_option_names": ["-h", "--help"]})
@@ -197,7 +191,7 @@ def _watch(printer: Printer, findings_of: _FindingsOf) -> None:
                 failures = 0
             except (DBAPIError, StorageError) as error:
                 failures = min(failures + 1, 10)
-                click.echo(f"Error: {_told(error)}; it will be tried again", err=True)
+                click.echo(f"Error: {_message(error)}; it will be tried again", err=True)
     except _Interrupted:
         click.echo("stopped", err=True)
 

@@ -154,8 +154,8 @@ def show_status(found: Status, *, as_json: bool) -> None:
     for problem in found.problems:
         console.print(Text(f"Triggers: {escaped(problem)}", style="red"))
     if found.missing_rights:
-        told = ", ".join(map(escaped, found.missing_rights))
-        console.print(Text(f"Missing for drain and sweep: {told}", style="yellow"))
+        rights = ", ".join(map(escaped, found.missing_rights))
+        console.print(Text(f"Missing for drain and sweep: {rights}", style="yellow"))
 
 
 def _print_table(console: Console, headings: Sequence[str], rows: Sequence[_Row]) -> None:

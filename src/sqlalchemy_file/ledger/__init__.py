@@ -13,7 +13,7 @@ from sqlalchemy import Column, Connection, MetaData, Table, event, inspect
 
 from sqlalchemy_file.exceptions import LedgerError
 from sqlalchemy_file.ledger.columns import FileColumns, all_file_columns, keeps
-from sqlalchemy_file.ledger.epochs.identity import settle
+from sqlalchemy_file.ledger.epochs.identity import record_home
 from sqlalchemy_file.ledger.epochs.state import set_grace
 from sqlalchemy_file.ledger.installing import (
     DATABASES,
@@ -81,11 +81,11 @@ class Ledger:
         """
         self._repair(connection)
         if inspect(connection).has_table(self.state.name, connection.schema_for_object(self.state)):
-            settle(connection, self)
+            record_home(connection, self)
 
     def uninstall(self, connection: Connection) -> None:
         """Drop the triggers, their functions and the indexes. The ledger's tables stay."""
-        self._repair(connection, is_wanted=False)
+        self._repair(connection, is_needed=False)
 
     def exclusive(self, connection: Connection) -> AbstractContextManager[None]:
         """Return a context manager that one process at a time can enter, for each database.
@@ -112,11 +112,11 @@ class Ledger:
         """Return the tables whose triggers are missing, out of date, or disabled."""
         return self._look(connection).stale
 
-    def _repair(self, connection: Connection, *, is_wanted: bool = True) -> None:
-        if self._look(connection, is_wanted=is_wanted).is_current:
+    def _repair(self, connection: Connection, *, is_needed: bool = True) -> None:
+        if self._look(connection, is_needed=is_needed).is_current:
             return
         with exclusive(connection, RELEASES):
-            state = self._look(connection, is_wanted=is_wanted)
+            state = self._look(connection, is_needed=is_needed)
             if any(is_layout(flaw) for flaw in state.flaws) and self._has_been_upgraded(connection):
                 state.flaws = [flaw for flaw in state.flaws if not is_layout(flaw)]
             repair(connection, state)
@@ -138,14 +138,14 @@ class Ledger:
         where = database.place(connection, self.releases.name, schema)
         return None if where is None else database.columns(connection, where)
 
-    def _look(self, connection: Connection, *, is_wanted: bool = True) -> State:
+    def _look(self, connection: Connection, *, is_needed: bool = True) -> State:
         columns = dict(self.file_tables())
         tables = [
             self._files(connection, table, columns.get(table, ()), is_indexed=self.indexed)
             for table in self.metadata.tables.values()
         ]
         schema = connection.schema_for_object(self.releases)
-        return look(connection, schema, tables, is_wanted=is_wanted, has_indexes=True)
+        return look(connection, schema, tables, is_needed=is_needed, has_indexes=True)
 
     def _files(
         self,

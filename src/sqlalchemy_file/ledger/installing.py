@@ -60,24 +60,24 @@ def look(
     schema: str | None,
     tables: Sequence[FileColumns],
     *,
-    is_wanted: bool = True,
+    is_needed: bool = True,
     has_indexes: bool = False,
 ) -> State:
     """Compare the triggers in the catalog with those that these tables need.
 
-    Tables without file columns need none; with ``is_wanted=False`` no table does. What they have
+    Tables without file columns need none; with ``is_needed=False`` no table does. What they have
     is out of date. Indexes are looked at with ``has_indexes`` only.
     """
     database = database_of(connection)
     state = State(database.place(connection, RELEASES, schema))
     feeds = [*_feeds(connection, state, tables)]
-    wanted: list[Trigger] = []
-    if state.ledger is not None and is_wanted:
-        wanted = list(database.wanted(connection, state.ledger, feeds))
+    needed: list[Trigger] = []
+    if state.ledger is not None and is_needed:
+        needed = list(database.needed(connection, state.ledger, feeds))
         columns = database.columns(connection, state.ledger)
         state.flaws = list(flaws(connection, state.ledger, columns))
     found = [each for each in database.found(connection) if has_indexes or each.kind != "index"]
-    _compare(state, wanted, found, {*state.places, *_others(connection, tables, found)})
+    _compare(state, needed, found, {*state.places, *_others(connection, tables, found)})
     return state
 
 
@@ -112,12 +112,12 @@ def _feeds(
 
 
 def _compare(
-    state: State, wanted: Sequence[Trigger], present: Sequence[Found], known: set[Place | None]
+    state: State, needed: Sequence[Trigger], present: Sequence[Found], known: set[Place | None]
 ) -> None:
-    awaited = {(each.place, each.name): each for each in wanted}
-    known = known | {each.place for each in wanted}
+    missing = {(each.place, each.name): each for each in needed}
+    known = known | {each.place for each in needed}
     for each in present:
-        trigger = awaited.pop((each.place, each.name), None)
+        trigger = missing.pop((each.place, each.name), None)
         if trigger is not None:
             if each.fault is not None:
                 state.faulty.append((each, trigger))
@@ -127,7 +127,7 @@ def _compare(
             state.obsolete.append(each)
         elif read_note(each.body).get("ledger") == str(state.ledger):
             (state.obsolete if each.kind == "cascade" else state.unknown).append(each)
-    state.missing += awaited.values()
+    state.missing += missing.values()
 
 
 def fed_tables(

@@ -251,8 +251,8 @@ def _leasing(ledger: LedgerTables, is_postgresql: bool, by_id: bool) -> tuple[An
     other = table.alias()
     is_kept = and_(other.c.path == note.path, other.c.lease == KEPT)
     unkept = not_(select(other.c.id).where(is_kept).correlate(table).exists())
-    wanted = note.path.in_(bindparam("own_paths", expanding=True))
-    which, returned = and_(mine, unkept, wanted), (note.id, note.path, note.storage)
+    asked = note.path.in_(bindparam("own_paths", expanding=True))
+    which, returned = and_(mine, unkept, asked), (note.id, note.path, note.storage)
     taken = leased(ledger, bindparam("new_lease"))
     leasing = update(table).where(which).values(taken).returning(*returned)
     return select(*returned).where(which), leasing

@@ -43,15 +43,15 @@ def named_paths(
     Columns with ``on_release="keep"`` are searched as well.
     """
     tables = metadata if isinstance(metadata, MetaData) else metadata.metadata
-    wanted = sorted(set(paths))
+    asked = sorted(set(paths))
     found: set[str] = set()
     for table, columns in all_file_columns(tables):
-        for column in columns if wanted else ():
+        for column in columns if asked else ():
             lookup = lookup_of(connection, tables, table, column)
             if lookup is not None:
-                found |= _looked_up(connection, column, lookup, wanted)
+                found |= _looked_up(connection, column, lookup, asked)
             else:
-                found |= _scanned(connection, column, wanted)
+                found |= _scanned(connection, column, asked)
     return found
 
 
@@ -62,10 +62,10 @@ def paths_in(
     schemas: Mapping[str | None, str | None] | None = None,
 ) -> set[str]:
     """Return which of these paths stand in file columns; ``schemas`` is their translation."""
-    wanted = sorted(set(paths))
+    asked = sorted(set(paths))
     found: set[str] = set()
-    for column in columns if wanted else ():
-        found |= _scanned(connection, column, wanted, schemas)
+    for column in columns if asked else ():
+        found |= _scanned(connection, column, asked, schemas)
     return found
 
 
@@ -85,16 +85,16 @@ def lookup_of(
 
 
 def _looked_up(
-    connection: Connection, column: Column[Any], lookup: Lookup, wanted: list[str]
+    connection: Connection, column: Column[Any], lookup: Lookup, asked: list[str]
 ) -> set[str]:
     found: set[str] = set()
     with _by_index(connection):
-        for start in range(0, len(wanted), _LOOKED_UP_AT_ONCE):
-            matching = lookup(wanted[start : start + _LOOKED_UP_AT_ONCE])
+        for start in range(0, len(asked), _LOOKED_UP_AT_ONCE):
+            matching = lookup(asked[start : start + _LOOKED_UP_AT_ONCE])
             for raw in connection.scalars(select(as_read(connection, column)).where(matching)):
                 value = as_text(raw)
                 found.update(paths_in_value(value, value.split('"')))
-    return found.intersection(wanted)
+    return found.intersection(asked)
 
 
 @contextmanager
@@ -118,25 +118,25 @@ def _by_index(connection: Connection) -> Iterator[None]:
 def _scanned(
     connection: Connection,
     column: Column[Any],
-    wanted: list[str],
+    asked: list[str],
     schemas: Mapping[str | None, str | None] | None = None,
 ) -> set[str]:
     """Read every row once, and look here for the paths: nothing odd in a row makes that fail."""
-    hints = _hints(wanted)
+    hints = _hints(asked)
     found: set[str] = set()
-    for raw in _values(connection, column, wanted, schemas):
+    for raw in _values(connection, column, asked, schemas):
         value = as_text(raw)
         # Without escapes, quotation marks tell where strings begin and end.
         strings = value.split('"')
         if "\\" in value or not hints.isdisjoint(strings):
             found.update(paths_in_value(value, strings))
-    return found.intersection(wanted)
+    return found.intersection(asked)
 
 
 def _values(
     connection: Connection,
     column: Column[Any],
-    wanted: Sequence[str],
+    asked: Sequence[str],
     schemas: Mapping[str | None, str | None] | None,
 ) -> Iterator[str | bytes]:
     """Yield what rows hold; for very few paths only where the database sees a part of them.
@@ -145,9 +145,9 @@ def _values(
     """
     name = connection.dialect.name
     query = select(as_read(connection, column)).where(column.is_not(None))
-    if len(wanted) <= _ASKED_AT_ONCE and name in _POSITIONS:
+    if len(asked) <= _ASKED_AT_ONCE and name in _POSITIONS:
         position = _POSITIONS[name]
-        parts = [r"\u00", *map(plainest_part, wanted)]
+        parts = [r"\u00", *map(plainest_part, asked)]
         query = query.where(or_(*(position(cast(column, Text), part) > 0 for part in parts)))
     if schemas:
         query = query.execution_options(schema_translate_map=schemas)

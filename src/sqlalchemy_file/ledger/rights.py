@@ -49,11 +49,11 @@ def missing_rights(connection: Connection, ledger: LedgerTables, work: str) -> l
     files, notes, state = RIGHTS[work]
     if files and connection.dialect.name in ("mysql", "mariadb"):
         files = (*files, "TRIGGER")  # triggers are hidden from others
-    wanted = [(table, files) for table, _ in all_file_columns(ledger.metadata)]
-    wanted += [(ledger.releases, notes), (ledger.state, state)]
+    tables = [(table, files) for table, _ in all_file_columns(ledger.metadata)]
+    tables += [(ledger.releases, notes), (ledger.state, state)]
     return [
         f"{right} on {table.fullname}"
-        for table, rights in wanted
+        for table, rights in tables
         for right in _lacking(connection, table, rights)
     ]
 

@@ -30,8 +30,8 @@ from sqlalchemy_file.reconcile.ownership import (
     Ownership,
     identities_of,
     ownership,
-    refuse_unmounted,
 )
+from sqlalchemy_file.tracking.claims import refuse_unmounted
 
 BATCH_SIZE = 1000
 
@@ -93,7 +93,8 @@ class _Objections:
     def _look(self, storage: str) -> Ownership | StorageError:
         try:
             owned = ownership(storage, self._identities)
-            refuse_unmounted(storage, owned, is_used=True)
+            if not owned.owners:
+                refuse_unmounted(owned.storage, storage, lambda _: True)
         except StorageError as error:
             return error
         return owned

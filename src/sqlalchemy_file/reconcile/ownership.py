@@ -16,9 +16,9 @@ from uuid import uuid4
 
 from sqlalchemy import Connection, MetaData
 
-from sqlalchemy_file.exceptions import LedgerError, StorageError
+from sqlalchemy_file.exceptions import LedgerError
 from sqlalchemy_file.ledger import Ledger
-from sqlalchemy_file.ledger.epochs.identity import Identity, begin_epoch, identity, settle
+from sqlalchemy_file.ledger.epochs.identity import Identity, begin_epoch, identity, record_home
 from sqlalchemy_file.ledger.epochs.sites import is_there
 from sqlalchemy_file.ledger.epochs.state import ledger_id, read_all, write
 from sqlalchemy_file.reconcile.context import Bind, PassContext, context_of
@@ -99,7 +99,7 @@ def identities_of(
 ) -> list[Identity]:
     """Return who the ledgers are; with ``writes`` it is noted where their databases are now."""
     if writes or adopt:
-        return [context.ask(settle, adopt=adopt) for context in contexts]
+        return [context.ask(record_home, adopt=adopt) for context in contexts]
     found = [context.ask(identity) for context in contexts]
     return [each for each in found if each is not None]
 
@@ -137,18 +137,6 @@ def refuse_overlaps(names: Iterable[str]) -> None:
                 f"the folder of the storage {name!r} is, or lies in, that of {other!r}: the "
                 "objects of one would be taken for the other's; give each a folder of its own"
             )
-
-
-def refuse_unmounted(storage_name: str, found: Ownership, *, is_used: bool) -> None:
-    """Raise `StorageError` for an empty folder that rows or notes name, and nobody has signed."""
-    if not is_used or not isinstance(found.storage, HasPath) or found.owners:
-        return
-    if run_blocking(lambda: next(iter(found.storage.list()), None)) is None:
-        raise StorageError(
-            "rows refer to objects in this folder, but it is empty and has no signature: is its "
-            "disk mounted? If the files are gone for good, run `sweep --delete --adopt` once",
-            storage=storage_name,
-        )
 
 
 def sign_for(storage_name: str, found: Ownership) -> None:

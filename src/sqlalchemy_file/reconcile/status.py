@@ -165,13 +165,13 @@ def _signatures(name: str) -> Sequence[str] | None:
 
 def _waiting(connection: Connection, ledger: Ledger) -> dict[str, _Waiting]:
     row = ledger.releases.c
-    told = func.substr(row.path, 1, func.char_length(row.storage) + 1) == row.storage + "/"
+    is_whole = func.substr(row.path, 1, func.char_length(row.storage) + 1) == row.storage + "/"
     # LIKE would take capitals for small letters on SQLite.
     known = [
         (func.substr(row.path, 1, len(name) + 1) == f"{name}/", literal(name))
         for name in StorageManager.names()
     ]
-    storage = case((told, row.storage), *known, else_="")
+    storage = case((is_whole, row.storage), *known, else_="")
     first, failed = func.min(row.path), func.count(row.last_error)
     statement = (
         select(storage, first, func.count(), func.min(row.at), failed, func.max(row.last_error))

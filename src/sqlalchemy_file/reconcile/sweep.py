@@ -40,11 +40,11 @@ from sqlalchemy_file.reconcile.ownership import (
     ownership,
     refuse_overlaps,
     refuse_strangers,
-    refuse_unmounted,
     sign_for,
 )
 from sqlalchemy_file.reconcile.references.rows import count_files
 from sqlalchemy_file.storage import ObjectInfo, Storage, StorageManager
+from sqlalchemy_file.tracking.claims import refuse_unmounted
 
 BATCH_SIZE = 1000
 OVERLAP = 24 * 3_600_000
@@ -147,7 +147,8 @@ def _owned(
     owned = {name: ownership(name, identities) for name in names}
     for name in names:
         refuse_strangers(name, owned[name])
-        refuse_unmounted(name, owned[name], is_used=not adopt and files[name] > 0)
+        if not adopt and not owned[name].owners:
+            refuse_unmounted(owned[name].storage, name, lambda name: files[name] > 0)
     return owned
 
 

@@ -71,23 +71,12 @@ class Claim:
         owner = owner_of(self.identity)
         with named(storage_name):
             if not run_blocking(partial(is_signed, storage, owner)):
-                self._refuse_unmounted(storage, storage_name)
+                refuse_unmounted(storage, storage_name, self._is_named)
                 run_blocking(partial(sign, storage, owner))
         known = _signed.get(storage_name)
         if known is None or known[0]() is not storage:
             known = _signed[storage_name] = _reference(storage), set()
         known[1].add(self.epoch)
-
-    def _refuse_unmounted(self, storage: Storage, storage_name: str) -> None:
-        if not isinstance(storage, HasPath) or not run_blocking(partial(_is_empty, storage)):
-            return
-        if self._is_named(storage_name):
-            raise StorageError(
-                "rows refer to objects in this folder, but it is empty and has no signature: is "
-                "its disk mounted? If the files are gone for good, run `sweep --delete --adopt` "
-                "once",
-                storage=storage_name,
-            )
 
     def _is_named(self, storage_name: str) -> bool:
         """Tell whether a row names an object of a storage; nobody can where a table is missing."""
@@ -156,6 +145,18 @@ def _may_read(database: Database, ledger: Ledger, schema: str | None) -> bool:
         func.has_table_privilege(kind.qualified(where), "SELECT"),
     ]
     return bool(connection.scalar(select(and_(*rights))))
+
+
+def refuse_unmounted(storage: Storage, name: str, is_used: Callable[[str], bool]) -> None:
+    """Raise `StorageError` for an empty folder in which rows name objects: it is not mounted."""
+    if not isinstance(storage, HasPath) or not run_blocking(partial(_is_empty, storage)):
+        return
+    if is_used(name):
+        raise StorageError(
+            "rows refer to objects in this folder, but it is empty and has no signature: is its "
+            "disk mounted? If the files are gone for good, run `sweep --delete --adopt` once",
+            storage=name,
+        )
 
 
 def _is_empty(storage: Storage) -> bool:

@@ -11,7 +11,7 @@ from sqlalchemy import Engine, MetaData, create_engine, make_url, text
 
 from sqlalchemy_file.ledger import Ledger
 from sqlalchemy_file.ledger.epochs import sites
-from sqlalchemy_file.ledger.epochs.identity import Home, Identity, at_site, identity, settle
+from sqlalchemy_file.ledger.epochs.identity import Home, Identity, at_site, identity, record_home
 from sqlalchemy_file.ledger.epochs.sites import Site, site_of
 from sqlalchemy_file.ledger.epochs.state import checkpoint, set_checkpoint
 from sqlalchemy_file.values.objects import epoch_of, fresh_key
@@ -63,7 +63,7 @@ def test_a_database_that_is_elsewhere_begins_an_epoch_on_which_all_agree(engine:
     assert seen.epoch not in before.epochs
     assert seen.earlier == before.epochs
     with engine.begin() as connection:
-        assert settle(connection, ledger) == seen
+        assert record_home(connection, ledger) == seen
     assert read(engine) == seen
 
 
@@ -75,7 +75,7 @@ def test_what_was_stored_elsewhere_may_be_deleted_once_the_place_is_taken(engine
     assert read(engine).may_delete(fresh_key(epoch=read(engine).epoch))
     with engine.begin() as connection:
         set_checkpoint(connection, ledger, "main", 1)
-        settle(connection, ledger, adopt=True)
+        record_home(connection, ledger, adopt=True)
         assert checkpoint(connection, ledger, "main") is None, "what was left is looked at again"
     for each in (old, "chosen/by/a program", fresh_key()):
         assert read(engine).may_delete(each)

@@ -44,7 +44,7 @@ class Database:
         """Return the columns whose type triggers do not read."""
         return set()
 
-    def wanted(
+    def needed(
         self, connection: Connection, ledger: Place, feeds: Sequence[Feed]
     ) -> Iterator[Trigger]:
         """Yield the triggers, functions and indexes that these tables need."""

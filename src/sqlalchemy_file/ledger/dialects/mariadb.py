@@ -37,7 +37,7 @@ class MariaDB(Database):
         parameters = {"schema": where.schema, "name": where.table}
         return {self.folded(name) for name in connection.execute(query, parameters).scalars()}
 
-    def wanted(
+    def needed(
         self, connection: Connection, ledger: Place, feeds: Sequence[Feed]
     ) -> Iterator[Trigger]:
         """Yield the triggers of these tables, and those of tables whose rows take theirs along."""

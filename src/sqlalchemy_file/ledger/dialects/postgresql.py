@@ -72,7 +72,7 @@ class PostgreSQL(Database):
     def folded(self, name: str) -> str:
         return name
 
-    def wanted(
+    def needed(
         self, connection: Connection, ledger: Place, feeds: Sequence[Feed]
     ) -> Iterator[Trigger]:
         notes, paths = (_reader(ledger, kind) for kind in ("notes", "paths"))
@@ -104,16 +104,16 @@ class PostgreSQL(Database):
             )
             fault = None if row.may_note else "PUBLIC, or its owner in the ledger, may not INSERT"
             yield Found(ledger, row.name, (), "", fault, repair)
-        for row in connection.execute(_READERS).all():
+        for row in connection.execute(_FUNCTIONS).all():
             place = read_note(row.body).get("ledger", "").removeprefix(f"{row.schema}.")
-            yield Found(Place(row.schema, place), row.name, (), row.body)
+            if row.is_reader:
+                yield Found(Place(row.schema, place), row.name, (), row.body)
 
     def unused(self, connection: Connection, ledger: Place) -> Sequence[str]:
         functions = [
-            f"DROP FUNCTION IF EXISTS {qualified(Place(row.schema, row.name))}({parameters})"
-            for query, parameters in ((_UNUSED, ""), (_UNREAD, "text"))
-            for row in connection.execute(query).all()
-            if read_note(row.body).get("ledger") == str(ledger)
+            f"DROP FUNCTION IF EXISTS {qualified(Place(row.schema, row.name))}({row.parameters})"
+            for row in connection.execute(_FUNCTIONS).all()
+            if not row.is_used and read_note(row.body).get("ledger") == str(ledger)
         ]
         views = [
             f"DROP VIEW IF EXISTS {qualified(Place(row.schema, row.name))}"
@@ -275,10 +275,17 @@ JOIN pg_proc p ON p.oid = t.tgfoid
 WHERE NOT t.tgisinternal AND left(t.tgname, {len(PREFIX)}) = '{PREFIX}'
 ORDER BY n.nspname, c.relname, t.tgname""")
 
-_READERS: Any = text(f"""
-SELECT n.nspname AS schema, p.proname AS name, p.prosrc AS body
+_FUNCTIONS: Any = text(f"""
+SELECT n.nspname AS schema, p.proname AS name, p.prosrc AS body,
+       pg_get_function_identity_arguments(p.oid) AS parameters,
+       p.proname ~ '^{PREFIX}(paths|notes)_v' AS is_reader,
+       EXISTS (SELECT FROM pg_trigger t WHERE t.tgfoid = p.oid)
+       OR EXISTS (SELECT FROM pg_depend d
+                  WHERE d.refobjid = p.oid AND d.refclassid = 'pg_proc'::regclass)
+       OR EXISTS (SELECT FROM pg_proc u WHERE u.proname ~ '^{PREFIX}(released|truncated)_v'
+                  AND strpos(u.prosrc, p.proname) > 0) AS is_used
 FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace
-WHERE p.proname ~ '^{PREFIX}(paths|notes)_v'""")
+WHERE p.proname ~ '^{PREFIX}(paths|notes|released|truncated)_v'""")
 
 _VIEWS: Any = text(f"""
 SELECT n.nspname AS schema, c.relname AS name,
@@ -300,21 +307,6 @@ SELECT n.nspname AS schema, t.relname AS name, c.relname AS index_name, i.indisv
 FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid JOIN pg_class t ON t.oid = i.indrelid
 JOIN pg_namespace n ON n.oid = t.relnamespace
 WHERE left(c.relname, {len(PREFIX) + 7}) = '{PREFIX}index_v'""")
-
-_UNREAD: Any = text(f"""
-SELECT n.nspname AS schema, p.proname AS name, p.prosrc AS body
-FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace
-WHERE p.proname ~ '^{PREFIX}(paths|notes)_v'
-AND NOT EXISTS (SELECT FROM pg_depend d
-                WHERE d.refobjid = p.oid AND d.refclassid = 'pg_proc'::regclass)
-AND NOT EXISTS (SELECT FROM pg_proc u WHERE u.proname ~ '^{PREFIX}(released|truncated)_v'
-                AND strpos(u.prosrc, p.proname) > 0)""")
-
-_UNUSED: Any = text(f"""
-SELECT n.nspname AS schema, p.proname AS name, p.prosrc AS body
-FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace
-WHERE p.proname ~ '^{PREFIX}(released|truncated)_v'
-AND NOT EXISTS (SELECT FROM pg_trigger t WHERE t.tgfoid = p.oid)""")
 
 _COLUMNS: Any = text("""
 SELECT attname AS name, atttypid IN ('text'::regtype, 'varchar'::regtype, 'json'::regtype,

@@ -41,7 +41,7 @@ class SQLite(Database):
         query = f"PRAGMA {quoted(where.schema)}.table_xinfo({quoted(where.table)})"
         return {self.folded(row[1]) for row in connection.exec_driver_sql(query)}
 
-    def wanted(
+    def needed(
         self, connection: Connection, ledger: Place, feeds: Sequence[Feed]
     ) -> Iterator[Trigger]:
         for where, files in feeds:

@@ -88,7 +88,7 @@ class Home:
 def identity(
     connection: Connection, ledger: LedgerTables, schema: str | None = None
 ) -> Identity | None:
-    """Return who a ledger is, and write nothing; None before it was noted by `settle`.
+    """Return who a ledger is, and write nothing; None before it was noted by `record_home`.
 
     ``schema`` is where its tables are, if that is another one than the connection means.
     """
@@ -101,7 +101,7 @@ def identity(
     return _identity(known[_ID], at_site(Home.load(known[_HOME]), site, known[_ID]), site)
 
 
-def settle(connection: Connection, ledger: LedgerTables, *, adopt: bool = False) -> Identity:
+def record_home(connection: Connection, ledger: LedgerTables, *, adopt: bool = False) -> Identity:
     """Return who a ledger is, and note where it is now; the caller commits.
 
     With ``adopt`` this database has taken the place of those in which the ledger was before: what
@@ -123,7 +123,7 @@ def settle(connection: Connection, ledger: LedgerTables, *, adopt: bool = False)
 
 def begin_epoch(connection: Connection, ledger: LedgerTables) -> Identity:
     """Leave all that was stored until now to somebody's decision; the caller commits."""
-    found = settle(connection, ledger)
+    found = record_home(connection, ledger)
     earlier = found.earlier | found.epochs
     home = Home(found.site.server, found.site.marks, (secrets.randbits(32),), earlier)
     write(connection, ledger, _HOME, home.dump())
@@ -144,8 +144,8 @@ def at_site(home: Home | None, site: Site, own: str) -> Home:
     if home is None:
         return Home(site.server, site.marks, (secrets.randbits(32),))
     if not home.is_at(site):
-        told = f"{own}|{site.server}|{site.name}|{home.epochs[-1]}"
-        epoch = int.from_bytes(hashlib.sha256(told.encode()).digest()[:4])
+        place = f"{own}|{site.server}|{site.name}|{home.epochs[-1]}"
+        epoch = int.from_bytes(hashlib.sha256(place.encode()).digest()[:4])
         return Home(site.server, site.marks, (epoch,), home.earlier | set(home.epochs))
     if site.marks <= home.marks:
         return home
