@@ -6,11 +6,12 @@ import json
 from datetime import timedelta
 
 import pytest
-from sqlalchemy import Engine, text
+from sqlalchemy import Column, Engine, String, Table, Uuid, text
 from sqlalchemy.exc import DBAPIError
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import DeclarativeBase, Session
 
-from sqlalchemy_file import File
+from sqlalchemy_file import File, FileField
+from sqlalchemy_file.ledger import Ledger
 from sqlalchemy_file.reconcile import compare, drain, status, sweep
 from sqlalchemy_file.reconcile.references.values import read_value
 from tests.reconcile.helpers import Base, Paper, add, kinds, raw_delete, rows, store
@@ -137,6 +138,30 @@ def test_of_many_malformed_values_the_first_are_named(
         "reconciled_paper.body of row 2: 5 is no record of a file",
         "3 more values",
     ]
+
+
+def test_a_primary_key_that_cannot_be_read_stops_nothing(engine: Engine) -> None:
+    class Odd(DeclarativeBase):
+        pass
+
+    keyed = Table(
+        "reconciled_odd_key",
+        Odd.metadata,
+        Column("id", String(40), primary_key=True),
+        Column("body", FileField(upload_storage="main")),
+    )
+    Ledger(Odd.metadata)
+    add_memory()
+    Odd.metadata.create_all(engine)
+    try:
+        with engine.begin() as connection:
+            connection.execute(text("INSERT INTO reconciled_odd_key VALUES ('nonsense', '5')"))
+        keyed.c.id.type = Uuid(native_uuid=False)  # a program that expects others
+        (found,) = status(engine, Odd.metadata).malformed
+        assert found.detail is not None
+        assert "row nonsense: 5 is no record of a file" in found.detail
+    finally:
+        Odd.metadata.drop_all(engine)
 
 
 @pytest.mark.parametrize("value", [*ODD.values(), *NOT_JSON, "[" * 900 + "]" * 900])

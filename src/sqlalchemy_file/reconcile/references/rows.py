@@ -99,9 +99,13 @@ def _files(
             value = read_value(as_text(raw))
             if value.faults:
                 name = f"{column.table.fullname}.{column.name}"
-                malformed.add(name, row[len(columns) :], value.faults)
+                malformed.add(name, map(_shown, row[len(columns) :]), value.faults)
             for file in value.files:
                 yield column, file
+
+
+def _shown(key: Any) -> Any:
+    return as_text(key) if isinstance(key, bytes) else key
 
 
 def _rows(context: PassContext, table: Table, columns: Sequence[Column[Any]]) -> Iterator[_Row]:
@@ -130,7 +134,9 @@ def _page(
     limit: int | None = None,
 ) -> Iterator[_Row]:
     keys = tuple(table.primary_key.columns)
-    query = select(*(as_read(connection, column) for column in columns), *keys)
+    # Keys that only show where a row is are read as text: no odd key makes that fail.
+    shown = keys if limit is not None else [as_read(connection, key) for key in keys]
+    query = select(*(as_read(connection, column) for column in columns), *shown)
     if limit is not None:
         query = query.order_by(*keys).limit(limit)
     if condition is not None:
