@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeGuard
 
 from sqlalchemy_file.exceptions import InvalidKeyError
 from sqlalchemy_file.storage import StorageManager
@@ -43,38 +43,34 @@ def read_value(text: str) -> Value:
         value.faults.append("it is not JSON")
         return value
     for record in entries:
-        _add(value, record)
+        if isinstance(record, Mapping):
+            _add(value, record, has_escapes="\\u" in text)
+        else:
+            value.faults.append(f"{_shown(record)} is no record of a file")
     return value
 
 
-def _add(value: Value, record: Any) -> None:
-    if not isinstance(record, Mapping):
-        value.faults.append(f"{_shown(record)} is no record of a file")
-        return
-    value.faults.extend(_faults(record))
-    if not isinstance(record.get("upload_storage"), str):
-        record = {**record, "upload_storage": None}
-    paths = tuple(path for path in paths_of(record) if _is_sound(path))
-    own = own_path(record)
-    if own is not None and own in paths:
-        size: int = record["size"] if _is_size(record.get("size")) else 0
-        value.files.append(Stored(StorageManager.resolve(own)[0], size, paths))
-
-
-def _faults(record: Mapping[str, Any]) -> Iterator[str]:
-    if record.get("size") is not None and not _is_size(record["size"]):
-        yield f"its size is {_shown(record['size'])}"
-    storage = record.get("upload_storage")
+def _add(value: Value, record: Mapping[str, Any], *, has_escapes: bool) -> None:
+    storage, size = record.get("upload_storage"), record.get("size")
+    if size is not None and not _is_size(size):
+        value.faults.append(f"its size is {_shown(size)}")
     if storage is not None and not isinstance(storage, str):
-        yield f"its upload_storage is {_shown(storage)}"
-    if not _is_text(record):
-        yield "it holds a NUL, or half of a character"
+        value.faults.append(f"its upload_storage is {_shown(storage)}")
+        record = {**record, "upload_storage": None}
+    if has_escapes and not _is_text(record):
+        value.faults.append("it holds a NUL, or half of a character")
     paths = paths_of(record)
     if not paths:
-        yield "it names no object"
-    for path in paths:
-        if not _is_sound(path):
-            yield f"it names {_shown(path)}, which cannot be the path of an object"
+        value.faults.append("it names no object")
+    odd = [path for path in paths if not _is_sound(path)]
+    value.faults += [
+        f"it names {_shown(each)}, which cannot be the path of an object" for each in odd
+    ]
+    own = own_path(record)
+    if own is not None and own in paths and own not in odd:
+        sound = tuple(path for path in paths if path not in odd)
+        length = size if _is_size(size) else 0
+        value.files.append(Stored(StorageManager.resolve(own)[0], length, sound))
 
 
 def _is_text(record: Mapping[str, Any]) -> bool:
@@ -85,7 +81,7 @@ def _is_text(record: Mapping[str, Any]) -> bool:
         return False
 
 
-def _is_size(size: Any) -> bool:
+def _is_size(size: Any) -> TypeGuard[int]:
     return type(size) is int and 0 <= size < _MOST_BYTES
 
 
