@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from alembic.autogenerate.api import AutogenContext
@@ -64,36 +64,26 @@ def differences(
     connection = context.connection
     if connection is None:
         return
-    present = {_key(each): each for each in fed_tables(connection, ledger.releases.schema)}
-    stale = {(each.schema, each.table) for each in ledger.stale_tables(connection)}
-    altered, dropped = _touched(upgrade_ops)
-    if connection.dialect.name != "sqlite":  # only there altering may mean to copy the table
-        altered = set()
-    wanted = {_key(each): each for each in ledger.released_columns(connection)}
+    present = _by_table(fed_tables(connection, ledger.releases.schema))
+    renewed = set(_by_table(ledger.stale_tables(connection)))
+    if connection.dialect.name == "sqlite":  # only there altering may mean to copy the table
+        renewed |= _tables_of(upgrade_ops, alembic_ops.ModifyTableOps)
+    wanted = _by_table(ledger.released_columns(connection))
     for key, new in wanted.items():
         old = present.get(key)
-        if old != new or key in stale or key in altered:
+        if old != new or key in renewed:
             yield old, new
-    tables = {(table.schema, table.name) for table in ledger.metadata.tables.values()}
+    known = _tables_of(upgrade_ops, alembic_ops.DropTableOp)
+    known |= {(table.schema, table.name) for table in ledger.metadata.tables.values()}
     for key, old in present.items():
-        if key not in wanted and (key in dropped or key in tables):
+        if key not in wanted and key in known:
             yield old, None
 
 
-def _touched(upgrade_ops: Any) -> tuple[set[Any], set[Any]]:
-    """Return which tables a migration alters, and which it drops."""
-    altered = {
-        (each.schema, each.table_name)
-        for each in upgrade_ops.ops
-        if isinstance(each, alembic_ops.ModifyTableOps)
-    }
-    dropped = {
-        (each.schema, each.table_name)
-        for each in upgrade_ops.ops
-        if isinstance(each, alembic_ops.DropTableOp)
-    }
-    return altered, dropped
+def _tables_of(upgrade_ops: Any, kind: type[Any]) -> set[tuple[str | None, str]]:
+    """Return the tables of a kind of operation in a migration."""
+    return {(each.schema, each.table_name) for each in upgrade_ops.ops if isinstance(each, kind)}
 
 
-def _key(files: FileColumns) -> tuple[str | None, str]:
-    return files.schema, files.table
+def _by_table(files: Iterable[FileColumns]) -> dict[tuple[str | None, str], FileColumns]:
+    return {(each.schema, each.table): each for each in files}

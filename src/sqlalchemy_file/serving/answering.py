@@ -63,21 +63,30 @@ def answering(
         return Answer(refused)
     if authorize is not None and not (yield _asking(authorize, request, target)):
         return Answer(problem(HTTPStatus.FORBIDDEN))
-    info: ObjectInfo | None = None
     try:
-        if target.size is None or request.method == "HEAD":
-            info = yield stat(target)
-        facts = target.facts(info, headers)
-        # Signing may ask another server for credentials: it does not run on the event loop.
-        hands_over = partial(_handover, request, target, facts, delivery)
-        handover = None if delivery is stream else (yield Operation(hands_over))
-        if handover is not None:
-            return Answer(_handed_over(handover, facts))
-        answer = plan(request.method, request.headers, facts)
-        if info is None and not _asks_storage_first(answer):
-            yield stat(target)  # a missing object has no other answer than 404
-    except Exception as error:  # noqa: BLE001  what is no error of a storage is raised again
+        return (yield from _sending(request, target, headers, delivery))
+    except Exception as error:  # noqa: BLE001  errors that are not of a storage are raised again
         return Answer(problem_of(error))
+
+
+def _sending(
+    request: RequestFacts,
+    target: Target,
+    headers: Sequence[tuple[str, str]],
+    delivery: Delivery,
+) -> Answering:
+    info: ObjectInfo | None = None
+    if target.size is None or request.method == "HEAD":
+        info = yield stat(target)
+    facts = target.facts(info, headers)
+    # Signing may ask another server for credentials: it does not run on the event loop.
+    hands_over = partial(_handover, request, target, facts, delivery)
+    handover = None if delivery is stream else (yield Operation(hands_over))
+    if handover is not None:
+        return Answer(_handed_over(handover, facts))
+    answer = plan(request.method, request.headers, facts)
+    if info is None and not _asks_storage_first(answer):
+        yield stat(target)  # a missing object has no other answer than 404
     return Answer(answer, target if answer.body else None)
 
 

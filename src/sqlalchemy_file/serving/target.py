@@ -94,17 +94,8 @@ def target_of(
     if disposition not in (None, "inline", "attachment"):
         raise ValueError(f'disposition is "inline" or "attachment", not {disposition!r}')
     require_types(inline)
-    original = file.original if isinstance(file, DerivedImage) else file
-    if not isinstance(original, File) or not original.saved or own_path(original) is None:
-        raise ValueError(f"expected a stored File, got {_what_came(original)}")
-    part = _part(file, variant)
-    record: Mapping[str, Any] = original
-    if isinstance(part, DerivedImage):
-        record = {
-            **part.record,
-            "filename": part.filename,
-            "content_type": part.content_type,
-        }
+    original = _stored(file.original if isinstance(file, DerivedImage) else file)
+    record = _record_of(_part(file, variant))
     storage, key = StorageManager.resolve(own_path(record) or "")
     content_type = str(record.get("content_type") or UNKNOWN_TYPE)
     return Target(
@@ -120,6 +111,19 @@ def target_of(
         modified=_moment(original.get("uploaded_at")),
         encoding=_encoding(record),
     )
+
+
+def _stored(file: Any) -> File:
+    if not isinstance(file, File) or not file.saved or own_path(file) is None:
+        raise ValueError(f"expected a stored File, got {_what_came(file)}")
+    return file
+
+
+def _record_of(part: File | DerivedImage) -> Mapping[str, Any]:
+    if isinstance(part, File):
+        return part
+    described = {"filename": part.filename, "content_type": part.content_type}
+    return {**part.record, **described}
 
 
 def _part(file: File | DerivedImage, variant: str | None) -> File | DerivedImage:

@@ -47,20 +47,16 @@ def plan(
     """
     if (answer := plan_without_file(method)) is not None:
         return answer
-    modified = None if facts.modified is None else facts.modified.replace(microsecond=0)
+    modified = facts.modified and facts.modified.replace(microsecond=0)
     failed = failed_precondition(headers, facts.etag, modified)
-    if failed is HTTPStatus.PRECONDITION_FAILED:
-        return Plan(failed, [_NOT_STORED, _EMPTY])
     if failed is not None:
-        return Plan(failed, _validators(facts))
-    asked = headers.get("range") if method == "GET" else None
-    ranges = None
-    if asked is not None and may_send_range(headers, facts.etag, modified, now or _now()):
-        ranges = requested_ranges(asked, facts.size)
-    if ranges is None:
-        is_sent = method == "GET" and facts.size > 0
-        return _with_body(HTTPStatus.OK, facts, (ByteRange(0, facts.size),) if is_sent else ())
-    return _partial(facts, ranges, boundary or secrets.token_hex(16))
+        return _without_body(failed, facts)
+    if method != "GET":
+        return _with_body(HTTPStatus.OK, facts, ())
+    ranges = _asked_for(headers, facts, modified, now)
+    if ranges is not None:
+        return _partial(facts, ranges, boundary or secrets.token_hex(16))
+    return _with_body(HTTPStatus.OK, facts, (ByteRange(0, facts.size),) if facts.size else ())
 
 
 def plan_without_file(method: str) -> Plan | None:
@@ -70,6 +66,20 @@ def plan_without_file(method: str) -> Plan | None:
     if method == "OPTIONS":
         return Plan(HTTPStatus.NO_CONTENT, [_allow(), ("Accept-Ranges", "bytes")])
     return None
+
+
+def _asked_for(
+    headers: Mapping[str, str], facts: FileFacts, modified: datetime | None, now: datetime | None
+) -> Sequence[ByteRange] | None:
+    asked = headers.get("range")
+    if asked is None or not may_send_range(headers, facts.etag, modified, now or _now()):
+        return None
+    return requested_ranges(asked, facts.size)
+
+
+def _without_body(failed: HTTPStatus, facts: FileFacts) -> Plan:
+    is_unchanged = failed is HTTPStatus.NOT_MODIFIED
+    return Plan(failed, _validators(facts) if is_unchanged else [_NOT_STORED, _EMPTY])
 
 
 def _partial(facts: FileFacts, ranges: Sequence[ByteRange], boundary: str) -> Plan:

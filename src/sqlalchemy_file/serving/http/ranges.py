@@ -52,14 +52,20 @@ def _specs(header: str) -> list[tuple[int | None, int | None]] | None:
     for item in listed.split(","):
         if not (text := item.strip(_SPACE)):
             continue  # a recipient has to accept empty elements of a list
-        match = _SPEC.fullmatch(text)
-        if match is None:
+        if (spec := _spec(text)) is None:
             return None
-        first, last, suffix = (None if group is None else int(group) for group in match.groups())
-        if first is not None and last is not None and last < first:
-            return None
-        specs.append((first, last if suffix is None else suffix))
+        specs.append(spec)
     return specs or None
+
+
+def _spec(text: str) -> tuple[int | None, int | None] | None:
+    match = _SPEC.fullmatch(text)
+    if match is None:
+        return None
+    first, last, suffix = (None if group is None else int(group) for group in match.groups())
+    if first is not None and last is not None and last < first:
+        return None
+    return first, last if suffix is None else suffix
 
 
 def _within(spec: tuple[int | None, int | None], size: int) -> ByteRange | None:
