@@ -78,7 +78,7 @@ def _statement_failed(unit: Unit, connection: Connection, context: ExceptionCont
 
 def _has_run(unit: Unit, connection: Connection, context: ExceptionContext, now: Standing) -> None:
     is_final = is_autocommit(connection)
-    may_be_stale = context.is_disconnect and now is not Standing.OPEN
+    may_be_stale = now is Standing.UNKNOWN or (context.is_disconnect and now is not Standing.OPEN)
     by_driver = driver_autocommit(connection) if may_be_stale else None
     if by_driver is not None:
         now, is_final = Standing.UNKNOWN, is_final or by_driver

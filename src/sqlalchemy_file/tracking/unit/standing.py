@@ -15,6 +15,8 @@ from typing import Any
 from sqlalchemy import Connection
 from sqlalchemy.engine import Dialect
 
+from sqlalchemy_file.tracking.databases import is_autocommit
+
 
 class Standing(enum.Enum):
     """The state of a transaction in the database."""
@@ -85,6 +87,13 @@ def driver_autocommit(connection: Connection) -> bool | None:
         return read(connection.connection.driver_connection)
     except Exception:  # noqa: BLE001  closed, or of a version that lacks the attribute
         return None
+
+
+def commits_at_once(connection: Connection) -> bool:
+    """Return True if each statement is final, so that a flush may be done in part only."""
+    if is_autocommit(connection):
+        return True
+    return driver_autocommit(connection) is True and standing(connection) is not Standing.OPEN
 
 
 def _sqlite_autocommit(driver: Any) -> bool:

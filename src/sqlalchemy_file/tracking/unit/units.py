@@ -215,7 +215,7 @@ class Unit:
     def has_run(self, now: Standing, *, is_autocommit: bool) -> None:
         """Record the state of the transaction after a statement that changed references."""
         if now is Standing.UNKNOWN:
-            self.is_final = is_autocommit
+            self.is_final |= is_autocommit
         elif now is Standing.CLOSED:
             self.is_final = not self.has_begun
         else:

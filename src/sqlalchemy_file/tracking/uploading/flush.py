@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache, partial
 from typing import Any
 
 from sqlalchemy import Connection, MetaData, Table
@@ -35,6 +36,7 @@ from sqlalchemy_file.tracking.tables import (
 )
 from sqlalchemy_file.tracking.unit.decisions import Decision, Decisions, add_each
 from sqlalchemy_file.tracking.unit.looking import holders
+from sqlalchemy_file.tracking.unit.standing import commits_at_once
 from sqlalchemy_file.tracking.unit.units import Unit, unit_of
 from sqlalchemy_file.tracking.uploading.steps import Unsaved
 from sqlalchemy_file.tracking.uploading.storing import Twins, UploadBatch
@@ -238,20 +240,24 @@ def _prepare(
     _read_old_rows(connection, decisions, work)
     changes = [(assigned, *_change(decisions, assigned)) for assigned in work.writes]
     released = _released([found for *_, found in changes], decisions, work.deletes)
+    is_final = cache(partial(commits_at_once, connection))
     written, taken = attempt.written, decisions.claims
     foreign: list[tuple[Assigned, int, File]] = []
     count = holders(connection, unit)
 
-    def is_free(path: str) -> bool:
+    def is_free(path: str, assigned: Assigned) -> bool:
         if path in elsewhere:
             return False
         held = 0 if path in written else count(path)
-        return held - released.get(path, 0) + taken.get(path, 0) < 1
+        given = released.get(path, 0)
+        if given and is_final():  # another row may not come to let go of it
+            given = _given_by_row(changes, assigned, path)
+        return held - given + taken.get(path, 0) < 1
 
     for assigned, _, found in changes:
         for position, file in found.acquired:
             paths = paths_of(file)
-            if all(map(is_free, paths)):
+            if all(is_free(path, assigned) for path in paths):
                 assigned.take_over(paths, taken)
             else:
                 foreign.append((assigned, position, file))
@@ -262,6 +268,17 @@ def _prepare(
         if old is not None or assigned.state.key is None:
             decisions.add(assigned.decision(old, found.released))
     return set(taken)
+
+
+def _given_by_row(
+    changes: Iterable[tuple[Assigned, OldRow | None, Change]], taker: Assigned, path: str
+) -> int:
+    """Return how often other columns of the same row let go of a path: in the same statement."""
+    return sum(
+        found.released.count(path)
+        for assigned, _, found in changes
+        if assigned.place is not None and assigned.place == taker.place
+    )
 
 
 def _copy(

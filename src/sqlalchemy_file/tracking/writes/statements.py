@@ -22,6 +22,7 @@ from sqlalchemy_file.tracking.tables import FileTable, file_table_of
 from sqlalchemy_file.tracking.unit.decisions import Decision, effects_of
 from sqlalchemy_file.tracking.unit.frames import Effects
 from sqlalchemy_file.tracking.unit.looking import holders, look_now
+from sqlalchemy_file.tracking.unit.standing import commits_at_once
 from sqlalchemy_file.tracking.unit.units import Unit, known_unit, unit_of
 from sqlalchemy_file.tracking.uploading.steps import Unsaved
 from sqlalchemy_file.tracking.uploading.storing import UploadBatch
@@ -259,7 +260,9 @@ def _effects(
             effects.losses += [(row, path) for path in found.released]
         acquired += [(row, position, file) for position, file in found.acquired]
     balance = Counter(dict.fromkeys(attempt.written, -1))  # a new object starts at none
-    balance.subtract([*effects.released, *effects.archived])
+    if len(plan.parameters) < 2 or not commits_at_once(database.connection):
+        # Otherwise a row may take a file over, and the other one not come to let go of it.
+        balance.subtract([*effects.released, *effects.archived])
     foreign = []
     for row, position, file in acquired:
         paths = paths_of(file)
