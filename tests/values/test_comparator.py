@@ -127,6 +127,17 @@ def test_names_sizes_and_types_are_compared(session: Session, column: str) -> No
     assert session.scalar(select(getattr(other, column).path).where(other.id == first))
 
 
+PARTS = ["filename", "content_type", "checksum", "path", "upload_storage", "uploaded_at"]
+PARTS += ["size", "width", "height"]
+
+
+@pytest.mark.parametrize("part", PARTS)
+def test_every_part_of_a_record_has_a_name(session: Session, part: str) -> None:
+    doc = save(session, f=File(b"12345", filename="a.txt", width=3, height=4))
+    assert doc.f is not None
+    assert session.scalars(select(getattr(Doc.f, part))).one() == doc.f[part]
+
+
 def test_comparisons_of_a_file_name_are_made_in_core_as_well(session: Session) -> None:
     save(session, f=File(b"12345", filename="a.pdf"))
     table = Doc.__table__

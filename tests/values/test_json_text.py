@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import sys
 from typing import Any
 
 import pytest
-from sqlalchemy import Engine, create_engine, select, text
+from sqlalchemy import JSON, Engine, create_engine, select, text
+from sqlalchemy.engine.default import DefaultDialect
 from sqlalchemy.orm import Session
 
+from sqlalchemy_file.values.json_text import faster
 from tests.models import Base, Paper
 
 msgspec = pytest.importorskip("msgspec")
@@ -67,3 +70,8 @@ def test_msgspec_decodes_where_it_is_installed(
     monkeypatch.setattr("msgspec.json.decode", decode)
     assert loaded(engine, '{"size": 1}')["size"] == 1
     assert decoded == ['{"size": 1}']
+
+
+def test_without_msgspec_the_decoder_of_sqlalchemy_stays(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "msgspec.json", None)
+    assert faster(json.loads, JSON(), DefaultDialect()) is json.loads
