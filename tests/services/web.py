@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import threading
 import time
 from collections.abc import Iterator
@@ -12,20 +13,21 @@ from typing import Any
 import uvicorn
 from werkzeug.serving import WSGIRequestHandler, make_server
 
-from tests.services.processes import PATIENCE, free_port
+from tests.services.processes import PATIENCE
 
 
 @contextmanager
 def serving(app: Any, **options: Any) -> Iterator[str]:
     """Serve an ASGI application until the block is left; yield its URL, without a last slash."""
-    port = free_port()
-    config = uvicorn.Config(app, port=port, log_level="warning", lifespan="off", **options)
+    config = uvicorn.Config(app, log_level="warning", lifespan="off", **options)
     server = uvicorn.Server(config)
-    thread = threading.Thread(target=_run, args=(server,), name="uvicorn", daemon=True)
+    # A port that it looked for itself could be somebody else's by then.
+    listening = socket.create_server(("127.0.0.1", 0))
+    thread = threading.Thread(target=_run, args=(server, listening), name="uvicorn", daemon=True)
     thread.start()
     try:
         _wait_until_started(server, thread)
-        yield f"http://127.0.0.1:{port}"
+        yield f"http://127.0.0.1:{listening.getsockname()[1]}"
     finally:
         server.should_exit = True
         server.force_exit = True  # browsers keep their connections open
@@ -51,12 +53,13 @@ class _Silent(WSGIRequestHandler):
         pass
 
 
-def _run(server: uvicorn.Server) -> None:
-    asyncio.run(_serve(server))
+def _run(server: uvicorn.Server, listening: socket.socket) -> None:
+    with listening:
+        asyncio.run(_serve(server, listening))
 
 
-async def _serve(server: uvicorn.Server) -> None:
-    await server.serve()
+async def _serve(server: uvicorn.Server, listening: socket.socket) -> None:
+    await server.serve([listening])
     for connection in list(server.server_state.connections):
         if connection.transport is not None:
             connection.transport.abort()
