@@ -7,14 +7,13 @@ or at an earlier sweep, and if no other field is declared to use it.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator
 
 from sqlalchemy import Connection
 
 from sqlalchemy_file.ledger import Ledger
 from sqlalchemy_file.ledger.columns import all_fields, all_file_columns, declared_storages, keeps
-from sqlalchemy_file.ledger.epochs.state import read_all, write
+from sqlalchemy_file.ledger.epochs.state import load, save
 from sqlalchemy_file.reconcile.context import PassContext
 from sqlalchemy_file.reconcile.references.rows import Named
 from sqlalchemy_file.storage import StorageManager
@@ -42,7 +41,7 @@ def _keeping_columns(context: PassContext) -> Iterator[tuple[str, str]]:
 
 
 def _remembered(connection: Connection, ledger: Ledger, seen: set[str]) -> set[str]:
-    known = set(json.loads(read_all(connection, ledger, [_KEEPING]).get(_KEEPING, "[]")))
+    known: set[str] = set(load(connection, ledger, _KEEPING) or [])
     if not seen <= known:
-        write(connection, ledger, _KEEPING, json.dumps(sorted(known | seen)))
+        save(connection, ledger, _KEEPING, sorted(known | seen))
     return known

@@ -6,7 +6,6 @@ ledgers, and the token of the sweep that deleted there last.
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -20,7 +19,7 @@ from sqlalchemy_file.exceptions import LedgerError
 from sqlalchemy_file.ledger import Ledger
 from sqlalchemy_file.ledger.epochs.identity import Identity, begin_epoch, identity, record_home
 from sqlalchemy_file.ledger.epochs.sites import is_there
-from sqlalchemy_file.ledger.epochs.state import ledger_id, read_all, write
+from sqlalchemy_file.ledger.epochs.state import ledger_id, load, save
 from sqlalchemy_file.reconcile.context import Bind, PassContext, context_of
 from sqlalchemy_file.storage import HasPath, Storage, StorageManager
 from sqlalchemy_file.storage.common.protocol import HasNotes, named
@@ -169,8 +168,8 @@ def fence(context: PassContext, storage_names: Iterable[str], *, adopt: bool) ->
 def _issue(connection: Connection, ledger: Ledger, storage: str, token: str) -> list[str]:
     """Note a token before it is left anywhere, and return those that were known."""
     name = f"{_TOKENS}{storage}"
-    known: list[str] = json.loads(read_all(connection, ledger, [name]).get(name, "[]"))
-    write(connection, ledger, name, json.dumps([*known, token][-_MOST_TOKENS:]))
+    known: list[str] = load(connection, ledger, name) or []
+    save(connection, ledger, name, [*known, token][-_MOST_TOKENS:])
     return known
 
 

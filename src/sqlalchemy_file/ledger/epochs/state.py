@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass
+from typing import Any
 from uuid import uuid4
 
 from sqlalchemy import Connection, delete, insert, or_, select, update
@@ -61,7 +62,7 @@ def sweeping_grace(connection: Connection, ledger: LedgerTables) -> float:
 
     That is `grace`, or the longer one before it while transactions may be open that still go by it.
     """
-    known = json.loads(_read(connection, ledger, _GRACE) or "{}")
+    known = load(connection, ledger, _GRACE) or {}
     seconds, before = known.get("seconds", DEFAULT_GRACE), known.get("before", 0)
     if before <= seconds:
         return float(seconds)
@@ -75,13 +76,13 @@ def set_grace(connection: Connection, ledger: LedgerTables, seconds: float) -> N
         raise ValueError(f"the grace period is a number of seconds up to a year, not {seconds!r}")
     before = sweeping_grace(connection, ledger)
     value = {"seconds": seconds, "before": before, "since": now(connection)}
-    write(connection, ledger, _GRACE, json.dumps(value))
+    save(connection, ledger, _GRACE, value)
 
 
 def checkpoint(connection: Connection, ledger: LedgerTables, storage: str) -> Checkpoint | None:
     """Return how far a storage was swept, or None before its first sweep."""
-    value = _read(connection, ledger, f"{_CHECKPOINT}{storage}")
-    return None if value is None else Checkpoint(**json.loads(value))
+    known = load(connection, ledger, f"{_CHECKPOINT}{storage}")
+    return None if known is None else Checkpoint(**known)
 
 
 def set_checkpoint(
@@ -89,7 +90,7 @@ def set_checkpoint(
 ) -> Checkpoint:
     """Note that a storage was swept up to ``until``, in milliseconds; the caller commits."""
     swept = Checkpoint(until, now(connection), database_id(connection, ledger))
-    write(connection, ledger, f"{_CHECKPOINT}{storage}", json.dumps(asdict(swept)))
+    save(connection, ledger, f"{_CHECKPOINT}{storage}", asdict(swept))
     return swept
 
 
@@ -101,7 +102,7 @@ def position(
     That is None for a pass with another purpose, and for one that was interrupted a day ago.
     """
     try:
-        known = json.loads(_read(connection, ledger, f"{_POSITION}{storage}") or "{}")
+        known = load(connection, ledger, f"{_POSITION}{storage}") or {}
     except ValueError:  # written by an earlier release
         return None
     if known.get("purpose") != purpose or now(connection) - known["at"] > _POSITION_KEPT:
@@ -114,7 +115,7 @@ def set_position(
 ) -> None:
     """Record the position of a full pass; None when it is complete. The caller commits."""
     known = {"key": key, "purpose": purpose, "at": now(connection)} if key else {}
-    write(connection, ledger, f"{_POSITION}{storage}", json.dumps(known))
+    save(connection, ledger, f"{_POSITION}{storage}", known)
 
 
 def database_id(connection: Connection, ledger: LedgerTables) -> str:
@@ -160,6 +161,17 @@ def forget_checkpoints(connection: Connection, ledger: LedgerTables) -> None:
 def _read(connection: Connection, ledger: LedgerTables, name: str) -> str | None:
     state = ledger.state.c
     return connection.scalar(select(state.value).where(state.name == name))
+
+
+def load(connection: Connection, ledger: LedgerTables, name: str) -> Any:
+    """Return what was saved under a name, or None."""
+    value = _read(connection, ledger, name)
+    return None if value is None else json.loads(value)
+
+
+def save(connection: Connection, ledger: LedgerTables, name: str, value: Any) -> None:
+    """Save something as JSON under a name; the caller commits."""
+    write(connection, ledger, name, json.dumps(value))
 
 
 def write(connection: Connection, ledger: LedgerTables, name: str, value: str) -> None:
