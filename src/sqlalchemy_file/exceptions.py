@@ -215,9 +215,6 @@ class ObjectNotFoundError(StorageError, FileNotFoundError):
         self.object_name = key
         self.driver: Any = None
 
-    def __str__(self) -> str:
-        return StorageError.__str__(self)
-
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self}>"
 
@@ -248,9 +245,6 @@ class ObjectExistsError(StorageError, FileExistsError):
         key: str | None = None,
     ) -> None:
         StorageError.__init__(self, reason, storage=storage, key=key)
-
-    def __str__(self) -> str:
-        return StorageError.__str__(self)
 
 
 class InvalidKeyError(StorageError, ValueError):

@@ -79,11 +79,6 @@ _REFUSALS = (
 )
 
 
-def commits_ddl(connection: Connection) -> bool:
-    """Return True if DDL commits what came before it."""
-    return connection.dialect.name in _COMMITTING_DDL
-
-
 def may_commit(connection: Connection, element: Any) -> bool:
     """Tell whether a statement may end the transaction by itself: DDL does on MySQL and Oracle."""
     if connection.dialect.name not in _COMMITTING_DDL:
