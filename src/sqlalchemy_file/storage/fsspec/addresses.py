@@ -41,9 +41,9 @@ def storage_at(parts: SplitResult, given: Mapping[str, Any]) -> FsspecStorage | 
     # What fsspec itself asks of a class to understand an address.
     options = {**kind._get_kwargs_from_urls(url), **with_limits(parts.scheme, options)}
     root = str(kind._strip_protocol(url))
-    return FsspecStorage.of(
+    return FsspecStorage(
         Instances(kind, (), options),
-        root,
+        root=root,
         concurrency=concurrency,
         max_retries=max_retries,
         verify=verify,

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from functools import partial
 from time import sleep
-from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
+from typing import Any, BinaryIO, TypeVar
 
 from fsspec.implementations.dirfs import DirFileSystem
 
@@ -56,9 +56,6 @@ from sqlalchemy_file.storage.fsspec.instances import (
 )
 from sqlalchemy_file.support.limits import CONCURRENCY
 
-if TYPE_CHECKING:
-    from typing import Self
-
 WINDOW = 2 * 1024 * 1024
 """How many bytes are asked for in one request."""
 
@@ -100,40 +97,17 @@ class FsspecStorage:
                 "a filesystem of fsspec needs a root, such as root='/srv/uploads' or "
                 "root='bucket/prefix'; a DirFileSystem has one"
             )
-        root = str(filesystem._strip_protocol(root))
-        self._set_up(Instances.like(filesystem), root, concurrency, max_retries, verify)
-
-    @classmethod
-    def of(
-        cls,
-        instances: Instances,
-        root: str,
-        *,
-        concurrency: int = CONCURRENCY,
-        max_retries: int = MAX_RETRIES,
-        verify: bool | None = None,
-    ) -> Self:
-        """Return the storage of filesystems that are made when they are needed."""
-        storage = cls.__new__(cls)
-        storage._set_up(instances, root, concurrency, max_retries, verify)
-        return storage
-
-    def _set_up(
-        self,
-        instances: Instances,
-        root: str,
-        concurrency: int,
-        max_retries: int,
-        verify: bool | None,
-    ) -> None:
-        protocol = instances.kind.protocol
+        if not isinstance(filesystem, Instances):
+            root = str(filesystem._strip_protocol(root))
+            filesystem = Instances.like(filesystem)
+        protocol = filesystem.kind.protocol
         protocols = {protocol} if isinstance(protocol, str) else set(protocol)
         self._root = root if root.endswith("/") or not root else f"{root}/"
         self._is_bucket = bool(protocols & BUCKETS.keys())
         if self._is_bucket and not root.strip("/"):
             raise InvalidStorageError("the root in a store of objects begins with a bucket")
         advise_another_way(protocols)
-        self._instances = instances
+        self._instances: Instances = filesystem
         self.concurrency: int = checked_concurrency(concurrency)
         self._max_retries = checked_retries(max_retries)
         is_wanted = checked_verify(not self._is_bucket if verify is None else verify)
@@ -154,7 +128,7 @@ class FsspecStorage:
             if self._is_bucket:
                 size = write_at_once(filesystem, self._path(key), read)
             else:
-                size = self._put_by_draft(filesystem, key, read, exclusive=exclusive)
+                size = self._put_in_folder(filesystem, key, read, exclusive=exclusive)
             return ObjectInfo(key=key, size=size)
 
     def stat(self, key: str) -> ObjectInfo:
@@ -249,38 +223,34 @@ class FsspecStorage:
 
     # --- files
 
-    def _put_by_draft(self, filesystem: Any, key: str, read: Any, *, exclusive: bool) -> int:
-        draft = f"{self._root}{TEMPORARY}{uuid.uuid4().hex}"
+    def _put_in_folder(self, filesystem: Any, key: str, read: Any, *, exclusive: bool) -> int:
         if self._root.strip("/"):
             filesystem.makedirs(self._root.rstrip("/"), exist_ok=True)
-        try:
+        with self._draft_of(filesystem, key) as draft:
             size = write(filesystem, draft, read)
             if self._verifies_drafts:
                 self._insist(partial(require_size, path=draft, size=size))
             if exclusive:
                 self._refuse_folder(filesystem, key, exclusive=True)
-            self._publish(filesystem, draft, key)
-        except BaseException:
-            with suppress(Exception):
-                filesystem.rm_file(draft)
-            raise
         return size
-
-    def _publish(self, filesystem: Any, draft: str, key: str) -> None:
-        path = self._path(key)
-        if "/" in key:
-            filesystem.makedirs(path.rpartition("/")[0], exist_ok=True)
-        publish(filesystem, draft, path, self._insist)
 
     def _copy_inside(self, filesystem: Any, key: str, new_key: str) -> None:
         self._refuse_folder(filesystem, new_key, exclusive=False)
         if self._is_bucket:
             filesystem.cp_file(self._path(key), self._path(new_key))
             return
-        draft = f"{self._root}{TEMPORARY}{uuid.uuid4().hex}"
-        try:
+        with self._draft_of(filesystem, new_key) as draft:
             filesystem.cp_file(self._path(key), draft)
-            self._publish(filesystem, draft, new_key)
+
+    @contextmanager
+    def _draft_of(self, filesystem: Any, key: str) -> Iterator[str]:
+        """Yield a hidden path; what is written there gets its name at the end of the block."""
+        draft, path = f"{self._root}{TEMPORARY}{uuid.uuid4().hex}", self._path(key)
+        try:
+            yield draft
+            if "/" in key:
+                filesystem.makedirs(path.rpartition("/")[0], exist_ok=True)
+            publish(filesystem, draft, path, self._insist)
         except BaseException:
             with suppress(Exception):
                 filesystem.rm_file(draft)
