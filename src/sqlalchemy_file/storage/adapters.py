@@ -108,34 +108,27 @@ def _memory(parts: SplitResult, options: Options) -> Storage:
 
 
 def _bucket(parts: SplitResult, options: Options) -> Storage:
-    try:
-        from sqlalchemy_file.storage.obstore.addresses import storage_at  # noqa: PLC0415  an extra
-    except ModuleNotFoundError as error:
-        if (error.name or "").partition(".")[0] != "obstore":
-            raise
-        raise MissingExtraError(f"a storage at {parts.scheme}://", "obstore") from error
+    if find_spec("obstore") is None:
+        raise MissingExtraError(f"a storage at {parts.scheme}://", "obstore")
+    from sqlalchemy_file.storage.obstore.addresses import storage_at  # noqa: PLC0415  an extra
+
     return storage_at(parts, options)
 
 
 def _elsewhere(parts: SplitResult, options: Options) -> Storage:
-    try:
+    others = "with the extra sqlalchemy-file[fsspec] also those of fsspec"
+    if find_spec("fsspec") is not None:
         from sqlalchemy_file.storage.fsspec.addresses import storage_at  # noqa: PLC0415  an extra
-    except ModuleNotFoundError as error:
-        if (error.name or "").partition(".")[0] != "fsspec":
-            raise
-        if parts.scheme in _SCHEMES_OF_FSSPEC:
-            raise MissingExtraError(f"a storage at {parts.scheme}://", "fsspec") from error
-        raise InvalidStorageError(
-            f"the URL of this storage begins with {parts.scheme}://; those known are "
-            f"{_schemes()}, and with the extra sqlalchemy-file[fsspec] also those of fsspec"
-        ) from None
-    storage = storage_at(parts, options)
-    if storage is None:
-        raise InvalidStorageError(
-            f"the URL of this storage begins with {parts.scheme}://; those known are "
-            f"{_schemes()}, and those of fsspec"
-        )
-    return storage
+
+        if (storage := storage_at(parts, options)) is not None:
+            return storage
+        others = "those of fsspec"
+    elif parts.scheme in _SCHEMES_OF_FSSPEC:
+        raise MissingExtraError(f"a storage at {parts.scheme}://", "fsspec")
+    raise InvalidStorageError(
+        f"the URL of this storage begins with {parts.scheme}://; those known are "
+        f"{_schemes()}, and {others}"
+    )
 
 
 def _obstore(thing: Any, options: Options) -> Storage | None:

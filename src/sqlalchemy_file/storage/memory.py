@@ -38,7 +38,8 @@ class MemoryStorage:
         check_key(key)
         if exclusive:
             self._refuse_taken(key)
-        data = _read_all(content)
+        read = Translator(lambda error, key: None).read
+        data = b"".join(iter(lambda: read(content, CHUNK_SIZE), b""))
         info = ObjectInfo(
             key=key,
             size=len(data),
@@ -110,11 +111,3 @@ class MemoryStorage:
     def _refuse_taken(self, key: str) -> None:
         if key in self._objects:
             raise ObjectExistsError(key=key)
-
-
-def _read_all(content: BinaryIO) -> bytes:
-    translator = Translator(lambda error, key: None)
-    chunks = []
-    while chunk := translator.read(content, CHUNK_SIZE):
-        chunks.append(chunk)
-    return b"".join(chunks)

@@ -41,15 +41,36 @@ class Owner:
         return f"{self.signature} ({self.name})"
 
 
+class _Reserved:
+    """The notes of a storage that keeps none itself: objects under a reserved prefix."""
+
+    def __init__(self, storage: Storage) -> None:
+        self._storage = storage
+
+    def notes(self) -> dict[str, bytes]:
+        names = [info.key.removeprefix(RESERVED) for info in self._storage.list(RESERVED)]
+        found = {name: self.note(name) for name in names}
+        return {name: note for name, note in found.items() if note is not None}  # else removed
+
+    def note(self, name: str) -> bytes | None:
+        with suppress(ObjectNotFoundError):
+            return b"".join(self._storage.stream(f"{RESERVED}{name}"))
+        return None
+
+    def add_note(self, name: str, content: bytes) -> None:
+        self._storage.put(f"{RESERVED}{name}", io.BytesIO(content), Attributes())
+
+    def remove_note(self, name: str) -> None:
+        self._storage.delete([f"{RESERVED}{name}"])
+
+
+def _keeper(storage: Storage) -> HasNotes:
+    return storage if isinstance(storage, HasNotes) else _Reserved(storage)
+
+
 def is_signed(storage: Storage, owner: Owner) -> bool:
     """Return True if a storage knows of an owner."""
-    if isinstance(storage, HasNotes):
-        return owner.note in storage.notes()
-    try:
-        storage.stat(f"{RESERVED}{owner.note}")
-    except ObjectNotFoundError:
-        return False
-    return True
+    return note_of(storage, owner.note) is not None
 
 
 def sign(storage: Storage, owner: Owner) -> None:
@@ -60,33 +81,28 @@ def sign(storage: Storage, owner: Owner) -> None:
 
 def write_note(storage: Storage, name: str, content: bytes) -> None:
     """Write a note about a storage into it."""
-    if isinstance(storage, HasNotes):
-        storage.add_note(name, content)
-    else:
-        storage.put(f"{RESERVED}{name}", io.BytesIO(content), Attributes())
+    _keeper(storage).add_note(name, content)
 
 
 def note_of(storage: Storage, name: str) -> bytes | None:
     """Return a note about a storage, or None."""
-    if isinstance(storage, HasNotes):
-        return storage.notes().get(name)
-    try:
-        return b"".join(storage.stream(f"{RESERVED}{name}"))
-    except ObjectNotFoundError:
-        return None
+    keeper = _keeper(storage)
+    return keeper.note(name) if isinstance(keeper, _Reserved) else keeper.notes().get(name)
+
+
+def notes_of(storage: Storage) -> Mapping[str, bytes]:
+    """Return all that was noted of a storage."""
+    return _keeper(storage).notes()
+
+
+def remove_note(storage: Storage, name: str) -> None:
+    """Remove a note of a storage; a missing one is no error."""
+    _keeper(storage).remove_note(name)
 
 
 def owners_of(storage: Storage) -> list[Owner]:
     """Return all ledgers that have signed a storage, with each of their epochs."""
     return _owners_in(notes_of(storage))
-
-
-def remove_note(storage: Storage, name: str) -> None:
-    """Remove a note of a storage; a missing one is no error."""
-    if isinstance(storage, HasNotes):
-        storage.remove_note(name)
-    else:
-        storage.delete([f"{RESERVED}{name}"])
 
 
 def owners_above(root: str) -> Iterator[tuple[str, Owner]]:
@@ -106,17 +122,6 @@ def folder_owners(storage: Storage, folder: str) -> list[Owner]:
     if isinstance(storage, HasPath):
         notes |= noted_at(str(storage.path(folder)))
     return _owners_in(notes)
-
-
-def notes_of(storage: Storage) -> Mapping[str, bytes]:
-    """Return all that was noted of a storage."""
-    if isinstance(storage, HasNotes):
-        return storage.notes()
-    found: dict[str, bytes] = {}
-    for info in list(storage.list(RESERVED)):
-        with suppress(ObjectNotFoundError):  # removed since
-            found[info.key.removeprefix(RESERVED)] = b"".join(storage.stream(info.key))
-    return found
 
 
 def _owners_in(notes: Mapping[str, bytes]) -> list[Owner]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import AsyncIterator, Iterator, Sequence
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO
 from urllib.parse import urlsplit
@@ -73,8 +74,8 @@ class S3ContainerStorage(LibcloudStorage):
     async def aput(
         self, key: str, content: BinaryIO, attributes: Attributes, *, exclusive: bool = False
     ) -> ObjectInfo:
-        through, options = self._through_for(attributes), {"exclusive": exclusive}
-        stored: ObjectInfo = await IN_LOOP.call(through, "put", key, content, attributes, **options)
+        put = partial(IN_LOOP.call, self._through_for(attributes), "put")
+        stored: ObjectInfo = await put(key, content, attributes, exclusive=exclusive)
         return stored
 
     def stat(self, key: str) -> ObjectInfo:
@@ -88,9 +89,7 @@ class S3ContainerStorage(LibcloudStorage):
         return self._through.stream(key, start, end)
 
     def astream(self, key: str, start: int = 0, end: int | None = None) -> AsyncIterator[bytes]:
-        if isinstance(through := self._through, ObstoreStorage):
-            return through.astream(key, start, end)
-        return IN_LOOP.iterate(through.stream(key, start, end))
+        return IN_LOOP.items(self._through, "stream", key, start, end)
 
     def delete(self, keys: Sequence[str]) -> None:
         self._through.delete(keys)
@@ -109,37 +108,35 @@ class S3ContainerStorage(LibcloudStorage):
         return self._through.list(prefix, start_after)
 
     def alist(self, prefix: str = "", start_after: str | None = None) -> AsyncIterator[ObjectInfo]:
-        if isinstance(through := self._through, ObstoreStorage):
-            return through.alist(prefix, start_after)
-        return IN_LOOP.iterate(through.list(prefix, start_after))
+        return IN_LOOP.items(self._through, "list", prefix, start_after)
 
     @property
     def lists_from_key(self) -> bool:
         """Whether listing from a key spares listing what comes before it."""
-        return self._through is not self._plain
+        return self._carrier is not None
 
     def signed_url(
         self, key: str, *, expires: timedelta | float, method: str = "GET"
     ) -> str | None:
         """Return a presigned URL, as `ObstoreStorage` does."""
-        if isinstance(through := self._through, ObstoreStorage):
-            return through.signed_url(key, expires=expires, method=method)
-        return None
+        bucket = self._carrier
+        return None if bucket is None else bucket.signed_url(key, expires=expires, method=method)
 
     def signed_download(
         self, key: str, *, expires: timedelta | float, content_type: str, disposition: str
     ) -> str | None:
         """Return a presigned URL of a download, as `ObstoreStorage` does."""
-        if isinstance(through := self._through, ObstoreStorage):
-            return through.signed_download(
-                key, expires=expires, content_type=content_type, disposition=disposition
-            )
-        return None
+        bucket, answer = self._carrier, {"content_type": content_type, "disposition": disposition}
+        return None if bucket is None else bucket.signed_download(key, expires=expires, **answer)
 
     @property
     def _through(self) -> ObstoreStorage | LibcloudStorage:
         """The storage that serves requests in this process."""
-        return self._plain if self._bucket is None or self._bucket.is_forked else self._bucket
+        return self._carrier or self._plain
+
+    @property
+    def _carrier(self) -> ObstoreStorage | None:
+        return None if self._bucket is None or self._bucket.is_forked else self._bucket
 
     def _through_for(self, attributes: Attributes) -> ObstoreStorage | LibcloudStorage:
         """Return the storage that can store an object with these attributes."""

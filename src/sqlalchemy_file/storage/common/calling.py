@@ -44,6 +44,15 @@ class InLoop:
             return await getattr(storage, f"a{method}")(*arguments, **options)
         return await in_thread(partial(getattr(storage, method), *arguments, **options))
 
+    def items(self, storage: Any, method: str, *arguments: Any) -> AsyncIterator[Any]:
+        """Return the items of a storage's own generator, or of one that threads wait for."""
+        items: AsyncIterator[Any] = (
+            getattr(storage, f"a{method}")(*arguments)
+            if is_native(storage)
+            else self.iterate(getattr(storage, method)(*arguments))
+        )
+        return items
+
     async def iterate(self, items: Iterator[T]) -> AsyncGenerator[T]:
         while (item := await in_thread(partial(next, items, None))) is not None:
             yield item

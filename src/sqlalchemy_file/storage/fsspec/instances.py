@@ -207,27 +207,18 @@ def _seconds(options: dict[str, Any], name: str, default: float) -> float:
     return float(seconds)
 
 
-def _ftp(connect: float, read: float) -> dict[str, Any]:
-    return {"timeout": read}  # of each step, the first one too
-
-
-def _ssh(connect: float, read: float) -> dict[str, Any]:
-    return {"timeout": connect, "banner_timeout": read, "auth_timeout": read}
-
-
-def _smb(connect: float, read: float) -> dict[str, Any]:
-    return {"timeout": connect}
-
-
-def _s3(connect: float, read: float) -> dict[str, Any]:
-    # Repeated by s3fs alone, with growing pauses: botocore would do so inside each of its tries.
-    once = {"total_max_attempts": 1}
-    limits = {"connect_timeout": connect, "read_timeout": read, "retries": once}
-    return {"config_kwargs": limits}
-
-
 _AFTER_TIMEOUT = "cannot read from timed out object"
 _WITHOUT_TIMEOUT = frozenset({"s3a"})
 _OWN: dict[str, Callable[[float, float], dict[str, Any]]] = {
-    "ftp": _ftp, "s3a": _s3, "sftp": _ssh, "smb": _smb, "ssh": _ssh,
+    "ftp": lambda connect, read: {"timeout": read},  # of each step, the first one too
+    # Repeated by s3fs alone, with growing pauses: botocore would do so inside each of its tries.
+    "s3a": lambda connect, read: {
+        "config_kwargs": {
+            "connect_timeout": connect, "read_timeout": read, "retries": {"total_max_attempts": 1},
+        },
+    },
+    "smb": lambda connect, read: {"timeout": connect},
+    **dict.fromkeys(("sftp", "ssh"), lambda connect, read: {
+        "timeout": connect, "banner_timeout": read, "auth_timeout": read,
+    }),
 }  # fmt: skip

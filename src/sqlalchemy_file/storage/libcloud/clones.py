@@ -11,20 +11,12 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar
 from weakref import WeakKeyDictionary
 
 from libcloud.storage.base import Container, StorageDriver
 from requests import Response
 from requests.utils import get_environ_proxies
-
-
-class Drivers(Protocol):
-    """Gives out a container whose driver this thread has for itself meanwhile."""
-
-    def container(self) -> Any:
-        """Return a context manager of the `Container`."""
-        ...
 
 
 class Clones:

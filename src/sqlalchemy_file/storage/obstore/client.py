@@ -1,29 +1,87 @@
-"""Requests to an obstore store, sent from threads and from coroutines."""
+"""Requests to an obstore store, from threads and from coroutines, and the content they send."""
 
 from __future__ import annotations
 
 import asyncio
 import os
 import threading
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, contextmanager
-from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
+from contextvars import copy_context
+from typing import TYPE_CHECKING, Any, BinaryIO, TypeAlias, TypeVar
 from weakref import WeakKeyDictionary
 
 from obstore.store import HTTPStore
 
 from sqlalchemy_file.exceptions import StorageError
 from sqlalchemy_file.storage.common.calling import InLoop, InThread, Steps
+from sqlalchemy_file.storage.common.errors import Translator
 from sqlalchemy_file.storage.obstore.errors import Panic, is_panic, reason_of
-from sqlalchemy_file.storage.obstore.source import READ_SIZE, Source
 from sqlalchemy_file.support.limits import current_limits
-from sqlalchemy_file.transfer import await_to_end
+from sqlalchemy_file.transfer import await_to_end, in_thread
+
+
+class Source:
+    """A content that begins with chunks which were read already.
+
+    obstore's runtime is at work in the thread that asks. The content is read in another one: it may
+    be an object of obstore itself, which cannot be read inside that runtime.
+    """
+
+    def __init__(
+        self,
+        begun: Sequence[bytes],
+        content: BinaryIO,
+        translator: Translator,
+        at_end: Callable[[], object] | None = None,
+    ) -> None:
+        self._begun = list(begun)
+        self._content = content
+        self._translator = translator
+        self._at_end = at_end
+        self._stopped = False
+        self.size: int = 0
+
+    def chunks(self) -> Iterator[bytes]:
+        """Yield the content, for a thread that waits."""
+        context = copy_context()
+        with ThreadPoolExecutor(1, "sqlalchemy-file-source") as reader:
+            while chunk := reader.submit(context.run, self._read).result():
+                yield chunk
+
+    async def achunks(self) -> AsyncIterator[bytes]:
+        """Yield the content, for an event loop that goes on meanwhile."""
+        while chunk := await in_thread(self._read):
+            yield chunk
+
+    def _read(self) -> bytes:
+        if self._stopped:
+            raise StoppedError
+        chunk = (
+            self._begun.pop(0) if self._begun else self._translator.read(self._content, READ_SIZE)
+        )
+        self.size += len(chunk)
+        if not chunk and self._at_end is not None:
+            self._at_end()
+        return chunk
+
+    def stop(self) -> None:
+        """Fail at the next chunk, upon which obstore takes back the parts it has sent."""
+        self._stopped = True
+
+
+class StoppedError(Exception):
+    """The upload was cancelled."""
+
 
 if TYPE_CHECKING:
     from obstore.store import ObjectStore
 
 T = TypeVar("T")
 
+READ_SIZE = 1024 * 1024
+"""How many bytes are read at a time, in either direction; smaller ones cost speed."""
 _ASYNC_READ_SIZE = 256 * 1024  # hundreds of coroutines may each hold one or two of these
 
 

@@ -44,7 +44,7 @@ class Presigned:
         self._opener: OpenerDirector | None = None
 
     def stat(self, key: str) -> ObjectInfo:
-        with self._answer("HEAD", key) as answer:
+        with self._opened("HEAD", self._url("HEAD", key), key) as answer:
             headers = {name: _decoded(value) for name, value in answer.headers.items()}
         sent = {name.lower(): value for name, value in headers.items()}
         meta = {_META.sub("", name): headers[name] for name in headers if _META.match(name)}
@@ -58,14 +58,15 @@ class Presigned:
 
     def stream(self, key: str, start: int, end: int | None) -> Iterator[bytes]:
         span = {"Range": f"bytes={start}-{'' if end is None else end - 1}"}
-        with self._answer("GET", key, span if start or end is not None else {}) as answer:
+        span = span if start or end is not None else {}
+        with self._opened("GET", self._url("GET", key), key, span) as answer:
             if answer.status == 416:
                 return
             chunks = iter(lambda: answer.read(CHUNK_SIZE), b"")
             yield from chunks if answer.status == 206 else cut(chunks, start, end)
 
     def delete(self, key: str) -> None:
-        with self._answer("DELETE", key):
+        with self._opened("DELETE", self._url("DELETE", key), key):
             pass
 
     def list(self, prefix: str, start_after: str) -> Iterator[ObjectInfo]:
@@ -85,8 +86,11 @@ class Presigned:
                 if is_listed(key, prefix):
                     yield replace(info, key=key)
 
+    def _url(self, method: Any, key: str) -> str:
+        return str(sign(self._store, method, key, _VALID))
+
     def _bucket_url(self, wanted: Mapping[str, str]) -> str:
-        url = str(sign(self._store, "GET", "x", _VALID))
+        url = self._url("GET", "x")
         below = len(self._above.split("/"))
         path = "/".join([*urlsplit(url).path.split("/")[:-below], ""])
         signed = signed_by_s3(url, self._store, wanted, path)
@@ -104,16 +108,9 @@ class Presigned:
         return f"{prefix}/" if prefix else ""
 
     @contextmanager
-    def _answer(
-        self, method: Any, key: str, headers: Mapping[str, str] | None = None
-    ) -> Iterator[HTTPResponse]:
-        with self._opened(method, str(sign(self._store, method, key, _VALID)), key, headers) as it:
-            yield it
-
-    @contextmanager
     def _opened(
         self, method: str, url: str, key: str | None, headers: Mapping[str, str] | None = None
-    ) -> Iterator[Any]:
+    ) -> Iterator[HTTPResponse | HTTPError]:
         request = Request(url, method=method, headers=dict(headers or {}))  # noqa: S310  signed
         try:
             with self._opener_for(url).open(request, timeout=_TIMEOUT) as answer:

@@ -26,10 +26,9 @@ from sqlalchemy_file.storage.common.errors import Translator
 from sqlalchemy_file.storage.common.metadata_names import Names
 from sqlalchemy_file.storage.common.protocol import Attributes, ObjectInfo
 from sqlalchemy_file.storage.common.streams import PART_SIZE, is_at_hand, size_left
-from sqlalchemy_file.storage.obstore.client import Requests
+from sqlalchemy_file.storage.obstore.client import READ_SIZE, Requests, Source
 from sqlalchemy_file.storage.obstore.errors import is_unknown_there
 from sqlalchemy_file.storage.obstore.requests import HEADERS, etag_of
-from sqlalchemy_file.storage.obstore.source import READ_SIZE, Source
 from sqlalchemy_file.support.defaults import UNKNOWN_TYPE
 from sqlalchemy_file.support.limits import current_limits
 
