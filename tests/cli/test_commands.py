@@ -384,7 +384,7 @@ def test_status_says_why_a_deletion_failed(run: Run, folder: Path) -> None:
     _, drained, _ = run("drain")
     code, out, _ = run("status")
     assert code == 1
-    assert f"Failed: files: {drained.strip().removeprefix('not ours: files/x: ')}" in out
+    assert f"Failed: files: {drained.strip().removeprefix('of another program: files/x: ')}" in out
 
 
 @pytest.mark.parametrize("width", [20, 60, 80, 120])
@@ -514,5 +514,5 @@ def test_status_shows_missing_rights_and_a_storage_that_could_not_be_asked(
     missing = ["INSERT on sqlalchemy_file_release"]
     show_status(Status([storage], [], [], 3600, missing_rights=missing), as_json=False)
     said = capsys.readouterr().out
-    assert "media: it could not be asked" in said
+    assert "media: unknown, the storage did not answer" in said
     assert "INSERT on sqlalchemy_file_release" in said

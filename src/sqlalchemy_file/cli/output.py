@@ -33,13 +33,13 @@ from sqlalchemy_file.support.escaping import escaped
 _SAID = {
     "deleted": "deleted",
     "aborted": "upload aborted",
-    "named": "named again, kept",
+    "named": "in use again, kept",
     "failed": "not deleted",
     "waiting": "waiting for a transaction",
     "orphan": "never committed",
-    "kept": "named by no row, may be kept on purpose",
-    "foreign": "not ours",
-    "earlier": "of before a move",
+    "kept": "unreferenced, perhaps kept on purpose",
+    "foreign": "of another program",
+    "earlier": "from before the database moved",
     "dangling": "missing",
     "malformed": "malformed",
     "upload": "upload never completed",
@@ -223,7 +223,7 @@ def _faults(found: Status) -> Iterator[str]:
 def _signatures(found: Status) -> Iterator[str]:
     for each in found.storages:
         if each.signatures is None:
-            yield f"Signed: {each.name}: it could not be asked by whom"
+            yield f"Signed: {each.name}: unknown, the storage did not answer"
         else:
             yield from (f"Signed: {each.name}: {signature}" for signature in each.signatures)
 

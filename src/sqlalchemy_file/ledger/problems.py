@@ -56,8 +56,8 @@ def _of_metadata(state: State) -> Iterator[Problem]:
         yield Problem(str(table), "missing column", message)
     for table, name in state.unreadable:
         message = (
-            f"its column {name!r} is none of text, varchar, json and jsonb, so triggers do not "
-            "read it; give it one of these types"
+            f"triggers do not read its column {name!r}, because its type is not text, varchar, "
+            "json or jsonb; give it one of these types"
         )
         yield Problem(str(table), "wrong type", message)
 
@@ -90,10 +90,10 @@ def _noun(found: Found) -> str:
 
 _MISSING = {
     "index": "an index on the paths",
-    "kept": "the view that takes notes of what is kept",
+    "kept": "the view that records kept objects",
     "notes": "the function that reads paths",
     "paths": "the function that reads paths",
 }
 
 
-_ADVICE = "ensure(connection) of the ledger, or a migration, mends it"
+_ADVICE = "ensure(connection) of the ledger, or a migration, repairs it"

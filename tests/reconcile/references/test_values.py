@@ -134,8 +134,8 @@ def test_of_many_malformed_values_the_first_are_named(
     for number in range(1, 6):
         insert(engine, "5", number)
     assert [each.detail for each in status(engine, Base.metadata).malformed] == [
-        "reconciled_paper.body of row 1: 5 is no record of a file",
-        "reconciled_paper.body of row 2: 5 is no record of a file",
+        "reconciled_paper.body of row 1: 5 is not the record of a file",
+        "reconciled_paper.body of row 2: 5 is not the record of a file",
         "3 more values",
     ]
 
@@ -159,7 +159,7 @@ def test_a_primary_key_that_cannot_be_read_stops_nothing(engine: Engine) -> None
         keyed.c.id.type = Uuid(native_uuid=False)  # a program that expects others
         (found,) = status(engine, Odd.metadata).malformed
         assert found.detail is not None
-        assert "row nonsense: 5 is no record of a file" in found.detail
+        assert "row nonsense: 5 is not the record of a file" in found.detail
     finally:
         Odd.metadata.drop_all(engine)
 

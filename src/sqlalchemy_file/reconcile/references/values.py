@@ -46,7 +46,7 @@ def read_value(text: str) -> Value:
         if isinstance(record, Mapping):
             _add(value, record, has_escapes="\\u" in text)
         else:
-            value.faults.append(f"{_shown(record)} is no record of a file")
+            value.faults.append(f"{_shown(record)} is not the record of a file")
     return value
 
 
@@ -58,13 +58,13 @@ def _add(value: Value, record: Mapping[str, Any], *, has_escapes: bool) -> None:
         value.faults.append(f"its upload_storage is {_shown(storage)}")
         record = {**record, "upload_storage": None}
     if has_escapes and not _is_text(record):
-        value.faults.append("it holds a NUL, or half of a character")
+        value.faults.append("it contains a NUL, or half of a character")
     paths = paths_of(record)
     if not paths:
-        value.faults.append("it names no object")
+        value.faults.append("it refers to no object")
     odd = [path for path in paths if not _is_sound(path)]
     value.faults += [
-        f"it names {_shown(each)}, which cannot be the path of an object" for each in odd
+        f"it refers to {_shown(each)}, which cannot be the path of an object" for each in odd
     ]
     own = own_path(record)
     if own is not None and own in paths and own not in odd:
