@@ -91,6 +91,16 @@ def test_every_block_names_its_language_and_is_not_empty(page: Path) -> None:
 
 
 @pytest.mark.parametrize("page", PAGES, ids=_id)
+def test_the_rows_of_a_table_are_whole_and_have_equal_cells(page: Path) -> None:
+    text = re.sub(r"^\s*```.*?^\s*```$", "", page.read_text(), flags=re.DOTALL | re.MULTILINE)
+    for table in re.findall(r"(?:^\|.*\n(?:^.+\n)*)", text, flags=re.MULTILINE):
+        rows = [re.sub(r"`[^`]*`|\\\\\|", "", row).strip() for row in table.splitlines()]
+        assert {(row[0], row[-1], row.count("|")) for row in rows} == {
+            ("|", "|", rows[0].count("|"))
+        }, table
+
+
+@pytest.mark.parametrize("page", PAGES, ids=_id)
 def test_links_lead_to_a_file_and_a_heading_that_exist(page: Path) -> None:
     for target in re.findall(r"\]\(([^)\s]+)\)", page.read_text(encoding="utf-8")):
         name, _, anchor = target.partition("#")
