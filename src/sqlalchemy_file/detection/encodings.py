@@ -16,7 +16,8 @@ _SUFFIXES = frozenset({"br", "gz", "gzip", "z", "zst", "zstd"})
 
 def is_encoded(headers: Mapping[str, str] | None) -> bool:
     """Return True if headers say that a content is compressed."""
-    found = (str(value) for name, value in (headers or {}).items() if _is_encoding(name))
+    given = headers or {}
+    found = (str(given[name]) for name in given if name.lower() == "content-encoding")
     return next(found, "").strip().lower() not in ("", "identity")
 
 
@@ -25,7 +26,3 @@ def type_within(declared: str | None, filename: str | None) -> str:
     stem, dot, suffix = (filename or "").rpartition(".")
     name = stem if dot and suffix.lower() in _SUFFIXES else filename
     return declared or guess_type(name) or UNKNOWN
-
-
-def _is_encoding(name: str) -> bool:
-    return name.lower() == "content-encoding"

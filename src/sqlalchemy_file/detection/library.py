@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 _HEADER = 64
 
-# Rules of one or two bytes, which one random file in a hundred satisfies, and one for numbers.
+# Rules of one or two bytes, which one random file in a hundred matches, and one for numbers.
 _TOO_WEAK = frozenset(
     {"image/x-tga", "image/x-adobe-aco", "application/x-dosexec", "audio/x-mp4a-latm"}
 )
@@ -39,10 +39,9 @@ def look_up(head: bytes) -> str | None:
 
 
 def _has_header(head: bytes) -> bool:
-    """Tell a header, which has letters at its start or zeros near it, from noise.
+    """Return True if there are letters at the start, or zeros near it, as in a header.
 
-    Encrypted and compressed data without a signature would cost a full search of 0.2 ms, only
-    to match a weak rule now and then.
+    Encrypted and compressed data would cost a search of 0.2 ms, and sometimes match a weak rule.
     """
     if b"\0\0" not in head[:_HEADER]:
         return head[:4].isalnum()

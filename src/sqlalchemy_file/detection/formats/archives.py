@@ -67,9 +67,8 @@ def zip_type(head: bytes) -> str:
     names = [member.name for member in members]
     if names[:1] == [b"mimetype"]:
         return _type_named_inside(members[0].content())
-    if names[:1] == [_PARTS]:
-        return _type_of_parts(members[0].content()) or _type_by_names(names)
-    return _type_by_names(names)
+    declared = _type_of_parts(members[0].content()) if names[:1] == [_PARTS] else None
+    return declared or _type_by_names(names)
 
 
 def listed_zip_type(read_at: ReadAt) -> str:
@@ -117,7 +116,7 @@ def _members(head: bytes) -> Iterator[_Member]:
 
 
 def _list_of_members(read_at: ReadAt) -> bytes:
-    """Return the list at the end of the archive; nothing if it is not found, or very long."""
+    """Return the list at the end of the archive, up to a limit; nothing if it is not found."""
     tail = read_at(-_END_LIMIT, _END_LIMIT)
     place = tail.rfind(b"PK\5\6")
     if place < 0 or place + _LIST_END.size > len(tail):
