@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from functools import partial
 from os import PathLike
@@ -21,25 +20,20 @@ from sqlalchemy_file.storage.given import opened
 from sqlalchemy_file.storage.noting import note
 from sqlalchemy_file.storage.old_names import OldNames
 from sqlalchemy_file.storage.reading.stored_file import StoredFile
-from sqlalchemy_file.storage.registry import Registered, refuse_ambiguous, registered_as
+from sqlalchemy_file.storage.registry import Registry, registered_as
 from sqlalchemy_file.support.deprecation import with_metadata
 from sqlalchemy_file.support.limits import Limits, current_limits, set_limits
 
 __all__ = ["StorageManager", "attributes_of"]
 
 
-class StorageManager(metaclass=OldNames):
+class StorageManager(Registry, metaclass=OldNames):
     """The storages of this process, by name.
 
         StorageManager.add_storage("media", "s3://bucket/prefix")
 
     The path of an object is the name of its storage, a slash, and its key.
     """
-
-    # Replaced as a whole and never changed, so that reading needs no lock.
-    _registered: Mapping[str, Registered] = {}
-    _default: str | None = None
-    _lock = threading.Lock()
 
     @classmethod
     def add_storage(
@@ -165,16 +159,6 @@ class StorageManager(metaclass=OldNames):
         with cls._lock:
             cls._found(name)
             cls._default = name
-
-    @classmethod
-    def get_default(cls) -> str:
-        """Return the name of the default storage."""
-        default = cls._default
-        if default is None:
-            raise UnknownStorageError(
-                "No default storage has been added: call StorageManager.add_storage(name, ...)"
-            )
-        return default
 
     @classmethod
     def clear(cls) -> None:
@@ -326,34 +310,6 @@ class StorageManager(metaclass=OldNames):
                 f"key, as in 'media/{path or 'key'}' (added: {cls._known()})"
             )
         return storage_name, key, cls._found(storage_name).storage
-
-    @classmethod
-    def _register(cls, name: str, registered: Registered, *, replace: bool) -> None:
-        if not (replace and name in cls._registered):
-            refuse_ambiguous(name, cls._registered)
-        cls._registered = {**cls._registered, name: registered}
-        cls._default = cls._default or name
-
-    @classmethod
-    def _forget(cls, name: str) -> None:
-        cls._registered = {key: each for key, each in cls._registered.items() if key != name}
-        if cls._default == name:
-            cls._default = next(iter(cls._registered), None)
-
-    @classmethod
-    def _found(cls, name: str | None) -> Registered:
-        chosen = cls.get_default() if name is None else name
-        registered = cls._registered.get(chosen)
-        if registered is None:
-            raise UnknownStorageError(
-                f"{chosen} storage has not been added (added: {cls._known()}): "
-                "call StorageManager.add_storage(name, ...) when the program starts"
-            )
-        return registered
-
-    @classmethod
-    def _known(cls) -> str:
-        return ", ".join(map(repr, cls._registered)) or "none"
 
     # Names that programs written for older versions call.
     _clear = clear

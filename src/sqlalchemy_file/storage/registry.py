@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import threading
 import unicodedata
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, cast
 from urllib.parse import quote, urlsplit
 
-from sqlalchemy_file.exceptions import InvalidStorageError, MissingExtraError
+from sqlalchemy_file.exceptions import InvalidStorageError, MissingExtraError, UnknownStorageError
 from sqlalchemy_file.storage.adapters import adapt
 from sqlalchemy_file.storage.common.location import overlap
 from sqlalchemy_file.storage.common.protocol import Storage, named
@@ -104,3 +105,50 @@ def _check_name(name: str) -> None:
         raise ValueError(
             f"the name of a storage contains no control characters and line separators: {name!r}"
         )
+
+
+class Registry:
+    """The registered storages of this process, by name."""
+
+    # Replaced as a whole and never changed, so that reading needs no lock.
+    _registered: Mapping[str, Registered] = {}
+    _default: str | None = None
+    _lock = threading.Lock()
+
+    @classmethod
+    def get_default(cls) -> str:
+        """Return the name of the default storage."""
+        default = cls._default
+        if default is None:
+            raise UnknownStorageError(
+                "No default storage has been added: call StorageManager.add_storage(name, ...)"
+            )
+        return default
+
+    @classmethod
+    def _register(cls, name: str, registered: Registered, *, replace: bool) -> None:
+        if not (replace and name in cls._registered):
+            refuse_ambiguous(name, cls._registered)
+        cls._registered = {**cls._registered, name: registered}
+        cls._default = cls._default or name
+
+    @classmethod
+    def _forget(cls, name: str) -> None:
+        cls._registered = {key: each for key, each in cls._registered.items() if key != name}
+        if cls._default == name:
+            cls._default = next(iter(cls._registered), None)
+
+    @classmethod
+    def _found(cls, name: str | None) -> Registered:
+        chosen = cls.get_default() if name is None else name
+        registered = cls._registered.get(chosen)
+        if registered is None:
+            raise UnknownStorageError(
+                f"{chosen} storage has not been added (added: {cls._known()}): "
+                "call StorageManager.add_storage(name, ...) when the program starts"
+            )
+        return registered
+
+    @classmethod
+    def _known(cls) -> str:
+        return ", ".join(map(repr, cls._registered)) or "none"

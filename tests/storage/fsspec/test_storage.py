@@ -311,6 +311,21 @@ def test_a_server_that_renames_over_nothing_is_helped(tmp_path: Path) -> None:
     assert names(tmp_path) == ["key"]
 
 
+@pytest.mark.parametrize(("exclusive", "error"), [(True, ObjectExistsError), (False, StorageError)])
+def test_a_file_in_the_way_is_a_taken_key_only_where_that_must_be_new(
+    tmp_path: Path, exclusive: bool, error: type[Exception]
+) -> None:
+    class Crowded(LocalFileSystem):
+        def mv(self, path1: str, path2: str, **options: Any) -> None:
+            raise FileExistsError(path2)
+
+    storage = adapt(Crowded(), root=str(tmp_path))
+    with pytest.raises(StorageError) as caught:
+        storage.put("key", io.BytesIO(b""), Attributes(), exclusive=exclusive)
+    assert type(caught.value) is error
+    assert names(tmp_path) == []
+
+
 class LosesConnection(LocalFileSystem):
     """Renames over nothing, as SFTP does, and loses its connection at the renames named."""
 

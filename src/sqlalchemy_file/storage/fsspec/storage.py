@@ -120,7 +120,8 @@ class FsspecStorage:
     def put(
         self, key: str, content: BinaryIO, attributes: Attributes, *, exclusive: bool = False
     ) -> ObjectInfo:
-        with Translator(self._our_error, self._check(key)) as translator:
+        meaning = partial(self._our_error, creates=exclusive)
+        with Translator(meaning, self._check(key)) as translator:
             self._insist(lambda each: self._refuse_folder(each, key, exclusive=exclusive))
             filesystem = self._ready()
             refuse_extra(attributes, key)
@@ -322,7 +323,9 @@ class FsspecStorage:
         except FileNotFoundError:
             raise no_bucket(key) from None
 
-    def _our_error(self, error: Exception, key: str | None) -> StorageError:
+    def _our_error(
+        self, error: Exception, key: str | None, *, creates: bool = False
+    ) -> StorageError:
         if is_lost(error):
             self._instances.drop()
         if isinstance(error, NO_SUCH):
@@ -333,7 +336,7 @@ class FsspecStorage:
             except Exception:  # noqa: BLE001, S110  the first error says more
                 pass
             return ObjectNotFoundError(key=key)
-        if isinstance(error, FileExistsError):
+        if isinstance(error, FileExistsError) and creates:
             return ObjectExistsError(key=key)
         if isinstance(error, NotImplementedError):
             return StorageError("this filesystem of fsspec cannot do that", key=key)
