@@ -1,4 +1,4 @@
-"""The content type of a file: what its bytes prove, and else what is claimed."""
+"""The content type of a file: the one that its bytes prove, else the claimed one."""
 
 from __future__ import annotations
 

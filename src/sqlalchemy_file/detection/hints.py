@@ -1,4 +1,4 @@
-"""Hints: what the bytes look like, for files without a declared type and a name."""
+"""Hints: likely types of files without a declared type and a name."""
 
 from __future__ import annotations
 

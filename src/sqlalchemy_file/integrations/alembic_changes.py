@@ -1,4 +1,4 @@
-"""What a migration has to change of the triggers, and what it must leave alone."""
+"""The changes of triggers that a migration has to make."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Migrations hold file columns as plain JSON: they run without this package, and for ever."""
+"""Migrations with file columns as plain JSON, which run without this package."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What an edit form changes of a file column: uploads, replacements and removals.
+"""The changes of an edit form to a file column: uploads, replacements and removals.
 
 A form has these inputs for a column ``scan``: ``scan`` for uploads; ``scan-current``, hidden, with
 the token of each file that was there; ``scan-remove``, boxes with tokens; and, for several files,

@@ -1,4 +1,4 @@
-"""The owners of objects: what this pass may delete, and what belongs to others.
+"""The owners of objects: those of this pass, and others.
 
 A key contains the epoch in which its object was stored; a storage contains the signatures of its
 ledgers, and the token of the sweep that deleted there last.

@@ -1,4 +1,4 @@
-"""The status: what rows refer to, what waits to be deleted, whether triggers are in order."""
+"""The status: files of rows, pending deletions, and the state of the triggers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The ledgers that write to a storage: a small object for each, under a reserved prefix."""
+"""The signatures of ledgers in a storage: a small object for each, under a reserved prefix."""
 
 from __future__ import annotations
 

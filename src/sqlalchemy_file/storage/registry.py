@@ -1,4 +1,4 @@
-"""The registered storages, and which names are allowed."""
+"""The registered storages, and the names that are allowed."""
 
 from __future__ import annotations
 

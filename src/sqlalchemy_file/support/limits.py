@@ -1,4 +1,4 @@
-"""How much happens at the same time."""
+"""Limits of concurrency."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Check what a field runs on its files."""
+"""Check the validators, transforms and processors of a field."""
 
 from __future__ import annotations
 

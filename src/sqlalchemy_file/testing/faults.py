@@ -1,4 +1,4 @@
-"""Faults, and the plan that says which call gets which."""
+"""Faults, and the plan of the calls that get them."""
 
 from __future__ import annotations
 

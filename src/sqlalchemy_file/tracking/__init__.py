@@ -1,4 +1,4 @@
-"""The heart: which objects a transaction has stored, and which became unreferenced."""
+"""Track the objects that a transaction stores, and those that become unreferenced."""
 
 from sqlalchemy_file.tracking.listeners import install
 

@@ -1,1 +1,1 @@
-"""What file columns hold, and how a file becomes a stored object."""
+"""The values of file columns, and the upload of a file."""

@@ -1,4 +1,4 @@
-"""What a transaction does to a file: kept beside the record, and gone when the transaction is."""
+"""The state of an upload, apart from the record, until its transaction ends."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which claims are believed although the bytes say something else, or nothing."""
+"""Claims that are believed although the bytes show another type, or none."""
 
 from __future__ import annotations
 

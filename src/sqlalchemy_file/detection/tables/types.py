@@ -1,4 +1,4 @@
-"""Content types by their one current name: IANA's, or WHATWG's where browsers go by that."""
+"""Content types by their current name: that of IANA, or of WHATWG if browsers use that."""
 
 TYPES = """
 application/atom+xml atom

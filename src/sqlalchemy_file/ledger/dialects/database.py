@@ -1,4 +1,4 @@
-"""What the ledger asks of each database."""
+"""The interface of the ledger to each database."""
 
 from __future__ import annotations
 

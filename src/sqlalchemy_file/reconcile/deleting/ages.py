@@ -1,4 +1,4 @@
-"""Which objects are old enough to be deleted: the grace period, the clocks, and who may write."""
+"""The age from which objects may be deleted: the grace period, the clocks, other writers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Find the orphans of a listing: old enough, and in no row; and uploads that nobody completed."""
+"""Find the orphans and the incomplete uploads of a listing."""
 
 from __future__ import annotations
 

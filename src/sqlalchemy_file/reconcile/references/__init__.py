@@ -1,1 +1,1 @@
-"""What rows refer to, and how many files there are."""
+"""The references of rows, and the number of files."""

@@ -1,4 +1,4 @@
-"""What rows refer to: the number of their files, or the sorted stream of all their paths."""
+"""The references of rows: the number of their files, or the sorted stream of their paths."""
 
 from __future__ import annotations
 

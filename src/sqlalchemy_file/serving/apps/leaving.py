@@ -1,4 +1,4 @@
-"""A client that has left: many servers let an application send on into the void."""
+"""Notice a client that has disconnected: many servers let an application go on sending."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""Who sends the bytes of an answer, and how they are read."""
+"""Send the bytes of an answer, from this process or another server."""

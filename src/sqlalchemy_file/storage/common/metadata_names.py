@@ -1,4 +1,4 @@
-"""Names of metadata that arrive as they were sent, whatever proxies stand before a server.
+"""Escape names of metadata, so that no proxy changes or drops them.
 
 S3 and most others take them as parts of HTTP headers. nginx and other proxies drop a header whose
 name holds anything but letters, digits and hyphens, and the signature, which covers it, is wrong

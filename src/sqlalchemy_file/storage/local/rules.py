@@ -1,4 +1,4 @@
-"""Which keys and permissions a local folder accepts."""
+"""The keys and permissions that a local folder accepts."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What each storage method asks of a store, for threads and coroutines alike."""
+"""The requests of each storage method, for threads and coroutines."""
 
 from __future__ import annotations
 

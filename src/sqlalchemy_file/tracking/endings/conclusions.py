@@ -1,4 +1,4 @@
-"""What follows from the database's answers to SQLAlchemy's commits and rollbacks."""
+"""The consequences of the database's answers to commits and rollbacks."""
 
 from __future__ import annotations
 

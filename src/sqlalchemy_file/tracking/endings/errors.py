@@ -1,4 +1,4 @@
-"""What an exception says about a statement and its transaction.
+"""The state of a transaction after an exception.
 
 No list of errors after which a database has rolled back is complete. So the database is asked after
 each of them; if it cannot be asked, the outcome is unknown, and nothing is deleted.

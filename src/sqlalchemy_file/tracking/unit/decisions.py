@@ -1,4 +1,4 @@
-"""What a flush has decided about the files of its rows, for the statements that write them.
+"""The decisions of a flush about its rows, for the statements that write them.
 
 A statement of the flush carries the very values that the flush has looked at, so that nothing has
 to be worked out again. Values that a listener has changed since are not found here.

@@ -1,4 +1,4 @@
-"""What rows are believed to name since statements changed them, until somebody has looked.
+"""Rows whose references are uncertain after a statement, until they are read again.
 
 A statement that succeeded need not have done what it says: a trigger keeps a row or restores its
 value, a policy hides it, a LIMIT or a race lets it match fewer rows than were read, and row counts

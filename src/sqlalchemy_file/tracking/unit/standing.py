@@ -1,4 +1,4 @@
-"""Whether the transaction of a connection is still there: what its driver and its server know.
+"""The state of a transaction, according to the driver and the server.
 
 Most drivers keep the state that the server reports with each answer, so that reading it costs no
 round trip. MySQL's error packets carry none: after an error its drivers still show the state of

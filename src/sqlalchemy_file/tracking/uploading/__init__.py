@@ -1,1 +1,1 @@
-"""What a flush does before its statements: validate and store files."""
+"""A flush before its statements: validate and store files."""

@@ -1,4 +1,4 @@
-"""What a flush does about files before it sends a statement.
+"""Store the files of a flush before it sends a statement.
 
 In this order: every pending file is validated; all are stored, before any row is locked; the old
 values are read and locked; and each saved file that a row takes over from elsewhere either moves,

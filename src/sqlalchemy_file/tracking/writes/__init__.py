@@ -1,1 +1,1 @@
-"""INSERT, UPDATE and DELETE: what they give to file columns, and which rows they change."""
+"""INSERT, UPDATE and DELETE: their values for file columns, and the rows they change."""

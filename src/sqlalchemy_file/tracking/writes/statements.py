@@ -1,4 +1,4 @@
-"""INSERT, UPDATE and DELETE on tables with file columns, whoever sends them.
+"""INSERT, UPDATE and DELETE on tables with file columns, from sessions and connections.
 
 The flush's own statements pass here too: what it has read and decided stands in the unit, and
 only what its listeners changed since is left to do.
