@@ -10,6 +10,7 @@ import base64
 import hashlib
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any
 
 from sqlalchemy_file.content.disposition import Disposition
@@ -58,6 +59,8 @@ class Signer:
             salt=_PURPOSE,
             signer_kwargs={"key_derivation": "hmac", "digest_method": hashlib.sha256},
         )
+        # A browser asks for many ranges of one video. What is forged is not remembered.
+        self.read = lru_cache(maxsize=1024)(self._read)
 
     def sign(self, target: Target, expires: datetime | None) -> str:
         token = self._serializer.dumps(
@@ -78,7 +81,7 @@ class Signer:
         )
         return token if isinstance(token, str) else token.decode("ascii")
 
-    def read(self, token: str) -> tuple[Target, datetime | None]:
+    def _read(self, token: str) -> tuple[Target, datetime | None]:
         from itsdangerous import BadData  # noqa: PLC0415  an optional dependency
 
         try:

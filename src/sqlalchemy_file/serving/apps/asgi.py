@@ -60,8 +60,10 @@ async def send_answer(
         leaving = Leaving(scope, receive)
         try:
             async for chunk in chunks:
+                size = len(chunk)
                 await send({"type": "http.response.body", "body": chunk, "more_body": True})
-                if leaving.has_left(len(chunk)):
+                del chunk  # it is not kept while the next one is waited for
+                if leaving.has_left(size):
                     return
         finally:
             await leaving.end()

@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncGenerator, Iterator, Sequence
 from contextlib import aclosing, closing
 from functools import partial
+from itertools import chain
 from typing import Any, cast
 
 from sqlalchemy_file.exceptions import StorageError
 from sqlalchemy_file.serving.http.plan import Segment
 from sqlalchemy_file.serving.http.ranges import ByteRange
+from sqlalchemy_file.serving.sending.budget import within_budget
 from sqlalchemy_file.serving.sending.file_reading import read_chunks
 from sqlalchemy_file.serving.sending.turns import turns
-from sqlalchemy_file.storage import AsyncStorage, StorageManager
+from sqlalchemy_file.storage import StorageManager
 from sqlalchemy_file.storage.common.protocol import is_native, named
 from sqlalchemy_file.transfer import in_thread
 
-_PIECE = 512 * 1024
+_PIECE = 128 * 1024
+"""What is sent at once, small enough to be held for several hundred slow clients."""
 
 
 def stream(storage_name: str, key: str, segments: Sequence[Segment]) -> Iterator[bytes]:
@@ -25,13 +28,29 @@ def stream(storage_name: str, key: str, segments: Sequence[Segment]) -> Iterator
     The first chunk is read before this returns, so that a missing object raises here.
     """
     chunks = _stream(storage_name, key, segments)
-    return _after(next(chunks, b""), chunks)
+    return chain([next(chunks, b"")], chunks)
 
 
-async def astream(storage_name: str, key: str, segments: Sequence[Segment]) -> AsyncIterator[bytes]:
+async def astream(
+    storage_name: str, key: str, segments: Sequence[Segment]
+) -> AsyncGenerator[bytes, None]:
     """Do what `stream` does without blocking the event loop."""
     chunks = _astream(storage_name, key, segments)
-    return _aafter(await anext(chunks, b""), chunks)
+    return _after([await anext(chunks, b"")], chunks)
+
+
+async def _after(
+    first: list[bytes], chunks: AsyncGenerator[bytes, None]
+) -> AsyncGenerator[bytes, None]:
+    async with aclosing(chunks):
+        yield first.pop()
+        async for chunk in chunks:
+            yield chunk
+            del chunk
+
+
+# Hundreds of downloads wait for their next chunk at the same time: none keeps the last one, so each
+# loop below deletes its variable.
 
 
 def _stream(storage_name: str, key: str, segments: Sequence[Segment]) -> Iterator[bytes]:
@@ -46,69 +65,65 @@ def _stream(storage_name: str, key: str, segments: Sequence[Segment]) -> Iterato
             for chunk in chunks:
                 left -= len(chunk)
                 yield chunk
+                del chunk
         _require_all(left, storage_name, key)
 
 
 async def _astream(
     storage_name: str, key: str, segments: Sequence[Segment]
-) -> AsyncIterator[bytes]:
+) -> AsyncGenerator[bytes, None]:
     storage = StorageManager.storage(storage_name)
     for segment in segments:
         if isinstance(segment, bytes):
             yield segment
             continue
         left = segment.size
-        async with aclosing(_achunks(storage, key, segment)) as chunks:
+        async with aclosing(_achunks(storage_name, storage, key, segment)) as chunks:
             with named(storage_name):
                 async for chunk in chunks:
                     left -= len(chunk)
                     yield chunk
+                    del chunk
         _require_all(left, storage_name, key)
 
 
-def _achunks(storage: Any, key: str, part: ByteRange) -> AsyncGenerator[bytes, None]:
+def _achunks(
+    storage_name: str, storage: Any, key: str, part: ByteRange
+) -> AsyncGenerator[bytes, None]:
     if hasattr(storage, "open_file"):
         return read_chunks(storage, key, part.start, part.end)
-    return _chunks_of_any(storage, key, part)
+    opening = partial(_chunks_of_any, storage, key, part.end)
+    return within_budget(storage_name, part.start, part.end, opening)
 
 
-async def _chunks_of_any(storage: Any, key: str, part: ByteRange) -> AsyncGenerator[bytes, None]:
+async def _chunks_of_any(
+    storage: Any, key: str, end: int, start: int
+) -> AsyncGenerator[bytes, None]:
+    async with aclosing(_native_or_in_thread(storage, key, start, end)) as chunks:
+        taking = turns()
+        async for chunk in chunks:
+            for position in range(0, len(chunk), _PIECE):
+                await taking.take()
+                yield chunk[position : position + _PIECE]
+            del chunk
+
+
+def _native_or_in_thread(
+    storage: Any, key: str, start: int, end: int
+) -> AsyncGenerator[bytes, None]:
     if is_native(storage):
-        native: Any = cast("AsyncStorage", storage).astream(key, part.start, part.end)
-        async with aclosing(native):
-            async for chunk in native:
-                async for piece in _pieces(chunk):
-                    yield piece
-        return
-    chunks: Any = storage.stream(key, part.start, part.end)
+        native: Any = storage.astream(key, start, end)
+        return cast("AsyncGenerator[bytes, None]", native)
+    return _read_in_thread(storage.stream(key, start, end))
+
+
+async def _read_in_thread(chunks: Any) -> AsyncGenerator[bytes, None]:
     try:
         while chunk := await in_thread(partial(next, chunks, b"")):
-            async for piece in _pieces(chunk):
-                yield piece
+            yield chunk
+            del chunk
     finally:
         await in_thread(chunks.close)
-
-
-async def _pieces(chunk: bytes) -> AsyncIterator[bytes]:
-    """Yield chunks small enough to be held for several hundred slow clients."""
-    taking = turns()
-    for start in range(0, len(chunk), _PIECE):
-        await taking.take()
-        yield chunk[start : start + _PIECE] if len(chunk) > _PIECE else chunk
-
-
-def _after(first: bytes, chunks: Iterator[bytes]) -> Iterator[bytes]:
-    if first:
-        yield first
-        yield from chunks
-
-
-async def _aafter(first: bytes, chunks: Any) -> AsyncIterator[bytes]:
-    async with aclosing(chunks):
-        if first:
-            yield first
-            async for chunk in chunks:
-                yield chunk
 
 
 def _require_all(left: int, storage_name: str, key: str) -> None:

@@ -37,6 +37,7 @@ async def read_chunks(
         while chunk:
             start += len(chunk)
             yield chunk
+            del chunk  # it is not kept while the next one is waited for
             if start >= end:
                 return
             await taking.take()

@@ -7,7 +7,11 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from collections.abc import Callable
+from typing import Generic, TypeVar
 from weakref import WeakKeyDictionary
+
+T = TypeVar("T")
 
 MOST = 16
 """Pieces of work between two rounds of the loop; each takes less than half a millisecond."""
@@ -16,8 +20,8 @@ MOST = 16
 class Turns:
     """Lets a few tasks work in each round of one event loop; the others queue."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._loop = loop
+    def __init__(self) -> None:
+        self._loop = asyncio.get_running_loop()
         self._left = MOST
         self._queue: deque[asyncio.Future[None]] = deque()
 
@@ -43,13 +47,21 @@ class Turns:
             self._loop.call_soon(self._next_round)
 
 
-_of_loops: WeakKeyDictionary[asyncio.AbstractEventLoop, Turns] = WeakKeyDictionary()
+class OfLoop(Generic[T]):
+    """One object for each event loop, made at its first use."""
+
+    def __init__(self, make: Callable[[], T]) -> None:
+        self._make = make
+        self._known: WeakKeyDictionary[asyncio.AbstractEventLoop, T] = WeakKeyDictionary()
+
+    def __call__(self) -> T:
+        """Return the object of the running event loop."""
+        loop = asyncio.get_running_loop()
+        found = self._known.get(loop)
+        if found is None:
+            found = self._known[loop] = self._make()
+        return found
 
 
-def turns() -> Turns:
-    """Return the turns of the running event loop."""
-    loop = asyncio.get_running_loop()
-    found = _of_loops.get(loop)
-    if found is None:
-        found = _of_loops[loop] = Turns(loop)
-    return found
+turns = OfLoop(Turns)
+"""Returns the turns of the running event loop."""

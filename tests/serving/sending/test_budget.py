@@ -1,0 +1,176 @@
+"""The budget of memory of open streams: how many are open, and whose turn it is."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+from collections.abc import AsyncIterator, Iterator
+from typing import Any
+
+import pytest
+
+from sqlalchemy_file import StorageManager
+from sqlalchemy_file.exceptions import ObjectNotFoundError
+from sqlalchemy_file.serving.http.ranges import ByteRange
+from sqlalchemy_file.serving.sending import budget
+from sqlalchemy_file.serving.sending.bodies import astream
+from sqlalchemy_file.storage import Attributes
+from sqlalchemy_file.storage.memory import MemoryStorage
+
+CONTENT = bytes(range(251)) * 12_000
+SIZE = len(CONTENT)
+AT_ONCE = budget.BUDGET // budget.MOST
+
+
+class Counting(MemoryStorage):
+    """A storage in memory that knows how many of its streams are open, and how many were."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.open = self.most = self.opened = 0
+
+    def stream(self, key: str, start: int = 0, end: int | None = None) -> Iterator[bytes]:
+        self.open += 1
+        self.opened += 1
+        self.most = max(self.most, self.open)
+        try:
+            yield from super().stream(key, start, end)
+        finally:
+            self.open -= 1
+
+
+@pytest.fixture
+def storage(monkeypatch: pytest.MonkeyPatch) -> Counting:
+    monkeypatch.setattr(budget, "PATIENCE", 0.02)
+    storage = Counting()
+    StorageManager.add_storage("main", storage)
+    storage.put("key", io.BytesIO(CONTENT), Attributes())
+    return storage
+
+
+async def begun(start: int = 0) -> AsyncIterator[bytes]:
+    """Return a download whose first chunk has been read."""
+    return await astream("main", "key", [ByteRange(start, SIZE)])
+
+
+async def rest_of(chunks: AsyncIterator[bytes]) -> bytes:
+    return b"".join([chunk async for chunk in chunks])
+
+
+async def whole(start: int = 0) -> bytes:
+    return await rest_of(await begun(start))
+
+
+def test_many_downloads_have_few_streams_open(storage: Counting) -> None:
+    async def run() -> list[bytes]:
+        return await asyncio.gather(*(whole(number) for number in range(40)))
+
+    assert asyncio.run(run()) == [CONTENT[number:] for number in range(40)]
+    assert (storage.open, storage.most) == (0, AT_ONCE)
+
+
+def test_few_downloads_have_one_stream_each(storage: Counting) -> None:
+    async def run() -> list[bytes]:
+        slow = [await begun() for _ in range(AT_ONCE)]
+        await asyncio.sleep(2 * budget.PATIENCE)
+        return [await rest_of(each) for each in slow]
+
+    assert asyncio.run(run()) == [CONTENT] * AT_ONCE
+    assert storage.opened == AT_ONCE
+
+
+def test_slow_clients_go_on_where_they_were_after_others_have_had_their_streams(
+    storage: Counting,
+) -> None:
+    async def run() -> None:
+        slow = [await begun() for _ in range(AT_ONCE)]
+        quick = [await whole() for _ in range(AT_ONCE)]
+        assert quick == [CONTENT] * AT_ONCE
+        assert storage.opened > 2 * AT_ONCE - 1
+        assert [await rest_of(each) for each in slow] == [CONTENT] * AT_ONCE
+
+    asyncio.run(run())
+    assert (storage.open, storage.most) == (0, AT_ONCE)
+
+
+def test_a_long_download_lets_others_go_first(
+    storage: Counting, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(budget, "PATIENCE", 60)
+    monkeypatch.setattr(budget, "_QUANTUM", SIZE // 2)
+    ended: list[int] = []
+
+    async def run() -> None:
+        async def download(number: int) -> None:
+            assert await whole() == CONTENT
+            ended.append(number)
+
+        first = [asyncio.create_task(download(number)) for number in range(AT_ONCE)]
+        while storage.open < AT_ONCE:  # noqa: ASYNC110  a storage has no events
+            await asyncio.sleep(0)
+        late = [asyncio.create_task(whole(SIZE - 10)) for _ in range(3)]
+        await asyncio.gather(*late)
+        assert len(ended) < AT_ONCE
+        await asyncio.gather(*first)
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize("leaves", ["a reader", "one who waits"])
+def test_a_client_that_leaves_takes_no_memory_with_it(storage: Counting, leaves: str) -> None:
+    async def run() -> None:
+        slow = [await begun() for _ in range(AT_ONCE)]
+        waiting = [asyncio.create_task(whole()) for _ in range(5)]
+        await asyncio.sleep(0)
+        if leaves == "a reader":
+            for each in slow:
+                await each.aclose()  # type: ignore[attr-defined]
+        else:
+            for task in waiting[:3]:
+                task.cancel()
+        found = await asyncio.gather(*waiting, return_exceptions=True)
+        assert [each for each in found if isinstance(each, bytes)] == [CONTENT] * (
+            5 if leaves == "a reader" else 2
+        )
+        for each in slow:
+            await each.aclose()  # type: ignore[attr-defined]
+        assert await asyncio.gather(*(whole() for _ in range(2 * AT_ONCE)))
+
+    asyncio.run(run())
+    assert (storage.open, storage.most) == (0, AT_ONCE)
+
+
+def test_a_client_that_leaves_while_its_stream_is_taken_back_is_no_error(
+    storage: Counting, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def run() -> None:
+        slow = [await begun() for _ in range(AT_ONCE)]
+        late = asyncio.create_task(whole())
+        while storage.open == AT_ONCE:  # noqa: ASYNC110  as above
+            await asyncio.sleep(0)
+        late.cancel()
+        readers = [asyncio.create_task(rest_of(each)) for each in slow]
+        await asyncio.sleep(0)
+        for reader in readers:
+            reader.cancel()
+        await asyncio.gather(*readers, late, return_exceptions=True)
+        assert await whole() == CONTENT
+
+    asyncio.run(run(), debug=True)
+    assert storage.open == 0
+    assert "never retrieved" not in caplog.text
+
+
+def test_an_object_that_goes_meanwhile_ends_the_download(storage: Counting) -> None:
+    async def run() -> None:
+        slow = [await begun() for _ in range(AT_ONCE)]
+        await whole()
+        storage.delete(["key"])
+        found: list[Any] = await asyncio.gather(
+            *(rest_of(each) for each in slow), return_exceptions=True
+        )
+        assert any(isinstance(each, ObjectNotFoundError) for each in found)
+        assert all(each == CONTENT or isinstance(each, ObjectNotFoundError) for each in found)
+
+    asyncio.run(run())
+    assert storage.open == 0
