@@ -82,7 +82,7 @@ T = TypeVar("T")
 
 READ_SIZE = 1024 * 1024
 """How many bytes are read at a time, in either direction; smaller ones cost speed."""
-_ASYNC_READ_SIZE = 256 * 1024  # hundreds of coroutines may each hold one or two of these
+_ASYNC_READ_SIZE = 512 * 1024  # 256 KB took a quarter more of the processor
 
 
 class Client:
