@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import io
+import threading
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
@@ -28,15 +29,18 @@ class Counting(MemoryStorage):
     def __init__(self) -> None:
         super().__init__()
         self.open = self.most = self.opened = 0
+        self._counting = threading.Lock()
 
     def stream(self, key: str, start: int = 0, end: int | None = None) -> Iterator[bytes]:
-        self.open += 1
-        self.opened += 1
-        self.most = max(self.most, self.open)
+        with self._counting:
+            self.open += 1
+            self.opened += 1
+            self.most = max(self.most, self.open)
         try:
             yield from super().stream(key, start, end)
         finally:
-            self.open -= 1
+            with self._counting:
+                self.open -= 1
 
 
 @pytest.fixture
