@@ -80,6 +80,7 @@ class _Stream:
 
     async def take_back(self) -> None:
         """Close the stream, although its download is not over."""
+        self.idle_since = None  # nobody takes it back twice
         self._closing = asyncio.create_task(self._close())
         await asyncio.wait([self._closing])  # it goes on if this task is cancelled
 
