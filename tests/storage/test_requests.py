@@ -364,3 +364,17 @@ def _wait_for(condition: Callable[[], bool]) -> None:
     end = time.monotonic() + 20
     while not condition() and time.monotonic() < end:
         time.sleep(0.01)
+
+
+@pytest.mark.parametrize("kind", ["obstore", "libcloud", "plain libcloud"])
+@pytest.mark.parametrize("status", [400, 409])
+def test_an_answer_that_says_nothing_of_an_object_is_no_missing_object(
+    kind: str, status: int
+) -> None:
+    with served(kind, lambda request: Answer(status)) as (storage, _):
+        for action in (lambda: storage.stat("key"), lambda: read(storage, "key")):
+            with pytest.raises(StorageError, match=str(status)) as caught:
+                action()
+            assert type(caught.value) is StorageError
+        with pytest.raises(DeletionError):
+            storage.delete(["key"])

@@ -51,6 +51,7 @@ from sqlalchemy_file.support.limits import CONCURRENCY
 T = TypeVar("T")
 
 _DELETED = frozenset({200, 204, 404})
+_NO_WORD_OF_OBJECTS = frozenset({400, 409})
 
 
 class LibcloudStorage:
@@ -111,11 +112,11 @@ class LibcloudStorage:
 
     def stat(self, key: str) -> ObjectInfo:
         with Translator(our_error, check_key(key)):
-            return self._repeated(lambda each: self._objects.info(each.get_object(key)))
+            return self._repeated(lambda each: self._objects.info(_found(each, key)))
 
     def stream(self, key: str, start: int = 0, end: int | None = None) -> Iterator[bytes]:
         def begin(container: Container) -> Iterator[bytes]:
-            found = container.get_object(key)
+            found = _found(container, key)
             last = found.size if end is None else min(end, found.size)
             chunks = self._objects.read(found, start, last) if start < last else iter(())
             # A driver that is shared is free for others while its bytes are consumed.
@@ -193,7 +194,7 @@ class LibcloudStorage:
         """Return libcloud's own object; its driver is this thread's."""
 
         def look(container: Container) -> Object:
-            found = container.get_object(key)
+            found = _found(container, key)
             ours = copy(found)  # with its metadata as they were before they travelled
             ours.meta_data = meta_data_of(self._objects.info(found).attributes)
             return ours
@@ -235,15 +236,28 @@ def _chunks_of(spool: BinaryIO) -> Iterator[bytes]:
         yield from iter(lambda: spool.read(CHUNK_SIZE), b"")
 
 
+def _found(container: Container, key: str) -> Object:
+    """Return libcloud's object. Its S3 drivers call an object missing after any answer but 200."""
+    try:
+        return container.get_object(key)
+    except ObjectDoesNotExistError:
+        connection: Any = getattr(container.driver, "connection", None)
+        answer = getattr(getattr(connection, "connection", None), "response", None)
+        status = getattr(answer, "status_code", None)
+        if status in _NO_WORD_OF_OBJECTS:
+            raise StorageError(f"the storage answered {status}", key=key) from None
+        raise
+
+
 def _delete(container: Container, key: str) -> None:
     # A driver may say False for what is neither a success nor a missing object.
-    if container.get_object(key).delete() is False and _exists(container, key):
+    if _found(container, key).delete() is False and _exists(container, key):
         raise StorageError("the storage did not delete the object", key=key)
 
 
 def _exists(container: Container, key: str) -> bool:
     try:
-        container.get_object(key)
+        _found(container, key)
     except ObjectDoesNotExistError:
         return False
     return True

@@ -16,7 +16,6 @@ from sqlalchemy_file.exceptions import (
     DeletionError,
     ObjectExistsError,
     ObjectNotFoundError,
-    StorageError,
 )
 from sqlalchemy_file.storage.common.calling import iterate, run
 from sqlalchemy_file.storage.common.errors import Translator, sort_out, translated
@@ -197,12 +196,12 @@ class ObstoreStorage:
 
     async def _delete_one_by_one(self, requests: Requests, failures: dict[str, Exception]) -> None:
         """Delete what is left where a server does not know DeleteObjects."""
-        if self._presigned is None:
+        if self._presigned is None or not self._is_s3:
             return
         for key in [key for key, error in failures.items() if is_unknown_there(error)]:
             try:
                 await requests.run(partial(self._presigned.delete, key))
-            except StorageError as error:
+            except Exception as error:  # noqa: BLE001  one failure must not spare the others
                 if is_unknown_there(error) or not is_answer(error):
                     return  # all others would fail alike
                 failures[key] = error
