@@ -195,7 +195,7 @@ def test_decode_turns_a_record_into_the_same_file(saved: File) -> None:
 
 
 def test_the_content_is_not_at_hand_once_the_transaction_is_over(saved: File) -> None:
-    with pytest.raises(ContentSpentError, match=r"read it through \.file"):
+    with pytest.raises(ContentSpentError, match=r"read it with \.file"):
         saved.original_content  # noqa: B018
     with pytest.raises(AttributeError, match="nothing"):
         saved.nothing  # noqa: B018

@@ -231,8 +231,7 @@ class File(FurtherObjects):
         """
         storage_name = upload_storage or self._storage or StorageManager.get_default()
         if type(self).store_content is File.store_content:
-            upload = saving.begin_upload(self, storage_name)
-            saving.finish_upload(self, upload, upload.run())
+            saving.save(self, storage_name)
             return
         state = saving.begin_saving(self)
         path = self._content.path if isinstance(self._content, PathContent) else None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from typing import Any, Self
 
@@ -15,9 +15,7 @@ from sqlalchemy_file.content.received import is_unchosen, is_upload
 from sqlalchemy_file.file import File
 from sqlalchemy_file.mutable_list import MutableList, as_file
 from sqlalchemy_file.processors import Processor, ThumbnailGenerator
-from sqlalchemy_file.storage import StorageManager
-from sqlalchemy_file.storage.common.protocol import check_key
-from sqlalchemy_file.support.calling import acall, call_now, is_async
+from sqlalchemy_file.storage import StorageManager  # noqa: F401  version 0.7 had it here
 from sqlalchemy_file.support.deprecation import moved
 from sqlalchemy_file.support.first_use import column_declared
 from sqlalchemy_file.support.steps import checked_steps
@@ -26,6 +24,7 @@ from sqlalchemy_file.transforms.joining import TransformChoice, joined
 from sqlalchemy_file.validators import ImageValidator, Validator
 from sqlalchemy_file.values.comparator import FileComparator
 from sqlalchemy_file.values.json_text import faster
+from sqlalchemy_file.values.placing import ChoosesPlace, KeyChoice, StorageChoice
 
 __all__ = ["FileField", "ImageField"]
 
@@ -37,14 +36,8 @@ __getattr__: Callable[[str], Any] = moved(
     },
 )
 
-StorageChoice = str | Callable[..., str | Awaitable[str | None] | None] | None
-KeyChoice = Callable[..., str | Awaitable[str]] | None
 
-Destination = tuple[str, str | None, str]
-"""The name of a storage, a whole key or None, and the folder of a new key."""
-
-
-class FileField(TypeDecorator[Any]):
+class FileField(ChoosesPlace, TypeDecorator[Any]):
     """A JSON column that holds the record of a file, or with ``multiple`` a list of records.
 
         manual: Mapped[File | None] = mapped_column(FileField(validators=[SizeValidator("20M")]))
@@ -231,52 +224,6 @@ class FileField(TypeDecorator[Any]):
         except TypeError as error:
             raise TypeError(f"{name}: {error}") from None
         return file
-
-    @property
-    def chooses_async(self) -> bool:
-        """Whether ``upload_storage`` or ``key`` is a coroutine function."""
-        storage = self.upload_storage
-        awaits_storage = callable(storage) and is_async(storage)
-        return awaits_storage or (self.key is not None and is_async(self.key))
-
-    def fixed_storage(self, file: File) -> str | None:
-        """Return the storage of new files, if no function of the field chooses storage or key.
-
-        Returns None if one does, or if the storage was not added.
-        """
-        storage = self.upload_storage
-        if self.key is not None or callable(storage):
-            return None
-        name = file._storage or storage or StorageManager._default
-        return name if name in StorageManager._registered else None
-
-    def place(self, file: File, row: Any = None) -> Destination:
-        """Return the storage and the key for the file of a row; nothing is stored.
-
-        Raises `UnknownStorageError` and `InvalidKeyError`.
-        """
-        storage = self.upload_storage
-        chosen = call_now(storage, file, row=row) if callable(storage) else storage
-        return self._placed(file, chosen, call_now(self.key, file, row=row) if self.key else "")
-
-    async def aplace(self, file: File, row: Any = None) -> Destination:
-        """Return the same as `place`, and await coroutine functions."""
-        storage = self.upload_storage
-        chosen = await acall(storage, file, row=row) if callable(storage) else storage
-        key = await acall(self.key, file, row=row) if self.key else ""
-        return self._placed(file, chosen, key)
-
-    def _placed(self, file: File, chosen: str | None, key: str) -> Destination:
-        storage_name = file._storage or chosen or StorageManager.get_default()
-        StorageManager.storage(storage_name)
-        if not isinstance(key, str):
-            raise TypeError(f"key= returns a prefix, ending with a slash, or a key, not {key!r}")
-        if key.endswith("/"):
-            StorageManager.path(storage_name, check_key(f"{key}id"))
-            return storage_name, None, key
-        if key:
-            StorageManager.path(storage_name, check_key(key))
-        return storage_name, key or None, ""
 
     def process_bind_param(self, value: Any, dialect: Dialect) -> Any:
         """Return the JSON of a stored file, or of a list of them; None is SQL NULL."""

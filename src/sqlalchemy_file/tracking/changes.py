@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from sqlalchemy import Column
@@ -52,6 +52,43 @@ def change(old: Sequence[Mapping[str, Any]], new: Sequence[File]) -> Change:
     return Change(tuple(left.elements()), tuple(acquired))
 
 
+class Ownership:
+    """Which rows of one flush or statement may own which objects as they are.
+
+    An object has one owner. ``count`` tells how many rows refer to an object so far; ``written``
+    are new, and others have taken those ``elsewhere``.
+    """
+
+    def __init__(
+        self,
+        count: Callable[[str], int],
+        written: Collection[str],
+        elsewhere: Collection[str] = (),
+    ) -> None:
+        self._count, self._written, self._elsewhere = count, written, elsewhere
+        self.taken: dict[str, int] = {}
+        """How many rows take over an object."""
+
+    def is_free(self, path: str, given: int) -> bool:
+        """Return True if no row refers to an object when ``given`` rows have let go of it."""
+        if path in self._elsewhere:
+            return False
+        held = 0 if path in self._written else self._count(path)
+        return held - given + self.taken.get(path, 0) < 1
+
+    def take(self, paths: Iterable[str]) -> None:
+        """Let a row own objects."""
+        taken = self.taken
+        for path in paths:
+            taken[path] = taken.get(path, 0) + 1
+
+
+def add_each(counts: dict[str, int], paths: Iterable[str]) -> None:
+    """Count each path once more."""
+    for path in paths:
+        counts[path] = counts.get(path, 0) + 1
+
+
 def files_in(value: Any) -> tuple[File, ...]:
     """Return the files of a column's value as Python has it: a file, a list of files, or None."""
     if isinstance(value, File):
@@ -71,4 +108,4 @@ def records_in(raw: Any) -> tuple[Mapping[str, Any], ...]:
     except ValueError:
         return ()
     items = items if isinstance(items, list) else [items]
-    return tuple(item for item in items if isinstance(item, Mapping))
+    return tuple([item for item in items if isinstance(item, Mapping)])

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import Connection, Table
+from sqlalchemy import Column, Connection
 from sqlalchemy.schema import CreateTable
 from sqlalchemy.sql.ddl import ExecutableDDLElement
-
-from sqlalchemy_file.types import file_field
 
 
 def is_autocommit(connection: Connection) -> bool:
@@ -30,22 +28,22 @@ def is_outside_transaction(connection: Connection) -> bool:
     return not getattr(connection.connection.driver_connection, "in_transaction", True)
 
 
-def lock_for_writing(connection: Connection, table: Table, schema: str | None = None) -> None:
+def lock_for_writing(
+    connection: Connection, column: Column[Any], schema: str | None = None
+) -> None:
     """Take SQLite's lock before rows are read that will be written: it has no FOR UPDATE.
 
     An UPDATE of no row takes it, and makes Python's driver begin the transaction, so that
-    another writer cannot come between the reading and the writing. ``schema`` is the one that
-    stands for the table's own.
+    another writer cannot come between the reading and the writing. ``column`` is one of the table's
+    that can be set; ``schema`` is the one that stands for the table's own.
     """
     if connection.dialect.name == "sqlite":
-        quoted = connection.dialect.identifier_preparer
-        # A column with files: others may be generated, which takes no SET.
-        files = [each for each in table.columns if file_field(each.type)]
-        column = quoted.format_column(files[0] if files else next(iter(table.columns)))
+        quoted, table = connection.dialect.identifier_preparer, column.table
         schema = schema or table.schema
         name = f"{quoted.quote_schema(schema)}." if schema else ""
         name += quoted.quote(table.name)
-        connection.exec_driver_sql(f"UPDATE {name} SET {column} = {column} WHERE 0")  # noqa: S608
+        set_ = quoted.format_column(column)
+        connection.exec_driver_sql(f"UPDATE {name} SET {set_} = {set_} WHERE 0")  # noqa: S608
 
 
 def refuses_commit(connection: Connection, error: BaseException) -> bool:

@@ -23,8 +23,8 @@ from sqlalchemy_file.tracking.endings.errors import follow_error
 from sqlalchemy_file.tracking.reading import Database
 from sqlalchemy_file.tracking.tables import FileAttribute, file_attributes
 from sqlalchemy_file.tracking.unit import answers
+from sqlalchemy_file.tracking.unit.registry import UNIT, known_unit
 from sqlalchemy_file.tracking.unit.standing import Standing, asked_if_stale, standing
-from sqlalchemy_file.tracking.unit.units import UNIT, known_unit
 from sqlalchemy_file.tracking.uploading import assigning, flush
 from sqlalchemy_file.tracking.writes import statements
 from sqlalchemy_file.tracking.writes.values import coerced
@@ -72,7 +72,7 @@ def _after_flush(session: Session, context: Any) -> None:
         unit = known_unit(connection)
         if connection is not None and unit is not None:
             flush.check_moves(connection, unit)
-            unit.forget_flush()
+            unit.decisions = None
 
 
 def _orm_execute(state: ORMExecuteState) -> None:

@@ -17,7 +17,6 @@ from sqlalchemy import (
     Connection,
     Executable,
     Select,
-    Table,
     Text,
     bindparam,
     cast,
@@ -28,7 +27,7 @@ from sqlalchemy.sql.dml import Delete, Update
 from sqlalchemy.sql.sqltypes import _Binary
 
 from sqlalchemy_file.exceptions import UnsupportedStatementError
-from sqlalchemy_file.tracking.changes import records_in
+from sqlalchemy_file.tracking.changes import RowChange, records_in
 from sqlalchemy_file.tracking.databases import lock_for_writing
 from sqlalchemy_file.tracking.tables import FileTable, Key
 
@@ -54,6 +53,11 @@ class OldRow:
             found = self._records[column] = records_in(self.values[column])
         return found
 
+    def deleted(self) -> Iterator[RowChange]:
+        """Yield what is let go of if the row is deleted."""
+        for column in self.values:
+            yield RowChange(column, self.records(column), (), None, self.key)
+
 
 class Database(NamedTuple):
     """A connection, with the schemas that a statement means there (``schema_translate_map``)."""
@@ -65,9 +69,11 @@ class Database(NamedTuple):
         options: dict[str, Any] = {"schema_translate_map": self.schemas} if self.schemas else {}
         return self.connection.execute(query, parameters, execution_options=options)
 
-    def lock(self, table: Table) -> None:
+    def lock(self, target: FileTable) -> None:
         """Make sure that nobody writes between our reading and our writing."""
-        lock_for_writing(self.connection, table, (self.schemas or {}).get(table.schema))
+        schema = (self.schemas or {}).get(target.table.schema)
+        # A column with files: others may be generated, which takes no SET.
+        lock_for_writing(self.connection, target.columns[0], schema)
 
     @property
     def is_as_connected(self) -> bool:
@@ -82,7 +88,7 @@ def rows_by_key(
     """Read and lock rows by primary key, in key order so that two writers do not deadlock."""
     wanted = list(dict.fromkeys(keys))
     if wanted:
-        database.lock(target.table)
+        database.lock(target)
     statement = _by_key(target, deleting)
     found: dict[Key, OldRow] = {}
     for start in range(0, len(wanted), BATCH_SIZE):
@@ -113,7 +119,7 @@ def rows_matching(
     parameters: Mapping[str, Any],
 ) -> list[OldRow]:
     """Read and lock the rows that an UPDATE or DELETE would match with these parameters."""
-    database.lock(target.table)
+    database.lock(target)
     matching = _same_rows(target, statement).where(*statement._where_criteria)
     options = getattr(statement, "_with_options", ())
     query = _locking(matching, target, deleting=isinstance(statement, Delete)).options(*options)
@@ -123,7 +129,7 @@ def rows_matching(
 
 def rows_where(database: Database, target: FileTable, criteria: Sequence[Any]) -> list[OldRow]:
     """Read and lock the rows of a table that meet all criteria."""
-    database.lock(target.table)
+    database.lock(target)
     statement = select(*target.keys, *_as_text(target)).where(*criteria)
     found = database.execute(_locking(statement, target, deleting=True))
     return [_old_row(target, row) for row in found]

@@ -7,12 +7,10 @@ from typing import Any
 from sqlalchemy_file.content.sources import Content, given_content
 from sqlalchemy_file.storage import StorageManager, StoredFile
 from sqlalchemy_file.storage.common.attributes import attributes_of
-from sqlalchemy_file.storage.common.protocol import is_native
 from sqlalchemy_file.support.deprecation import with_metadata
-from sqlalchemy_file.transfer import in_thread
 from sqlalchemy_file.values.objects import StoredObject, Upload
-from sqlalchemy_file.values.saving import note_stored, upload_of
-from sqlalchemy_file.values.state import FileRecord, state_of
+from sqlalchemy_file.values.saving import upload_of
+from sqlalchemy_file.values.state import FileRecord, begin
 
 
 class FurtherObjects(FileRecord):
@@ -49,9 +47,7 @@ class FurtherObjects(FileRecord):
         """Store as `store_content` does, without blocking the event loop."""
         source = given_content(content, content_path)
         upload = self._further_upload(source, upload_storage, name, extra, headers)
-        awaited = is_native(upload.storage)
-        stored = await upload.arun() if awaited else await in_thread(upload.run)
-        return self._finish_further(upload, stored)
+        return self._finish_further(upload, await upload.arun())
 
     def _further_upload(
         self,
@@ -67,11 +63,13 @@ class FurtherObjects(FileRecord):
             described.get("filename"), described.get("content_type"), extra, headers
         )
         storage_name = upload_storage or self.get("upload_storage") or StorageManager.get_default()
-        return upload_of(self, source, storage_name, name, attributes)
+        return upload_of(self, begin(self), source, storage_name, name, attributes)
 
     def _finish_further(self, upload: Upload, stored: StoredObject) -> StoredFile:
-        state_of(self).latest = stored
-        note_stored(self, upload)
+        state = self._state
+        state.latest = stored
+        if upload.exclusive:
+            state.note_begun(upload.path)
         self["files"] = [*self["files"], stored.path]
         upload.content.release()
-        return StoredFile(upload.storage, stored.key, storage_name=upload.storage_name)
+        return StoredFile(upload.registered.storage, stored.key, storage_name=upload.storage_name)

@@ -13,8 +13,9 @@ from sqlalchemy_file.content.hashing import Measured
 from sqlalchemy_file.content.sources import Content
 from sqlalchemy_file.exceptions import StorageError
 from sqlalchemy_file.observing import Task
-from sqlalchemy_file.storage import Attributes, Storage, StorageManager
+from sqlalchemy_file.storage import Attributes, StorageManager
 from sqlalchemy_file.storage.common.calling import IN_LOOP, IN_THREAD, Calling, run, verify
+from sqlalchemy_file.storage.registry import Registered
 
 
 class StoredObject(NamedTuple):
@@ -36,15 +37,11 @@ class Upload:
 
     content: Content
     storage_name: str
-    storage: Storage
+    registered: Registered
     key: str
     path: str
     attributes: Attributes
     exclusive: bool
-
-    def public_url(self) -> str | None:
-        """Return the permanent public URL that it will have, if any."""
-        return StorageManager.public_url(self.storage_name, self.key)
 
     def run(self) -> StoredObject:
         """Store it from this thread."""
@@ -55,16 +52,17 @@ class Upload:
         return await self._store(IN_LOOP)
 
     async def _store(self, calling: Calling) -> StoredObject:
+        storage = self.registered.storage
         with Task("store", self.storage_name, (self.key,)) as task, self._sending() as measured:
             info = await calling.call(
-                self.storage, "put", self.key, measured, self.attributes, exclusive=self.exclusive
+                storage, "put", self.key, measured, self.attributes, exclusive=self.exclusive
             )
             try:
-                await verify(calling, self.storage, info, measured.size)
+                await verify(calling, storage, info, measured.size)
             except StorageError:
                 if self.exclusive:  # nobody else will
                     with suppress(StorageError):
-                        await calling.call(self.storage, "delete", [self.key])
+                        await calling.call(storage, "delete", [self.key])
                 raise
             task.size = measured.size
         return StoredObject(self.key, self.path, measured.size, measured.checksum)
@@ -99,7 +97,7 @@ def fresh_key(neighbour: str = "", epoch: int | None = None) -> str:
     Its last eight digits are the epoch of the ledger that stores it, else that of its neighbour.
     """
     folder, slash, name = neighbour.rpartition("/")
-    if epoch is None:
+    if epoch is None and name:
         epoch = epoch_of(name)
     key = str(uuid7())
     return f"{folder}{slash}{key if epoch is None else f'{key[:-8]}{epoch:08x}'}"

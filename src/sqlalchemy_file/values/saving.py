@@ -127,24 +127,37 @@ def stored_headers(file: FileRecord) -> dict[str, str] | None:
 def begin_upload(file: FileRecord, storage_name: str) -> Upload:
     """Return the upload of the content; its key is a new UUIDv7 unless one was chosen."""
     state = begin_saving(file)
-    attributes = attributes_of(
-        file["filename"], file["content_type"], file.get("extra"), stored_headers(file)
-    )
-    return upload_of(file, unspent(file), storage_name, state.key, attributes)
+    headers = file.get("headers")
+    if headers is not None or file.get("disposition") is not None:
+        headers = stored_headers(file)
+    attributes = attributes_of(file["filename"], file["content_type"], file.get("extra"), headers)
+    return upload_of(file, state, unspent(file), storage_name, state.key, attributes)
+
+
+def save(file: FileRecord, storage_name: str) -> None:
+    """Store the content, from its start, and turn the file into the record of it."""
+    upload = begin_upload(file, storage_name)
+    finish_upload(file, upload, upload.run())
 
 
 def upload_of(
-    file: FileRecord, content: Content, storage_name: str, key: str | None, attributes: Attributes
+    file: FileRecord,
+    state: UploadState,
+    content: Content,
+    storage_name: str,
+    key: str | None,
+    attributes: Attributes,
 ) -> Upload:
     """Return the upload of an object of a file, under a whole key or a new one."""
-    state = begin(file)
-    chosen = key or fresh_key(file.get("file_id") or state.folder, state.epoch)
+    neighbour = file.get("file_id") or state.folder
+    chosen = key or fresh_key(neighbour, state.epoch)
+    is_bare = key is None and not neighbour  # a new id, which needs no check
     upload = Upload(
         content,
         storage_name,
-        StorageManager.storage(storage_name),
+        StorageManager._found(storage_name),
         chosen,
-        StorageManager.path(storage_name, chosen),
+        f"{storage_name}/{chosen}" if is_bare else StorageManager.path(storage_name, chosen),
         attributes,
         exclusive=key is not None,
     )
@@ -155,22 +168,17 @@ def upload_of(
     return upload
 
 
-def note_stored(file: FileRecord, upload: Upload) -> None:
-    """Answer for an object that was stored."""
-    if upload.exclusive:
-        file._state.note_begun(upload.path)
-
-
 def finish_upload(file: FileRecord, upload: Upload, stored: StoredObject) -> None:
     """Turn a file into the record of what was stored."""
-    note_stored(file, upload)
+    if upload.exclusive:
+        file._state.note_begun(upload.path)
     describe(
         file,
         upload.storage_name,
         stored.key,
         stored.path,
-        upload.public_url(),
-        files=[stored.path, *_further_objects(file)],
+        upload.registered.public_url(stored.key),
+        files=[stored.path, *_further_objects(file)] if file.get("files") else [stored.path],
         size=stored.size,
         checksum=stored.checksum,
     )
@@ -198,7 +206,7 @@ def describe(
 def _further_objects(file: FileRecord) -> list[str]:
     """Return the further objects of a file, as far as ``files`` lists them."""
     files, own = file.get("files"), file.get("path")
-    if not files or not isinstance(files, list):
+    if not isinstance(files, list):
         return []
     stored = stored_paths(file)
     return [path for path in files if path in stored and path != own]

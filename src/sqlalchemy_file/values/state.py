@@ -71,7 +71,9 @@ class UploadState:
 
     def note_begun(self, *paths: str) -> None:
         """Answer for objects, which are deleted if the transaction is undone."""
-        self.begun += [path for path in paths if path not in self.begun]
+        for path in paths:
+            if path not in self.begun:
+                self.begun.append(path)
 
 
 class FileRecord(BaseFile):

@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sqlalchemy_file import File
-from sqlalchemy_file.tracking.unit.frames import Effects, Ending, Frames
+from sqlalchemy_file.tracking.unit.effects import Effects
+from sqlalchemy_file.tracking.unit.frames import Ending, Frames
 
 
 def file(path: str) -> File:

@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable
 from functools import partial
-from typing import cast
 
 from sqlalchemy_file.exceptions import InvalidKeyError, StorageError
 from sqlalchemy_file.observing import Task, failures_of, is_watched, released
-from sqlalchemy_file.storage import AsyncStorage, StorageManager
-from sqlalchemy_file.storage.common.protocol import is_native
+from sqlalchemy_file.storage import StorageManager
+from sqlalchemy_file.storage.common.calling import IN_LOOP, IN_THREAD, Calling, run
 from sqlalchemy_file.storage.common.reserved import RESERVED
-from sqlalchemy_file.transfer import Operation, carry_out, in_thread
+from sqlalchemy_file.transfer import Operation, carry_out
 
 BATCH_SIZE = 1000
 """The most keys that S3 takes in one request."""
@@ -61,19 +60,11 @@ def _by_storage(paths: Iterable[str]) -> dict[str, list[str]]:
 
 
 def _deleting(storage_name: str, keys: list[str]) -> Operation[None]:
-    def run() -> None:
+    async def delete(calling: Calling) -> None:
         with Task("delete", storage_name, keys):
-            StorageManager.storage(storage_name).delete(keys)
+            await calling.call(StorageManager.storage(storage_name), "delete", keys)
 
-    async def arun() -> None:
-        with Task("delete", storage_name, keys):
-            storage = StorageManager.storage(storage_name)
-            if is_native(storage):
-                await cast("AsyncStorage", storage).adelete(keys)
-            else:
-                await in_thread(partial(storage.delete, keys))
-
-    return Operation(run, arun)
+    return Operation(lambda: run(delete(IN_THREAD)), partial(delete, IN_LOOP))
 
 
 _RESERVED = InvalidKeyError(f"{RESERVED!r} is no place for objects")

@@ -9,8 +9,9 @@ from sqlalchemy import Connection
 from sqlalchemy.orm import Session
 
 from sqlalchemy_file.tracking.deleting.clearing import clear_later
+from sqlalchemy_file.tracking.unit.registry import known_unit, unit_of_lent
 from sqlalchemy_file.tracking.unit.standing import Standing, standing, standing_of
-from sqlalchemy_file.tracking.unit.units import Phase, Unit, known_unit, unit_of_lent
+from sqlalchemy_file.tracking.unit.units import Phase, Unit
 
 SESSION = "_sqlalchemy_file_session"
 """The attribute of a connection with a reference to its session, the first one of several."""

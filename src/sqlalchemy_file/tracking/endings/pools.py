@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from sqlalchemy_file.tracking.endings.conclusions import rolled_back, settle_unless_in_session
+from sqlalchemy_file.tracking.unit.registry import unit_in, unit_returning
 from sqlalchemy_file.tracking.unit.standing import Standing, standing_of
-from sqlalchemy_file.tracking.unit.units import Phase, unit_in, unit_returning
+from sqlalchemy_file.tracking.unit.units import Phase
 
 
 def reset(dbapi_connection: Any, record: Any, state: Any) -> None:

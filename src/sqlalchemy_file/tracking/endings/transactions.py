@@ -18,16 +18,14 @@ from sqlalchemy_file.tracking.endings.conclusions import settle_unless_in_sessio
 from sqlalchemy_file.tracking.endings.raw_sql import is_opaque, undoes_a_part
 from sqlalchemy_file.tracking.unit.guard import refuse_if_late
 from sqlalchemy_file.tracking.unit.looking import make_sure
-from sqlalchemy_file.tracking.unit.standing import Standing, asked, asked_if_stale
-from sqlalchemy_file.tracking.unit.tokens import place
-from sqlalchemy_file.tracking.unit.units import (
-    Phase,
-    Unit,
+from sqlalchemy_file.tracking.unit.registry import (
     end_unanswered,
     enter_in_pool,
     known_unit,
     unit_of,
 )
+from sqlalchemy_file.tracking.unit.standing import Standing, asked, asked_if_stale, place
+from sqlalchemy_file.tracking.unit.units import Phase, Unit
 
 # --- what SQLAlchemy is about to do
 

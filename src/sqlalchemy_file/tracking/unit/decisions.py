@@ -6,19 +6,21 @@ to be worked out again. Values that a listener has changed since are not found h
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from operator import is_
 from typing import Any, NamedTuple
+from weakref import WeakKeyDictionary
 
 from sqlalchemy import Column, Table
-from sqlalchemy.sql.dml import Delete, Insert, Update
+from sqlalchemy.sql import operators
+from sqlalchemy.sql.dml import Delete, Insert
+from sqlalchemy.sql.elements import BinaryExpression, BindParameter, BooleanClauseList
 
 from sqlalchemy_file.file import File
-from sqlalchemy_file.tracking.changes import RowChange
-from sqlalchemy_file.tracking.reading import OldRow
+from sqlalchemy_file.tracking.changes import RowChange, add_each
+from sqlalchemy_file.tracking.reading import OldRow, entity_of
 from sqlalchemy_file.tracking.tables import FileTable, Key
-from sqlalchemy_file.tracking.unit.criteria import equalities, key_named
-from sqlalchemy_file.tracking.unit.frames import Effects
+from sqlalchemy_file.tracking.unit.effects import Effects
 
 
 class Decision(NamedTuple):
@@ -39,10 +41,14 @@ class Decision(NamedTuple):
         return isinstance(value, list) and len(value) == len(files) and all(map(is_, value, files))
 
 
+_Place = int | tuple[Table, Key, Column[Any]]
+"""Of which value: of a row by its key, or one of a new row, which has no key yet, by its id."""
+
+
 class Decisions:
     """What one flush has read and decided on one connection, until statements carry it out."""
 
-    __slots__ = ("_inserts", "_updates", "claims", "known", "moved")
+    __slots__ = ("_decisions", "claims", "known", "moved")
 
     def __init__(self) -> None:
         self.known: dict[tuple[Table, Key], OldRow] = {}
@@ -51,16 +57,15 @@ class Decisions:
         """The objects that rows may take over as they are."""
         self.moved: set[str] = set()
         """Those that another row has to let go of."""
-        self._updates: dict[tuple[Table, Key, Column[Any]], Decision] = {}
-        self._inserts: dict[int, Decision] = {}  # by the value: a new row has no key yet
+        self._decisions: dict[_Place, Decision] = {}
 
     def add(self, decision: Decision) -> None:
         """Keep a decision until a statement carries it out."""
         column, key = decision.row.column, decision.row.key
         if key is not None:
-            self._updates[column.table, key, column] = decision
+            self._decisions[column.table, key, column] = decision
         elif decision.value is not None:
-            self._inserts[id(decision.value)] = decision
+            self._decisions[id(decision.value)] = decision
 
     def take(
         self, statement: Any, target: FileTable, parameters: Iterable[dict[str, Any]]
@@ -69,56 +74,46 @@ class Decisions:
 
         Returns None if it gives anything to a file column that the flush has not decided about.
         """
-        if isinstance(statement, Delete) or statement.table is not target.table:
+        if not _is_plain(statement, target):
             return None
-        if not _is_plain(statement):
-            return None
-        if isinstance(statement, Insert):
-            return self._take_new(target, parameters)
-        return self._take_changed(statement, target, parameters)
-
-    def _take_new(
-        self, target: FileTable, parameters: Iterable[dict[str, Any]]
-    ) -> list[Decision] | None:
-        found: dict[int, Decision] = {}
+        is_new = isinstance(statement, Insert)
+        equal = {} if is_new else equalities(statement, target)
+        found: dict[_Place, Decision] = {}
         for given in parameters:
-            for column in target.columns:
-                value = given.get(column.key)
-                if value is None:
-                    continue
-                decision = self._inserts.get(id(value))
-                if decision is None or id(value) in found or not decision.is_about(value):
-                    return None
-                found[id(value)] = decision
+            key = None if is_new else key_named(target, equal, given) or ()
+            if not self._find(target, key, given, found):
+                return None
         if not self._use_up(found.values()):
             return None
-        for identity in found:
-            del self._inserts[identity]
+        for place, decision in found.items():
+            del self._decisions[place]
+            self.known.pop((target.table, decision.row.key or ()), None)
         return list(found.values())
 
-    def _take_changed(
-        self, statement: Update, target: FileTable, parameters: Iterable[dict[str, Any]]
-    ) -> list[Decision] | None:
-        found: dict[tuple[Table, Key, Column[Any]], Decision] = {}
-        equal = equalities(statement, target)
-        for given in parameters:
-            key = key_named(target, equal, given)
-            for column in target.columns:
-                if column.key not in given:
-                    continue
-                place = target.table, key or (), column
-                decision = self._updates.get(place)
-                if decision is None or place in found or not decision.is_about(given[column.key]):
-                    return None
-                if place[:2] not in self.known:  # another statement has changed the row since
-                    return None
-                found[place] = decision
-        if not self._use_up(found.values()):
-            return None
-        for place in found:
-            del self._updates[place]
-            self.known.pop(place[:2], None)
-        return list(found.values())
+    def _find(
+        self,
+        target: FileTable,
+        key: Key | None,
+        given: Mapping[str, Any],
+        found: dict[_Place, Decision],
+    ) -> bool:
+        """Find the decisions about the values of one row; return False if one is undecided."""
+        is_known = key is None or (target.table, key) in self.known  # else it has changed since
+        for column in target.columns:
+            if column.key not in given:
+                continue
+            value = given[column.key]
+            if key is not None:
+                place: _Place = target.table, key, column
+            elif value is not None:
+                place = id(value)
+            else:
+                continue
+            decision = self._decisions.get(place) if is_known else None
+            if decision is None or place in found or not decision.is_about(value):
+                return False
+            found[place] = decision
+        return True
 
     def forget(self, table: Table, rows: Iterable[OldRow]) -> None:
         """Drop what was read of rows that another statement is about to change."""
@@ -151,18 +146,19 @@ def effects_of(decisions: Iterable[Decision], target: FileTable, schemas: Any) -
     effects = Effects(target, schemas=schemas)
     for decision in decisions:
         row = decision.row
-        effects.count(decision.acquired, decision.released, keeps=target.keeps(row.column))
+        effects.acquire(row, decision.acquired)
+        effects.release(row, decision.released)
         if row.key:
             effects.is_believed = False  # a trigger may have kept the row, or its value
-            effects.gains += [(row, path) for path in decision.acquired]
-            effects.losses += [(row, path) for path in decision.released]
     return effects
 
 
-def _is_plain(statement: Any) -> bool:
+def _is_plain(statement: Any, target: FileTable) -> bool:
     """Return True if all that a statement gives to its rows stands in its parameters."""
     return not (
-        statement._values
+        isinstance(statement, Delete)
+        or statement.table is not target.table
+        or statement._values
         or statement._multi_values
         or statement._prefixes
         or getattr(statement, "_ordered_values", None)
@@ -171,7 +167,61 @@ def _is_plain(statement: Any) -> bool:
     )
 
 
-def add_each(counts: dict[str, int], paths: Iterable[str]) -> None:
-    """Count each path once more."""
-    for path in paths:
-        counts[path] = counts.get(path, 0) + 1
+Equalities = Mapping[Column[Any], BindParameter[Any]]
+"""Columns, and the value that each of them is compared with."""
+
+
+def equalities(statement: Any, target: FileTable) -> Equalities:
+    """Return what the criteria compare, or nothing if there is more to them than that."""
+    # Of an entity's rows only some may be meant: single-table classes add criteria of their own.
+    is_by_key = "_emit_update_table" in statement._annotations
+    if not is_by_key and entity_of(statement) is not None:
+        return {}
+    criteria = statement._where_criteria
+    known = _known.get(target)
+    if known is None or known[0] is not criteria:
+        # Flushes use one statement of a mapper again and again.
+        known = _known[target] = criteria, _equalities(criteria, target)
+    return known[1]
+
+
+def key_named(target: FileTable, equal: Equalities, parameters: Mapping[str, Any]) -> Key | None:
+    """Return the primary key that a parameter set names, or None if the criteria are others."""
+    if not equal or not target.keys:
+        return None
+    key = []
+    for column in target.keys:
+        bound = equal.get(column)
+        if bound is None:
+            return None
+        key.append(parameters.get(bound.key, bound.value))
+    return tuple(key)
+
+
+def _equalities(criteria: Any, target: FileTable) -> Equalities:
+    found: dict[Column[Any], BindParameter[Any]] = {}
+    for criterion in _flat(criteria):
+        if not (
+            isinstance(criterion, BinaryExpression)
+            and criterion.operator is operators.eq
+            and isinstance(criterion.left, Column)
+            and isinstance(criterion.right, BindParameter)
+            and not criterion.right.expanding
+        ):
+            return {}
+        column = target.table.c.get(criterion.left.key)
+        if column is None or column in found:
+            return {}
+        found[column] = criterion.right
+    return found
+
+
+def _flat(criteria: Any) -> Iterator[Any]:
+    for criterion in criteria:
+        if isinstance(criterion, BooleanClauseList) and criterion.operator is operators.and_:
+            yield from _flat(criterion.clauses)
+        else:
+            yield criterion
+
+
+_known: WeakKeyDictionary[FileTable, tuple[Any, Equalities]] = WeakKeyDictionary()

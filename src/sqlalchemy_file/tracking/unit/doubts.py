@@ -69,22 +69,21 @@ class Doubts:
             self.gone.setdefault(path, set()).update(spots)
         self.is_ambiguous |= later.is_ambiguous
 
-    def beside(self, noted: Collection[str]) -> Doubts:
-        """Return the rows to read again, if the ledger has recorded the changes itself.
+    def unless_noted(self, noted: Collection[str]) -> Doubts:
+        """Return the rows to read again, given what the ledger has recorded itself.
 
         A row that let go of what it should has what it was given, if that is one object.
         """
-        left = Doubts()
-        for path, spots in self.gone.items():
-            if path not in noted:
-                left.gone[path] = spots
-        held = Counter(spot for spot in self.named.values() if spot is not None)
-        let_go = {spot for path in noted for spot in self.gone.get(path, ())}
-        certain = {spot for spot in let_go if held[spot] < 2}.difference(*left.gone.values())
-        for path, spot in self.named.items():
-            if spot is not None and spot not in certain:
-                left.named[path] = spot
-        return left
+        gone = {path: spots for path, spots in self.gone.items() if path not in noted}
+        held = Counter(self.named.values())
+        let_go = set[Spot]().union(*(self.gone.get(path, ()) for path in noted))
+        certain = {spot for spot in let_go if held[spot] < 2}.difference(*gone.values())
+        named: dict[str, Spot | None] = {
+            path: spot
+            for path, spot in self.named.items()
+            if spot is not None and spot not in certain
+        }
+        return Doubts(gone, named)
 
     def spots(self) -> set[Spot]:
         """Return all rows that have to be read."""

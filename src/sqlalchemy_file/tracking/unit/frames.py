@@ -8,93 +8,15 @@ add up in any order, so that a file may move, be put back and swapped within one
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, field
-from functools import reduce
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from sqlalchemy_file.file import File
-from sqlalchemy_file.tracking.changes import RowChange
 from sqlalchemy_file.tracking.clock import Moment
-from sqlalchemy_file.tracking.unit.doubts import Doubts, Spot, Subject
+from sqlalchemy_file.tracking.unit.doubts import Doubts, Spot
+from sqlalchemy_file.tracking.unit.effects import Effects
 from sqlalchemy_file.values.records import paths_of
-
-
-@dataclass(slots=True)
-class Effects:
-    """What one statement does to the references, once it has succeeded."""
-
-    target: Any = None
-    """The table that the statement writes."""
-    acquired: list[str] = field(default_factory=list)
-    released: list[str] = field(default_factory=list)
-    archived: list[str] = field(default_factory=list)
-    """Released by a field with ``on_release="keep"``."""
-    entrusted: list[str] = field(default_factory=list)
-    """Acquired by such a field; these are among ``acquired``, too."""
-    schemas: Any = None
-    """The schema names that the statement translated."""
-    gains: list[tuple[RowChange, str]] = field(default_factory=list)
-    """Which row acquires what, of those that can be found again."""
-    losses: list[tuple[RowChange, str]] = field(default_factory=list)
-    """Which row releases what, of those that can be found again."""
-    rows: int | None = None
-    """The number of rows that the database has to report, for all to be believed."""
-    is_believed: bool = True
-    """Whether all is believed if no number is expected."""
-    is_found_by_path: bool = False
-    """Whether its rows cannot be found again by a key."""
-    is_ambiguous: bool = False
-    """Whether it names a row several times, so that only one of its values can be there."""
-    is_unseen: bool = False
-    """Whether triggers may not fire for the rows that it deletes, as for REPLACE on SQLite."""
-
-    def is_certain(self, rowcount: Callable[[], int]) -> bool:
-        """Return True if the statement, which succeeded, has done what it was meant to do."""
-        if self.rows is None:
-            return self.is_believed
-        return rowcount() == self.rows
-
-    def count(self, acquired: Sequence[str], released: Sequence[str], *, keeps: bool) -> None:
-        """Add what one value of a row acquires and releases."""
-        self.acquired += acquired
-        if keeps:
-            self.archived += released
-            self.entrusted += acquired
-        else:
-            self.released += released
-
-    def paths(self) -> set[str]:
-        return {*self.acquired, *self.released, *self.archived}
-
-    def as_seen(self, named: set[str]) -> Effects:
-        """Return the real changes, by the paths that are in the table now."""
-        return Effects(
-            self.target,
-            [path for path in self.acquired if path in named],
-            [path for path in self.released if path not in named],
-            [path for path in self.archived if path not in named],
-            [path for path in self.entrusted if path in named],
-            self.schemas,
-        )
-
-    def doubts(self) -> Doubts:
-        """Return what rows should name, and no longer name, after the statement."""
-        doubts = Doubts(is_ambiguous=self.is_ambiguous)
-        for path, spot in self.spots_lost():
-            doubts.named[path] = None
-            doubts.gone.setdefault(path, set()).add(spot)
-        for row, path in self.gains:
-            doubts.named[path] = self._spot(row)
-        return doubts
-
-    def spots_lost(self) -> list[tuple[str, Spot]]:
-        """Return what is released, and by which row, of rows that can be found again."""
-        return [(path, self._spot(row)) for row, path in self.losses]
-
-    def _spot(self, row: RowChange) -> Spot:
-        schemas = frozenset((self.schemas or {}).items())
-        return Spot(Subject(self.target, row.by or self.target.keys, schemas), row.key)
 
 
 @dataclass(slots=True)
@@ -140,6 +62,24 @@ class Frame:
         self.archived.update(effects.archived)
         self.entrusted.update(effects.entrusted)
 
+    def unreferenced(self) -> set[str]:
+        """Return the objects to which no row refers, as far as this frame counts."""
+        references, stored = self.references, self.stored
+        gone = {path for path in stored if references.get(path, 0) < 1}
+        gone.update(
+            [path for path, count in references.items() if count < 0 and path not in stored]
+        )
+        return gone
+
+    def doomed(self) -> set[str]:
+        """Return the objects that a commit deletes: unreferenced for certain, and not kept."""
+        gone = self.unreferenced()
+        if not gone:
+            return gone
+        unsure = {path for effects in self.unsure for path in effects.paths()}
+        staying = {path for path, is_kept in self.kept.items() if is_kept} - self.stored
+        return gone.difference(unsure, self.doubts.gone, staying)
+
     def absorb(self, child: Frame) -> None:
         """Take over what a released savepoint did."""
         self.files += child.files
@@ -184,8 +124,7 @@ class Frames:
     @property
     def began(self) -> Moment | None:
         """When the first upload of the transaction began."""
-        moments = [frame.began for frame in self._stack if frame.began is not None]
-        return reduce(Moment.earlier, moments) if moments else None
+        return self._merged().began
 
     def __bool__(self) -> bool:
         frame = self._stack[0]
@@ -249,21 +188,17 @@ class Frames:
 
     def doubts(self) -> Doubts:
         """Return what is believed of rows, in all frames together."""
-        if len(self._stack) == 1:
-            return self._stack[0].doubts
-        together = Doubts()
-        for doubts in self._believed():
-            if doubts:
-                together.absorb(doubts)
-        return together
+        return self._merged().doubts
 
     @property
     def is_ambiguous(self) -> bool:
         """Whether several objects are expected in one row."""
         return any(doubts.is_ambiguous for doubts in self._believed())
 
-    def _believed(self) -> Sequence[Doubts]:
+    def _believed(self) -> list[Doubts]:
         """Return what is believed in each frame, from the last look at rows on."""
+        if len(self._stack) == 1:
+            return [self._stack[0].doubts]
         believed = [frame.doubts for frame in self._stack]
         for position in range(len(believed) - 1, 0, -1):
             if believed[position].is_settled:
@@ -285,12 +220,8 @@ class Frames:
 
     def releasing(self) -> tuple[set[str], set[str]]:
         """Return the objects that a commit would leave unreferenced, and the new objects."""
-        references: Counter[str] = Counter()
-        for frame in self._stack:
-            references.update(frame.references)
-        new = {path for frame in self._stack for path in frame.stored}
-        gone = {path for path, count in references.items() if count + (path not in new) < 1}
-        return gone, new
+        frame = self._merged()
+        return frame.unreferenced(), frame.stored
 
     def keeping(self) -> tuple[set[str], set[str]]:
         """Return what keeping fields have released: what stays without a row, and what else.
@@ -298,16 +229,15 @@ class Frames:
         The others are named by another row now, were let go of there, or no committed row has ever
         named them.
         """
-        archived = {path for frame in self._stack for path in frame.archived}
         gone, new = self.releasing()
+        archived = self._merged().archived
         staying = {path for path in (archived & gone) - new if self._is_kept(path)}
         return staying, archived - staying
 
     def entrusted(self) -> set[str]:
         """Return the new objects that fields which keep should have."""
         gone, new = self.releasing()
-        entrusted = {path for frame in self._stack for path in frame.entrusted}
-        return (entrusted & new) - gone if entrusted else entrusted
+        return (self._merged().entrusted & new) - gone
 
     def take_unsure(self) -> list[Effects]:
         """Return, and forget, the effects that only a look at the tables can tell."""
@@ -344,22 +274,11 @@ class Frames:
         """End the transaction: all unreferenced objects are to be deleted, new or old."""
         if self.is_untouched:
             return _NOTHING
-        root = self._stack[0]
-        for frame in self._stack[1:]:
-            root.absorb(frame)
-        self._stack = [Frame()]
-        stored, references = root.stored, root.references
-        unnamed = {path for path in stored if references.get(path, 0) < 1}
-        unnamed.update(
-            [path for path, count in references.items() if count < 0 and path not in stored]
-        )
-        if not unnamed:
+        root, self._stack = self._merged(), [Frame()]
+        doomed = root.doomed()
+        if not doomed:
             return Ending(settled=tuple(root.files))
-        unsure = {path for effects in root.unsure for path in effects.paths()}
-        unsure.update(root.doubts.gone)
-        staying = {path for path, is_kept in root.kept.items() if is_kept} - root.stored
-        doomed = unnamed - unsure - staying
-        lost = {id(file) for file in root.files if doomed and doomed.intersection(paths_of(file))}
+        lost = {id(file) for file in root.files if not doomed.isdisjoint(paths_of(file))}
         return Ending(
             frozenset(doomed),
             tuple(file for file in reversed(root.files) if id(file) in lost),
@@ -368,9 +287,17 @@ class Frames:
 
     def forget(self) -> Ending:
         """End with an unknown outcome: nothing is deleted."""
-        files = tuple(file for frame in self._stack for file in frame.files)
-        self._stack = [Frame()]
-        return Ending(settled=files)
+        files, self._stack = self._merged().files, [Frame()]
+        return Ending(settled=tuple(files))
+
+    def _merged(self) -> Frame:
+        """Return all frames as one."""
+        if len(self._stack) == 1:
+            return self._stack[0]
+        merged = Frame()
+        for frame in self._stack:
+            merged.absorb(frame)
+        return merged
 
     def _pop_through(self, name: str) -> list[Frame]:
         """Take the frames off the top, down to the one of that name; innermost first."""

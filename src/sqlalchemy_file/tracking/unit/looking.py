@@ -11,7 +11,7 @@ from sqlalchemy_file.ledger.references import paths_in
 from sqlalchemy_file.tracking.reading import Database, rows_by
 from sqlalchemy_file.tracking.tables import Key
 from sqlalchemy_file.tracking.unit.doubts import Doubts, Spot, Subject
-from sqlalchemy_file.tracking.unit.frames import Effects
+from sqlalchemy_file.tracking.unit.effects import Effects
 from sqlalchemy_file.tracking.unit.units import Unit
 from sqlalchemy_file.values.records import paths_of
 
@@ -26,7 +26,7 @@ def make_sure(connection: Connection, unit: Unit) -> None:
         unit.frames.change(effects.as_seen(named))
     noted = unit.lease()
     if doubts := unit.frames.doubts():
-        doubts = doubts.beside(noted)
+        doubts = doubts.unless_noted(noted)
         unit.frames.drop_doubts()
         if doubts:
             corrections = _corrections(connection, doubts)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import atexit
 import enum
 import os
 import weakref
@@ -19,11 +18,11 @@ from sqlalchemy_file.tracking.claims import claim_of
 from sqlalchemy_file.tracking.deleting.deletion import discard, tell_released
 from sqlalchemy_file.tracking.deleting.notes import Leased, Notes
 from sqlalchemy_file.tracking.reading import Database
-from sqlalchemy_file.tracking.unit import answers, guard
+from sqlalchemy_file.tracking.unit import guard
 from sqlalchemy_file.tracking.unit.decisions import Decisions
-from sqlalchemy_file.tracking.unit.frames import Effects, Ending, Frames
-from sqlalchemy_file.tracking.unit.standing import Standing, asked_if_stale, standing
-from sqlalchemy_file.tracking.unit.tokens import Token
+from sqlalchemy_file.tracking.unit.effects import Effects
+from sqlalchemy_file.tracking.unit.frames import Ending, Frames
+from sqlalchemy_file.tracking.unit.standing import Standing, Token
 from sqlalchemy_file.transfer import run_in_background
 from sqlalchemy_file.values.state import revert, settle
 
@@ -93,8 +92,6 @@ class Unit:
         self.dialect: Dialect = connection.dialect
         weakref.finalize(connection, self._abandoned).atexit = False
 
-    # --- savepoints
-
     def savepoint(self, name: str, *, is_transaction: bool) -> None:
         self.frames.savepoint(name)
         if is_transaction:
@@ -115,8 +112,6 @@ class Unit:
         else:
             self.lose_track()  # what came after it was counted as if there were no savepoint
 
-    # --- statements
-
     def expect(self, statement: Any, effects: Effects, *, many: bool) -> Any:
         """Note what a statement will do to the references, if it succeeds.
 
@@ -125,12 +120,11 @@ class Unit:
         ledger = ledger_of(effects.target.table.metadata)
         if ledger is not None:
             self._expect_notes(ledger, effects)
-        marked = statement
         if isinstance(statement, Executable):
             self._statements += 1
-            marked = statement.execution_options(**{_MARK: self._statements})
-        self._running[_mark_of(marked)] = Running(effects, many)
-        return marked
+            statement = statement.execution_options(**{_MARK: self._statements})
+        self._running[_mark_of(statement)] = Running(effects, many)
+        return statement
 
     def _expect_notes(self, ledger: Ledger, effects: Effects) -> None:
         self._claim(effects)
@@ -172,8 +166,7 @@ class Unit:
         running = self._running.pop(_mark_of(statement), None)
         if running is None:
             return False
-        effects = running.effects
-        self.frames.apply(effects, is_certain=effects.is_certain(rowcount))
+        self.frames.apply(running.effects, is_certain=running.effects.is_certain(rowcount))
         return True
 
     def failed(self, statement: Any, *, is_undone: bool) -> bool:
@@ -195,12 +188,6 @@ class Unit:
             unsure += [running.effects for running in self._running.values()]
             self._running.clear()
         return unsure
-
-    def forget_flush(self) -> None:
-        """Drop what was read and decided for one flush."""
-        self.decisions = None
-
-    # --- what the database shows
 
     @property
     def is_at_stake(self) -> bool:
@@ -229,8 +216,6 @@ class Unit:
             self.lose_track()
         elif self.is_final and now is not Standing.CLOSED:
             self.commit()
-
-    # --- endings
 
     def commit(self) -> None:
         """Record the confirmed commit: unreferenced objects are to be deleted."""
@@ -306,19 +291,18 @@ class Unit:
 
         Returns what is gone of that which a commit released, and which a ledger may list.
         """
-        doomed, self._doomed = self._doomed, set()
-        released, self._released = self._released, set()
-        if not doomed or self._process != os.getpid():
-            return set()
-        tell_released(released)
-        return discard(doomed) & released
+        return _delete(*self._take_doomed())
 
     def settle_later(self) -> None:
         """Do the same from a finalizer, which may run anywhere and must not wait."""
+        doomed, released = self._take_doomed()
+        if doomed:
+            run_in_background(partial(_delete, doomed, released))
+
+    def _take_doomed(self) -> tuple[set[str], set[str]]:
         doomed, self._doomed = self._doomed, set()
         released, self._released = self._released, set()
-        if doomed and self._process == os.getpid():
-            run_in_background(partial(_tell_and_discard, released, doomed))
+        return (doomed, released) if self._process == os.getpid() else (set(), set())
 
     @property
     def connection(self) -> Connection | None:
@@ -334,7 +318,7 @@ class Unit:
                 self.notes.end()
             self.graces.clear()
         self._running.clear()
-        self.forget_flush()
+        self.decisions = None
         self._doomed |= ending.doomed
         if self._process != os.getpid():
             return  # a forked child: the files are its parent's business
@@ -349,81 +333,11 @@ class Unit:
         self.settle_later()
 
 
-def _tell_and_discard(released: set[str], doomed: set[str]) -> None:
+def _delete(doomed: set[str], released: set[str]) -> set[str]:
+    if not doomed:
+        return doomed
     tell_released(released)
-    discard(doomed)
-
-
-def unit_of(connection: Connection) -> Unit:
-    """Return the unit of a connection; there is one from its first file or savepoint on."""
-    unit = known_unit(connection)
-    if unit is None:
-        unit = vars(connection)[UNIT] = Unit(connection)
-        _units.add(unit)
-        enter_in_pool(connection, unit)
-        answers.follow(connection.dialect)
-    if (unit.is_unended or unit.has_begun) and not connection.in_transaction():
-        # What comes now belongs to the next transaction, which has yet to begin.
-        end_unanswered(connection, unit)
-    elif unit.is_at_stake and not unit.verbs:
-        unit.observe(asked_if_stale(connection))
-    return unit
-
-
-def known_unit(connection: Connection | None) -> Unit | None:
-    """Return the unit of a connection, or None if it has had nothing to do with files."""
-    return None if connection is None else vars(connection).get(UNIT)
-
-
-def enter_in_pool(connection: Connection, unit: Unit) -> None:
-    """Register the unit under the pool's record and the connections that it hands out."""
-    lent = connection.connection
-    if _lent.get(lent) is not unit:
-        _lent[lent] = unit
-        lent.info[_IN_INFO] = unit
-
-
-def unit_of_lent(lent: Any) -> Unit | None:
-    """Return the unit of a pool's connection."""
-    try:
-        unit = _lent.get(lent)
-    except TypeError:  # a driver's own connection, to which there is no weak reference
-        return None
-    return unit_in(getattr(lent, "info", None)) if unit is None else unit
-
-
-def unit_in(info: Any) -> Unit | None:
-    """Return the unit that a pool's record knows of."""
-    return info.get(_IN_INFO) if isinstance(info, dict) else None
-
-
-def unit_returning(record_info: dict[Any, Any]) -> Unit | None:
-    """Return, and forget, the unit of a connection that goes back to its pool."""
-    unit: Unit | None = record_info.pop(_IN_INFO, None)
-    return unit
-
-
-def end_unanswered(connection: Connection, unit: Unit) -> None:
-    """Roll back a transaction that SQLAlchemy takes for ended although no answer said so.
-
-    Otherwise the next COMMIT of the connection would make it last.
-    """
-    unit.is_unended = False
-    now = standing(connection)
-    if unit.is_prepared or (now is Standing.CLOSED and unit.has_begun):
-        unit.lose_track()
-    elif unit.is_two_phase:  # drivers refuse their rollback(), and may not know the transaction
-        connection.invalidate()
-        unit.end(is_lost=True)
-    elif now is not Standing.CLOSED:
-        connection.dialect.do_rollback(connection.connection)
-
-
-@atexit.register
-def _settle_all() -> None:
-    """Delete what committed transactions have released, of connections that nobody has closed."""
-    for unit in list(_units):
-        unit.settle()
+    return discard(doomed) & released
 
 
 def _mark_of(statement: Any) -> int:
@@ -433,8 +347,3 @@ def _mark_of(statement: Any) -> int:
 
 
 _MARK = "sqlalchemy_file_statement"
-_IN_INFO = "sqlalchemy_file.unit"
-UNIT = "_sqlalchemy_file_unit"
-"""The attribute of a connection with its unit: each statement asks for it several times."""
-_units: weakref.WeakSet[Unit] = weakref.WeakSet()
-_lent: weakref.WeakKeyDictionary[Any, Unit] = weakref.WeakKeyDictionary()

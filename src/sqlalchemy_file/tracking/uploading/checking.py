@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import hashlib
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from copy import deepcopy
 from dataclasses import dataclass, field
 from functools import partial
-from itertools import groupby
+from operator import is_
 from os import cpu_count
 from typing import Any
 
@@ -14,23 +17,22 @@ from sqlalchemy_file.detection import HEAD_SIZE
 from sqlalchemy_file.detection.encodings import is_encoded
 from sqlalchemy_file.exceptions import ValidationError, ValidationErrors
 from sqlalchemy_file.file import File
-from sqlalchemy_file.support.calling import acall, is_async
+from sqlalchemy_file.storage.common.calling import IN_LOOP, Calling
+from sqlalchemy_file.storage.common.protocol import CHUNK_SIZE
+from sqlalchemy_file.support.calling import acall, takes_row
 from sqlalchemy_file.support.limits import CONCURRENCY
-from sqlalchemy_file.tracking.uploading.judged import note, still_accepted
-from sqlalchemy_file.tracking.uploading.steps import Computing, Reading, Unsaved, in_parallel
-from sqlalchemy_file.transfer import in_thread
-from sqlalchemy_file.types import Destination
+from sqlalchemy_file.tracking.uploading.steps import (
+    Reading,
+    Step,
+    Unsaved,
+    grouped,
+    in_parallel,
+    is_async_step,
+)
+from sqlalchemy_file.types import FileField
+from sqlalchemy_file.values.placing import Destination
 from sqlalchemy_file.values.saving import checked, expect_processors, prepare
-from sqlalchemy_file.values.state import unspent
-
-
-def check_now(items: Sequence[Unsaved]) -> None:
-    """Look at the content of files that nobody judges, one after the other."""
-    for item in items:
-        checking = _Checking(item)
-        checking.run()
-        if checking.refusal is not None:  # by the content itself, as it is read
-            raise checking.refusal
+from sqlalchemy_file.values.state import source_content, state_of, unspent
 
 
 def check(items: Sequence[Unsaved], *, is_ahead: bool = False) -> None:
@@ -46,7 +48,7 @@ def check(items: Sequence[Unsaved], *, is_ahead: bool = False) -> None:
     if fetching:
         in_parallel(fetching)
         refused = _refused_by(fetching)
-    checking = [_Checking(item, is_ahead) for item in items if id(item) not in refused]
+    checking = [_Checking(item, is_ahead=is_ahead) for item in items if id(item) not in refused]
     in_parallel(checking)
     refused |= _refused_by(checking)
     if len(refused) == 1:
@@ -69,14 +71,32 @@ def destinations(items: Sequence[Unsaved]) -> list[Destination]:
 
 
 @dataclass(slots=True)
-class _Fetching:
+class _Judging(Step):
+    """A step that may refuse its file."""
+
+    refusal: ValidationError | None = None
+
+    @contextmanager
+    def _reading(self) -> Iterator[File]:
+        """Keep a refusal, and say which file of which object it is about."""
+        item = self.item
+        try:
+            with Reading(item) as file:
+                yield file
+        except ValidationError as refusal:
+            refusal.file = item.file if refusal.file is None else refusal.file
+            refusal.index = item.position if refusal.index is None else refusal.index
+            if refusal.instance is None and hasattr(item.row, "_sa_instance_state"):
+                refusal.instance = item.row
+            self.refusal = refusal
+
+
+@dataclass(slots=True)
+class _Fetching(_Judging):
     """Reads a stream that cannot be read twice, as fast as it arrives.
 
     Validators that can tell from what has come so far end it early.
     """
-
-    item: Unsaved
-    refusal: ValidationError | None = None
 
     @property
     def is_native(self) -> bool:
@@ -87,27 +107,15 @@ class _Fetching:
     def concurrency(self) -> int:
         return CONCURRENCY
 
-    def run(self) -> None:
-        try:
-            with Reading(self.item) as file:
-                self._watched(file).open()
-        except ValidationError as refusal:
-            self.refusal = _located(refusal, self.item)
-
-    async def arun(self) -> None:
-        try:
-            with Reading(self.item) as file:
-                content = self._watched(file)
-                if isinstance(content, AsyncStreamContent):
-                    await content.afetch()
-        except ValidationError as refusal:
-            self.refusal = _located(refusal, self.item)
-
-    def _watched(self, file: File) -> Content:
-        content = unspent(file)
-        if isinstance(content, StreamContent):
-            content.watch(_Watch(self.item))
-        return content
+    async def work(self, calling: Calling) -> None:
+        with self._reading() as file:
+            content = unspent(file)
+            if isinstance(content, StreamContent):
+                content.watch(_Watch(self.item).see)
+            if calling is IN_LOOP and isinstance(content, AsyncStreamContent):
+                await content.afetch()
+            else:
+                content.open()
 
 
 @dataclass(slots=True)
@@ -118,37 +126,46 @@ class _Watch:
     _size: int = 0
     _head: bytearray = field(default_factory=bytearray)
 
-    def __call__(self, piece: Any) -> None:
-        wanted = HEAD_SIZE - len(self._head)
-        self._size += len(piece)
-        if wanted > 0 and isinstance(piece, bytes | bytearray | memoryview):
-            self._head += piece[:wanted]
-        item, has_head = self.item, wanted > 0 and len(self._head) == HEAD_SIZE
-        # What a validator may replace, and what is compressed, is not known by its first bytes.
-        is_final = has_head and not is_encoded(item.file.get("headers") or item.field.headers)
-        is_final = is_final and not _has_own_validators(item.file)
+    def see(self, piece: Any) -> None:
+        """Let validators see the size so far, and the head once it is there."""
+        item = self.item
+        is_head_final = self._completes_head(piece) and self._is_judged_by_head
         for validator in item.field.validators:
             by_size = getattr(validator, "process_early", None)
             by_head = getattr(validator, "process_head", None)
             if by_size is not None:
                 by_size(item.file, item.name, self._size)
-            if by_head is not None and is_final:
+            if by_head is not None and is_head_final:
                 by_head(item.file, item.name, bytes(self._head))
-            is_final = is_final and not (by_size is None and by_head is None)
+            if by_size is None and by_head is None:
+                is_head_final = False  # this validator may replace the content
+
+    def _completes_head(self, piece: Any) -> bool:
+        missing = HEAD_SIZE - len(self._head)
+        self._size += len(piece)
+        if missing > 0 and isinstance(piece, bytes | bytearray | memoryview):
+            self._head += piece[:missing]
+        return missing > 0 and len(self._head) == HEAD_SIZE
+
+    @property
+    def _is_judged_by_head(self) -> bool:
+        """Whether the first bytes tell the type: those of compressed content do not."""
+        file = self.item.file
+        is_compressed = is_encoded(file.get("headers") or self.item.field.headers)
+        return not is_compressed and not _has_own_validators(file)
 
 
 @dataclass(slots=True)
-class _Checking(Computing):
+class _Checking(_Judging):
     """Looks at the content of a file, lets the validators judge it and the transforms change it."""
 
     is_ahead: bool = False
-    refusal: ValidationError | None = None
 
     @property
     def is_native(self) -> bool:
         if _has_own_validators(self.item.file):
             return False
-        return any(_is_async(validator) for validator in self.item.field.validators)
+        return any(map(is_async_step, self.item.field.validators))
 
     @property
     def concurrency(self) -> int:
@@ -158,41 +175,27 @@ class _Checking(Computing):
         is_long = field.validators or field.transforms or _has_own_validators(self.item.file)
         return cpu_count() or 1 if is_long else 1
 
-    def run(self) -> None:
+    async def work(self, calling: Calling) -> None:
         item, field = self.item, self.item.field
-        try:
-            with Reading(item) as file:
-                if self._begin(file):
-                    return
-                has_steps = field.validators or field.processors or field.transforms
-                if has_steps or _has_own_validators(file):
-                    with checked(file, item.row):
-                        file.apply_validators(field.validators, item.name)
-                        file._apply_transforms(field.joined_transforms, item.name)
-                self._end(file)
-        except ValidationError as refusal:
-            self.refusal = _located(refusal, item)
-
-    async def arun(self) -> None:
-        item = self.item
-        if not self.is_native:
-            await in_thread(self.run)
-            return
-        try:
-            with Reading(item) as file:
-                if await in_thread(partial(self._begin, file)):
-                    return
+        with self._reading() as file:
+            if await calling.run(partial(self._is_accepted, file)):
+                return
+            has_steps = field.validators or field.processors or field.transforms
+            if has_steps or _has_own_validators(file):
                 with checked(file, item.row):
-                    for awaited, validators in groupby(item.field.validators, _is_async):
-                        await self._judge(file, list(validators), awaited=awaited)
-                    transforms = item.field.joined_transforms
-                    await in_thread(partial(file._apply_transforms, transforms, item.name))
-                await in_thread(partial(self._end, file))
-        except ValidationError as refusal:
-            self.refusal = _located(refusal, item)
+                    for awaited, validators in grouped(field.validators, calling):
+                        if not awaited:
+                            await calling.run(partial(file.apply_validators, validators, item.name))
+                            continue
+                        for validator in validators:
+                            await acall(validator.process, file, item.name, row=item.row)
+                    transforms = field.joined_transforms
+                    await calling.run(partial(file._apply_transforms, transforms, item.name))
+            if self.is_ahead:
+                await calling.run(partial(note, file, field))
 
-    def _begin(self, file: File) -> bool:
-        """Prepare a file; say whether it was accepted ahead, and nothing is left to do."""
+    def _is_accepted(self, file: File) -> bool:
+        """Return True if a file was accepted ahead; otherwise prepare it."""
         field = self.item.field
         processors = () if self.is_ahead else field.processors
         if field.validators or field.processors or field.transforms:
@@ -202,23 +205,11 @@ class _Checking(Computing):
         prepare(file, field.headers)
         return False
 
-    def _end(self, file: File) -> None:
-        if self.is_ahead:
-            note(file, self.item.field)
-
-    async def _judge(self, file: File, validators: Sequence[Any], *, awaited: bool) -> None:
-        if not awaited:
-            await in_thread(partial(file.apply_validators, validators, self.item.name))
-            return
-        for validator in validators:
-            await acall(validator.process, file, self.item.name, row=self.item.row)
-
 
 @dataclass(slots=True)
-class _Choosing:
+class _Choosing(Step):
     """Asks a field's own functions where a file goes."""
 
-    item: Unsaved
     destination: Destination | None = None
 
     @property
@@ -229,11 +220,10 @@ class _Choosing:
     def concurrency(self) -> int:
         return CONCURRENCY
 
-    def run(self) -> None:
-        self.destination = self.item.field.place(self.item.file, self.item.row)
-
-    async def arun(self) -> None:
-        self.destination = await self.item.field.aplace(self.item.file, self.item.row)
+    async def work(self, calling: Calling) -> None:
+        field, file, row = self.item.field, self.item.file, self.item.row
+        is_awaited = calling is IN_LOOP
+        self.destination = await field.aplace(file, row) if is_awaited else field.place(file, row)
 
 
 def needs_fetching(file: File) -> bool:
@@ -246,14 +236,63 @@ def _has_own_validators(file: File) -> bool:
     return type(file).apply_validators is not File.apply_validators
 
 
-def _is_async(validator: Any) -> bool:
-    return is_async(validator.process)
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """A field that has accepted a file, and what the file was then."""
+
+    field: FileField
+    steps: tuple[Any, ...]
+    """The field's validators and transforms, which a program may change."""
+    source: Content
+    checksum: str
+    record: dict[str, Any]
+    accepted_format: str
 
 
-def _located(refusal: ValidationError, item: Unsaved) -> ValidationError:
-    """Say which file of which object was refused, where the validator did not."""
-    refusal.file = item.file if refusal.file is None else refusal.file
-    refusal.index = item.position if refusal.index is None else refusal.index
-    if refusal.instance is None and hasattr(item.row, "_sa_instance_state"):
-        refusal.instance = item.row
-    return refusal
+def note(file: File, field: FileField) -> None:
+    """Note that a field has accepted a file.
+
+    Nothing is noted if the row has a say: it may change without notice.
+    """
+    state = state_of(file)
+    has_own = type(file).apply_validators is not File.apply_validators
+    by_row = any(takes_row(each.process, 2) for each in field.validators) or any(
+        takes_row(each.transform, 2) for each in field.joined_transforms
+    )
+    if has_own or by_row:
+        state.judged = None
+        return
+    source = source_content(file)
+    record = deepcopy(dict(file))
+    state.judged = Judged(
+        field, _steps(field), source, _checksum(source), record, state.accepted_format
+    )
+
+
+def still_accepted(file: File, field: FileField) -> bool:
+    """Return True if a field has accepted just this content, under this name and type."""
+    judged: Judged = file._state.judged
+    if judged.field is not field or not _are_same(judged.steps, _steps(field)):
+        return False
+    source = source_content(file)
+    if source is not judged.source or dict(file) != judged.record:
+        return False
+    if _checksum(source) != judged.checksum:
+        return False
+    file._state.accepted_format = judged.accepted_format
+    return True
+
+
+def _steps(field: FileField) -> tuple[Any, ...]:
+    return (*field.validators, *field.transforms)
+
+
+def _are_same(before: tuple[Any, ...], now: tuple[Any, ...]) -> bool:
+    return len(before) == len(now) and all(map(is_, before, now))
+
+
+def _checksum(content: Content) -> str:
+    stream, digest = content.open(), hashlib.sha256()
+    while chunk := stream.read(CHUNK_SIZE):
+        digest.update(chunk)
+    return digest.hexdigest()

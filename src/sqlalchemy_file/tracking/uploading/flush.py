@@ -9,148 +9,90 @@ themselves are counted by the statements.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from functools import cache, partial
 from typing import Any
 
-from sqlalchemy import Connection, MetaData, Table
+from sqlalchemy import Connection, MetaData
 from sqlalchemy.orm import InstanceState, Mapper, Session
-from sqlalchemy.orm.attributes import instance_state
 
 from sqlalchemy_file.exceptions import StorageError
 from sqlalchemy_file.file import File
 from sqlalchemy_file.ledger import ledger_of
-from sqlalchemy_file.mutable_list import MutableList
-from sqlalchemy_file.tracking.changes import Change, RowChange, change, files_in
+from sqlalchemy_file.tracking.changes import (
+    Change,
+    Ownership,
+    RowChange,
+    add_each,
+    change,
+)
 from sqlalchemy_file.tracking.claims import Claim, claim_of
 from sqlalchemy_file.tracking.reading import Database, OldRow, rows_by_key
 from sqlalchemy_file.tracking.tables import (
-    FileAttribute,
     FileTable,
     Key,
-    file_attributes,
     file_table,
     file_tables,
     row_key,
 )
-from sqlalchemy_file.tracking.unit.decisions import Decision, Decisions, add_each
+from sqlalchemy_file.tracking.unit.decisions import Decision, Decisions
 from sqlalchemy_file.tracking.unit.looking import holders
+from sqlalchemy_file.tracking.unit.registry import unit_of
 from sqlalchemy_file.tracking.unit.standing import commits_at_once
-from sqlalchemy_file.tracking.unit.units import Unit, unit_of
+from sqlalchemy_file.tracking.unit.units import Unit
+from sqlalchemy_file.tracking.uploading.batch import UploadBatch
+from sqlalchemy_file.tracking.uploading.pending import Assigned, Work, collect, separate
 from sqlalchemy_file.tracking.uploading.steps import Unsaved
-from sqlalchemy_file.tracking.uploading.storing import Twins, UploadBatch
 from sqlalchemy_file.transfer import yield_to_loop
 from sqlalchemy_file.values.records import paths_of
 
 
-@dataclass(slots=True)
-class Assigned:
-    """A file attribute of one object, with the files that this flush will write."""
-
-    state: InstanceState[Any]
-    attribute: FileAttribute
-    files: list[File]
-    place: tuple[FileTable, Key] | None = None
-    """The table and the primary key of its row; None for a new one."""
-    acquired: list[str] = field(default_factory=list)
-    """The paths that its row takes over."""
-
-    def unsaved(self, claim: Claim | None = None) -> Iterator[Unsaved]:
-        field, name, row = self.attribute.field, self.attribute.name, self.state.obj()
-        for index, file in enumerate(self.files):
-            if not file.saved:
-                position = index if field.multiple else None
-                yield Unsaved(file, field, name, claim, position, row)
-
-    @property
-    def table(self) -> Table:
-        table: Table = self.attribute.column.table
-        return table
-
-    def decision(self, old: OldRow | None, released: Sequence[str]) -> Decision:
-        """Return what the flush has decided, for the statement that will write the row."""
-        column = self.attribute.column
-        records, key = (old.records(column), old.key) if old else ((), None)
-        row = RowChange(column, records, self.files, None, key)
-        return Decision(self.state.dict.get(self.attribute.name), row, self.acquired, released)
-
-    def take_over(self, paths: Sequence[str], taken: dict[str, int]) -> None:
-        """Let the row own objects, which it then has ``taken``."""
-        add_each(taken, paths)
-        self.acquired += paths
-
-    def put(self, position: int, copy: File) -> None:
-        """Let a copy take the place of a file that belongs to somebody else."""
-        self.files[position] = copy
-        value = self.state.dict[self.attribute.name]
-        if isinstance(value, MutableList):
-            list.__setitem__(value, position, copy)
-        else:
-            self.state.dict[self.attribute.name] = copy
-
-
-@dataclass(slots=True)
-class Work:
-    """What a flush will do to files on one connection."""
-
-    writes: list[Assigned] = field(default_factory=list)
-    deletes: list[InstanceState[Any]] = field(default_factory=list)
-
-
 def store_pending(session: Session, instances: Iterable[object] | None) -> None:
     """Store the files of all objects about to be flushed, and prepare the change of their rows."""
-    work = _collect(session, instances)
+    work = collect(session, instances)
     if not work.writes and not work.deletes:
         return
-    _separate(work.writes)
-    attempt = UploadBatch()
-    by_connection: dict[Connection, Work] = {}
+    separate(work.writes)
+    batch, parts = UploadBatch(), dict[Connection, Work]()
     try:
-        attempt.take_over([file for assigned in work.writes for file in assigned.files])
-        if _have_ledger(work.writes):
-            by_connection = _by_connection(session, work)  # keys tell whose database it is
-        attempt.store(list(_unsaved(work, by_connection)))
-        by_connection = by_connection or _by_connection(session, work)
-        elsewhere: set[str] = set()
-        for connection, part in by_connection.items():
-            elsewhere |= _prepare(connection, part, attempt, elsewhere)
-            yield_to_loop(len(part.writes))
+        _store(session, work, batch, parts)
     except BaseException:
-        for connection in by_connection:
-            unit_of(connection).forget_flush()
-        attempt.undo()
+        for connection in parts:
+            unit_of(connection).decisions = None
+        batch.undo()
         raise
-    for connection, part in by_connection.items():
-        files = [file for assigned in part.writes for file in assigned.files]
-        is_one = len(by_connection) == 1
-        attempt.hand_over(unit_of(connection).frames.top, None if is_one else files)
+    for part in parts.values():
+        if part.unit is not None:
+            batch.hand_over(part.unit.frames.top, part.files if len(parts) > 1 else None)
 
 
-def _have_ledger(writes: Iterable[Assigned]) -> bool:
-    metadatas = {assigned.table.metadata for assigned in writes}
-    return any(map(ledger_of, metadatas))
+def _store(session: Session, work: Work, batch: UploadBatch, parts: dict[Connection, Work]) -> None:
+    for assigned in work.writes:
+        batch.take_over(assigned.files)
+        if not parts and ledger_of(assigned.attribute.column.table.metadata):
+            _divide(session, work, parts)  # keys tell whose database it is
+    batch.store(_unsaved(work, parts))
+    if not parts:
+        _divide(session, work, parts)
+    elsewhere: set[str] = set()
+    for connection, part in parts.items():
+        elsewhere |= _prepare(connection, part, batch, elsewhere)
+        yield_to_loop(len(part.writes))
 
 
-def pending(session: Session) -> list[Unsaved]:
-    """Return the files that the next flush will store."""
-    writes = _collect(session, None).writes
-    _separate(writes)
-    return [item for assigned in writes for item in assigned.unsaved()]
-
-
-def _unsaved(work: Work, by_connection: Mapping[Connection, Work]) -> Iterator[Unsaved]:
-    if not by_connection:
+def _unsaved(work: Work, parts: Mapping[Connection, Work]) -> list[Unsaved]:
+    found: list[Unsaved] = []
+    if not parts:
         for assigned in work.writes:
-            yield from assigned.unsaved()
-        return
-    for connection, part in by_connection.items():
+            found += assigned.unsaved()
+    for connection, part in parts.items():
         database, claims = _database(connection), dict[MetaData, Claim | None]()
         for assigned in part.writes:
-            metadata = assigned.table.metadata
-            if metadata not in claims:
-                claims[metadata] = claim_of(database, assigned.table)
-            yield from assigned.unsaved(claims[metadata])
+            table = assigned.attribute.column.table
+            if table.metadata not in claims:
+                claims[table.metadata] = claim_of(database, table)
+            found += assigned.unsaved(claims[table.metadata])
+    return found
 
 
 def _database(connection: Connection) -> Database:
@@ -171,102 +113,60 @@ def check_moves(connection: Connection, unit: Unit) -> None:
         )
 
 
-def _collect(session: Session, instances: Iterable[object] | None) -> Work:
-    chosen = None if instances is None else {id(instance) for instance in instances}
-    work = Work()
-    for instance in (*session.new, *session.dirty):
-        if chosen is None or id(instance) in chosen:
-            state = instance_state(instance)
-            if attributes := file_attributes(state.mapper):
-                _collect_assigned(work.writes, state, attributes)
-    for instance in session.deleted:
-        state = instance_state(instance)
-        if (chosen is None or id(instance) in chosen) and file_attributes(state.mapper):
-            work.deletes.append(state)
-    return work
-
-
-def _collect_assigned(
-    writes: list[Assigned], state: InstanceState[Any], attributes: Iterable[FileAttribute]
-) -> None:
-    values, before, is_new = state.dict, state.committed_state, state.key is None
-    for attribute in attributes:
-        value = values.get(attribute.name)
-        if (is_new and value is not None) or attribute.name in before:
-            files = [file for file in files_in(value) if isinstance(file, File)]
-            writes.append(Assigned(state, attribute, files))
-
-
-def _separate(writes: Sequence[Assigned]) -> None:
-    if len(writes) < 2:
-        return
-    twins = Twins()
-    for assigned in writes:
-        for position, file in enumerate(assigned.files):
-            own = twins.of(file, assigned.attribute.field)
-            if own is not file:
-                assigned.put(position, own)
-
-
-def _by_connection(session: Session, work: Work) -> dict[Connection, Work]:
+def _divide(session: Session, work: Work, parts: dict[Connection, Work]) -> None:
+    """Divide the work by connections."""
     connections: dict[Mapper[Any], Connection] = {}
-    parts: dict[Connection, Work] = defaultdict(Work)
     choose = session.connection_callable  # a sharded session's, by the row
 
     def part(state: InstanceState[Any]) -> Work:
         mapper = state.mapper.base_mapper
         if choose is not None:
-            return parts[choose(mapper, state.obj())]
-        if mapper not in connections:
-            connections[mapper] = session.connection(bind_arguments={"mapper": mapper})
-        return parts[connections[mapper]]
+            connection = choose(mapper, state.obj())
+        elif mapper in connections:
+            connection = connections[mapper]
+        else:
+            connection = session.connection(bind_arguments={"mapper": mapper})
+            connections[mapper] = connection
+        return parts.setdefault(connection, Work())
 
     for assigned in work.writes:
         part(assigned.state).writes.append(assigned)
     for state in work.deletes:
         part(state).deletes.append(state)
-    return parts
 
 
 def _prepare(
-    connection: Connection, work: Work, attempt: UploadBatch, elsewhere: Collection[str]
+    connection: Connection, work: Work, batch: UploadBatch, elsewhere: Collection[str]
 ) -> set[str]:
     """Decide which files the rows of one connection may own, and copy the others.
 
     Returns the paths that these rows take over; those of other connections are ``elsewhere``.
     """
-    unit = unit_of(connection)
+    unit = work.unit = unit_of(connection)
     decisions = unit.decisions = Decisions()
     _read_old_rows(connection, decisions, work)
     changes = [(assigned, *_change(decisions, assigned)) for assigned in work.writes]
+    written = batch.written
     released = _released([found for *_, found in changes], decisions, work.deletes)
     is_final = cache(partial(commits_at_once, connection))
-    written, taken = attempt.written, decisions.claims
-    foreign: list[tuple[Assigned, int, File]] = []
-    count = holders(connection, unit)
+    ownership = Ownership(holders(connection, unit), written, elsewhere)
 
-    def is_free(path: str, assigned: Assigned) -> bool:
-        if path in elsewhere:
-            return False
-        held = 0 if path in written else count(path)
-        given = released.get(path, 0)
-        if given and is_final():  # another row may not come to let go of it
-            given = _given_by_row(changes, assigned, path)
-        return held - given + taken.get(path, 0) < 1
+    def given(assigned: Assigned, path: str) -> int:
+        count = released.get(path, 0)  # another row may not come to let go of it
+        return _given_by_row(changes, assigned, path) if count and is_final() else count
 
-    for assigned, _, found in changes:
-        for position, file in found.acquired:
-            paths = paths_of(file)
-            if all(is_free(path, assigned) for path in paths):
-                assigned.take_over(paths, taken)
-            else:
-                foreign.append((assigned, position, file))
+    decisions.claims = taken = ownership.taken
+    foreign = [
+        (assigned, position, file)
+        for assigned, _, found in changes
+        for position, file in found.acquired
+        if not _takes_over(assigned, file, ownership, given)
+    ]
     decisions.moved.update(taken.keys() - written)
     if foreign:
-        _copy(connection, attempt, foreign, taken)
+        _copy(connection, batch, foreign, ownership)
     for assigned, old, found in changes:
-        if old is not None or assigned.state.key is None:
-            decisions.add(assigned.decision(old, found.released))
+        _decide(decisions, assigned, old, found.released)
     return set(taken)
 
 
@@ -281,38 +181,71 @@ def _given_by_row(
     )
 
 
+def _takes_over(
+    assigned: Assigned, file: File, ownership: Ownership, given: Callable[[Assigned, str], int]
+) -> bool:
+    """Let a row own the objects of a file as they are; return False if it may not."""
+    paths = paths_of(file)
+    for path in paths:
+        if not ownership.is_free(path, given(assigned, path)):
+            return False
+    ownership.take(paths)
+    assigned.acquired += paths
+    return True
+
+
+def _decide(
+    decisions: Decisions, assigned: Assigned, old: OldRow | None, released: Sequence[str]
+) -> None:
+    """Keep what the flush has decided, for the statement that will write the row."""
+    if old is None and assigned.state.key is not None:
+        return  # the row is gone
+    column = assigned.attribute.column
+    records, key = (old.records(column), old.key) if old else ((), None)
+    row = RowChange(column, records, assigned.files, None, key)
+    value = assigned.state.dict.get(assigned.attribute.name)
+    decisions.add(Decision(value, row, assigned.acquired, released))
+
+
 def _copy(
     connection: Connection,
-    attempt: UploadBatch,
+    batch: UploadBatch,
     foreign: Sequence[tuple[Assigned, int, File]],
-    taken: dict[str, int],
+    ownership: Ownership,
 ) -> None:
     """Let copies take the place of files that belong to others."""
-    claim = claim_of(_database(connection), foreign[0][0].table)
-    copies = attempt.copy([file for *_, file in foreign], claim)
+    claim = claim_of(_database(connection), foreign[0][0].attribute.column.table)
+    copies = batch.copy([file for *_, file in foreign], claim)
     for (assigned, position, _), copy in zip(foreign, copies, strict=True):
         assigned.put(position, copy)
-        assigned.take_over(paths_of(copy), taken)
+        paths = paths_of(copy)
+        ownership.take(paths)
+        assigned.acquired += paths
 
 
 def _read_old_rows(connection: Connection, decisions: Decisions, work: Work) -> None:
-    if not work.deletes and all(assigned.state.key is None for assigned in work.writes):
-        return  # new rows only
-    database = _database(connection)
+    """Read and lock the rows of a flush, in one order of tables and keys for all sessions."""
     updated: dict[FileTable, set[Key]] = defaultdict(set)
-    deleted: dict[FileTable, set[Key]] = defaultdict(set)
     for assigned in work.writes:
-        if (place := _place_of(assigned)) is not None:
+        if assigned.state.key is not None and (place := _place_of(assigned)) is not None:
             assigned.place = place
             updated[place[0]].add(place[1])
-    for state in work.deletes:
-        for target in file_tables(state.mapper):
-            if key := row_key(target, state):
+    if updated:
+        _read(_database(connection), decisions, updated, deleting=False)
+    if work.deletes:
+        deleted: dict[FileTable, set[Key]] = defaultdict(set)
+        for target, key in _deleted_rows(work.deletes):
+            if key:
                 deleted[target].add(key)
-    for targets, deleting in ((updated, False), (deleted, True)):
-        for target in sorted(targets, key=str):
-            rows = rows_by_key(database, target, _ordered(targets[target]), deleting=deleting)
-            decisions.known.update({(target.table, key): row for key, row in rows.items()})
+        _read(_database(connection), decisions, deleted, deleting=True)
+
+
+def _read(
+    database: Database, decisions: Decisions, keys: Mapping[FileTable, set[Key]], *, deleting: bool
+) -> None:
+    for target in sorted(keys, key=str):
+        rows = rows_by_key(database, target, _ordered(keys[target]), deleting=deleting)
+        decisions.known.update({(target.table, key): row for key, row in rows.items()})
 
 
 def _ordered(keys: set[Key]) -> list[Key]:
@@ -328,19 +261,24 @@ def _released(
     """Return what rows let go of, and how many of them."""
     released: dict[str, int] = {}
     for found in changes:
-        for path in found.released:
-            released[path] = released.get(path, 0) + 1
+        if found.released:
+            add_each(released, found.released)
     if deletes:
         add_each(released, _released_by(decisions, deletes))
     return released
 
 
 def _released_by(decisions: Decisions, deletes: Iterable[InstanceState[Any]]) -> Iterator[str]:
+    for target, key in _deleted_rows(deletes):
+        row = decisions.known.get((target.table, key or ()))
+        for records in map(row.records, row.values) if row else ():
+            yield from (path for record in records for path in paths_of(record))
+
+
+def _deleted_rows(deletes: Iterable[InstanceState[Any]]) -> Iterator[tuple[FileTable, Key | None]]:
     for state in deletes:
         for target in file_tables(state.mapper):
-            row = decisions.known.get((target.table, row_key(target, state) or ()))
-            for records in map(row.records, row.values) if row else ():
-                yield from (path for record in records for path in paths_of(record))
+            yield target, row_key(target, state)
 
 
 def _change(decisions: Decisions, assigned: Assigned) -> tuple[OldRow | None, Change]:

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import groupby
 from os import cpu_count
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, TypeVar
 
-from sqlalchemy_file.file import File
+from sqlalchemy_file.file import File, Processor, Validator
+from sqlalchemy_file.storage.common.calling import IN_LOOP, IN_THREAD, Calling, run
 from sqlalchemy_file.storage.noting import begin_noting, end_noting
+from sqlalchemy_file.support.calling import is_async
 from sqlalchemy_file.tracking.claims import Claim
 from sqlalchemy_file.transfer import Operation, carry_out, in_thread, results, run_blocking
 from sqlalchemy_file.types import FileField
@@ -18,6 +21,7 @@ from sqlalchemy_file.values.saving import release
 from sqlalchemy_file.values.state import state_of
 
 _NO_SOURCE = 0
+_T = TypeVar("_T", Validator, Processor)
 
 
 class Unsaved(NamedTuple):
@@ -40,28 +44,9 @@ class Unsaved(NamedTuple):
         return has_own or bool(self.field.processors)
 
 
-class Step(Protocol):
-    """Something to do with one file, for a worker thread or, if it is native, to be awaited."""
-
-    @property
-    def item(self) -> Unsaved: ...
-
-    @property
-    def is_native(self) -> bool: ...
-
-    @property
-    def concurrency(self) -> int:
-        """How many steps like this one best go on at the same time; 1 if it waits for nothing."""
-        ...
-
-    def run(self) -> None: ...
-
-    async def arun(self) -> None: ...
-
-
 @dataclass(slots=True)
-class Computing:
-    """Works on the content of a file: in threads only, and no more of them than there are cores."""
+class Step:
+    """Something to do with one file, for a worker thread or, if it is native, to be awaited."""
 
     item: Unsaved
 
@@ -71,13 +56,21 @@ class Computing:
 
     @property
     def concurrency(self) -> int:
+        """How many steps like this one best go on at the same time; 1 if it waits for nothing.
+
+        What works on content takes a core each.
+        """
         return cpu_count() or 1
 
     def run(self) -> None:
-        raise NotImplementedError
+        run(self.work(IN_THREAD))
 
     async def arun(self) -> None:
-        await in_thread(self.run)
+        await self.work(IN_LOOP)
+
+    async def work(self, calling: Calling) -> None:
+        """Take the step: in a thread, or in the event loop if the step is native."""
+        raise NotImplementedError
 
 
 class Reading:
@@ -104,6 +97,20 @@ class Reading:
         if isinstance(error, Exception):
             error.add_note(f"while storing {file['filename']!r} for {self._item.name}")
         release(file)
+
+
+def is_async_step(step: Validator | Processor) -> bool:
+    """Return True if a validator or processor has to be awaited."""
+    return is_async(step.process)
+
+
+def grouped(steps: Sequence[_T], calling: Calling) -> Iterator[tuple[bool, Sequence[_T]]]:
+    """Yield validators or processors that can be called together, and whether to await them."""
+    if calling is IN_THREAD:
+        yield False, steps
+        return
+    for awaited, group in groupby(steps, is_async_step):
+        yield awaited, list(group)
 
 
 def in_parallel(steps: Sequence[Step]) -> None:

@@ -17,7 +17,7 @@ from sqlalchemy_file.tracking.reading import Database
 from sqlalchemy_file.tracking.tables import FileTable
 from sqlalchemy_file.tracking.writes.plans import Plan
 from sqlalchemy_file.tracking.writes.upserts import Conflict
-from sqlalchemy_file.tracking.writes.values import attribute_names, inline_names, prefixes_of
+from sqlalchemy_file.tracking.writes.values import inline_names, names_of, prefixes_of
 
 Clause = tuple[str, tuple[Column[Any], ...]]
 """What happens, in capitals, and the columns that have to be unique; none of another constraint."""
@@ -27,28 +27,27 @@ def follow_clauses(database: Database, plan: Plan) -> None:
     """Let a plan expect what SQLite does on conflict; refuse what cannot be known of it."""
     if database.connection.dialect.name != "sqlite":
         return
-    if isinstance(plan.statement, Insert) and "REPLACE" in prefixes_of(plan.statement):
+    is_insert = isinstance(plan.statement, Insert)
+    if is_insert and "REPLACE" in prefixes_of(plan.statement):
         # It counts for all constraints, whatever these say.
         _expect(plan, _unique_columns(plan.target.table))
         _refuse_unknown_keys(plan)
         return
     clauses = _clauses(plan.target.table)
-    plan.may_do_half = plan.may_do_half or any(what == "FAIL" for what, _ in clauses)
-    if not isinstance(plan.statement, Insert):
+    actions = {action for action, _ in clauses}
+    plan.may_do_half = plan.may_do_half or "FAIL" in actions
+    if not is_insert:
         return
-    if any(what == "IGNORE" for what, _ in clauses):
+    if "IGNORE" in actions:
         plan.is_believed, plan.is_found_by_path = False, True
-    _expect(plan, (columns for what, columns in clauses if what == "REPLACE" and columns))
+    _expect(plan, [columns for columns in _replacing(plan.target.table) if columns])
 
 
 def _expect(plan: Plan, unique: Iterable[tuple[Column[Any], ...]]) -> None:
     """Let a plan expect that rows which share these columns with new ones are deleted."""
     plan.replacing = [
         Conflict(
-            {
-                column: frozenset({column.key, *attribute_names(plan.statement, column)})
-                for column in columns
-            },
+            {column: names_of(plan.statement, column) for column in columns},
             None,
             {},
             deletes=True,
@@ -113,17 +112,23 @@ def refuse_replacing(database: Database, statement: Any, target: FileTable) -> N
             f"{target}: which rows {_named(statement)} deletes cannot be known; use "
             "on_conflict_do_update(index_elements=...), or read the row first"
         )
-    if not isinstance(statement, Update) or database.connection.dialect.name != "sqlite":
-        return
-    replacing = [columns for what, columns in _clauses(target.table) if what == "REPLACE"]
-    if replacing:
-        given = inline_names(statement)
-        for column in (column for columns in replacing for column in columns):
-            if not given.isdisjoint({column.key, *attribute_names(statement, column)}):
-                raise UnsupportedStatementError(
-                    f"{column}: ON CONFLICT REPLACE of its constraint may delete other rows, whose "
-                    "files cannot be known; delete these first, and leave the column out"
-                )
+    if isinstance(statement, Update) and database.connection.dialect.name == "sqlite":
+        for columns in _replacing(target.table):
+            _refuse_setting(statement, columns)
+
+
+def _refuse_setting(statement: Update, columns: Iterable[Column[Any]]) -> None:
+    given = inline_names(statement)
+    for column in columns:
+        if not given.isdisjoint(names_of(statement, column)):
+            raise UnsupportedStatementError(
+                f"{column}: ON CONFLICT REPLACE of its constraint may delete other rows, whose "
+                "files cannot be known; delete these first, and leave the column out"
+            )
+
+
+def _replacing(table: Table) -> list[tuple[Column[Any], ...]]:
+    return [columns for action, columns in _clauses(table) if action == "REPLACE"]
 
 
 def has_clauses(database: Database, table: Table) -> bool:

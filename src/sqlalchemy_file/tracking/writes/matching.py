@@ -15,7 +15,7 @@ from sqlalchemy_file.tracking.reading import (
     rows_matching,
 )
 from sqlalchemy_file.tracking.tables import Key
-from sqlalchemy_file.tracking.unit.criteria import equalities, key_named
+from sqlalchemy_file.tracking.unit.decisions import equalities, key_named
 from sqlalchemy_file.tracking.unit.units import Unit
 from sqlalchemy_file.tracking.writes.plans import Plan
 
@@ -69,22 +69,27 @@ def _read(database: Database, plan: Plan) -> list[list[OldRow]]:
 def _by_key(
     database: Database, unit: Unit, plan: Plan, keys: list[Key | None], *, exact: bool
 ) -> list[list[OldRow]]:
-    table = plan.target.table
-    decisions = unit.decisions if database.is_as_connected else None
-    read = {} if decisions is None else decisions.known
-    known = {key: read.pop((table, key), None) for key in keys if key is not None}
-    unknown = [key for key, row in known.items() if row is None]
+    known = _taken(database, unit, plan, keys)
+    unknown = [key for key in keys if key is not None and key not in known]
     if unknown and exact:
         deleting = isinstance(plan.statement, Delete)
         known.update(rows_by_key(database, plan.target, unknown, deleting=deleting))
-    found = []
-    for key, parameters in zip(keys, plan.parameters, strict=True):
-        row = None if key is None else known.get(key)
-        # What is not found by its key may be found by the database all the same: it compares
-        # '1' with 1, and text without regard to case.
-        found.append(
-            rows_matching(database, plan.target, plan.statement, parameters)
-            if row is None
-            else [row]
-        )
-    return found
+    # What is not found by its key may be found by the database all the same: it compares '1'
+    # with 1, and text without regard to case.
+    return [
+        [known[key]]
+        if key is not None and key in known
+        else rows_matching(database, plan.target, plan.statement, parameters)
+        for key, parameters in zip(keys, plan.parameters, strict=True)
+    ]
+
+
+def _taken(
+    database: Database, unit: Unit, plan: Plan, keys: Iterable[Key | None]
+) -> dict[Key, OldRow]:
+    """Return, and forget, the rows that a flush has read already."""
+    if unit.decisions is None or not database.is_as_connected:
+        return {}
+    read, table = unit.decisions.known, plan.target.table
+    found = {key: read.pop((table, key), None) for key in keys if key is not None}
+    return {key: row for key, row in found.items() if row is not None}

@@ -15,7 +15,7 @@ from sqlalchemy_file.file import File
 from sqlalchemy_file.tracking.changes import RowChange, files_in
 from sqlalchemy_file.tracking.reading import OldRow
 from sqlalchemy_file.tracking.tables import FileTable, Key, file_table
-from sqlalchemy_file.tracking.uploading.storing import Twins
+from sqlalchemy_file.tracking.uploading.batch import FilesByField
 from sqlalchemy_file.tracking.writes.upserts import Conflict, conflict_of, is_doing_nothing
 from sqlalchemy_file.tracking.writes.values import (
     Given,
@@ -96,8 +96,7 @@ class Plan:
     def deleted(self, olds: Sequence[OldRow]) -> Iterator[RowChange]:
         """Yield what deleted rows held."""
         for old in olds:
-            for column in old.values:
-                yield RowChange(column, old.records(column), (), None, old.key)
+            yield from old.deleted()
 
     def substitute(self, row: RowChange, position: int, copy: File) -> None:
         """Put a copy in the place of a file that the row may not own."""
@@ -118,10 +117,10 @@ def plan_of(statement: Any, target: FileTable, parameters: Parameters) -> Plan:
         return Plan(target, statement, parameters, [])
     rows = rows_given(statement, target, parameters)
     plan = Plan(target, statement, parameters, rows, may_do_half=may_do_half)
-    twins = Twins()
+    files_of = FilesByField()
     for row in rows:
         for given in row.given:
-            _read_value(plan, twins, given)
+            _read_value(plan, files_of, given)
     if isinstance(statement, Insert):
         gives_files = any(map(files_in, plan.values.values()))
         _refuse_unknown_insert(statement, target)
@@ -157,13 +156,13 @@ def refuse_others(statement: Any) -> None:
                 )
 
 
-def _read_value(plan: Plan, twins: Twins, given: Given) -> None:
+def _read_value(plan: Plan, files_of: FilesByField, given: Given) -> None:
     """Turn a value into files, as assigning it to an attribute would."""
     value, field = literal(given.value, given.column), plan.target.field(given.column)
     is_update = isinstance(plan.statement, Update)
     meant = file_value(plan.target, given.column, value, is_update=is_update)
     files = files_in(meant)
-    own = [twins.of(file, field) for file in files]
+    own = [files_of.of(file, field) for file in files]
     if any(mine is not file for mine, file in zip(own, files, strict=True)):
         meant = own if field.multiple else own[0]
     plan.values[given.place] = meant

@@ -13,7 +13,7 @@ from sqlalchemy_file.exceptions import UnsupportedStatementError
 from sqlalchemy_file.tracking.changes import RowChange, files_in
 from sqlalchemy_file.tracking.reading import Database, OldRow, rows_where
 from sqlalchemy_file.tracking.tables import FileTable, Key
-from sqlalchemy_file.tracking.writes.values import Place, RowValues, attribute_names, literal
+from sqlalchemy_file.tracking.writes.values import Place, RowValues, literal, names_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,8 +52,7 @@ class Conflict:
         """Yield the changes of conflicting rows; columns that are not set stay."""
         if self.deletes:
             for old in olds:
-                for column in old.values:
-                    yield RowChange(column, old.records(column), (), None, old.key)
+                yield from old.deleted()
             return
         given = {item.column: item for item in row.given}
         for old in olds:
@@ -115,10 +114,8 @@ def is_doing_nothing(statement: Any) -> bool:
 def _elements(
     statement: Any, target: FileTable, elements: Any
 ) -> dict[Column[Any], frozenset[str]]:
-    return {
-        column: frozenset({column.key, *attribute_names(statement, column)})
-        for column in (_column(target, element) for element in elements)
-    }
+    columns = [_column(target, element) for element in elements]
+    return {column: names_of(statement, column) for column in columns}
 
 
 def _file_columns_set(

@@ -199,6 +199,11 @@ def attribute_names(statement: Any, column: Column[Any]) -> list[str]:
     return [attribute.key for attribute in attributes if column in attribute.columns]
 
 
+def names_of(statement: Any, column: Column[Any]) -> frozenset[str]:
+    """Return the names under which a statement gives a value to a column."""
+    return frozenset({column.key, *attribute_names(statement, column)})
+
+
 def prefixes_of(statement: Any) -> str:
     """Return what ``prefix_with()`` puts behind the first word of a statement, in capitals."""
     return " ".join(str(prefix) for prefix, _ in statement._prefixes).upper()

@@ -22,7 +22,7 @@ class Replaced:
 
 
 class Paper(Base):
-    __tablename__ = "stated_paper"
+    __tablename__ = "state_paper"
 
     id: Mapped[int] = mapped_column(primary_key=True)
     body: Mapped[File | None] = mapped_column(FileField(validators=[Replaced()]))

@@ -1,0 +1,177 @@
+"""Everything that one flush or statement stores, which can be undone until a frame owns it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
+from copy import copy
+from functools import partial
+
+from sqlalchemy_file.exceptions import StorageError
+from sqlalchemy_file.file import File
+from sqlalchemy_file.storage import StorageManager
+from sqlalchemy_file.storage.common.protocol import concurrency_of
+from sqlalchemy_file.storage.local.writing import synced_together
+from sqlalchemy_file.tracking.claims import Claim
+from sqlalchemy_file.tracking.clock import Moment, now
+from sqlalchemy_file.tracking.deleting.deletion import discard
+from sqlalchemy_file.tracking.unit.frames import Frame
+from sqlalchemy_file.tracking.uploading.checking import check, destinations
+from sqlalchemy_file.tracking.uploading.chosen import wait_until_free
+from sqlalchemy_file.tracking.uploading.steps import Unsaved, in_parallel
+from sqlalchemy_file.tracking.uploading.storing import (
+    Processing,
+    Storing,
+    copying,
+    path_of_copy,
+    plain_storages,
+    store_plain,
+)
+from sqlalchemy_file.transfer import carry_out, results, run_blocking
+from sqlalchemy_file.types import FileField
+from sqlalchemy_file.values.records import paths_of
+from sqlalchemy_file.values.state import (
+    is_ownerless,
+    relocated_copy,
+    revert,
+    state_of,
+    stored_paths,
+)
+
+
+class FilesByField:
+    """Gives each field an own instance of a file that is not stored yet.
+
+    A file in the columns of two fields has to pass the validators of both, and each may have
+    another storage.
+    """
+
+    def __init__(self) -> None:
+        self._first: dict[int, tuple[File, FileField]] = {}
+
+    def of(self, file: File, field: FileField) -> File:
+        """Return the file itself for the first field that asks, a copy for any other."""
+        _, first = self._first.setdefault(id(file), (file, field))
+        return file if file.saved or first is field else copy(file)
+
+
+def _claim(storings: Sequence[Storing]) -> None:
+    """Let storages know in whose name files are stored there, and wait for chosen keys."""
+    claims = {id(storing.item.claim): storing.item.claim for storing in storings}
+    for claim in filter(None, claims.values()):
+        mine = [storing for storing in storings if storing.item.claim is claim]
+        claim.sign({each.storage_name for each in mine})
+        wait_until_free(claim, [(each.storage_name, each.key) for each in mine if each.key])
+
+
+class UploadBatch:
+    """The objects of one flush or statement, until a frame owns them."""
+
+    def __init__(self) -> None:
+        self._files: list[File] = []
+        self._copies: list[str] = []
+        self._began: Moment | None = None
+
+    def store(self, unsaved: Sequence[Unsaved]) -> None:
+        """Validate all, then store all; nothing more is begun once one could not be stored."""
+        if not unsaved:
+            return
+        self._began = self._began or now()
+        if len(unsaved) > 1:
+            unsaved = list({id(item.file): item for item in unsaved}.values())
+        plain = plain_storages(unsaved)
+        if plain is None:
+            self._store(unsaved)
+            return
+        self._files += [item.file for item in unsaved]
+        with nullcontext() if len(unsaved) == 1 else self._synced_together():
+            run_blocking(partial(store_plain, unsaved, plain))
+
+    def _store(self, unsaved: Sequence[Unsaved]) -> None:
+        check(unsaved)
+        storings = [
+            Storing(item, *place)
+            for item, place in zip(unsaved, destinations(unsaved), strict=True)
+        ]
+        _claim(storings)
+        self._files += [item.file for item in unsaved]
+        processed = [Processing(item) for item in unsaved if item.is_processed]
+        is_single = len(unsaved) == 1 and not processed  # it is on disk when it is stored
+        with nullcontext() if is_single else self._synced_together():
+            in_parallel(storings)
+            in_parallel(processed)
+
+    @contextmanager
+    def _synced_together(self) -> Iterator[None]:
+        """At the end of the block everything is on disk."""
+        try:
+            with synced_together():
+                yield
+        except StorageError as error:
+            places = map(StorageManager.resolve, self.written)
+            error.storage = error.storage or next(
+                (name for name, key in places if key == error.key), None
+            )
+            raise
+
+    def take_over(self, files: Iterable[File]) -> None:
+        """Own the objects of saved files that were stored outside a flush."""
+        for file in files:
+            if file._state.begun and is_ownerless(file):
+                self._began = self._began or now()
+                file._freeze()
+                if all(each is not file for each in self._files):
+                    self._files.append(file)
+
+    def copy(self, files: Sequence[File], claim: Claim | None = None) -> list[File]:
+        """Return copies of saved files, each with objects of its own."""
+        if not files:
+            return []
+        self._began = self._began or now()
+        epoch = None if claim is None else claim.epoch
+        moves = [{path: path_of_copy(path, epoch) for path in paths_of(file)} for file in files]
+        self._copy_objects([pair for move in moves for pair in move.items()], claim)
+        copies = [relocated_copy(file, move) for file, move in zip(files, moves, strict=True)]
+        self._files += copies
+        self._copies = []
+        return copies
+
+    def _copy_objects(self, pairs: Sequence[tuple[str, str]], claim: Claim | None) -> None:
+        self._copies = [new for _, new in pairs]
+        names = {StorageManager.resolve(new)[0] for new in self._copies}
+        if claim is not None:
+            claim.sign(names)
+        limit = max((concurrency_of(StorageManager.storage(name)) for name in names), default=1)
+        with self._synced_together():
+            results(carry_out([copying(old, new) for old, new in pairs], limit=limit))
+
+    def undo(self) -> None:
+        """Delete everything that was written, and restore every file."""
+        written = self.written
+        for file in reversed(self._files):
+            revert(file)
+        self._files, self._copies = [], []
+        discard(written)
+
+    def hand_over(self, frame: Frame, files: Iterable[File] | None = None) -> None:
+        """Let a frame own the stored objects: of these files, or of all."""
+        mine, self._files = self._files, []
+        if files is not None:
+            chosen = {id(file) for file in files}
+            self._files = [file for file in mine if id(file) not in chosen]
+            mine = [file for file in mine if id(file) in chosen]
+        if not mine:
+            return
+        frame.files += mine
+        frame.note_begin(self._began)
+        for file in mine:
+            state_of(file).is_owned = True
+            frame.stored.update(stored_paths(file))
+
+    @property
+    def written(self) -> set[str]:
+        """The paths of all objects that were written, or begun."""
+        written = set(self._copies)
+        for file in self._files:
+            written.update(stored_paths(file))
+        return written

@@ -1,0 +1,174 @@
+"""What a statement does to references that no flush has planned. Its files are stored here."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from sqlalchemy.sql.dml import Insert
+
+from sqlalchemy_file.exceptions import UnknownStorageError
+from sqlalchemy_file.file import File
+from sqlalchemy_file.storage import StorageManager
+from sqlalchemy_file.tracking.changes import Ownership, RowChange, change, files_in
+from sqlalchemy_file.tracking.claims import Claim, claim_of
+from sqlalchemy_file.tracking.reading import Database
+from sqlalchemy_file.tracking.unit.effects import Effects
+from sqlalchemy_file.tracking.unit.looking import holders
+from sqlalchemy_file.tracking.unit.registry import unit_of
+from sqlalchemy_file.tracking.unit.standing import commits_at_once
+from sqlalchemy_file.tracking.unit.units import Unit
+from sqlalchemy_file.tracking.uploading.batch import UploadBatch
+from sqlalchemy_file.tracking.uploading.steps import Unsaved
+from sqlalchemy_file.tracking.writes.matching import forget_rows, matched_rows
+from sqlalchemy_file.tracking.writes.plans import Plan
+from sqlalchemy_file.tracking.writes.values import GivenRow, RowValues
+from sqlalchemy_file.transfer import yield_to_loop
+from sqlalchemy_file.values.records import paths_of
+
+
+def stored_effects(database: Database, plan: Plan, batch: UploadBatch) -> Effects:
+    """Store the files of a statement, read its rows, and return what it will do."""
+    batch.take_over(file for value in plan.values.values() for file in files_in(value))
+    claim = claim_of(database, plan.target.table)
+    batch.store(list(_unsaved(plan, claim)))
+    unit = unit_of(database.connection)
+    if isinstance(plan.statement, Insert):
+        _find_new_rows(database, unit, plan)
+    else:
+        _find_changed_rows(database, unit, plan)
+    effects = _effects(database, unit, plan, batch, claim)
+    if claim is None:  # else the drain deletes it, in a process that has the storage
+        refuse_unknown_storage(unit, effects)
+    yield_to_loop(len(plan.values))
+    return effects
+
+
+def _unsaved(plan: Plan, claim: Claim | None) -> Iterator[Unsaved]:
+    for row in plan.rows:
+        for given in row.given:
+            field = plan.target.field(given.column)
+            for index, file in enumerate(files_in(plan.values[given.place])):
+                if not file.saved:
+                    position = index if field.multiple else None
+                    yield Unsaved(file, field, given.column.key, claim, position, GivenRow(row))
+
+
+def _find_changed_rows(database: Database, unit: Unit, plan: Plan) -> None:
+    matched = matched_rows(database, unit, plan)
+    for index, olds in enumerate(matched):
+        plan.changes += plan.updated(plan.rows[index], olds) if plan.rows else plan.deleted(olds)
+    if len(matched) > 1:
+        _count_rows_once(plan)
+
+
+def _find_new_rows(database: Database, unit: Unit, plan: Plan) -> None:
+    for row in plan.rows:
+        _find_in_the_way(database, unit, plan, row)
+    if plan.conflict or plan.replacing:
+        is_new = len(plan.rows) == 1 and all(row.key is None for row in plan.changes)
+        plan.is_believed = plan.is_believed and is_new
+        _count_rows_once(plan)
+    if not plan.is_believed:
+        plan.matched = _rows_reported(database, plan)
+
+
+def _rows_reported(database: Database, plan: Plan) -> int | None:
+    """Return the number that the database reports if all rows were inserted; None if it may not."""
+    if plan.conflict is None or not plan.conflict.does_nothing or plan.statement._returning:
+        return None
+    dialect = database.connection.dialect
+    reports = dialect.supports_sane_rowcount
+    if len(plan.parameters) > 1:
+        reports = reports and dialect.supports_sane_multi_rowcount
+    return len(plan.rows) if reports else None
+
+
+def _find_in_the_way(database: Database, unit: Unit, plan: Plan, row: RowValues) -> None:
+    olds = plan.conflict.rows(database, plan.target, row) if plan.conflict else []
+    if plan.conflict and olds:
+        forget_rows(database, unit, plan, olds)
+        plan.changes += plan.conflict.changes(row, plan.values, olds)
+        return
+    for replacing in plan.replacing:
+        found = replacing.rows(database, plan.target, row)
+        forget_rows(database, unit, plan, found)
+        plan.changes += replacing.changes(row, plan.values, found)
+    plan.changes += plan.inserted(row)
+
+
+def _count_rows_once(plan: Plan) -> None:
+    """Count what a row that is found several times held once."""
+    seen: set[tuple[Any, ...]] = set()
+    changes = []
+    for row in plan.changes:
+        place = (row.by, row.key, row.column)
+        is_again = bool(row.key) and place in seen
+        changes.append(row._replace(old=()) if is_again else row)
+        plan.is_ambiguous |= is_again and bool(row.files)
+        seen.add(place)
+    plan.changes = changes
+
+
+def _effects(
+    database: Database, unit: Unit, plan: Plan, batch: UploadBatch, claim: Claim | None
+) -> Effects:
+    """Decide which references the statement removes and adds; copy objects of other rows."""
+    effects = Effects(plan.target, schemas=database.schemas, rows=plan.matched)
+    effects.is_believed = plan.is_believed
+    effects.is_found_by_path = plan.is_found_by_path or not plan.target.keys
+    effects.is_unseen, effects.is_ambiguous = bool(plan.replacing), plan.is_ambiguous
+    acquired: list[tuple[RowChange, int, File]] = []
+    for row in plan.changes:
+        found = change(row.old, row.files)
+        effects.release(row, found.released)
+        acquired += [(row, position, file) for position, file in found.acquired]
+    given = Counter[str]()
+    if len(plan.parameters) < 2 or not commits_at_once(database.connection):
+        # Otherwise a row may take a file over, and the other one not come to let go of it.
+        given.update([*effects.released, *effects.archived])
+    ownership = Ownership(holders(database.connection, unit), batch.written)
+    foreign = [each for each in acquired if not _acquires(effects, unit, ownership, given, each)]
+    copies = batch.copy([file for *_, file in foreign], claim)
+    for (row, position, _), copy in zip(foreign, copies, strict=True):
+        plan.substitute(row, position, copy)
+        effects.acquire(row, paths_of(copy))
+    return effects
+
+
+def _acquires(
+    effects: Effects,
+    unit: Unit,
+    ownership: Ownership,
+    given: Mapping[str, int],
+    acquired: tuple[RowChange, int, File],
+) -> bool:
+    """Let a row own objects as they are if the flush said so, or nobody else refers to them."""
+    row, _, file = acquired
+    paths, decisions = paths_of(file), unit.decisions
+    owned = [
+        (decisions is not None and decisions.use_up(path))
+        or ownership.is_free(path, given.get(path, 0))
+        for path in paths
+    ]
+    if not all(owned):
+        return False
+    ownership.take(paths)
+    effects.acquire(row, paths)
+    return True
+
+
+def refuse_unknown_storage(unit: Unit, effects: Effects) -> None:
+    """Refuse to let go of objects that could not be deleted after the commit."""
+    moved = () if unit.decisions is None else unit.decisions.moved
+    known = StorageManager._registered
+    for path in effects.released:
+        name, key = StorageManager.resolve(path)
+        if name and name not in known and path not in moved:
+            raise UnknownStorageError(
+                f"{effects.target}: the statement removes the reference to the object {key!r} in "
+                f"the storage {name!r}, which has not been added here (added: "
+                f"{', '.join(known) or 'none'}); add the storage, or use a Ledger, whose drain "
+                "deletes the object in a process that has added it"
+            )
