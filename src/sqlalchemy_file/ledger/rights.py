@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from types import MappingProxyType
+from typing import Any
 
 from sqlalchemy import Connection, Table, func, select, text
 from sqlalchemy.exc import DBAPIError
@@ -41,7 +42,8 @@ SELECT EXISTS (SELECT 1 FROM information_schema.user_privileges
                WHERE privilege_type = 'TRIGGER' AND ({_MINE})
                AND table_schema = coalesce(:schema, database()) AND table_name = :name)""")
 
-_REFUSALS = frozenset({1044, 1142, 1143, 1227, 1290})
+ACCESS_DENIED = 1227
+_REFUSALS = frozenset({1044, 1142, 1143, ACCESS_DENIED, 1290})
 
 
 def missing_rights(connection: Connection, ledger: LedgerTables, work: str) -> list[str]:
@@ -115,7 +117,16 @@ def _succeeds(connection: Connection, statement: str) -> bool:
     try:
         connection.execute(text(statement.replace(":", "\\:"))).close()
     except DBAPIError as error:
-        if error.orig is not None and error.orig.args and error.orig.args[0] in _REFUSALS:
+        if code_of(error) in _REFUSALS:
             return False
         raise
     return True
+
+
+def code_of(error: DBAPIError) -> object:
+    """Return the error number or the SQLSTATE of a driver's exception."""
+    original: Any = error.orig
+    first = next(iter(getattr(original, "args", ())), None)
+    named = (getattr(original, name, None) for name in ("errno", "sqlstate", "pgcode"))
+    codes = (first if isinstance(first, int) else None, *named)
+    return next((code for code in codes if code), first)

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import islice
-from typing import Any, Concatenate, ParamSpec, TypeVar
+from typing import Concatenate, ParamSpec, TypeVar
 
 from sqlalchemy import Connection, Engine, MetaData, Table, inspect, text
 from sqlalchemy.exc import DBAPIError
@@ -19,6 +19,7 @@ from sqlalchemy_file.ledger import Ledger, Problem, ledger_of
 from sqlalchemy_file.ledger.columns import all_file_columns
 from sqlalchemy_file.ledger.epochs.state import database_id
 from sqlalchemy_file.ledger.installing import DATABASES, database_of
+from sqlalchemy_file.ledger.rights import code_of
 from sqlalchemy_file.ledger.tables import now
 from sqlalchemy_file.storage import StorageManager
 from sqlalchemy_file.transfer import run_blocking
@@ -248,12 +249,3 @@ def in_batches(items: Iterator[T], size: int) -> Iterator[Sequence[T]]:
     """Yield what a storage lists in batches, without blocking an event loop."""
     while batch := run_blocking(lambda: list(islice(items, size))):
         yield batch
-
-
-def code_of(error: DBAPIError) -> object:
-    """Return the error number or the SQLSTATE of a driver's exception."""
-    original: Any = error.orig
-    first = next(iter(getattr(original, "args", ())), None)
-    named = (getattr(original, name, None) for name in ("errno", "sqlstate", "pgcode"))
-    codes = (first if isinstance(first, int) else None, *named)
-    return next((code for code in codes if code), first)

@@ -36,15 +36,15 @@ from sqlalchemy_file.ledger.triggers import (
     trigger_name,
 )
 
+READABLE = ("text", "character varying", "json", "jsonb")
+"""The types whose values are read: to read others may call a function that an owner wrote."""
+
 Below = Mapping[Place, Sequence[tuple[Place, bool]]]
 """By table, those that are partitions of it or inherit from it, and which of both."""
 
 
 class PostgreSQL(Database):
-    """PostgreSQL, where functions read values, and write with the rights of the statement's role.
-
-    To read another type than those of text and JSON may call a function that its owner wrote.
-    """
+    """PostgreSQL, where functions read values, with the rights of the role of the statement."""
 
     def place(self, connection: Connection, table: str, schema: str | None) -> Place | None:
         # Of a schema that this role may not use, to_regclass() would end the transaction.
@@ -308,9 +308,8 @@ FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid JOIN pg_class t ON t.oid
 JOIN pg_namespace n ON n.oid = t.relnamespace
 WHERE left(c.relname, {len(PREFIX) + 7}) = '{PREFIX}index_v'""")
 
-_COLUMNS: Any = text("""
-SELECT attname AS name, atttypid IN ('text'::regtype, 'varchar'::regtype, 'json'::regtype,
-                                     'jsonb'::regtype) AS is_readable
+_COLUMNS: Any = text(f"""
+SELECT attname AS name, atttypid::regtype::text IN {READABLE} AS is_readable
 FROM pg_attribute WHERE attrelid = to_regclass(:name) AND attnum > 0 AND NOT attisdropped""")
 
 _DESCENDANTS: Any = text("""

@@ -12,7 +12,8 @@ from sqlalchemy.exc import DBAPIError, OperationalError
 
 from sqlalchemy_file.exceptions import LedgerError
 from sqlalchemy_file.ledger.epochs.state import DEFAULT_GRACE, sweeping_grace
-from sqlalchemy_file.reconcile.context import PassContext, code_of, pause
+from sqlalchemy_file.ledger.rights import ACCESS_DENIED, code_of
+from sqlalchemy_file.reconcile.context import PassContext, pause
 from sqlalchemy_file.storage import Attributes, Storage
 from sqlalchemy_file.transfer import run_blocking
 from sqlalchemy_file.values.objects import fresh_key
@@ -23,7 +24,6 @@ MOST_APART = 300_000
 """By how many milliseconds the clocks of the database and of the storages may."""
 
 _LOOKS, _PAUSE = 5, 0.1
-_ACCESS_DENIED = 1227
 
 
 def age_limit(context: PassContext, grace: float | None) -> int:
@@ -145,7 +145,7 @@ def _connected(connection: Connection) -> set[int]:
         query = text(_ON_POSTGRESQL if is_postgresql else _ON_MARIADB)
         found = set(connection.execute(query).scalars())
     except DBAPIError as error:
-        if code_of(error) != _ACCESS_DENIED:
+        if code_of(error) != ACCESS_DENIED:
             raise
         raise LedgerError(
             "a grace of 0 is for a database that nobody writes to, and this account cannot see "

@@ -16,8 +16,9 @@ from sqlalchemy.exc import DBAPIError
 
 from sqlalchemy_file.exceptions import LedgerError
 from sqlalchemy_file.ledger.columns import all_file_columns
+from sqlalchemy_file.ledger.rights import ACCESS_DENIED, code_of
 from sqlalchemy_file.ledger.tables import table_name
-from sqlalchemy_file.reconcile.context import PassContext, code_of, pause
+from sqlalchemy_file.reconcile.context import PassContext, pause
 
 PATIENCE = 30.0
 """Seconds to wait for transactions that are open."""
@@ -61,7 +62,7 @@ def _wait_on_mariadb(context: PassContext, deadline: float) -> None:
     try:
         _wait_for_all(lambda: _innodb_transactions(context, deadline), deadline)
     except DBAPIError as error:
-        if code_of(error) != _ACCESS_DENIED:
+        if code_of(error) != ACCESS_DENIED:
             raise
         _wait_for_locks(context, deadline)
 
@@ -134,7 +135,7 @@ def _locks_all(connection: Connection, context: PassContext) -> bool:
 
 
 _STALE = 0.12
-_ACCESS_DENIED, _LOCK_TIMEOUT = 1227, 1205
+_LOCK_TIMEOUT = 1205
 
 # A transaction has its virtual id from before its first snapshot to its end, and locks it.
 # Prepared ones have no process any more. A worker of autovacuum has no user; it copies no rows.

@@ -13,6 +13,7 @@ from sqlalchemy import Connection, text
 
 from sqlalchemy_file.exceptions import LedgerError
 from sqlalchemy_file.ledger.columns import all_file_columns
+from sqlalchemy_file.ledger.dialects.postgresql import READABLE
 from sqlalchemy_file.ledger.tables import table_name
 from sqlalchemy_file.reconcile.context import PassContext
 
@@ -75,7 +76,7 @@ def _refuse_odd(row: Any) -> None:
             "the rights of this account, and is read only if a superuser, this account, or the "
             "owner of the ledger owns it"
         )
-    if row.type not in _TYPES:
+    if row.type not in READABLE:
         raise LedgerError(
             f"{row.table}.{row.column} has the type {row.type}, and only text, varchar, json and "
             "jsonb are read: others may run functions of their owner with this account's rights"
@@ -101,7 +102,6 @@ _BEGINNINGS: dict[str, Callable[[Connection, PassContext], None]] = {
 
 _TABLES: Sequence[str] = ("r", "p")
 _VIEWS: Sequence[str] = ("v", "m")
-_TYPES: Sequence[str] = ("text", "character varying", "json", "jsonb")
 _CATALOG = text("""
     SELECT asked.name AS table, held.relkind::text AS kind, part.attname AS column,
         part.atttypid::regtype::text AS type, row_security_active(held.oid) AS has_policies,
