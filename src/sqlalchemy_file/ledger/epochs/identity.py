@@ -46,7 +46,7 @@ class Identity:
         A key without a known epoch is of before there were any, or was chosen by a program.
         """
         epoch = epoch_of(key)
-        return epoch in self.epochs or (not self.earlier and epoch not in self.earlier)
+        return epoch in self.epochs or not self.earlier
 
     def __str__(self) -> str:
         return f"{self.id} ({self.site.name})"
