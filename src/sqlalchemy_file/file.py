@@ -1,4 +1,4 @@
-"""The value of a file column: content that will be stored, or the record of what was stored."""
+"""The value of a file column: content to store, or the record of a stored object."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ __all__ = ["File"]
 
 
 class File(FurtherObjects):
-    """A file: content to be stored, or the record of what was stored, as a dict with attributes.
+    """A file: content to store, or the record of a stored object. A dict with attributes.
 
         document.content = File(b"Hello", filename="hello.txt")
 

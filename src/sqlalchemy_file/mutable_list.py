@@ -71,7 +71,7 @@ class MutableList(mutable.MutableList[T]):
 
     @classmethod
     def coerce(cls, key: str, value: Any) -> Any:
-        """Return ``value`` as a list of this class; raise `TypeError` if it is no list."""
+        """Return ``value`` as a list of this class; raise `TypeError` if it is not a list."""
         if value is None or isinstance(value, cls):
             return value
         if isinstance(value, list | tuple):
@@ -82,7 +82,7 @@ class MutableList(mutable.MutableList[T]):
         )
 
     def adopt(self, kind: type[File]) -> None:
-        """Make this the list of a file field; raise `TypeError` for elements that are no files."""
+        """Make this the list of a file field; raise `TypeError` for other elements than files."""
         if self._kind is None:
             list.__setitem__(self, slice(None), [as_file(item, kind) for item in self])
             self._kind = kind

@@ -133,7 +133,7 @@ class FileField(ChoosesPlace, TypeDecorator[Any]):
     def with_variant(self, type_: Any, *dialect_names: str) -> Any:
         """Return this field with another JSON type on some databases; it stays a file field.
 
-        Raises `TypeError` for a type that is no JSON type.
+        Raises `TypeError` for other types than JSON types.
         """
         kind = type_() if isinstance(type_, type) else type_
         if file_field(kind) is not None:
@@ -178,7 +178,7 @@ class FileField(ChoosesPlace, TypeDecorator[Any]):
     def coerce(self, value: Any, name: str) -> Any:
         """Return an assigned value as a file, a list of files, or None.
 
-        Raises `TypeError` for any other value; it says what to assign to the attribute ``name``.
+        Raises `TypeError` for any other value, with advice. ``name`` is the attribute.
         """
         if not self.multiple:
             return self._coerce_one(value, name)
@@ -254,7 +254,7 @@ class FileField(ChoosesPlace, TypeDecorator[Any]):
     def process_result_value(self, value: Any, dialect: Dialect) -> Any:
         """Return the file, or the list of files, of a row, without any request.
 
-        Values that are no record of a file are left out.
+        Values that are not the record of a file are left out.
         """
         if value is None:
             return None

@@ -1,8 +1,8 @@
 """Migrations of the ledger's triggers with Alembic. Importing this in ``env.py`` registers it.
 
 Autogenerate then writes ``op.create_file_triggers`` and ``op.drop_file_triggers`` into a migration,
-drops first and creates last. `ensure_triggers` repairs what a migration breaks silently: SQLite's
-batch mode drops the triggers of the table that it copies.
+drops first and creates last. `ensure_triggers` repairs the triggers after each migration: SQLite's
+batch mode drops those of the table that it copies.
 """
 
 from __future__ import annotations

@@ -67,7 +67,7 @@ class Ledger:
         ]
 
     def install(self, connection: Connection) -> None:
-        """Create what an existing schema lacks: the ledger's tables, triggers and indexes."""
+        """Create missing tables, triggers and indexes of the ledger."""
         with exclusive(connection, RELEASES):
             self.releases.create(connection, checkfirst=True)
             self.state.create(connection, checkfirst=True)
@@ -95,7 +95,7 @@ class Ledger:
         return exclusive(connection, RELEASES)
 
     def forget_missed(self, connection: Connection) -> None:
-        """Forget that entries were missed, after a full pass has found what was not recorded."""
+        """Forget that entries were missed, after a full pass has found their objects."""
         forget_missed(connection, connection.schema_for_object(self.releases))
 
     def problems(self, connection: Connection) -> list[Problem]:

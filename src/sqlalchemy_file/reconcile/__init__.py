@@ -1,9 +1,9 @@
 """Find and delete unreferenced objects: generators of findings, which print nothing.
 
-`drain` deletes the objects that the ledger has recorded; `sweep` finds what was stored and never
-committed; `compare` compares all rows with all objects; `status` returns numbers and problems;
-`forget` removes the signature of a database that is gone. Those with an ``a`` in front are for
-`AsyncSession`.
+`drain` deletes the objects that the ledger has recorded; `sweep` finds objects that were stored and
+never committed; `compare` compares all rows with all objects; `status` returns numbers and
+problems; `forget` removes the signature of a database that is gone. Those with an ``a`` in front
+are for `AsyncSession`.
 """
 
 from sqlalchemy_file.reconcile.asynchronous import acompare, adrain, astatus, asweep

@@ -52,7 +52,7 @@ def drain(
     Before a batch is deleted, it waits at most ``patience`` seconds for transactions that may still
     copy a row; the rest is left for later. Failures are retried after 15 seconds, then less and
     less often, up to every 6 hours; so are ``foreign`` and ``earlier`` objects. ``others`` are
-    further ledgers of the same storages: what their rows refer to stays. Raises `LedgerError` if
+    further ledgers of the same storages: objects of their rows stay. Raises `LedgerError` if
     the ledger or its triggers are not in order; then nothing is deleted.
     """
     context = context_of(bind, metadata, others)

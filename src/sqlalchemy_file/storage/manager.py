@@ -57,7 +57,7 @@ class StorageManager(Registry, metaclass=OldNames):
 
         Raises `RuntimeError` if the name is taken, or begins like another one (``media`` and
         ``media/avatars``); `InvalidStorageError` for an invalid URL or option; `TypeError` for an
-        object that is no storage; `MissingExtraError`.
+        object that is not a storage; `MissingExtraError`.
         """
         registered = registered_as(name, container, options, base_url)
         with cls._lock:
@@ -109,7 +109,7 @@ class StorageManager(Registry, metaclass=OldNames):
 
     @classmethod
     def get(cls, name: str | None = None) -> Any:
-        """Return what was given to `add_storage`, such as a libcloud ``Container``."""
+        """Return the object that was given to `add_storage`, such as a libcloud ``Container``."""
         return cls._found(name).given
 
     @classmethod
@@ -124,7 +124,7 @@ class StorageManager(Registry, metaclass=OldNames):
 
     @classmethod
     def set_limit(cls, limit: int | Limits | None) -> None:
-        """Limit what happens at the same time, from now on and for all storages together.
+        """Set the limits of concurrency, from now on and for all storages together.
 
             StorageManager.set_limit(Limits(requests=16, parts=2))
 

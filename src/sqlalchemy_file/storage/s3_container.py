@@ -112,7 +112,7 @@ class S3ContainerStorage(LibcloudStorage):
 
     @property
     def lists_from_key(self) -> bool:
-        """Whether listing from a key spares listing what comes before it."""
+        """Whether listing from a key skips the keys before it."""
         return self._carrier is not None
 
     def signed_url(

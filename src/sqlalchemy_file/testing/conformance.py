@@ -168,4 +168,4 @@ class Load(Suite):
 
 
 class StorageConformance(Reading, Exclusive, Keys, DeletingAndCopying, Listing, Wholeness, Load):
-    """Tests of any storage; class attributes say what it cannot do."""
+    """Tests of any storage; class attributes name the tests that it cannot pass."""

@@ -12,7 +12,7 @@ from sqlalchemy_file.content.disposition import Disposition, content_disposition
 
 @dataclass(frozen=True, slots=True)
 class FileFacts:
-    """One representation of a file: its size in bytes, its type, and what identifies its bytes.
+    """One representation of a file: its size in bytes, its type, and the identity of its bytes.
 
     ``etag`` is a strong entity tag with its quotes. ``sha256`` is the checksum of all bytes, in
     hexadecimal. ``encoding`` is how the stored bytes are compressed. ``headers`` are sent with

@@ -165,7 +165,7 @@ class LibcloudStorage:
 
     @property
     def lists_from_key(self) -> bool:
-        """Whether listing from a key spares listing what comes before it."""
+        """Whether listing from a key skips the keys before it."""
         return False
 
     def uploads(self) -> Iterator[PendingUpload]:
