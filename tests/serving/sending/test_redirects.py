@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import threading
 from datetime import timedelta
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
-from obstore.store import S3Store
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import padding, rsa
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from obstore.store import GCSStore, S3Store
 from werkzeug.test import Client
 
 from sqlalchemy_file import File, StorageManager
@@ -82,3 +88,41 @@ def test_a_url_is_signed_beside_the_event_loop(file: File, monkeypatch: Any) -> 
     found = TestClient(server.asgi, follow_redirects=False).get(url)
     assert found.status_code == 302
     assert [name.partition("_")[0] for name in threads] == ["sqlalchemy-file"]
+
+
+def signed_by_google(url: str, key: rsa.RSAPublicKey) -> bool:
+    """Return True if a URL has a V4 signature of this key, as Google documents it."""
+    parts = urlsplit(url)
+    pairs = [pair for pair in parts.query.split("&") if not pair.startswith("X-Goog-Signature=")]
+    query = parse_qs(parts.query)
+    canonical = "\n".join(
+        ["GET", parts.path, "&".join(sorted(pairs)), f"host:{parts.netloc}", "", "host",
+         "UNSIGNED-PAYLOAD"]
+    )  # fmt: skip
+    (moment,), (credential,) = query["X-Goog-Date"], query["X-Goog-Credential"]
+    hashed = hashlib.sha256(canonical.encode()).hexdigest()
+    scope = credential.partition("/")[2]
+    signed = f"GOOG4-RSA-SHA256\n{moment}\n{scope}\n{hashed}"
+    try:
+        signature = bytes.fromhex(query["X-Goog-Signature"][0])
+        key.verify(signature, signed.encode(), padding.PKCS1v15(), hashes.SHA256())
+    except InvalidSignature:
+        return False
+    return True
+
+
+def test_google_accepts_the_signature_of_a_redirect() -> None:
+    key = rsa.generate_private_key(65537, 2048)
+    private = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
+    account = {"private_key": private, "private_key_id": "1", "client_email": "a@example.com"}
+    more = {"client_id": "1", "type": "service_account", "disable_oauth": False}
+    store = GCSStore("bucket", service_account_key=json.dumps({**account, **more}))
+    StorageManager.add_storage("bucket", store)
+    file = File.decode({**RECORD, "path": "bucket/für/a b.png", "file_id": "für/a b.png"})
+    found = get(FileServer(secret=SECRET, delivery=Redirect(timedelta(minutes=7))), file)
+    url = found.headers["Location"]
+    assert urlsplit(url).path == "/bucket/f%C3%BCr/a%20b.png"
+    assert parse_qs(urlsplit(url).query)["X-Goog-Expires"] == ["420"]
+    assert signed_by_google(url, key.public_key())
+    assert not signed_by_google(url.replace("a%20b", "b%20b"), key.public_key())
+    assert not signed_by_google(url.replace("Expires=420", "Expires=421"), key.public_key())
