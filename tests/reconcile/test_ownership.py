@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +15,10 @@ from sqlalchemy.pool import NullPool
 
 from sqlalchemy_file import File, StorageManager
 from sqlalchemy_file.exceptions import LedgerError, StorageError
-from sqlalchemy_file.ledger.epochs.identity import identity
+from sqlalchemy_file.ledger.epochs.identity import begin_epoch, identity
 from sqlalchemy_file.reconcile import compare, drain, sweep
+from sqlalchemy_file.storage import MemoryStorage
+from sqlalchemy_file.storage.common.protocol import PendingUpload
 from sqlalchemy_file.storage.owners import owners_of
 from sqlalchemy_file.values.objects import fresh_key
 from tests.ledger.helpers import move
@@ -194,6 +197,35 @@ def test_a_database_that_was_restored_deletes_nothing_of_the_future_it_has_lost(
     assert kinds(sweep(engine, Base.metadata, delete=True)) == {"earlier": 1}
     assert contents(storage) == [b"body", b"future"]
     assert kinds(compare(engine, Base.metadata, delete=True, adopt=True)) == {"deleted": 1}
+
+
+class Uploading(MemoryStorage):
+    """A storage with uploads in parts that were never completed."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.pending: list[PendingUpload] = []
+
+    def uploads(self) -> Iterator[PendingUpload]:
+        return iter(self.pending)
+
+    def abort_upload(self, upload: PendingUpload) -> None:
+        self.pending.remove(upload)
+
+
+def test_an_upload_of_an_earlier_epoch_is_left_until_that_is_adopted(engine: Engine) -> None:
+    storage = Uploading()
+    StorageManager.add_storage("main", storage)
+    add(engine, 1)
+    (owner,) = owners_of(storage)
+    with engine.begin() as connection:
+        begin_epoch(connection, ledger)
+    begun = datetime(2020, 1, 1, tzinfo=UTC)
+    storage.pending.append(PendingUpload(key=fresh_key(epoch=owner.epoch), id="1", begun_at=begun))
+    assert kinds(sweep(engine, Base.metadata, delete=True)) == {"upload": 1}
+    assert len(storage.pending) == 1
+    assert kinds(sweep(engine, Base.metadata, delete=True, adopt=True)) == {"aborted": 1}
+    assert storage.pending == []
 
 
 def test_a_storage_without_a_token_or_a_signature_is_signed_again(engine: Engine) -> None:
