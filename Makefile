@@ -43,13 +43,13 @@ SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
 .DEFAULT_GOAL := help
 .PHONY: help run test test-sqlalchemy-2.0 test-pythons coverage torture fuzz services check lint format types layers package bench clean
 
-help: ## list what can be made
+help: ## list these commands
 	@sed -n 's/^\([a-z][a-z0-9.-]*\):.*## \(.*\)/  make \1: \2/p' Makefile
 
-run: $(VENV)/.with-image ## show the library at work, on SQLite and local files
+run: $(VENV)/.with-image ## run an example with SQLite and local files
 	$(BIN)/python examples/attachments.py
 
-test: $(VENV)/.with-dev $(OLD)/.with-0.7.0 ## run every test, with servers of its own
+test: $(VENV)/.with-dev $(OLD)/.with-0.7.0 ## run every test, with the servers that it starts
 	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal $(PYTEST_ARGS)
 
 test-sqlalchemy-2.0: ## the same on the older SQLAlchemy, without the slowest columns and the crashes
@@ -57,7 +57,7 @@ test-sqlalchemy-2.0: ## the same on the older SQLAlchemy, without the slowest co
 	  PYTEST_ARGS='-k "not -s3] and not [mariadb and not -libcloud]" \
 	  $(addprefix --ignore tests/,$(ON_ONE_SQLALCHEMY)) $(PYTEST_ARGS)'
 
-test-pythons: ## run README, docs and examples on each Python from 3.11 to 3.14 that is here
+test-pythons: ## run README, docs and examples on each installed Python from 3.11 to 3.14
 	@PYTHONS="$(PYTHONS)" .ci/examples-on-pythons
 
 coverage: $(VENV)/.with-dev $(OLD)/.with-0.7.0 ## run the tests with branch coverage, without crashes and benchmarks
@@ -70,13 +70,13 @@ coverage: $(VENV)/.with-dev $(OLD)/.with-0.7.0 ## run the tests with branch cove
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report
 
-torture: $(VENV)/.with-dev $(OLD)/.with-0.7.0 ## kill 10,000 writers, and see what the same finds in release 0.7.0
+torture: $(VENV)/.with-dev $(OLD)/.with-0.7.0 ## kill 10,000 writers, and compare with release 0.7.0
 	SQLALCHEMY_FILE_TEST_KILLS=$(KILLS) SQLALCHEMY_FILE_TEST_SCHEDULES=$(SCHEDULES) \
 	  $(BIN)/python -m pytest -n $(WORKERS) \
 	  --dist worksteal tests/crash $(PYTEST_ARGS)
 	$(BIN)/python -m tests.crash.old_release $(OLD)/bin/python
 
-fuzz: $(VENV)/.with-dev ## look for requests that break the file server, by 1,000,000 of them
+fuzz: $(VENV)/.with-dev ## send 1,000,000 random requests to the file server
 	$(INSTALL) 'atheris>=3'
 	$(BIN)/python -m tests.serving.fuzz -atheris_runs=$(REQUESTS)
 
@@ -92,13 +92,13 @@ services: ## install the servers that the tests start (Debian and Ubuntu)
 	  $(SUDO) env DEBIAN_FRONTEND=noninteractive \
 	    apt-get install -qq -y --no-install-recommends $$missing >/dev/null; fi
 
-check: lint types layers package ## run every check but the tests
+check: lint types layers package ## run all checks except the tests
 
 lint: $(VENV)/.with-dev
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 
-format: $(VENV)/.with-dev ## format the code, and mend what ruff can
+format: $(VENV)/.with-dev ## format the code, and fix lint errors
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
 
@@ -110,17 +110,17 @@ types: $(VENV)/.with-dev
 layers: $(VENV)/.with-dev
 	$(BIN)/lint-imports
 
-package: $(VENV)/.with-dev ## build the wheel, and try it alone in a clean environment
+package: $(VENV)/.with-dev ## build the wheel, and test it in a clean environment
 	rm -rf dist build/alone
 	$(BIN)/python -m build --no-isolation
 	$(BIN)/python -m venv build/alone
 	build/alone/bin/python -m pip install --quiet --disable-pip-version-check dist/*.whl
 	build/alone/bin/python -I -W error .ci/smoke.py
 
-bench: $(VENV)/.with-dev $(addprefix benchmarks/.venvs/,$(addsuffix /.made,$(OTHERS))) ## measure speed beside others
+bench: $(VENV)/.with-dev $(addprefix benchmarks/.venvs/,$(addsuffix /.made,$(OTHERS))) ## measure the speed, compared with others
 	$(BIN)/python -m benchmarks $(BENCH_ARGS)
 
-clean: ## remove all that was made here
+clean: ## remove all generated files
 	rm -rf .venv .venv-* build dist .coverage .coverage.* .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
 	rm -rf .hypothesis examples/output benchmarks/.venvs
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,8 +1,8 @@
 """Attach files to rows, and watch the storage follow every transaction.
 
-Run it with ``make run``. It needs nothing but this package and Pillow: the database is SQLite,
-the files lie below ``examples/output``, which each run makes anew. After every step it prints
-which objects the rows name and which ones the storage holds. They are always the same.
+Run it with ``make run``. It needs only this package and Pillow. The database is SQLite, and the
+files are in ``examples/output``, which each run creates again. After every step it prints the
+objects that rows refer to, and those in the storages. They are always the same.
 """
 
 from __future__ import annotations
@@ -88,7 +88,7 @@ def roll_back(session: Session) -> None:
     session.add(Entry(title="Never happened", picture=File(FILES / "photo.jpg")))
     entry(session, "Evening at the lake").picture = None
     session.flush()
-    print(f"   before the rollback, the storages hold {len(list(stored_objects()))} objects")
+    print(f"   before the rollback, the storages have {len(list(stored_objects()))} objects")
     session.rollback()
 
 
@@ -97,7 +97,7 @@ def roll_back_to_a_savepoint(session: Session) -> None:
     savepoint = session.begin_nested()
     note.attachment = File("Second thoughts\n", filename="second.txt")
     session.flush()
-    print(f"   within the savepoint, the storages hold {len(list(stored_objects()))} objects")
+    print(f"   within the savepoint, the storages have {len(list(stored_objects()))} objects")
     savepoint.rollback()
     note.title = "A note, still the first"
     session.commit()
@@ -117,9 +117,9 @@ STEPS = [
     (attach, "Five entries with a file each are committed"),
     (replace, "The plan is replaced: the old object goes with the commit"),
     (delete, "The entry with 20 MB of water levels is deleted"),
-    (roll_back, "A new picture is stored, an old one taken away, all rolled back"),
+    (roll_back, "A new picture is stored and an old one removed; then all is rolled back"),
     (roll_back_to_a_savepoint, "Replaced within a savepoint that is rolled back; the rest stays"),
-    (refuse, "A web page in the guise of a picture is sent"),
+    (refuse, "A web page with the name of an image is refused"),
 ]
 
 
@@ -138,7 +138,7 @@ def main() -> int:
             inventory.print_changes(session)
     with Session(engine) as session:
         sheet = write_contact_sheet(session, [Entry.picture, Entry.attachment], OUTPUT)
-    print(f"\nLook at what was kept: {sheet}")
+    print(f"\nAll files that are left: {sheet}")
     engine.dispose()
     return 0 if inventory.agreed else 1
 
@@ -149,12 +149,12 @@ def set_up() -> Engine:
     StorageManager.add_storage("pictures", (OUTPUT / "pictures").as_uri(), create=True)
     StorageManager.add_storage("documents", (OUTPUT / "documents").as_uri(), create=True)
     engine = create_engine(f"sqlite:///{OUTPUT / 'diary.sqlite'}")
-    begin_transactions_in_earnest(engine)
+    begin_transactions_explicitly(engine)
     Base.metadata.create_all(engine)
     return engine
 
 
-def begin_transactions_in_earnest(engine: Engine) -> None:
+def begin_transactions_explicitly(engine: Engine) -> None:
     """Let SQLAlchemy begin transactions: Python's sqlite3 module begins them too late.
 
     Without this, SQLite has no working savepoints, with files or without.

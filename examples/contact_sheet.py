@@ -1,4 +1,4 @@
-"""All kept files on one page that holds their pictures itself."""
+"""A page with all files, with the images inside it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Compare what rows name with what storages hold, and print it as a table."""
+"""Compare the objects of rows and storages, and print them as a table."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Held:
 
 
 class Inventory:
-    """Knows what the storages held before, so that it can tell what has changed."""
+    """Remembers the objects of the storages, to print the changes."""
 
     def __init__(self, columns: Sequence[Any]) -> None:
         self.columns = columns
@@ -32,7 +32,7 @@ class Inventory:
         self.agreed = True
 
     def print_changes(self, session: Session) -> None:
-        """Print each object, "+" before what is new and "-" before what is gone."""
+        """Print each object, "+" before a new one and "-" before a deleted one."""
         named = {held.path: held for held in named_objects(session, self.columns)}
         stored = dict(stored_objects())
         in_order = [*(path for path in named if path in stored), *(stored.keys() - named.keys())]
@@ -52,11 +52,11 @@ class Inventory:
             self.agreed = False
             print(f"   THEY DISAGREE: {missing or 'none'} missing, {left_over or 'none'} left over")
         else:
-            print(f"   rows name {len(named)} objects, the storages hold {len(stored)}: they agree")
+            print(f"   {len(named)} objects in rows, {len(stored)} in the storages: they agree")
 
 
 def named_objects(session: Session, columns: Sequence[Any]) -> Iterator[Held]:
-    """Yield the objects that committed rows name, without a request to any storage."""
+    """Yield the objects that committed rows refer to, without a request to a storage."""
     for column in columns:
         for title, file in session.execute(select(column.class_.title, column).order_by("id")):
             if file is not None:

@@ -51,8 +51,8 @@ def test_rows_and_storages_agree_after_every_step(run):
 def test_the_steps_show_what_they_promise(run):
     printed, _ = run
     assert "20,000,013" in printed
-    assert "before the rollback, the storages hold 14 objects" in printed
-    assert "within the savepoint, the storages hold 11 objects" in printed
+    assert "before the rollback, the storages have 14 objects" in printed
+    assert "within the savepoint, the storages have 11 objects" in printed
     assert "refused: File content_type text/html is not allowed" in printed
 
 

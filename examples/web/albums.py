@@ -1,6 +1,6 @@
 """What all examples of this folder share: a model with two file columns, and a file server.
 
-The database is SQLite, the files lie below ``examples/web/output``.
+The database is SQLite, the files are in ``examples/web/output``.
 """
 
 from __future__ import annotations
