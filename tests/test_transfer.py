@@ -189,3 +189,27 @@ sys.exit(os.waitstatus_to_exitcode(status))
         timeout=60,
     )
     assert done.returncode == 3
+
+
+def test_after_the_last_thread_of_a_program_its_end_does_the_work_itself() -> None:
+    program = """
+import atexit
+from sqlalchemy_file.transfer import Operation, carry_out, results
+from sqlalchemy_file.transfer import run_in_background, submit_cpu_bound
+
+def last():
+    done = []
+    assert results(carry_out(work)) == [7] * 6
+    run_in_background(lambda: done.append(1))
+    assert done == [1]
+    assert submit_cpu_bound(lambda: 5).result() == 5
+    print("done")
+
+atexit.register(last)
+work = [Operation(lambda: 7)] * 6
+assert results(carry_out(work)) == [7] * 6
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=60
+    )
+    assert (done.stdout, done.stderr) == ("done\n", "")
