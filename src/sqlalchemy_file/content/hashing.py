@@ -8,7 +8,7 @@ from collections import deque
 from concurrent.futures import Future
 from typing import Any, BinaryIO, Protocol
 
-from sqlalchemy_file.storage.common.streams import is_at_hand, size_left
+from sqlalchemy_file.storage.common.streams import is_in_memory, size_left
 from sqlalchemy_file.transfer import submit_cpu_bound
 
 LARGE = 1024 * 1024
@@ -82,9 +82,9 @@ class Measured(io.RawIOBase):
         """Return how many bytes there are still to be read, where that is known."""
         return size_left(self._stream)
 
-    def is_at_hand(self) -> bool:
+    def is_in_memory(self) -> bool:
         """Return True if reading takes no time."""
-        return is_at_hand(self._stream)
+        return is_in_memory(self._stream)
 
     def read(self, size: int | None = -1, /) -> bytes:
         try:

@@ -435,7 +435,7 @@ def test_a_filesystem_that_cannot_copy_is_copied_through_here(tmp_path: Path) ->
 
 
 def _told(instances: Instances, words: str) -> str:
-    return instances.told(OSError(words))
+    return instances.message(OSError(words))
 
 
 def test_secrets_are_masked_wherever_they_stand_among_the_arguments() -> None:

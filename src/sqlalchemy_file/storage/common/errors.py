@@ -24,12 +24,12 @@ class Translator:
     read it by `Translator.read`, and they pass through unchanged.
     """
 
-    __slots__ = ("_key", "_spared", "_translation")
+    __slots__ = ("_from_content", "_key", "_translation")
 
     def __init__(self, translation: Translation, key: str | None = None) -> None:
         self._translation = translation
         self._key = key
-        self._spared: BaseException | None = None
+        self._from_content: BaseException | None = None
 
     def __enter__(self) -> Self:
         return self
@@ -40,7 +40,7 @@ class Translator:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        if not isinstance(error, Exception) or error is self._spared:
+        if not isinstance(error, Exception) or error is self._from_content:
             return
         ours = translated(error, self._translation, self._key)
         if ours is not error:
@@ -52,7 +52,7 @@ class Translator:
             chunk = content.read(size)
             return chunk if type(chunk) is bytes else as_bytes(chunk)
         except BaseException as error:
-            self._spared = error
+            self._from_content = error
             raise
 
     def read_full(self, content: BinaryIO, size: int) -> bytes:

@@ -50,18 +50,18 @@ def checked_expiry(expires: Any, method: str, *, is_limited: bool) -> timedelta:
         raise TypeError(
             f"'expires' is a timedelta or a number of seconds, not {type(expires).__name__}"
         )
-    wanted = expires if isinstance(expires, timedelta) else timedelta(seconds=expires)
-    if method not in METHODS or wanted < timedelta(seconds=1):
+    validity = expires if isinstance(expires, timedelta) else timedelta(seconds=expires)
+    if method not in METHODS or validity < timedelta(seconds=1):
         raise ValueError(
             f"a URL is signed for one of {', '.join(METHODS)} and a time that is still "
-            f"to come, not for {method!r} and {wanted}"
+            f"to come, not for {method!r} and {validity}"
         )
-    if is_limited and wanted > _LONGEST:
+    if is_limited and validity > _LONGEST:
         raise ValueError(
-            f"this storage refuses URLs that are valid for more than 7 days, and {wanted} was "
+            f"this storage refuses URLs that are valid for more than 7 days, and {validity} was "
             "asked for: sign a new one when it is needed"
         )
-    return wanted
+    return validity
 
 
 MAX_RETRIES = 4

@@ -83,11 +83,11 @@ class Range:
 
 def cut(chunks: Iterable[bytes], start: int, end: int | None) -> Iterator[bytes]:
     """Yield a range of what ``chunks`` yield from its beginning."""
-    wanted = Range(start, end)
+    span = Range(start, end)
     for chunk in chunks:
-        if part := wanted.of(chunk):
+        if part := span.of(chunk):
             yield part
-        if wanted.is_over:
+        if span.is_over:
             return
 
 
@@ -167,9 +167,9 @@ def as_bytes(chunk: object) -> bytes:
     raise TypeError(f"content must yield bytes, not {type(chunk).__name__}")
 
 
-def is_at_hand(content: Any) -> bool:
+def is_in_memory(content: Any) -> bool:
     """Return True if a content is in memory, and so little that reading it takes no time."""
-    own = getattr(content, "is_at_hand", None)
+    own = getattr(content, "is_in_memory", None)
     if own is not None:
         return bool(own())
     return isinstance(content, io.BytesIO) and content.getbuffer().nbytes <= _LITTLE

@@ -26,7 +26,7 @@ _ASIDE = f"{TEMPORARY}old-"
 
 _ATTEMPTS = 3  # whoever reads the key meanwhile puts the old one back
 
-Insist = Callable[[Callable[[Any], Any]], Any]
+Retrying = Callable[[Callable[[Any], Any]], Any]
 """Does what is safe to repeat, by another connection whenever one is lost."""
 
 
@@ -69,7 +69,7 @@ def require_size(filesystem: Any, path: str, size: int) -> None:
         raise StorageError(f"the server was given {size} bytes and has {kept} of them")
 
 
-def publish(filesystem: Any, draft: str, path: str, insist: Insist) -> None:
+def publish(filesystem: Any, draft: str, path: str, retrying: Retrying) -> None:
     """Rename a draft to where its object lies; an older one is there until the new one is."""
     try:
         move(filesystem, draft, path)
@@ -77,10 +77,10 @@ def publish(filesystem: Any, draft: str, path: str, insist: Insist) -> None:
         # Some servers rename over nothing that is there.
         if is_lost(error) or not _both_are_there(filesystem, draft, path):
             raise
-        _replace(filesystem, draft, path, insist)
+        _replace(filesystem, draft, path, retrying)
 
 
-def _replace(filesystem: Any, draft: str, path: str, insist: Insist) -> None:
+def _replace(filesystem: Any, draft: str, path: str, retrying: Retrying) -> None:
     aside = _aside_of(path)
     for attempt in range(_ATTEMPTS):
         remove(filesystem, aside)  # of one that was cut off after the new one was there
@@ -90,7 +90,7 @@ def _replace(filesystem: Any, draft: str, path: str, insist: Insist) -> None:
             break
         except BaseException as error:
             with suppress(Exception):  # else whoever asks for the object next puts it back
-                insist(partial(_put_back, path=path))
+                retrying(partial(_put_back, path=path))
             is_over = is_lost(error) or attempt == _ATTEMPTS - 1
             if is_over or not _both_are_there(filesystem, draft, path):
                 raise

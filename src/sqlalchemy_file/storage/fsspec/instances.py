@@ -75,7 +75,7 @@ class Instances:
         """Let a filesystem ask its server rather than its memory."""
         filesystem.invalidate_cache()
 
-    def told(self, error: BaseException) -> str:
+    def message(self, error: BaseException) -> str:
         """Return the message of an exception, with secrets redacted."""
         words = getattr(error, "strerror", None) or _words_of(error)
         code = _code_of(error)
@@ -163,7 +163,7 @@ def with_limits(scheme: str, given: Mapping[str, Any]) -> dict[str, Any]:
     """Return options of a filesystem, with time limits where they leave them open.
 
     ``connect_timeout``, ``read_timeout`` and, unless the filesystem has such an option itself,
-    ``timeout`` (the same as ``read_timeout``) are told by the names that it has for them; those
+    ``timeout`` (the same as ``read_timeout``) are passed by the names that it has for them; those
     names, where they are given too, win. The options of filesystems that have none stay as they
     are.
     """

@@ -110,9 +110,9 @@ class FsspecStorage:
         self._instances: Instances = filesystem
         self.concurrency: int = checked_concurrency(concurrency)
         self._max_retries = checked_retries(max_retries)
-        is_wanted = checked_verify(not self._is_bucket if verify is None else verify)
-        self.verify: bool = is_wanted and self._is_bucket
-        self._verifies_drafts = is_wanted and not self._is_bucket
+        is_on = checked_verify(not self._is_bucket if verify is None else verify)
+        self.verify: bool = is_on and self._is_bucket
+        self._verifies_drafts = is_on and not self._is_bucket
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self._instances.kind.__name__}, root={self._root!r})"
@@ -122,7 +122,7 @@ class FsspecStorage:
     ) -> ObjectInfo:
         meaning = partial(self._our_error, creates=exclusive)
         with Translator(meaning, self._check(key)) as translator:
-            self._insist(lambda each: self._refuse_folder(each, key, exclusive=exclusive))
+            self._retrying(lambda each: self._refuse_folder(each, key, exclusive=exclusive))
             filesystem = self._ready()
             refuse_extra(attributes, key)
             read = partial(translator.read_full, content)
@@ -134,17 +134,17 @@ class FsspecStorage:
 
     def stat(self, key: str) -> ObjectInfo:
         with Translator(self._our_error, self._check(key)):
-            return self._insist(lambda filesystem: self._described(filesystem, key))
+            return self._retrying(lambda filesystem: self._described(filesystem, key))
 
     def stream(self, key: str, start: int = 0, end: int | None = None) -> Iterator[bytes]:
         with Translator(self._our_error, self._check(key)):
             path = self._path(key)
-            size = self._insist(lambda filesystem: self._described(filesystem, key)).size
+            size = self._retrying(lambda filesystem: self._described(filesystem, key)).size
             end = size if end is None else min(end, size)
             if start >= end:
                 return
             if end - start <= WINDOW:
-                data = self._insist(lambda each: each.cat_file(path, start=start, end=end))
+                data = self._retrying(lambda each: each.cat_file(path, start=start, end=end))
                 yield from (data[at : at + READ_SIZE] for at in range(0, len(data), READ_SIZE))
                 return
             with self._ready().open(path, "rb", block_size=WINDOW) as file:
@@ -165,7 +165,7 @@ class FsspecStorage:
     def copy(self, key: str, new_key: str) -> ObjectInfo:
         self._check(new_key)
         with Translator(self._our_error, self._check(key)):
-            found = self._insist(lambda filesystem: self._described(filesystem, key))
+            found = self._retrying(lambda filesystem: self._described(filesystem, key))
             if new_key == key:
                 return found
             try:
@@ -183,7 +183,7 @@ class FsspecStorage:
         with Translator(self._our_error):
             found = [
                 info_of(key, entry)
-                for key, entry in self._insist(lambda each: self._entries(each, folder))
+                for key, entry in self._retrying(lambda each: self._entries(each, folder))
                 if key.startswith(prefix) and key > (start_after or "") and is_listed(key, prefix)
             ]
             found.sort(key=lambda info: info.key)
@@ -230,7 +230,7 @@ class FsspecStorage:
         with self._draft_of(filesystem, key) as draft:
             size = write(filesystem, draft, read)
             if self._verifies_drafts:
-                self._insist(partial(require_size, path=draft, size=size))
+                self._retrying(partial(require_size, path=draft, size=size))
             if exclusive:
                 self._refuse_folder(filesystem, key, exclusive=True)
         return size
@@ -251,7 +251,7 @@ class FsspecStorage:
             yield draft
             if "/" in key:
                 filesystem.makedirs(path.rpartition("/")[0], exist_ok=True)
-            publish(filesystem, draft, path, self._insist)
+            publish(filesystem, draft, path, self._retrying)
         except BaseException:
             with suppress(Exception):
                 filesystem.rm_file(draft)
@@ -281,7 +281,7 @@ class FsspecStorage:
         delete = self._delete_from_bucket if self._is_bucket else remove_object
         for index, key in enumerate(keys):
             try:
-                self._insist(partial(delete, path=self._path(key)))
+                self._retrying(partial(delete, path=self._path(key)))
             except Exception as error:  # noqa: BLE001  one failure must not spare the others
                 if is_lost(error):  # for good: all further keys would fail alike
                     failures.update(dict.fromkeys(keys[index:], error))
@@ -296,7 +296,7 @@ class FsspecStorage:
 
     # --- the filesystem, and its errors
 
-    def _insist(self, action: Callable[[Any], T]) -> T:
+    def _retrying(self, action: Callable[[Any], T]) -> T:
         """Retry an idempotent operation with another connection if one is lost."""
         is_mended = self._instances.kind.async_impl  # those repeat by themselves
         waits = pauses(0 if is_mended else self._max_retries)
@@ -340,4 +340,4 @@ class FsspecStorage:
             return ObjectExistsError(key=key)
         if isinstance(error, NotImplementedError):
             return StorageError("this filesystem of fsspec cannot do that", key=key)
-        return StorageError(self._instances.told(error), key=key)
+        return StorageError(self._instances.message(error), key=key)

@@ -24,10 +24,10 @@ class Clones:
 
     def __init__(self, container: Container, *, timeout: float | None = None) -> None:
         # Cloned at once, since another driver's constructor may write its host on the class.
-        twin = clone(container.driver)
+        cloned = clone(container.driver)
         if timeout is not None:
-            twin.connection.timeout = timeout  # clones connect with it
-        self._template = Container(container.name, container.extra, twin)
+            cloned.connection.timeout = timeout  # clones connect with it
+        self._template = Container(container.name, container.extra, cloned)
         self._local = threading.local()
 
     @contextmanager
@@ -72,23 +72,23 @@ def drivers_for(container: Container, timeout: float | None = None) -> Clones | 
 def clone(driver: StorageDriver) -> Any:
     """Return a copy of a driver with a connection of its own, not yet connected to anything."""
     original: Any = driver
-    twin: Any = copy.copy(driver)
-    connection = twin.connection = copy.copy(original.connection)
-    connection.driver = twin
+    cloned: Any = copy.copy(driver)
+    connection = cloned.connection = copy.copy(original.connection)
+    connection.driver = cloned
     connection.host = original.connection.host  # else it may be the class's, which changes
     connection.context = {}
     # Drivers that cannot ask for a prefix warn of it, and filter; whoever lists here filters too.
-    twin._filter_listed_container_objects = lambda objects, prefix: objects
+    cloned._filter_listed_container_objects = lambda objects, prefix: objects
     connection.connect()
     _carry_over(original.connection.connection, connection.connection)
-    return twin
+    return cloned
 
 
-def _carry_over(original: Any, twin: Any) -> None:
+def _carry_over(original: Any, cloned: Any) -> None:
     for name in ("ca_cert", "verify"):
         if hasattr(original, name):
-            setattr(twin, name, getattr(original, name))
-    session = getattr(twin, "session", None)
+            setattr(cloned, name, getattr(original, name))
+    session = getattr(cloned, "session", None)
     if session is None:
         return
     # libcloud forgets the timeout for streamed and raw requests: they would wait for ever.
@@ -97,7 +97,7 @@ def _carry_over(original: Any, twin: Any) -> None:
     session.hooks["response"].append(_keep_encoded)
     # Else the environment is searched for proxies, and the home for passwords, at each request,
     # which costs a fifth of it.
-    session.proxies = {**get_environ_proxies(twin.host), **session.proxies}
+    session.proxies = {**get_environ_proxies(cloned.host), **session.proxies}
     session.trust_env = False
 
 

@@ -210,13 +210,13 @@ class LibcloudStorage:
                 with self._drivers.container() as container:
                     return action(container)
             except Exception as error:
-                pause = next(waits, None) if _may_pass(error) else None
+                pause = next(waits, None) if _is_transient(error) else None
                 if pause is None:
                     raise
             sleep(pause)
 
 
-def _may_pass(error: Exception) -> bool:
+def _is_transient(error: Exception) -> bool:
     """Return True if the same request may succeed a moment later."""
     if isinstance(error, LibcloudError):
         return any(int(status) in OVERLOADED for status in STATUS.findall(str(error)))
@@ -279,10 +279,10 @@ def our_error(error: Exception, key: str | None) -> StorageError | None:
         return StorageError("the storage refused access: check the keys and rights", key=key)
     if isinstance(error, LibcloudError) and isinstance(error.value, str):
         return StorageError(error.value[:200], key=key)
-    return StorageError(_told_safely(error), key=key)
+    return StorageError(_safe_message(error), key=key)
 
 
-def _told_safely(error: BaseException) -> str:
+def _safe_message(error: BaseException) -> str:
     """Name an error by its class and the system's words for its first cause.
 
     Messages of HTTP libraries repeat addresses, which may hold keys and signatures.

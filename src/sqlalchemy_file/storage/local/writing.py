@@ -121,7 +121,7 @@ class Writer:
                 kept = sidecar_of(attributes)
                 self._publish_both(route, name, temporary, kept, exclusive=exclusive, syncs=syncs)
             else:
-                self._insist(
+                self._retrying(
                     route, lambda: temporary.publish(route.last, name, exclusive=exclusive)
                 )
             if syncs:
@@ -187,7 +187,7 @@ class Writer:
 
     def _temporary_file(self, route: Route) -> TemporaryFile:
         mode = self.modes.file
-        return self._insist(
+        return self._retrying(
             route, lambda: TemporaryFile(route.last, unnamed=self._nameless(route), mode=mode)
         )
 
@@ -220,9 +220,9 @@ class Writer:
                 if syncs:
                     sidecar.sync()
             publish = partial(publish_both, exclusive=exclusive)
-            self._insist(route, lambda: publish(route.last, name, temporary, sidecar))
+            self._retrying(route, lambda: publish(route.last, name, temporary, sidecar))
 
-    def _insist(self, route: Route, action: Callable[[], T]) -> T:
+    def _retrying(self, route: Route, action: Callable[[], T]) -> T:
         """Do something in the last folder, which is made again whenever somebody removed it."""
         try:
             return action()

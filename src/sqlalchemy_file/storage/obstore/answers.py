@@ -28,17 +28,17 @@ def with_answer(store: Any, address: str, content_type: str, disposition: str) -
     may ask another server each time, and is left alone. Else it is the address as it was.
     """
     if isinstance(store, S3Store):
-        wanted = {"response-content-type": content_type}
-        wanted["response-content-disposition"] = disposition
-        return signed_by_s3(address, store, wanted) or address
+        parameters = {"response-content-type": content_type}
+        parameters["response-content-disposition"] = disposition
+        return signed_by_s3(address, store, parameters) or address
     if isinstance(store, AzureStore):
-        wanted = {"rsct": content_type, "rscd": disposition}
-        return azure.signed_with(address, store.config, wanted)
+        parameters = {"rsct": content_type, "rscd": disposition}
+        return azure.signed_with(address, store.config, parameters)
     return address  # Google signs with a private key
 
 
 def signed_by_s3(
-    address: str, store: Any, wanted: Mapping[str, str], path: str | None = None
+    address: str, store: Any, parameters: Mapping[str, str], path: str | None = None
 ) -> str | None:
     """Return S3's URL with more parameters, and another path, if a known secret has signed it."""
     parts = urlsplit(address)
@@ -47,7 +47,7 @@ def signed_by_s3(
     for secret in _secrets(store):
         if hmac.compare_digest(_signature(secret, parts.netloc, parts.path, query), known):
             path = parts.path if path is None else path
-            query |= wanted
+            query |= parameters
             query["X-Amz-Signature"] = _signature(secret, parts.netloc, path, query)
             text = urlencode(query, quote_via=quote, safe="~")
             return parts._replace(path=path, query=text).geturl()

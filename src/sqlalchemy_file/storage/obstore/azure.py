@@ -42,14 +42,14 @@ def corrected(address: str, config: Mapping[str, Any], key: str) -> str:
     return url
 
 
-def signed_with(address: str, config: Mapping[str, Any], wanted: Mapping[str, str]) -> str:
+def signed_with(address: str, config: Mapping[str, Any], parameters: Mapping[str, str]) -> str:
     """Return a presigned URL with more parameters, signed too, if the account's key is known."""
     signed_path = unquote(urlsplit(address).path)
-    return _signed_again(address, config, signed_path, wanted) or address
+    return _signed_again(address, config, signed_path, parameters) or address
 
 
 def _signed_again(
-    address: str, config: Mapping[str, Any], signed_path: str, wanted: Mapping[str, str]
+    address: str, config: Mapping[str, Any], signed_path: str, parameters: Mapping[str, str]
 ) -> str | None:
     """Return the URL, signed by the key that has signed it as it is; None if that is unknown."""
     parts = urlsplit(address)
@@ -57,7 +57,7 @@ def _signed_again(
     for secret in _secrets(config):
         for begin in _resources(parts):
             if _signature(secret, query, begin + signed_path) == query.get("sig"):
-                query |= wanted
+                query |= parameters
                 query["sig"] = _signature(secret, query, begin + unquote(parts.path))
                 return parts._replace(query=urlencode(query, quote_via=quote)).geturl()
     return None

@@ -147,11 +147,11 @@ class ThreadRequests(InThread):
         del undo
         method = self._client.method(name, arguments, options)
         contents = [source.chunks()] if source else []
-        with _panics_tamed():
+        with _panics_as_errors():
             return method(*arguments, *contents, **options)
 
-    async def read(self, read: Callable[[], T], *, is_at_hand: bool) -> T:
-        """Read some content, which may take its time unless it ``is_at_hand``."""
+    async def read(self, read: Callable[[], T], *, is_in_memory: bool) -> T:
+        """Read some content, which may take its time unless it ``is_in_memory``."""
         return read()
 
     @asynccontextmanager
@@ -186,12 +186,12 @@ class LoopRequests(InLoop):
     ) -> Any:
         method = self._client.method(f"{name}_async", arguments, options)
         contents = [source.achunks()] if source else []
-        with _panics_tamed():
+        with _panics_as_errors():
             answer = method(*arguments, *contents, **options)
             return await (answer if name == "get" else self._to_the_end(answer, source, undo))
 
-    async def read(self, read: Callable[[], T], *, is_at_hand: bool) -> T:
-        if not is_at_hand:
+    async def read(self, read: Callable[[], T], *, is_in_memory: bool) -> T:
+        if not is_in_memory:
             return await self.run(read)
         await asyncio.sleep(0)  # many may come to this point at once
         return read()
@@ -238,7 +238,7 @@ async def _one_page(listing: Any) -> AsyncIterator[Any]:
 
 
 @contextmanager
-def _panics_tamed() -> Iterator[None]:
+def _panics_as_errors() -> Iterator[None]:
     """Raise an ordinary exception for a panic in Rust, which would go past every handler."""
     try:
         yield

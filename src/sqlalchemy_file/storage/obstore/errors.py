@@ -39,8 +39,8 @@ def our_error(
     if not isinstance(error, foreign):
         return None
     if _is_bucket_missing(error):
-        told = f"the bucket or container does not exist: {place}".removesuffix(": ")
-        return StorageError(told, key=key)
+        text = f"the bucket or container does not exist: {place}".removesuffix(": ")
+        return StorageError(text, key=key)
     if isinstance(error, FileNotFoundError):
         return ObjectNotFoundError(key=key)
     if isinstance(error, exceptions.AlreadyExistsError) and creates:
@@ -71,15 +71,15 @@ def is_panic(error: BaseException) -> bool:
 
 def reason_of(error: BaseException) -> str:
     """Return the first part of obstore's message, with secrets redacted."""
-    told, _, details = _EXISTS.sub("", str(error)).partition("\n\nDebug source")
-    plain, _, body = told.partition("<")
+    text, _, details = _EXISTS.sub("", str(error)).partition("\n\nDebug source")
+    plain, _, body = text.partition("<")
     code = _CODE.search(body)
     plain = redacted(plain.strip()) or type(error).__name__
     if _TIMED_OUT.search(details):
         plain += " (timed out)"
     if (system := _SYSTEM.search(details)) is not None:
         plain += f" ({system[1]})"  # such as "Connection refused"
-    if _OF_INSTANCE.search(told):
+    if _OF_INSTANCE.search(text):
         plain += "; there are no credentials in the options or the environment"
     return f"{plain} {code[1]}" if code else plain
 

@@ -74,8 +74,8 @@ class Presigned:
         above, is_truncated = self._above, True
         marker = f"{above}{start_after}" if start_after else ""
         while is_truncated:
-            wanted = {"prefix": f"{above}{prefix}", "marker": marker, "encoding-type": "url"}
-            with self._opened("GET", self._bucket_url(wanted), None) as answer:
+            parameters = {"prefix": f"{above}{prefix}", "marker": marker, "encoding-type": "url"}
+            with self._opened("GET", self._bucket_url(parameters), None) as answer:
                 page, is_truncated = _page(answer.read())
             behind = [info for info in page if info.key > marker]
             if is_truncated and not behind:
@@ -89,11 +89,11 @@ class Presigned:
     def _url(self, method: Any, key: str) -> str:
         return str(sign(self._store, method, key, _VALID))
 
-    def _bucket_url(self, wanted: Mapping[str, str]) -> str:
+    def _bucket_url(self, parameters: Mapping[str, str]) -> str:
         url = self._url("GET", "x")
         below = len(self._above.split("/"))
         path = "/".join([*urlsplit(url).path.split("/")[:-below], ""])
-        signed = signed_by_s3(url, self._store, wanted, path)
+        signed = signed_by_s3(url, self._store, parameters, path)
         if signed is None:
             raise StorageError(
                 "keys such as 'a//b', and buckets of servers that do not know ListObjectsV2, are "

@@ -48,10 +48,10 @@ async def describe(requests: Requests, key: str) -> ObjectInfo:
 
 @dataclass(frozen=True, slots=True)
 class Opened:
-    """An answer whose body is still to be read, and the range of that body that is wanted."""
+    """An answer whose body is still to be read, and the part of that body to read."""
 
     answer: GetResult
-    wanted: Range
+    range: Range
 
 
 async def open_range(requests: Requests, key: str, start: int, end: int | None) -> Opened | None:

@@ -99,7 +99,7 @@ class ObstoreStorage:
         self._abilities = Abilities(
             keeps_attributes=not is_local,
             names=IDENTIFIERS if isinstance(store, AzureStore) else HEADERS,
-            heeds_conditions=not self._is_s3,
+            has_conditions=not self._is_s3,
         )
 
     def __repr__(self) -> str:
@@ -173,9 +173,9 @@ class ObstoreStorage:
             if opened is None:
                 return
             async for chunk in requests.body(opened.answer):
-                if part := opened.wanted.of(bytes(chunk)):
+                if part := opened.range.of(bytes(chunk)):
                     yield part
-                if opened.wanted.is_over:
+                if opened.range.is_over:
                     return
 
     def delete(self, keys: Sequence[str]) -> None:
@@ -189,9 +189,9 @@ class ObstoreStorage:
         await delete(requests, valid, failures, self._is_hopeless)
         await self._delete_one_by_one(requests, failures)
         if failures:
-            told = partial(deletion_error, place=repr(self._store))
+            meaning = partial(deletion_error, place=repr(self._store))
             raise DeletionError(
-                {key: translated(error, told, key) for key, error in failures.items()}
+                {key: translated(error, meaning, key) for key, error in failures.items()}
             )
 
     async def _delete_one_by_one(self, requests: Requests, failures: dict[str, Exception]) -> None:
@@ -292,11 +292,13 @@ class ObstoreStorage:
         check_key(key)
         if not isinstance(self._store, _SIGNING):
             return None
-        wanted = checked_expiry(expires, method, is_limited=not isinstance(self._store, AzureStore))
+        validity = checked_expiry(
+            expires, method, is_limited=not isinstance(self._store, AzureStore)
+        )
         allowed: Any = method  # obstore has a type for these words
         with Translator(self._our_error, key):
             self._client.ready()
-            address = sign(self._store, allowed, key, wanted)
+            address = sign(self._store, allowed, key, validity)
             if isinstance(self._store, AzureStore):
                 return corrected(address, self._store.config, key)
             return address

@@ -25,7 +25,7 @@ from sqlalchemy_file.storage.common.attributes import (
 from sqlalchemy_file.storage.common.errors import Translator
 from sqlalchemy_file.storage.common.metadata_names import Names
 from sqlalchemy_file.storage.common.protocol import Attributes, ObjectInfo
-from sqlalchemy_file.storage.common.streams import PART_SIZE, is_at_hand, size_left
+from sqlalchemy_file.storage.common.streams import PART_SIZE, is_in_memory, size_left
 from sqlalchemy_file.storage.obstore.client import READ_SIZE, Requests, Source
 from sqlalchemy_file.storage.obstore.errors import is_unknown_there
 from sqlalchemy_file.storage.obstore.requests import HEADERS, etag_of
@@ -42,7 +42,7 @@ class Abilities:
     keeps_attributes: bool
     names: Names
     """How it takes names of metadata."""
-    heeds_conditions: bool
+    has_conditions: bool
     """Whether every server of its kind creates and renames only under a key that is free.
 
     Some S3 servers ignore such conditions or do not know them, and none renames.
@@ -76,14 +76,14 @@ class Upload:
         options = self._options()
         begun: _Begun = await self.requests.read(
             partial(_beginning, self.content, self.translator),
-            is_at_hand=is_at_hand(self.content),
+            is_in_memory=is_in_memory(self.content),
         )
         if begun.is_large is False:
             return await self._small(begun, options)
         async with self.requests.turn():
             if begun.is_large is None:
                 read_on = partial(_reading_on, begun.chunks, self.content, self.translator)
-                begun = await self.requests.read(read_on, is_at_hand=False)
+                begun = await self.requests.read(read_on, is_in_memory=False)
             if not begun.is_large:
                 return await self._small(begun, options)
             return await self._large(begun, options)
@@ -96,7 +96,7 @@ class Upload:
     @property
     def _looks(self) -> bool:
         """Whether the key has to be looked up, for want of a condition."""
-        return self.exclusive and not self.abilities.heeds_conditions
+        return self.exclusive and not self.abilities.has_conditions
 
     async def _look(self) -> None:
         if not self._looks:
@@ -116,7 +116,7 @@ class Upload:
         try:
             answer = await put(mode="create", undo=self._deletion)
         except Exception as error:
-            if self.abilities.heeds_conditions or not is_unknown_there(error):
+            if self.abilities.has_conditions or not is_unknown_there(error):
                 raise
             answer = await put(mode="overwrite")
         return self._info(answer, len(data))
@@ -127,7 +127,7 @@ class Upload:
         source = Source(begun.chunks, self.content, self.translator, at_end)
         begun.chunks.clear()  # each chunk is let go once it is sent
         options = {**options, **_parts(), "source": source}
-        if self.exclusive and self.abilities.heeds_conditions:
+        if self.exclusive and self.abilities.has_conditions:
             await self._create_by_renaming(options)
             return self._info(None, source.size)  # not all stores keep the etag when they rename
         undo = self._deletion if self._looks else None

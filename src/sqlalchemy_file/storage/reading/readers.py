@@ -174,13 +174,13 @@ class RangeReader(ObjectReader):
         self._drop()
         super().close()
 
-    def _fill(self, wanted: int) -> bool:
+    def _fill(self, least: int) -> bool:
         """Have some bytes at hand; return False at the end of the object."""
         while not self._rest:
             if self._size is not None and self._position >= self._size:
                 return False
             with named(self._storage_name):
-                chunk = next(self._chunks or self._request(wanted), None)
+                chunk = next(self._chunks or self._request(least), None)
             if chunk is not None:
                 self._rest = memoryview(chunk)
             elif self._range_is_over():
@@ -196,11 +196,11 @@ class RangeReader(ObjectReader):
             self._size = self._position  # else the range began beyond the end
         return True
 
-    def _request(self, wanted: int) -> Iterator[bytes]:
+    def _request(self, least: int) -> Iterator[bytes]:
         """Ask for the next range, and let the one after it be larger."""
         window = self._window
         self._begin = self._position
-        self._end = None if window is None else self._position + max(window, wanted)
+        self._end = None if window is None else self._position + max(window, least)
         self._chunks = self._storage.stream(self.name, self._begin, self._end)
         if window is not None:
             larger = window * _GROWTH
