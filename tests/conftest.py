@@ -13,6 +13,7 @@ from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from hypothesis import HealthCheck, settings
 from sqlalchemy import Engine, event
 from sqlalchemy.orm import Session
 
@@ -27,6 +28,10 @@ if TYPE_CHECKING:
 
 pytest.register_assert_rewrite("sqlalchemy_file.testing")  # before anything imports it
 pytest_plugins = ["tests.completeness"]
+
+# How long an example takes is up to the machine.
+settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("untimed")
 
 
 def pytest_configure() -> None:

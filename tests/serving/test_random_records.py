@@ -49,7 +49,6 @@ def servers() -> list[FileServer]:
 
 @settings(
     max_examples=25,
-    deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 @given(record=RECORD)

@@ -57,7 +57,7 @@ requests = st.fixed_dictionaries(
 )
 
 
-@settings(max_examples=EXAMPLES, deadline=None)
+@settings(max_examples=EXAMPLES)
 @given(requests, sizes, st.sampled_from(["GET", "HEAD", "OPTIONS", "POST"]))
 def test_no_request_leaves_the_bounds_of_the_file(
     headers: dict[str, str], size: int, method: str
@@ -104,7 +104,7 @@ def one_object() -> Iterator[None]:
     yield
 
 
-@settings(max_examples=EXAMPLES // 2, deadline=None)
+@settings(max_examples=EXAMPLES // 2)
 @given(
     st.sampled_from(["GET", "HEAD", "OPTIONS", "POST"]),
     st.lists(segments, max_size=5).map("/".join),
@@ -123,7 +123,7 @@ def test_no_bytes_of_a_request_make_the_server_fail(
     assert answer.plan.status in (200, 204, 206, 304, 403, 404, 405, 412, 416)
 
 
-@settings(max_examples=EXAMPLES, deadline=None)
+@settings(max_examples=EXAMPLES)
 @given(ranges, st.integers(1, 60))
 def test_merged_ranges_hold_just_the_bytes_asked_for(header: str, size: int) -> None:
     found = requested_ranges(header, size)
@@ -140,7 +140,7 @@ def test_merged_ranges_hold_just_the_bytes_asked_for(header: str, size: int) -> 
     assert sorted(sent) == sorted(asked)
 
 
-@settings(max_examples=EXAMPLES, deadline=None)
+@settings(max_examples=EXAMPLES)
 @given(st.text(max_size=400), st.sampled_from(["inline", "attachment"]))
 def test_no_file_name_leaves_its_header(filename: str, disposition: str) -> None:
     value = content_disposition(disposition, filename)

@@ -317,7 +317,7 @@ kinds = st.sampled_from(
 )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(steps=st.lists(st.tuples(kinds, numbers, numbers), max_size=40), commits=st.booleans())
 def test_whatever_happens_the_objects_are_those_that_rows_name(
     steps: list[tuple[str, int, int]], commits: bool
