@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import inspect
 import re
 from collections.abc import Iterator
@@ -86,3 +87,20 @@ def _docstrings(module: str) -> Iterator[str]:
 @pytest.mark.parametrize("module", PATHS)
 def test_public_docstrings_use_the_words_of_the_field(module: str) -> None:
     assert [found for text in _docstrings(module) for found in _found(text)] == []
+
+
+def _messages(source: Path) -> Iterator[str]:
+    """Yield the texts of the errors that a module raises."""
+    for node in ast.walk(ast.parse(source.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Raise) and node.exc is not None:
+            parts = (each.value for each in ast.walk(node.exc) if isinstance(each, ast.Constant))
+            yield " ".join(part for part in parts if isinstance(part, str))
+
+
+def test_errors_use_the_words_of_the_field() -> None:
+    sources = sorted((ROOT / "src").rglob("*.py"))
+    found = {
+        source.name: [each for text in _messages(source) for each in _found(text)]
+        for source in sources
+    }
+    assert {name: words for name, words in found.items() if words} == {}

@@ -133,8 +133,8 @@ def refuse_overlaps(names: Iterable[str]) -> None:
     for (name, root), (other, other_root) in permutations(sorted(roots.items()), 2):
         if asked & {name, other} and f"{root}/".startswith(f"{other_root}/"):
             raise LedgerError(
-                f"the folder of the storage {name!r} is, or lies in, that of {other!r}: the "
-                "objects of one would be taken for the other's; give each a folder of its own"
+                f"the folder of the storage {name!r} is, or is inside, that of {other!r}, so "
+                "objects of one would count as the other's: give each a folder of its own"
             )
 
 

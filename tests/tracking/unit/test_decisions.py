@@ -241,7 +241,7 @@ def test_the_moves_of_a_second_session_on_one_connection_are_checked(
 
             with (
                 hooked("before_update", put_back),
-                pytest.raises(StorageError, match="two rows would name"),
+                pytest.raises(StorageError, match="two rows would refer to"),
             ):
                 second.flush()
     assert_exact(session, storage, b"moved")

@@ -436,7 +436,7 @@ def test_a_file_that_a_trigger_keeps_in_its_row_does_not_move_to_another(
     with Session(engine) as session:
         one, three = session.get_one(Paper, 1), session.get_one(Paper, 3)
         three.body, one.body = one.body, None
-        with pytest.raises(StorageError, match="two rows would name"):
+        with pytest.raises(StorageError, match="two rows would refer to"):
             session.commit()
     assert_exact(engine, storage, b"a", b"a", b"b")
 

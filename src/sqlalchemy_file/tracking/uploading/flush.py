@@ -108,8 +108,8 @@ def check_moves(connection: Connection, unit: Unit) -> None:
     shared = [path for path in moved if count(path) > 1]
     if shared:
         raise StorageError(
-            f"two rows would name {shared[0]}: a listener or a trigger kept a row from letting go "
-            "of its file after another row had taken it over; assign the file to one row only"
+            f"two rows would refer to {shared[0]}: a listener or a trigger has kept the file in "
+            "its row after another row took it over; assign the file to one row only"
         )
 
 
