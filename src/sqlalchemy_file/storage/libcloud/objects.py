@@ -52,7 +52,7 @@ class Objects:
     """Objects of any driver."""
 
     def __init__(self, driver: Any) -> None:
-        self.is_s3 = isinstance(driver, BaseS3StorageDriver)
+        self.is_s3: bool = isinstance(driver, BaseS3StorageDriver)
         self._is_azure = isinstance(driver, AzureBlobsStorageDriver)
         self._names = IDENTIFIERS if self._is_azure else HEADERS
 
