@@ -17,7 +17,6 @@ from libcloud.storage.drivers.dummy import DummyStorageDriver
 from libcloud.storage.drivers.local import LocalStorageDriver
 from libcloud.storage.drivers.minio import MinIOStorageDriver
 from obstore.store import MemoryStore
-from sqlalchemy import create_engine
 from sqlalchemy.orm import Session
 
 from sqlalchemy_file import File, StorageManager
@@ -29,6 +28,7 @@ from sqlalchemy_file.exceptions import (
 from sqlalchemy_file.storage import Attributes, Limits, MemoryStorage, Storage, adapt
 from sqlalchemy_file.storage.common.options import pauses
 from sqlalchemy_file.storage.common.protocol import concurrency_of
+from tests.databases import tables_on
 from tests.models import Base, Paper
 from tests.services.ceph import S3Server
 from tests.storage.helpers import keys, put, read
@@ -198,9 +198,7 @@ def test_a_flush_has_no_more_requests_under_way_than_the_limit(
     StorageManager.add_storage("default", storage)
     StorageManager.set_limit(limit)
     assert StorageManager.get_limit() == limit
-    engine = create_engine("sqlite://")
-    Base.metadata.create_all(engine)
-    with Session(engine) as session:
+    with tables_on("sqlite://", Base.metadata) as engine, Session(engine) as session:
         session.add_all([Paper(body=File(b"%d" % number)) for number in range(16)])
         session.commit()
     assert (storage.most, len(keys(storage))) == (together, 16)

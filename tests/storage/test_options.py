@@ -20,6 +20,7 @@ from sqlalchemy_file import File, FileField, StorageManager
 from sqlalchemy_file.exceptions import StorageError
 from sqlalchemy_file.storage import Attributes, LocalStorage, Storage, adapt
 from sqlalchemy_file.validators import ContentTypeValidator
+from tests.databases import tables_on
 from tests.storage.helpers import keys, put
 
 
@@ -189,9 +190,7 @@ def test_a_content_that_says_it_is_compressed_has_the_type_of_what_is_inside(
 
 def test_without_the_header_the_bytes_are_believed() -> None:
     StorageManager.add_storage("main", "memory://")
-    engine = create_engine("sqlite://")
-    Base.metadata.create_all(engine)
-    with Session(engine) as session:
+    with tables_on("sqlite://", Base.metadata) as engine, Session(engine) as session:
         for headers in (None, {}, {"Content-Encoding": "identity"}, {"Cache-Control": "no-store"}):
             page = Page(
                 other=File(gzip.compress(b"body"), content_type="text/css", headers=headers)

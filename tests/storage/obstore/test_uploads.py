@@ -21,6 +21,7 @@ from sqlalchemy_file.exceptions import ObjectExistsError
 from sqlalchemy_file.storage import Attributes, Limits
 from sqlalchemy_file.storage.obstore import ObstoreStorage
 from sqlalchemy_file.testing.suite import stream_of
+from tests.databases import tables_on
 from tests.storage.helpers import keys, put, read
 
 PLAIN = Attributes()
@@ -313,10 +314,8 @@ def test_large_contents_hold_up_no_small_ones(storage: ObstoreStorage, kind: str
 def test_a_flush_begins_to_read_a_few_large_files_at_a_time() -> None:
     _Large.forget()
     StorageManager.add_storage("default", MemoryStore())
-    engine = create_engine("sqlite://")
-    Base.metadata.create_all(engine)
     contents = [_Large() for _ in range(12)]
-    with Session(engine) as session:
+    with tables_on("sqlite://", Base.metadata) as engine, Session(engine) as session:
         session.add_all([Document(content=File(content=each)) for each in contents])
         session.commit()
     assert 1 <= _Large.most <= 4
