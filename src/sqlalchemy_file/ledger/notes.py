@@ -34,7 +34,7 @@ from sqlalchemy.types import BigInteger
 
 from sqlalchemy_file.ledger.installing import DATABASES, database_of, fed_tables
 from sqlalchemy_file.ledger.layout import is_of_earlier_release
-from sqlalchemy_file.ledger.rights import sees_triggers
+from sqlalchemy_file.ledger.rights import has_rights, sees_triggers
 from sqlalchemy_file.ledger.tables import (
     KEPT,
     NEVER,
@@ -199,14 +199,7 @@ def _may_use(connection: Connection, ledger: LedgerTables) -> bool:
         return False
     if not fed_tables(connection, schema) and sees_triggers(connection, ledger):
         return False  # nothing is noted where there are no triggers, which `problems` tells
-    if connection.dialect.name != "postgresql":
-        return True
-    name = database.qualified(where)
-    rights = [
-        func.has_schema_privilege(where.schema, "USAGE"),
-        *(func.has_table_privilege(name, right) for right in ("SELECT", "UPDATE", "DELETE")),
-    ]
-    return bool(connection.scalar(select(and_(*rights))))
+    return has_rights(connection, where, "SELECT", "UPDATE", "DELETE")
 
 
 def _take(connection: Connection, ledger: LedgerTables, notes: Iterable[Note], lease: str) -> None:

@@ -6,12 +6,13 @@ from collections.abc import Iterator, Mapping
 from types import MappingProxyType
 from typing import Any
 
-from sqlalchemy import Connection, Table, func, select, text
+from sqlalchemy import Connection, Table, and_, func, select, text
 from sqlalchemy.exc import DBAPIError
 
 from sqlalchemy_file.ledger.columns import all_file_columns
 from sqlalchemy_file.ledger.installing import database_of
 from sqlalchemy_file.ledger.tables import LedgerTables, table_name
+from sqlalchemy_file.ledger.triggers import Place, qualified
 
 _ALL = ("SELECT", "INSERT", "UPDATE", "DELETE")
 
@@ -68,16 +69,24 @@ def sees_triggers(connection: Connection, ledger: LedgerTables) -> bool:
     return all(_has_trigger_right(connection, table) for table in tables)
 
 
+def has_rights(connection: Connection, where: Place, *rights: str) -> bool:
+    """Return True if this role of PostgreSQL has these rights on a table; True elsewhere.
+
+    Asks the catalog, so that it cannot fail and take the transaction along.
+    """
+    if connection.dialect.name != "postgresql":
+        return True
+    has = [func.has_table_privilege(qualified(where), right) for right in rights]
+    may_enter = func.has_schema_privilege(where.schema, "USAGE")
+    return bool(connection.scalar(select(and_(may_enter, *has))))
+
+
 def _lacking(connection: Connection, table: Table, rights: tuple[str, ...]) -> Iterator[str]:
     if connection.dialect.name == "postgresql":
-        database = database_of(connection)
-        where = database.place(connection, table.name, connection.schema_for_object(table))
+        schema = connection.schema_for_object(table)
+        where = database_of(connection).place(connection, table.name, schema)
         if where is not None:
-            may_enter = func.has_schema_privilege(where.schema, "USAGE")
-            for right in rights:
-                may_use = func.has_table_privilege(database.qualified(where), right)
-                if not connection.scalar(select(may_enter & may_use)):
-                    yield right
+            yield from (each for each in rights if not has_rights(connection, where, each))
     elif connection.dialect.name != "sqlite":
         for right in rights:
             if right == "TRIGGER":

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from sqlalchemy import Select, Table, Text, and_, cast, func, inspect, select, text
+from sqlalchemy import Select, Table, Text, cast, inspect, select, text
 from sqlalchemy.exc import SQLAlchemyError
 
 from sqlalchemy_file.exceptions import StorageError, UnknownStorageError
@@ -21,6 +21,7 @@ from sqlalchemy_file.ledger import Ledger, ledger_of
 from sqlalchemy_file.ledger.columns import all_file_columns
 from sqlalchemy_file.ledger.epochs.identity import Identity, changes, identity
 from sqlalchemy_file.ledger.installing import DATABASES, database_of
+from sqlalchemy_file.ledger.rights import has_rights
 from sqlalchemy_file.storage import HasPath, Storage, StorageManager
 from sqlalchemy_file.storage.common.protocol import named
 from sqlalchemy_file.storage.owners import Owner, is_signed, sign
@@ -136,15 +137,8 @@ def _may_read(database: Database, ledger: Ledger, schema: str | None) -> bool:
     connection, name = database.connection, ledger.state.name
     if connection.dialect.name not in DATABASES:
         return inspect(connection).has_table(name, schema)
-    kind = database_of(connection)
-    where = kind.place(connection, name, schema)
-    if where is None or connection.dialect.name != "postgresql":
-        return where is not None
-    rights = [
-        func.has_schema_privilege(where.schema, "USAGE"),
-        func.has_table_privilege(kind.qualified(where), "SELECT"),
-    ]
-    return bool(connection.scalar(select(and_(*rights))))
+    where = database_of(connection).place(connection, name, schema)
+    return where is not None and has_rights(connection, where, "SELECT")
 
 
 def refuse_unmounted(storage: Storage, name: str, is_used: Callable[[str], bool]) -> None:
