@@ -44,13 +44,11 @@ def enter_in_pool(connection: Connection, unit: Unit) -> None:
 
 def unit_of_lent(lent: Any) -> Unit | None:
     """Return the unit of a pool's connection."""
-    unit = unit_in(getattr(lent, "info", None))
-    if unit is not None:
-        return unit
     try:
-        return _lent.get(lent)  # it may have been detached
+        unit = _lent.get(lent)  # first: several connections of a StaticPool share one record
     except TypeError:  # a driver's own connection, to which there is no weak reference
         return None
+    return unit_in(getattr(lent, "info", None)) if unit is None else unit
 
 
 def unit_in(info: Any) -> Unit | None:
