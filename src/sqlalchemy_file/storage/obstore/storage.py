@@ -46,7 +46,7 @@ from sqlalchemy_file.storage.obstore.requests import (
     describe,
     open_range,
 )
-from sqlalchemy_file.storage.obstore.uploads import Abilities, Upload
+from sqlalchemy_file.storage.obstore.uploads import Upload
 from sqlalchemy_file.support.limits import BUCKET_CONCURRENCY
 
 if TYPE_CHECKING:
@@ -96,11 +96,8 @@ class ObstoreStorage:
         self._is_sorted = isinstance(store, _SORTED)
         self._presigned = Presigned(store) if isinstance(store, _SIGNING) else None
         self._lists_all = not self._is_s3
-        self._abilities = Abilities(
-            keeps_attributes=not is_local,
-            names=IDENTIFIERS if isinstance(store, AzureStore) else HEADERS,
-            has_conditions=not self._is_s3,
-        )
+        names = IDENTIFIERS if isinstance(store, AzureStore) else HEADERS
+        self._names = None if is_local else names
 
     def __repr__(self) -> str:
         # The store's own repr shows where it is, and none of its options.
@@ -133,8 +130,9 @@ class ObstoreStorage:
                 attributes=attributes,
                 translator=translator,
                 exclusive=exclusive,
-                abilities=self._abilities,
                 refuse_taken=self._refuse_taken,
+                names=self._names,
+                has_conditions=not self._is_s3,
             )
             return await upload.put()
 

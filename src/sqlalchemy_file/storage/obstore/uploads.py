@@ -36,20 +36,6 @@ _log = logging.getLogger("sqlalchemy_file.storage")
 
 
 @dataclass(frozen=True, slots=True)
-class Abilities:
-    """The abilities of a store."""
-
-    keeps_attributes: bool
-    names: Names
-    """How it takes names of metadata."""
-    has_conditions: bool
-    """Whether every server of its kind creates and renames only under a key that is free.
-
-    Some S3 servers ignore such conditions or do not know them, and none renames.
-    """
-
-
-@dataclass(frozen=True, slots=True)
 class _Begun:
     """The beginning of a content, and whether it is large; None if that is not known yet."""
 
@@ -67,8 +53,14 @@ class Upload:
     attributes: Attributes
     translator: Translator
     exclusive: bool
-    abilities: Abilities
     refuse_taken: Callable[[str], object]
+    names: Names | None
+    """How the store takes names of metadata; None if it keeps no attributes."""
+    has_conditions: bool
+    """Whether every server of its kind creates and renames only under a key that is free.
+
+    Some S3 servers ignore such conditions or do not know them, and none renames.
+    """
 
     async def put(self) -> ObjectInfo:
         """Store the content."""
@@ -89,14 +81,14 @@ class Upload:
             return await self._large(begun, options)
 
     def _options(self) -> dict[str, Any]:
-        if not self.abilities.keeps_attributes:
+        if self.names is None:
             return {}
-        return {"attributes": _sent(self.attributes, self.key, self.abilities.names)}
+        return {"attributes": _sent(self.attributes, self.key, self.names)}
 
     @property
     def _looks(self) -> bool:
         """Whether the key has to be looked up, for want of a condition."""
-        return self.exclusive and not self.abilities.has_conditions
+        return self.exclusive and not self.has_conditions
 
     async def _look(self) -> None:
         if not self._looks:
@@ -116,7 +108,7 @@ class Upload:
         try:
             answer = await put(mode="create", undo=self._deletion)
         except Exception as error:
-            if self.abilities.has_conditions or not is_unknown_there(error):
+            if self.has_conditions or not is_unknown_there(error):
                 raise
             answer = await put(mode="overwrite")
         return self._info(answer, len(data))
@@ -127,7 +119,7 @@ class Upload:
         source = Source(begun.chunks, self.content, self.translator, at_end)
         begun.chunks.clear()  # each chunk is let go once it is sent
         options = {**options, **_parts(), "source": source}
-        if self.exclusive and self.abilities.has_conditions:
+        if self.exclusive and self.has_conditions:
             await self._create_by_renaming(options)
             return self._info(None, source.size)  # not all stores keep the etag when they rename
         undo = self._deletion if self._looks else None
@@ -166,7 +158,7 @@ class Upload:
 
     def _info(self, answer: Any, size: int) -> ObjectInfo:
         etag = None if answer is None else etag_of(answer["e_tag"])
-        kept = self.attributes if self.abilities.keeps_attributes else Attributes()
+        kept = Attributes() if self.names is None else self.attributes
         return ObjectInfo(key=self.key, size=size, etag=etag, attributes=kept)
 
 
