@@ -14,7 +14,12 @@ from flask_admin.model.typefmt import BASE_FORMATTERS, EXPORT_FORMATTERS
 from markupsafe import Markup
 
 from sqlalchemy_file.file import File
-from sqlalchemy_file.integrations.wtforms import StoredFileField, StoredFilesField, file_markup
+from sqlalchemy_file.integrations.wtforms import (
+    StoredFileField,
+    StoredFilesField,
+    file_names,
+    files_markup,
+)
 from sqlalchemy_file.mutable_list import MutableList
 from sqlalchemy_file.types import file_field
 
@@ -23,13 +28,11 @@ __all__ = ["FilesView", "file_formatter"]
 
 def file_formatter(view: Any, value: Any, name: str = "") -> Markup:
     """Return links to a file, or to several, with their thumbnails."""
-    files = value if isinstance(value, list) else [value]
-    return Markup(" ").join(file_markup(each) for each in files)
+    return files_markup(value)
 
 
 def _names(view: Any, value: Any, name: str = "") -> str:
-    files = value if isinstance(value, list) else [value]
-    return ", ".join(str(each.get("filename")) for each in files)
+    return file_names(value)
 
 
 class _FilesConverter(AdminModelConverter):  # type: ignore[misc]

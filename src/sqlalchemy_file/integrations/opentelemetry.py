@@ -62,7 +62,7 @@ class _Observer:
             "store": meter.create_counter(f"{_NAME}.stored", "{object}", "Objects stored"),
             "copy": meter.create_counter(f"{_NAME}.copied", "{object}", "Objects copied"),
             "release": meter.create_counter(
-                f"{_NAME}.released", "{object}", "Objects that committed transactions let go of"
+                f"{_NAME}.released", "{object}", "Objects released by committed transactions"
             ),
             "delete": meter.create_counter(f"{_NAME}.deleted", "{object}", "Objects deleted"),
         }

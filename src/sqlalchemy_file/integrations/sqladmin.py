@@ -14,7 +14,12 @@ from sqladmin.forms import ModelConverter, converts
 
 from sqlalchemy_file.file import File
 from sqlalchemy_file.integrations.changes import OneFile, SeveralFiles
-from sqlalchemy_file.integrations.wtforms import StoredFileField, StoredFilesField, file_markup
+from sqlalchemy_file.integrations.wtforms import (
+    StoredFileField,
+    StoredFilesField,
+    file_names,
+    files_markup,
+)
 from sqlalchemy_file.mutable_list import MutableList
 from sqlalchemy_file.types import file_field
 
@@ -26,8 +31,7 @@ __all__ = ["FilesConverter", "FilesView", "file_formatter"]
 
 def file_formatter(value: Any) -> Markup:
     """Return links to a file, or to several, with their thumbnails."""
-    files = value if isinstance(value, list) else [value]
-    return Markup(" ").join(file_markup(each) for each in files)
+    return files_markup(value)
 
 
 class _Names(str):
@@ -38,8 +42,7 @@ class _Names(str):
     files: Any
 
     def __new__(cls, files: Any) -> Self:
-        several = files if isinstance(files, list) else [files]
-        names = super().__new__(cls, ", ".join(str(each.get("filename")) for each in several))
+        names = super().__new__(cls, file_names(files))
         names.files = files
         return names
 

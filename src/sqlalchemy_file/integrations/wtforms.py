@@ -133,6 +133,20 @@ def file_markup(file: Mapping[str, Any] | None) -> Markup:
     return link.format(shown["url"], name)
 
 
+def files_markup(value: Any) -> Markup:
+    """Return the links of a file, or of several."""
+    return Markup(" ").join(file_markup(each) for each in _listed(value))
+
+
+def file_names(value: Any) -> str:
+    """Return the name of a file, or of several, as an export has them."""
+    return ", ".join(str(each.get("filename") or "") for each in _listed(value))
+
+
+def _listed(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [value]
+
+
 def _shown_part(form_field: Any, part: Part) -> Markup:
     name, token = form_field.name, part.token
     # A form that comes back from a failed attempt may know no more of a file than its token.

@@ -144,6 +144,22 @@ def test_a_client_that_leaves_takes_no_memory_with_it(storage: Counting, leaves:
     assert (storage.open, storage.most) == (0, AT_ONCE)
 
 
+def test_a_client_that_leaves_before_its_first_byte_takes_no_memory_with_it(
+    storage: Counting,
+) -> None:
+    async def run() -> None:
+        for _ in range(3):
+            left = [await begun() for _ in range(AT_ONCE)]
+            for each in left:
+                await each.aclose()  # type: ignore[attr-defined]
+            del each, left
+        await asyncio.sleep(0)
+        assert await asyncio.gather(*(whole() for _ in range(AT_ONCE))) == [CONTENT] * AT_ONCE
+
+    asyncio.run(run())
+    assert (storage.open, storage.most) == (0, AT_ONCE)
+
+
 def test_a_client_that_leaves_while_its_stream_is_taken_back_is_no_error(
     storage: Counting, caplog: pytest.LogCaptureFixture
 ) -> None:
