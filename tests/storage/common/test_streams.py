@@ -13,7 +13,7 @@ import pytest
 
 from sqlalchemy_file.content.hashing import Measured
 from sqlalchemy_file.storage import MemoryStorage
-from sqlalchemy_file.storage.common.streams import reader_of, size_left
+from sqlalchemy_file.storage.common.streams import ChunkReader, reader_of, size_left
 from sqlalchemy_file.storage.reading.stored_file import StoredFile
 from tests.storage.helpers import put
 
@@ -75,3 +75,20 @@ def test_a_stored_file_is_not_asked_and_goes_on_reading_by_one_request() -> None
     assert size_left(stored) is None
     assert len(first + stored.read()) == 1_000_000
     assert storage.streams == 1
+
+
+def test_chunks_are_a_stream_that_is_read_once() -> None:
+    assert io.BufferedReader(ChunkReader([b"ab", b"", b"cde"])).read() == b"abcde"
+    stream = ChunkReader([b"ab", b"cde"])
+    buffer = bytearray(10)
+    assert stream.readable()
+    assert (stream.read(1), stream.readinto(memoryview(buffer)), buffer[:1]) == (b"a", 1, b"b")
+    assert (stream.read(-1), stream.read()) == (b"cde", b"")
+
+
+def test_what_is_measured_is_a_stream_like_the_content() -> None:
+    measured = Measured(io.BytesIO(b"abcde"))
+    buffer = bytearray(2)
+    assert measured.readable()
+    assert (measured.readinto(buffer), bytes(buffer)) == (2, b"ab")
+    assert (measured.readall(), measured.size) == (b"cde", 5)

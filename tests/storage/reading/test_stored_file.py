@@ -113,8 +113,8 @@ class TestReading:
         assert (text.seek(0), text.read(5)) == (0, b"first")
         assert (text.seek(1000), text.read(5)) == (1000, b"")
 
-    @pytest.mark.parametrize(("offset", "whence"), [(-1, 0), (-1000, 2), (-1000, 1)])
-    def test_a_position_before_the_beginning_is_refused(
+    @pytest.mark.parametrize(("offset", "whence"), [(-1, 0), (-1000, 2), (-1000, 1), (0, 7)])
+    def test_a_position_that_there_is_not_is_refused(
         self, text: StoredFile, offset: int, whence: int
     ) -> None:
         with pytest.raises((OSError, ValueError)):
