@@ -89,25 +89,15 @@ class FsspecStorage:
         max_retries: int = MAX_RETRIES,
         verify: bool | None = None,
     ) -> None:
-        if isinstance(filesystem, DirFileSystem):
-            root = "/".join(filter(None, [filesystem.path, root]))
-            filesystem = filesystem.fs
-        if root is None:
-            raise InvalidStorageError(
-                "a filesystem of fsspec needs a root, such as root='/srv/uploads' or "
-                "root='bucket/prefix'; a DirFileSystem has one"
-            )
-        if not isinstance(filesystem, Instances):
-            root = str(filesystem._strip_protocol(root))
-            filesystem = Instances.like(filesystem)
-        protocol = filesystem.kind.protocol
+        instances, root = _instances_of(filesystem, root)
+        protocol = instances.kind.protocol
         protocols = {protocol} if isinstance(protocol, str) else set(protocol)
         self._root = root if root.endswith("/") or not root else f"{root}/"
         self._is_bucket = bool(protocols & BUCKETS.keys())
         if self._is_bucket and not root.strip("/"):
             raise InvalidStorageError("the root in a store of objects begins with a bucket")
         advise_another_way(protocols)
-        self._instances: Instances = filesystem
+        self._instances = instances
         self.concurrency: int = checked_concurrency(concurrency)
         self._max_retries = checked_retries(max_retries)
         is_on = checked_verify(not self._is_bucket if verify is None else verify)
@@ -341,3 +331,18 @@ class FsspecStorage:
         if isinstance(error, NotImplementedError):
             return StorageError("this filesystem of fsspec cannot do that", key=key)
         return StorageError(self._instances.message(error), key=key)
+
+
+def _instances_of(filesystem: Any, root: str | None) -> tuple[Instances, str]:
+    """Return the filesystems of all threads, and the root in them."""
+    if isinstance(filesystem, DirFileSystem):
+        root = "/".join(filter(None, [filesystem.path, root]))
+        filesystem = filesystem.fs
+    if root is None:
+        raise InvalidStorageError(
+            "a filesystem of fsspec needs a root, such as root='/srv/uploads' or "
+            "root='bucket/prefix'; a DirFileSystem has one"
+        )
+    if isinstance(filesystem, Instances):
+        return filesystem, root
+    return Instances.like(filesystem), str(filesystem._strip_protocol(root))
