@@ -23,6 +23,7 @@ from starlette.datastructures import UploadFile
 from werkzeug.datastructures import FileStorage
 
 from sqlalchemy_file import File
+from sqlalchemy_file.content.received import is_unchosen
 from sqlalchemy_file.exceptions import UnsupportedStatementError
 from sqlalchemy_file.storage.memory import MemoryStorage
 from tests.models import Base, Paper
@@ -56,6 +57,16 @@ with warnings.catch_warnings():
         import cgi
     except ImportError:  # gone from Python 3.13 on
         cgi = None  # type: ignore[assignment]
+
+
+def test_an_upload_that_cannot_tell_its_size_is_a_choice() -> None:
+    class Pipe(io.RawIOBase):
+        def seekable(self) -> bool:
+            return False
+
+    assert not is_unchosen(FileStorage(Pipe(), filename="", name="body"))  # type: ignore[arg-type]
+    assert is_unchosen(FileStorage(io.BytesIO(), filename="", name="body"))
+
 
 Sanic = namedtuple("Sanic", ["type", "body", "name"])  # noqa: PYI024  as Sanic's own
 

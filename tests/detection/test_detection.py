@@ -3,6 +3,7 @@ from __future__ import annotations
 import io
 import random
 import string
+import sys
 import threading
 
 import pytest
@@ -16,8 +17,10 @@ from sqlalchemy_file.detection import (
     content_type_of,
     decide,
     detect,
+    library,
     refutes,
 )
+from sqlalchemy_file.detection.formats.markup import looks_like_html
 from tests.samples import DOCX, PDF, PROVEN, SVG, UNPROVEN, XLSX, archive, matroska
 
 named = pytest.mark.parametrize
@@ -211,3 +214,25 @@ def test_a_mapped_tga_has_colours_of_a_known_depth(depth, content_type):
     header[7], header[12], header[14], header[16] = depth, 8, 8, 8
     content = io.BytesIO(bytes(header) + bytes(100))
     assert content_type_of(content, None, "unnamed") == content_type
+
+
+def test_without_its_library_a_rare_format_is_unknown(monkeypatch):
+    library._database.cache_clear()
+    monkeypatch.setitem(sys.modules, "pure_magic_rs", None)
+    try:
+        assert library.look_up(b"RARE\0\0\0\0header") is None
+    finally:
+        library._database.cache_clear()
+
+
+@pytest.mark.parametrize(
+    ("head", "looks"),
+    [
+        (b"<!-- note --><p>", True),
+        (b"<p>text", True),
+        (b"<?xml version='1.0'?><!-- note -->", False),
+        (b"text", False),
+    ],
+)
+def test_text_that_begins_as_html_does_looks_like_it(head, looks):
+    assert looks_like_html(head) == looks
