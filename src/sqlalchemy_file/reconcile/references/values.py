@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeGuard
 
@@ -51,26 +51,29 @@ def read_value(text: str) -> Value:
 
 
 def _add(value: Value, record: Mapping[str, Any], *, has_escapes: bool) -> None:
-    storage, size = record.get("upload_storage"), record.get("size")
-    if size is not None and not _is_size(size):
-        value.faults.append(f"its size is {_shown(size)}")
-    if storage is not None and not isinstance(storage, str):
-        value.faults.append(f"its upload_storage is {_shown(storage)}")
+    value.faults += _faults(record, has_escapes=has_escapes)
+    if not isinstance(record.get("upload_storage"), str):
         record = {**record, "upload_storage": None}
-    if has_escapes and not _is_text(record):
-        value.faults.append("it contains a NUL, or half of a character")
     paths = paths_of(record)
     if not paths:
-        value.faults.append("it refers to no object")
-    odd = [path for path in paths if not _is_sound(path)]
-    value.faults += [
-        f"it refers to {_shown(each)}, which cannot be the path of an object" for each in odd
-    ]
-    own = own_path(record)
-    if own is not None and own in paths and own not in odd:
-        sound = tuple(path for path in paths if path not in odd)
+        value.faults.append("it names no object")
+    sound = tuple(filter(_is_sound, paths))
+    cannot = "which cannot be the path of an object"
+    value.faults += [f"it names {_shown(path)}, {cannot}" for path in paths if path not in sound]
+    own, size = own_path(record), record.get("size")
+    if own is not None and own in sound:
         length = size if _is_size(size) else 0
         value.files.append(Stored(StorageManager.resolve(own)[0], length, sound))
+
+
+def _faults(record: Mapping[str, Any], *, has_escapes: bool) -> Iterator[str]:
+    storage, size = record.get("upload_storage"), record.get("size")
+    if size is not None and not _is_size(size):
+        yield f"its size is {_shown(size)}"
+    if storage is not None and not isinstance(storage, str):
+        yield f"its upload_storage is {_shown(storage)}"
+    if has_escapes and not _is_text(record):
+        yield "it holds a NUL, or half of a character"
 
 
 def _is_text(record: Mapping[str, Any]) -> bool:
