@@ -398,6 +398,23 @@ def test_a_move_that_a_savepoint_takes_back_leaves_the_object_kept(engine: Engin
     assert contents(storage) == [b"kept"]
 
 
+@pytest.mark.parametrize("url", ["sqlite"], indirect=True)
+def test_what_a_keeping_field_gives_to_a_row_that_a_trigger_restores_stays(engine: Engine) -> None:
+    storage = _store(engine, text=b"kept")
+    raw(
+        engine,
+        "CREATE TRIGGER restore AFTER UPDATE OF draft ON reconciled_contract WHEN NEW.id = 2 BEGIN "
+        "UPDATE reconciled_contract SET draft = OLD.draft WHERE id = 2; END",
+    )
+    with Session(engine) as session:
+        contract, other = session.get_one(Contract, 1), Contract(id=2)
+        session.add(other)
+        session.flush()
+        other.draft, contract.text = contract.text, None
+        session.commit()
+    assert contents(storage) == [b"kept"]
+
+
 UNSEEN = {
     "a deletion": "DELETE FROM reconciled_contract WHERE id = 2",
     "an update": "UPDATE reconciled_contract SET text = NULL WHERE id = 2",

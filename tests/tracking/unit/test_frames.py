@@ -100,6 +100,16 @@ def test_a_row_may_take_a_file_over_before_the_other_one_lets_go_of_it(frames: F
     assert frames.commit().doomed == frozenset()
 
 
+def test_an_object_stays_that_did_not_come_to_the_row_which_should_take_it_over(
+    frames: Frames,
+) -> None:
+    acquire(frames, "old")
+    archive(frames, "old")
+    frames.correct(Effects(released=["old"]))
+    assert frames.keeping() == ({"old"}, set())
+    assert frames.commit().doomed == frozenset()
+
+
 def test_one_of_several_rows_that_keeps_is_enough(frames: Frames) -> None:
     archive(frames, "old")
     release(frames, "old")  # of a row that nobody knew of

@@ -156,19 +156,25 @@ class Frames:
         if any(frame.archived for frame in self._stack):
             self._decide_what_stays(effects)
 
+    def correct(self, corrections: Effects) -> None:
+        """Count what rows were found to refer to, or not to refer to.
+
+        A row that never got a file has not let go of it: whether it stays is decided already.
+        """
+        self.top.apply(corrections)
+
     def _decide_what_stays(self, effects: Effects) -> None:
         """Take note of whether an object that no row names any more was let go of to be kept.
 
         The order of statements in a flush says nothing: a row may take a file over before another
-        one lets go of it. So only what takes the last reference away decides.
+        one lets go of it. So the last release decides: the one that leaves no reference.
         """
         lost = Counter([*effects.released, *effects.archived])
         archived = set(effects.archived)
         for path, count in lost.items():
-            left = self._references(path)
-            if left > 0 or not any(path in frame.archived for frame in self._stack):
+            if not any(path in frame.archived for frame in self._stack):
                 continue
-            was_gone = left + count <= 0  # more rows named it than is known
+            was_gone = self._references(path) + count <= 0  # more rows named it than is known
             self.top.kept[path] = path in archived or (was_gone and self._is_kept(path))
 
     def _is_kept(self, path: str) -> bool:

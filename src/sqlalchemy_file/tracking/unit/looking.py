@@ -30,7 +30,7 @@ def make_sure(connection: Connection, unit: Unit) -> None:
         unit.frames.drop_doubts()
         if doubts:
             corrections = _corrections(connection, doubts)
-            unit.frames.change(corrections)
+            unit.frames.correct(corrections)
             if corrections.released:
                 unit.lease()
     unit.settle_kept()
@@ -46,7 +46,7 @@ def look_now(connection: Connection, unit: Unit) -> None:
         return
     corrections = _corrections(connection, doubts)
     unit.frames.settle_doubts()
-    unit.frames.change(corrections)
+    unit.frames.correct(corrections)
 
 
 def holders(connection: Connection, unit: Unit) -> Callable[[str], int]:
