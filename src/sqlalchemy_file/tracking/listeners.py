@@ -25,7 +25,8 @@ from sqlalchemy_file.tracking.tables import FileAttribute, file_attributes
 from sqlalchemy_file.tracking.unit import answers
 from sqlalchemy_file.tracking.unit.registry import UNIT, known_unit
 from sqlalchemy_file.tracking.unit.standing import Standing, asked_if_stale, standing
-from sqlalchemy_file.tracking.uploading import assigning, flush
+from sqlalchemy_file.tracking.uploading import flush
+from sqlalchemy_file.tracking.uploading.pending import meant
 from sqlalchemy_file.tracking.writes import statements
 from sqlalchemy_file.tracking.writes.values import coerced
 
@@ -54,7 +55,7 @@ def _setter(attribute: FileAttribute) -> Any:
     def assign(state: Any, value: Any, old: Any, initiator: Any) -> Any:
         if isinstance(value, ClauseElement):
             return value  # judged when its statement runs
-        return assigning.meant(state, attribute, value, old)
+        return meant(state, attribute, value, old)
 
     return assign
 

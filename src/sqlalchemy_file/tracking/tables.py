@@ -25,10 +25,6 @@ class FileTable:
     fields: Mapping[Column[Any], FileField]
     """The types of the file columns."""
 
-    def field(self, column: Column[Any]) -> FileField:
-        """Return the type of one of its file columns."""
-        return self.fields[column]
-
     def keeps(self, column: Column[Any]) -> bool:
         """Return True if a file column leaves the objects that its rows let go of."""
         return self.fields[column].on_release == "keep"

@@ -39,7 +39,7 @@ def follow_clauses(database: Database, plan: Plan) -> None:
     if not is_insert:
         return
     if "IGNORE" in actions:
-        plan.is_believed, plan.is_found_by_path = False, True
+        plan.effects.is_believed, plan.effects.is_found_by_path = False, True
     _expect(plan, [columns for columns in _replacing(plan.target.table) if columns])
 
 
@@ -54,9 +54,10 @@ def _expect(plan: Plan, unique: Iterable[tuple[Column[Any], ...]]) -> None:
         )
         for columns in unique
     ]
+    plan.effects.is_unseen = bool(plan.replacing)
     # One new row may replace another by one constraint, which others would not find again.
     if len(plan.rows) > 1 and len(plan.replacing) > 1:
-        plan.is_found_by_path = True
+        plan.effects.is_found_by_path = True
 
 
 def _unique_columns(table: Table) -> Iterator[tuple[Column[Any], ...]]:

@@ -48,7 +48,7 @@ def stored_effects(database: Database, plan: Plan, batch: UploadBatch) -> Effect
 def _unsaved(plan: Plan, claim: Claim | None) -> Iterator[Unsaved]:
     for row in plan.rows:
         for given in row.given:
-            field = plan.target.field(given.column)
+            field = plan.target.fields[given.column]
             for index, file in enumerate(files_in(plan.values[given.place])):
                 if not file.saved:
                     position = index if field.multiple else None
@@ -68,10 +68,10 @@ def _find_new_rows(database: Database, unit: Unit, plan: Plan) -> None:
         _find_in_the_way(database, unit, plan, row)
     if plan.conflict or plan.replacing:
         is_new = len(plan.rows) == 1 and all(row.key is None for row in plan.changes)
-        plan.is_believed = plan.is_believed and is_new
+        plan.effects.is_believed &= is_new
         _count_rows_once(plan)
-    if not plan.is_believed:
-        plan.matched = _rows_reported(database, plan)
+    if not plan.effects.is_believed:
+        plan.effects.rows = _rows_reported(database, plan)
 
 
 def _rows_reported(database: Database, plan: Plan) -> int | None:
@@ -106,7 +106,7 @@ def _count_rows_once(plan: Plan) -> None:
         place = (row.by, row.key, row.column)
         is_again = bool(row.key) and place in seen
         changes.append(row._replace(old=()) if is_again else row)
-        plan.is_ambiguous |= is_again and bool(row.files)
+        plan.effects.is_ambiguous |= is_again and bool(row.files)
         seen.add(place)
     plan.changes = changes
 
@@ -115,10 +115,8 @@ def _effects(
     database: Database, unit: Unit, plan: Plan, batch: UploadBatch, claim: Claim | None
 ) -> Effects:
     """Decide which references the statement removes and adds; copy objects of other rows."""
-    effects = Effects(plan.target, schemas=database.schemas, rows=plan.matched)
-    effects.is_believed = plan.is_believed
-    effects.is_found_by_path = plan.is_found_by_path or not plan.target.keys
-    effects.is_unseen, effects.is_ambiguous = bool(plan.replacing), plan.is_ambiguous
+    effects = plan.effects
+    effects.schemas = database.schemas
     acquired: list[tuple[RowChange, int, File]] = []
     for row in plan.changes:
         found = change(row.old, row.files)

@@ -32,8 +32,8 @@ def matched_rows(database: Database, unit: Unit, plan: Plan) -> list[list[OldRow
     else:
         found = _by_key(database, unit, plan, keys, exact=len(equal) == len(plan.target.keys))
     forget_rows(database, unit, plan, chain.from_iterable(found))
-    plan.is_believed = False
-    plan.matched = _countable(database, plan, found)
+    plan.effects.is_believed = False
+    plan.effects.rows = _countable(database, plan, found)
     return found
 
 

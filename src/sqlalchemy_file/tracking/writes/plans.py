@@ -15,6 +15,7 @@ from sqlalchemy_file.file import File
 from sqlalchemy_file.tracking.changes import RowChange, files_in
 from sqlalchemy_file.tracking.reading import OldRow
 from sqlalchemy_file.tracking.tables import FileTable, Key, file_table
+from sqlalchemy_file.tracking.unit.effects import Effects
 from sqlalchemy_file.tracking.uploading.batch import FilesByField
 from sqlalchemy_file.tracking.writes.upserts import Conflict, conflict_of, is_doing_nothing
 from sqlalchemy_file.tracking.writes.values import (
@@ -38,20 +39,14 @@ class Plan:
     statement: Any
     parameters: Parameters
     rows: list[RowValues]
+    effects: Effects
+    """What it does to references, as far as that is known."""
     conflict: Conflict | None = None
     replacing: Sequence[Conflict] = ()
     """What deletes rows that are in the way of new ones."""
     values: dict[Place, Any] = field(default_factory=dict)
     substitutes: dict[Place, Any] = field(default_factory=dict)
     changes: list[RowChange] = field(default_factory=list)
-    matched: int | None = None
-    """How many rows were read, where a statement that reports the same number is believed."""
-    is_believed: bool = True
-    """Whether a statement that succeeded is believed without a number, as a plain INSERT is."""
-    is_found_by_path: bool = False
-    """Whether only a search of the table for the paths can tell what it did."""
-    is_ambiguous: bool = False
-    """Whether it gives files to one row several times."""
     may_do_half: bool = False
     """Whether a statement that fails may leave some of its rows changed."""
 
@@ -113,10 +108,11 @@ def plan_of(statement: Any, target: FileTable, parameters: Parameters) -> Plan:
     """
     prefixes = prefixes_of(statement)
     may_do_half = "FAIL" in prefixes
+    effects = Effects(target, is_found_by_path=not target.keys)
     if isinstance(statement, Delete):
-        return Plan(target, statement, parameters, [])
+        return Plan(target, statement, parameters, [], effects)
     rows = rows_given(statement, target, parameters)
-    plan = Plan(target, statement, parameters, rows, may_do_half=may_do_half)
+    plan = Plan(target, statement, parameters, rows, effects, may_do_half=may_do_half)
     files_of = FilesByField()
     for row in rows:
         for given in row.given:
@@ -131,8 +127,8 @@ def plan_of(statement: Any, target: FileTable, parameters: Parameters) -> Plan:
             )
         plan.conflict = conflict_of(statement, target, gives_files=gives_files)
         if gives_files and is_doing_nothing(statement):
-            plan.is_believed = False
-            plan.is_found_by_path = not (plan.conflict and plan.conflict.elements)
+            effects.is_believed = False
+            effects.is_found_by_path |= not (plan.conflict and plan.conflict.elements)
     return plan
 
 
@@ -158,7 +154,7 @@ def refuse_others(statement: Any) -> None:
 
 def _read_value(plan: Plan, files_of: FilesByField, given: Given) -> None:
     """Turn a value into files, as assigning it to an attribute would."""
-    value, field = literal(given.value, given.column), plan.target.field(given.column)
+    value, field = literal(given.value, given.column), plan.target.fields[given.column]
     is_update = isinstance(plan.statement, Update)
     meant = file_value(plan.target, given.column, value, is_update=is_update)
     files = files_in(meant)

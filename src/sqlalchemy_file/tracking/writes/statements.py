@@ -51,11 +51,12 @@ def before(
     database: Database, target: FileTable, statement: Any, parameters: Parameters
 ) -> tuple[Any, Parameters] | None:
     """Store and count the files of a statement; return it as it is to run, or None if as it was."""
-    unit = _deciding(database, target)
-    decided = _decided(unit, statement, target, parameters)
-    _look_beforehand(database, statement, target, parameters)
-    if unit is not None and decided is not None:
-        return _carry_out(database, unit, statement, target, parameters, decided)
+    unit = known_unit(database.connection)
+    if unit is not None:
+        decided = _decided(database, unit, target, statement, parameters)
+        _look_beforehand(database, unit, target, statement, parameters)
+        if decided is not None:
+            return _carry_out(database, unit, target, statement, parameters, decided)
     refuse_others(statement)
     refuse_replacing(database, statement, target)
     yield_to_loop(len(parameters))
@@ -76,33 +77,25 @@ def before(
     return marked, prepared[1]
 
 
-def _deciding(database: Database, target: FileTable) -> Unit | None:
-    """Return the unit if a flush is in progress whose decisions hold for statements on a table."""
-    unit = known_unit(database.connection)
-    if unit is None or unit.decisions is None or not database.is_as_connected:
-        return None
-    return None if has_clauses(database, target.table) else unit_of(database.connection)
-
-
 def _decided(
-    unit: Unit | None, statement: Any, target: FileTable, parameters: Parameters
+    database: Database, unit: Unit, target: FileTable, statement: Any, parameters: Parameters
 ) -> Sequence[Decision] | None:
     """Return what a flush has decided about all that a statement gives to file columns."""
-    decisions = None if unit is None else unit.decisions
+    is_in_flush = unit.decisions is not None and database.is_as_connected
+    if not is_in_flush or has_clauses(database, target.table):
+        return None
+    decisions = unit_of(database.connection).decisions  # none if the transaction has ended
     return None if decisions is None else decisions.take(statement, target, parameters)
 
 
 def _look_beforehand(
-    database: Database, statement: Any, target: FileTable, parameters: Parameters
+    database: Database, unit: Unit, target: FileTable, statement: Any, parameters: Parameters
 ) -> None:
     """Look at rows in doubt before it is too late.
 
     That is before an UPDATE changes the primary keys that tell them apart, and before a row of
     which nobody knows which file it has is deleted with it.
     """
-    unit = known_unit(database.connection)
-    if unit is None:
-        return
     if isinstance(statement, Update) and _changes_keys(statement, target, parameters):
         if unit.decisions is not None:
             unit.decisions.forget_table(target.table)
@@ -127,8 +120,8 @@ def _changes_keys(statement: Any, target: FileTable, parameters: Parameters) -> 
 def _carry_out(
     database: Database,
     unit: Unit,
-    statement: Any,
     target: FileTable,
+    statement: Any,
     parameters: Parameters,
     decided: Sequence[Decision],
 ) -> tuple[Any, Parameters] | None:

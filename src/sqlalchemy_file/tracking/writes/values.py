@@ -137,7 +137,7 @@ def coerced(statement: Any) -> Any:
 
 def file_value(target: FileTable, column: Column[Any], value: Any, *, is_update: bool) -> Any:
     """Return a value as assigning it to the attribute would."""
-    field = target.field(column)
+    field = target.fields[column]
     if is_update and field.is_unchosen(value):
         raise UnsupportedStatementError(
             f"{column}: in this form no file was chosen, so there is nothing to update; leave the "
