@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import io
+import os
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -254,6 +257,41 @@ def test_coroutines_use_no_thread(server: tuple[int, Bucket]) -> None:
 
     assert asyncio.run(story()) == 0
     assert StorageManager.get("media") is container
+
+
+FORKING = """
+import asyncio, io, os, sys
+from libcloud.storage.base import Container
+from libcloud.storage.drivers.minio import MinIOStorageDriver
+from sqlalchemy_file.storage import Attributes, adapt
+
+where = {"host": "127.0.0.1", "port": int(sys.argv[1]), "secure": False}
+storage = adapt(Container("bucket", {}, MinIOStorageDriver("key", "secret", **where)))
+download = {"expires": 60, "content_type": "text/plain", "disposition": "inline"}
+assert storage.signed_url("key", expires=60) and storage.signed_download("key", **download)
+storage.put("key", io.BytesIO(b"bytes"), Attributes())
+
+async def in_child():
+    await storage.aput("key", io.BytesIO(b"bytes"), Attributes())
+    assert b"".join([chunk async for chunk in storage.astream("key")]) == b"bytes"
+    assert (await storage.astat("key")).size == 5
+    assert storage.signed_url("key", expires=60) is None
+    assert storage.signed_download("key", **download) is None
+    assert not storage.lists_from_key
+
+if not (child := os.fork()):
+    asyncio.run(in_child())
+    os._exit(3)
+sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="Windows has no fork")
+def test_a_forked_child_goes_on_through_libcloud(server: tuple[int, Bucket]) -> None:
+    port, _ = server
+    command = [sys.executable, "-W", "ignore::DeprecationWarning", "-c", FORKING, str(port)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    assert done.returncode == 3, done.stderr
 
 
 # --- real servers
