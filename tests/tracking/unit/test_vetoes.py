@@ -549,3 +549,40 @@ def test_upserts_that_name_a_row_twice_leave_nothing_of_the_first_file(
         with connection.begin_nested():
             connection.execute(delete(paper).where(paper.c.id == 8))
     assert_exact(engine, storage, b"a", b"b", b"c")
+
+
+@on_sqlite_and_postgresql
+def test_what_was_not_inserted_goes_although_the_row_in_its_way_is_deleted(
+    engine: Engine, storage: MemoryStorage
+) -> None:
+    dialect = sqlite if engine.dialect.name == "sqlite" else postgresql
+    statement = dialect.insert(paper).on_conflict_do_nothing(index_elements=["id"])
+    with engine.begin() as connection:
+        connection.execute(statement, [{"id": n, "body": File(b"x")} for n in (1, 8, 8)])
+        with connection.begin_nested():
+            connection.execute(delete(paper).where(paper.c.id != 2))
+    assert_exact(engine, storage, b"b")
+
+
+def test_what_a_trigger_did_not_let_into_a_row_goes_although_the_row_is_deleted(
+    engine: Engine, storage: MemoryStorage
+) -> None:
+    veto(engine, "keep the value")
+    with Session(engine) as session:
+        one = session.get_one(Paper, 1)
+        one.body = File(b"vetoed")
+        session.flush()
+        session.delete(one)
+        session.commit()
+    assert_exact(engine, storage, b"b", b"c")
+
+
+@sqlite_only
+def test_a_row_that_is_replaced_twice_and_emptied_leaves_nothing(
+    engine: Engine, storage: MemoryStorage
+) -> None:
+    with engine.begin() as connection:
+        replace = insert(paper).prefix_with("OR REPLACE")
+        connection.execute(replace, [{"id": 8, "body": File(each)} for each in (b"x", b"y")])
+        connection.execute(update(paper).where(paper.c.id == 8).values(body=None))
+    assert_exact(engine, storage, b"a", b"b", b"c")

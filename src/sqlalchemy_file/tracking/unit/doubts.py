@@ -8,7 +8,6 @@ transaction can go by it; before the commit its rows are read once more, by thei
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -41,8 +40,10 @@ class Doubts:
     """The rows that should name an object no more."""
     named: dict[str, Spot | None] = field(default_factory=dict)
     """The row that should name an object; None if that need not be asked any more."""
-    is_ambiguous: bool = False
-    """Whether several objects are expected in one row, which only one of them can be in."""
+    at: dict[Spot, list[str]] = field(default_factory=dict)
+    """What each row should name, or should have named before."""
+    is_unlocated: bool = False
+    """Whether some of these rows are found by other columns than their primary keys."""
     is_settled: bool = False
     """Whether rows were looked at, so that what frames below believe is out of date."""
 
@@ -52,7 +53,8 @@ class Doubts:
     def absorb(self, later: Doubts) -> None:
         """Take over the beliefs of a savepoint that was released."""
         if later.is_settled:
-            self.gone, self.named, self.is_ambiguous, self.is_settled = {}, {}, False, True
+            self.gone, self.named, self.at = {}, {}, {}
+            self.is_unlocated, self.is_settled = False, True
         for path, spot in later.named.items():
             holder = self.named.get(path)
             # A row that lets go of an object does not take it from the one that has it by now.
@@ -67,7 +69,9 @@ class Doubts:
                 self.gone[path].discard(spot)
         for path, spots in later.gone.items():
             self.gone.setdefault(path, set()).update(spots)
-        self.is_ambiguous |= later.is_ambiguous
+        for spot, paths in later.at.items():
+            self.at.setdefault(spot, []).extend(paths)
+        self.is_unlocated |= later.is_unlocated
 
     def unless_noted(self, noted: Collection[str]) -> Doubts:
         """Return the rows to read again, given what the ledger has recorded itself.
@@ -75,9 +79,9 @@ class Doubts:
         A row that let go of what it should has what it was given, if that is one object.
         """
         gone = {path: spots for path, spots in self.gone.items() if path not in noted}
-        held = Counter(self.named.values())
         let_go = set[Spot]().union(*(self.gone.get(path, ()) for path in noted))
-        certain = {spot for spot in let_go if held[spot] < 2}.difference(*gone.values())
+        given_once = {spot for spot in let_go if len(self.at.get(spot, ())) < 2}
+        certain = given_once.difference(*gone.values())
         named: dict[str, Spot | None] = {
             path: spot
             for path, spot in self.named.items()

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from sqlalchemy_file.tracking.changes import RowChange
+from sqlalchemy_file.tracking.reading import OldRow
 from sqlalchemy_file.tracking.unit.doubts import Doubts, Spot, Subject
+from sqlalchemy_file.values.records import paths_of
 
 
 @dataclass(slots=True)
@@ -34,8 +36,6 @@ class Effects:
     """Whether all is believed if no number is expected."""
     is_found_by_path: bool = False
     """Whether its rows cannot be found again by a key."""
-    is_ambiguous: bool = False
-    """Whether it names a row several times, so that only one of its values can be there."""
     is_unseen: bool = False
     """Whether triggers may not fire for the rows that it deletes, as for REPLACE on SQLite."""
 
@@ -61,6 +61,14 @@ class Effects:
         if row.key:
             self.losses += [(row, path) for path in paths]
 
+    def lose_row(self, old: OldRow, expected: Callable[[Spot], Iterable[str]]) -> None:
+        """Release what a row that goes should name, and does not: nobody finds it later."""
+        row = RowChange(self.target.columns[0], (), (), None, old.key)
+        there = {path for each in old.deleted() for record in each.old for path in paths_of(record)}
+        missing = [path for path in expected(self._spot(row)) if path not in there]
+        self.released += missing
+        self.losses += [(row, path) for path in missing]
+
     def paths(self) -> set[str]:
         return {*self.acquired, *self.released, *self.archived}
 
@@ -77,13 +85,15 @@ class Effects:
 
     def doubts(self) -> Doubts:
         """Return what rows should name, and no longer name, after the statement."""
-        doubts = Doubts(is_ambiguous=self.is_ambiguous)
+        doubts = Doubts()
         for row, path in self.losses:
             spot = self._spot(row)
             doubts.named[path] = None
             doubts.gone.setdefault(path, set()).add(spot)
         for row, path in self.gains:
-            doubts.named[path] = self._spot(row)
+            spot = doubts.named[path] = self._spot(row)
+            doubts.at.setdefault(spot, []).append(path)
+            doubts.is_unlocated |= spot.subject.columns != self.target.keys
         return doubts
 
     def spots_lost(self) -> list[tuple[str, Spot]]:

@@ -141,7 +141,7 @@ class Frames:
             self.top.unsure.append(effects)
             return
         self.change(effects)
-        before = any(self._believed())
+        before = self.has_doubts
         if before:  # what a row is found to name, it had not let go of
             again = [path for path, spot in effects.spots_lost() if self._is_gone(path, spot)]
             self.top.references.update(again)
@@ -186,20 +186,33 @@ class Frames:
         return (0 if is_new else 1) + sum(frame.references[path] for frame in self._stack)
 
     def _is_gone(self, path: str, spot: Spot) -> bool:
-        believed = self._believed()
-        if not any(spot in doubts.gone.get(path, ()) for doubts in believed):
+        if not any(spot in doubts.gone.get(path, ()) for doubts in self._believed()):
             return False
-        holders = (doubts.named for doubts in reversed(believed))
-        return next((named[path] for named in holders if path in named), None) != spot
+        return self._holder(path) != spot
+
+    def _holder(self, path: str) -> Spot | None:
+        """Return the row that should name an object, if that is in doubt."""
+        holders = (doubts.named for doubts in reversed(self._believed()))
+        return next((named[path] for named in holders if path in named), None)
 
     def doubts(self) -> Doubts:
         """Return what is believed of rows, in all frames together."""
         return self._merged().doubts
 
     @property
-    def is_ambiguous(self) -> bool:
-        """Whether several objects are expected in one row."""
-        return any(doubts.is_ambiguous for doubts in self._believed())
+    def has_doubts(self) -> bool:
+        """Whether any row has to be looked at."""
+        return any(self._believed())
+
+    @property
+    def is_unlocated(self) -> bool:
+        """Whether rows in doubt are not found by their primary keys."""
+        return any(doubts.is_unlocated for doubts in self._believed())
+
+    def expected(self, spot: Spot) -> set[str]:
+        """Return what a row should name."""
+        paths = {path for doubts in self._believed() for path in doubts.at.get(spot, ())}
+        return {path for path in paths if self._holder(path) == spot}
 
     def _believed(self) -> list[Doubts]:
         """Return what is believed in each frame, from the last look at rows on."""

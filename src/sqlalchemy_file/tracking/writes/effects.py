@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from sqlalchemy.sql.dml import Insert
@@ -60,7 +60,7 @@ def _find_changed_rows(database: Database, unit: Unit, plan: Plan) -> None:
     for index, olds in enumerate(matched):
         plan.changes += plan.updated(plan.rows[index], olds) if plan.rows else plan.deleted(olds)
     if len(matched) > 1:
-        _count_rows_once(plan)
+        plan.changes = list(_each_row_once(plan.changes))
 
 
 def _find_new_rows(database: Database, unit: Unit, plan: Plan) -> None:
@@ -69,7 +69,7 @@ def _find_new_rows(database: Database, unit: Unit, plan: Plan) -> None:
     if plan.conflict or plan.replacing:
         is_new = len(plan.rows) == 1 and all(row.key is None for row in plan.changes)
         plan.effects.is_believed &= is_new
-        _count_rows_once(plan)
+        plan.changes = list(_each_row_once(plan.changes))
     if not plan.effects.is_believed:
         plan.effects.rows = _rows_reported(database, plan)
 
@@ -94,21 +94,18 @@ def _find_in_the_way(database: Database, unit: Unit, plan: Plan, row: RowValues)
     for replacing in plan.replacing:
         found = replacing.rows(database, plan.target, row)
         forget_rows(database, unit, plan, found)
+        plan.going.update({old.key: old for old in found})
         plan.changes += replacing.changes(row, plan.values, found)
     plan.changes += plan.inserted(row)
 
 
-def _count_rows_once(plan: Plan) -> None:
+def _each_row_once(changes: Iterable[RowChange]) -> Iterator[RowChange]:
     """Count what a row that is found several times held once."""
     seen: set[tuple[Any, ...]] = set()
-    changes = []
-    for row in plan.changes:
+    for row in changes:
         place = (row.by, row.key, row.column)
-        is_again = bool(row.key) and place in seen
-        changes.append(row._replace(old=()) if is_again else row)
-        plan.effects.is_ambiguous |= is_again and bool(row.files)
+        yield row._replace(old=()) if row.key and place in seen else row
         seen.add(place)
-    plan.changes = changes
 
 
 def _effects(
@@ -122,6 +119,9 @@ def _effects(
         found = change(row.old, row.files)
         effects.release(row, found.released)
         acquired += [(row, position, file) for position, file in found.acquired]
+    if unit.frames.has_doubts:
+        for old in plan.going.values():
+            effects.lose_row(old, unit.frames.expected)
     given = Counter[str]()
     if len(plan.parameters) < 2 or not commits_at_once(database.connection):
         # Otherwise a row may take a file over, and the other one not come to let go of it.

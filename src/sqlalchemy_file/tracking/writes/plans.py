@@ -47,6 +47,8 @@ class Plan:
     values: dict[Place, Any] = field(default_factory=dict)
     substitutes: dict[Place, Any] = field(default_factory=dict)
     changes: list[RowChange] = field(default_factory=list)
+    going: dict[Key, OldRow] = field(default_factory=dict)
+    """The rows that it deletes."""
     may_do_half: bool = False
     """Whether a statement that fails may leave some of its rows changed."""
 
@@ -91,6 +93,7 @@ class Plan:
     def deleted(self, olds: Sequence[OldRow]) -> Iterator[RowChange]:
         """Yield what deleted rows held."""
         for old in olds:
+            self.going[old.key] = old
             yield from old.deleted()
 
     def substitute(self, row: RowChange, position: int, copy: File) -> None:

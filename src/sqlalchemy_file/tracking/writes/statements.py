@@ -93,14 +93,14 @@ def _look_beforehand(
 ) -> None:
     """Look at rows in doubt before it is too late.
 
-    That is before an UPDATE changes the primary keys that tell them apart, and before a row of
-    which nobody knows which file it has is deleted with it.
+    That is before an UPDATE changes the primary keys that tell them apart, and before anything else
+    happens to rows that are found by other columns.
     """
     if isinstance(statement, Update) and _changes_keys(statement, target, parameters):
         if unit.decisions is not None:
             unit.decisions.forget_table(target.table)
         look_now(database.connection, unit)
-    elif unit.frames.is_ambiguous:
+    elif unit.frames.is_unlocated:
         look_now(database.connection, unit)
 
 
