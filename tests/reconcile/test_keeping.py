@@ -7,7 +7,7 @@ from io import BytesIO
 from typing import Any
 
 import pytest
-from sqlalchemy import Engine, delete, insert, select, update
+from sqlalchemy import Engine, bindparam, delete, insert, select, update
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 
 from sqlalchemy_file import File, FileField
@@ -446,3 +446,16 @@ def test_a_new_file_that_plain_sql_moves_to_another_row_stays(engine: Engine) ->
         run("DELETE FROM reconciled_contract WHERE id = 2")
         session.commit()
     assert contents(storage) == [b"named"]
+
+
+def test_new_files_of_a_row_that_one_statement_names_twice_leave_nothing(engine: Engine) -> None:
+    storage = _store(engine, text=b"committed")
+    table = Contract.__table__
+    with engine.begin() as connection:
+        connection.execute(
+            update(table).where(table.c.id == bindparam("which")),
+            [{"which": 1, "text": File(each, storage="drafts")} for each in (b"x", b"y")],
+        )
+        connection.execute(delete(table))
+    assert contents(storage) == [b"committed"]
+    assert [lease for _, lease in _notes(engine)] == ["kept"]

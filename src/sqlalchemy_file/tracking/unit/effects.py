@@ -66,7 +66,8 @@ class Effects:
         row = RowChange(self.target.columns[0], (), (), None, old.key)
         there = {path for each in old.deleted() for record in each.old for path in paths_of(record)}
         missing = [path for path in expected(self._spot(row)) if path not in there]
-        self.released += missing
+        may_keep = any(map(self.target.keeps, self.target.columns))
+        (self.archived if may_keep else self.released).extend(missing)
         self.losses += [(row, path) for path in missing]
 
     def paths(self) -> set[str]:
