@@ -25,6 +25,7 @@ from sqlalchemy_file.tracking.tables import FileAttribute, file_attributes
 from sqlalchemy_file.tracking.unit import answers
 from sqlalchemy_file.tracking.unit.registry import UNIT, known_unit
 from sqlalchemy_file.tracking.unit.standing import Standing, asked_if_stale, standing
+from sqlalchemy_file.tracking.unit.units import Unit
 from sqlalchemy_file.tracking.uploading import flush
 from sqlalchemy_file.tracking.uploading.pending import meant
 from sqlalchemy_file.tracking.writes import statements
@@ -119,6 +120,9 @@ def _before_execute(
     target = statements.table_of(element) if isinstance(element, _WRITING) else None
     if target is None:
         return element, multiparams, params
+    for verb in _SENDING:
+        if getattr(conn.dialect.dispatch, verb):
+            _follow_by_events(conn.engine)
     parameters = list(multiparams) or [params or {}]
     database = Database(conn, options.get("schema_translate_map"))
     prepared = statements.before(database, target, element, parameters)
@@ -135,7 +139,7 @@ def _follow_statements(dialect: Dialect) -> None:
     """
     mark = object()
     if vars(dialect).setdefault(_FOLLOWED, mark) is mark:  # else another thread was first
-        for verb in ("do_execute", "do_executemany", "do_execute_no_params"):
+        for verb in _SENDING:
             setattr(dialect, verb, _followed(getattr(dialect, verb)))
 
 
@@ -143,19 +147,52 @@ def _followed(send: Callable[..., Any]) -> Callable[..., Any]:
     @wraps(send)
     def sent(cursor: Any, sql: str, *arguments: Any, **options: Any) -> Any:
         context: Any = arguments[-1] if arguments else None
-        if options or not isinstance(context, DefaultExecutionContext):  # not sent by a Connection
+        is_sent_by_connection = not options and isinstance(context, DefaultExecutionContext)
+        if not is_sent_by_connection or _BY_EVENTS in vars(context):
             return send(cursor, sql, *arguments, **options)
-        if getattr(context.compiled, "ctes", None):
-            statements.refuse_hidden(context.compiled)
-        conn = context.root_connection
-        unit = vars(conn).get(UNIT)
-        if unit is None or not transactions.may_end(conn, unit, sql, is_ddl=context.isddl):
-            return send(cursor, sql, *arguments)
+        unit = _unit_to_look_after(context, sql)
         result = send(cursor, sql, *arguments)
-        transactions.after_statement(conn, unit)
+        if unit is not None:
+            transactions.after_statement(context.root_connection, unit)
         return result
 
     return sent
+
+
+def _unit_to_look_after(context: Any, sql: str) -> Unit | None:
+    """Return the unit of a connection whose transaction a statement may end."""
+    if getattr(context.compiled, "ctes", None):
+        statements.refuse_hidden(context.compiled)
+    conn = context.root_connection
+    unit: Unit | None = vars(conn).get(UNIT)
+    if unit is None or not transactions.may_end(conn, unit, sql, is_ddl=context.isddl):
+        return None
+    return unit
+
+
+def _follow_by_events(engine: Engine) -> None:
+    """Follow statements that a program's listener of ``do_execute`` may send itself.
+
+    If it returns True, the dialect's method is not called.
+    """
+    for name, listener in _OF_CURSORS.items():
+        if not event.contains(engine, name, listener):
+            event.listen(engine, name, listener)
+
+
+def _before_cursor_execute(
+    conn: Connection, cursor: Any, sql: str, params: Any, context: Any, executemany: bool
+) -> None:
+    if isinstance(context, DefaultExecutionContext):
+        vars(context)[_BY_EVENTS] = _unit_to_look_after(context, sql)
+
+
+def _after_cursor_execute(
+    conn: Connection, cursor: Any, sql: str, params: Any, context: Any, executemany: bool
+) -> None:
+    unit = getattr(context, _BY_EVENTS, None)
+    if unit is not None:
+        transactions.after_statement(conn, unit)
 
 
 def _after_execute(
@@ -180,6 +217,12 @@ def _handle_error(context: ExceptionContext) -> None:
 _WRITING = (Insert, Update, Delete, Compiled)
 _CONNECTIONS = "_sqlalchemy_file_connections"  # of a session, with references to them
 _FOLLOWED = "_sqlalchemy_file_followed"
+_BY_EVENTS = "_sqlalchemy_file_unit"  # of a statement, with the unit to look after, or None
+_SENDING = ("do_execute", "do_executemany", "do_execute_no_params")
+_OF_CURSORS = {
+    "before_cursor_execute": _before_cursor_execute,
+    "after_cursor_execute": _after_cursor_execute,
+}
 
 _LISTENERS: dict[Any, dict[str, tuple[Any, dict[str, Any]]]] = {
     Mapper: {"mapper_configured": (_mapper_configured, {})},

@@ -7,7 +7,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import Column, Connection, Engine, Integer, MetaData, Table, delete, insert, text
+from sqlalchemy import (
+    Column,
+    Connection,
+    Engine,
+    Integer,
+    MetaData,
+    Table,
+    delete,
+    event,
+    insert,
+    text,
+)
 
 from sqlalchemy_file import File, FileField
 from sqlalchemy_file.storage.memory import MemoryStorage
@@ -78,3 +89,21 @@ def test_what_follows_a_transaction_ended_by_sql_is_followed_again(
         connection.commit()
     assert_nothing_is_missing(engine, storage)
     assert keys(storage) == []
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_a_listener_that_sends_statements_itself_does_not_hide_the_end_of_a_transaction(
+    engine: Engine, storage: MemoryStorage, way: str
+) -> None:
+    def send(cursor: Any, sql: str, parameters: Any, context: Any) -> bool:
+        cursor.execute(sql, parameters)
+        return True
+
+    event.listen(engine, "do_execute", send)
+    with engine.connect() as connection:
+        connection.execute(insert(paper).values(id=2, body=File(b"new")))
+        WAYS[way](connection, "COMMIT")
+        WAYS[way](connection, "BEGIN")
+        connection.rollback()
+    assert_nothing_is_missing(engine, storage)
+    assert len(keys(storage)) == 2
