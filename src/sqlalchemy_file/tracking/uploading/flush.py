@@ -57,8 +57,9 @@ def store_pending(session: Session, instances: Iterable[object] | None) -> None:
     try:
         _store(session, work, batch, parts)
     except BaseException:
-        for connection in parts:
-            unit_of(connection).decisions = None
+        for part in parts.values():
+            if part.unit is not None:  # else its connection may be lost, and has none
+                part.unit.decisions = None
         batch.undo()
         raise
     for part in parts.values():
