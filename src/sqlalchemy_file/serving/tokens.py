@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any
@@ -60,7 +60,7 @@ class Signer:
             signer_kwargs={"key_derivation": "hmac", "digest_method": hashlib.sha256},
         )
         # A browser asks for many ranges of one video. What is forged is not remembered.
-        self.read = lru_cache(maxsize=1024)(self._read)
+        self.read: Callable[[str], tuple[Target, datetime | None]] = lru_cache(1024)(self._read)
 
     def sign(self, target: Target, expires: datetime | None) -> str:
         token = self._serializer.dumps(

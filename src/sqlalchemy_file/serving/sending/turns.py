@@ -63,5 +63,5 @@ class OfLoop(Generic[T]):
         return found
 
 
-turns = OfLoop(Turns)
+turns: OfLoop[Turns] = OfLoop(Turns)
 """Returns the turns of the running event loop."""
