@@ -18,7 +18,7 @@ from sqlalchemy_file.storage.memory import MemoryStorage
 from tests.databases import tables_on
 from tests.ledger.helpers import move
 from tests.reconcile.accounts import account
-from tests.reconcile.helpers import age, kinds
+from tests.reconcile.helpers import OLD, age, kinds, store
 from tests.stores import add_memory, contents, keys
 
 
@@ -89,6 +89,21 @@ def test_a_file_of_metadata_stays_with_its_kept_object(
     for options in ({}, {"delete": True}):
         assert kinds(search(engine, Base.metadata, **options)) == {"kept": 2}
     assert len(keys(drafts)) == 2
+
+
+def test_a_storage_that_rows_of_a_keeping_field_have_named_is_left_alone(engine: Engine) -> None:
+    """Also when these rows are gone: what nobody could record looks like an orphan."""
+    add_memory()
+    storage = add_memory("drafts")
+    lost = store(storage, age=OLD)
+    with Session(engine) as session:
+        session.add(Contract(id=1, text=File(b"kept", storage="drafts")))
+        session.commit()
+    age(storage)
+    assert kinds(sweep(engine, Base.metadata, delete=True)) == {"kept": 1}
+    raw(engine, "UPDATE reconciled_contract SET text = NULL")
+    assert kinds(sweep(engine, Base.metadata, delete=True)) == {"kept": 2}
+    assert lost in keys(storage)
 
 
 @pytest.mark.parametrize("search", [sweep, compare])
