@@ -125,8 +125,9 @@ with Session(create_engine("sqlite://", poolclass=StaticPool)) as session:
     ],
     ids=["declared", "unpickled"],
 )
-def test_the_first_file_column_may_come_within_a_transaction(declared):
+@pytest.mark.parametrize("protocol", [0, pickle.HIGHEST_PROTOCOL])
+def test_the_first_file_column_may_come_within_a_transaction(declared, protocol):
     other = MetaData()
     Table("other", other, Column("id", Integer), Column("f", FileField()))
-    words = run(WITHIN_A_TRANSACTION % declared, pickle.dumps(other).hex())
+    words = run(WITHIN_A_TRANSACTION % declared, pickle.dumps(other, protocol).hex())
     assert words == ["2", "True", "True", "False"]

@@ -65,6 +65,9 @@ class FileField(ChoosesPlace, TypeDecorator[Any]):
         column_declared()  # here, because copies and pickles do not call __init__
         return super().__new__(cls)
 
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        return super().__reduce_ex__(max(protocol, 2))  # pickles of 0 and 1 do not call __new__
+
     def __init__(
         self,
         *args: Any,
