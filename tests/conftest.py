@@ -46,7 +46,8 @@ def _interrupt(number: int, frame: FrameType | None) -> None:
 @event.listens_for(Engine, "connect")
 def _without_syncing(connection: Any, record: object) -> None:
     """Let SQLite not wait for the disk, as the servers of the tests do not."""
-    if "sqlite" in type(connection).__module__:
+    is_open = getattr(connection, "in_transaction", False)  # from the start, with autocommit=False
+    if "sqlite" in type(connection).__module__ and not is_open:
         cursor = connection.cursor()
         cursor.execute("PRAGMA synchronous = OFF")
         cursor.close()
