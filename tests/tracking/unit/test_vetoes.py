@@ -586,3 +586,29 @@ def test_a_row_that_is_replaced_twice_and_emptied_leaves_nothing(
         connection.execute(replace, [{"id": 8, "body": File(each)} for each in (b"x", b"y")])
         connection.execute(update(paper).where(paper.c.id == 8).values(body=None))
     assert_exact(engine, storage, b"a", b"b", b"c")
+
+
+MOVES = {
+    "a move": (
+        "UPDATE veto_paper SET body = (SELECT body FROM veto_paper WHERE id = 1) WHERE id = 2",
+        "UPDATE veto_paper SET body = NULL WHERE id = 1",
+    ),
+    "another key": (
+        "UPDATE veto_paper SET id = 9 WHERE id = 1",
+        "UPDATE veto_paper SET id = 1 WHERE id = 2",
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", MOVES)
+@sqlite_only
+def test_what_plain_sql_gave_to_another_row_stays_when_its_first_row_is_deleted(
+    engine: Engine, storage: MemoryStorage, kind: str
+) -> None:
+    with engine.begin() as connection:
+        connection.execute(update(paper).where(paper.c.id == 1).values(body=File(b"moved")))
+        for statement in MOVES[kind]:
+            connection.exec_driver_sql(statement)
+        connection.execute(delete(paper).where(paper.c.id == 1))
+    assert {f"main/{key}" for key in keys(storage)} >= set(named(engine, "veto_paper", "body"))
+    assert b"moved" in contents(storage)

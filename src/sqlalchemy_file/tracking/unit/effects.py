@@ -61,14 +61,19 @@ class Effects:
         if row.key:
             self.losses += [(row, path) for path in paths]
 
-    def lose_row(self, old: OldRow, expected: Callable[[Spot], Iterable[str]]) -> None:
-        """Release what a row that goes should name, and does not: nobody finds it later."""
+    def missing(
+        self, old: OldRow, expected: Callable[[Spot], Iterable[str]]
+    ) -> list[tuple[RowChange, str]]:
+        """Return what a row that goes should name, and does not."""
         row = RowChange(self.target.columns[0], (), (), None, old.key)
         there = {path for each in old.deleted() for record in each.old for path in paths_of(record)}
-        missing = [path for path in expected(self._spot(row)) if path not in there]
+        return [(row, path) for path in expected(self._spot(row)) if path not in there]
+
+    def lose(self, missing: Sequence[tuple[RowChange, str]]) -> None:
+        """Release what no row names: nobody finds it later."""
         may_keep = any(map(self.target.keeps, self.target.columns))
-        (self.archived if may_keep else self.released).extend(missing)
-        self.losses += [(row, path) for path in missing]
+        (self.archived if may_keep else self.released).extend([path for _, path in missing])
+        self.losses += missing
 
     def paths(self) -> set[str]:
         return {*self.acquired, *self.released, *self.archived}

@@ -10,6 +10,7 @@ from sqlalchemy.sql.dml import Insert
 
 from sqlalchemy_file.exceptions import UnknownStorageError
 from sqlalchemy_file.file import File
+from sqlalchemy_file.ledger.references import paths_in
 from sqlalchemy_file.storage import StorageManager
 from sqlalchemy_file.tracking.changes import Ownership, RowChange, change, files_in
 from sqlalchemy_file.tracking.claims import Claim, claim_of
@@ -120,8 +121,7 @@ def _effects(
         effects.release(row, found.released)
         acquired += [(row, position, file) for position, file in found.acquired]
     if unit.frames.has_doubts:
-        for old in plan.going.values():
-            effects.lose_row(old, unit.frames.expected)
+        _lose_rows(database, unit, plan)
     given = Counter[str]()
     if len(plan.parameters) < 2 or not commits_at_once(database.connection):
         # Otherwise a row may take a file over, and the other one not come to let go of it.
@@ -133,6 +133,16 @@ def _effects(
         plan.substitute(row, position, copy)
         effects.acquire(row, paths_of(copy))
     return effects
+
+
+def _lose_rows(database: Database, unit: Unit, plan: Plan) -> None:
+    """Release what rows that go should name, unless plain SQL has given it to other rows."""
+    effects, expected = plan.effects, unit.frames.expected
+    missing = [each for old in plan.going.values() for each in effects.missing(old, expected)]
+    if missing:
+        paths = [path for _, path in missing]
+        named = paths_in(database.connection, plan.target.columns, paths, database.schemas)
+        effects.lose([each for each in missing if each[1] not in named])
 
 
 def _acquires(
