@@ -122,10 +122,7 @@ def _effects(
         acquired += [(row, position, file) for position, file in found.acquired]
     if unit.frames.has_doubts:
         _lose_rows(database, unit, plan)
-    given = Counter[str]()
-    if len(plan.parameters) < 2 or not commits_at_once(database.connection):
-        # Otherwise a row may take a file over, and the other one not come to let go of it.
-        given.update([*effects.released, *effects.archived])
+    given = _given(database, plan)
     ownership = Ownership(holders(database.connection, unit), batch.written)
     foreign = [each for each in acquired if not _acquires(effects, unit, ownership, given, each)]
     copies = batch.copy([file for *_, file in foreign], claim)
@@ -133,6 +130,13 @@ def _effects(
         plan.substitute(row, position, copy)
         effects.acquire(row, paths_of(copy))
     return effects
+
+
+def _given(database: Database, plan: Plan) -> Counter[str]:
+    """Return how often the statement lets go of objects before other rows take them over."""
+    if len(plan.parameters) > 1 and commits_at_once(database.connection):
+        return Counter()  # the other row may not come to let go
+    return Counter([*plan.effects.released, *plan.effects.archived])
 
 
 def _lose_rows(database: Database, unit: Unit, plan: Plan) -> None:
