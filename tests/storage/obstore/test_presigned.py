@@ -167,6 +167,23 @@ def test_an_object_with_metadata_beyond_ascii_is_read(kind: str, call: Any) -> N
 
 
 @pytest.mark.parametrize("kind", KINDS)
+def test_an_object_whose_connection_is_lost_is_not_taken_for_a_shorter_one(
+    kind: str, call: Any
+) -> None:
+    def fault(request: Request) -> Answer | None:
+        answer = _with_odd_headers(request)
+        if answer and request.method == "GET":
+            answer.headers["Content-Length"] = str(len(answer.body))
+            answer.body = answer.body[:2]
+        return answer
+
+    with served(kind, fault) as (storage, _):
+        for place in ((), (2, 8)):
+            with pytest.raises(StorageError, match="bytes before the end"):
+                call(storage, "stream", "key", *place)
+
+
+@pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize(("status", "error"), [(404, ObjectNotFoundError), (403, StorageError)])
 def test_an_answer_to_a_presigned_request_is_told_without_its_url(
     kind: str, call: Any, status: int, error: type[Exception]

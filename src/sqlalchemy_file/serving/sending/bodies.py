@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Iterator, Sequence
+from collections.abc import AsyncGenerator, Generator, Iterator, Sequence
 from contextlib import aclosing, closing
 from functools import partial
-from itertools import chain
 from typing import Any, cast
 
 from sqlalchemy_file.exceptions import StorageError
@@ -28,7 +27,13 @@ def stream(storage_name: str, key: str, segments: Sequence[Segment]) -> Iterator
     The first chunk is read before this returns, so that a missing object raises here.
     """
     chunks = _stream(storage_name, key, segments)
-    return chain([next(chunks, b"")], chunks)
+    return _after([next(chunks, b"")], chunks)
+
+
+def _after(first: list[bytes], chunks: Generator[bytes, None, None]) -> Iterator[bytes]:
+    with closing(chunks):  # a server closes the body when its client has left
+        yield first.pop()
+        yield from chunks
 
 
 async def astream(
@@ -36,10 +41,10 @@ async def astream(
 ) -> AsyncGenerator[bytes, None]:
     """Do what `stream` does without blocking the event loop."""
     chunks = _astream(storage_name, key, segments)
-    return _after([await anext(chunks, b"")], chunks)
+    return _aafter([await anext(chunks, b"")], chunks)
 
 
-async def _after(
+async def _aafter(
     first: list[bytes], chunks: AsyncGenerator[bytes, None]
 ) -> AsyncGenerator[bytes, None]:
     async with aclosing(chunks):
@@ -53,7 +58,9 @@ async def _after(
 # loop below deletes its variable.
 
 
-def _stream(storage_name: str, key: str, segments: Sequence[Segment]) -> Iterator[bytes]:
+def _stream(
+    storage_name: str, key: str, segments: Sequence[Segment]
+) -> Generator[bytes, None, None]:
     storage = StorageManager.storage(storage_name)
     for segment in segments:
         if isinstance(segment, bytes):

@@ -62,7 +62,7 @@ class Presigned:
         with self._opened("GET", self._url("GET", key), key, span) as answer:
             if answer.status == 416:
                 return
-            chunks = iter(lambda: answer.read(CHUNK_SIZE), b"")
+            chunks = _body(answer, key)
             yield from chunks if answer.status == 206 else cut(chunks, start, end)
 
     def delete(self, key: str) -> None:
@@ -135,6 +135,17 @@ class Presigned:
                 handlers.append(HTTPSHandler(context=_context(options)))
             self._opener = build_opener(*handlers)
         return self._opener
+
+
+def _body(answer: HTTPResponse | HTTPError, key: str) -> Iterator[bytes]:
+    """Yield the bytes of an answer; the HTTP client calls a lost connection the end of them."""
+    declared = answer.headers.get("Content-Length")
+    left = None if declared is None else int(declared)
+    while chunk := answer.read(CHUNK_SIZE):
+        left = None if left is None else left - len(chunk)
+        yield chunk
+    if left:
+        raise StorageError(f"the connection was lost {left} bytes before the end", key=key)
 
 
 def _context(options: Mapping[str, Any]) -> ssl.SSLContext:
