@@ -178,6 +178,25 @@ def test_a_range_that_is_answered_with_the_whole_object_is_cut(kind: str) -> Non
 # --- parts
 
 
+@pytest.mark.parametrize("kind", ["obstore", "libcloud"])
+def test_ranges_of_one_version_of_an_object_end_when_it_is_replaced(kind: str) -> None:
+    etags = iter("112")
+
+    def fault(request: Request) -> Answer:
+        headers = {"ETag": f'"{next(etags)}"', "Content-Range": "bytes 2-4/10"}
+        return Answer(206, b"234", {**headers, "Last-Modified": "Mon, 02 Feb 2026 10:00:00 GMT"})
+
+    async def read(storage: Any) -> None:
+        ranges = storage.aranges("key")
+        for _ in range(2):
+            assert b"".join([chunk async for chunk in ranges(2, 5)]) == b"234"
+        with pytest.raises(StorageError, match="replaced while it was read"):
+            await anext(ranges(2, 5))
+
+    with served(kind, fault) as (storage, _):
+        asyncio.run(read(storage))
+
+
 def test_parts_of_one_object_are_sent_at_the_same_time() -> None:
     together, under_way, most = threading.Barrier(4), set[str](), []
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
@@ -90,6 +90,11 @@ class S3ContainerStorage(LibcloudStorage):
 
     def astream(self, key: str, start: int = 0, end: int | None = None) -> AsyncIterator[bytes]:
         return IN_LOOP.items(self._through, "stream", key, start, end)
+
+    def aranges(self, key: str) -> Callable[[int, int | None], AsyncIterator[bytes]]:
+        """Return what streams ranges, as `ObstoreStorage` does; libcloud knows no versions."""
+        bucket = self._carrier
+        return partial(self.astream, key) if bucket is None else bucket.aranges(key)
 
     def delete(self, keys: Sequence[str]) -> None:
         self._through.delete(keys)

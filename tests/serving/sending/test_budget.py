@@ -9,9 +9,10 @@ from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 import pytest
+from obstore.store import MemoryStore
 
 from sqlalchemy_file import StorageManager
-from sqlalchemy_file.exceptions import ObjectNotFoundError
+from sqlalchemy_file.exceptions import ObjectNotFoundError, StorageError
 from sqlalchemy_file.serving.http.ranges import ByteRange
 from sqlalchemy_file.serving.sending import budget
 from sqlalchemy_file.serving.sending.bodies import astream
@@ -194,3 +195,25 @@ def test_an_object_that_goes_meanwhile_ends_the_download(storage: Counting) -> N
 
     asyncio.run(run())
     assert storage.open == 0
+
+
+def test_an_object_that_is_replaced_meanwhile_ends_the_download(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(budget, "PATIENCE", 0.02)
+    StorageManager.add_storage("main", MemoryStore())
+    storage = StorageManager.storage("main")
+    storage.put("key", io.BytesIO(CONTENT), Attributes())
+
+    async def run() -> None:
+        slow = [await begun() for _ in range(AT_ONCE)]
+        late = [asyncio.create_task(whole()) for _ in range(AT_ONCE)]
+        assert await asyncio.gather(*late) == [CONTENT] * AT_ONCE
+        storage.put("key", io.BytesIO(CONTENT[::-1]), Attributes())
+        found: list[Any] = await asyncio.gather(
+            *(rest_of(each) for each in slow), return_exceptions=True
+        )
+        assert any("replaced" in str(each) for each in found if isinstance(each, StorageError))
+        assert all(each == CONTENT or isinstance(each, StorageError) for each in found)
+
+    asyncio.run(run())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Generator, Iterator, Sequence
+from collections.abc import AsyncGenerator, Callable, Generator, Iterator, Sequence
 from contextlib import aclosing, closing
 from functools import partial
 from typing import Any, cast
@@ -99,14 +99,24 @@ def _achunks(
 ) -> AsyncGenerator[bytes, None]:
     if hasattr(storage, "open_file"):
         return read_chunks(storage, key, part.start, part.end)
-    opening = partial(_chunks_of_any, storage, key, part.end)
+    opening = partial(_chunks_of_any, _ranges(storage, key), part.end)
     return within_budget(storage_name, part.start, part.end, opening)
 
 
-async def _chunks_of_any(
-    storage: Any, key: str, end: int, start: int
-) -> AsyncGenerator[bytes, None]:
-    async with aclosing(_native_or_in_thread(storage, key, start, end)) as chunks:
+_Ranges = Callable[[int, int], AsyncGenerator[bytes, None]]
+
+
+def _ranges(storage: Any, key: str) -> _Ranges:
+    """Return what streams ranges of an object, of one version of it if the storage can."""
+    of_one_version: Any = getattr(storage, "aranges", None)
+    if of_one_version is None:
+        return partial(_native_or_in_thread, storage, key)
+    ranges: _Ranges = of_one_version(key)
+    return ranges
+
+
+async def _chunks_of_any(ranges: _Ranges, end: int, start: int) -> AsyncGenerator[bytes, None]:
+    async with aclosing(ranges(start, end)) as chunks:
         taking = turns()
         async for chunk in chunks:
             for position in range(0, len(chunk), _PIECE):

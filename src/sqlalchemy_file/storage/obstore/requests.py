@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from obstore import exceptions
 
-from sqlalchemy_file.exceptions import InvalidKeyError
+from sqlalchemy_file.exceptions import InvalidKeyError, StorageError
 from sqlalchemy_file.storage.common.attributes import attributes_from, from_headers
 from sqlalchemy_file.storage.common.protocol import Attributes, ObjectInfo, check_key
 from sqlalchemy_file.storage.common.reserved import is_listed
@@ -52,6 +52,19 @@ class Opened:
 
     answer: GetResult
     range: Range
+
+
+class Version:
+    """The version of an object that the first answer was of, by its entity tag."""
+
+    _etag: str | None = None
+
+    def require(self, answer: GetResult, key: str) -> None:
+        """Raise `StorageError` if an answer is of another version."""
+        etag = answer.meta["e_tag"]
+        if self._etag is not None and etag != self._etag:
+            raise StorageError("the object was replaced while it was read", key=key)
+        self._etag = etag
 
 
 async def open_range(requests: Requests, key: str, start: int, end: int | None) -> Opened | None:

@@ -42,6 +42,7 @@ from sqlalchemy_file.storage.obstore.presigned import Presigned
 from sqlalchemy_file.storage.obstore.requests import (
     Listing,
     OrderError,
+    Version,
     delete,
     describe,
     open_range,
@@ -156,13 +157,27 @@ class ObstoreStorage:
     def astream(self, key: str, start: int = 0, end: int | None = None) -> AsyncIterator[bytes]:
         return self._stream(self._client.in_loop, key, start, end)
 
+    def aranges(self, key: str) -> Callable[[int, int | None], AsyncIterator[bytes]]:
+        """Return a function that streams ranges of one version of an object.
+
+        It raises `StorageError` if the object has been replaced since the first range.
+        """
+        return partial(self._stream, self._client.in_loop, key, version=Version())
+
     async def _stream(
-        self, requests: Requests, key: str, start: int, end: int | None
+        self,
+        requests: Requests,
+        key: str,
+        start: int,
+        end: int | None,
+        version: Version | None = None,
     ) -> AsyncGenerator[bytes]:
         with Translator(self._our_error, check_key(key)):
             presigned = None
             try:
                 opened = await open_range(requests, key, start, end)
+                if opened is not None and version is not None:
+                    version.require(opened.answer, key)
             except Exception as error:  # noqa: BLE001  raised again unless it can be mended
                 opened, presigned = None, self._presigned_for(has_unreadable_headers, error)
             if presigned is not None:
