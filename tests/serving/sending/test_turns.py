@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import gc
+import weakref
 from pathlib import Path
 from typing import Any
 
@@ -73,6 +75,16 @@ def test_who_gives_up_waiting_takes_no_turn_from_others() -> None:
 
     order = asyncio.run(asyncio.wait_for(main(), 5))
     assert order == [*["first"] * MOST, "waiting", "later"]
+
+
+def test_loops_that_are_closed_are_forgotten() -> None:
+    async def main() -> weakref.ref[asyncio.AbstractEventLoop]:
+        await turns().take()
+        return weakref.ref(asyncio.get_running_loop())
+
+    loops = [asyncio.run(main()) for _ in range(5)]
+    gc.collect()
+    assert [loop() for loop in loops[:-1]] == [None] * 4
 
 
 @pytest.fixture

@@ -59,8 +59,16 @@ class OfLoop(Generic[T]):
         loop = asyncio.get_running_loop()
         found = self._known.get(loop)
         if found is None:
+            self._forget_closed()
             found = self._known[loop] = self._make()
         return found
+
+    def _forget_closed(self) -> None:
+        """Forget loops that are closed: what is kept for a loop may refer to it."""
+        for known in self._known.keyrefs():
+            loop = known()
+            if loop is not None and loop.is_closed():
+                self._known.pop(loop, None)
 
 
 turns: OfLoop[Turns] = OfLoop(Turns)
