@@ -8,11 +8,13 @@ runs against the tests' S3 server in place of the one that it names; see `_with_
 from __future__ import annotations
 
 import ast
+import gc
 import re
 import shlex
 import shutil
 import sys
 import textwrap
+import warnings
 from collections.abc import Iterator, MutableMapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -111,6 +113,16 @@ def test_links_lead_to_a_file_and_a_heading_that_exist(page: Path) -> None:
         assert not anchor or anchor in _anchors(linked), target
 
 
+@pytest.fixture
+def collected() -> Iterator[None]:
+    """Free what a page leaves open, such as an engine whose name it uses again."""
+    yield
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ResourceWarning)
+        gc.collect()
+
+
+@pytest.mark.usefixtures("collected")
 @pytest.mark.parametrize("page", PAGES, ids=_id)
 def test_python_blocks_run(
     page: Path,

@@ -21,7 +21,7 @@ from sqlalchemy_file.storage.memory import MemoryStorage
 
 CONTENT = bytes(range(251)) * 12_000
 SIZE = len(CONTENT)
-AT_ONCE = budget.BUDGET // budget.MOST
+AT_ONCE = 4
 
 
 class Counting(MemoryStorage):
@@ -44,9 +44,14 @@ class Counting(MemoryStorage):
                 self.open -= 1
 
 
-@pytest.fixture
-def storage(monkeypatch: pytest.MonkeyPatch) -> Counting:
+@pytest.fixture(autouse=True)
+def small_budget(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(budget, "BUDGET", AT_ONCE * budget.MOST)
     monkeypatch.setattr(budget, "PATIENCE", 0.02)
+
+
+@pytest.fixture
+def storage() -> Counting:
     storage = Counting()
     StorageManager.add_storage("main", storage)
     storage.put("key", io.BytesIO(CONTENT), Attributes())
@@ -197,10 +202,7 @@ def test_an_object_that_goes_meanwhile_ends_the_download(storage: Counting) -> N
     assert storage.open == 0
 
 
-def test_an_object_that_is_replaced_meanwhile_ends_the_download(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(budget, "PATIENCE", 0.02)
+def test_an_object_that_is_replaced_meanwhile_ends_the_download() -> None:
     StorageManager.add_storage("main", MemoryStore())
     storage = StorageManager.storage("main")
     storage.put("key", io.BytesIO(CONTENT), Attributes())
