@@ -14,8 +14,8 @@ from sqlalchemy_file.serving.sending.budget import within_budget
 from sqlalchemy_file.serving.sending.file_reading import read_chunks
 from sqlalchemy_file.serving.sending.turns import turns
 from sqlalchemy_file.storage import StorageManager
-from sqlalchemy_file.storage.common.protocol import is_native, named
-from sqlalchemy_file.transfer import in_thread
+from sqlalchemy_file.storage.common.calling import IN_LOOP
+from sqlalchemy_file.storage.common.protocol import named
 
 _PIECE = 128 * 1024
 """What is sent at once, small enough to be held for several hundred slow clients."""
@@ -109,10 +109,8 @@ _Ranges = Callable[[int, int], AsyncGenerator[bytes, None]]
 def _ranges(storage: Any, key: str) -> _Ranges:
     """Return what streams ranges of an object, of one version of it if the storage can."""
     of_one_version: Any = getattr(storage, "aranges", None)
-    if of_one_version is None:
-        return partial(_native_or_in_thread, storage, key)
-    ranges: _Ranges = of_one_version(key)
-    return ranges
+    ranges: Any = partial(IN_LOOP.items, storage, "stream", key)
+    return cast("_Ranges", ranges if of_one_version is None else of_one_version(key))
 
 
 async def _chunks_of_any(ranges: _Ranges, end: int, start: int) -> AsyncGenerator[bytes, None]:
@@ -123,24 +121,6 @@ async def _chunks_of_any(ranges: _Ranges, end: int, start: int) -> AsyncGenerato
                 await taking.take()
                 yield chunk[position : position + _PIECE]
             del chunk
-
-
-def _native_or_in_thread(
-    storage: Any, key: str, start: int, end: int
-) -> AsyncGenerator[bytes, None]:
-    if is_native(storage):
-        native: Any = storage.astream(key, start, end)
-        return cast("AsyncGenerator[bytes, None]", native)
-    return _read_in_thread(storage.stream(key, start, end))
-
-
-async def _read_in_thread(chunks: Any) -> AsyncGenerator[bytes, None]:
-    try:
-        while chunk := await in_thread(partial(next, chunks, b"")):
-            yield chunk
-            del chunk
-    finally:
-        await in_thread(chunks.close)
 
 
 def _require_all(left: int, storage_name: str, key: str) -> None:

@@ -54,8 +54,14 @@ class InLoop:
         return items
 
     async def iterate(self, items: Iterator[T]) -> AsyncGenerator[T]:
-        while (item := await in_thread(partial(next, items, None))) is not None:
-            yield item
+        try:
+            while (item := await in_thread(partial(next, items, None))) is not None:
+                yield item
+                del item  # it is not kept while the next one is waited for
+        except BaseException:  # a reader that leaves early: what a generator holds open is closed
+            if close := getattr(items, "close", None):
+                await in_thread(close)
+            raise
 
 
 Calling: TypeAlias = InThread | InLoop
