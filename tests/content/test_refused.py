@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import codecs
-import hashlib
 import io
 import tempfile
 from collections.abc import Callable, Iterator
@@ -23,10 +22,9 @@ from sqlalchemy_file.exceptions import (
 from sqlalchemy_file.storage.common.streams import SPOOL_SIZE
 from sqlalchemy_file.storage.memory import MemoryStorage
 from sqlalchemy_file.validators import SizeValidator
+from tests.content.samples import DATA, assert_holds
 from tests.scenarios.content import FailingStream
 from tests.stores import keys, no_warnings
-
-DATA = b"some bytes, \x00 and \xff among them" * 10
 
 
 class Base(DeclarativeBase):
@@ -52,12 +50,6 @@ def save(session: Session, content: Any, **options: Any) -> File:
     session.commit()
     assert paper.body is not None
     return paper.body
-
-
-def assert_holds(file: File, data: bytes = DATA) -> None:
-    assert file.file.read() == data
-    assert file["size"] == len(data)
-    assert file["checksum"] == f"sha256:{hashlib.sha256(data).hexdigest()}"
 
 
 @pytest.mark.parametrize("wrong", [42, 1.5, {"a": 1}, [b"x"], (b"x",), {b"x"}, ...], ids=repr)

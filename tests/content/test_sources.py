@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import io
 import tracemalloc
 from collections.abc import Callable, Iterator
@@ -17,11 +16,10 @@ from werkzeug.datastructures import FileStorage
 from sqlalchemy_file import File, StorageManager
 from sqlalchemy_file.content.sources import StreamContent, content_of
 from sqlalchemy_file.storage.memory import MemoryStorage
+from tests.content.samples import DATA, assert_holds
 from tests.models import Base, Paper
 from tests.scenarios.content import OneWayStream
 from tests.stores import contents, no_warnings, sqlite
-
-DATA = b"some bytes, \x00 and \xff among them" * 10
 
 
 def save(session: Session, content: Any, **options: Any) -> File:
@@ -30,12 +28,6 @@ def save(session: Session, content: Any, **options: Any) -> File:
     session.commit()
     assert paper.body is not None
     return paper.body
-
-
-def assert_holds(file: File, data: bytes = DATA) -> None:
-    assert file.file.read() == data
-    assert file["size"] == len(data)
-    assert file["checksum"] == f"sha256:{hashlib.sha256(data).hexdigest()}"
 
 
 def handle_at(position: int) -> BinaryIO:
