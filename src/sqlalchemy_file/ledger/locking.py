@@ -74,9 +74,9 @@ def as_committed(connection: Connection) -> Iterator[Connection]:
 
 
 def commits_each_statement(connection: Connection) -> bool:
-    """Return True if PostgreSQL has no transaction open, whatever SQLAlchemy has begun.
+    """Return True if the server has no transaction open, though SQLAlchemy may have begun one.
 
-    It has no savepoints and no cursors then.
+    PostgreSQL has no savepoints and no cursors then.
     """
     if connection.dialect.name != "postgresql":
         return False

@@ -170,7 +170,7 @@ def as_text(raw: str | bytes) -> str:
 
 
 def _hints(paths: Iterable[str]) -> set[str]:
-    """Return strings of which at least one is in every record with one of the paths.
+    """Return strings to search for: every record with one of the paths contains one of them.
 
     A record may name the storage and the key apart, and names of storages may hold slashes.
     """

@@ -161,7 +161,7 @@ def upload_of(
         attributes,
         exclusive=key is not None,
     )
-    # A key of our own is noted before its first byte leaves, whatever happens then. One that a
+    # A key of our own is noted before its first byte is sent. One that a
     # program chose may be somebody else's, until it is known to be ours.
     if not upload.exclusive:
         state.note_begun(upload.path)

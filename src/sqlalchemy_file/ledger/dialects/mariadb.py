@@ -60,7 +60,7 @@ class MariaDB(Database):
 
     @contextmanager
     def creating(self, connection: Connection) -> Iterator[None]:
-        """Have triggers run in the mode that they are written for, whatever the program's own is.
+        """Create triggers in the SQL mode that they are written for, not in the program's.
 
         A trigger keeps the mode it was created in. What is not strict would write a note that is
         none, and Oracle's mode speaks another language.

@@ -184,7 +184,7 @@ def _released(was: Sequence[str], now: Sequence[str]) -> str:
 
 
 def _notes_in(value: str, rows: str = "") -> str:
-    """Return a query for paths and storages in a value, or in those of ``rows``, whatever it is."""
+    """Return a query for the paths and storages in any value, or in the values of ``rows``."""
     records = f"IF(JSON_TYPE({value}) = 'ARRAY', {value}, CONCAT('[', {value}, ']'))"
     readable = f"LENGTH({value}) <= {LONGEST_VALUE} AND JSON_VALID({value})"
     path, storage = _as_text("p.item", LONGEST_PATH), _as_text("r.storage", LONGEST_PATH)

@@ -27,7 +27,7 @@ PINNED = "SET search_path = pg_catalog, pg_temp"
 
 
 def literal(text: str) -> str:
-    """Quote a string; no dollar quotes, for names in a body may hold whatever tag one chooses."""
+    """Quote a string. Dollar quotes are not safe: a name in the body may contain their tag."""
     return "E'" + text.replace("\\", "\\\\").replace("'", "''") + "'"
 
 

@@ -188,9 +188,9 @@ def _notes(row: str, columns: Sequence[str]) -> str:
 
 
 def _notes_in(value: str) -> str:
-    """Return a query for the paths in a value, and their storages, whatever it is.
+    """Return a query for the paths in any value, and their storages.
 
-    Each CASE keeps json_each() from what it would refuse.
+    Each CASE keeps values from json_each() that it would refuse.
     """
     records = (
         f"CASE WHEN typeof({value}) = 'text' AND length({value}) <= {LONGEST_VALUE} "

@@ -2,8 +2,8 @@
 
 The order is what makes it safe. The notes of these paths are read; every transaction that is open
 then is waited for; one snapshot tells what rows name, and whether there is a note that was not
-there before. Whoever removes a name leaves such a note, and whoever began after the wait can have
-seen no name that the snapshot has not, unless there is one.
+there before. A transaction that removes a name leaves such a note. Without a new note, a
+transaction that began after the wait has seen no name that the snapshot lacks.
 """
 
 from __future__ import annotations
@@ -106,7 +106,7 @@ def _look(
 def _decide(path: str, objection: Objection | None, seen: _Seen) -> _Outcome:
     """Return what is to become of an object: a note is a hint, and only this makes it a deletion.
 
-    A reference counts first: what a row names stays, whoever it belongs to.
+    A reference counts first: an object that a row names stays, whichever database it belongs to.
     """
     if path in seen.named:
         return "named", None

@@ -39,7 +39,8 @@ def wait(context: PassContext, patience: float) -> bool:
 
     Raises `LedgerError` where this account can neither see transactions nor lock tables.
     """
-    # SQLite has one writer at a time, and refuses a write by whoever has read an older state.
+    # SQLite has one writer at a time. It refuses a write by a transaction that has read an older
+    # state.
     barrier = _BARRIERS.get(context.engine.dialect.name)
     if barrier is None:
         return True

@@ -20,7 +20,7 @@ Translation = Callable[[Exception, str | None], StorageError | None]
 class Translator:
     """A context manager that translates a library's exceptions into `StorageError`.
 
-    The content of a `put` is foreign too, but its errors belong to whoever handed it over:
+    The content of a `put` is foreign too, but its errors belong to the caller:
     read it by `Translator.read`, and they pass through unchanged.
     """
 

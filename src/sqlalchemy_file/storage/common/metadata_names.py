@@ -61,7 +61,7 @@ class Names:
 
 
 HEADERS = Names("-", re.compile(r"[A-Za-z0-9-]+"), (("content_type", "content-type"),))
-"""For S3, Google and whoever else takes names as parts of headers."""
+"""For S3, Google and other services that take names as parts of headers."""
 
 IDENTIFIERS = Names("_", re.compile(r"[A-Za-z_][A-Za-z0-9_]*"))
 """For Azure."""

@@ -89,7 +89,7 @@ def _replace(filesystem: Any, draft: str, path: str, retrying: Retrying) -> None
             move(filesystem, draft, path)
             break
         except BaseException as error:
-            with suppress(Exception):  # else whoever asks for the object next puts it back
+            with suppress(Exception):  # else the next request for the object puts it back
                 retrying(partial(_put_back, path=path))
             is_over = is_lost(error) or attempt == _ATTEMPTS - 1
             if is_over or not _both_are_there(filesystem, draft, path):

@@ -77,7 +77,7 @@ def clone(driver: StorageDriver) -> Any:
     connection.driver = cloned
     connection.host = original.connection.host  # else it may be the class's, which changes
     connection.context = {}
-    # Drivers that cannot ask for a prefix warn of it, and filter; whoever lists here filters too.
+    # Drivers that cannot ask for a prefix warn of it, and filter; the callers of this filter too.
     cloned._filter_listed_container_objects = lambda objects, prefix: objects
     connection.connect()
     _carry_over(original.connection.connection, connection.connection)

@@ -182,7 +182,7 @@ class LibcloudStorage:
         """Delete the parts of an upload."""
         with Translator(our_error, upload.key), self._drivers.container() as container:
             driver: Any = container.driver
-            # The driver's own method aborts whatever else was begun under a key with this prefix.
+            # The driver's own method aborts every other upload to a key with this prefix.
             path = f"/{container.name}/{quote(upload.key, safe='/~')}"
             answer = driver.connection.request(
                 path, method="DELETE", params={"uploadId": upload.id}

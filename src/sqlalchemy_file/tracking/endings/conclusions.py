@@ -82,7 +82,7 @@ def _committed(unit: Unit, *_arguments: Any) -> None:
     elif is_meant or unit.is_final:
         unit.commit()
     elif unit.is_at_stake:
-        unit.lose_track()  # a pool that commits whatever comes back to it
+        unit.lose_track()  # a pool that commits when a connection comes back to it
 
 
 def rolled_back(unit: Unit, *_arguments: Any) -> None:

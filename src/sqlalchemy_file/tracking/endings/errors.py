@@ -28,7 +28,7 @@ _OF_SAVEPOINTS = ("do_release_savepoint", "do_rollback_to_savepoint")
 
 
 def follow_error(unit: Unit, connection: Connection, context: ExceptionContext) -> None:
-    """Follow the database after an error, whatever was being sent."""
+    """Follow what an error did to the transaction or savepoint."""
     verb, unit.failed_verb = unit.failed_verb, None
     if verb in _COMMITS:
         _commit_failed(unit, connection, context)

@@ -29,7 +29,7 @@ def follow_clauses(database: Database, plan: Plan) -> None:
         return
     is_insert = isinstance(plan.statement, Insert)
     if is_insert and "REPLACE" in prefixes_of(plan.statement):
-        # It counts for all constraints, whatever these say.
+        # It overrides what the constraints say.
         _expect(plan, _unique_columns(plan.target.table))
         _refuse_unknown_keys(plan)
         return
