@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -47,6 +47,7 @@ class Nursery:
                 stderr=log,
                 text=True,
                 cwd=ROOT,
+                start_new_session=True,
             )
 
     def start(self, **job: Any) -> int:
@@ -64,7 +65,12 @@ class Nursery:
         return self._log.read_text()
 
     def close(self) -> None:
-        self._process.communicate()
+        """End it, and a worker that a test which failed has left."""
+        try:
+            self._process.communicate(timeout=PATIENCE)
+        except subprocess.TimeoutExpired:
+            os.killpg(self._process.pid, signal.SIGKILL)
+            self._process.communicate()
 
     def _answer(self) -> Any:
         assert self._process.stdout is not None
@@ -91,10 +97,15 @@ class Scene:
         return self._nursery.start(work=work, through_asyncio=through_asyncio, **given)
 
     def kill_after(self, seconds: float, work: str, **job: Any) -> None:
-        """Let a process work for a while, then kill it, if it is still there."""
+        """Let a process work for a while, then kill it."""
         worker = self.start(work, **job)
         time.sleep(seconds)
-        os.kill(worker, signal.SIGKILL)
+        self.kill(worker)
+
+    def kill(self, worker: int) -> None:
+        """Kill a process, which has not ended by itself."""
+        with suppress(ProcessLookupError):  # `expect` tells how it ended
+            os.kill(worker, signal.SIGKILL)
         self.expect(-signal.SIGKILL)
 
     def die_at(self, step: str, times: int, work: str, **job: Any) -> bool:

@@ -63,8 +63,7 @@ def test_a_database_server_that_crashes_again_and_again(
                 time.sleep(dice.uniform(0.1, 0.4))
                 make_it_crash()
             time.sleep(dice.uniform(0.1, 0.4))
-            os.kill(writer, signal.SIGKILL)
-            scene.expect(-signal.SIGKILL)
+            scene.kill(writer)
             scene.nothing_dangles()
             scene.nothing_is_left_over()
 
@@ -102,7 +101,6 @@ def test_a_line_to_the_storage_that_breaks(
         for seed in range(6):
             writer = scene.start("write", seed=seed, stubborn=True, large=True, storage=far)
             time.sleep(1.5)
-            os.kill(writer, signal.SIGKILL)
-            scene.expect(-signal.SIGKILL)
+            scene.kill(writer)
             scene.nothing_dangles()
             scene.nothing_is_left_over()

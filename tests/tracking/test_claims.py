@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from sqlalchemy import Engine, create_engine, delete, event, select, text, update
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncSession, create_async_engine
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 
@@ -265,6 +266,22 @@ def test_nothing_is_believed_deleted_there(engine: Engine, folder: Path, unmount
         session.commit()
     assert len(noted(engine)) == 1
     assert len(list(unmounted.iterdir())) == 2
+
+
+def test_a_connection_that_is_lost_while_rows_are_searched_is_no_answer(
+    engine: Engine, folder: Path, unmounted: Path
+) -> None:
+    def close(conn: Any, cursor: Any, statement: str, parameters: Any, *others: Any) -> None:
+        if "main/" in str(parameters):
+            cursor.connection.close()
+
+    event.listen(engine, "before_cursor_execute", close)
+    with Session(engine) as session, pytest.raises(DBAPIError) as caught:
+        session.add(Paper(id=3, body=File(b"3")))
+        session.commit()
+    event.remove(engine, "before_cursor_execute", close)
+    assert caught.value.connection_invalidated
+    assert list(folder.iterdir()) == []
 
 
 def test_a_new_folder_is_signed_by_its_first_file(engine: Engine, folder: Path) -> None:

@@ -14,6 +14,7 @@ from sqlalchemy import Column, Connection, MetaData, Table, delete, func, select
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.schema import CreateColumn, CreateIndex, CreateTable
 
+from sqlalchemy_file.ledger.errors import is_unreadable
 from sqlalchemy_file.ledger.tables import (
     MISSED,
     MISSED_NOTE,
@@ -184,7 +185,9 @@ def _missed_on_mariadb(connection: Connection, ledger: Place) -> Iterator[Flaw]:
     count = select(func.count(), func.sum(func.json_value(state.c.value, "$.path").is_not(None)))
     try:
         found, whole = connection.execute(count.where(state.c.name.startswith(MISSED_NOTE))).one()
-    except DBAPIError:  # there is no such table, or no right to read it
+    except DBAPIError as error:
+        if not is_unreadable(error):
+            raise
         return
     if whole:
         ledger_name = qualified(ledger, _MARK)

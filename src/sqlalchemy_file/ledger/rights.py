@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from types import MappingProxyType
-from typing import Any
 
 from sqlalchemy import Connection, Table, and_, func, select, text
 from sqlalchemy.exc import DBAPIError
 
 from sqlalchemy_file.ledger.columns import all_file_columns
+from sqlalchemy_file.ledger.errors import REFUSALS, code_of
 from sqlalchemy_file.ledger.installing import database_of
 from sqlalchemy_file.ledger.tables import LedgerTables, table_name
 from sqlalchemy_file.ledger.triggers import Place, qualified
@@ -42,9 +42,6 @@ SELECT EXISTS (SELECT 1 FROM information_schema.user_privileges
     OR EXISTS (SELECT 1 FROM information_schema.table_privileges
                WHERE privilege_type = 'TRIGGER' AND ({_MINE})
                AND table_schema = coalesce(:schema, database()) AND table_name = :name)""")
-
-ACCESS_DENIED = 1227
-_REFUSALS = frozenset({1044, 1142, 1143, ACCESS_DENIED, 1290})
 
 
 def missing_rights(connection: Connection, ledger: LedgerTables, work: str) -> list[str]:
@@ -126,16 +123,7 @@ def _succeeds(connection: Connection, statement: str) -> bool:
     try:
         connection.execute(text(statement.replace(":", "\\:"))).close()
     except DBAPIError as error:
-        if code_of(error) in _REFUSALS:
+        if code_of(error) in REFUSALS:
             return False
         raise
     return True
-
-
-def code_of(error: DBAPIError) -> object:
-    """Return the error number or the SQLSTATE of a driver's exception."""
-    original: Any = error.orig
-    first = next(iter(getattr(original, "args", ())), None)
-    named = (getattr(original, name, None) for name in ("errno", "sqlstate", "pgcode"))
-    codes = (first if isinstance(first, int) else None, *named)
-    return next((code for code in codes if code), first)

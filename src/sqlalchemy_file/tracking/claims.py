@@ -14,12 +14,13 @@ from functools import partial
 from typing import Any
 
 from sqlalchemy import Select, Table, Text, cast, inspect, select, text
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import DBAPIError
 
 from sqlalchemy_file.exceptions import StorageError, UnknownStorageError
 from sqlalchemy_file.ledger import Ledger, ledger_of
 from sqlalchemy_file.ledger.columns import all_file_columns
 from sqlalchemy_file.ledger.epochs.identity import Identity, changes, identity
+from sqlalchemy_file.ledger.errors import is_unreadable
 from sqlalchemy_file.ledger.installing import DATABASES, database_of
 from sqlalchemy_file.ledger.rights import has_rights
 from sqlalchemy_file.storage import HasPath, Storage, StorageManager
@@ -88,7 +89,9 @@ class Claim:
                 return any(
                     self.database.execute(query).first() for query in self._namings(storage_name)
                 )
-        except SQLAlchemyError:
+        except DBAPIError as error:
+            if not is_unreadable(error):
+                raise
             return False
 
     def _namings(self, storage_name: str) -> Iterator[Select[Any]]:

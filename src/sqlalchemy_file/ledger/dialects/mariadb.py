@@ -12,6 +12,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy_file.ledger.dialects.cascades import MARK, ancestors, cascades_in, qualified, quoted
 from sqlalchemy_file.ledger.dialects.database import Database, Feed
 from sqlalchemy_file.ledger.dialects.mariadb_bodies import cascade_body, row_body
+from sqlalchemy_file.ledger.errors import is_unreadable
 from sqlalchemy_file.ledger.triggers import PREFIX, Found, Place, Trigger, trigger_name
 
 
@@ -96,7 +97,9 @@ def _missing_definers(connection: Connection) -> set[str]:
     definers = set(connection.execute(_DEFINERS).scalars())
     try:
         accounts = set(connection.execute(_ACCOUNTS).scalars()) if definers else set()
-    except DBAPIError:
+    except DBAPIError as error:
+        if not is_unreadable(error):
+            raise
         return set()
     return definers - accounts
 

@@ -105,7 +105,9 @@ def _cluster(connection: Connection) -> tuple[str, str]:
     savepoint = connection.begin_nested() if is_open else None
     try:
         row = connection.execute(text(_CLUSTER)).one()
-    except DBAPIError:
+    except DBAPIError as error:
+        if error.connection_invalidated:
+            raise
         if savepoint is not None:
             savepoint.rollback()
         return "", ""
