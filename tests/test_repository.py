@@ -117,8 +117,7 @@ def test_no_folder_holds_more_than_twelve_modules() -> None:
         for folder in folders
         if len([path for path in folder.glob("*.py") if path.name != "__init__.py"]) > 12
     }
-    # One module for each library, and each stands alone.
-    assert crowded == {"integrations"}
+    assert crowded == set()
 
 
 def _drawn() -> dict[str, Counter[str]]:
@@ -134,7 +133,7 @@ def _drawn() -> dict[str, Counter[str]]:
     return drawn
 
 
-FOLDERS = {path.parent.name for path in SOURCE.glob("*/__init__.py")} - {"integrations"}
+FOLDERS = {path.parent.name for path in SOURCE.glob("*/__init__.py")}
 
 
 @pytest.mark.parametrize("folder", ["", *sorted(FOLDERS)])

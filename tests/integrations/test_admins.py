@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import io
 import re
 import zipfile
@@ -21,6 +22,7 @@ from starlette.testclient import TestClient
 from sqlalchemy_file import File, FileField, StorageManager
 from sqlalchemy_file.integrations import sqladmin as for_sqladmin
 from sqlalchemy_file.integrations import starlette_admin as for_starlette_admin
+from sqlalchemy_file.integrations.forms.exports import spreadsheet_text
 from tests.stores import contents, sqlite
 
 pytestmark = [  # the admins leave it to the garbage collector to close what forms upload
@@ -78,16 +80,94 @@ def test_an_export_of_sqladmin_names_files_and_not_where_they_are(albums: Any, k
         pages = [File(b"1", filename="1.txt"), File(b"2", filename="2.txt")]
         session.add(albums.Album(title="A", pages=pages))
         session.commit()
-    app = Starlette()
-    shown = {"column_list": ["title", "cover", "pages"]}
-    bases = (for_sqladmin.FilesView, sqladmin.ModelView)
-    view = type(sqladmin.ModelView)("AlbumAdmin", bases, shown, model=albums.Album)
-    sqladmin.Admin(app, albums.engine).add_view(view)
-    client = TestClient(app)
+    client = TestClient(with_sqladmin(albums, column_list=["title", "cover", "pages"]))
     exported = client.get(f"/admin/album/export/{kind}").text
     assert "1.txt, 2.txt" in exported
     assert "albums/" not in exported
     assert "/files/" in client.get("/admin/album/list").text
+
+
+FORMULA = '=HYPERLINK("http:&x","y").csv'
+NAMES = [FORMULA, "plain.csv", "-1;@SUM(A1).csv"]
+CELL = f"'{FORMULA}, plain.csv, '-1;'@SUM(A1).csv"
+
+
+def with_formulas(albums: Any) -> None:
+    with Session(albums.engine) as session:
+        pages = [File(b"1", filename=name) for name in NAMES]
+        session.add(albums.Album(title="A", pages=pages))
+        session.commit()
+
+
+def with_sqladmin(albums: Any, **shown: Any) -> Starlette:
+    app = Starlette()
+    bases = (for_sqladmin.FilesView, sqladmin.ModelView)
+    view = type(sqladmin.ModelView)("AlbumAdmin", bases, shown, model=albums.Album)
+    sqladmin.Admin(app, albums.engine).add_view(view)
+    return app
+
+
+@pytest.mark.parametrize("sign", list("=+-@＝＋－＠"))  # noqa: RUF001  full-width signs
+@pytest.mark.parametrize("before", ["", " ", "\t", "\r", "\n", "a;", "a\t", "a, ", "a\r\n"])
+def test_a_cell_of_a_spreadsheet_has_an_apostrophe_before_a_formula(before: str, sign: str) -> None:
+    assert spreadsheet_text(f"{before}{sign}1.csv") == f"{before}'{sign}1.csv"
+
+
+@pytest.mark.parametrize("name", ["", "a.csv", "a-b.csv", "1+1=2.csv", "me@home, you.csv"])
+def test_a_cell_of_a_spreadsheet_with_another_name_is_as_it_is(name: str) -> None:
+    assert spreadsheet_text(name) == name
+
+
+@pytest.mark.parametrize("is_pretty", [False, True])
+def test_a_csv_export_of_sqladmin_holds_no_formula(albums: Any, is_pretty: bool) -> None:
+    with_formulas(albums)
+    shown = {"column_list": ["title", "cover", "pages"], "use_pretty_export": is_pretty}
+    client = TestClient(with_sqladmin(albums, **shown))
+    (row,) = csv.DictReader(io.StringIO(client.get("/admin/album/export/csv").text))
+    assert list(row.values())[-1] == CELL
+    (found,) = client.get("/admin/album/export/json").json()
+    assert found["pages"] == ", ".join(NAMES)
+
+
+def test_a_csv_export_of_flask_admin_holds_no_formula(
+    example: Callable[[str], ModuleType],
+) -> None:
+    site: Any = example("flask_admin_app")
+    albums: Any = example("albums")
+    with_formulas(albums)
+    view = type("View", (site.AlbumAdmin,), {"can_export": True})(
+        albums.Album, site.db, endpoint="a"
+    )
+    site.admin.add_view(view)
+    text = site.app.test_client().get("/admin/a/export/csv/").text
+    (row,) = csv.DictReader(io.StringIO(text))
+    assert row["Pages"] == CELL
+    for kind, shown in [("xlsx", CELL), ("json", ", ".join(NAMES))]:
+        with site.app.test_request_context(f"/admin/a/export/{kind}/"):
+            (album,) = site.db.session.query(albums.Album)
+            assert view.get_export_value(album, "pages") == shown
+
+
+def test_a_csv_export_of_starlette_admin_holds_no_formula(albums: Any) -> None:
+    with_formulas(albums)
+    app = Starlette()
+    of_starlette_admin(app, albums, albums.engine)
+    found = exported(TestClient(app), "csv")
+    with zipfile.ZipFile(io.BytesIO(found.content)) as archive:
+        (row,) = csv.DictReader(io.StringIO(archive.read("album.csv").decode()))
+    assert all(line.startswith("assets/files/albums/") for line in row["Pages"].splitlines())
+
+
+def test_an_import_of_sqladmin_takes_rows_of_an_export_without_their_files(albums: Any) -> None:
+    with_formulas(albums)
+    shown = {"column_list": ["id", "title", "cover", "pages"], "can_import": True}
+    client = TestClient(with_sqladmin(albums, form_include_pk=True, **shown))
+    sent = client.get("/admin/album/export/csv").text.replace("1,A,", "2,B,")
+    client.post("/admin/album/import", files={"csvfile": ("a.csv", sent, "text/csv")})
+    with Session(albums.engine) as session:
+        albums = session.query(albums.Album).order_by("id")
+        assert [(each.title, len(each.pages or ())) for each in albums] == [("A", 3), ("B", 0)]
+    assert len(contents(StorageManager.storage("albums"))) == len(NAMES)
 
 
 def exported(client: TestClient, kind: str) -> Any:

@@ -8,16 +8,17 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
+from flask import request
 from flask_admin.contrib.sqla.form import AdminModelConverter
 from flask_admin.model.form import converts
 from flask_admin.model.typefmt import BASE_FORMATTERS, EXPORT_FORMATTERS
 from markupsafe import Markup
 
 from sqlalchemy_file.file import File
+from sqlalchemy_file.integrations.forms.exports import file_names, spreadsheet_text
 from sqlalchemy_file.integrations.wtforms import (
     StoredFileField,
     StoredFilesField,
-    file_names,
     files_markup,
 )
 from sqlalchemy_file.mutable_list import MutableList
@@ -32,7 +33,12 @@ def file_formatter(view: Any, value: Any, name: str = "") -> Markup:
 
 
 def _names(view: Any, value: Any, name: str = "") -> str:
-    return file_names(value)
+    names = file_names(value)
+    kind = (request.view_args or {}).get("export_type") if request else None
+    return names if kind in _NOT_SPREADSHEETS else spreadsheet_text(names)
+
+
+_NOT_SPREADSHEETS = {"json", "yaml"}
 
 
 class _FilesConverter(AdminModelConverter):  # type: ignore[misc]

@@ -13,11 +13,11 @@ from sqladmin.formatters import BASE_FORMATTERS
 from sqladmin.forms import ModelConverter, converts
 
 from sqlalchemy_file.file import File
-from sqlalchemy_file.integrations.changes import OneFile, SeveralFiles
+from sqlalchemy_file.integrations.forms.changes import OneFile, SeveralFiles
+from sqlalchemy_file.integrations.forms.exports import file_names, spreadsheet_text
 from sqlalchemy_file.integrations.wtforms import (
     StoredFileField,
     StoredFilesField,
-    file_names,
     files_markup,
 )
 from sqlalchemy_file.mutable_list import MutableList
@@ -35,7 +35,10 @@ def file_formatter(value: Any) -> Markup:
 
 
 class _Names(str):
-    """The names of files, as an export has them; a list has links in their place."""
+    """The names of files, as an export has them; a list has links in their place.
+
+    SQLAdmin writes ``str()`` of a value into CSV, and the value itself into JSON.
+    """
 
     __slots__ = ("files",)
 
@@ -45,6 +48,9 @@ class _Names(str):
         names = super().__new__(cls, file_names(files))
         names.files = files
         return names
+
+    def __str__(self) -> str:
+        return spreadsheet_text(super().__str__())
 
 
 class _Deferred:
@@ -95,6 +101,18 @@ class FilesView:
         value = await super().get_prop_value(obj, prop)  # type: ignore[misc]
         return _Names(value) if isinstance(value, File | MutableList) else value
 
+    async def custom_export_cell(self, row: Any, name: str, value: Any) -> str | None:
+        """Return the names of files for a pretty export, which has links otherwise."""
+        if isinstance(value, _Names):
+            return str(value)
+        cell: str | None = await super().custom_export_cell(row, name, value)  # type: ignore[misc]
+        return cell
+
+    def get_import_columns(self) -> list[str]:
+        """Return the columns of a CSV import; none has files, as a cell has only their names."""
+        names: list[str] = super().get_import_columns()  # type: ignore[misc]
+        return [name for name in names if name not in self._file_names()]
+
     async def get_object_for_edit(self, request: Request) -> Any:
         """Return the row of the form, without its files if the form was sent.
 
@@ -102,12 +120,7 @@ class FilesView:
         """
         row = await super().get_object_for_edit(request)  # type: ignore[misc]
         if row is not None and request.method == "POST":
-            mapper: Any = self._mapper  # type: ignore[attr-defined]
-            names = tuple(
-                attribute.key
-                for attribute in mapper.column_attrs
-                if file_field(attribute.columns[0].type) is not None
-            )
+            names = self._file_names()
             for key in await request.form():
                 if key.partition("-")[0] in names:
                     vars(row)[key] = None  # the row is detached, and only read
@@ -124,3 +137,12 @@ class FilesView:
                 else:
                     del data[name]
         await super().on_model_change(data, model, is_created, request)  # type: ignore[misc]
+
+    def _file_names(self) -> set[str]:
+        """Return the names of the file columns."""
+        mapper: Any = self._mapper  # type: ignore[attr-defined]
+        return {
+            attribute.key
+            for attribute in mapper.column_attrs
+            if file_field(attribute.columns[0].type) is not None
+        }

@@ -23,7 +23,7 @@ from sqlalchemy_file import types
 from sqlalchemy_file.content.filenames import clean_filename
 from sqlalchemy_file.exceptions import UnknownStorageError
 from sqlalchemy_file.file import File
-from sqlalchemy_file.integrations.changes import SeveralFiles, several, token_of
+from sqlalchemy_file.integrations.forms.changes import SeveralFiles, several, token_of
 from sqlalchemy_file.storage import StorageManager
 from sqlalchemy_file.support.defaults import UNNAMED
 from sqlalchemy_file.transfer import in_thread

@@ -18,7 +18,14 @@ from markupsafe import Markup, escape
 from wtforms import Field
 
 from sqlalchemy_file.file import File
-from sqlalchemy_file.integrations.changes import OneFile, SeveralFiles, chosen, several, token_of
+from sqlalchemy_file.integrations.forms.changes import (
+    OneFile,
+    SeveralFiles,
+    chosen,
+    several,
+    token_of,
+)
+from sqlalchemy_file.integrations.forms.exports import listed
 from sqlalchemy_file.values.schemas import public_record
 
 __all__ = ["StoredFileField", "StoredFilesField", "file_markup"]
@@ -135,16 +142,7 @@ def file_markup(file: Mapping[str, Any] | None) -> Markup:
 
 def files_markup(value: Any) -> Markup:
     """Return the links of a file, or of several."""
-    return Markup(" ").join(file_markup(each) for each in _listed(value))
-
-
-def file_names(value: Any) -> str:
-    """Return the name of a file, or of several, as an export has them."""
-    return ", ".join(str(each.get("filename") or "") for each in _listed(value))
-
-
-def _listed(value: Any) -> list[Any]:
-    return value if isinstance(value, list) else [value]
+    return Markup(" ").join(file_markup(each) for each in listed(value))
 
 
 def _shown_part(form_field: Any, part: Part) -> Markup:
