@@ -22,7 +22,7 @@ from sqlalchemy_file.exceptions import (
     UnknownStorageError,
 )
 from sqlalchemy_file.storage import LocalStorage, MemoryStorage, StorageManager, StoredFile
-from sqlalchemy_file.storage.common.location import Location
+from sqlalchemy_file.storage.common.keys import Location
 from sqlalchemy_file.testing import FaultyStorage, fails
 from tests.storage.helpers import keys, read
 

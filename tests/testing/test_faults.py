@@ -22,7 +22,7 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 from sqlalchemy_file import File, FileField, StorageManager
 from sqlalchemy_file.exceptions import ObjectExistsError, StorageError
 from sqlalchemy_file.storage import MemoryStorage, Storage, adapt
-from sqlalchemy_file.storage.common.protocol import is_native
+from sqlalchemy_file.storage.common.calling import is_native
 from sqlalchemy_file.testing import (
     AsyncStorageConformance,
     Fault,

@@ -13,7 +13,7 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 
 from sqlalchemy_file import File, FileField, StorageManager
 from sqlalchemy_file.exceptions import UnknownStorageError
-from sqlalchemy_file.storage.common.location import Location
+from sqlalchemy_file.storage.common.keys import Location
 from sqlalchemy_file.storage.common.protocol import Attributes
 from sqlalchemy_file.storage.memory import MemoryStorage
 from sqlalchemy_file.values.records import paths_of

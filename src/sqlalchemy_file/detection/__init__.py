@@ -8,8 +8,14 @@ from sqlalchemy_file.support.defaults import UNKNOWN_TYPE as UNKNOWN
 from sqlalchemy_file.support.first_use import late
 
 if TYPE_CHECKING:
-    from sqlalchemy_file.detection.content import certain_type, content_type_of, detect, judge
-    from sqlalchemy_file.detection.decision import decide, refutes
+    from sqlalchemy_file.detection.content import (
+        certain_type,
+        content_type_of,
+        decide,
+        detect,
+        judge,
+        refutes,
+    )
 
 __all__ = [
     "HEAD_SIZE",
@@ -34,9 +40,9 @@ __getattr__: Callable[[str], Any] = late(
     {
         "certain_type": "sqlalchemy_file.detection.content",
         "content_type_of": "sqlalchemy_file.detection.content",
-        "decide": "sqlalchemy_file.detection.decision",
+        "decide": "sqlalchemy_file.detection.content",
         "detect": "sqlalchemy_file.detection.content",
         "judge": "sqlalchemy_file.detection.content",
-        "refutes": "sqlalchemy_file.detection.decision",
+        "refutes": "sqlalchemy_file.detection.content",
     },
 )

@@ -1,4 +1,4 @@
-"""The names of content types, and the suffixes that stand for them.
+"""The names of content types, the suffixes that stand for them, and compressed content.
 
 There is one table for all machines: tables of the system depend on its version and on installed
 programs.
@@ -7,8 +7,10 @@ programs.
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 
 from sqlalchemy_file.detection.tables.types import TYPES
+from sqlalchemy_file.support.defaults import UNKNOWN_TYPE as UNKNOWN
 
 _PART = r"[a-z0-9!#$&^_.+-]{1,127}"
 _ESSENCE = re.compile(rf"\s*({_PART}/{_PART})\s*(?:;|$)", re.IGNORECASE)
@@ -19,6 +21,9 @@ _BY_NAME = {
     for name in names
 }
 """Content types by suffixes and by other names."""
+
+_COMPRESSED = frozenset({"br", "gz", "gzip", "z", "zst", "zstd"})
+"""Suffixes of compressed files."""
 
 
 def essence(content_type: str | None) -> str | None:
@@ -43,3 +48,22 @@ def type_of_suffix(suffix: str) -> str | None:
     """Return the content type of a suffix, with or without its dot."""
     name = suffix.lower().removeprefix(".")
     return None if "/" in name else _BY_NAME.get(name)
+
+
+def is_encoded(headers: Mapping[str, str] | None) -> bool:
+    """Return True if headers say that a content is compressed."""
+    if not headers:
+        return False
+    found = (str(headers[name]) for name in headers if name.lower() == "content-encoding")
+    return next(found, "").strip().lower() not in ("", "identity")
+
+
+def type_within(declared: str | None, filename: str | None) -> str:
+    """Return the content type of compressed content: the declared one, else by the name.
+
+    Browsers decompress it. The type is that of the decompressed content, which the bytes do not
+    show.
+    """
+    stem, dot, suffix = (filename or "").rpartition(".")
+    name = stem if dot and suffix.lower() in _COMPRESSED else filename
+    return declared or guess_type(name) or UNKNOWN

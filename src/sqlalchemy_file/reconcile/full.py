@@ -28,7 +28,7 @@ from sqlalchemy_file.reconcile.keys import owner
 from sqlalchemy_file.reconcile.references.rows import keys_named
 from sqlalchemy_file.reconcile.sweep import finders_for
 from sqlalchemy_file.storage import ObjectInfo
-from sqlalchemy_file.storage.common.protocol import concurrency_of
+from sqlalchemy_file.storage.common.calling import concurrency_of
 from sqlalchemy_file.transfer import Operation, carry_out
 
 BATCH_SIZE = 1000

@@ -22,7 +22,8 @@ from sqlalchemy_file.serving.sending.delivery import Delivery, Handover, stream
 from sqlalchemy_file.serving.sending.turns import turns
 from sqlalchemy_file.serving.target import Target
 from sqlalchemy_file.storage import AsyncStorage, ObjectInfo, StorageManager
-from sqlalchemy_file.storage.common.protocol import is_native, named
+from sqlalchemy_file.storage.common.calling import is_native
+from sqlalchemy_file.storage.common.protocol import named
 from sqlalchemy_file.transfer import Operation, in_thread
 
 

@@ -6,6 +6,7 @@
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from sqlalchemy_file.storage.common.keys import check_key
 from sqlalchemy_file.storage.common.protocol import (
     AsyncStorage,
     Attributes,
@@ -19,7 +20,6 @@ from sqlalchemy_file.storage.common.protocol import (
     ObjectInfo,
     PendingUpload,
     Storage,
-    check_key,
 )
 from sqlalchemy_file.storage.manager import StorageManager
 from sqlalchemy_file.storage.reading.stored_file import StoredFile

@@ -11,9 +11,16 @@ from typing import Any
 from sqlalchemy_file.exceptions import ObjectNotFoundError, UnknownStorageError
 from sqlalchemy_file.observing import Task
 from sqlalchemy_file.storage.common.attributes import attributes_of
-from sqlalchemy_file.storage.common.calling import IN_LOOP, IN_THREAD, Calling, run, verify
-from sqlalchemy_file.storage.common.location import Location
-from sqlalchemy_file.storage.common.protocol import Attributes, Storage, check_key, is_native, named
+from sqlalchemy_file.storage.common.calling import (
+    IN_LOOP,
+    IN_THREAD,
+    Calling,
+    is_native,
+    run,
+    verify,
+)
+from sqlalchemy_file.storage.common.keys import check_key
+from sqlalchemy_file.storage.common.protocol import Attributes, Storage, named
 from sqlalchemy_file.storage.common.reserved import refuse_reserved
 from sqlalchemy_file.storage.common.streams import aspooled, async_chunks, size_left
 from sqlalchemy_file.storage.given import opened
@@ -175,21 +182,6 @@ class StorageManager(Registry, metaclass=OldNames):
         return f"{storage_name}/{refuse_reserved(check_key(key))}"
 
     @classmethod
-    def resolve(cls, path: str) -> tuple[str, str]:
-        """Return the storage name and the key of a path.
-
-        The path is split after the name of an added storage, else at its last slash. Paths of a
-        record contain both already.
-        """
-        if isinstance(path, Location):
-            return path.storage, path.key
-        end = last = path.rfind("/")
-        while end > 0 and path[:end] not in cls._registered:
-            end = path.rfind("/", 0, end)
-        end = end if end > 0 else last
-        return path[: max(end, 0)], path[end + 1 :]
-
-    @classmethod
     def save_file(
         cls,
         name: str,
@@ -313,4 +305,3 @@ class StorageManager(Registry, metaclass=OldNames):
 
     # Names that programs written for older versions call.
     _clear = clear
-    _get_storage_and_file_id = resolve

@@ -7,6 +7,7 @@ import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 from typing import BinaryIO
 
 from sqlalchemy_file.exceptions import (
@@ -14,9 +15,11 @@ from sqlalchemy_file.exceptions import (
     ObjectExistsError,
     ObjectNotFoundError,
 )
-from sqlalchemy_file.storage.common.errors import Translator, sort_out
-from sqlalchemy_file.storage.common.protocol import CHUNK_SIZE, Attributes, ObjectInfo, check_key
+from sqlalchemy_file.storage.common.errors import sort_out
+from sqlalchemy_file.storage.common.keys import check_key
+from sqlalchemy_file.storage.common.protocol import CHUNK_SIZE, Attributes, ObjectInfo
 from sqlalchemy_file.storage.common.reserved import is_listed
+from sqlalchemy_file.storage.common.streams import as_bytes
 
 
 class MemoryStorage:
@@ -38,8 +41,8 @@ class MemoryStorage:
         check_key(key)
         if exclusive:
             self._refuse_taken(key)
-        read = Translator(lambda error, key: None).read
-        data = b"".join(iter(lambda: read(content, CHUNK_SIZE), b""))
+        chunks = iter(partial(content.read, CHUNK_SIZE), b"")
+        data = b"".join(each if type(each) is bytes else as_bytes(each) for each in chunks)
         info = ObjectInfo(
             key=key,
             size=len(data),

@@ -11,7 +11,7 @@ from urllib.parse import quote, urlsplit
 
 from sqlalchemy_file.exceptions import InvalidStorageError, MissingExtraError, UnknownStorageError
 from sqlalchemy_file.storage.adapters import adapt
-from sqlalchemy_file.storage.common.location import overlap
+from sqlalchemy_file.storage.common.keys import Location, overlap
 from sqlalchemy_file.storage.common.protocol import Storage, named
 
 _UNFIT = frozenset({"Cc", "Cs", "Zl", "Zp"})  # line breaks, and what no encoding can write
@@ -124,6 +124,23 @@ class Registry:
                 "No default storage has been added: call StorageManager.add_storage(name, ...)"
             )
         return default
+
+    @classmethod
+    def resolve(cls, path: str) -> tuple[str, str]:
+        """Return the storage name and the key of a path.
+
+        The path is split after the name of an added storage, else at its last slash. Paths of a
+        record contain both already.
+        """
+        if isinstance(path, Location):
+            return path.storage, path.key
+        end = last = path.rfind("/")
+        while end > 0 and path[:end] not in cls._registered:
+            end = path.rfind("/", 0, end)
+        end = end if end > 0 else last
+        return path[: max(end, 0)], path[end + 1 :]
+
+    _get_storage_and_file_id = resolve  # programs written for older versions call it
 
     @classmethod
     def _register(cls, name: str, registered: Registered, *, replace: bool) -> None:

@@ -18,7 +18,8 @@ from sqlalchemy_file.exceptions import (
     ObjectExistsError,
     ObjectNotFoundError,
 )
-from sqlalchemy_file.storage.common.protocol import AsyncStorage, Attributes, Storage, is_native
+from sqlalchemy_file.storage.common.calling import is_native
+from sqlalchemy_file.storage.common.protocol import AsyncStorage, Attributes, Storage
 from sqlalchemy_file.testing.suite import (
     BLOCK,
     MEGABYTE,

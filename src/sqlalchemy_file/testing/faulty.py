@@ -15,7 +15,7 @@ from typing import Any, BinaryIO, Self, cast
 
 from sqlalchemy_file.exceptions import DeletionError, StorageError
 from sqlalchemy_file.storage import Attributes, HasPublicURL, ObjectInfo, Storage
-from sqlalchemy_file.storage.common.protocol import concurrency_of, is_native
+from sqlalchemy_file.storage.common.calling import concurrency_of, is_native
 from sqlalchemy_file.storage.owners import notes_of, remove_note, write_note
 from sqlalchemy_file.testing.faults import Fault, Plan, Verb
 

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from sqlalchemy_file.storage import StorageManager
-from sqlalchemy_file.storage.common.protocol import check_key
+from sqlalchemy_file.storage.common.keys import check_key
 from sqlalchemy_file.support.calling import acall, call_now, is_async
 from sqlalchemy_file.values.state import FileRecord
 

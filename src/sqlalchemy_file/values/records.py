@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from copy import deepcopy
 from typing import Any
 
-from sqlalchemy_file.storage.common.location import Location
+from sqlalchemy_file.storage.common.keys import Location
 
 _SHA256 = re.compile(r"sha256:([0-9a-f]{64})")
 

@@ -11,7 +11,7 @@ from typing import Any
 from sqlalchemy_file import detection
 from sqlalchemy_file.content.disposition import Disposition, headers_to_store, known_disposition
 from sqlalchemy_file.content.sources import Content, content_of
-from sqlalchemy_file.detection.encodings import is_encoded, type_within
+from sqlalchemy_file.detection.names import is_encoded, type_within
 from sqlalchemy_file.storage import Attributes, StorageManager
 from sqlalchemy_file.storage.common.attributes import attributes_of
 from sqlalchemy_file.values.objects import StoredObject, Upload, fresh_key

@@ -16,7 +16,7 @@ from sqlalchemy import Connection, Row, func, insert, select, update
 from sqlalchemy_file.ledger import Ledger
 from sqlalchemy_file.ledger.notes import LEASE, clear, leased
 from sqlalchemy_file.ledger.tables import now, now_ms
-from sqlalchemy_file.storage.common.location import Location
+from sqlalchemy_file.storage.common.keys import Location
 
 FIRST_WAIT, _LONGEST_WAIT = 15_000, 6 * 3_600_000
 _ERROR_LENGTH = 500

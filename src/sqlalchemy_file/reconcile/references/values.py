@@ -9,7 +9,7 @@ from typing import Any, TypeGuard
 
 from sqlalchemy_file.exceptions import InvalidKeyError
 from sqlalchemy_file.storage import StorageManager
-from sqlalchemy_file.storage.common.protocol import check_key
+from sqlalchemy_file.storage.common.keys import check_key
 from sqlalchemy_file.support.escaping import escaped
 from sqlalchemy_file.values.records import entries_in, own_path, paths_of
 

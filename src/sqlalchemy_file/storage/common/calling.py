@@ -7,14 +7,31 @@ function. With the methods of `InLoop`, which have the same names, it leaves the
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Iterator
-from functools import partial
+from functools import cache, partial
 from typing import Any, TypeAlias, TypeVar
 
 from sqlalchemy_file.exceptions import ObjectNotFoundError, StorageError
-from sqlalchemy_file.storage.common.protocol import ObjectInfo, Storage, is_native
+from sqlalchemy_file.storage.common.protocol import AsyncStorage, ObjectInfo, Storage
+from sqlalchemy_file.support.limits import CONCURRENCY
 from sqlalchemy_file.transfer import in_thread
 
 T = TypeVar("T")
+
+
+def concurrency_of(storage: Storage) -> int:
+    """Return how many requests at the same time serve a storage best: its ``concurrency``."""
+    chosen: int = getattr(storage, "concurrency", CONCURRENCY)
+    return chosen
+
+
+def is_native(storage: Storage) -> bool:
+    """Return True if a storage has native coroutines; else worker threads wait for it."""
+    return _has_coroutines(type(storage))
+
+
+@cache
+def _has_coroutines(kind: type) -> bool:
+    return issubclass(kind, AsyncStorage)
 
 
 class InThread:

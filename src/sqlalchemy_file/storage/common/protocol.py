@@ -6,25 +6,16 @@ them with ``isinstance``.
 
 from __future__ import annotations
 
-import re
-import unicodedata
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from functools import cache
 from pathlib import Path
 from typing import Any, BinaryIO, Protocol, runtime_checkable
 
-from sqlalchemy_file.exceptions import InvalidKeyError, StorageError
-from sqlalchemy_file.support.limits import CONCURRENCY
+from sqlalchemy_file.exceptions import StorageError
 
 CHUNK_SIZE = 256 * 1024
 """How many bytes are moved at a time, where nothing else decides it."""
-
-MAX_KEY_BYTES = 1024
-"""The longest key that S3, GCS and Azure all take."""
-
-_SIMPLE = re.compile(r"[0-9A-Za-z-]{1,100}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -121,22 +112,6 @@ class AsyncStorage(Protocol):
     def alist(
         self, prefix: str = "", start_after: str | None = None
     ) -> AsyncIterator[ObjectInfo]: ...
-
-
-def concurrency_of(storage: Storage) -> int:
-    """Return how many requests at the same time serve a storage best: its ``concurrency``."""
-    chosen: int = getattr(storage, "concurrency", CONCURRENCY)
-    return chosen
-
-
-def is_native(storage: Storage) -> bool:
-    """Return True if a storage has native coroutines; else worker threads wait for it."""
-    return _has_coroutines(type(storage))
-
-
-@cache
-def _has_coroutines(kind: type) -> bool:
-    return issubclass(kind, AsyncStorage)
 
 
 @runtime_checkable
@@ -246,43 +221,3 @@ class named:  # noqa: N801  a block, like those of contextlib, whose own cost th
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         if isinstance(error, StorageError):
             error.storage = error.storage or self._storage_name
-
-
-def is_simple(key: str) -> bool:
-    """Return True if a key is made of letters, digits and hyphens only, as our own are."""
-    return isinstance(key, str) and _SIMPLE.fullmatch(key) is not None
-
-
-def check_key(key: str) -> str:
-    """Return ``key`` if every storage accepts it, else raise `InvalidKeyError`."""
-    reason = None if is_simple(key) or _is_plain(key) else _key_fault(key)
-    if reason is not None:
-        raise InvalidKeyError(reason, key=key if isinstance(key, str) else repr(key))
-    return key
-
-
-def _is_plain(key: str) -> bool:
-    # Nearly every key is, and looking at each character would be ten times slower.
-    return (
-        isinstance(key, str)
-        and 0 < len(key) <= MAX_KEY_BYTES
-        and key.isascii()
-        and key.isprintable()
-        and "\\" not in key
-        and "/." not in (path := f"/{key}/")
-        and "//" not in path
-    )
-
-
-def _key_fault(key: str) -> str | None:
-    if not isinstance(key, str) or not key:
-        return f"a key is a non-empty string, not {key!r}"
-    if len(key.encode("utf-8", "surrogatepass")) > MAX_KEY_BYTES:
-        return f"a key has at most {MAX_KEY_BYTES} bytes"
-    if any(unicodedata.category(each) in ("Cc", "Cs") for each in key):
-        return "a key holds no control characters and no lone surrogates"
-    if "\\" in key:
-        return "a key holds no backslash; its parts are separated by '/'"
-    if any(part in ("", ".", "..") for part in key.split("/")):
-        return "a key is relative and stays in its container: no leading '/', '//', '.' or '..'"
-    return None

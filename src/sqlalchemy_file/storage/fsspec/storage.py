@@ -21,6 +21,7 @@ from sqlalchemy_file.exceptions import (
 )
 from sqlalchemy_file.storage.common.attributes import refuse_extra
 from sqlalchemy_file.storage.common.errors import Translator, sort_out, translated
+from sqlalchemy_file.storage.common.keys import check_key
 from sqlalchemy_file.storage.common.options import (
     MAX_RETRIES,
     checked_concurrency,
@@ -28,11 +29,7 @@ from sqlalchemy_file.storage.common.options import (
     checked_verify,
     pauses,
 )
-from sqlalchemy_file.storage.common.protocol import (
-    Attributes,
-    ObjectInfo,
-    check_key,
-)
+from sqlalchemy_file.storage.common.protocol import Attributes, ObjectInfo
 from sqlalchemy_file.storage.common.reserved import TEMPORARY, is_hidden, is_listed
 from sqlalchemy_file.storage.common.streams import reader_of
 from sqlalchemy_file.storage.fsspec.folders import (

@@ -26,6 +26,7 @@ from sqlalchemy_file.exceptions import (
 )
 from sqlalchemy_file.storage.common.attributes import meta_data_of
 from sqlalchemy_file.storage.common.errors import Translator, sort_out, translated
+from sqlalchemy_file.storage.common.keys import check_key
 from sqlalchemy_file.storage.common.options import (
     MAX_RETRIES,
     OVERLOADED,
@@ -39,7 +40,6 @@ from sqlalchemy_file.storage.common.protocol import (
     Attributes,
     ObjectInfo,
     PendingUpload,
-    check_key,
 )
 from sqlalchemy_file.storage.common.reserved import is_listed
 from sqlalchemy_file.storage.common.sorting import in_order

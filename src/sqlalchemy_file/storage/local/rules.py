@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy_file.exceptions import InvalidKeyError, InvalidStorageError
-from sqlalchemy_file.storage.common.protocol import check_key, is_simple
+from sqlalchemy_file.storage.common.keys import check_key, is_simple
 from sqlalchemy_file.storage.common.reserved import SIDECAR, TEMPORARY, is_hidden
 
 IS_WINDOWS = os.name == "nt"

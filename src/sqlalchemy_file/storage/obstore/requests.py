@@ -10,7 +10,8 @@ from obstore import exceptions
 
 from sqlalchemy_file.exceptions import InvalidKeyError, StorageError
 from sqlalchemy_file.storage.common.attributes import attributes_from, from_headers
-from sqlalchemy_file.storage.common.protocol import Attributes, ObjectInfo, check_key
+from sqlalchemy_file.storage.common.keys import check_key
+from sqlalchemy_file.storage.common.protocol import Attributes, ObjectInfo
 from sqlalchemy_file.storage.common.reserved import is_listed
 from sqlalchemy_file.storage.common.streams import Range
 from sqlalchemy_file.storage.obstore.client import Requests

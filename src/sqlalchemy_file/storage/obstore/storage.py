@@ -19,13 +19,14 @@ from sqlalchemy_file.exceptions import (
 )
 from sqlalchemy_file.storage.common.calling import iterate, run
 from sqlalchemy_file.storage.common.errors import Translator, sort_out, translated
+from sqlalchemy_file.storage.common.keys import check_key
 from sqlalchemy_file.storage.common.metadata_names import HEADERS, IDENTIFIERS
 from sqlalchemy_file.storage.common.options import (
     checked_concurrency,
     checked_expiry,
     checked_verify,
 )
-from sqlalchemy_file.storage.common.protocol import Attributes, ObjectInfo, check_key
+from sqlalchemy_file.storage.common.protocol import Attributes, ObjectInfo
 from sqlalchemy_file.storage.common.streams import reader_of
 from sqlalchemy_file.storage.obstore.answers import with_answer
 from sqlalchemy_file.storage.obstore.azure import corrected

@@ -14,6 +14,7 @@ from typing import Any, NoReturn, SupportsIndex, cast
 from sqlalchemy_file.exceptions import StorageError
 from sqlalchemy_file.storage.adapters import adapt
 from sqlalchemy_file.storage.common.attributes import meta_data_of
+from sqlalchemy_file.storage.common.calling import is_native
 from sqlalchemy_file.storage.common.protocol import (
     CHUNK_SIZE,
     AsyncStorage,
@@ -22,7 +23,6 @@ from sqlalchemy_file.storage.common.protocol import (
     HasPublicURL,
     ObjectInfo,
     Storage,
-    is_native,
     named,
 )
 from sqlalchemy_file.storage.reading.readers import AsyncReader, FileReader, reader_for

@@ -10,7 +10,7 @@ from functools import partial
 from sqlalchemy_file.exceptions import StorageError
 from sqlalchemy_file.file import File
 from sqlalchemy_file.storage import StorageManager
-from sqlalchemy_file.storage.common.protocol import concurrency_of
+from sqlalchemy_file.storage.common.calling import concurrency_of
 from sqlalchemy_file.storage.local.writing import synced_together
 from sqlalchemy_file.tracking.claims import Claim
 from sqlalchemy_file.tracking.clock import Moment, now

@@ -14,7 +14,7 @@ from typing import Any
 
 from sqlalchemy_file.content.sources import AsyncStreamContent, Content, StreamContent
 from sqlalchemy_file.detection import HEAD_SIZE
-from sqlalchemy_file.detection.encodings import is_encoded
+from sqlalchemy_file.detection.names import is_encoded
 from sqlalchemy_file.exceptions import ValidationError, ValidationErrors
 from sqlalchemy_file.file import File
 from sqlalchemy_file.storage.common.calling import IN_LOOP, Calling

@@ -12,8 +12,15 @@ from sqlalchemy_file.exceptions import ObjectExistsError, StorageError
 from sqlalchemy_file.file import File
 from sqlalchemy_file.observing import Task
 from sqlalchemy_file.storage import StorageManager
-from sqlalchemy_file.storage.common.calling import IN_LOOP, IN_THREAD, Calling, run
-from sqlalchemy_file.storage.common.protocol import concurrency_of, is_native, named
+from sqlalchemy_file.storage.common.calling import (
+    IN_LOOP,
+    IN_THREAD,
+    Calling,
+    concurrency_of,
+    is_native,
+    run,
+)
+from sqlalchemy_file.storage.common.protocol import named
 from sqlalchemy_file.support.calling import acall
 from sqlalchemy_file.tracking.uploading.checking import needs_fetching
 from sqlalchemy_file.tracking.uploading.steps import (
