@@ -34,6 +34,11 @@ from sqlalchemy_file.transfer import heed_cancellation
 class Content:
     """A source of bytes that can be read from its start, again and again."""
 
+    @property
+    def needs_fetching(self) -> bool:
+        """Whether it is a stream that was not read yet, and may make others wait."""
+        return False
+
     def open(self) -> BinaryIO:
         """Return a seekable stream at its start; raise `ContentSpentError` if there is none."""
         raise NotImplementedError
@@ -143,9 +148,8 @@ class StreamContent(Content):
         self._identity = id(self if source is None else source)
 
     @property
-    def is_fetched(self) -> bool:
-        """Whether all of the stream was read, so that nobody has to be waited for."""
-        return self._spool is not None
+    def needs_fetching(self) -> bool:
+        return self._spool is None
 
     def watch(self, watch: Callable[[Any], None]) -> None:
         """Call a function with each piece of the stream, as it is read.

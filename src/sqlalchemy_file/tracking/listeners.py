@@ -12,19 +12,24 @@ from sqlalchemy.engine import Compiled, Dialect, ExceptionContext
 from sqlalchemy.engine.default import DefaultExecutionContext
 from sqlalchemy.orm import Mapper, ORMExecuteState, Session, SessionTransaction
 from sqlalchemy.pool import Pool
+from sqlalchemy.sql.ddl import ExecutableDDLElement
 from sqlalchemy.sql.dml import Delete, Insert, Update
 from sqlalchemy.sql.elements import ClauseElement
 
 from sqlalchemy_file.mutable_list import MutableList
-from sqlalchemy_file.tracking.databases import is_autocommit, may_commit
 from sqlalchemy_file.tracking.deleting.clearing import clear
 from sqlalchemy_file.tracking.endings import conclusions, pools, transactions
 from sqlalchemy_file.tracking.endings.errors import follow_error
 from sqlalchemy_file.tracking.reading import Database
 from sqlalchemy_file.tracking.tables import FileAttribute, file_attributes
-from sqlalchemy_file.tracking.unit import answers
-from sqlalchemy_file.tracking.unit.registry import UNIT, known_unit
-from sqlalchemy_file.tracking.unit.standing import Standing, asked_if_stale, standing
+from sqlalchemy_file.tracking.unit.registry import SESSION, UNIT, known_unit, session_of, tell
+from sqlalchemy_file.tracking.unit.standing import (
+    Standing,
+    asked_if_stale,
+    is_autocommit,
+    may_commit,
+    standing,
+)
 from sqlalchemy_file.tracking.unit.units import Unit
 from sqlalchemy_file.tracking.uploading import flush
 from sqlalchemy_file.tracking.uploading.pending import meant
@@ -34,7 +39,7 @@ from sqlalchemy_file.tracking.writes.values import coerced
 
 def install() -> None:
     """Listen to every mapper, session, engine and pool; once is enough."""
-    answers.tell(conclusions.Answers())
+    tell(conclusions.Answers())
     for target, listeners in _LISTENERS.items():
         for name, (listener, options) in listeners.items():
             if not event.contains(target, name, listener):
@@ -89,8 +94,8 @@ def _session_begins(session: Session, transaction: SessionTransaction, conn: Con
         vars(session)[_CONNECTIONS] = [ref(conn)]
     elif not any(reference() is conn for reference in known):  # else this is a savepoint
         known.append(ref(conn))
-    if conclusions.session_of(conn) is None:
-        vars(conn)[conclusions.SESSION] = ref(session)
+    if session_of(conn) is None:
+        vars(conn)[SESSION] = ref(session)
 
 
 def _session_ends(session: Session, transaction: SessionTransaction) -> None:
@@ -100,8 +105,8 @@ def _session_ends(session: Session, transaction: SessionTransaction) -> None:
         connection = reference()
         if connection is None:
             continue
-        if conclusions.session_of(connection) is session:
-            del vars(connection)[conclusions.SESSION]
+        if session_of(connection) is session:
+            del vars(connection)[SESSION]
         unit = known_unit(connection)
         if unit is not None:
             gone = unit.settle()
@@ -202,8 +207,10 @@ def _after_execute(
     if unit is None:
         return
     if unit.succeeded(element, lambda: int(result.rowcount)):
-        unit.has_run(asked_if_stale(conn), is_autocommit=is_autocommit(conn))
-    if may_commit(conn, element) and standing(conn) is not Standing.OPEN:
+        now = asked_if_stale(conn)
+        unit.has_run(now, is_autocommit=now is Standing.UNKNOWN and is_autocommit(conn))
+    is_ddl = isinstance(element, ExecutableDDLElement)
+    if is_ddl and may_commit(conn, element) and standing(conn) is not Standing.OPEN:
         unit.commit()
 
 

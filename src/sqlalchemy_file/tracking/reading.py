@@ -28,7 +28,6 @@ from sqlalchemy.sql.sqltypes import _Binary
 
 from sqlalchemy_file.exceptions import UnsupportedStatementError
 from sqlalchemy_file.tracking.changes import RowChange, records_in
-from sqlalchemy_file.tracking.databases import lock_for_writing
 from sqlalchemy_file.tracking.tables import FileTable, Key
 
 BATCH_SIZE = 500
@@ -80,6 +79,24 @@ class Database(NamedTuple):
         """Whether the schemas are those of the connection, which a flush uses."""
         own = self.connection.get_execution_options().get("schema_translate_map")
         return (self.schemas or None) == (own or None)
+
+
+def lock_for_writing(
+    connection: Connection, column: Column[Any], schema: str | None = None
+) -> None:
+    """Take SQLite's lock before rows are read that will be written: it has no FOR UPDATE.
+
+    An UPDATE of no row takes it, and makes Python's driver begin the transaction, so that
+    another writer cannot come between the reading and the writing. ``column`` is one of the table's
+    that can be set; ``schema`` is the one that stands for the table's own.
+    """
+    if connection.dialect.name == "sqlite":
+        quoted, table = connection.dialect.identifier_preparer, column.table
+        schema = schema or table.schema
+        name = f"{quoted.quote_schema(schema)}." if schema else ""
+        name += quoted.quote(table.name)
+        set_ = quoted.format_column(column)
+        connection.exec_driver_sql(f"UPDATE {name} SET {set_} = {set_} WHERE 0")  # noqa: S608
 
 
 def rows_by_key(

@@ -1,4 +1,4 @@
-"""Tables and mapped attributes with files."""
+"""Tables and mapped attributes with files, and the conflicts that their constraints resolve."""
 
 from __future__ import annotations
 
@@ -7,12 +7,15 @@ from dataclasses import dataclass
 from typing import Any
 from weakref import WeakKeyDictionary
 
-from sqlalchemy import Column, Table
+from sqlalchemy import Column, PrimaryKeyConstraint, Table, UniqueConstraint
 from sqlalchemy.orm import InstanceState, Mapper
 
 from sqlalchemy_file.types import FileField, file_field
 
 Key = tuple[Any, ...]
+
+Clause = tuple[str, tuple[Column[Any], ...]]
+"""What happens, in capitals, and the columns that have to be unique; none of another constraint."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -118,6 +121,32 @@ def _attributes_of(mapper: Mapper[Any]) -> Iterator[FileAttribute]:
                 break
 
 
+def clauses_of(table: Table) -> tuple[Clause, ...]:
+    counts = len(table.columns), len(table.constraints)
+    known = _clauses.get(table)
+    if known is None or known[0] != counts:
+        known = _clauses[table] = counts, tuple(_clauses_in(table))
+    return known[1]
+
+
+def _clauses_in(table: Table) -> Iterator[Clause]:
+    for constraint in table.constraints:
+        columns: tuple[Column[Any], ...] = ()
+        if isinstance(constraint, UniqueConstraint | PrimaryKeyConstraint):
+            columns = tuple(constraint.columns)
+        whole = constraint.dialect_options["sqlite"].get("on_conflict")
+        own = [
+            column.dialect_options["sqlite"].get(name)
+            for column in columns
+            if len(columns) == 1
+            for name in ("on_conflict_unique", "on_conflict_primary_key")
+        ]
+        yield from ((str(what).upper(), columns) for what in (whole, *own) if what)
+    for column in table.columns:
+        if what := column.dialect_options["sqlite"].get("on_conflict_not_null"):
+            yield str(what).upper(), ()
+
+
 _positions: WeakKeyDictionary[Mapper[Any], dict[Table, tuple[int, ...] | None]] = (
     WeakKeyDictionary()
 )
@@ -125,3 +154,4 @@ _tables: WeakKeyDictionary[Table, tuple[int, FileTable | None]] = WeakKeyDiction
 _attributes: WeakKeyDictionary[Mapper[Any], tuple[int, tuple[FileAttribute, ...]]] = (
     WeakKeyDictionary()
 )
+_clauses: WeakKeyDictionary[Table, tuple[tuple[int, int], tuple[Clause, ...]]] = WeakKeyDictionary()

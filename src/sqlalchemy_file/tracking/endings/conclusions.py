@@ -2,25 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 from sqlalchemy import Connection
-from sqlalchemy.orm import Session
 
 from sqlalchemy_file.tracking.deleting.clearing import clear_later
-from sqlalchemy_file.tracking.unit.registry import known_unit, unit_of_lent
+from sqlalchemy_file.tracking.unit.registry import known_unit, session_of, unit_of_lent
 from sqlalchemy_file.tracking.unit.standing import Standing, standing, standing_of
 from sqlalchemy_file.tracking.unit.units import Phase, Unit
-
-SESSION = "_sqlalchemy_file_session"
-"""The attribute of a connection with a reference to its session, the first one of several."""
-
-
-def session_of(connection: Connection) -> Session | None:
-    """Return the session that deletes what the transactions of a connection release."""
-    reference: Callable[[], Session | None] | None = vars(connection).get(SESSION)
-    return None if reference is None else reference()
 
 
 def settle_unless_in_session(unit: Unit, connection: Connection) -> None:

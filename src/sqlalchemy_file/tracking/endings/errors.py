@@ -11,13 +11,14 @@ from contextlib import suppress
 from sqlalchemy import Connection
 from sqlalchemy.engine import ExceptionContext
 
-from sqlalchemy_file.tracking.databases import is_autocommit, refuses_commit
 from sqlalchemy_file.tracking.endings.raw_sql import is_opaque, is_several
 from sqlalchemy_file.tracking.unit.standing import (
     Standing,
     asked,
     driver_autocommit,
+    is_autocommit,
     is_right_after_errors,
+    refuses_commit,
     standing,
 )
 from sqlalchemy_file.tracking.unit.units import Phase, Unit

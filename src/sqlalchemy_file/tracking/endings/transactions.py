@@ -13,7 +13,6 @@ from sqlalchemy import Connection
 from sqlalchemy.exc import SQLAlchemyError
 
 from sqlalchemy_file.exceptions import CommitRefusedError
-from sqlalchemy_file.tracking.databases import is_outside_transaction
 from sqlalchemy_file.tracking.endings.conclusions import settle_unless_in_session
 from sqlalchemy_file.tracking.endings.raw_sql import is_opaque, undoes_a_part
 from sqlalchemy_file.tracking.unit.guard import refuse_if_late
@@ -24,7 +23,13 @@ from sqlalchemy_file.tracking.unit.registry import (
     known_unit,
     unit_of,
 )
-from sqlalchemy_file.tracking.unit.standing import Standing, asked, asked_if_stale, place
+from sqlalchemy_file.tracking.unit.standing import (
+    Standing,
+    asked,
+    asked_if_stale,
+    is_outside_transaction,
+    place,
+)
 from sqlalchemy_file.tracking.unit.units import Phase, Unit
 
 # --- what SQLAlchemy is about to do

@@ -14,8 +14,7 @@ from typing import NamedTuple
 
 from sqlalchemy_file.file import File
 from sqlalchemy_file.tracking.clock import Moment
-from sqlalchemy_file.tracking.unit.doubts import Doubts, Spot
-from sqlalchemy_file.tracking.unit.effects import Effects
+from sqlalchemy_file.tracking.unit.effects import Doubts, Effects, Spot
 from sqlalchemy_file.values.records import paths_of
 
 

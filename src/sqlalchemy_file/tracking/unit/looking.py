@@ -10,8 +10,7 @@ from sqlalchemy import Connection
 from sqlalchemy_file.ledger.references import paths_in
 from sqlalchemy_file.tracking.reading import Database, rows_by
 from sqlalchemy_file.tracking.tables import Key
-from sqlalchemy_file.tracking.unit.doubts import Doubts, Spot, Subject
-from sqlalchemy_file.tracking.unit.effects import Effects
+from sqlalchemy_file.tracking.unit.effects import Doubts, Effects, Spot, Subject
 from sqlalchemy_file.tracking.unit.units import Unit
 from sqlalchemy_file.values.records import paths_of
 

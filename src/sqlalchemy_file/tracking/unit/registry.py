@@ -1,14 +1,23 @@
-"""The units of connections, found by the connection, or by what a pool lends and keeps."""
+"""The units of connections, and the answers of the database that they hear of.
+
+A unit is found by its connection, or by what a pool lends and keeps. SQLAlchemy has no event after
+COMMIT and ROLLBACK, and between its event before them and the database a listener may raise, or a
+signal or a time limit arrive. So the dialect's public methods that end transactions are wrapped,
+from the first file on one of its connections.
+"""
 
 from __future__ import annotations
 
 import atexit
 import weakref
-from typing import Any
+from collections.abc import Callable
+from functools import wraps
+from typing import Any, Protocol
 
 from sqlalchemy import Connection
+from sqlalchemy.engine import Dialect
+from sqlalchemy.orm import Session
 
-from sqlalchemy_file.tracking.unit import answers
 from sqlalchemy_file.tracking.unit.standing import Standing, asked_if_stale, standing
 from sqlalchemy_file.tracking.unit.units import Unit
 
@@ -20,7 +29,7 @@ def unit_of(connection: Connection) -> Unit:
         unit = vars(connection)[UNIT] = Unit(connection)
         _units.add(unit)
         enter_in_pool(connection, unit)
-        answers.follow(connection.dialect)
+        follow(connection.dialect)
     if (unit.is_unended or unit.has_begun) and not connection.in_transaction():
         # What comes now belongs to the next transaction, which has yet to begin.
         end_unanswered(connection, unit)
@@ -32,6 +41,12 @@ def unit_of(connection: Connection) -> Unit:
 def known_unit(connection: Connection | None) -> Unit | None:
     """Return the unit of a connection, or None if it has had nothing to do with files."""
     return None if connection is None else vars(connection).get(UNIT)
+
+
+def session_of(connection: Connection) -> Session | None:
+    """Return the session that deletes what the transactions of a connection release."""
+    reference: Callable[[], Session | None] | None = vars(connection).get(SESSION)
+    return None if reference is None else reference()
 
 
 def enter_in_pool(connection: Connection, unit: Unit) -> None:
@@ -85,8 +100,68 @@ def _settle_all() -> None:
         unit.settle()
 
 
+# --- the database's answers
+
+
+class Follower(Protocol):
+    """Hears of each verb that is about to be sent, and of what came of it."""
+
+    def sending(self, verb: str, target: Any) -> Any:
+        """Return whom it concerns, or None if nobody."""
+        ...
+
+    def answered(self, verb: str, concerned: Any, arguments: tuple[Any, ...]) -> None: ...
+
+    def failed(self, verb: str, concerned: Any) -> None: ...
+
+
+def tell(follower: Follower) -> None:
+    """Let somebody hear of the verbs of all dialects that are followed."""
+    _followers[:] = [follower]
+
+
+def follow(dialect: Dialect) -> None:
+    """Follow a dialect's verbs from now on; once is enough."""
+    if dialect not in _followed:
+        _followed.add(dialect)
+        for verb in VERBS:
+            setattr(dialect, verb, _followed_verb(verb, getattr(dialect, verb)))
+
+
+def _followed_verb(verb: str, send: Callable[..., Any]) -> Callable[..., Any]:
+    @wraps(send)
+    def sent(target: Any, *arguments: Any, **options: Any) -> Any:
+        (follower,) = _followers
+        concerned = follower.sending(verb, target)
+        if concerned is None:
+            return send(target, *arguments, **options)
+        try:
+            result = send(target, *arguments, **options)
+        except BaseException:
+            follower.failed(verb, concerned)
+            raise
+        follower.answered(verb, concerned, arguments)
+        return result
+
+    return sent
+
+
 UNIT = "_sqlalchemy_file_unit"
 """The attribute of a connection with its unit: each statement asks for it several times."""
+SESSION = "_sqlalchemy_file_session"
+"""The attribute of a connection with a reference to its session, the first one of several."""
 _IN_INFO = "sqlalchemy_file.unit"
 _units: weakref.WeakSet[Unit] = weakref.WeakSet()
 _lent: weakref.WeakKeyDictionary[Any, Unit] = weakref.WeakKeyDictionary()
+VERBS = (
+    "do_commit",
+    "do_rollback",
+    "do_prepare_twophase",
+    "do_commit_twophase",
+    "do_rollback_twophase",
+    "do_savepoint",
+    "do_release_savepoint",
+    "do_rollback_to_savepoint",
+)
+_followed: weakref.WeakSet[Dialect] = weakref.WeakSet()
+_followers: list[Follower] = []

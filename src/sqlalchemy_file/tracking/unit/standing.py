@@ -16,8 +16,8 @@ from uuid import uuid4
 
 from sqlalchemy import Connection
 from sqlalchemy.engine import Dialect
-
-from sqlalchemy_file.tracking.databases import is_autocommit
+from sqlalchemy.schema import CreateTable
+from sqlalchemy.sql.ddl import ExecutableDDLElement
 
 
 class Standing(enum.Enum):
@@ -208,6 +208,63 @@ def _ask_mysql(connection: Connection) -> Standing:
     return standing(connection)
 
 
+def is_autocommit(connection: Connection) -> bool:
+    """Return True if SQLAlchemy is set to AUTOCOMMIT."""
+    level = connection.get_execution_options().get("isolation_level")
+    if level is None:
+        level = getattr(connection.dialect, "_on_connect_isolation_level", None)
+    return bool(level == "AUTOCOMMIT")
+
+
+def is_outside_transaction(connection: Connection) -> bool:
+    """Return True if SQLite has no transaction open, whatever SQLAlchemy thinks.
+
+    Python's driver begins one at the first INSERT, UPDATE or DELETE, not at a SAVEPOINT, whose
+    RELEASE then commits; and with ``isolation_level=None`` it begins none at all.
+    """
+    if connection.dialect.name != "sqlite" or connection.invalidated:
+        return False
+    return not getattr(connection.connection.driver_connection, "in_transaction", True)
+
+
+def refuses_commit(connection: Connection, error: BaseException) -> bool:
+    """Return True if a COMMIT that was answered by this error is certain to have done nothing.
+
+    Other errors may stand for an outcome that the server, or a pooler before it, does not know.
+    """
+    name = connection.dialect.name
+    if name == "postgresql":
+        state = str(getattr(error, "sqlstate", None) or getattr(error, "pgcode", None) or "08")
+        return state != _COMPLETION_UNKNOWN and state[:2] not in _SERVER_IN_TROUBLE
+    if name in ("mysql", "mariadb"):
+        return bool(error.args) and error.args[0] in _REFUSALS
+    if name == "sqlite":
+        return not str(getattr(error, "sqlite_errorname", "SQLITE_IOERR")).startswith(
+            "SQLITE_IOERR"
+        )
+    return False
+
+
+def may_commit(connection: Connection, element: ExecutableDDLElement) -> bool:
+    """Return True if DDL may end the transaction by itself, as on MySQL and Oracle."""
+    if connection.dialect.name not in _COMMITTING_DDL:
+        return False
+    return not isinstance(element, CreateTable) or not any(
+        "TEMPORARY" in str(prefix).upper() for prefix in element.element._prefixes
+    )
+
+
+_COMMITTING_DDL = ("mysql", "mariadb", "oracle")
+_COMPLETION_UNKNOWN = "40003"
+_SERVER_IN_TROUBLE = ("08", "53", "57", "58", "XX")  # SQLSTATE classes
+_REFUSALS = (
+    1062,  # duplicate key
+    1205,  # lock wait timeout
+    1213,  # deadlock; Galera's conflict with another node
+    1290,  # read-only server
+    1792,  # read-only transaction
+    3101,  # group replication's conflict
+)
 _SAVEPOINT = "sqlalchemy_file_token"
 
 

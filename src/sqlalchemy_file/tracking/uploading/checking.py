@@ -44,7 +44,7 @@ def check(items: Sequence[Unsaved], *, is_ahead: bool = False) -> None:
     as it is, several as `ValidationErrors`.
     """
     refused: dict[int, ValidationError] = {}
-    fetching = [_Fetching(item) for item in items if needs_fetching(item.file)]
+    fetching = [_Fetching(item) for item in items if item.needs_fetching]
     if fetching:
         in_parallel(fetching)
         refused = _refused_by(fetching)
@@ -224,11 +224,6 @@ class _Choosing(Step):
         field, file, row = self.item.field, self.item.file, self.item.row
         is_awaited = calling is IN_LOOP
         self.destination = await field.aplace(file, row) if is_awaited else field.place(file, row)
-
-
-def needs_fetching(file: File) -> bool:
-    """Return True if the content is a stream that was not read yet, and may make others wait."""
-    return isinstance(file._content, StreamContent) and not file._content.is_fetched
 
 
 def _has_own_validators(file: File) -> bool:

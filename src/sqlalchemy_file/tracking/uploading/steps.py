@@ -38,6 +38,12 @@ class Unsaved(NamedTuple):
     """The object that holds it, or what a statement says about the row."""
 
     @property
+    def needs_fetching(self) -> bool:
+        """Whether its content is a stream that was not read yet."""
+        content = self.file._content
+        return content is not None and content.needs_fetching
+
+    @property
     def is_processed(self) -> bool:
         """Whether anything is to be derived from it, which may take long."""
         has_own = type(self.file).apply_processors is not File.apply_processors
@@ -95,8 +101,13 @@ class Reading:
         if self._noted:
             state_of(file).stored_by_program += self._noted
         if isinstance(error, Exception):
-            error.add_note(f"while storing {file['filename']!r} for {self._item.name}")
+            add_note(error, self._item)
         release(file)
+
+
+def add_note(error: Exception, item: Unsaved) -> None:
+    """Let an error say which file of which column it is about."""
+    error.add_note(f"while storing {item.file['filename']!r} for {item.name}")
 
 
 def is_async_step(step: Validator | Processor) -> bool:

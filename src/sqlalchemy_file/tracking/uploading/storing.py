@@ -22,11 +22,11 @@ from sqlalchemy_file.storage.common.calling import (
 )
 from sqlalchemy_file.storage.common.protocol import named
 from sqlalchemy_file.support.calling import acall
-from sqlalchemy_file.tracking.uploading.checking import needs_fetching
 from sqlalchemy_file.tracking.uploading.steps import (
     Reading,
     Step,
     Unsaved,
+    add_note,
     grouped,
     is_async_step,
 )
@@ -40,6 +40,7 @@ from sqlalchemy_file.values.saving import (
     checked,
     finish_upload,
     prepare,
+    release,
     save,
 )
 from sqlalchemy_file.values.state import state_of
@@ -73,7 +74,7 @@ def _is_plain(item: Unsaved) -> bool:
         item.claim is None
         and not (field.validators or field.transforms or field.processors)
         and (file.get("size") or _LARGE) < _LARGE
-        and not needs_fetching(file)
+        and (file._content is None or not file._content.needs_fetching)
         and _is_stored_by_us(type(file))
     )
 
@@ -90,11 +91,17 @@ _OVERRIDDEN = ("save_to_storage", "store_content", "apply_validators", "apply_pr
 def store_plain(items: Sequence[Unsaved], storage_names: Sequence[str]) -> None:
     """Store files in this thread, where nothing has to be waited for."""
     for item, storage_name in zip(items, storage_names, strict=True):
-        with Reading(item) as file:
+        file = item.file
+        try:
             prepare(file, item.field.headers)
             _place(file, item.field)
             save(file, storage_name)
             file._freeze()
+        except Exception as error:
+            add_note(error, item)
+            raise
+        finally:
+            release(file)
 
 
 def _place(

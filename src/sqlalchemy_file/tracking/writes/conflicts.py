@@ -7,20 +7,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from typing import Any
-from weakref import WeakKeyDictionary
 
 from sqlalchemy import Column, Index, PrimaryKeyConstraint, Table, UniqueConstraint
 from sqlalchemy.sql.dml import Delete, Insert, Update
 
 from sqlalchemy_file.exceptions import UnsupportedStatementError
 from sqlalchemy_file.tracking.reading import Database
-from sqlalchemy_file.tracking.tables import FileTable
+from sqlalchemy_file.tracking.tables import FileTable, clauses_of
 from sqlalchemy_file.tracking.writes.plans import Plan
 from sqlalchemy_file.tracking.writes.upserts import Conflict
 from sqlalchemy_file.tracking.writes.values import inline_names, names_of, prefixes_of
-
-Clause = tuple[str, tuple[Column[Any], ...]]
-"""What happens, in capitals, and the columns that have to be unique; none of another constraint."""
 
 
 def follow_clauses(database: Database, plan: Plan) -> None:
@@ -33,7 +29,7 @@ def follow_clauses(database: Database, plan: Plan) -> None:
         _expect(plan, _unique_columns(plan.target.table))
         _refuse_unknown_keys(plan)
         return
-    clauses = _clauses(plan.target.table)
+    clauses = clauses_of(plan.target.table)
     actions = {action for action, _ in clauses}
     plan.may_do_half = plan.may_do_half or "FAIL" in actions
     if not is_insert:
@@ -129,38 +125,4 @@ def _refuse_setting(statement: Update, columns: Iterable[Column[Any]]) -> None:
 
 
 def _replacing(table: Table) -> list[tuple[Column[Any], ...]]:
-    return [columns for action, columns in _clauses(table) if action == "REPLACE"]
-
-
-def has_clauses(database: Database, table: Table) -> bool:
-    """Return True if SQLite may do something else than the statements on a table say."""
-    return database.connection.dialect.name == "sqlite" and bool(_clauses(table))
-
-
-def _clauses(table: Table) -> tuple[Clause, ...]:
-    counts = len(table.columns), len(table.constraints)
-    known = _known.get(table)
-    if known is None or known[0] != counts:
-        known = _known[table] = counts, tuple(_look_at(table))
-    return known[1]
-
-
-def _look_at(table: Table) -> Iterator[Clause]:
-    for constraint in table.constraints:
-        columns: tuple[Column[Any], ...] = ()
-        if isinstance(constraint, UniqueConstraint | PrimaryKeyConstraint):
-            columns = tuple(constraint.columns)
-        whole = constraint.dialect_options["sqlite"].get("on_conflict")
-        own = [
-            column.dialect_options["sqlite"].get(name)
-            for column in columns
-            if len(columns) == 1
-            for name in ("on_conflict_unique", "on_conflict_primary_key")
-        ]
-        yield from ((str(what).upper(), columns) for what in (whole, *own) if what)
-    for column in table.columns:
-        if what := column.dialect_options["sqlite"].get("on_conflict_not_null"):
-            yield str(what).upper(), ()
-
-
-_known: WeakKeyDictionary[Table, tuple[tuple[int, int], tuple[Clause, ...]]] = WeakKeyDictionary()
+    return [columns for action, columns in clauses_of(table) if action == "REPLACE"]

@@ -8,12 +8,10 @@ from typing import Any
 
 from sqlalchemy.sql.dml import Insert
 
-from sqlalchemy_file.exceptions import UnknownStorageError
 from sqlalchemy_file.file import File
 from sqlalchemy_file.ledger.references import paths_in
-from sqlalchemy_file.storage import StorageManager
 from sqlalchemy_file.tracking.changes import Ownership, RowChange, change, files_in
-from sqlalchemy_file.tracking.claims import Claim, claim_of
+from sqlalchemy_file.tracking.claims import Claim, claim_of, refuse_unknown_storage
 from sqlalchemy_file.tracking.reading import Database
 from sqlalchemy_file.tracking.unit.effects import Effects
 from sqlalchemy_file.tracking.unit.looking import holders
@@ -40,8 +38,8 @@ def stored_effects(database: Database, plan: Plan, batch: UploadBatch) -> Effect
     else:
         _find_changed_rows(database, unit, plan)
     effects = _effects(database, unit, plan, batch, claim)
-    if claim is None:  # else the drain deletes it, in a process that has the storage
-        refuse_unknown_storage(unit, effects)
+    moved = set[str]() if unit.decisions is None else unit.decisions.moved
+    refuse_unknown_storage(database, plan.target, effects.released, moved)
     yield_to_loop(len(plan.values))
     return effects
 
@@ -169,18 +167,3 @@ def _acquires(
     ownership.take(paths)
     effects.acquire(row, paths)
     return True
-
-
-def refuse_unknown_storage(unit: Unit, effects: Effects) -> None:
-    """Refuse to let go of objects that could not be deleted after the commit."""
-    moved = () if unit.decisions is None else unit.decisions.moved
-    known = StorageManager._registered
-    for path in effects.released:
-        name, key = StorageManager.resolve(path)
-        if name and name not in known and path not in moved:
-            raise UnknownStorageError(
-                f"{effects.target}: the statement removes the reference to the object {key!r} in "
-                f"the storage {name!r}, which has not been added here (added: "
-                f"{', '.join(known) or 'none'}); add the storage, or use a Ledger, whose drain "
-                "deletes the object in a process that has added it"
-            )

@@ -13,16 +13,16 @@ from sqlalchemy.engine import Compiled
 from sqlalchemy.sql.dml import Delete, Insert, Update
 
 from sqlalchemy_file.exceptions import UnsupportedStatementError
-from sqlalchemy_file.tracking.claims import claim_of
+from sqlalchemy_file.tracking.claims import refuse_unknown_storage
 from sqlalchemy_file.tracking.reading import Database
-from sqlalchemy_file.tracking.tables import FileTable, file_table_of
+from sqlalchemy_file.tracking.tables import FileTable, clauses_of, file_table_of
 from sqlalchemy_file.tracking.unit.decisions import Decision, effects_of
 from sqlalchemy_file.tracking.unit.looking import look_now
 from sqlalchemy_file.tracking.unit.registry import known_unit, unit_of
 from sqlalchemy_file.tracking.unit.units import Unit
 from sqlalchemy_file.tracking.uploading.batch import UploadBatch
-from sqlalchemy_file.tracking.writes.conflicts import follow_clauses, has_clauses, refuse_replacing
-from sqlalchemy_file.tracking.writes.effects import refuse_unknown_storage, stored_effects
+from sqlalchemy_file.tracking.writes.conflicts import follow_clauses, refuse_replacing
+from sqlalchemy_file.tracking.writes.effects import stored_effects
 from sqlalchemy_file.tracking.writes.plans import plan_of, refuse_others
 from sqlalchemy_file.tracking.writes.values import (
     Parameters,
@@ -82,8 +82,10 @@ def _decided(
 ) -> Sequence[Decision] | None:
     """Return what a flush has decided about all that a statement gives to file columns."""
     is_in_flush = unit.decisions is not None and database.is_as_connected
-    if not is_in_flush or has_clauses(database, target.table):
+    if not is_in_flush:
         return None
+    if database.connection.dialect.name == "sqlite" and clauses_of(target.table):
+        return None  # it may do something else than the statement says
     decisions = unit_of(database.connection).decisions  # none if the transaction has ended
     return None if decisions is None else decisions.take(statement, target, parameters)
 
@@ -130,8 +132,9 @@ def _carry_out(
         return None
     yield_to_loop(len(parameters))
     effects = effects_of(decided, target, database.schemas)
-    if effects.released and claim_of(database, target.table) is None:
-        refuse_unknown_storage(unit, effects)
+    if effects.released:
+        moved = set[str]() if unit.decisions is None else unit.decisions.moved
+        refuse_unknown_storage(database, target, effects.released, moved)
     return unit.expect(statement, effects, many=len(parameters) > 1), parameters
 
 
