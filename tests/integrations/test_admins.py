@@ -170,6 +170,29 @@ def test_an_import_of_sqladmin_takes_rows_of_an_export_without_their_files(album
     assert len(contents(StorageManager.storage("albums"))) == len(NAMES)
 
 
+def test_a_form_of_sqladmin_that_is_refused_shows_the_files_of_the_row(albums: Any) -> None:
+    with_formulas(albums)
+    client = TestClient(with_sqladmin(albums))
+    form = client.get("/admin/album/edit/1").text
+    tokens = re.findall(r'name="pages-current" value="(\w+)"', form)
+    refused = client.post(
+        "/admin/album/edit/1",
+        data={"title": "A", "pages-current": tokens},
+        files={"cover": ("a.png", b"no picture"), "pages": ("", b"")},
+    )
+    assert refused.status_code == 400
+    assert "Provide valid image file" in refused.text
+    assert ">plain.csv</a>" in refused.text
+
+
+@pytest.mark.parametrize("page", ["list", "details/1"])
+def test_an_admin_shows_each_name_on_its_own_line(albums: Any, page: str) -> None:
+    with_formulas(albums)
+    client = TestClient(with_sqladmin(albums, column_list=["pages"]))
+    shown = client.get(f"/admin/album/{page}").text
+    assert len(re.findall(r"<div[^>]*><a [^>]*>[^<]*\.csv</a></div>", shown)) == len(NAMES)
+
+
 def exported(client: TestClient, kind: str) -> Any:
     client.get("/admin/album/list")
     token = client.cookies["starlette_admin_csrftoken"]

@@ -29,11 +29,12 @@ from sqlalchemy_file.serving import FileServer
 from .models import SECRET, saved
 
 CONTENT = bytes(range(256)) * 40
+OPTIONS: Any = {"resource_policy": "same-site", "disposition": "inline", "filename": "b.bin"}
 
 
 def starlette_client(file: Any, server: FileServer) -> Any:
     async def download(request: Request) -> FileResponse:
-        return FileResponse(request, file, headers={"X-Own": "yes"})
+        return FileResponse(request, file, headers={"X-Own": "yes"}, **OPTIONS)
 
     app = Starlette(
         routes=[
@@ -79,7 +80,7 @@ def flask_client(file: Any, server: FileServer) -> Any:
 
     @app.get("/own")
     def download() -> Any:
-        response = flask_integration.send_file(file)
+        response = flask_integration.send_file(file, **OPTIONS)
         response.headers["X-Own"] = "yes"
         return response
 
@@ -110,7 +111,7 @@ def quart_client(file: Any, server: FileServer) -> Any:
 
     @app.get("/own")
     async def download() -> Any:
-        response = await quart_integration.send_file(file)
+        response = await quart_integration.send_file(file, **OPTIONS)
         response.headers["X-Own"] = "yes"
         return response
 
@@ -121,7 +122,7 @@ def quart_client(file: Any, server: FileServer) -> Any:
 def litestar_client(file: Any, server: FileServer) -> Any:
     @route("/own", http_method=["GET", "HEAD"])
     async def download(request: LitestarRequest) -> litestar_integration.FileResponse:
-        return litestar_integration.FileResponse(request, file, headers={"X-Own": "yes"})
+        return litestar_integration.FileResponse(request, file, headers={"X-Own": "yes"}, **OPTIONS)
 
     @asgi(server.path, is_mount=True, copy_scope=True)
     async def files(scope: Any, receive: Any, send: Any) -> None:
@@ -173,6 +174,9 @@ def test_a_file_is_sent_whole_in_ranges_and_not_at_all(
     if where == "own":
         assert whole.headers["X-Own"] == "yes"
         assert whole.headers["Cache-Control"] == "private, no-cache"
+        assert whole.headers["Cross-Origin-Resource-Policy"] == "same-site"
+        # Its type runs code for all we know, so it is saved and not shown.
+        assert whole.headers["Content-Disposition"] == 'attachment; filename="b.bin"'
 
 
 def test_an_object_that_is_gone_is_not_found(make_client: Any, engine: Engine) -> None:

@@ -26,6 +26,7 @@ def send_file(
     inline: Collection[str] = INLINE_TYPES,
     delivery: DeliveryChoice = "stream",
     cache_control: str = PRIVATE,
+    resource_policy: str = "same-origin",
 ) -> Response:
     """Return the answer to the current request: the file whole, a range, or "not modified".
 
@@ -47,6 +48,7 @@ def send_file(
         inline=inline,
         delivery=delivery,
         cache_control=cache_control,
+        resource_policy=resource_policy,
     )
     answer, body = with_body(drive(steps))
     response = Response(body, status=int(answer.plan.status), direct_passthrough=True)

@@ -6,6 +6,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from markupsafe import Markup
@@ -13,9 +15,10 @@ from sqladmin.formatters import BASE_FORMATTERS
 from sqladmin.forms import ModelConverter, converts
 
 from sqlalchemy_file.file import File
-from sqlalchemy_file.integrations.forms.changes import OneFile, SeveralFiles
-from sqlalchemy_file.integrations.forms.exports import file_names, spreadsheet_text
+from sqlalchemy_file.integrations.forms.changes import OneFile, SeveralFiles, token_of
+from sqlalchemy_file.integrations.forms.exports import file_names, listed, spreadsheet_text
 from sqlalchemy_file.integrations.wtforms import (
+    Part,
     StoredFileField,
     StoredFilesField,
     files_markup,
@@ -53,6 +56,10 @@ class _Names(str):
         return spreadsheet_text(super().__str__())
 
 
+_files_of_row: ContextVar[Mapping[str, File] | None] = ContextVar("_files_of_row", default=None)
+"""The files of the row that a request edits, by their tokens."""
+
+
 class _Deferred:
     """A field that hands the change over, as SQLAdmin's forms do not know the row."""
 
@@ -61,6 +68,12 @@ class _Deferred:
     def process_formdata(self, valuelist: Any) -> None:
         super().process_formdata(valuelist)  # type: ignore[misc]
         self.data = self.change
+
+    def kept_parts(self) -> list[Part]:
+        """Return the files that the row has; a form that is shown again has only their tokens."""
+        parts: list[Part] = super().kept_parts()  # type: ignore[misc]
+        files = _files_of_row.get() or {}
+        return [part if part.file else Part(part.token, files.get(part.token)) for part in parts]
 
 
 class _FileField(_Deferred, StoredFileField):
@@ -121,6 +134,8 @@ class FilesView:
         row = await super().get_object_for_edit(request)  # type: ignore[misc]
         if row is not None and request.method == "POST":
             names = self._file_names()
+            files = [file for name in names for file in listed(vars(row).get(name))]
+            _files_of_row.set({token_of(each): each for each in files if isinstance(each, File)})
             for key in await request.form():
                 if key.partition("-")[0] in names:
                     vars(row)[key] = None  # the row is detached, and only read

@@ -45,6 +45,7 @@ class FileResponse(Response):
         inline: Collection[str] = INLINE_TYPES,
         delivery: DeliveryChoice = "stream",
         cache_control: str = PRIVATE,
+        resource_policy: str = "same-origin",
         headers: Mapping[str, str] | None = None,
         background: BackgroundTask | None = None,
     ) -> None:
@@ -58,6 +59,7 @@ class FileResponse(Response):
             inline=inline,
             delivery=delivery,
             cache_control=cache_control,
+            resource_policy=resource_policy,
         )
 
     async def __call__(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:

@@ -141,8 +141,16 @@ def file_markup(file: Mapping[str, Any] | None) -> Markup:
 
 
 def files_markup(value: Any) -> Markup:
-    """Return the links of a file, or of several."""
-    return Markup(" ").join(file_markup(each) for each in listed(value))
+    """Return the links of a file, or of several: thumbnails in rows, each name on its own line."""
+    return Markup(" ").join(_of_list(file_markup(each)) for each in listed(value))
+
+
+def _of_list(shown: Markup) -> Markup:
+    if not shown or "<img " in shown:
+        return shown
+    # Tables of admins do not wrap lines, and a long name would hide the columns after it.
+    style = "white-space: normal; overflow-wrap: anywhere; min-width: 10rem"
+    return Markup('<div style="{}">{}</div>').format(style, shown)
 
 
 def _shown_part(form_field: Any, part: Part) -> Markup:
@@ -152,11 +160,17 @@ def _shown_part(form_field: Any, part: Part) -> Markup:
     shown = [_input(type="hidden", name=f"{name}-current", value=token), what]
     if form_field._multiple or not form_field.flags.required:
         box = _input(type="checkbox", name=f"{name}-remove", value=token)
-        shown.append(Markup(" <label>{} Remove</label>").format(box))
+        shown.append(Markup("<label>{} Remove</label>").format(box))
     if form_field._multiple:
         chooser = _input(type="file", name=f"{name}-replace-{token}")
-        shown.append(Markup(" <label>Replace {}</label>").format(chooser))
-    return Markup('<div class="stored-file-part">{}</div>').format(Markup("").join(shown))
+        shown.append(Markup("<label>Replace {}</label>").format(chooser))
+    row = Markup('<div class="stored-file-part" style="{}">{}</div>')
+    return row.format(_PART_STYLE, Markup("").join(shown))
+
+
+_PART_STYLE = (
+    "display: flex; flex-wrap: wrap; align-items: center; gap: 0.25rem 1rem; margin-bottom: 0.5rem"
+)
 
 
 def _attributes(form_field: Any, attributes: Mapping[str, Any]) -> dict[str, Any]:
