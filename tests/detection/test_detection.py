@@ -21,7 +21,19 @@ from sqlalchemy_file.detection import (
     refutes,
 )
 from sqlalchemy_file.detection.formats.markup import looks_like_html
-from tests.samples import DOCX, PDF, PROVEN, SVG, UNPROVEN, XLSX, archive, matroska
+from tests.samples import (
+    DOCX,
+    ODT,
+    PDF,
+    PROVEN,
+    SVG,
+    UNPROVEN,
+    XLSX,
+    archive,
+    matroska,
+    office,
+    opendocument,
+)
 
 named = pytest.mark.parametrize
 
@@ -64,6 +76,18 @@ def test_damaged_files_are_no_trouble(name, data):
     cut = data.draw(st.integers(0, len(head)))
     found = detect(bytes(head[:cut]))
     assert found is None or canonical(found) == found
+
+
+@named(
+    ("content", "content_type"),
+    [
+        (opendocument(f"{ODT[:-1]}T"), ODT),
+        (opendocument("application/vnd.oasis.opendocument." + "x" * 200), "application/zip"),
+        (office("a.xml", f"application/vnd.ms-word.{'x' * 200}.main+xml"), "application/zip"),
+    ],
+)
+def test_a_type_named_inside_an_archive_is_returned_under_its_canonical_name(content, content_type):
+    assert detect(content[:HEAD_SIZE]) == content_type
 
 
 @given(st.text(alphabet=string.printable, max_size=200))

@@ -12,6 +12,8 @@ import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+from sqlalchemy_file.detection.names import canonical
+
 ReadAt = Callable[[int, int], bytes]
 """Returns as many bytes as there are from an offset on; a negative one counts from the end."""
 
@@ -147,7 +149,7 @@ def _content_at(read_at: ReadAt, packed_size: int, offset: int) -> bytes:
 
 def _type_named_inside(content: bytes) -> str:
     match = _NAMED_INSIDE.match(content)
-    return match.group().decode() if match else ZIP
+    return canonical(match.group().decode()) or ZIP if match else ZIP
 
 
 def _type_of_parts(parts: bytes) -> str | None:
@@ -155,7 +157,7 @@ def _type_of_parts(parts: bytes) -> str | None:
     if match is None:
         return next((found for name, found in _OTHER_PACKAGES if name in parts), None)
     name = match.group(1).decode().lower().replace("enabledtemplate", "enabled")
-    return f"{name}.12" if name.endswith("macroenabled") else name
+    return canonical(f"{name}.12" if name.endswith("macroenabled") else name)
 
 
 def _type_by_names(names: list[bytes]) -> str:
