@@ -102,6 +102,10 @@ def broken():
 
 def nothing():
     return None
+
+
+def strings():
+    return "sqlite://", "note"
 """
 
 Run = Callable[..., tuple[int, str, str]]
@@ -242,6 +246,7 @@ def test_the_status_says_what_a_migration_has_yet_to_make(
         ("notes_app:number", "is not callable"),
         ("notes_app:broken", "raised RuntimeError: no settings"),
         ("notes_app:nothing", "not NoneType"),
+        ("notes_app:strings", "not (str, str)"),
     ],
 )
 def test_a_wrong_app_is_an_error_that_says_what_to_give(run: Run, app: str, said: str) -> None:
@@ -249,6 +254,14 @@ def test_a_wrong_app_is_an_error_that_says_what_to_give(run: Run, app: str, said
     assert (code, out) == (2, "")
     assert said in err
     assert "Traceback" not in err
+
+
+def test_the_app_is_found_in_the_current_folder(
+    run: Run, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "path", [each for each in sys.path if each != str(folder)])
+    del sys.modules["notes_app"]
+    assert run("drain")[0] == 0
 
 
 def test_a_database_without_the_ledger_is_an_error(run: Run, folder: Path) -> None:
@@ -291,8 +304,8 @@ def test_wrong_options_are_errors(run: Run) -> None:
 def test_sizes_and_ages_are_short() -> None:
     from sqlalchemy_file.cli.output import age_of, size_of
 
-    assert [size_of(n) for n in (0, 999, 1500, 123_456, 5 * 10**9)] == [
-        "0 B", "999 B", "1.5 kB", "123 kB", "5.0 GB",
+    assert [size_of(n) for n in (0, 999, 1500, 123_456, 5 * 10**9, 2 * 10**18)] == [
+        "0 B", "999 B", "1.5 kB", "123 kB", "5.0 GB", "2000 PB",
     ]  # fmt: skip
     assert [age_of(n) for n in (1, 119, 150, 3600, 86400, 3 * 86400)] == [
         "1 s", "119 s", "2 min", "1 h", "24 h", "3 d",
@@ -421,8 +434,40 @@ def test_json_is_printed_above_the_bars(monkeypatch: pytest.MonkeyPatch) -> None
     with printer.progress() as watcher:
         assert watcher
         watcher(Progress("drain", 1, 2))
+        watcher(Progress("drain", 2, 2))
         printer.show(found)
     assert json.dumps(found.as_dict()) in printed.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("kinds", "said"),
+    [(["deleted", "deleted", "orphan"], "2 deleted, 1 never committed\n"), ([], "nothing found\n")],
+)
+def test_people_get_a_sum_in_the_end(
+    capsys: pytest.CaptureFixture[str], kinds: list[str], said: str
+) -> None:
+    printer = Printer(as_json=False)
+    printer._console = Console(file=io.StringIO(), force_terminal=True)
+    for kind in kinds:
+        printer.show(Finding(kind=kind, storage="files", key="k"))
+    printer.sum_up()
+    assert capsys.readouterr().err == said
+
+
+def test_output_that_nobody_reads_ends_the_command(folder: Path) -> None:
+    sql(folder, "DELETE FROM note")
+    reader, writer = os.pipe()
+    os.close(reader)
+    command = ["drain", "--app", "notes_app:setup"]
+    done = subprocess.run(
+        [sys.executable, "-m", "sqlalchemy_file.cli", *command],
+        cwd=folder,
+        stdout=writer,
+        stderr=subprocess.PIPE,
+        check=False,
+    )
+    os.close(writer)
+    assert (done.returncode, done.stderr) == (2, b"")
 
 
 def test_without_the_extra_it_is_named(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import signal
 import sys
 import threading
@@ -35,6 +36,18 @@ class _Interrupted(BaseException):
         self.number = number
 
 
+class _UnreadError(Exception):
+    """Nobody reads the output any more."""
+
+
+class _Group(click.Group):
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError as error:  # click would exit with 1, which means findings
+            raise _UnreadError from error
+
+
 def run() -> None:
     """Run the command, and exit with its code; 128 and the signal's number where one came."""
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -52,8 +65,10 @@ def run() -> None:
     except (SQLAlchemyFileError, SQLAlchemyError) as error:
         click.echo(f"Error: {_message(error)}", err=True)
         code = 2
-    except BrokenPipeError:
-        sys.stderr.close()  # else Python complains once more on its way out
+    except _UnreadError:
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        for stream in (sys.stdout, sys.stderr):  # which Python flushes at its exit
+            os.dup2(nowhere, stream.fileno())
         code = 2
     except Exception:  # noqa: BLE001
         traceback.print_exc()  # Python itself would exit with 1, which means findings
@@ -85,7 +100,7 @@ _app_option = click.option(
 _json_option = click.option("--json", "as_json", is_flag=True, help="One finding a line, as JSON.")
 
 
-@click.group(epilog=_EPILOG, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=_Group, epilog=_EPILOG, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="sqlalchemy-file")
 def group() -> None:
     """Find and delete objects that no row refers to."""
