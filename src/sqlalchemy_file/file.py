@@ -176,17 +176,6 @@ class File(FurtherObjects):
             return self.original_content
         raise KeyError(key)
 
-    def __eq__(self, other: object) -> bool:
-        # Two files still to be stored are never the same, however alike their names are.
-        if self is other:
-            return True
-        return self.saved and dict.__eq__(self, other) is True
-
-    def __ne__(self, other: object) -> bool:
-        return not self == other
-
-    __hash__ = None  # type: ignore[assignment]  # a dict, as ever
-
     def __reduce__(self) -> tuple[Any, ...]:
         state = {"_frozen": self._frozen, "_content": self._content, "_storage": self._storage}
         state = {} if self.saved else state

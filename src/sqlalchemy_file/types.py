@@ -24,7 +24,7 @@ from sqlalchemy_file.transforms.joining import TransformChoice, joined
 from sqlalchemy_file.validators import ImageValidator, Validator
 from sqlalchemy_file.values.comparator import FileComparator
 from sqlalchemy_file.values.json_text import faster
-from sqlalchemy_file.values.placing import ChoosesPlace, KeyChoice, StorageChoice
+from sqlalchemy_file.values.saving import ChoosesPlace, KeyChoice, StorageChoice
 
 __all__ = ["FileField", "ImageField"]
 
@@ -248,6 +248,8 @@ class FileField(ChoosesPlace, TypeDecorator[Any]):
         kind = None if self.multiple else dict
 
         def process(value: Any) -> Any:
+            if value is None:
+                return None
             if from_json is not None:
                 value = from_json(value)
             return decode(value) if type(value) is kind else others(value, dialect)

@@ -55,17 +55,18 @@ def change(old: Sequence[Mapping[str, Any]], new: Sequence[File]) -> Change:
 class Ownership:
     """Which rows of one flush or statement may own which objects as they are.
 
-    An object has one owner. ``count`` tells how many rows refer to an object so far; ``written``
-    are new, and others have taken those ``elsewhere``.
+    An object has one owner. ``counting`` returns what tells how many rows refer to an object so
+    far; ``written`` are new, and others have taken those ``elsewhere``.
     """
 
     def __init__(
         self,
-        count: Callable[[str], int],
+        counting: Callable[[], Callable[[str], int]],
         written: Collection[str],
         elsewhere: Collection[str] = (),
     ) -> None:
-        self._count, self._written, self._elsewhere = count, written, elsewhere
+        self._counting, self._written, self._elsewhere = counting, written, elsewhere
+        self._count: Callable[[str], int] | None = None
         self.taken: dict[str, int] = {}
         """How many rows take over an object."""
 
@@ -73,7 +74,10 @@ class Ownership:
         """Return True if no row refers to an object when ``given`` rows have let go of it."""
         if path in self._elsewhere:
             return False
-        held = 0 if path in self._written else self._count(path)
+        held = 0
+        if path not in self._written:
+            self._count = self._count or self._counting()
+            held = self._count(path)
         return held - given + self.taken.get(path, 0) < 1
 
     def take(self, paths: Iterable[str]) -> None:

@@ -7,7 +7,7 @@ is asked.
 from __future__ import annotations
 
 import weakref
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
@@ -27,7 +27,6 @@ from sqlalchemy_file.storage import HasPath, Storage, StorageManager
 from sqlalchemy_file.storage.common.protocol import named
 from sqlalchemy_file.storage.owners import Owner, is_signed, sign
 from sqlalchemy_file.tracking.reading import Database
-from sqlalchemy_file.tracking.tables import FileTable
 from sqlalchemy_file.transfer import run_blocking
 
 
@@ -154,29 +153,6 @@ def refuse_unmounted(storage: Storage, name: str, is_used: Callable[[str], bool]
             "rows refer to objects in this folder, but it is empty and has no signature: is its "
             "disk mounted? If the files are gone for good, run `sweep --delete --adopt` once",
             storage=name,
-        )
-
-
-def refuse_unknown_storage(
-    database: Database, target: FileTable, released: Iterable[str], moved: Collection[str]
-) -> None:
-    """Refuse to let go of objects that could not be deleted after the commit.
-
-    Another row takes those that are ``moved``. With a ledger the drain deletes the others, in a
-    process that has added their storage.
-    """
-    known = StorageManager._registered
-    for path in released:
-        name, key = StorageManager.resolve(path)
-        if not name or name in known or path in moved:
-            continue
-        if claim_of(database, target.table) is not None:
-            return
-        raise UnknownStorageError(
-            f"{target}: the statement removes the reference to the object {key!r} in "
-            f"the storage {name!r}, which has not been added here (added: "
-            f"{', '.join(known) or 'none'}); add the storage, or use a Ledger, whose drain "
-            "deletes the object in a process that has added it"
         )
 
 

@@ -23,10 +23,8 @@ class Moment:
         """Return how long ago this was, by the clock that says longest."""
         return max(later.boot - self.boot, later.wall - self.wall)
 
-    def earlier(self, other: Moment | None) -> Moment:
+    def earlier(self, other: Moment) -> Moment:
         """Return the earlier of two, clock by clock."""
-        if other is None:
-            return self
         return Moment(min(self.boot, other.boot), min(self.wall, other.wall))
 
 

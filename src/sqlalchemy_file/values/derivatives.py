@@ -6,11 +6,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy_file.base import BaseFile
 from sqlalchemy_file.detection import UNKNOWN
 from sqlalchemy_file.storage import StorageManager, StoredFile
 from sqlalchemy_file.support.defaults import UNNAMED
 from sqlalchemy_file.values.records import entity_tag, own_path, sha256_of
+from sqlalchemy_file.values.state import BaseFile
 
 _THUMBNAIL = "thumbnail"
 _SUFFIXES = {"jpeg": "jpg", "tiff": "tif"}

@@ -1,8 +1,8 @@
-"""How the content of a file becomes a stored object, step by step."""
+"""How the content of a file becomes a stored object: where it is stored, and step by step."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from itertools import chain
@@ -14,6 +14,8 @@ from sqlalchemy_file.content.sources import Content, content_of
 from sqlalchemy_file.detection.names import is_encoded, type_within
 from sqlalchemy_file.storage import Attributes, StorageManager
 from sqlalchemy_file.storage.common.attributes import attributes_of
+from sqlalchemy_file.storage.common.keys import check_key
+from sqlalchemy_file.support.calling import acall, call_now, is_async
 from sqlalchemy_file.values.objects import StoredObject, Upload, fresh_key
 from sqlalchemy_file.values.records import described_extra
 from sqlalchemy_file.values.state import (
@@ -24,6 +26,65 @@ from sqlalchemy_file.values.state import (
     stored_paths,
     unspent,
 )
+
+StorageChoice = str | Callable[..., str | Awaitable[str | None] | None] | None
+KeyChoice = Callable[..., str | Awaitable[str]] | None
+
+Destination = tuple[str, str | None, str]
+"""The name of a storage, a whole key or None, and the folder of a new key."""
+
+
+class ChoosesPlace:
+    """The part of a field that decides where its files are stored."""
+
+    upload_storage: StorageChoice
+    key: KeyChoice
+
+    @property
+    def chooses_async(self) -> bool:
+        """Whether ``upload_storage`` or ``key`` is a coroutine function."""
+        storage = self.upload_storage
+        awaits_storage = callable(storage) and is_async(storage)
+        return awaits_storage or (self.key is not None and is_async(self.key))
+
+    def fixed_storage(self, file: FileRecord) -> str | None:
+        """Return the storage of new files, if no function of the field chooses storage or key.
+
+        Returns None if one does, or if the storage was not added.
+        """
+        storage = self.upload_storage
+        if self.key is not None or callable(storage):
+            return None
+        name = file._storage or storage or StorageManager._default
+        return name if name in StorageManager._registered else None
+
+    def place(self, file: FileRecord, row: Any = None) -> Destination:
+        """Return the storage and the key for the file of a row; nothing is stored.
+
+        Raises `UnknownStorageError` and `InvalidKeyError`.
+        """
+        storage = self.upload_storage
+        chosen = call_now(storage, file, row=row) if callable(storage) else storage
+        return self._placed(file, chosen, call_now(self.key, file, row=row) if self.key else "")
+
+    async def aplace(self, file: FileRecord, row: Any = None) -> Destination:
+        """Return the same as `place`, and await coroutine functions."""
+        storage = self.upload_storage
+        chosen = await acall(storage, file, row=row) if callable(storage) else storage
+        key = await acall(self.key, file, row=row) if self.key else ""
+        return self._placed(file, chosen, key)
+
+    def _placed(self, file: FileRecord, chosen: str | None, key: str) -> Destination:
+        storage_name = file._storage or chosen or StorageManager.get_default()
+        StorageManager.storage(storage_name)
+        if not isinstance(key, str):
+            raise TypeError(f"key= returns a prefix, ending with a slash, or a key, not {key!r}")
+        if key.endswith("/"):
+            StorageManager.path(storage_name, check_key(f"{key}id"))
+            return storage_name, None, key
+        if key:
+            StorageManager.path(storage_name, check_key(key))
+        return storage_name, key or None, ""
 
 
 def prepare(file: FileRecord, headers: Mapping[str, str] | None = None) -> None:

@@ -1,13 +1,12 @@
-"""The state of an upload, apart from the record, until its transaction ends."""
+"""A file as a dict with attributes, and the state of its upload until its transaction ends."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from copy import deepcopy
 from dataclasses import dataclass, field, replace
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, NoReturn, Self
 
-from sqlalchemy_file.base import BaseFile
 from sqlalchemy_file.content.sources import Content
 from sqlalchemy_file.exceptions import ContentSpentError
 from sqlalchemy_file.values.objects import StoredObject, public_url
@@ -18,6 +17,8 @@ from sqlalchemy_file.values.records import (
     snapshot,
     without_objects,
 )
+
+_FROZEN = "Already saved files are immutable"
 
 
 @dataclass(slots=True, eq=False)
@@ -76,6 +77,90 @@ class UploadState:
                 self.begun.append(path)
 
 
+class BaseFile(dict[str, Any]):
+    """A dict whose keys are attributes too; once frozen, any change raises `TypeError`.
+
+    Names that start with an underscore, and properties, are attributes of the object itself
+    and never keys.
+    """
+
+    _frozen: bool = True  # what rows load is saved, and costs nothing to set
+
+    if not TYPE_CHECKING:  # so that a misspelt key is an error of type checkers
+
+        def __getattr__(self, name: str) -> Any:
+            if name.startswith("_"):
+                raise AttributeError(name)
+            try:
+                return self[name]
+            except KeyError:
+                kind = type(self).__name__
+                raise AttributeError(f"{kind} has no key and no attribute {name!r}") from None
+
+    def __setattr__(self, key: str, value: Any) -> None:
+        if key.startswith("_") or isinstance(getattr(type(self), key, None), property):
+            object.__setattr__(self, key, value)
+        else:
+            self[key] = value
+
+    def __delattr__(self, name: str) -> None:
+        if name.startswith("_"):
+            object.__delattr__(self, name)
+            return
+        try:
+            del self[name]
+        except KeyError:
+            raise AttributeError(name) from None
+
+    def _refuse_if_frozen(self) -> None:
+        if self._frozen:
+            raise TypeError(_FROZEN)
+
+    def __setitem__(self, key: str, value: Any) -> None:
+        self._refuse_if_frozen()
+        super().__setitem__(key, value)
+
+    def __delitem__(self, key: str) -> None:
+        self._refuse_if_frozen()
+        super().__delitem__(key)
+
+    def update(self, *args: Any, **kwargs: Any) -> None:
+        self._refuse_if_frozen()
+        super().update(*args, **kwargs)
+
+    def setdefault(self, key: str, default: Any = None) -> Any:
+        if key not in self:
+            self._refuse_if_frozen()
+        return super().setdefault(key, default)
+
+    def pop(self, *args: Any) -> Any:
+        self._refuse_if_frozen()
+        return super().pop(*args)
+
+    def popitem(self) -> tuple[str, Any]:
+        self._refuse_if_frozen()
+        return super().popitem()
+
+    def clear(self) -> None:
+        self._refuse_if_frozen()
+        super().clear()
+
+    def __ior__(self, other: Any) -> Self:  # type: ignore[misc,override]  # any change is refused
+        self.update(other)
+        return self
+
+    @classmethod
+    def fromkeys(cls, iterable: Iterable[Any], value: Any = None, /) -> NoReturn:
+        raise TypeError(f"a {cls.__name__} is made from content, not from keys")
+
+    def _freeze(self) -> None:
+        object.__setattr__(self, "_frozen", True)
+
+    def _thaw(self) -> None:
+        """Open a saved file to change once more, as programs written for version 0.7.0 do."""
+        object.__setattr__(self, "_frozen", False)
+
+
 class FileRecord(BaseFile):
     """The record of a file, the content that is still to be stored, and the state of its upload.
 
@@ -126,6 +211,17 @@ class FileRecord(BaseFile):
     def _may_name_objects(self) -> bool:
         """Whether storing has begun."""
         return self.saved or self._state.undo is not None
+
+    def __eq__(self, other: object) -> bool:
+        # Two files still to be stored are never the same, however alike their names are.
+        if self is other:
+            return True
+        return self.saved and dict.__eq__(self, other) is True
+
+    def __ne__(self, other: object) -> bool:
+        return not self == other
+
+    __hash__ = None  # type: ignore[assignment]  # a dict, as ever
 
     def _thaw(self) -> None:
         if self._frozen:

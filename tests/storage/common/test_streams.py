@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 
-from sqlalchemy_file.content.hashing import Measured
 from sqlalchemy_file.storage import MemoryStorage
 from sqlalchemy_file.storage.common.streams import ChunkReader, reader_of, size_left
 from sqlalchemy_file.storage.reading.stored_file import StoredFile
+from sqlalchemy_file.values.objects import Measured
 from tests.storage.helpers import put
 
 

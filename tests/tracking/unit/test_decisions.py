@@ -22,8 +22,8 @@ from tests.models import Paper
 from tests.stores import contents, keys, named
 
 HOME = str(Path(sqlalchemy_file.__file__).parent)
-MOST_CALLS = 284
-MOST_MODULES = 42
+MOST_CALLS = 280
+MOST_MODULES = 35
 
 
 Hook = Callable[[Any, Connection, Paper], None]

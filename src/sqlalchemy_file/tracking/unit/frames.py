@@ -94,7 +94,7 @@ class Frame:
     def note_begin(self, began: Moment | None) -> None:
         """Note when an upload began, if it is the first one."""
         if began is not None:
-            self.began = began.earlier(self.began)
+            self.began = began if self.began is None else began.earlier(self.began)
 
 
 class Ending(NamedTuple):

@@ -30,8 +30,7 @@ from sqlalchemy_file.tracking.uploading.steps import (
     is_async_step,
 )
 from sqlalchemy_file.types import FileField
-from sqlalchemy_file.values.placing import Destination
-from sqlalchemy_file.values.saving import checked, expect_processors, prepare
+from sqlalchemy_file.values.saving import Destination, checked, expect_processors, prepare
 from sqlalchemy_file.values.state import source_content, state_of, unspent
 
 

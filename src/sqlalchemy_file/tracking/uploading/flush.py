@@ -150,7 +150,7 @@ def _prepare(
     written = batch.written
     released = _released([found for *_, found in changes], decisions, work.deletes)
     is_final = cache(partial(commits_at_once, connection))
-    ownership = Ownership(holders(connection, unit), written, elsewhere)
+    ownership = Ownership(partial(holders, connection, unit), written, elsewhere)
 
     def given(assigned: Assigned, path: str) -> int:
         count = released.get(path, 0)  # another row may not come to let go of it

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
+from functools import partial
 from typing import Any
 
 from sqlalchemy.sql.dml import Insert
@@ -11,7 +12,7 @@ from sqlalchemy.sql.dml import Insert
 from sqlalchemy_file.file import File
 from sqlalchemy_file.ledger.references import paths_in
 from sqlalchemy_file.tracking.changes import Ownership, RowChange, change, files_in
-from sqlalchemy_file.tracking.claims import Claim, claim_of, refuse_unknown_storage
+from sqlalchemy_file.tracking.claims import Claim, claim_of
 from sqlalchemy_file.tracking.reading import Database
 from sqlalchemy_file.tracking.unit.effects import Effects
 from sqlalchemy_file.tracking.unit.looking import holders
@@ -38,8 +39,6 @@ def stored_effects(database: Database, plan: Plan, batch: UploadBatch) -> Effect
     else:
         _find_changed_rows(database, unit, plan)
     effects = _effects(database, unit, plan, batch, claim)
-    moved = set[str]() if unit.decisions is None else unit.decisions.moved
-    refuse_unknown_storage(database, plan.target, effects.released, moved)
     yield_to_loop(len(plan.values))
     return effects
 
@@ -121,7 +120,7 @@ def _effects(
     if unit.frames.has_doubts:
         _lose_rows(database, unit, plan)
     given = _given(database, plan)
-    ownership = Ownership(holders(database.connection, unit), batch.written)
+    ownership = Ownership(partial(holders, database.connection, unit), batch.written)
     foreign = [each for each in acquired if not _acquires(effects, unit, ownership, given, each)]
     copies = batch.copy([file for *_, file in foreign], claim)
     for (row, position, _), copy in zip(foreign, copies, strict=True):

@@ -9,14 +9,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from sqlalchemy import Connection
 from sqlalchemy.engine import Compiled
 from sqlalchemy.sql.dml import Delete, Insert, Update
 
-from sqlalchemy_file.exceptions import UnsupportedStatementError
-from sqlalchemy_file.tracking.claims import refuse_unknown_storage
+from sqlalchemy_file.exceptions import UnknownStorageError, UnsupportedStatementError
+from sqlalchemy_file.storage import StorageManager
+from sqlalchemy_file.tracking.claims import claim_of
 from sqlalchemy_file.tracking.reading import Database
 from sqlalchemy_file.tracking.tables import FileTable, clauses_of, file_table_of
 from sqlalchemy_file.tracking.unit.decisions import Decision, effects_of
+from sqlalchemy_file.tracking.unit.effects import Effects
 from sqlalchemy_file.tracking.unit.looking import look_now
 from sqlalchemy_file.tracking.unit.registry import known_unit, unit_of
 from sqlalchemy_file.tracking.unit.units import Unit
@@ -67,6 +70,7 @@ def before(
     batch = UploadBatch()
     try:
         effects = stored_effects(database, plan, batch)
+        _refuse_unknown_storage(database, effects)
     except BaseException:
         batch.undo()
         raise
@@ -132,10 +136,31 @@ def _carry_out(
         return None
     yield_to_loop(len(parameters))
     effects = effects_of(decided, target, database.schemas)
-    if effects.released:
-        moved = set[str]() if unit.decisions is None else unit.decisions.moved
-        refuse_unknown_storage(database, target, effects.released, moved)
+    _refuse_unknown_storage(database, effects)
     return unit.expect(statement, effects, many=len(parameters) > 1), parameters
+
+
+def _refuse_unknown_storage(database: Database, effects: Effects) -> None:
+    """Refuse to let go of objects that could not be deleted after the commit."""
+    known = StorageManager._registered
+    for path in effects.released:
+        name, key = StorageManager.resolve(path)
+        if not name or name in known or _is_moved(database.connection, path):
+            continue
+        if claim_of(database, effects.target.table) is not None:
+            return  # the drain deletes it, in a process that has the storage
+        raise UnknownStorageError(
+            f"{effects.target}: the statement removes the reference to the object {key!r} in "
+            f"the storage {name!r}, which has not been added here (added: "
+            f"{', '.join(known) or 'none'}); add the storage, or use a Ledger, whose drain "
+            "deletes the object in a process that has added it"
+        )
+
+
+def _is_moved(connection: Connection, path: str) -> bool:
+    """Return True if another row of the flush takes an object over."""
+    unit = known_unit(connection)
+    return unit is not None and unit.decisions is not None and path in unit.decisions.moved
 
 
 def _refuse_compiled(compiled: Compiled) -> None:
