@@ -149,11 +149,11 @@ def _values(
         position = _POSITIONS[name]
         parts = [r"\u00", *map(plainest_part, asked)]
         query = query.where(or_(*(position(cast(column, Text), part) > 0 for part in parts)))
-    if schemas:
-        query = query.execution_options(schema_translate_map=schemas)
+    # The connection's own schemas would take precedence over those of the query.
+    options: dict[str, Any] = {"schema_translate_map": schemas} if schemas else {}
     if not commits_each_statement(connection):
         query = query.execution_options(yield_per=_READ_AT_ONCE)
-    for (value,) in connection.execute(query):
+    for (value,) in connection.execute(query, execution_options=options):
         if value is not None:
             yield value
 

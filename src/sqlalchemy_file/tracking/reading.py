@@ -7,6 +7,7 @@ never used.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any, NamedTuple
@@ -27,6 +28,7 @@ from sqlalchemy.sql.dml import Delete, Update
 from sqlalchemy.sql.sqltypes import _Binary
 
 from sqlalchemy_file.exceptions import UnsupportedStatementError
+from sqlalchemy_file.ledger.locking import commits_each_statement
 from sqlalchemy_file.tracking.changes import RowChange, records_in
 from sqlalchemy_file.tracking.tables import FileTable, Key
 
@@ -233,3 +235,27 @@ def _subject(columns: Sequence[Column[Any]], keys: Sequence[Key]) -> tuple[Any, 
 def _old_row(target: FileTable, row: Any, width: int | None = None) -> OldRow:
     width = len(target.keys) if width is None else width
     return OldRow(tuple(row[:width]), dict(zip(target.columns, row[width:], strict=True)))
+
+
+@contextmanager
+def unharmed(connection: Connection, seconds: int) -> Iterator[Any]:
+    """Yield a cursor for a query that neither ends the transaction nor waits for long.
+
+    PostgreSQL waits for a lock for at most so many seconds, in a savepoint that is rolled back.
+    """
+    is_within = connection.dialect.name == "postgresql" and not commits_each_statement(connection)
+    cursor = connection.connection.cursor()
+    try:
+        if is_within:
+            cursor.execute(f"SAVEPOINT {_SAVEPOINT}")
+            cursor.execute(f"SET LOCAL lock_timeout = '{seconds}s'")
+        yield cursor
+    finally:
+        with suppress(connection.dialect.loaded_dbapi.Error):
+            if is_within:
+                cursor.execute(f"ROLLBACK TO SAVEPOINT {_SAVEPOINT}")
+                cursor.execute(f"RELEASE SAVEPOINT {_SAVEPOINT}")
+        cursor.close()
+
+
+_SAVEPOINT = "sqlalchemy_file_query"

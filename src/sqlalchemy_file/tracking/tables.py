@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 from weakref import WeakKeyDictionary
 
-from sqlalchemy import Column, PrimaryKeyConstraint, Table, UniqueConstraint
+from sqlalchemy import Column, MetaData, PrimaryKeyConstraint, Table, UniqueConstraint
 from sqlalchemy.orm import InstanceState, Mapper
 
 from sqlalchemy_file.types import FileField, file_field
@@ -67,6 +67,17 @@ def file_table_of(statement: Any) -> FileTable | None:
     notes = statement._annotations
     written = notes.get("_emit_insert_table", notes.get("_emit_update_table"))
     return file_table(statement.table if written is None else written)
+
+
+def know(metadata: MetaData) -> None:
+    """Remember a metadata, as its tables may have file columns."""
+    _metadata[metadata] = None
+
+
+def known_metadata(table: Table) -> list[MetaData]:
+    """Return the metadata of a table, then all others."""
+    known = [table.metadata, *(reference() for reference in _metadata.keyrefs())]
+    return [metadata for metadata in dict.fromkeys(known) if metadata is not None]
 
 
 def file_attributes(mapper: Mapper[Any]) -> tuple[FileAttribute, ...]:
@@ -155,3 +166,4 @@ _attributes: WeakKeyDictionary[Mapper[Any], tuple[int, tuple[FileAttribute, ...]
     WeakKeyDictionary()
 )
 _clauses: WeakKeyDictionary[Table, tuple[tuple[int, int], tuple[Clause, ...]]] = WeakKeyDictionary()
+_metadata: WeakKeyDictionary[MetaData, None] = WeakKeyDictionary()

@@ -169,11 +169,12 @@ def test_unsure_effects_are_taken_from_every_frame_once(frames: Frames) -> None:
     assert frames.take_unsure() == []
 
 
-def test_what_was_done_is_judged_by_what_the_table_names() -> None:
+def test_what_was_done_is_judged_by_what_the_tables_name() -> None:
     effects = Effects("table", ["a", "b"], ["c", "d"], ["e", "f"])
     assert effects.paths() == set("abcdef")
-    seen = effects.as_seen({"a", "c", "e"})
-    assert (seen.acquired, seen.released, seen.archived) == (["a"], ["d"], ["f"])
+    counts = {"a": 0, "b": 0, "c": 1, "d": 1, "e": 1, "f": 2}
+    seen = effects.as_seen({"a", "c", "e"}, counts.__getitem__)
+    assert (seen.acquired, seen.released, seen.archived) == (["a"], ["d"], ["f", "f"])
 
 
 # --- savepoints

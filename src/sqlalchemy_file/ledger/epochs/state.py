@@ -146,9 +146,9 @@ def read_all(
     """Return the values of several names, in one query."""
     state = ledger.state.c
     query = select(state.name, state.value).where(state.name.in_(names))
-    if schemas:
-        query = query.execution_options(schema_translate_map=schemas)
-    return {row.name: row.value for row in connection.execute(query)}
+    # The connection's own schemas would take precedence over those of the query.
+    options: dict[str, Any] = {"schema_translate_map": schemas} if schemas else {}
+    return {row.name: row.value for row in connection.execute(query, execution_options=options)}
 
 
 def forget_checkpoints(connection: Connection, ledger: LedgerTables) -> None:

@@ -109,13 +109,12 @@ class Doubts:
                     yield path
 
     def missed(self, found: Mapping[Spot, Collection[str]]) -> Iterable[str]:
-        """Yield the objects that the row which should name them does not.
+        """Yield the objects that the row which should name them does not, or that has no row.
 
-        Another row may be found in its place, so that they have to be searched for. A row that is
-        not found may only be hidden by a policy.
+        Another row may name one, so that they have to be searched for.
         """
         for path, spot in self.named.items():
-            if spot is not None and spot in found and path not in found[spot]:
+            if spot is not None and path not in found.get(spot, ()):
                 yield path
 
 
@@ -185,13 +184,18 @@ class Effects:
     def paths(self) -> set[str]:
         return {*self.acquired, *self.released, *self.archived}
 
-    def as_seen(self, named: set[str]) -> Effects:
-        """Return the real changes, by the paths that are in the table now."""
+    def as_seen(self, named: set[str], count: Callable[[str], int]) -> Effects:
+        """Return what brings the counts to what was found: which objects rows refer to now.
+
+        ``count`` is how many rows refer to an object without this statement.
+        """
+        lost = [path for path in {*self.released, *self.archived} if path not in named]
+        kept = set(self.archived)
         return Effects(
             self.target,
-            [path for path in self.acquired if path in named],
-            [path for path in self.released if path not in named],
-            [path for path in self.archived if path not in named],
+            [path for path in self.paths() if path in named and count(path) < 1],
+            [path for path in lost if path not in kept for _ in range(count(path))],
+            [path for path in lost if path in kept for _ in range(count(path))],
             [path for path in self.entrusted if path in named],
             self.schemas,
         )

@@ -132,7 +132,7 @@ class Frames:
     def count(self, path: str) -> int:
         """Return how many rows name an object, as far as this transaction knows."""
         unsure = (effects for frame in self._stack for effects in frame.unsure)
-        return self._references(path) + sum(path in effects.acquired for effects in unsure)
+        return self.references(path) + sum(path in effects.acquired for effects in unsure)
 
     def apply(self, effects: Effects, *, is_certain: bool) -> None:
         """Count what a statement did, or was meant to do where that has yet to be looked up."""
@@ -173,14 +173,15 @@ class Frames:
         for path, count in lost.items():
             if not any(path in frame.archived for frame in self._stack):
                 continue
-            was_gone = self._references(path) + count <= 0  # more rows named it than is known
+            was_gone = self.references(path) + count <= 0  # more rows named it than is known
             self.top.kept[path] = path in archived or (was_gone and self._is_kept(path))
 
     def _is_kept(self, path: str) -> bool:
         known = (frame.kept for frame in reversed(self._stack) if path in frame.kept)
         return next(known, {}).get(path, False)
 
-    def _references(self, path: str) -> int:
+    def references(self, path: str) -> int:
+        """Return how many rows name an object, without statements that are not looked up yet."""
         is_new = any(path in frame.stored for frame in self._stack)
         return (0 if is_new else 1) + sum(frame.references[path] for frame in self._stack)
 

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Mapping
 from time import monotonic
-from typing import Any
 from weakref import WeakKeyDictionary
 
 from sqlalchemy import Connection
@@ -15,9 +13,9 @@ from sqlalchemy.engine import Dialect
 from sqlalchemy_file.exceptions import CommitRefusedError
 from sqlalchemy_file.ledger import Ledger
 from sqlalchemy_file.ledger.epochs.state import DEFAULT_GRACE, grace_in, grace_query
-from sqlalchemy_file.ledger.locking import commits_each_statement
 from sqlalchemy_file.support.escaping import escaped
 from sqlalchemy_file.tracking.clock import Moment, now
+from sqlalchemy_file.tracking.reading import unharmed
 
 logger: logging.Logger = logging.getLogger("sqlalchemy_file")
 
@@ -29,7 +27,6 @@ Place = tuple[Ledger, str | None]
 
 _MOST_SECONDS_KNOWN = 60.0
 _MOST_SECONDS_WAITED = 2
-_SAVEPOINT = "sqlalchemy_file_grace"
 _known: WeakKeyDictionary[Dialect, dict[Place, tuple[float, float]]] = WeakKeyDictionary()
 """By dialect, of which an engine has one, with all engines made of it by execution options."""
 
@@ -84,28 +81,10 @@ def grace_within(connection: Connection, place: Place, *, is_fresh: bool = False
 
 def _read(connection: Connection, place: Place) -> str | None:
     ledger, schema = place
-    with _unharmed(connection) as cursor:
+    with unharmed(connection, _MOST_SECONDS_WAITED) as cursor:
         query = grace_query(connection.dialect, ledger, schema)
         if getattr(connection.dialect, "is_mariadb", False):
             query = f"SET STATEMENT lock_wait_timeout = {_MOST_SECONDS_WAITED} FOR {query}"
         cursor.execute(query)
         row = cursor.fetchone()
     return None if row is None else row[0]
-
-
-@contextmanager
-def _unharmed(connection: Connection) -> Iterator[Any]:
-    """Yield a cursor for a query that neither ends the transaction nor waits for long."""
-    is_within = connection.dialect.name == "postgresql" and not commits_each_statement(connection)
-    cursor = connection.connection.cursor()
-    try:
-        if is_within:
-            cursor.execute(f"SAVEPOINT {_SAVEPOINT}")
-            cursor.execute(f"SET LOCAL lock_timeout = '{_MOST_SECONDS_WAITED}s'")
-        yield cursor
-    finally:
-        with suppress(connection.dialect.loaded_dbapi.Error):
-            if is_within:
-                cursor.execute(f"ROLLBACK TO SAVEPOINT {_SAVEPOINT}")
-                cursor.execute(f"RELEASE SAVEPOINT {_SAVEPOINT}")
-        cursor.close()

@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterable
 
 from sqlalchemy import Connection
 
-from sqlalchemy_file.ledger.references import paths_in
 from sqlalchemy_file.tracking.reading import Database, rows_by
+from sqlalchemy_file.tracking.searching import still_named
 from sqlalchemy_file.tracking.tables import Key
 from sqlalchemy_file.tracking.unit.effects import Doubts, Effects, Spot, Subject
 from sqlalchemy_file.tracking.unit.units import Unit
@@ -21,14 +21,15 @@ def make_sure(connection: Connection, unit: Unit) -> None:
     What the ledger has noted need not be looked at.
     """
     for effects in unit.take_unsure():
-        named = paths_in(connection, effects.target.columns, effects.paths(), effects.schemas)
-        unit.frames.change(effects.as_seen(named))
+        database = Database(connection, effects.schemas)
+        named = still_named(database, effects.target, effects.paths())
+        unit.frames.change(effects.as_seen(named, unit.frames.references))
     noted = unit.lease()
     if doubts := unit.frames.doubts():
         doubts = doubts.unless_noted(noted)
         unit.frames.drop_doubts()
         if doubts:
-            corrections = _corrections(connection, doubts)
+            corrections = _corrections(connection, unit, doubts)
             unit.frames.correct(corrections)
             if corrections.released:
                 unit.lease()
@@ -43,7 +44,7 @@ def look_now(connection: Connection, unit: Unit) -> None:
     doubts = unit.frames.doubts()
     if not doubts:
         return
-    corrections = _corrections(connection, doubts)
+    corrections = _corrections(connection, unit, doubts)
     unit.frames.settle_doubts()
     unit.frames.correct(corrections)
 
@@ -57,24 +58,29 @@ def holders(connection: Connection, unit: Unit) -> Callable[[str], int]:
         nonlocal has_looked
         if not has_looked and unit.frames.is_doubted(path):
             has_looked = True
-            found = _corrections(connection, unit.frames.doubts())
+            found = _corrections(connection, unit, unit.frames.doubts())
             corrections.update(found.acquired)
-            corrections.subtract(found.released)
+            corrections.subtract([*found.released, *found.archived])
         return unit.frames.count(path) + corrections[path]
 
     return count
 
 
-def _corrections(connection: Connection, doubts: Doubts) -> Effects:
+def _corrections(connection: Connection, unit: Unit, doubts: Doubts) -> Effects:
     found = _read(connection, doubts.spots())
-    missed = _unnamed(connection, doubts, list(doubts.missed(found)))
-    return Effects(acquired=list(doubts.kept(found)), released=missed)
+    corrections = Effects(acquired=list(doubts.kept(found)))
+    entrusted = unit.frames.entrusted()
+    for path in _unnamed(connection, doubts, doubts.missed(found)):
+        lost = corrections.archived if path in entrusted else corrections.released
+        lost += [path] * unit.frames.references(path)
+    return corrections
 
 
 def _unnamed(connection: Connection, doubts: Doubts, paths: Iterable[str]) -> list[str]:
-    """Return those of the missed objects that no row of their table names.
+    """Return those of the missed objects that no row refers to.
 
-    The row that should name one may have got another primary key, and a second row the old one.
+    The row that should name one may have got another primary key, and a second row the old one; or
+    SQL that nobody follows has given it to another row.
     """
     by_subject: dict[Subject, list[str]] = defaultdict(list)
     for path in paths:
@@ -82,8 +88,8 @@ def _unnamed(connection: Connection, doubts: Doubts, paths: Iterable[str]) -> li
             by_subject[spot.subject].append(path)
     unnamed: list[str] = []
     for subject, missed in by_subject.items():
-        columns, schemas = subject.target.columns, dict(subject.schemas) or None
-        named = paths_in(connection, columns, missed, schemas)
+        database = Database(connection, dict(subject.schemas) or None)
+        named = still_named(database, subject.target, missed)
         unnamed += [path for path in missed if path not in named]
     return unnamed
 

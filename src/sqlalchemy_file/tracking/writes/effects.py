@@ -10,10 +10,10 @@ from typing import Any
 from sqlalchemy.sql.dml import Insert
 
 from sqlalchemy_file.file import File
-from sqlalchemy_file.ledger.references import paths_in
 from sqlalchemy_file.tracking.changes import Ownership, RowChange, change, files_in
 from sqlalchemy_file.tracking.claims import Claim, claim_of
 from sqlalchemy_file.tracking.reading import Database
+from sqlalchemy_file.tracking.searching import still_named
 from sqlalchemy_file.tracking.unit.effects import Effects
 from sqlalchemy_file.tracking.unit.looking import holders
 from sqlalchemy_file.tracking.unit.registry import unit_of
@@ -142,7 +142,7 @@ def _lose_rows(database: Database, unit: Unit, plan: Plan) -> None:
     missing = [each for old in plan.going.values() for each in effects.missing(old, expected)]
     if missing:
         paths = [path for _, path in missing]
-        named = paths_in(database.connection, plan.target.columns, paths, database.schemas)
+        named = still_named(database, plan.target, paths)
         effects.lose([each for each in missing if each[1] not in named])
 
 
