@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import ast
 import gc
 import re
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import flask
 import httpx2
 import pytest
+import uvicorn
 from PIL import Image
 from starlette.testclient import TestClient
 
 from sqlalchemy_file import StorageManager
 from tests import pictures
+from tests.integrations.conftest import EXAMPLES
 from tests.services.web import serving_wsgi
 from tests.stores import contents, keys
 
@@ -27,6 +32,15 @@ UPLOADS = [
 ]
 JSON_APPS = ["fastapi", "sqlmodel", "litestar", "flask", "quart"]
 
+COMMANDS = dict(
+    re.findall(
+        r"^\| `python examples/web/(\w+)\.py` \| `(/\w+)`",
+        (EXAMPLES.parent / "README.md").read_text(),
+        re.MULTILINE,
+    )
+)
+"""The programs that the examples' page names, and the page to open of each."""
+
 pytestmark = [  # Flask and Quart leave it to the garbage collector to close what forms upload
     pytest.mark.filterwarnings("ignore:Unclosed file <tempfile.Spooled:ResourceWarning"),
     pytest.mark.filterwarnings("ignore:Exception ignored in.*Spooled"),
@@ -34,19 +48,51 @@ pytestmark = [  # Flask and Quart leave it to the garbage collector to close wha
 
 
 @pytest.fixture
-def start(example: Callable[[str], ModuleType]) -> Iterator[Callable[[str], Any]]:
-    """Return a function that starts an example and returns a client of it."""
+def start(
+    example: Callable[[str], ModuleType], monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Callable[[str], Any]]:
+    """Return a function that starts an example, opens its page, and returns a client of it."""
     with ExitStack() as stack:
 
         def client(name: str) -> Any:
             module = example(f"{name}_app")
-            if name == "flask":
+            require_command(module, monkeypatch)
+            found = client_of(module)
+            page = COMMANDS[module.__name__]
+            shown = found.get(page, headers={"Accept": "text/html"}, follow_redirects=True)
+            assert shown.status_code == 200, shown.text
+            return found
+
+        def client_of(module: ModuleType) -> Any:
+            if isinstance(module.app, flask.Flask):
                 url = stack.enter_context(serving_wsgi(module.app))
                 return stack.enter_context(httpx2.Client(base_url=url))
             return stack.enter_context(TestClient(module.app))
 
         yield client
     gc.collect()
+
+
+def test_the_page_names_every_example() -> None:
+    assert sorted(COMMANDS) == sorted(path.stem for path in EXAMPLES.glob("*_app.py"))
+
+
+@pytest.mark.parametrize("name", [name for name in COMMANDS if "admin" in name])
+def test_an_admin_starts_with_one_command_and_shows_its_page(
+    start: Callable[[str], Any], name: str
+) -> None:
+    start(name.removesuffix("_app"))
+
+
+def require_command(module: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Fail unless the program serves its application when it is run."""
+    started: list[Any] = []
+    monkeypatch.setattr(uvicorn, "run", started.append)
+    monkeypatch.setattr(flask.Flask, "run", lambda app, port: started.append(app))
+    source = Path(module.__file__).read_text()
+    (block,) = [each for each in ast.parse(source).body if isinstance(each, ast.If)]
+    exec(compile(ast.Module(block.body, []), module.__name__, "exec"), vars(module))
+    assert started == [module.app]
 
 
 @pytest.mark.parametrize("name", JSON_APPS)

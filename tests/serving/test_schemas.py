@@ -19,12 +19,18 @@ from starlette.testclient import TestClient
 from sqlalchemy_file import File, FileField, StorageManager
 from sqlalchemy_file.integrations.msgspec import PublicFile
 from sqlalchemy_file.integrations.strawberry import FileType
+from sqlalchemy_file.processors import ThumbnailGenerator, Variants
 from sqlalchemy_file.serving import FileServer, public_record, set_url_resolver
 from sqlalchemy_file.storage.memory import MemoryStorage
+from sqlalchemy_file.validators import ImageValidator
+from tests.pictures import encoded, quadrants
 
 from .models import SECRET, Letter, saved
 
 HIDDEN = {"path", "file_id", "upload_storage", "extra", "headers", "content_path", "files", "saved"}
+
+SHOWN = {"filename", "content_type", "size", "checksum", "width", "height", "placeholder", "url",
+         "thumbnail", "variants"}  # fmt: skip
 
 
 class LetterOut(BaseModel):
@@ -98,6 +104,17 @@ def test_a_variant_is_shown_with_its_own_url(engine: Engine, urls: FileServer) -
     assert not HIDDEN & shown["variants"]["small"].keys()
 
 
+def test_a_response_shows_what_is_known_of_an_image(engine: Engine, urls: FileServer) -> None:
+    file = File(encoded(quadrants(300, 200)), filename="a.png", storage="main")
+    file.apply_validators([ImageValidator()])
+    file.save_to_storage()
+    file.apply_processors([ThumbnailGenerator((16, 16)), Variants(small=(8, 8), placeholder=True)])
+    shown = json.loads(TypeAdapter(File).dump_json(file))
+    assert set(shown) == SHOWN
+    of_an_image = {"content_type", "size", "width", "height", "url"}
+    assert set(shown["thumbnail"]) == set(shown["variants"]["small"]) == of_an_image
+
+
 def test_without_a_resolver_a_private_file_has_no_url(engine: Engine) -> None:
     shown = TypeAdapter(File).dump_python(saved(engine, b"x", "a.txt"))
     assert "url" not in shown
@@ -121,6 +138,9 @@ def test_the_openapi_document_describes_files_both_ways(engine: Engine) -> None:
     shown = json.dumps(schemas["LetterOut"])
     assert '"checksum"' in shown
     assert not any(f'"{name}"' in shown for name in ("path", "upload_storage", "file_id"))
+    (described,) = (each for each in schemas["LetterOut"]["properties"]["body"]["anyOf"]
+                    if each["type"] == "object")  # fmt: skip
+    assert set(described["properties"]) == SHOWN
 
 
 @pytest.mark.parametrize(
