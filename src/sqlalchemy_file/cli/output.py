@@ -54,7 +54,7 @@ _Row = tuple[Text | float, ...]
 
 
 class Printer:
-    """Prints findings, counts them, and knows the exit code that they stand for."""
+    """Prints findings, counts them, and knows the exit code that follows from them."""
 
     def __init__(self, *, as_json: bool) -> None:
         self._as_json = as_json

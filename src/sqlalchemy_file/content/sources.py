@@ -89,7 +89,7 @@ class PathContent(Content):
 
     @property
     def path(self) -> str:
-        """Where it lies."""
+        """The path of the file."""
         return str(self._path)
 
     def open(self) -> BinaryIO:

@@ -1,4 +1,4 @@
-"""The names of content types, the suffixes that stand for them, and compressed content.
+"""The names of content types, their suffixes, and compressed content.
 
 There is one table for all machines: tables of the system depend on its version and on installed
 programs.

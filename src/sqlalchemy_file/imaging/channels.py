@@ -86,7 +86,7 @@ def _eight_bits(image: Image.Image) -> Image.Image:
 
 
 def _range(image: Image.Image) -> tuple[float, float]:
-    """Return which numbers of an image stand for black and for white.
+    """Return the values that are black and white in an image.
 
     Sixteen bits are a range of their own, and so are real numbers up to one. Other numbers beyond
     eight bits are stretched: to the brightest, and to the darkest if that is below zero.

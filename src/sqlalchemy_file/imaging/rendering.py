@@ -121,7 +121,7 @@ def each_frame(image: Image.Image, make: Callable[[Image.Image], T]) -> tuple[li
         durations.append(round(float(image.info.get("duration") or 100)))
         made.append(make(image))
     loop = image.info.get("loop")
-    if image.format == "GIF":  # without a number of loops it runs once, and 1 is once more
+    if image.format == "GIF":  # a GIF counts repetitions, and without a count runs once
         loop = 1 if loop is None else loop + 1 if loop else 0
     image.seek(0)
     return made, Timing(durations, int(loop or 0))

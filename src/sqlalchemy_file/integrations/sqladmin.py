@@ -129,7 +129,7 @@ class FilesView:
     async def get_object_for_edit(self, request: Request) -> Any:
         """Return the row of the form, without its files if the form was sent.
 
-        SQLAdmin would open them as local files, and send them once more.
+        SQLAdmin would open them as local files, and store them again.
         """
         row = await super().get_object_for_edit(request)  # type: ignore[misc]
         if row is not None and request.method == "POST":

@@ -84,7 +84,7 @@ def look(
 def _others(
     connection: Connection, tables: Sequence[FileColumns], found: Sequence[Found]
 ) -> Iterator[Place | None]:
-    """Yield where those tables without file columns lie that may have a trigger."""
+    """Yield the places of tables without file columns that may have a trigger."""
     database = database_of(connection)
     names = {database.folded(each.place.table) for each in found}
     for each in tables:

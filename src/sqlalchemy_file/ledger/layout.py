@@ -103,9 +103,9 @@ def _upgrades(connection: Connection, ledger: Place, columns: set[str]) -> Itera
 
 
 def _copied(connection: Connection, table: Table, name: str) -> Iterator[str]:
-    """SQLite gives a column no new default: notes go to a table aside and come back.
+    """Copy the notes to a temporary table and back, as SQLite cannot change a column's default.
 
-    Renaming instead would fail over triggers of tables that nobody told us of.
+    Renaming the table instead would fail because of triggers on tables that we do not know.
     """
     aside = "temp.sqlalchemy_file_notes_aside"
     yield f"CREATE TABLE {aside} AS SELECT {_KEPT} FROM {name}"

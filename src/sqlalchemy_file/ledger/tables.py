@@ -33,7 +33,7 @@ IN_INFO = "sqlalchemy_file.ledger"
 """Where a metadata keeps its ledger."""
 
 KEPT = "kept"
-"""Stands for a lease in a note which says that a keeping field has released an object: it stays."""
+"""The lease of a note about a field with ``on_release="keep"``: its object is not deleted."""
 NEVER = 253_402_300_799_000
 """When such a note is due: at the end of the year 9999."""
 

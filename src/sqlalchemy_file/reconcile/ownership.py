@@ -127,7 +127,7 @@ def refuse_strangers(storage_name: str, found: Ownership) -> None:
 
 
 def refuse_overlaps(names: Iterable[str]) -> None:
-    """Raise `LedgerError` for storages whose folder is, or lies in, that of another one."""
+    """Raise `LedgerError` for a storage whose folder is that of another one, or inside it."""
     asked = set(names)
     roots = {name: root for name in StorageManager.names() if (root := _root_of(name))}
     for (name, root), (other, other_root) in permutations(sorted(roots.items()), 2):

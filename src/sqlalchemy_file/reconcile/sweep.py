@@ -48,7 +48,7 @@ from sqlalchemy_file.tracking.claims import refuse_unmounted
 
 BATCH_SIZE = 1000
 OVERLAP = 24 * 3_600_000
-"""How much of what was swept before is listed once more, in milliseconds."""
+"""How far before the end of the last sweep the next one begins, in milliseconds."""
 
 
 def sweep(

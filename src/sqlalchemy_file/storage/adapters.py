@@ -132,7 +132,7 @@ def _elsewhere(parts: SplitResult, options: Options) -> Storage:
 
 
 def _obstore(thing: Any, options: Options) -> Storage | None:
-    # Whoever has a store has loaded this module already.
+    # If there is a store, this module is loaded.
     module = sys.modules.get("obstore.store")
     if module is None:
         return None
@@ -145,7 +145,7 @@ def _obstore(thing: Any, options: Options) -> Storage | None:
 
 
 def _fsspec(thing: Any, options: Options) -> Storage | None:
-    # Whoever has a filesystem has loaded this module already.
+    # If there is a filesystem, this module is loaded.
     module = sys.modules.get("fsspec.spec")
     if module is None or not isinstance(thing, module.AbstractFileSystem):
         return None
@@ -155,7 +155,7 @@ def _fsspec(thing: Any, options: Options) -> Storage | None:
 
 
 def _libcloud(thing: Any, options: Options) -> Storage | None:
-    # Whoever has a container has loaded this module already.
+    # If there is a container, this module is loaded.
     base = sys.modules.get("libcloud.storage.base")
     if base is None or not isinstance(thing, base.Container):
         return None

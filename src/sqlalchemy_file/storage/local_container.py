@@ -46,7 +46,7 @@ class LocalContainerStorage(LocalStorage):
 def kind_of(container: Container) -> Callable[..., Storage]:
     """Return the storage's class: local folders are written by our own safe code."""
     driver = container.driver
-    # Whoever changed how the driver moves bytes, to encrypt them, say, wants that to happen.
+    # A subclass that transfers bytes in its own way, to encrypt them for example, is respected.
     plain_local = isinstance(driver, LocalStorageDriver) and all(
         getattr(type(driver), name) is getattr(LocalStorageDriver, name) for name in TRANSFERS
     )

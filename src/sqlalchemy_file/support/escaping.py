@@ -6,7 +6,7 @@ from __future__ import annotations
 def escaped(text: object) -> str:
     """Return text as one line without control and bidirectional characters.
 
-    Whatever is not printable is escaped as in Python's literals: line breaks, control characters,
+    What is not printable is escaped as in Python's literals: line breaks, control characters,
     bidirectional controls, lone surrogates.
     """
     words = str(text)

@@ -100,7 +100,7 @@ def _compiled(pattern: bytes) -> re.Pattern[bytes]:
 def _indexed() -> dict[bytes, list[tuple[bytes, str | _Verdict, bool]]]:
     index: dict[bytes, list[tuple[bytes, str | _Verdict, bool]]] = {}
     for start, verdict in _rows():
-        # A signature of a few letters may as well begin a sentence, unless the format is a text.
+        # A short signature of letters may also begin a sentence, unless its format is text itself.
         letters = len(start) < 6 and start.isascii() and start.decode().isprintable()
         entry = start, verdict, letters and start not in TEXTUAL_STARTS
         index.setdefault(start[:1], []).append(entry)

@@ -54,7 +54,7 @@ class SeveralFiles:
     def applied(self, current: Any) -> list[Any]:
         """Return the files in their order, those added last.
 
-        One that somebody else has removed meanwhile is not brought back.
+        A file that somebody else has removed since is not brought back.
         """
         files = [(token_of(file), file) for file in current or ()]
         kept = [

@@ -1,4 +1,4 @@
-"""The site of a database: how databases are told apart."""
+"""The site of a database, which tells one database from another."""
 
 from __future__ import annotations
 

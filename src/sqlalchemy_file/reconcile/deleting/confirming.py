@@ -106,7 +106,7 @@ def _look(
 def _decide(path: str, objection: Objection | None, seen: _Seen) -> _Outcome:
     """Return what is to become of an object: a note is a hint, and only this makes it a deletion.
 
-    A reference counts first: an object that a row names stays, whichever database it belongs to.
+    A reference counts first: an object that a row names stays, even one of another database.
     """
     if path in seen.named:
         return "named", None

@@ -1,4 +1,4 @@
-"""Ledger entries that one worker has leased: nobody else deletes their objects meanwhile.
+"""Ledger entries that one worker has leased, so that no other worker deletes their objects.
 
 A lease expires by the database's clock. Its worker stops long before, by its own.
 """

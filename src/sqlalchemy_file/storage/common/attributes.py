@@ -13,7 +13,7 @@ from sqlalchemy_file.storage.common.protocol import Attributes
 
 # All printable ASCII but "%", which begins an escape.
 _PRINTABLE = " !\"#$&'()*+,-./:;<=>?@[\\]^_`{|}~"
-_TOKEN = "!#$&'*+-.^_`|~"  # noqa: S105  RFC 9110: what a header's name may hold beside letters
+_TOKEN = "!#$&'*+-.^_`|~"  # noqa: S105  RFC 9110: in names of headers, besides letters
 # Signatures are made of values whose outer spaces are cut and whose runs of spaces are one.
 _FRAGILE_SPACE = re.compile(r"^ | $|(?<= ) ")
 _PLAIN = re.compile(r"[\w./+=-]+", re.ASCII)  # as most values are

@@ -127,8 +127,8 @@ async def verify(
 ) -> ObjectInfo:
     """Return the facts about a new object; raise `StorageError` if it is incomplete.
 
-    ``info`` is what `put` returned, ``size`` how many bytes it was given, None where nobody
-    knows. A storage whose ``verify`` is true is asked once more what it has.
+    ``info`` is what `put` returned, ``size`` the number of bytes that it was given, or None if
+    that is unknown. A storage whose ``verify`` is true is asked again.
     """
     if getattr(storage, "verify", False):
         try:

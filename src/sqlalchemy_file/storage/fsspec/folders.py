@@ -24,7 +24,7 @@ NO_SUCH = (FileNotFoundError, NotADirectoryError)
 _ASIDE = f"{TEMPORARY}old-"
 """How the name begins that a file has while another one takes its place."""
 
-_ATTEMPTS = 3  # whoever reads the key meanwhile puts the old one back
+_ATTEMPTS = 3  # a reader of the key may put the old one back in between
 
 Retrying = Callable[[Callable[[Any], Any]], Any]
 """Does what is safe to repeat, by another connection whenever one is lost."""
@@ -70,7 +70,7 @@ def require_size(filesystem: Any, path: str, size: int) -> None:
 
 
 def publish(filesystem: Any, draft: str, path: str, retrying: Retrying) -> None:
-    """Rename a draft to where its object lies; an older one is there until the new one is."""
+    """Rename a draft to the path of its object, and replace an older one without a gap."""
     try:
         move(filesystem, draft, path)
     except Exception as error:

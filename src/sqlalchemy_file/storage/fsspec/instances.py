@@ -110,14 +110,14 @@ class Instances:
 
 def _words_of(error: BaseException) -> str:
     words = str(error)
-    if words not in ("", "None"):  # some servers send a code and no words, of which s3fs makes None
+    if words not in ("", "None"):  # some servers send no message, and s3fs makes it None
         return words
     refused = isinstance(error, PermissionError)
     return _REFUSED if refused else type(error).__name__
 
 
 def _code_of(error: BaseException) -> str | None:
-    """Return S3's own code for an error, from botocore's of which s3fs made this one."""
+    """Return S3's code for an error, from the error of botocore that s3fs translated."""
     cause: Any = error.__cause__ or error.__context__
     answer = getattr(cause, "response", None)
     code = answer.get("Error", {}).get("Code") if isinstance(answer, Mapping) else None

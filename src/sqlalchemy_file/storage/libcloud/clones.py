@@ -91,7 +91,7 @@ def _carry_over(original: Any, cloned: Any) -> None:
     session = getattr(cloned, "session", None)
     if session is None:
         return
-    # libcloud forgets the timeout for streamed and raw requests: they would wait for ever.
+    # libcloud forgets the timeout for streamed and raw requests: they would wait forever.
     if getattr(session, "timeout", None):
         session.send = partial(session.send, timeout=session.timeout)
     session.hooks["response"].append(_keep_encoded)

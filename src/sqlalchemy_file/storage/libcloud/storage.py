@@ -93,8 +93,8 @@ class LibcloudStorage:
     def put(
         self, key: str, content: BinaryIO, attributes: Attributes, *, exclusive: bool = False
     ) -> ObjectInfo:
-        # Copied where it can be read again: libcloud reads what it sends once more, for a hash of
-        # its own, and may close it. Nor can it fail half-way through.
+        # A seekable copy: libcloud reads the content twice, to hash it, and may close it. Reading
+        # it cannot fail in the middle of the request.
         with (
             Translator(our_error, check_key(key)) as translator,
             _spool(iter(lambda: translator.read(content, CHUNK_SIZE), b"")) as spool,

@@ -1,8 +1,8 @@
 """Attributes of objects, and notes of whole folders, where a file system has room for them.
 
-In extended attributes of the files and folders themselves (Linux: ext4, xfs, btrfs and recent tmpfs
-have them, FAT and many network file systems do not; ext4 takes some 4 KB of them), or in a file
-beside an object, ``<key>.metadata.json``, in the format of version 0.7.
+They are extended attributes of the files and folders (Linux: ext4, xfs, btrfs and recent tmpfs have
+them, FAT and many network file systems do not; ext4 takes some 4 KB of them), or a file next to the
+object, ``<key>.metadata.json``, in the format of version 0.7.
 """
 
 from __future__ import annotations
@@ -76,7 +76,7 @@ def publish_both(
     *,
     exclusive: bool,
 ) -> None:
-    """Let the sidecar appear, then its object; nobody else changes either meanwhile."""
+    """Publish the sidecar, then its object, under a lock."""
     with locked(folder):
         if exclusive:
             refuse_taken(folder, name)

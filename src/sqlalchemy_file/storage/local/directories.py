@@ -108,7 +108,7 @@ class Folder:
             raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), self._path)
 
     def device(self) -> int:
-        """Return the number of the file system that new files in this folder lie on."""
+        """Return the device number of the file system of new files in this folder."""
         return os.stat(self._path if self._descriptor is None else self._descriptor).st_dev
 
     def open(self, name: str, flags: int, mode: int | None = None) -> int:
@@ -136,8 +136,8 @@ class Folder:
 
     def name_descriptor(self, descriptor: int, name: str) -> None:
         """Give a name to a file that has none; `FileExistsError` where it is taken."""
-        # Without src_dir_fd, whatever it is, Python calls link(2), which would link the symbolic
-        # link in /proc.
+        # Without src_dir_fd Python calls link(2), which would link the symbolic link in /proc. Its
+        # value does not matter.
         os.link(
             f"/proc/self/fd/{descriptor}",
             self._at(name),
@@ -244,7 +244,7 @@ class Route:
         return self.folders[-1]
 
     def again(self) -> None:
-        """Walk it once more, after somebody removed a folder that had become empty."""
+        """Walk it again, after a folder that had become empty was removed."""
         self.close()
         self._walk()
 

@@ -46,7 +46,7 @@ class FolderErrors:
             return ObjectExistsError(key=key)
         if isinstance(error, NotADirectoryError):
             return StorageError(
-                "an object, or a symbolic link, lies where the key needs a folder", key=key
+                "an object, or a symbolic link, is where the key needs a folder", key=key
             )
         if isinstance(error, IsADirectoryError):
             return StorageError("other objects lie below this key, as in a folder", key=key)

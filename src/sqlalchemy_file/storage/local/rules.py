@@ -14,7 +14,7 @@ from sqlalchemy_file.storage.common.reserved import SIDECAR, TEMPORARY, is_hidde
 IS_WINDOWS = os.name == "nt"
 
 _UNFIT_FOR_WINDOWS = re.compile(r'[<>:"|?*]|[. ](/|$)')
-# Devices, whatever suffix they have: writing to NUL.txt succeeds and keeps nothing.
+# Devices, with any suffix: writing to NUL.txt succeeds and stores nothing.
 _DEVICES_OF_WINDOWS = re.compile(
     r"(?:^|/)(?:con|prn|aux|nul|conin\$|conout\$|(?:com|lpt)[0-9¹²³]) *(?:\.[^/]*)?(?:/|$)",
     re.IGNORECASE,
@@ -62,7 +62,7 @@ def checked_modes(file_mode: Any, folder_mode: Any) -> Modes:
 
 
 def apply_mode(mode: int | None, descriptor: int | None, path: str) -> None:
-    """Give a file or folder that was just made exactly this mode, whatever the umask took away."""
+    """Give a new file or folder exactly this mode, without regard to the umask."""
     if mode is None:
         return
     if descriptor is None:

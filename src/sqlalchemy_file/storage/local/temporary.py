@@ -59,7 +59,7 @@ class TemporaryFile:
     def publish(self, folder: Folder, name: str, *, exclusive: bool) -> None:
         """Let the file appear in ``folder``, over an older one of that name unless ``exclusive``.
 
-        Raises `FileExistsError`, or `FileNotFoundError` where the folder was removed meanwhile:
+        Raises `FileExistsError`, or `FileNotFoundError` if the folder has been removed:
         a file that never had a name can then be published in another one.
         """
         if self._name is None:
@@ -151,7 +151,7 @@ _LONGEST_PAUSE = 0.02
 
 @contextmanager
 def locked(folder: Folder) -> Iterator[None]:
-    """Keep other threads and processes out of the block, by a file that exists meanwhile.
+    """Keep other threads and processes out of the block, by a lock file.
 
     One that a killed process left is removed after some seconds. Raises `FileNotFoundError` where
     the folder was removed.
@@ -193,7 +193,7 @@ def _holder(folder: Folder, name: str) -> int:
 
 
 def _break(folder: Folder, holder: int) -> None:
-    """Remove an abandoned lock, but not one that somebody else took meanwhile."""
+    """Remove an abandoned lock, but not one that another process has taken since."""
     aside = f"{_NAME}-{secrets.token_hex(8)}"
     try:
         folder.replace(_NAME, aside)

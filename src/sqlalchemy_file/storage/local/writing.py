@@ -180,7 +180,7 @@ class Writer:
                 mode = self.modes.folder
                 return Route(self.root, folders, create=True, hold=self.hold, mode=mode)
             except FileNotFoundError:
-                # The root is gone, or a folder, empty once more, was removed just now.
+                # The root is gone, or a folder that became empty was removed just now.
                 self.make_root()
                 self._raise_if_root_is_gone()
         raise _gave_up()

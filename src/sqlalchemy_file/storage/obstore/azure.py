@@ -18,7 +18,7 @@ _KEYS_IN_ENVIRONMENT = (
     "AZURE_STORAGE_ACCESS_KEY",
     "AZURE_STORAGE_MASTER_KEY",
 )
-# What is signed, in its order (version 2020-12-06 and later); None stands for the resource.
+# The signed parts, in order (version 2020-12-06 and later); None is the place of the resource.
 _SIGNED = (
     *("sp", "st", "se", None, "si", "sip", "spr", "sv", "sr", "snapshot", "ses"),
     *("rscc", "rscd", "rsce", "rscl", "rsct"),
@@ -29,7 +29,7 @@ def corrected(address: str, config: Mapping[str, Any], key: str) -> str:
     """Return a presigned URL that Azure accepts, for keys with any characters.
 
     obstore signs the path as it is encoded, and Azure compares with the decoded one. Raises
-    `StorageError` where the account's key is not at hand.
+    `StorageError` if the account's key is unknown.
     """
     path = urlsplit(address).path
     url = _signed_again(address, config, path, {}) if "%" in path else address

@@ -51,7 +51,7 @@ class Source:
                 yield chunk
 
     async def achunks(self) -> AsyncIterator[bytes]:
-        """Yield the content, for an event loop that goes on meanwhile."""
+        """Yield the content without blocking the event loop."""
         while chunk := await in_thread(self._read):
             yield chunk
 
@@ -156,7 +156,7 @@ class ThreadRequests(InThread):
 
     @asynccontextmanager
     async def turn(self) -> AsyncIterator[None]:
-        """Wait for the turn of a large upload, of which a few are in progress."""
+        """Wait until fewer large uploads are in progress than the limit."""
         most = current_limits().uploads
         with self._turns.setdefault(most, threading.BoundedSemaphore(most)):
             yield

@@ -175,7 +175,7 @@ class RangeReader(ObjectReader):
         super().close()
 
     def _fill(self, least: int) -> bool:
-        """Have some bytes at hand; return False at the end of the object."""
+        """Read ahead if nothing is buffered; return False at the end of the object."""
         while not self._rest:
             if self._size is not None and self._position >= self._size:
                 return False

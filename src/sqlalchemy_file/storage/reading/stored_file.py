@@ -194,7 +194,7 @@ class StoredFile(io.BufferedReader):
 
 def _place_of(thing: Any) -> tuple[Storage, str]:
     """Return the storage and the key of a libcloud ``Object``, as old programs give it."""
-    base = sys.modules.get("libcloud.storage.base")  # whoever has an object has loaded it
+    base = sys.modules.get("libcloud.storage.base")  # loaded, if there is an object
     if base is None or not isinstance(thing, base.Object):
         raise TypeError(
             "a StoredFile is of a storage and a key, or of an object of libcloud, not of "
