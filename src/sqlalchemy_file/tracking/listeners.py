@@ -22,7 +22,7 @@ from sqlalchemy_file.tracking.endings import conclusions, pools, transactions
 from sqlalchemy_file.tracking.endings.errors import follow_error
 from sqlalchemy_file.tracking.reading import Database
 from sqlalchemy_file.tracking.tables import FileAttribute, file_attributes, know
-from sqlalchemy_file.tracking.unit.registry import SESSION, UNIT, known_unit, session_of, tell
+from sqlalchemy_file.tracking.unit.registry import SESSION, UNIT, known_unit, tell
 from sqlalchemy_file.tracking.unit.standing import (
     Standing,
     asked_if_stale,
@@ -80,8 +80,7 @@ def _before_flush(session: Session, context: Any, instances: Iterable[object] | 
 def _after_flush(session: Session, context: Any) -> None:
     for reference in vars(session).get(_CONNECTIONS, ()):
         connection = reference()
-        unit = known_unit(connection)
-        if connection is not None and unit is not None:
+        if connection is not None and (unit := vars(connection).get(UNIT)) is not None:
             flush.check_moves(connection, unit)
             unit.decisions = None
 
@@ -93,13 +92,13 @@ def _orm_execute(state: ORMExecuteState) -> None:
 
 def _session_begins(session: Session, transaction: SessionTransaction, conn: Connection) -> None:
     # By weak references: one pass of the garbage collector frees a session and its connections.
-    known = vars(session).get(_CONNECTIONS)
-    if known is None:
-        vars(session)[_CONNECTIONS] = [ref(conn)]
-    elif not any(reference() is conn for reference in known):  # else this is a savepoint
-        known.append(ref(conn))
-    if session_of(conn) is None:
-        vars(conn)[SESSION] = ref(session)
+    reference, of_session, of_connection = ref(conn), vars(session), vars(conn)
+    if _CONNECTIONS not in of_session:
+        of_session[_CONNECTIONS] = [reference]
+    elif reference not in of_session[_CONNECTIONS]:  # else this is a savepoint
+        of_session[_CONNECTIONS].append(reference)
+    if SESSION not in of_connection or of_connection[SESSION]() is None:
+        of_connection[SESSION] = ref(session)
 
 
 def _session_ends(session: Session, transaction: SessionTransaction) -> None:
@@ -109,10 +108,10 @@ def _session_ends(session: Session, transaction: SessionTransaction) -> None:
         connection = reference()
         if connection is None:
             continue
-        if session_of(connection) is session:
-            del vars(connection)[SESSION]
-        unit = known_unit(connection)
-        if unit is not None:
+        attributes = vars(connection)
+        if attributes.get(SESSION) == ref(session):
+            del attributes[SESSION]
+        if (unit := attributes.get(UNIT)) is not None:
             gone = unit.settle()
             if leased := unit.take_leased():
                 clear(connection, leased, gone)
@@ -126,7 +125,9 @@ def _before_execute(
 ) -> tuple[Any, Any, Any]:
     if not hasattr(conn.dialect, _FOLLOWED):
         _follow_statements(conn.dialect)
-    target = statements.table_of(element) if isinstance(element, _WRITING) else None
+    if not isinstance(element, _WRITING):
+        return element, multiparams, params
+    target = statements.table_of(element)
     if target is None:
         return element, multiparams, params
     for verb in _SENDING:
@@ -156,8 +157,14 @@ def _followed(send: Callable[..., Any]) -> Callable[..., Any]:
     @wraps(send)
     def sent(cursor: Any, sql: str, *arguments: Any, **options: Any) -> Any:
         context: Any = arguments[-1] if arguments else None
-        is_sent_by_connection = not options and isinstance(context, DefaultExecutionContext)
-        if not is_sent_by_connection or _BY_EVENTS in vars(context):
+        if (
+            options  # else SQLAlchemy has sent it
+            or not isinstance(context, DefaultExecutionContext)
+            or not (
+                UNIT in vars(context.root_connection) or getattr(context.compiled, "ctes", None)
+            )
+            or _BY_EVENTS in vars(context)
+        ):
             return send(cursor, sql, *arguments, **options)
         unit = _unit_to_look_after(context, sql)
         result = send(cursor, sql, *arguments)
@@ -207,9 +214,9 @@ def _after_cursor_execute(
 def _after_execute(
     conn: Connection, element: Any, multiparams: Any, params: Any, options: Any, result: Any
 ) -> None:
-    unit = vars(conn).get(UNIT)
-    if unit is None:
+    if UNIT not in vars(conn):
         return
+    unit: Unit = vars(conn)[UNIT]
     if unit.succeeded(element, lambda: int(result.rowcount)):
         now = asked_if_stale(conn)
         unit.has_run(now, is_autocommit=now is Standing.UNKNOWN and is_autocommit(conn))

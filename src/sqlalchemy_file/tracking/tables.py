@@ -64,9 +64,11 @@ def file_table_of(statement: Any) -> FileTable | None:
 
     The ORM's bulk statements on joined-table classes name one table and write several in turn.
     """
-    notes = statement._annotations
-    written = notes.get("_emit_insert_table", notes.get("_emit_update_table"))
-    return file_table(statement.table if written is None else written)
+    if notes := statement._annotations:
+        written = notes.get("_emit_insert_table", notes.get("_emit_update_table"))
+        if written is not None:
+            return file_table(written)
+    return file_table(statement.table)
 
 
 def know(metadata: MetaData) -> None:

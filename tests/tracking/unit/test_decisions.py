@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
-from types import FrameType
 from typing import Any, cast
 
 import pytest
@@ -14,14 +11,13 @@ from sqlalchemy import Connection, Engine, event, update
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 from sqlalchemy.orm import Session
 
-import sqlalchemy_file
 from sqlalchemy_file import File
 from sqlalchemy_file.exceptions import StorageError
 from sqlalchemy_file.storage.memory import MemoryStorage
+from tests.calls import calls_noted
 from tests.models import Paper
 from tests.stores import contents, keys, named
 
-HOME = str(Path(sqlalchemy_file.__file__).parent)
 MOST_CALLS = 280
 MOST_MODULES = 35
 
@@ -274,18 +270,8 @@ def test_few_functions_are_called_to_replace_one_file(
         paper.body = File(b"older")
     session.commit()
     paper.body = File(b"new")
-    places: list[str] = []
-
-    def note(frame: FrameType, what: str, argument: Any) -> None:
-        if what == "call" and frame.f_code.co_filename.startswith(HOME):
-            places.append(frame.f_code.co_filename)
-
-    before = sys.getprofile()
-    sys.setprofile(note)
-    try:
+    with calls_noted() as places:
         session.flush()
-    finally:
-        sys.setprofile(before)
     assert len(places) <= MOST_CALLS
     assert len(set(places)) <= MOST_MODULES
     session.commit()

@@ -5,15 +5,17 @@ from __future__ import annotations
 from typing import Any
 
 from sqlalchemy_file.tracking.endings.conclusions import rolled_back, settle_unless_in_session
-from sqlalchemy_file.tracking.unit.registry import unit_in, unit_returning
+from sqlalchemy_file.tracking.unit.registry import IN_INFO
 from sqlalchemy_file.tracking.unit.standing import Standing, standing_of
-from sqlalchemy_file.tracking.unit.units import Phase
+from sqlalchemy_file.tracking.unit.units import Phase, Unit
 
 
 def reset(dbapi_connection: Any, record: Any, state: Any) -> None:
     """Roll back what SQLAlchemy takes for ended and is not, before somebody else gets it."""
-    unit = None if record is None else unit_in(record.info)
-    if unit is None or not state.asyncio_safe:
+    if record is None or IN_INFO not in record.info:
+        return
+    unit: Unit = record.info[IN_INFO]
+    if not state.asyncio_safe:
         return
     if unit.is_prepared:
         if state.transaction_was_reset:
@@ -31,7 +33,7 @@ def reset(dbapi_connection: Any, record: Any, state: Any) -> None:
 
 def detach(dbapi_connection: Any, record: Any) -> None:
     """Leave a connection that leaves its pool to itself: its record gets another one."""
-    unit = unit_returning(record.info)
+    unit: Unit | None = record.info.pop(IN_INFO, None)
     if unit is None:
         return
     unit.is_detached = True
@@ -41,7 +43,7 @@ def detach(dbapi_connection: Any, record: Any) -> None:
 
 
 def checkin(dbapi_connection: Any, record: Any) -> None:
-    unit = unit_returning(record.info)
+    unit: Unit | None = record.info.pop(IN_INFO, None)
     if unit is None:
         return
     unit.is_unended = False

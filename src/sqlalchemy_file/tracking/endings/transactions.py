@@ -18,6 +18,7 @@ from sqlalchemy_file.tracking.endings.raw_sql import is_opaque, undoes_a_part
 from sqlalchemy_file.tracking.unit.guard import refuse_if_late
 from sqlalchemy_file.tracking.unit.looking import make_sure
 from sqlalchemy_file.tracking.unit.registry import (
+    UNIT,
     end_unanswered,
     enter_in_pool,
     known_unit,
@@ -36,8 +37,7 @@ from sqlalchemy_file.tracking.unit.units import Phase, Unit
 
 
 def begin(conn: Connection, xid: Any = None) -> None:
-    unit = known_unit(conn)
-    if unit is None:
+    if (unit := vars(conn).get(UNIT)) is None:
         return
     # Files stored by the statement that makes the transaction begin are in its frame already.
     if unit.is_unended or unit.has_begun:
@@ -49,8 +49,7 @@ def begin(conn: Connection, xid: Any = None) -> None:
 
 
 def commit(conn: Connection, xid: Any = None, is_prepared: Any = None) -> None:
-    unit = known_unit(conn)
-    if unit is None:
+    if (unit := vars(conn).get(UNIT)) is None:
         return
     if unit.phase is Phase.PREPARED:
         unit.phase, unit.is_unended = Phase.COMMITTING, True
@@ -71,8 +70,7 @@ def prepare(conn: Connection, xid: Any) -> None:
 
 
 def roll_back(conn: Connection, xid: Any = None, is_prepared: Any = None) -> None:
-    unit = known_unit(conn)
-    if unit is None:
+    if (unit := vars(conn).get(UNIT)) is None:
         return
     if conn.invalidated:  # with the line to the database went the transaction
         unit.end(is_lost=True)

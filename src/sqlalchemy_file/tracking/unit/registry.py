@@ -54,7 +54,7 @@ def enter_in_pool(connection: Connection, unit: Unit) -> None:
     lent = connection.connection
     if _lent.get(lent) is not unit:
         _lent[lent] = unit
-        lent.info[_IN_INFO] = unit
+        lent.info[IN_INFO] = unit
 
 
 def unit_of_lent(lent: Any) -> Unit | None:
@@ -63,18 +63,10 @@ def unit_of_lent(lent: Any) -> Unit | None:
         unit = _lent.get(lent)  # first: several connections of a StaticPool share one record
     except TypeError:  # a driver's own connection, to which there is no weak reference
         return None
-    return unit_in(getattr(lent, "info", None)) if unit is None else unit
-
-
-def unit_in(info: Any) -> Unit | None:
-    """Return the unit that a pool's record knows of."""
-    return info.get(_IN_INFO) if isinstance(info, dict) else None
-
-
-def unit_returning(record_info: dict[Any, Any]) -> Unit | None:
-    """Return, and forget, the unit of a connection that goes back to its pool."""
-    unit: Unit | None = record_info.pop(_IN_INFO, None)
-    return unit
+    if unit is not None:
+        return unit
+    info = getattr(lent, "info", None)
+    return info.get(IN_INFO) if isinstance(info, dict) else None
 
 
 def end_unanswered(connection: Connection, unit: Unit) -> None:
@@ -150,7 +142,8 @@ UNIT = "_sqlalchemy_file_unit"
 """The attribute of a connection with its unit: each statement asks for it several times."""
 SESSION = "_sqlalchemy_file_session"
 """The attribute of a connection with a reference to its session, the first one of several."""
-_IN_INFO = "sqlalchemy_file.unit"
+IN_INFO = "sqlalchemy_file.unit"
+"""The key of a pool's record with the unit of the connection that it lends."""
 _units: weakref.WeakSet[Unit] = weakref.WeakSet()
 _lent: weakref.WeakKeyDictionary[Any, Unit] = weakref.WeakKeyDictionary()
 VERBS = (

@@ -41,11 +41,13 @@ def table_of(statement: Any) -> FileTable | None:
 
     Raises `UnsupportedStatementError` for a statement that cannot be followed.
     """
+    if isinstance(statement, Insert):
+        return file_table_of(statement)
     if isinstance(statement, Compiled):
         _refuse_compiled(statement)
         return None
     target = file_table_of(statement)
-    if target is None and not isinstance(statement, Insert):
+    if target is None:
         refuse_others(statement)
     return target
 

@@ -209,12 +209,13 @@ def prefixes_of(statement: Any) -> str:
     return " ".join(str(prefix) for prefix, _ in statement._prefixes).upper()
 
 
-def inline_columns(statement: Any) -> Iterator[Any]:
-    """Yield the columns that ``values()`` names as such, which may be those of another table."""
-    if isinstance(statement, Update):
-        ordered = getattr(statement, "_ordered_values", None)
-        keys = [key for key, _ in ordered] if ordered else statement._values or ()
-        yield from (key for key in keys if isinstance(key, Column))
+def inline_columns(statement: Any) -> Sequence[Any]:
+    """Return the columns that ``values()`` names as such, which may be those of another table."""
+    if not isinstance(statement, Update):
+        return ()
+    ordered = getattr(statement, "_ordered_values", None)
+    keys = [key for key, _ in ordered] if ordered else statement._values or ()
+    return [key for key in keys if isinstance(key, Column)]
 
 
 def inline_names(statement: Any) -> set[str]:
