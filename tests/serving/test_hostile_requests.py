@@ -25,7 +25,7 @@ from sqlalchemy_file.testing import FaultyStorage
 from sqlalchemy_file.testing.faults import Fault, fails
 from tests.storage.helpers import put
 
-from .models import SECRET, saved
+from .models import SECRET, record, saved
 
 CONTENT = b"x" * 100
 
@@ -34,12 +34,6 @@ def get(server: FileServer, url: str, method: str = "GET", **headers: str) -> An
     given = {name.replace("_", "-"): value for name, value in headers.items()}
     path = url.removeprefix(server.url)
     return Client(server.wsgi, use_cookies=False).open(path, method=method, headers=given)
-
-
-def record(**changes: Any) -> File:
-    known = {"filename": "a.txt", "content_type": "text/plain", "size": 100, "saved": True}
-    place = {"path": "main/key", "file_id": "key", "upload_storage": "main"}
-    return File.decode({**known, **place, **changes})
 
 
 @pytest.fixture

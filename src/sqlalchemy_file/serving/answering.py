@@ -19,10 +19,11 @@ from sqlalchemy_file.serving.http.ranges import ByteRange
 from sqlalchemy_file.serving.problems import problem, problem_of
 from sqlalchemy_file.serving.request import Authorize, RequestFacts
 from sqlalchemy_file.serving.sending.delivery import Delivery, Handover, stream
+from sqlalchemy_file.serving.sending.timeouts import in_time, refuse_if_hanging
 from sqlalchemy_file.serving.sending.turns import turns
 from sqlalchemy_file.serving.target import Target
-from sqlalchemy_file.storage import AsyncStorage, ObjectInfo, StorageManager
-from sqlalchemy_file.storage.common.calling import is_native
+from sqlalchemy_file.storage import ObjectInfo, StorageManager
+from sqlalchemy_file.storage.common.calling import IN_LOOP
 from sqlalchemy_file.storage.common.protocol import named
 from sqlalchemy_file.transfer import Operation, in_thread
 
@@ -99,11 +100,11 @@ def stat(target: Target) -> Operation[ObjectInfo]:
             return StorageManager.storage(target.storage).stat(target.key)
 
     async def arun() -> ObjectInfo:
+        refuse_if_hanging(target.storage, target.key)
         storage = StorageManager.storage(target.storage)
         with named(target.storage):
-            if is_native(storage):
-                return await cast("AsyncStorage", storage).astat(target.key)
-            return await in_thread(partial(storage.stat, target.key))
+            asking = IN_LOOP.call(storage, "stat", target.key)
+            return await in_time(target.storage, target.key, asking)
 
     return Operation(run, arun)
 

@@ -91,10 +91,9 @@ class S3ContainerStorage(LibcloudStorage):
     def astream(self, key: str, start: int = 0, end: int | None = None) -> AsyncIterator[bytes]:
         return IN_LOOP.items(self._through, "stream", key, start, end)
 
-    def aranges(self, key: str) -> Callable[[int, int | None], AsyncIterator[bytes]]:
-        """Return what streams ranges, as `ObstoreStorage` does; libcloud knows no versions."""
-        bucket = self._carrier
-        return partial(self.astream, key) if bucket is None else bucket.aranges(key)
+    def aranges(self, key: str) -> Callable[[int, int | None], AsyncIterator[bytes]] | None:
+        """Return what streams ranges, as `ObstoreStorage` does; None where libcloud reads."""
+        return None if self._carrier is None else self._carrier.aranges(key)
 
     def delete(self, keys: Sequence[str]) -> None:
         self._through.delete(keys)

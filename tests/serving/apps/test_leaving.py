@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import socket
 import threading
 from collections.abc import Iterator
@@ -24,6 +25,7 @@ from starlette.testclient import TestClient
 from sqlalchemy_file import StorageManager
 from sqlalchemy_file.integrations.starlette import FileResponse
 from sqlalchemy_file.serving.target import Target
+from sqlalchemy_file.storage import Attributes
 from sqlalchemy_file.storage.memory import MemoryStorage
 from tests.services.web import serving
 from tests.serving.models import saved
@@ -39,6 +41,7 @@ class EndlessStorage(MemoryStorage):
 
     def __init__(self) -> None:
         super().__init__()
+        self.put("key", io.BytesIO(), Attributes())
         self.released = threading.Event()
 
     def stream(self, key: str, start: int = 0, end: int | None = None) -> Iterator[bytes]:

@@ -22,6 +22,7 @@ from sqlalchemy_file.storage.memory import MemoryStorage
 CONTENT = bytes(range(251)) * 12_000
 SIZE = len(CONTENT)
 AT_ONCE = 4
+SLICES = 2
 
 
 class Counting(MemoryStorage):
@@ -46,7 +47,8 @@ class Counting(MemoryStorage):
 
 @pytest.fixture(autouse=True)
 def small_budget(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(budget, "BUDGET", AT_ONCE * budget.MOST)
+    monkeypatch.setattr(budget, "STREAMS", AT_ONCE)
+    monkeypatch.setattr(budget, "SLICES", SLICES)
     monkeypatch.setattr(budget, "PATIENCE", 0.02)
 
 
@@ -76,7 +78,8 @@ def test_many_downloads_have_few_streams_open(storage: Counting) -> None:
         return await asyncio.gather(*(whole(number) for number in range(40)))
 
     assert asyncio.run(run()) == [CONTENT[number:] for number in range(40)]
-    assert (storage.open, storage.most) == (0, AT_ONCE)
+    assert storage.open == 0
+    assert storage.most <= AT_ONCE + SLICES
 
 
 def test_few_downloads_have_one_stream_each(storage: Counting) -> None:
@@ -100,28 +103,73 @@ def test_slow_clients_go_on_where_they_were_after_others_have_had_their_streams(
         assert [await rest_of(each) for each in slow] == [CONTENT] * AT_ONCE
 
     asyncio.run(run())
-    assert (storage.open, storage.most) == (0, AT_ONCE)
+    assert storage.open == 0
+    assert storage.most <= AT_ONCE + SLICES
 
 
-def test_a_long_download_lets_others_go_first(
+def test_a_long_download_gives_its_stream_to_a_quick_client_that_waits(
+    storage: Counting, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("PATIENCE", "QUICK", "WAIT"):
+        monkeypatch.setattr(budget, name, 60)
+    monkeypatch.setattr(budget, "QUANTUM", SIZE // 2)
+
+    async def run() -> None:
+        long = [await begun() for _ in range(AT_ONCE)]
+        late = asyncio.create_task(whole())
+        while not budget._budgets()["main"].has_others_waiting:  # noqa: ASYNC110
+            await asyncio.sleep(0)
+        read = 0
+        while read < SIZE // 2:
+            read += len(await anext(long[0]))
+        first = asyncio.create_task(rest_of(long[0]))
+        assert await late == CONTENT
+        assert CONTENT.endswith(await first)
+
+    asyncio.run(run())
+
+
+def test_a_quick_client_gets_slices_while_no_stream_is_given_back(
     storage: Counting, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(budget, "PATIENCE", 60)
-    monkeypatch.setattr(budget, "_QUANTUM", SIZE // 2)
-    ended: list[int] = []
+    monkeypatch.setattr(budget, "QUICK", 60)
+    monkeypatch.setattr(budget, "WAIT", 0.005)
 
     async def run() -> None:
-        async def download(number: int) -> None:
-            assert await whole() == CONTENT
-            ended.append(number)
+        idle = [await begun() for _ in range(AT_ONCE)]
+        assert await whole() == CONTENT
+        assert [await rest_of(each) for each in idle]
 
-        first = [asyncio.create_task(download(number)) for number in range(AT_ONCE)]
-        while storage.open < AT_ONCE:  # noqa: ASYNC110  a storage has no events
-            await asyncio.sleep(0)
-        late = [asyncio.create_task(whole(SIZE - 10)) for _ in range(3)]
-        await asyncio.gather(*late)
-        assert len(ended) < AT_ONCE
-        await asyncio.gather(*first)
+    asyncio.run(run())
+    assert storage.open == 0
+
+
+def test_slow_clients_hold_no_streams_while_more_want_one_than_there_are(
+    storage: Counting, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(budget, "QUICK", 0)
+
+    async def run() -> None:
+        slow = [await begun() for _ in range(5 * AT_ONCE)]
+        for _ in range(3):
+            for each in slow[AT_ONCE:]:
+                assert len(await anext(each)) == budget.SLICE
+        assert storage.open == AT_ONCE  # those of the first
+        assert await asyncio.gather(*map(rest_of, slow))
+
+    asyncio.run(run())
+    assert storage.open == 0
+
+
+@pytest.mark.parametrize("size", [1, budget.SLICE, 2 * budget.SLICE])
+def test_a_small_range_is_one_request_and_waits_for_no_stream(storage: Counting, size: int) -> None:
+    async def run() -> None:
+        idle = [await begun() for _ in range(AT_ONCE)]
+        assert await whole(SIZE - size) == CONTENT[-size:]
+        assert storage.opened == AT_ONCE + 1
+        for each in idle:
+            await each.aclose()  # type: ignore[attr-defined]
 
     asyncio.run(run())
 
@@ -147,7 +195,8 @@ def test_a_client_that_leaves_takes_no_memory_with_it(storage: Counting, leaves:
         assert await asyncio.gather(*(whole() for _ in range(2 * AT_ONCE)))
 
     asyncio.run(run())
-    assert (storage.open, storage.most) == (0, AT_ONCE)
+    assert storage.open == 0
+    assert storage.most <= AT_ONCE + SLICES
 
 
 def test_a_client_that_leaves_before_its_first_byte_takes_no_memory_with_it(
@@ -163,7 +212,8 @@ def test_a_client_that_leaves_before_its_first_byte_takes_no_memory_with_it(
         assert await asyncio.gather(*(whole() for _ in range(AT_ONCE))) == [CONTENT] * AT_ONCE
 
     asyncio.run(run())
-    assert (storage.open, storage.most) == (0, AT_ONCE)
+    assert storage.open == 0
+    assert storage.most <= AT_ONCE + SLICES
 
 
 def test_a_client_that_leaves_while_its_stream_is_taken_back_is_no_error(

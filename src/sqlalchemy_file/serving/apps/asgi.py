@@ -57,13 +57,14 @@ async def send_answer(
         if answer.target is None and scope["method"] == "HEAD":
             await send({"type": "http.response.body", "body": b"", "more_body": False})
             return
-        leaving = Leaving(scope, receive)
+        left, leaving = answer.plan.size, Leaving(scope, receive)
         try:
             async for chunk in chunks:
                 size = len(chunk)
-                await send({"type": "http.response.body", "body": chunk, "more_body": True})
+                left -= size
+                await send({"type": "http.response.body", "body": chunk, "more_body": left > 0})
                 del chunk  # it is not kept while the next one is waited for
-                if leaving.has_left(size):
+                if not left or leaving.has_left(size):
                     return
         finally:
             await leaving.end()

@@ -1,80 +1,111 @@
-"""A budget of memory for the open streams of one storage.
+"""A budget of memory for downloads from one storage.
 
-An open stream of a bucket holds about a megabyte, which its HTTP client reads ahead. As long as the
-budget is enough for all downloads, nothing happens. Then a download gives its stream back while its
-client is slow, or after some megabytes, and goes on with a new one when it is its turn again.
+An open stream of a bucket holds about a megabyte, which its HTTP client reads ahead. A few
+downloads have a stream each. While there are more, streams are for clients that are quick, for some
+megabytes each. The others get slices: one request reads a slice as fast as the bucket sends it, and
+nothing is open while the client takes it.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from collections.abc import AsyncGenerator, Callable
-from contextlib import suppress
+from collections.abc import AsyncGenerator
+from contextlib import aclosing, suppress
 
+from sqlalchemy_file.serving.sending.file_reading import Ranges
 from sqlalchemy_file.serving.sending.turns import OfLoop
 
-BUDGET = 64 * 1024 * 1024
-"""Enough for 64 large downloads at once. With less, slow clients wait for one another."""
+STREAMS = 8
+"""Streams that are open at once."""
 
-MOST = 1024 * 1024
-_LEAST = 64 * 1024
-"""What one stream takes of the budget: half of its bytes, within these limits."""
+SLICES = 64
+"""Slices that are read at once."""
+
+SLICE = 64 * 1024
+"""Bytes of a slice; the last one may have twice as many. Each slow client holds one or two."""
+
+QUICK = 0.005
+"""Seconds in which a quick client takes a chunk."""
+
+_IN_A_ROW = 4
+"""Chunks after which a client is known to be quick."""
 
 PATIENCE = 0.05
-"""Seconds that a client may take for a chunk while others wait."""
+"""Seconds that a client may keep a stream idle while others wait for one."""
 
-_QUANTUM = 8 * 1024 * 1024
-"""Bytes after which a download lets others go first."""
+WAIT = 1.0
+"""Seconds that a quick client waits for a stream, before it gets a slice."""
 
-Opening = Callable[[int], AsyncGenerator[bytes, None]]
-"""Opens a stream at a position."""
+QUANTUM = 4 * 1024 * 1024
+"""Bytes after which a stream is given to those who wait."""
 
 
 async def within_budget(
-    storage_name: str, start: int, end: int, opening: Opening
+    storage_name: str, ranges: Ranges, start: int, end: int
 ) -> AsyncGenerator[bytes, None]:
     """Yield the bytes from ``start`` up to ``end``, or to where they end, within the budget."""
-    budget = _budgets()[storage_name]
+    budget, clock, in_a_row = _budgets()[storage_name], asyncio.get_running_loop().time, 0
     while start < end:
-        stream = await budget.opened(min(MOST, _LEAST + (end - start) // 2), opening, start)
-        try:
-            while chunk := await stream.read():
+        reading = await budget.begin(ranges, start, end, is_quick=in_a_row >= _IN_A_ROW)
+        async with aclosing(reading):
+            while chunk := await reading.read():
                 start += len(chunk)
+                sent = clock()
                 yield chunk
                 del chunk  # it is not kept while the next one is waited for
-        finally:
-            await stream.close()
-        if stream.is_over:
+                in_a_row = in_a_row + 1 if clock() - sent < QUICK else 0
+        if reading.is_short:
             return
+
+
+class _Slice:
+    """A range that was read at once."""
+
+    def __init__(self, chunks: list[bytes], size: int) -> None:
+        self._chunks = chunks[::-1]
+        self.is_short = sum(map(len, chunks)) < size
+
+    async def read(self) -> bytes:
+        """Return the next chunk, or an empty one after the last."""
+        return self._chunks.pop() if self._chunks else b""
+
+    async def aclose(self) -> None:
+        pass
 
 
 class _Stream:
     """An open stream, which the budget may take back while its client is slow."""
 
-    def __init__(self, budget: _Budget, size: int, chunks: AsyncGenerator[bytes, None]) -> None:
-        self.size = size
-        self.is_over = False
+    is_short = False
+
+    def __init__(self, budget: _Budget, chunks: AsyncGenerator[bytes, None], size: int) -> None:
         self.idle_since: float | None = None
         self._budget = budget
         self._chunks = chunks
+        self._left = size
         self._read = 0
+        self._is_closed = False
         self._closing: asyncio.Task[None] | None = None
 
     async def read(self) -> bytes:
         """Return the next chunk; an empty one if the stream is over, or has to be given back."""
         self.idle_since = None
-        is_turn_over = self._read >= _QUANTUM and self._budget.has_others_waiting
-        if self._closing is not None or is_turn_over:
+        is_turn_over = self._read >= QUANTUM and self._budget.has_others_waiting
+        if self._closing is not None or is_turn_over or self._left <= 0:
             return b""
         chunk = await anext(self._chunks, b"")
-        self.is_over = not chunk
+        self.is_short = not chunk
         self._read += len(chunk)
-        self.idle_since = asyncio.get_running_loop().time()
+        self._left -= len(chunk)
+        if self._left <= 0:  # its client may take the last chunk slowly
+            await self.aclose()
+        else:
+            self.idle_since = asyncio.get_running_loop().time()
         return chunk
 
-    async def close(self) -> None:
-        if self._closing is None:
+    async def aclose(self) -> None:
+        if self._closing is None and not self._is_closed:
             self.idle_since = None
             await self._close()
 
@@ -85,6 +116,7 @@ class _Stream:
         await asyncio.wait([self._closing])  # it goes on if this task is cancelled
 
     async def _close(self) -> None:
+        self._is_closed = True
         try:
             with suppress(Exception):  # nobody waits for the bytes of this stream any more
                 await self._chunks.aclose()
@@ -94,29 +126,51 @@ class _Stream:
 
 class _Budget:
     def __init__(self) -> None:
-        self._left = BUDGET
+        self._left = STREAMS
         self._streams: set[_Stream] = set()
         self._line = asyncio.Lock()
         self._given_back = asyncio.Event()
+        self._slices = asyncio.Semaphore(SLICES)
 
     @property
     def has_others_waiting(self) -> bool:
         return self._line.locked()
 
-    async def opened(self, size: int, opening: Opening, start: int) -> _Stream:
-        """Return a stream when there is memory for it; who came first is served first."""
-        async with self._line:
-            while self._left < size:
-                await self._make_room()
-            self._left -= size
-        stream = _Stream(self, size, opening(start))
+    async def begin(
+        self, ranges: Ranges, start: int, end: int, *, is_quick: bool
+    ) -> _Stream | _Slice:
+        """Return a stream if there is one for this client, else a slice."""
+        if end - start <= 2 * SLICE:
+            return await self._slice(ranges, start, end)
+        if self._left and not self._line.locked():
+            return self._open(ranges, start, end)
+        if is_quick and await self._turn_comes():
+            return self._open(ranges, start, min(end, start + QUANTUM))
+        return await self._slice(ranges, start, start + SLICE)
+
+    async def _slice(self, ranges: Ranges, start: int, end: int) -> _Slice:
+        async with self._slices, aclosing(ranges(start, end)) as chunks:
+            return _Slice([chunk async for chunk in chunks], end - start)
+
+    def _open(self, ranges: Ranges, start: int, end: int) -> _Stream:
+        self._left -= 1
+        stream = _Stream(self, ranges(start, end), end - start)
         self._streams.add(stream)
         return stream
 
     def give_back(self, stream: _Stream) -> None:
-        self._left += stream.size
+        self._left += 1
         self._streams.discard(stream)
         self._given_back.set()
+
+    async def _turn_comes(self) -> bool:
+        """Wait for a stream; who came first is served first."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(WAIT), self._line:
+                while not self._left:
+                    await self._make_room()
+                return True
+        return False
 
     async def _make_room(self) -> None:
         """Take back the stream whose client has been slow for longest, or wait for one."""

@@ -7,11 +7,12 @@ microseconds; a thread would take fifty. What must come from a disk is read in a
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from functools import partial
 from typing import TYPE_CHECKING
 
 from sqlalchemy_file.exceptions import StorageError
+from sqlalchemy_file.serving.sending.timeouts import in_time
 from sqlalchemy_file.serving.sending.turns import turns
 from sqlalchemy_file.transfer import in_thread
 
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
 
     from sqlalchemy_file.storage.reading.readers import HasFiles
 
+Ranges = Callable[[int, int], AsyncGenerator[bytes, None]]
+"""Yields the bytes of an object from one position to another."""
+
 CHUNK = 64 * 1024
 """What is read at once; each of several hundred downloads holds one or two of these."""
 
@@ -27,48 +31,56 @@ _FROM_DISK = 256 * 1024
 _AT_ONCE = getattr(os, "RWF_NOWAIT", 0) if hasattr(os, "preadv") else 0
 
 
-async def read_chunks(
-    storage: HasFiles, key: str, start: int, end: int
-) -> AsyncGenerator[bytes, None]:
-    """Yield the bytes of an object's file from ``start`` up to ``end``, or to where it ends."""
-    file, chunk = await in_thread(partial(_open, storage, key, min(CHUNK, end - start), start))
-    taking = turns()
-    with file:
-        while chunk:
-            start += len(chunk)
+class LocalFile:
+    """The ranges of one local file. It is opened once: all are of the same version."""
+
+    def __init__(self, storage_name: str, storage: HasFiles, key: str) -> None:
+        self._name, self._storage, self._key = storage_name, storage, key
+        self._file: FileIO | None = None
+        self._is_closed = False
+
+    def __enter__(self) -> Ranges:
+        return self._chunks
+
+    def __exit__(self, *_error: object) -> None:
+        self._is_closed = True
+        if self._file is not None:
+            self._file.close()
+
+    async def _chunks(self, start: int, end: int) -> AsyncGenerator[bytes, None]:
+        """Yield the bytes from ``start`` up to ``end``, or to where they end."""
+        taking, is_slow = turns(), self._file is None
+        while start < end:
+            await taking.take()
+            chunk = None if is_slow else self._read_at_once(min(CHUNK, end - start), start)
+            if chunk is None:
+                size = CHUNK if self._file is None else _FROM_DISK
+                reading = in_thread(partial(self._read, min(size, end - start), start))
+                chunk = await in_time(self._name, self._key, reading)
+            if not chunk:
+                return
+            start, is_slow = start + len(chunk), not _AT_ONCE
             yield chunk
             del chunk  # it is not kept while the next one is waited for
-            if start >= end:
-                return
-            await taking.take()
-            found = _read_at_once(file, min(CHUNK, end - start), start) if _AT_ONCE else None
-            if found is None:
-                size = min(_FROM_DISK, end - start)
-                found = await in_thread(partial(_read, file, key, size, start))
-            chunk = found
 
+    def _read(self, size: int, start: int) -> bytes:
+        """Open the file if it is not, and read from it."""
+        if self._file is None:
+            self._file = self._storage.open_file(self._key)
+        try:
+            return os.pread(self._file.fileno(), size, start)
+        except OSError as error:
+            message = f"the file cannot be read: {error.strerror}"
+            raise StorageError(message, key=self._key) from error
+        finally:
+            if self._is_closed:  # while a storage that hangs was opening it
+                self._file.close()
 
-def _open(storage: HasFiles, key: str, size: int, start: int) -> tuple[FileIO, bytes]:
-    file = storage.open_file(key)
-    try:
-        return file, _read(file, key, size, start)
-    except BaseException:
-        file.close()
-        raise
-
-
-def _read(file: FileIO, key: str, size: int, start: int) -> bytes:
-    try:
-        return os.pread(file.fileno(), size, start)
-    except OSError as error:
-        raise StorageError(f"the file cannot be read: {error.strerror}", key=key) from error
-
-
-def _read_at_once(file: FileIO, size: int, start: int) -> bytes | None:
-    """Return bytes from the page cache, or None if reading would wait or fail."""
-    buffer = bytearray(size)
-    try:
-        size = os.preadv(file.fileno(), [buffer], start, _AT_ONCE)
-    except OSError:  # a thread reads it, and tells what is wrong
-        return None
-    return bytes(memoryview(buffer)[:size])
+    def _read_at_once(self, size: int, start: int) -> bytes | None:
+        """Return bytes from the page cache, or None if reading would wait or fail."""
+        buffer = bytearray(size)
+        try:
+            size = os.preadv(self._file.fileno(), [buffer], start, _AT_ONCE)  # type: ignore[union-attr]
+        except OSError:  # a thread reads it, and tells what is wrong
+            return None
+        return bytes(memoryview(buffer)[:size])

@@ -1,0 +1,95 @@
+"""The ranges of one object, all of one version of it: it may be replaced while it is sent."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import AbstractContextManager, aclosing, nullcontext
+from functools import partial
+from typing import Any, cast
+
+from sqlalchemy_file.exceptions import StorageError
+from sqlalchemy_file.serving.http.ranges import ByteRange
+from sqlalchemy_file.serving.sending.budget import SLICE, within_budget
+from sqlalchemy_file.serving.sending.file_reading import LocalFile, Ranges
+from sqlalchemy_file.serving.sending.timeouts import chunks_in_time
+from sqlalchemy_file.serving.sending.turns import turns
+from sqlalchemy_file.storage import ObjectInfo
+from sqlalchemy_file.storage.common.calling import IN_LOOP
+
+_PIECE = 128 * 1024
+"""What is sent at once, small enough to be held for several hundred slow clients."""
+
+
+def ranges_of(
+    storage_name: str, storage: Any, key: str, wanted: Sequence[ByteRange]
+) -> AbstractContextManager[Ranges]:
+    """Return what streams ranges of an object, those that are wanted and parts of them."""
+    if hasattr(storage, "open_file"):
+        return LocalFile(storage_name, storage, key)
+    is_one_request = len(wanted) == 1 and wanted[0].size <= 2 * SLICE
+    ranges = _ranges_of_any(storage, key, is_one_request=is_one_request)
+    return nullcontext(
+        partial(within_budget, storage_name, partial(_pieces, storage_name, key, ranges))
+    )
+
+
+def _ranges_of_any(storage: Any, key: str, *, is_one_request: bool) -> Ranges:
+    of_one_version: Any = getattr(storage, "aranges", None)
+    own: Any = None if of_one_version is None else of_one_version(key)
+    if own is not None:
+        return cast("Ranges", own)
+    ranges: Any = partial(IN_LOOP.items, storage, "stream", key)
+    return cast("Ranges", ranges) if is_one_request else _Compared(storage, key, ranges)
+
+
+class _Compared:
+    """Compares what the storage tells about the object before the first range and in each other."""
+
+    def __init__(self, storage: Any, key: str, ranges: Ranges) -> None:
+        self._storage, self._key, self._ranges = storage, key, ranges
+        self._known: Version | None = None
+
+    async def __call__(self, start: int, end: int) -> AsyncGenerator[bytes, None]:
+        is_checked = self._known is None
+        if self._known is None:
+            self._known = version_of(await self._stat())
+        async with aclosing(self._ranges(start, end)) as chunks:
+            async for chunk in chunks:
+                if not is_checked:
+                    require_version(self._known, await self._stat())
+                    is_checked = True
+                yield chunk
+                del chunk  # it is not kept while the next one is waited for
+
+    async def _stat(self) -> ObjectInfo:
+        found: ObjectInfo = await IN_LOOP.call(self._storage, "stat", self._key)
+        return found
+
+
+async def _pieces(
+    storage_name: str, key: str, ranges: Ranges, start: int, end: int
+) -> AsyncGenerator[bytes, None]:
+    async with aclosing(chunks_in_time(storage_name, key, ranges(start, end))) as chunks:
+        taking = turns()
+        async for chunk in chunks:
+            start += len(chunk)
+            for position in range(0, len(chunk), _PIECE):
+                await taking.take()
+                yield chunk[position : position + _PIECE]
+            del chunk
+            if start >= end:
+                return
+
+
+Version = tuple[object, ...]
+
+
+def version_of(info: ObjectInfo) -> Version:
+    """Return what tells one version of an object from another."""
+    return info.etag, info.last_modified, info.size
+
+
+def require_version(known: Version, found: ObjectInfo) -> None:
+    """Raise `StorageError` if an object was replaced."""
+    if version_of(found) != known:
+        raise StorageError("the object was replaced while it was read", key=found.key)

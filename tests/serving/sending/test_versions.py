@@ -1,0 +1,107 @@
+"""An object that is replaced while its ranges are sent: no answer mixes two versions."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fsspec.implementations.dirfs import DirFileSystem
+from fsspec.implementations.local import LocalFileSystem
+from libcloud.storage.drivers.local import LocalStorageDriver
+
+from sqlalchemy_file import StorageManager
+from sqlalchemy_file.exceptions import StorageError
+from sqlalchemy_file.serving.http.plan import Segment
+from sqlalchemy_file.serving.http.ranges import ByteRange
+from sqlalchemy_file.serving.sending import budget
+from sqlalchemy_file.serving.sending.bodies import astream, stream
+from sqlalchemy_file.storage import Attributes
+
+SIZE = 3_000_000
+OLD, NEW = b"o" * SIZE, b"n" * SIZE
+PARTS: list[Segment] = [
+    b"first",
+    ByteRange(0, 10),
+    b"second",
+    ByteRange(SIZE - 10, SIZE),
+    b"last",
+]
+
+KINDS: dict[str, Callable[[Path], Any]] = {
+    "memory": lambda folder: "memory://",
+    "local": lambda folder: folder,
+    "libcloud": lambda folder: LocalStorageDriver(str(folder.parent)).get_container(folder.name),
+    "fsspec": lambda folder: DirFileSystem(str(folder), LocalFileSystem()),
+}
+
+
+@pytest.fixture(params=KINDS)
+def storage(request: pytest.FixtureRequest, tmp_path: Path) -> Any:
+    StorageManager.add_storage("main", KINDS[request.param](tmp_path))
+    storage = StorageManager.storage("main")
+    storage.put("key", io.BytesIO(OLD), Attributes())
+    return storage
+
+
+def replace(storage: Any) -> None:
+    storage.put("key", io.BytesIO(NEW), Attributes())
+
+
+def require_one_version(parts: list[bytes], error: Exception | None) -> None:
+    sent = b"".join(parts)
+    assert sent.count(b"o" * 10) == (1 if error else 2)
+    assert b"n" * 10 not in sent
+    assert error is None or "replaced" in str(error)
+
+
+def test_the_parts_of_an_awaited_answer_are_of_one_version(storage: Any) -> None:
+    received: list[bytes] = []
+    error = None
+
+    async def run() -> None:
+        async for chunk in await astream("main", "key", PARTS):
+            received.append(chunk)
+            if chunk == b"second":
+                replace(storage)
+
+    try:
+        asyncio.run(run())
+    except StorageError as raised:
+        error = raised
+    require_one_version(received, error)
+
+
+def test_the_parts_of_an_answer_from_threads_are_of_one_version(storage: Any) -> None:
+    received: list[bytes] = []
+    with pytest.raises(StorageError) as raised:
+        for chunk in stream("main", "key", PARTS):
+            received.append(chunk)
+            if chunk == b"second":
+                replace(storage)
+    require_one_version(received, raised.value)
+
+
+def test_a_slow_download_that_is_taken_up_again_is_of_one_version(
+    storage: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(budget, "STREAMS", 0)
+    monkeypatch.setattr(budget, "QUICK", 0)
+    received: list[bytes] = []
+    error = None
+
+    async def run() -> None:
+        async for chunk in await astream("main", "key", [ByteRange(0, SIZE)]):
+            if not received:
+                replace(storage)
+            received.append(chunk)
+
+    try:
+        asyncio.run(run())
+    except StorageError as raised:
+        error = raised
+    assert b"n" not in b"".join(received)
+    assert b"".join(received) == OLD or "replaced" in str(error)
