@@ -278,6 +278,25 @@ def test_exif_that_cannot_be_read_is_passed_over(process):
     assert corners(thumbnail_of(process(ThumbnailGenerator((20, 20)), content))) == UPRIGHT
 
 
+def test_an_orientation_that_is_no_number_is_passed_over(process):
+    notes = b"MM\0*\0\0\0\x08\0\x01" + struct.pack(">HHI4s", 0x0112, 2, 2, b"x") + bytes(4)
+    content = with_png_chunk(encoded(quadrants()), b"eXIf", notes)
+    assert corners(thumbnail_of(process(ThumbnailGenerator((20, 20)), content))) == UPRIGHT
+
+
+def test_numbers_below_zero_are_darker_than_zero(process):
+    picture = Image.new("F", (80, 60), -100.0)
+    picture.paste(100.0, (40, 0, 80, 60))
+    content = encoded(picture, "TIFF")
+    thumbnail = thumbnail_of(process(ThumbnailGenerator((20, 20)), content))
+    assert [thumbnail.getpixel((x, 5)) for x in (2, 17)] == pytest.approx([0, 255], abs=2)
+
+
+def test_numbers_that_are_not_finite_are_refused(process):
+    with pytest.raises(InvalidImageError):
+        process(ThumbnailGenerator(), encoded(Image.new("F", (8, 6), float("inf")), "TIFF"))
+
+
 def test_a_picture_from_a_phone_gets_a_thumbnail(process):
     import pillow_heif
 

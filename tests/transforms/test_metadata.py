@@ -113,6 +113,21 @@ def test_a_jpeg_is_read_to_its_end_however_it_was_encoded(options):
     assert opened(stripped.content).tobytes() == opened(content).tobytes()
 
 
+@named(("extra", "kept"), [(b"\xff\xff\xff", b""), (b"\xff\x01", b"\xff\x01")])
+def test_a_jpeg_may_have_fill_bytes_and_markers_without_a_segment(extra, kept):
+    picture = noise()
+    content, clean = encoded(picture, "JPEG", comment=SECRET), encoded(picture, "JPEG")
+    stripped = strip(content[:2] + extra + content[2:], "JPEG")
+    assert stripped == (clean[:2] + kept + clean[2:], {"comment"})
+
+
+@named(("format_name", "at"), [("JPEG", slice(2, 4)), ("GIF", slice(13 + 3 * 256, 14 + 3 * 256))])
+def test_a_file_whose_parts_do_not_follow_one_another_is_none_to_strip(format_name, at):
+    content = bytearray(encoded(noise(), format_name))
+    content[at] = bytes(at.stop - at.start)
+    assert strip(bytes(content), format_name) is None
+
+
 @named("name", NOTED)
 @named("part", [0.1, 0.5, 0.9])
 def test_a_file_that_breaks_off_is_none_to_strip(name, part):

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from PIL import Image, ImageFile
+from PIL import Image, ImageFile, PngImagePlugin
 from sqlalchemy import create_engine
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 
@@ -73,6 +73,12 @@ def photo(orientation: int = 1, size: tuple[int, int] = (800, 600)) -> bytes:
     return encoded(picture, "JPEG", exif=notes, xmp=b"<x:xmpmeta>someone</x:xmpmeta>", quality=90)
 
 
+def text_notes() -> PngImagePlugin.PngInfo:
+    notes = PngImagePlugin.PngInfo()
+    notes.add_text("Author", "someone")
+    return notes
+
+
 def test_the_original_is_changed_before_it_is_stored(keep):
     file = keep(ImageField(transforms=[Fit(200, 200)]), photo())
     assert opened(stored(file)).size == (200, 150)
@@ -87,6 +93,28 @@ def test_a_picture_that_fits_stays_as_it_is_byte_by_byte(keep):
     file = keep(ImageField(transforms=[Fit(800, 800)]), content)
     assert stored(file) == content
     assert (file["width"], file["height"], file["orientation"]) == (600, 800, 6)
+
+
+def test_a_fitted_picture_notes_its_new_size(keep):
+    notes = turned(noise(400, 300), 1)
+    notes.get_ifd(0x8769).update({0xA002: 400, 0xA003: 300, 0x9286: b"a comment"})
+    content = encoded(noise(400, 300), "JPEG", exif=notes)
+    picture = opened(stored(keep(ImageField(transforms=[Fit(200, 200)]), content)))
+    details = picture.getexif().get_ifd(0x8769)
+    assert (details[0xA002], details[0xA003], details[0x9286]) == (200, 150, b"a comment")
+
+
+@named(
+    ("source", "options", "kinds"),
+    [
+        ("PNG", {"pnginfo": text_notes()}, ["text"]),
+        ("GIF", {"comment": b"someone"}, ["comment"]),
+    ],
+)
+def test_notes_are_named_that_are_removed_with_the_encoding(keep, source, options, kinds):
+    field = ImageField(transforms=[Convert("WEBP"), StripMetadata()])
+    file = keep(field, encoded(noise(), source, **options))
+    assert file["removed_metadata"] == kinds
 
 
 @named("orientation", range(1, 9))
@@ -311,6 +339,13 @@ def test_colours_keep_their_profile_where_the_format_has_one(keep):
     assert picture.info["icc_profile"] == profile
     thumbnail = opened(StorageManager.get_file(file["thumbnail"]["path"]).read())
     assert thumbnail.getpixel((5, 5)) == pytest.approx((0, 255, 0), abs=2)
+
+
+def test_a_profile_that_cannot_be_read_is_left_out(keep):
+    content = encoded(quadrants(), "JPEG", icc_profile=b"no profile" * 20)
+    picture = opened(stored(keep(ImageField(transforms=[Fit(40, 40)]), content)))
+    assert "icc_profile" not in picture.info
+    assert corners(picture) == ["red", "lime", "blue", "yellow"]
 
 
 def test_colours_for_print_are_converted(keep):
