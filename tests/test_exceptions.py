@@ -91,6 +91,14 @@ def _attributes(error: Exception) -> dict[str, str]:
     return {name: str(value) for name, value in vars(error).items()}
 
 
+def test_refusals_can_be_split_by_their_kind() -> None:
+    refusals = [SizeValidationError("a", "too large"), ValidationError("b", "odd")]
+    sizes, others = ValidationErrors(refusals).split(SizeValidationError)
+    assert isinstance(sizes, ValidationErrors)
+    assert isinstance(others, ValidationErrors)
+    assert (sizes.key, others.key) == ("a", "b")
+
+
 def test_every_error_of_the_tree_is_tested_here() -> None:
     named = {getattr(exceptions, name) for name in exceptions.__all__}
     assert named == {SQLAlchemyFileError, *BASES}

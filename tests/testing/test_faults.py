@@ -9,9 +9,10 @@ import logging
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from obstore.store import MemoryStore
@@ -338,6 +339,20 @@ def test_what_is_read_may_be_spoiled_too(fault: Fault, kept: bytes) -> None:
     assert read(storage, "key") == b"abcd"
 
 
+@pytest.mark.parametrize(
+    ("fault", "kept"), [(flips_a_bit(), b"abbd"), (tears(0, in_silence=True), b"")]
+)
+def test_what_a_coroutine_reads_may_be_spoiled_too(fault: Fault, kept: bytes) -> None:
+    storage: Any = FaultyStorage(adapt(MemoryStore()))
+    put(storage, "key", b"abcd")
+    storage.inject("stream", fault)
+
+    async def read_all() -> bytes:
+        return b"".join([chunk async for chunk in storage.astream("key")])
+
+    assert asyncio.run(read_all()) == kept
+
+
 def test_a_torn_read_fails_behind_the_bytes_that_came() -> None:
     storage = FaultyStorage(MemoryStorage())
     put(storage, "key", b"abcd")
@@ -361,6 +376,27 @@ def test_an_error_of_ones_own_is_raised_as_it_is() -> None:
     storage.inject("put", fails(KeyboardInterrupt()))
     with pytest.raises(KeyboardInterrupt):
         storage.put("key", io.BytesIO(b"x"), PLAIN)
+
+
+def test_a_storage_that_deletes_nothing_at_all_raises_its_own_error() -> None:
+    class Away(MemoryStorage):
+        def delete(self, keys: Sequence[str]) -> None:
+            raise StorageError("away")
+
+    with pytest.raises(StorageError, match=r"^away$"):
+        FaultyStorage(Away()).delete(["a", "b"])
+
+
+@pytest.mark.parametrize("share", [-0.1, 1, 2])
+def test_a_share_of_the_bytes_is_less_than_all(share: float) -> None:
+    with pytest.raises(ValueError, match="less than 1"):
+        tears(share)
+
+
+def test_other_names_are_none_of_its_tools() -> None:
+    from sqlalchemy_file import testing
+
+    assert not hasattr(testing, "strikes")
 
 
 @pytest.mark.parametrize(

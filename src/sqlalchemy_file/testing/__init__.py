@@ -15,9 +15,10 @@ others.
 `AsyncStorageConformance` tests native coroutines. Only these two need pytest.
 """
 
-from importlib import import_module
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from sqlalchemy_file.support.first_use import late
 from sqlalchemy_file.testing.faults import (
     Fault,
     delays,
@@ -48,13 +49,10 @@ __all__ = [
     "tears",
 ]
 
-_NEED_PYTEST = {
-    "AsyncStorageConformance": "sqlalchemy_file.testing.async_conformance",
-    "StorageConformance": "sqlalchemy_file.testing.conformance",
-}
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _NEED_PYTEST:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(_NEED_PYTEST[name]), name)
+__getattr__: Callable[[str], Any] = late(  # these need pytest
+    __name__,
+    {
+        "AsyncStorageConformance": "sqlalchemy_file.testing.async_conformance",
+        "StorageConformance": "sqlalchemy_file.testing.conformance",
+    },
+)
