@@ -8,7 +8,7 @@ from contextlib import aclosing
 
 import pytest
 
-from sqlalchemy_file.storage.common.calling import IN_LOOP
+from sqlalchemy_file.storage.common.calling import IN_LOOP, run
 
 
 class Lines:
@@ -58,3 +58,8 @@ def test_an_error_of_an_iterator_is_the_error_of_its_reader() -> None:
 
     with pytest.raises(ZeroDivisionError):
         asyncio.run(run())
+
+
+def test_a_coroutine_for_threads_may_not_suspend() -> None:
+    with pytest.raises(RuntimeError, match="has suspended"):
+        run(asyncio.sleep(0))

@@ -19,6 +19,7 @@ import threading
 import time
 import tracemalloc
 from contextlib import suppress
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -39,13 +40,14 @@ from sqlalchemy_file.storage import (
     HasDriverObject,
     HasPath,
     LocalStorage,
+    PendingUpload,
     StorageManager,
     adapt,
 )
 from sqlalchemy_file.storage.common.reserved import TEMPORARY
+from sqlalchemy_file.storage.local import attributes, temporary, writing
 from sqlalchemy_file.storage.local import rules as local_keys
 from sqlalchemy_file.storage.local import storage as local_module
-from sqlalchemy_file.storage.local import temporary, writing
 from sqlalchemy_file.storage.local.directories import Folder
 from sqlalchemy_file.storage.local.temporary import locked
 from sqlalchemy_file.storage.local.writing import synced_together
@@ -159,6 +161,14 @@ class TestFilesOnDisk:
         disk.rename(root)
         storage.delete(["key"])
         assert names(root) == []
+
+    def test_other_files_than_regular_ones_are_not_read(self, root: Path) -> None:
+        storage = LocalStorage(root)
+        os.mkfifo(root / "pipe")
+        (root / "folder").mkdir()
+        for key in ("pipe", "folder"):
+            with pytest.raises(ObjectNotFoundError):
+                storage.read_file(key)
 
     def test_a_root_that_may_be_made_is_made_again(self, root: Path) -> None:
         storage = LocalStorage(root)
@@ -418,6 +428,13 @@ class TestModes:
         with pytest.raises(InvalidStorageError, match=f"'{option}' is an octal number"):
             LocalStorage(root, **{option: mode})  # type: ignore[arg-type]
         assert not root.exists()
+
+    def test_modes_are_refused_where_the_platform_has_none(
+        self, root: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.delattr(os, "fchmod")
+        with pytest.raises(InvalidStorageError, match="no meaning on this platform"):
+            LocalStorage(root, file_mode=0o600)
 
 
 class TestMountsBelowTheRoot:
@@ -732,6 +749,32 @@ def test_a_file_system_without_extended_attributes_is_written_to_all_the_same(
     storage = LocalStorage(root, create=True)
     info = put(storage, "a/key", filename="name")
     assert info.attributes == storage.stat("a/key").attributes == Attributes()
+
+
+@pytest.mark.parametrize("is_linux", [True, False])
+def test_notes_lie_in_hidden_files_where_there_are_no_extended_attributes(
+    root: Path, monkeypatch: pytest.MonkeyPatch, *, is_linux: bool
+) -> None:
+    def not_here(*_: object) -> None:
+        raise OSError(errno.ENOTSUP, os.strerror(errno.ENOTSUP))
+
+    monkeypatch.setattr(attributes, "_CAN", is_linux)
+    for function in ("setxattr", "listxattr"):
+        monkeypatch.setattr(os, function, not_here, raising=False)
+    storage = LocalStorage(root, create=True)
+    storage.add_note("owner", b"somebody")
+    assert (storage.notes(), keys(storage)) == ({"owner": b"somebody"}, [])
+    storage.remove_note("owner")
+    assert (storage.notes(), names(root)) == ({}, [])
+
+
+@pytest.mark.parametrize("key", ["key", f"../{TEMPORARY}x", f"a//{TEMPORARY}x"])
+def test_only_a_draft_is_aborted(root: Path, key: str) -> None:
+    storage = LocalStorage(root, create=True)
+    put(storage, "key")
+    with pytest.raises(InvalidKeyError, match="no draft"):
+        storage.abort_upload(PendingUpload(key=key, id="x", begun_at=datetime.now(UTC)))
+    assert keys(storage) == ["key"]
 
 
 class TestSidecars:

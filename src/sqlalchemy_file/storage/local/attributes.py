@@ -121,5 +121,5 @@ def noted_at(folder: str) -> dict[str, bytes]:
 
 def unnote_at(folder: str, name: str) -> None:
     """Remove what was noted under a name, if anything was."""
-    if f"{_PREFIX}{name}" in (os.listxattr(folder) if _CAN else ()):
+    if name in noted_at(folder):
         os.removexattr(folder, f"{_PREFIX}{name}")
