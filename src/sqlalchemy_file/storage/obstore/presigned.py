@@ -21,17 +21,15 @@ from urllib.parse import unquote_plus, urlsplit
 from urllib.request import HTTPSHandler, OpenerDirector, ProxyHandler, Request, build_opener
 from xml.etree import ElementTree as ET
 
-from obstore import sign
-
 from sqlalchemy_file.exceptions import ObjectNotFoundError, StorageError
 from sqlalchemy_file.storage.common.protocol import CHUNK_SIZE, ObjectInfo
 from sqlalchemy_file.storage.common.reserved import is_listed
 from sqlalchemy_file.storage.common.streams import cut
 from sqlalchemy_file.storage.obstore.answers import signed_by_s3
-from sqlalchemy_file.storage.obstore.requests import etag_of, received
+from sqlalchemy_file.storage.obstore.requests import Version, etag_of, received
+from sqlalchemy_file.storage.obstore.signing import headers_of, signed, timeout_of
 
 _VALID = timedelta(minutes=15)
-_TIMEOUT = 60.0
 _META = re.compile(r"x-(?:amz|goog|ms)-meta-", re.IGNORECASE)
 _NO_BUCKET = (b"NoSuchBucket", b"ContainerNotFound")
 
@@ -56,12 +54,16 @@ class Presigned:
             attributes=received(meta, sent.get("content-type", "")),
         )
 
-    def stream(self, key: str, start: int, end: int | None) -> Iterator[bytes]:
+    def stream(
+        self, key: str, start: int, end: int | None, version: Version | None = None
+    ) -> Iterator[bytes]:
         span = {"Range": f"bytes={start}-{'' if end is None else end - 1}"}
         span = span if start or end is not None else {}
         with self._opened("GET", self._url("GET", key), key, span) as answer:
             if answer.status == 416:
                 return
+            if version is not None:
+                version.require(answer.headers.get("ETag"), key)
             chunks = _body(answer, key)
             yield from chunks if answer.status == 206 else cut(chunks, start, end)
 
@@ -87,7 +89,10 @@ class Presigned:
                     yield replace(info, key=key)
 
     def _url(self, method: Any, key: str) -> str:
-        return str(sign(self._store, method, key, _VALID))
+        url = signed(self._store, method, key, _VALID)
+        if url is None:
+            raise StorageError("obstore cannot sign a URL of this key", key=key)
+        return url
 
     def _bucket_url(self, parameters: Mapping[str, str]) -> str:
         url = self._url("GET", "x")
@@ -111,9 +116,10 @@ class Presigned:
     def _opened(
         self, method: str, url: str, key: str | None, headers: Mapping[str, str] | None = None
     ) -> Iterator[HTTPResponse | HTTPError]:
-        request = Request(url, method=method, headers=dict(headers or {}))  # noqa: S310  signed
+        sent = {**dict(headers_of(self._store)), **(headers or {})}
+        request = Request(url, method=method, headers=sent)  # noqa: S310  signed
         try:
-            with self._opener_for(url).open(request, timeout=_TIMEOUT) as answer:
+            with self._opener_for(url).open(request, timeout=timeout_of(self._store)) as answer:
                 yield answer
         except HTTPError as error:
             if error.code == 416 and headers:
@@ -121,7 +127,9 @@ class Presigned:
                 return
             raise _refusal(error, method, key) from None
         except (OSError, HTTPException) as error:  # whose words may repeat the URL
-            raise StorageError(f"the request failed: {type(error).__name__}", key=key) from error
+            cause = getattr(error, "reason", error)
+            cause = cause if isinstance(cause, OSError) else error
+            raise StorageError(f"the request failed: {type(cause).__name__}", key=key) from cause
 
     def _opener_for(self, url: str) -> OpenerDirector:
         """Return what opens URLs, with the store's own proxy and certificates."""

@@ -60,9 +60,8 @@ class Version:
 
     _etag: str | None = None
 
-    def require(self, answer: GetResult, key: str) -> None:
-        """Raise `StorageError` if an answer is of another version."""
-        etag = answer.meta["e_tag"]
+    def require(self, etag: str | None, key: str) -> None:
+        """Raise `StorageError` if an answer with this entity tag is of another version."""
         if self._etag is not None and etag != self._etag:
             raise StorageError("the object was replaced while it was read", key=key)
         self._etag = etag

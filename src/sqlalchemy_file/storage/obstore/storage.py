@@ -8,7 +8,6 @@ from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any, BinaryIO
 
-from obstore import sign
 from obstore.exceptions import InvalidPathError
 from obstore.store import AzureStore, GCSStore, LocalStore, MemoryStore, S3Store
 
@@ -29,7 +28,6 @@ from sqlalchemy_file.storage.common.options import (
 from sqlalchemy_file.storage.common.protocol import Attributes, ObjectInfo
 from sqlalchemy_file.storage.common.streams import reader_of
 from sqlalchemy_file.storage.obstore.answers import with_answer
-from sqlalchemy_file.storage.obstore.azure import corrected
 from sqlalchemy_file.storage.obstore.client import Client, Requests
 from sqlalchemy_file.storage.obstore.errors import (
     deletion_error,
@@ -48,6 +46,7 @@ from sqlalchemy_file.storage.obstore.requests import (
     describe,
     open_range,
 )
+from sqlalchemy_file.storage.obstore.signing import signed
 from sqlalchemy_file.storage.obstore.uploads import Upload
 from sqlalchemy_file.support.limits import BUCKET_CONCURRENCY
 
@@ -178,11 +177,11 @@ class ObstoreStorage:
             try:
                 opened = await open_range(requests, key, start, end)
                 if opened is not None and version is not None:
-                    version.require(opened.answer, key)
+                    version.require(opened.answer.meta["e_tag"], key)
             except Exception as error:  # noqa: BLE001  raised again unless it can be mended
                 opened, presigned = None, self._presigned_for(has_unreadable_headers, error)
             if presigned is not None:
-                async for part in requests.iterate(presigned.stream(key, start, end)):
+                async for part in requests.iterate(presigned.stream(key, start, end, version)):
                     yield part
             if opened is None:
                 return
@@ -296,7 +295,7 @@ class ObstoreStorage:
     def signed_url(
         self, key: str, *, expires: timedelta | float, method: str = "GET"
     ) -> str | None:
-        """Return a presigned URL for one HTTP method, or None if the store cannot sign.
+        """Return a presigned URL for one HTTP method, or None if the store cannot sign the key.
 
             StorageManager.storage("media").signed_url(key, expires=timedelta(minutes=5))
 
@@ -312,10 +311,7 @@ class ObstoreStorage:
         allowed: Any = method  # obstore has a type for these words
         with Translator(self._our_error, key):
             self._client.ready()
-            address = sign(self._store, allowed, key, validity)
-            if isinstance(self._store, AzureStore):
-                return corrected(address, self._store.config, key)
-            return address
+            return signed(self._store, allowed, key, validity)
 
     @property
     def is_forked(self) -> bool:
