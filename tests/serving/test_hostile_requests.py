@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -51,11 +52,20 @@ def test_every_url_that_is_not_ours_gets_the_same_answer(engine: Engine) -> None
     server = FileServer(secret=SECRET)
     url = server.url_for(saved(engine, CONTENT, "a.txt"))
     token = url.split("/")[2]
-    payload = URLSafeSerializer(SECRET, salt="sqlalchemy-file.serving").load_payload
-    claims = payload(token.rpartition(".")[0].encode())
+    own = {"key_derivation": "hmac", "digest_method": hashlib.sha256}
+    purpose = "sqlalchemy-file.serving"
+    claims = URLSafeSerializer(SECRET, salt=purpose, signer_kwargs=own).loads(token)
+
+    def signed(claims: Any, secret: str = SECRET, salt: str = purpose) -> Any:
+        return URLSafeSerializer(secret, salt=salt, signer_kwargs=own).dumps(claims)
+
+    assert get(server, f"/{signed(claims)}/a.txt").data == CONTENT
     forged = {
-        "another purpose": URLSafeSerializer(SECRET, salt="sqlalchemy-file.uploads").dumps(claims),
-        "another secret": URLSafeSerializer("fedcba9876543210", salt="x").dumps(claims),
+        "another purpose": signed(claims, salt="sqlalchemy-file.uploads"),
+        "another secret": signed(claims, "fedcba9876543210"),
+        "another version": signed([claims[0] + 1, *claims[1:]]),
+        "the name of another secret": signed([claims[0], "0" * 8, *claims[2:]]),
+        "no claims": signed([]),
         "no signature": token.rpartition(".")[0],
         "a signature of nothing": "." + token.rpartition(".")[2],
         "cut off": token[:-3],
