@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from copy import deepcopy
-from dataclasses import dataclass, field, replace
+from copy import copy, deepcopy
 from typing import TYPE_CHECKING, Any, NoReturn, Self
 
 from sqlalchemy_file.content.sources import Content
@@ -21,15 +20,17 @@ from sqlalchemy_file.values.records import (
 _FROZEN = "Already saved files are immutable"
 
 
-@dataclass(slots=True, eq=False)
 class UploadState:
-    """The state of one file while it is validated and stored, until its transaction has ended."""
+    """The state of one file while it is validated and stored, until its transaction has ended.
+
+    Most of it never changes for most files: such values are those of the class.
+    """
 
     undo: tuple[dict[str, Any], bool] | None = None
     """The record before anything was stored, and whether it was frozen."""
-    begun: list[str] = field(default_factory=list)
+    begun: list[str]
     """The paths of all objects that saving began to write, whether or not it got to the end."""
-    stored_by_program: list[str] = field(default_factory=list)
+    stored_by_program: list[str]
     """The paths of what was stored through `StorageManager` while this file was worked on."""
     is_owned: bool = False
     """Whether a transaction answers for what was stored."""
@@ -61,14 +62,19 @@ class UploadState:
     """The attribute whose validator has left the decoding to them."""
     wanted_copies: tuple[Any, ...] = ()
     """The variants that processors will want of the image."""
-    made_copies: dict[Any, Any] = field(default_factory=dict)
+    made_copies: dict[Any, Any]
     """Those that a transform has made already."""
     copies: dict[Any, Any] | None = None
     """All of them, while processors are at work: they share them, and decode the image once."""
 
+    def __init__(self) -> None:
+        self.begun, self.stored_by_program, self.made_copies = [], [], {}
+
     def of_a_copy(self) -> UploadState:
         """Return the state of a copy of the file, which has stored nothing itself."""
-        return replace(self, begun=[], stored_by_program=[], is_owned=False)
+        state = copy(self)
+        state.begun, state.stored_by_program, state.is_owned = [], [], False
+        return state
 
     def note_begun(self, *paths: str) -> None:
         """Answer for objects, which are deleted if the transaction is undone."""
@@ -279,14 +285,12 @@ def is_ownerless(file: FileRecord) -> bool:
 
 def relocated_copy(file: FileRecord, new_paths: Mapping[str, str]) -> Any:
     """Return a file as the record of copies of its objects, found at ``new_paths``."""
-    copy = type(file).decode(relocated(file, new_paths, public_url))
-    undo = file._state.undo
-    state = UploadState(
-        undo=(snapshot(file), True) if undo is None else (deepcopy(undo[0]), undo[1]),
-        begun=list(new_paths.values()),
-    )
-    vars(copy).update(_content=file._content, _storage=file._storage, _state=state)
-    return copy
+    relocated_file = type(file).decode(relocated(file, new_paths, public_url))
+    undo, state = file._state.undo, UploadState()
+    state.undo = (snapshot(file), True) if undo is None else (deepcopy(undo[0]), undo[1])
+    state.begun = list(new_paths.values())
+    vars(relocated_file).update(_content=file._content, _storage=file._storage, _state=state)
+    return relocated_file
 
 
 def revert(file: FileRecord) -> None:
@@ -297,7 +301,9 @@ def revert(file: FileRecord) -> None:
     record, frozen = state.undo
     dict.clear(file)
     dict.update(file, record)
-    vars(file).update(_frozen=frozen, _state=replace(state.of_a_copy(), undo=None))
+    state = state.of_a_copy()
+    state.undo = None
+    vars(file).update(_frozen=frozen, _state=state)
 
 
 def settle(file: FileRecord) -> None:

@@ -35,20 +35,28 @@ class Spot(NamedTuple):
     key: Key
 
 
-@dataclass(slots=True)
 class Doubts:
     """Beliefs about rows of one frame. Rows that are not found any more confirm them."""
 
-    gone: dict[str, set[Spot]] = field(default_factory=dict)
-    """The rows that should name an object no more."""
-    named: dict[str, Spot | None] = field(default_factory=dict)
-    """The row that should name an object; None if that need not be asked any more."""
-    at: dict[Spot, list[str]] = field(default_factory=dict)
-    """What each row should name, or should have named before."""
-    is_unlocated: bool = False
-    """Whether some of these rows are found by other columns than their primary keys."""
-    is_settled: bool = False
-    """Whether rows were looked at, so that what frames below believe is out of date."""
+    __slots__ = ("at", "gone", "is_settled", "is_unlocated", "named")
+
+    def __init__(
+        self,
+        gone: dict[str, set[Spot]] | None = None,
+        named: dict[str, Spot | None] | None = None,
+        *,
+        is_settled: bool = False,
+    ) -> None:
+        self.gone: dict[str, set[Spot]] = {} if gone is None else gone
+        """The rows that should name an object no more."""
+        self.named: dict[str, Spot | None] = {} if named is None else named
+        """The row that should name an object; None if that need not be asked any more."""
+        self.at: dict[Spot, list[str]] = {}
+        """What each row should name, or should have named before."""
+        self.is_unlocated: bool = False
+        """Whether some of these rows are found by other columns than their primary keys."""
+        self.is_settled: bool = is_settled
+        """Whether rows were looked at, so that what frames below believe is out of date."""
 
     def __bool__(self) -> bool:
         return bool(self.gone or self.named)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from functools import cache, partial
+from functools import partial
 from typing import Any
 
 from sqlalchemy import Connection, MetaData
@@ -149,12 +149,13 @@ def _prepare(
     changes = [(assigned, *_change(decisions, assigned)) for assigned in work.writes]
     written = batch.written
     released = _released([found for *_, found in changes], decisions, work.deletes)
-    is_final = cache(partial(commits_at_once, connection))
     ownership = Ownership(partial(holders, connection, unit), written, elsewhere)
 
     def given(assigned: Assigned, path: str) -> int:
-        count = released.get(path, 0)  # another row may not come to let go of it
-        return _given_by_row(changes, assigned, path) if count and is_final() else count
+        count = released.get(path, 0)
+        if count and commits_at_once(connection):  # another row may not come to let go of it
+            return _given_by_row(changes, assigned, path)
+        return count
 
     decisions.claims = taken = ownership.taken
     foreign = [
