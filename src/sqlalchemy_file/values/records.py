@@ -12,6 +12,7 @@ from typing import Any
 
 from sqlalchemy_file.storage.common.keys import Location
 
+_CONTAINERS = frozenset({dict, list})
 _SHA256 = re.compile(r"sha256:([0-9a-f]{64})")
 
 SET_BY_SAVING: frozenset[str] = frozenset({
@@ -130,7 +131,7 @@ def described_extra(record: Mapping[str, Any]) -> dict[str, Any]:
 def snapshot(record: Mapping[str, Any]) -> dict[str, Any]:
     """Return a record with lists and dicts of its own, one level deep."""
     return {
-        key: value.copy() if type(value) in (dict, list) else value for key, value in record.items()
+        key: value.copy() if type(value) in _CONTAINERS else value for key, value in record.items()
     }
 
 

@@ -188,10 +188,14 @@ def stored_headers(file: FileRecord) -> dict[str, str] | None:
 def begin_upload(file: FileRecord, storage_name: str) -> Upload:
     """Return the upload of the content; its key is a new UUIDv7 unless one was chosen."""
     state = begin_saving(file)
-    headers = file.get("headers")
+    name, content_type = file["filename"], file["content_type"]
+    extra, headers = file.get("extra"), file.get("headers")
     if headers is not None or file.get("disposition") is not None:
         headers = stored_headers(file)
-    attributes = attributes_of(file["filename"], file["content_type"], file.get("extra"), headers)
+    if extra or headers:
+        attributes = attributes_of(name, content_type, extra, headers)
+    else:
+        attributes = Attributes(filename=name, content_type=content_type)
     return upload_of(file, state, unspent(file), storage_name, state.key, attributes)
 
 

@@ -22,6 +22,7 @@ NAME = "user.sqlalchemy_file"
 
 NOTHING = Attributes()
 _CAN = hasattr(os, "setxattr")
+_encode = json.JSONEncoder(ensure_ascii=False).encode  # dumps() would make one each time
 _PREFIX = "user.sqlalchemy-file."
 """How the names of a folder's notes begin."""
 
@@ -32,7 +33,7 @@ def write_extended(descriptor: int, attributes: Attributes) -> Attributes:
     if not meta_data or not _CAN:
         return NOTHING
     try:
-        os.setxattr(descriptor, NAME, json.dumps(meta_data, ensure_ascii=False).encode())
+        os.setxattr(descriptor, NAME, _encode(meta_data).encode())
     except (OSError, UnicodeEncodeError):  # none here, or not so many
         return NOTHING
     if not attributes.extra and not attributes.headers:

@@ -9,7 +9,6 @@ transaction can go by it; before the commit its rows are read once more, by thei
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from sqlalchemy import Column
@@ -126,24 +125,9 @@ class Doubts:
                 yield path
 
 
-@dataclass(slots=True)
 class Effects:
     """What one statement does to the references, once it has succeeded."""
 
-    target: Any = None
-    """The table that the statement writes."""
-    acquired: list[str] = field(default_factory=list)
-    released: list[str] = field(default_factory=list)
-    archived: list[str] = field(default_factory=list)
-    """Released by a field with ``on_release="keep"``."""
-    entrusted: list[str] = field(default_factory=list)
-    """Acquired by such a field; these are among ``acquired``, too."""
-    schemas: Any = None
-    """The schema names that the statement translated."""
-    gains: list[tuple[RowChange, str]] = field(default_factory=list)
-    """Which row acquires what, of those that can be found again."""
-    losses: list[tuple[RowChange, str]] = field(default_factory=list)
-    """Which row releases what, of those that can be found again."""
     rows: int | None = None
     """The number of rows that the database has to report, for all to be believed."""
     is_believed: bool = True
@@ -152,6 +136,30 @@ class Effects:
     """Whether its rows cannot be found again by a key."""
     is_unseen: bool = False
     """Whether triggers may not fire for the rows that it deletes, as for REPLACE on SQLite."""
+
+    def __init__(
+        self,
+        target: Any = None,
+        acquired: Iterable[str] = (),
+        released: Iterable[str] = (),
+        archived: Iterable[str] = (),
+        entrusted: Iterable[str] = (),
+        schemas: Any = None,
+    ) -> None:
+        self.target = target
+        """The table that the statement writes."""
+        self.acquired: list[str] = [*acquired]
+        self.released: list[str] = [*released]
+        self.archived: list[str] = [*archived]
+        """Released by a field with ``on_release="keep"``."""
+        self.entrusted: list[str] = [*entrusted]
+        """Acquired by such a field; these are among ``acquired``, too."""
+        self.schemas = schemas
+        """The schema names that the statement translated."""
+        self.gains: list[tuple[RowChange, str]] = []
+        """Which row acquires what, of those that can be found again."""
+        self.losses: list[tuple[RowChange, str]] = []
+        """Which row releases what, of those that can be found again."""
 
     def is_certain(self, rowcount: Callable[[], int]) -> bool:
         """Return True if the statement, which succeeded, has done what it was meant to do."""

@@ -21,21 +21,7 @@ from sqlalchemy_file.values.records import paths_of
 class Frame:
     """What happened between one BEGIN or SAVEPOINT and its end."""
 
-    # No dataclass, as one is made for each transaction: that takes a third of the time.
-    __slots__ = (
-        "archived",
-        "began",
-        "doubts",
-        "entrusted",
-        "files",
-        "has_error",
-        "kept",
-        "name",
-        "references",
-        "stored",
-        "unsure",
-    )
-
+    # No dataclass: one is made for each transaction, which would take twice as long.
     def __init__(self, name: str | None = None) -> None:
         self.name = name
         self.files: list[File] = []

@@ -52,39 +52,39 @@ class Unit:
     database has answered; `settle` deletes.
     """
 
+    phase: Phase = Phase.OPEN
+    is_prepared: bool = False
+    """It was prepared: no connection has it open."""
+    is_unended: bool = False
+    """SQLAlchemy takes the transaction for ended; the database has not said so."""
+    is_two_phase: bool = False
+    """It is one of two phases, neither of which has been sent."""
+    has_begun: bool = False
+    """A statement has changed references in a transaction that was open afterwards."""
+    is_final: bool = False
+    """A statement has changed references, and no transaction was open afterwards."""
+    is_outside: bool = False
+    """No transaction was open before the savepoint that is being set."""
+    failed_verb: str | None = None
+    token: Token | None = None
+    decisions: Decisions | None = None
+    """Those of the flush that is in progress."""
+    notes: Notes = Notes()  # that of units without a ledger; never changed
+    _statements: int = 0
+    _outermost: str | None = None
+
     def __init__(self, connection: Connection) -> None:
         self.frames: Frames = Frames()
-        self.phase: Phase = Phase.OPEN
-        self.is_prepared: bool = False
-        """It was prepared: no connection has it open."""
-        self.is_unended: bool = False
-        """SQLAlchemy takes the transaction for ended; the database has not said so."""
-        self.is_two_phase: bool = False
-        """It is one of two phases, neither of which has been sent."""
-        self.has_begun: bool = False
-        """A statement has changed references in a transaction that was open afterwards."""
-        self.is_final: bool = False
-        """A statement has changed references, and no transaction was open afterwards."""
-        self.is_outside: bool = False
-        """No transaction was open before the savepoint that is being set."""
         self.verbs: list[str] = []
         """SQLAlchemy's own that are being sent, which may consist of statements, or of others."""
-        self.failed_verb: str | None = None
-        self.token: Token | None = None
-        self.decisions: Decisions | None = None
-        """Those of the flush that is in progress."""
         self._running: dict[int, Running] = {}
-        self._statements = 0
-        self._doomed: set[str] = set()
-        self._released: set[str] = set()
-        self.notes: Notes = Notes()
+        self._doomed, self._released = set[str](), set[str]()
         self.leased: list[Leased] = []
         """Notes of objects that a committed transaction has released."""
         self._identities: set[Identity] = set()
         self._absent: set[str] = set()
         """Storages that are not there, such as folders whose disk is not mounted."""
         self.graces: dict[guard.Place, float] = {}
-        self._outermost: str | None = None
         self._process = os.getpid()
         self._connection = weakref.ref(connection)
         self.is_detached: bool = bool(connection.connection.is_detached)
@@ -94,8 +94,7 @@ class Unit:
 
     def savepoint(self, name: str, *, is_transaction: bool) -> None:
         self.frames.savepoint(name)
-        if is_transaction:
-            self._outermost = name
+        self._outermost = name if is_transaction else self._outermost
 
     def ends_with(self, savepoint: str) -> bool:
         """Return True if the release of a savepoint commits, as SQLite's outermost one does."""
@@ -127,6 +126,8 @@ class Unit:
         return statement
 
     def _expect_notes(self, ledger: Ledger, effects: Effects) -> None:
+        if "notes" not in vars(self):
+            self.notes = Notes()
         self._claim(effects)
         place = guard.place(ledger, effects.schemas)
         connection = self.connection
@@ -291,7 +292,7 @@ class Unit:
 
         Returns what is gone of that which a commit released, and which a ledger may list.
         """
-        return _delete(*self._take_doomed())
+        return _delete(*self._take_doomed()) if self._doomed or self._released else set()
 
     def settle_later(self) -> None:
         """Do the same from a finalizer, which may run anywhere and must not wait."""

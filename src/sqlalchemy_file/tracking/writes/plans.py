@@ -111,7 +111,8 @@ def plan_of(statement: Any, target: FileTable, parameters: Parameters) -> Plan:
     """
     prefixes = prefixes_of(statement)
     may_do_half = "FAIL" in prefixes
-    effects = Effects(target, is_found_by_path=not target.keys)
+    effects = Effects(target)
+    effects.is_found_by_path = not target.keys
     if isinstance(statement, Delete):
         return Plan(target, statement, parameters, [], effects)
     rows = rows_given(statement, target, parameters)
