@@ -24,7 +24,7 @@ from sqlalchemy import (
     update,
 )
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.exc import SAWarning
+from sqlalchemy.exc import IntegrityError, SAWarning
 from sqlalchemy.orm import Session, registry
 from sqlalchemy.orm.exc import StaleDataError
 
@@ -612,3 +612,62 @@ def test_what_plain_sql_gave_to_another_row_stays_when_its_first_row_is_deleted(
         connection.execute(delete(paper).where(paper.c.id == 1))
     assert {f"main/{key}" for key in keys(storage)} >= set(named(engine, "veto_paper", "body"))
     assert b"moved" in contents(storage)
+
+
+VALUES: dict[str, tuple[list[str], bytes | None]] = {
+    "twice": (["own", "own"], b"a"),
+    "with nothing in between": (["own", "nothing", "own"], b"a"),
+    "with another one in between": (["own", "new", "own"], b"a"),
+    "and then nothing": (["own", "own", "nothing"], None),
+    "after nothing": (["nothing", "own"], b"a"),
+    "before another one": (["own", "new"], b"new"),
+}
+
+
+@pytest.mark.parametrize("values", VALUES)
+def test_a_row_that_one_statement_gives_its_own_file_leaves_nothing_else(
+    engine: Engine, storage: MemoryStorage, values: str
+) -> None:
+    kinds, last = VALUES[values]
+    with engine.begin() as connection:
+        own = connection.scalar(select(paper.c.body).where(paper.c.id == 1))
+        given = {"own": own, "nothing": None, "new": File(b"new")}
+        connection.execute(
+            update(paper).where(paper.c.id == bindparam("which")).values(body=bindparam("what")),
+            [{"which": 1, "what": given[kind]} for kind in kinds],
+        )
+    assert_exact(engine, storage, *filter(None, (last, b"b", b"c")))
+
+
+@pytest.mark.parametrize("url", ["sqlite", "mariadb"], indirect=True)
+def test_a_statement_that_fails_half_way_leaves_a_file_in_one_row(
+    engine: Engine, storage: MemoryStorage
+) -> None:
+    with engine.begin() as connection:
+        connection.exec_driver_sql("CREATE UNIQUE INDEX veto_title ON veto_paper (title)")
+    with engine.begin() as connection:
+        moving = connection.scalar(select(paper.c.body).where(paper.c.id == 2))
+        statement = update(paper).where(paper.c.id == bindparam("which"))
+        statement = statement.values(body=bindparam("what"), title=bindparam("label"))
+        sets = [(1, moving, "a"), (2, None, "c")]
+        with pytest.raises(IntegrityError):
+            connection.execute(
+                statement,
+                [{"which": which, "what": what, "label": label} for which, what, label in sets],
+            )
+    assert_exact(engine, storage, b"b", b"b", b"c")
+    with engine.begin() as connection:
+        connection.execute(delete(paper).where(paper.c.id == 1))
+    assert_exact(engine, storage, b"b", b"c")
+
+
+@on_sqlite_and_postgresql
+def test_what_was_not_inserted_goes_though_the_row_in_its_way_is_emptied(
+    engine: Engine, storage: MemoryStorage
+) -> None:
+    dialect = sqlite if engine.dialect.name == "sqlite" else postgresql
+    statement = dialect.insert(paper).on_conflict_do_nothing(index_elements=["id"])
+    with engine.begin() as connection:
+        connection.execute(statement, [{"id": n, "body": File(b"x")} for n in (1, 8)])
+        connection.execute(update(paper).where(paper.c.id.in_((1, 8))).values(body=None))
+    assert_exact(engine, storage, b"b", b"c")

@@ -50,8 +50,8 @@ class Doubts:
         """The rows that should name an object no more."""
         self.named: dict[str, Spot | None] = {} if named is None else named
         """The row that should name an object; None if that need not be asked any more."""
-        self.at: dict[Spot, list[str]] = {}
-        """What each row should name, or should have named before."""
+        self.at: dict[Spot, list[tuple[str, RowChange]]] = {}
+        """What each row should name, or should have named before, and by which change."""
         self.is_unlocated: bool = False
         """Whether some of these rows are found by other columns than their primary keys."""
         self.is_settled: bool = is_settled
@@ -86,18 +86,22 @@ class Doubts:
     def unless_noted(self, noted: Collection[str]) -> Doubts:
         """Return the rows to read again, given what the ledger has recorded itself.
 
-        A row that let go of what it should has what it was given, if that is one object.
+        A row that let go of what it should has what the same statement gave it, if it was given one
+        object in all.
         """
         gone = {path: spots for path, spots in self.gone.items() if path not in noted}
-        let_go = set[Spot]().union(*(self.gone.get(path, ()) for path in noted))
-        given_once = {spot for spot in let_go if len(self.at.get(spot, ())) < 2}
-        certain = given_once.difference(*gone.values())
+        unsure = set[Spot]().union(*gone.values())
         named: dict[str, Spot | None] = {
             path: spot
             for path, spot in self.named.items()
-            if spot is not None and spot not in certain
+            if spot is not None and (spot in unsure or not self._has_replaced(spot, noted))
         }
         return Doubts(gone, named)
+
+    def _has_replaced(self, spot: Spot, noted: Collection[str]) -> bool:
+        """Return True if the one object that a row was given has replaced one of these."""
+        (_, row), *others = self.at[spot]
+        return not others and any(path in noted for record in row.old for path in paths_of(record))
 
     def spots(self) -> set[Spot]:
         """Return all rows that have to be read."""
@@ -225,7 +229,7 @@ class Effects:
             doubts.gone.setdefault(path, set()).add(spot)
         for row, path in self.gains:
             spot = doubts.named[path] = self._spot(row)
-            doubts.at.setdefault(spot, []).append(path)
+            doubts.at.setdefault(spot, []).append((path, row))
             doubts.is_unlocated |= spot.subject.columns != self.target.keys
         return doubts
 

@@ -218,7 +218,7 @@ class Frames:
 
     def expected(self, spot: Spot) -> set[str]:
         """Return what a row should name."""
-        paths = {path for doubts in self._believed() for path in doubts.at.get(spot, ())}
+        paths = {path for doubts in self._believed() for path, _ in doubts.at.get(spot, ())}
         return {path for path in paths if self._holder(path) == spot}
 
     def _believed(self) -> list[Doubts]:

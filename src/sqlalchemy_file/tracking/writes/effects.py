@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Any
 
@@ -17,7 +17,6 @@ from sqlalchemy_file.tracking.searching import still_named
 from sqlalchemy_file.tracking.unit.effects import Effects
 from sqlalchemy_file.tracking.unit.looking import holders
 from sqlalchemy_file.tracking.unit.registry import unit_of
-from sqlalchemy_file.tracking.unit.standing import commits_at_once
 from sqlalchemy_file.tracking.unit.units import Unit
 from sqlalchemy_file.tracking.uploading.batch import UploadBatch
 from sqlalchemy_file.tracking.uploading.steps import Unsaved
@@ -97,13 +96,22 @@ def _find_in_the_way(database: Database, unit: Unit, plan: Plan, row: RowValues)
     plan.changes += plan.inserted(row)
 
 
-def _each_row_once(changes: Iterable[RowChange]) -> Iterator[RowChange]:
-    """Count what a row that is found several times held once."""
+def _each_row_once(changes: Sequence[RowChange]) -> Iterator[RowChange]:
+    """Count what a row that is found several times held once.
+
+    It lets go of all of it first: whether a later parameter set gives it back does not matter.
+    """
+    times = Counter((row.by, row.key, row.column) for row in changes if row.key)
     seen: set[tuple[Any, ...]] = set()
     for row in changes:
         place = (row.by, row.key, row.column)
-        yield row._replace(old=()) if row.key and place in seen else row
-        seen.add(place)
+        if times[place] < 2:
+            yield row
+            continue
+        if place not in seen:
+            seen.add(place)
+            yield row._replace(files=(), place=None)
+        yield row._replace(old=())
 
 
 def _effects(
@@ -119,7 +127,7 @@ def _effects(
         acquired += [(row, position, file) for position, file in found.acquired]
     if unit.frames.has_doubts:
         _lose_rows(database, unit, plan)
-    given = _given(database, plan)
+    given = _given(plan)
     ownership = Ownership(partial(holders, database.connection, unit), batch.written)
     foreign = [each for each in acquired if not _acquires(effects, unit, ownership, given, each)]
     copies = batch.copy([file for *_, file in foreign], claim)
@@ -129,11 +137,17 @@ def _effects(
     return effects
 
 
-def _given(database: Database, plan: Plan) -> Counter[str]:
-    """Return how often the statement lets go of objects before other rows take them over."""
-    if len(plan.parameters) > 1 and commits_at_once(database.connection):
-        return Counter()  # the other row may not come to let go
-    return Counter([*plan.effects.released, *plan.effects.archived])
+def _given(plan: Plan) -> Callable[[RowChange, str], int]:
+    """Return how often the statement lets go of objects before another row takes them over.
+
+    Of several parameter sets some may be carried out and others not: there, a row takes over only
+    what it has let go of itself.
+    """
+    given = Counter([*plan.effects.released, *plan.effects.archived])
+    if len(plan.parameters) < 2:
+        return lambda row, path: given[path]
+    by_row = Counter((row.by, row.key, path) for row, path in plan.effects.losses)
+    return lambda row, path: by_row[row.by, row.key, path]
 
 
 def _lose_rows(database: Database, unit: Unit, plan: Plan) -> None:
@@ -150,7 +164,7 @@ def _acquires(
     effects: Effects,
     unit: Unit,
     ownership: Ownership,
-    given: Mapping[str, int],
+    given: Callable[[RowChange, str], int],
     acquired: tuple[RowChange, int, File],
 ) -> bool:
     """Let a row own objects as they are if the flush said so, or nobody else refers to them."""
@@ -158,7 +172,7 @@ def _acquires(
     paths, decisions = paths_of(file), unit.decisions
     owned = [
         (decisions is not None and decisions.use_up(path))
-        or ownership.is_free(path, given.get(path, 0))
+        or ownership.is_free(path, given(row, path))
         for path in paths
     ]
     if not all(owned):
