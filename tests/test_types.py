@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import io
 from typing import Any
 
 import pytest
 from sqlalchemy import Engine, event, func, insert, null, select, text, type_coerce
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
+from werkzeug.datastructures import FileStorage
 
 from sqlalchemy_file import File, FileField, ImageField, StorageManager
 from sqlalchemy_file.exceptions import UnknownStorageError
@@ -236,6 +238,10 @@ def test_the_refusal_names_class_and_attribute() -> None:
         Paper(pages=MutableList([File(b"x"), 5]))
 
 
+def test_an_upload_without_a_file_is_none_for_a_list() -> None:
+    assert Paper(pages=FileStorage(io.BytesIO(), filename="")).pages is None
+
+
 def test_a_file_that_is_not_stored_never_reaches_a_statement(engine: Engine) -> None:
     field = FileField()
     with pytest.raises(TypeError, match="takes stored files"):
@@ -252,6 +258,8 @@ def test_a_file_that_is_not_stored_never_reaches_a_statement(engine: Engine) -> 
 def test_settings_that_cannot_be_are_refused_when_the_field_is_made() -> None:
     with pytest.raises(ValueError, match='"delete" or "keep", not \'burn\''):
         FileField(on_release="burn")
+    with pytest.raises(ValueError, match='"inline" or "attachment", not \'shown\''):
+        FileField(disposition="shown")  # type: ignore[arg-type]
     with pytest.raises(TypeError, match="key is a callable"):
         FileField(key="prefix/")  # type: ignore[arg-type]
 

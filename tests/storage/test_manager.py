@@ -339,6 +339,8 @@ class TestOldPrograms:
         StorageManager.add_storage("second", "memory://")
         assert dict(StorageManager._storages) == {"first": container, "second": "memory://"}
         assert "first" in StorageManager._storages
+        assert len(StorageManager._storages) == 2
+        assert "'second': 'memory://'" in repr(StorageManager._storages)
         assert StorageManager._default_storage_name == "first"
         StorageManager._default_storage_name = "second"
         assert StorageManager.get_default() == "second"

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from sqlalchemy import JSON, Engine, Text, func, select, text
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, aliased, mapped_column
 from sqlalchemy.types import TypeDecorator
@@ -198,6 +199,13 @@ def test_columns_of_any_kind_are_in_the_ledger(session: Session) -> None:
 def test_what_another_database_has_may_be_no_file_column() -> None:
     with pytest.raises(TypeError, match="a file column is a JSON column"):
         FileField().with_variant(Text(), "oracle")
+
+
+def test_another_database_may_have_another_file_column() -> None:
+    varied = FileField().with_variant(FileField(jsonb=True), "postgresql")
+    dialects = {"sqlite": sqlite.dialect(), "postgresql": postgresql.dialect()}
+    compiled = {name: varied.compile(dialect=dialect) for name, dialect in dialects.items()}
+    assert compiled == {"sqlite": "JSON", "postgresql": "JSONB"}
 
 
 def test_a_field_says_how_to_make_it_again() -> None:
