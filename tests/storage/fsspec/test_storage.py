@@ -326,6 +326,42 @@ def test_a_file_in_the_way_is_a_taken_key_only_where_that_must_be_new(
     assert names(tmp_path) == []
 
 
+class SaysLittle(LocalFileSystem):
+    """Has one error for all that fails, as some servers have; refuses to delete what is kept."""
+
+    protocol = "sayslittle"
+    is_blind = False
+
+    def rm_file(self, path: str) -> None:
+        if path.endswith("kept"):
+            raise OSError("550 failed")
+        try:
+            super().rm_file(path)
+        except FileNotFoundError as error:
+            raise OSError("550 failed") from error
+
+    def info(self, path: str, **options: Any) -> Any:
+        if self.is_blind:
+            raise OSError("550 failed")
+        return super().info(path, **options)
+
+
+@pytest.mark.parametrize("is_blind", [False, True])
+def test_what_cannot_be_deleted_is_told_from_what_is_missing(
+    tmp_path: Path, *, is_blind: bool
+) -> None:
+    filesystem = SaysLittle(skip_instance_cache=True)
+    storage = FsspecStorage(filesystem, root=str(tmp_path))
+    put(storage, "kept")
+    put(storage, "key")
+    filesystem.is_blind = is_blind
+    with pytest.raises(DeletionError) as caught:
+        storage.delete(["key", "kept", "missing"])
+    assert set(caught.value.failures) == ({"kept", "missing"} if is_blind else {"kept"})
+    filesystem.is_blind = False
+    assert keys(storage) == ["kept"]
+
+
 class LosesConnection(LocalFileSystem):
     """Renames over nothing, as SFTP does, and loses its connection at the renames named."""
 

@@ -170,6 +170,30 @@ class TestFilesOnDisk:
             with pytest.raises(ObjectNotFoundError):
                 storage.read_file(key)
 
+    @pytest.mark.skipif(not Path("/proc/self").exists(), reason="this system has no /proc")
+    def test_a_file_that_is_longer_than_its_size_says_is_read_to_its_end(self) -> None:
+        storage = LocalStorage("/proc/self", create=False)
+        assert storage.stat("status").size == 0
+        assert storage.read_file("status").startswith(b"Name:")
+        assert storage.read_file("status").endswith(b"\n")
+
+    def test_a_copy_that_breaks_off_is_an_error_and_leaves_nothing(
+        self, root: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        storage = LocalStorage(root)
+        put(storage, "key", b"content")
+        copied = os.copy_file_range
+
+        def break_off(source: int, target: int, count: int) -> int:
+            if os.lseek(target, 0, os.SEEK_CUR):
+                raise OSError(errno.EIO, os.strerror(errno.EIO))
+            return copied(source, target, 4)
+
+        monkeypatch.setattr(os, "copy_file_range", break_off)
+        with pytest.raises(StorageError, match="EIO"):
+            storage.copy("key", "new")
+        assert names(root) == ["key"]
+
     def test_a_root_that_may_be_made_is_made_again(self, root: Path) -> None:
         storage = LocalStorage(root)
         shutil.rmtree(root)
