@@ -130,9 +130,9 @@ def _before_execute(
     target = statements.table_of(element)
     if target is None:
         return element, multiparams, params
-    for verb in _SENDING:
-        if getattr(conn.dialect.dispatch, verb):
-            _follow_by_events(conn.engine)
+    sending = conn.dialect.dispatch
+    if sending.do_execute or sending.do_executemany or sending.do_execute_no_params:
+        _follow_by_events(conn.engine)
     parameters = list(multiparams) or [params or {}]
     database = Database(conn, options.get("schema_translate_map"))
     prepared = statements.before(database, target, element, parameters)
@@ -181,9 +181,9 @@ def _unit_to_look_after(context: Any, sql: str) -> Unit | None:
         statements.refuse_hidden(context.compiled)
     conn = context.root_connection
     unit: Unit | None = vars(conn).get(UNIT)
-    if unit is None or not transactions.may_end(conn, unit, sql, is_ddl=context.isddl):
+    if unit is None or unit.verbs or not unit.is_at_stake:
         return None
-    return unit
+    return unit if transactions.may_end(conn, unit, sql, is_ddl=context.isddl) else None
 
 
 def _follow_by_events(engine: Engine) -> None:

@@ -174,7 +174,8 @@ def apply_defaults(
 def begin_saving(file: FileRecord) -> UploadState:
     """Let a file be stored from now on."""
     state = begin(file)
-    if isinstance(metadata := file.get("metadata"), Mapping):  # deprecated, and still counts
+    metadata = file.get("metadata")  # deprecated, and still counts
+    if metadata is not None and isinstance(metadata, Mapping):
         file["extra"] = {**(file.get("extra") or {}), "meta_data": dict(metadata)}
     return state
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from copy import copy, deepcopy
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NoReturn, Self
 
 from sqlalchemy_file.content.sources import Content
@@ -30,7 +31,7 @@ class UploadState:
     """The record before anything was stored, and whether it was frozen."""
     begun: list[str]
     """The paths of all objects that saving began to write, whether or not it got to the end."""
-    stored_by_program: list[str]
+    stored_by_program: Sequence[str] = ()
     """The paths of what was stored through `StorageManager` while this file was worked on."""
     is_owned: bool = False
     """Whether a transaction answers for what was stored."""
@@ -62,18 +63,18 @@ class UploadState:
     """The attribute whose validator has left the decoding to them."""
     wanted_copies: tuple[Any, ...] = ()
     """The variants that processors will want of the image."""
-    made_copies: dict[Any, Any]
+    made_copies: Mapping[Any, Any] = MappingProxyType({})
     """Those that a transform has made already."""
     copies: dict[Any, Any] | None = None
     """All of them, while processors are at work: they share them, and decode the image once."""
 
     def __init__(self) -> None:
-        self.begun, self.stored_by_program, self.made_copies = [], [], {}
+        self.begun = []
 
     def of_a_copy(self) -> UploadState:
         """Return the state of a copy of the file, which has stored nothing itself."""
         state = copy(self)
-        state.begun, state.stored_by_program, state.is_owned = [], [], False
+        state.begun, state.stored_by_program, state.is_owned = [], (), False
         return state
 
     def note_begun(self, *paths: str) -> None:

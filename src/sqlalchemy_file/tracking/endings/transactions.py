@@ -189,8 +189,6 @@ def may_end(conn: Connection, unit: Unit, sql: str, *, is_ddl: bool) -> bool:
 
     Returns whether it may end the transaction, so that `after_statement` has to look.
     """
-    if unit.verbs or not unit.is_at_stake:
-        return False
     unit.observe(asked_if_stale(conn))
     if unit.has_begun and not is_ddl and is_opaque(conn, sql):
         unit.token = None if undoes_a_part(conn, sql) else place(conn)

@@ -292,14 +292,14 @@ class Frames:
     def roll_back(self) -> Ending:
         """Undo everything."""
         if self.is_untouched:
-            return _NOTHING
+            return NOTHING
         frames, self._stack = self._stack[::-1], [Frame()]
         return _rolled_back(frames)
 
     def commit(self) -> Ending:
         """End the transaction: all unreferenced objects are to be deleted, new or old."""
         if self.is_untouched:
-            return _NOTHING
+            return NOTHING
         root, self._stack = self._merged(), [Frame()]
         doomed = root.doomed()
         if not doomed:
@@ -334,7 +334,7 @@ class Frames:
         return taken[::-1]
 
 
-_NOTHING = Ending()
+NOTHING = Ending()
 
 
 def _rolled_back(frames: Iterable[Frame]) -> Ending:

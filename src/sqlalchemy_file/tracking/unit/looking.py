@@ -24,6 +24,8 @@ def make_sure(connection: Connection, unit: Unit) -> None:
         database = Database(connection, effects.schemas)
         named = still_named(database, effects.target, effects.paths())
         unit.frames.change(effects.as_seen(named, unit.frames.references))
+    if not unit.notes and not unit.frames.has_doubts:
+        return
     noted = unit.lease()
     if doubts := unit.frames.doubts():
         doubts = doubts.unless_noted(noted)

@@ -21,7 +21,7 @@ from sqlalchemy_file.tracking.reading import Database
 from sqlalchemy_file.tracking.unit import guard
 from sqlalchemy_file.tracking.unit.decisions import Decisions
 from sqlalchemy_file.tracking.unit.effects import Effects
-from sqlalchemy_file.tracking.unit.frames import Ending, Frames
+from sqlalchemy_file.tracking.unit.frames import NOTHING, Ending, Frames
 from sqlalchemy_file.tracking.unit.standing import Standing, Token
 from sqlalchemy_file.transfer import run_in_background
 from sqlalchemy_file.values.state import revert, settle
@@ -321,8 +321,8 @@ class Unit:
         self._running.clear()
         self.decisions = None
         self._doomed |= ending.doomed
-        if self._process != os.getpid():
-            return  # a forked child: the files are its parent's business
+        if ending is NOTHING or self._process != os.getpid():
+            return  # in a forked child the files are its parent's business
         for file in ending.reverted:
             revert(file)
         for file in ending.settled:

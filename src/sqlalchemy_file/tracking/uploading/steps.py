@@ -99,7 +99,8 @@ class Reading:
         end_noting(self._token)
         file = self._item.file
         if self._noted:
-            state_of(file).stored_by_program += self._noted
+            state = state_of(file)
+            state.stored_by_program = (*state.stored_by_program, *self._noted)
         if isinstance(error, Exception):
             add_note(error, self._item)
         release(file)
