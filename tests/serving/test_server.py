@@ -165,6 +165,11 @@ def test_the_application_is_asked_first(engine: Engine) -> None:
     assert asked == [("user=2", file["file_id"]), ("user=1", file["file_id"])]
 
 
+def test_the_application_is_not_asked_about_public_files(engine: Engine) -> None:
+    server = FileServer(public=["main"], authorize=lambda request, target: False)
+    assert get(server, server.url_for(saved(engine, PNG, "a.png"))).data == PNG
+
+
 def test_public_storages_need_no_signature_and_are_cached_for_ever(engine: Engine) -> None:
     server = FileServer(public=["main"])
     file = saved(engine, PNG, "a.png")
