@@ -36,14 +36,16 @@ def entries_in(raw: str | bytes) -> list[Any]:
     return value if isinstance(value, list) else [value]
 
 
-def paths_of(record: Mapping[str, Any]) -> tuple[str, ...]:
+def paths_of(record: Mapping[str, Any], own: str | None = None) -> tuple[str, ...]:
     """Return the paths of every object that belongs to a record, its own first.
+
+    ``own`` is what `own_path` has returned, if it has been asked already.
 
     They are `Location`s: the record itself says in which storage an object lies, whatever storages
     this process knows. Rows of older versions may lack ``files``, or ``path``; what they do have
     is believed.
     """
-    path, files = own_path(record), record.get("files")
+    path, files = own or own_path(record), record.get("files")
     if (
         path is not None
         and files == [path]

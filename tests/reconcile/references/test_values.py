@@ -14,6 +14,7 @@ from sqlalchemy_file import File, FileField
 from sqlalchemy_file.ledger import Ledger
 from sqlalchemy_file.reconcile import compare, drain, status, sweep
 from sqlalchemy_file.reconcile.references.values import read_value
+from tests.calls import calls_noted
 from tests.reconcile.helpers import Base, Paper, add, kinds, raw_delete, rows, store
 from tests.stores import add_memory, keys
 
@@ -174,3 +175,9 @@ def test_every_odd_value_has_a_fault(value: str) -> None:
 def test_no_sound_value_has_one(value: str) -> None:
     add_memory()
     assert read_value(value).faults == []
+
+
+def test_few_functions_are_called_to_read_a_value() -> None:
+    with calls_noted() as places:
+        read_value(record())
+    assert len(places) <= 17  # each row costs as much

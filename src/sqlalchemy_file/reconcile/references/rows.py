@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -53,15 +53,15 @@ def count_files(context: PassContext) -> Count:
 def _counted(connection: Connection, context: PassContext) -> Count:
     count = Count()
     for table, columns in all_file_columns(context.metadata):
-        files: Counter[tuple[str, str]] = Counter()
-        sizes: Counter[tuple[str, str]] = Counter()
+        totals: defaultdict[tuple[str, str], list[int]] = defaultdict(lambda: [0, 0])
         for column, file in _files(columns, _page(connection, table, columns), count.malformed):
-            files[column.name, file.storage] += 1
-            sizes[column.name, file.storage] += file.bytes
+            total = totals[column.name, file.storage]
+            total[0] += 1
+            total[1] += file.bytes
         count.columns += [
-            Named(table.fullname, *key, files[key], sizes[key])
+            Named(table.fullname, *key, *totals[key])
             for column in columns
-            for key in sorted(files)
+            for key in sorted(totals)
             if key[0] == column.name
         ]
     return count

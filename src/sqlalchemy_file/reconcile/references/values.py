@@ -17,7 +17,7 @@ _MOST_BYTES = 10**15
 _SHOWN = 60
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Stored:
     """One file that a value names: its storage, its size, the paths of all its objects."""
 
@@ -43,27 +43,32 @@ def read_value(text: str) -> Value:
         value.faults.append("it is not JSON")
         return value
     for record in entries:
-        if isinstance(record, Mapping):
+        if isinstance(record, dict):
             _add(value, record, has_escapes="\\u" in text)
         else:
             value.faults.append(f"{_shown(record)} is not the record of a file")
     return value
 
 
-def _add(value: Value, record: Mapping[str, Any], *, has_escapes: bool) -> None:
-    value.faults += _faults(record, has_escapes=has_escapes)
-    if not isinstance(record.get("upload_storage"), str):
+def _add(value: Value, record: dict[str, Any], *, has_escapes: bool) -> None:
+    size, has_storage = record.get("size"), isinstance(record.get("upload_storage"), str)
+    if has_escapes or not has_storage or not _is_size(size):
+        value.faults += _faults(record, has_escapes=has_escapes)
+    if not has_storage:
         record = {**record, "upload_storage": None}
-    paths = paths_of(record)
+    own = own_path(record)
+    paths = paths_of(record, own)
     if not paths:
         value.faults.append("it names no object")
-    sound = tuple(filter(_is_sound, paths))
-    cannot = "which cannot be the path of an object"
-    value.faults += [f"it names {_shown(path)}, {cannot}" for path in paths if path not in sound]
-    own, size = own_path(record), record.get("size")
+    places = {path: StorageManager.resolve(path) for path in paths}
+    sound = tuple([path for path, place in places.items() if _is_sound(*place)])
+    if len(sound) < len(paths):
+        cannot = "which cannot be the path of an object"
+        value.faults += [
+            f"it names {_shown(path)}, {cannot}" for path in paths if path not in sound
+        ]
     if own is not None and own in sound:
-        length = size if _is_size(size) else 0
-        value.files.append(Stored(StorageManager.resolve(own)[0], length, sound))
+        value.files.append(Stored(places[own][0], size if _is_size(size) else 0, sound))
 
 
 def _faults(record: Mapping[str, Any], *, has_escapes: bool) -> Iterator[str]:
@@ -88,8 +93,7 @@ def _is_size(size: Any) -> TypeGuard[int]:
     return type(size) is int and 0 <= size < _MOST_BYTES
 
 
-def _is_sound(path: str) -> bool:
-    storage, key = StorageManager.resolve(path)
+def _is_sound(storage: str, key: str) -> bool:
     try:
         check_key(key)
         storage.encode()
