@@ -23,12 +23,14 @@ from sqlalchemy_file import File, FileField, StorageManager
 from sqlalchemy_file.integrations import sqladmin as for_sqladmin
 from sqlalchemy_file.integrations import starlette_admin as for_starlette_admin
 from sqlalchemy_file.integrations.forms.exports import spreadsheet_text
+from sqlalchemy_file.serving import FileServer
 from tests.stores import contents, sqlite
 
 pytestmark = [  # the admins leave it to the garbage collector to close what forms upload
     pytest.mark.filterwarnings("ignore:Unclosed file <tempfile.Spooled:ResourceWarning"),
     pytest.mark.filterwarnings("ignore:Exception ignored in.*Spooled"),
 ]
+SECRET = "0123456789abcdef"
 PAGES = [("pages", (f"{name}.txt", name.encode())) for name in ("one", "two")]
 
 
@@ -240,11 +242,14 @@ def test_starlette_admin_lists_a_file_whose_storage_was_removed(albums: Any) -> 
         assert 'href="None"' not in shown.text
 
 
-def _send(client: Any, url: str, data: dict[str, str], files: list[Any]) -> None:
+def _send(
+    client: Any, url: str, data: dict[str, str], files: list[Any], *, status: int = 200
+) -> str:
     token = re.search(r'name="(\w*csrf\w*)"[^>]*value="([^"]+)"', client.get(url).text)
     secret = {token[1]: token[2]} if token else {}
     sent = client.post(url, data={**data, **secret}, files=files)
-    assert sent.status_code == 200, sent.text
+    assert sent.status_code == status, sent.text
+    return str(sent.text)
 
 
 class Base(DeclarativeBase):
@@ -255,6 +260,13 @@ class Note(Base):
     __tablename__ = "admin_note"
     id: Mapped[int] = mapped_column(primary_key=True)
     text: Mapped[File | None] = mapped_column(FileField)
+
+
+class Bill(Base):
+    __tablename__ = "admin_bill"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    scan: Mapped[File] = mapped_column(FileField)
+    pages: Mapped[list[File]] = mapped_column(FileField(multiple=True))
 
 
 @pytest.fixture(params=["memory", "local"])
@@ -269,7 +281,7 @@ def engine(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Any]:
 
 def test_the_fields_of_starlette_admin_itself_show_and_serve_files(engine: Any) -> None:
     app = Starlette()
-    admin = starlette_admin.Admin(engine, secret_key="0123456789abcdef")
+    admin = starlette_admin.Admin(engine, secret_key=SECRET)
     admin.add_view(starlette_admin.ModelView(Note))
     admin.mount_to(app)
     client = TestClient(app)
@@ -283,3 +295,26 @@ def test_the_fields_of_starlette_admin_itself_show_and_serve_files(engine: Any) 
         r'href="[^"]*(/_api/file/notes/[^"]+)"', client.get("/admin/note/list").text
     )
     assert client.get(f"/admin{url}").content == b"hello"
+
+
+def test_a_required_file_is_asked_for_by_starlette_admin(engine: Any) -> None:
+    app = Starlette()
+    plugins = [for_starlette_admin.FilesPlugin(FileServer(secret=SECRET))]
+    admin = starlette_admin.Admin(engine, plugins=plugins, secret_key=SECRET)
+    admin.add_view(
+        type("View", (for_starlette_admin.FilesView, starlette_admin.ModelView), {})(Bill)
+    )
+    admin.mount_to(app)
+    client = TestClient(app)
+    create, edit = "/admin/bill/create", "/admin/bill/edit?pk=1"
+    asked = "This field is required."
+    assert _send(client, create, {}, [], status=422).count(asked) == 2
+    assert _send(client, create, {}, [("scan", ("a.txt", b"a"))], status=422).count(asked) == 1
+    _send(client, create, {}, [("scan", ("a.txt", b"a")), ("pages", ("1.txt", b"1"))])
+    _send(client, edit, {}, [])
+    (token,) = re.findall(r'name="pages-replace-(\w+)"', client.get(edit).text)
+    for removal in ({"_scan-delete": "on"}, {"pages-remove": token}):
+        assert _send(client, edit, removal, [], status=422).count(asked) == 1
+    assert contents(StorageManager.storage("notes")) == [b"1", b"a"]
+    _send(client, edit, {"pages-remove": token}, [("pages", ("2.txt", b"2"))])
+    assert contents(StorageManager.storage("notes")) == [b"2", b"a"]

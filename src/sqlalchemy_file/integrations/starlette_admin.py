@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from starlette_admin.contrib.sqla.converters import ModelConverter, register_converter
 from starlette_admin.contrib.sqla.fields import FileField, ImageField
+from starlette_admin.exceptions import FormValidationError
+from starlette_admin.i18n import gettext
 from starlette_admin.plugins import BasePlugin
 from starlette_admin.storage import BaseStorage
 from starlette_admin.types import RequestAction
@@ -40,6 +42,7 @@ if TYPE_CHECKING:
 __all__ = ["FilesPlugin", "FilesView"]
 
 
+_REQUIRED = "This field is required."
 _SERVER = "sqlalchemy_file_server"
 """The name of a file server among the state of an admin's application."""
 
@@ -64,6 +67,14 @@ class _StoredField:
         edited = _Edited([*change.added, *change.replaced.values()])
         edited.change = change
         return edited, False
+
+    async def validate(self, request: Request, value: Any, form_values: dict[str, Any]) -> None:
+        """Raise `ValueError` for an upload that is refused, or missing in a required column."""
+        uploads, is_deleted = value
+        is_kept = request.state.action != RequestAction.CREATE and not is_deleted
+        if self.required and not uploads and not is_kept:  # type: ignore[attr-defined]
+            raise ValueError(gettext(_REQUIRED))
+        await super().validate(request, value, form_values)  # type: ignore[misc]
 
     async def serialize_value(self, request: Request, value: Any) -> Any:
         """Return what the templates show of the files."""
@@ -158,8 +169,14 @@ class FilesView:
             row = await self.find_by_pk(request, pk)  # type: ignore[attr-defined]
             for name, change in edited.items():
                 files = change.applied(getattr(row, name)) if change else []
+                if change and not files and self._is_required(name):
+                    raise FormValidationError({name: gettext(_REQUIRED)})
                 data[name] = (files, bool(change) and not files)
         return await super().edit(request, pk, data)  # type: ignore[misc]
+
+    def _is_required(self, name: str) -> bool:
+        fields: Any = self.fields  # type: ignore[attr-defined]
+        return any(field.required for field in fields if field.name == name)
 
 
 class _Exports(BaseStorage):
