@@ -129,16 +129,22 @@ def results(outcomes: Sequence[Outcome[T]]) -> list[T]:
     return [outcome.value for outcome in outcomes]  # type: ignore[misc]
 
 
+class _Cancellation:
+    """Whether the task that waits for a worker thread was cancelled; nobody waits for that."""
+
+    is_requested = False
+
+
 async def in_thread(function: Callable[[], T]) -> T:
     """Run a function in a worker thread, and wait for its end even when cancelled.
 
     The function can learn of that by `heed_cancellation`, and end sooner.
     """
-    cancelled = threading.Event()
-    job = _threads().submit(_in_worker(function, cancelled))
+    cancellation = _Cancellation()
+    job = _threads().submit(_in_worker(function, cancellation))
 
     def stop() -> None:
-        cancelled.set()
+        cancellation.is_requested = True
         job.cancel()  # if it was not begun
 
     return await await_to_end(asyncio.wrap_future(job), stop)
@@ -146,8 +152,8 @@ async def in_thread(function: Callable[[], T]) -> T:
 
 def heed_cancellation() -> None:
     """Raise `CancelledError` in a worker thread if its waiting task was cancelled."""
-    cancelled: threading.Event | None = getattr(_here, "cancelled", None)
-    if cancelled is not None and cancelled.is_set():
+    cancellation: _Cancellation | None = getattr(_here, "cancellation", None)
+    if cancellation is not None and cancellation.is_requested:
         raise asyncio.CancelledError
 
 
@@ -281,14 +287,14 @@ def _cancel_at_next_await(task: asyncio.Task[Any]) -> None:
 
 
 def _in_worker(
-    function: Callable[[], T], cancelled: threading.Event | None = None
+    function: Callable[[], T], cancellation: _Cancellation | None = None
 ) -> Callable[[], T]:
     """Return the function as a worker is to call it: it sees the caller's context variables."""
     context = copy_context()
 
     def work() -> T:
         _here.is_worker = True
-        _here.cancelled = cancelled
+        _here.cancellation = cancellation
         return context.run(function)
 
     return work

@@ -70,8 +70,8 @@ def store_pending(session: Session, instances: Iterable[object] | None) -> None:
 def _store(session: Session, work: Work, batch: UploadBatch, parts: dict[Connection, Work]) -> None:
     for assigned in work.writes:
         batch.take_over(assigned.files)
-        if not parts and ledger_of(assigned.attribute.column.table.metadata):
-            _divide(session, work, parts)  # keys tell whose database it is
+    if any(map(ledger_of, {each.attribute.column.table.metadata for each in work.writes})):
+        _divide(session, work, parts)  # keys tell whose database it is
     batch.store(_unsaved(work, parts))
     if not parts:
         _divide(session, work, parts)
@@ -128,7 +128,9 @@ def _divide(session: Session, work: Work, parts: dict[Connection, Work]) -> None
         else:
             connection = session.connection(bind_arguments={"mapper": mapper})
             connections[mapper] = connection
-        return parts.setdefault(connection, Work())
+        if connection not in parts:
+            parts[connection] = Work()
+        return parts[connection]
 
     for assigned in work.writes:
         part(assigned.state).writes.append(assigned)
