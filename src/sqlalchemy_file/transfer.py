@@ -24,7 +24,7 @@ from sqlalchemy_file.support.limits import CONCURRENCY, current_limits
 
 try:
     from sqlalchemy.util.concurrency import in_greenlet
-except ImportError:  # SQLAlchemy 2.0 without greenlet
+except ImportError:  # pragma: no cover  SQLAlchemy 2.0 without greenlet
     in_greenlet = None  # type: ignore[assignment]
 
 T = TypeVar("T")

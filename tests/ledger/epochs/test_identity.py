@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -112,6 +113,18 @@ def test_a_copy_that_replaces_an_sqlite_file_is_told_where_its_inode_is_used_aga
     path.write_bytes(content)
     assert read(engine).earlier == before.epochs
     engine.dispose()
+
+
+def test_a_machine_without_an_id_is_known_by_its_network_card(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def read_text(path: Path) -> str:
+        if "dbus" in str(path):
+            raise FileNotFoundError(path)
+        return "\n"  # as images of containers have it
+
+    monkeypatch.setattr(Path, "read_text", read_text)
+    assert sites.machine.__wrapped__() == f"{uuid.getnode():x}"
 
 
 def test_an_sqlite_file_that_is_renamed_is_the_same_database(tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ from sqlalchemy_file.ledger.tables import STATE
 
 try:
     import fcntl
-except ImportError:  # Windows
+except ImportError:  # pragma: no cover  Windows
     fcntl = None  # type: ignore[assignment]
 
 _GET_VERSION = 0x80087601  # FS_IOC_GETVERSION of Linux: ext4, xfs and btrfs answer it
@@ -44,16 +44,10 @@ class Site:
 
 def site_of(connection: Connection, schema: str | None = None) -> Site:
     """Return where the database of a connection lives, with the ledger in ``schema``."""
-    is_mariadb = getattr(connection.dialect, "is_mariadb", False)
-    name = "mariadb" if is_mariadb else connection.dialect.name
+    name = connection.dialect.name
     if name == "postgresql":
         return _postgresql(connection, schema)
-    if name in ("mariadb", "mysql"):
-        return _mariadb(connection, schema)
-    if name == "sqlite":
-        return _sqlite(connection, schema)
-    database = str(connection.engine.url.database)
-    return Site(database, database, frozenset([database]))
+    return _sqlite(connection, schema) if name == "sqlite" else _mariadb(connection, schema)
 
 
 def is_there(connection: Connection, server: str, name: str) -> bool:
@@ -149,7 +143,7 @@ def _file_site(path: str) -> str | None:
 
 def _generation(path: str) -> int | None:
     """Return what tells a file from all that had its inode before, if the file system says it."""
-    if fcntl is None:
+    if fcntl is None:  # pragma: no cover  Windows
         return None
     with suppress(OSError), Path(path).open("rb") as file:
         answer = fcntl.ioctl(file.fileno(), _GET_VERSION, bytes(8))
