@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import ssl
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -91,8 +92,10 @@ class Bucket:
 
 
 @contextmanager
-def answering(answer: Callable[[Request], Answer]) -> Iterator[int]:
-    """Serve on a free port of 127.0.0.1, whose number is yielded."""
+def answering(
+    answer: Callable[[Request], Answer], context: ssl.SSLContext | None = None
+) -> Iterator[int]:
+    """Serve on a free port of 127.0.0.1, whose number is yielded; over TLS with a ``context``."""
 
     over = threading.Event()
 
@@ -121,6 +124,11 @@ def answering(answer: Callable[[Request], Answer]) -> Iterator[int]:
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     server.daemon_threads = True
+    if context is not None:
+        server.handle_error = lambda request, address: None  # clients that refuse the certificate
+        server.socket = context.wrap_socket(
+            server.socket, server_side=True, do_handshake_on_connect=False
+        )
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
     thread.start()
     try:

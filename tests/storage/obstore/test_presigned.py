@@ -4,12 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import io
+import ssl
 from collections.abc import AsyncIterator, Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 from xml.sax.saxutils import escape
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+from obstore.store import S3Store
 
 from sqlalchemy_file.exceptions import (
     DeletionError,
@@ -117,6 +125,58 @@ def test_a_listing_that_cannot_be_completed_is_an_error(call: Any) -> None:
         with pytest.raises(StorageError, match="listed with a secret key in the options") as caught:
             call(storage, "list")
     assert "hunter2" not in str(caught.value)
+
+
+@pytest.fixture(scope="module")
+def certified(tmp_path_factory: pytest.TempPathFactory) -> tuple[ssl.SSLContext, Path]:
+    """Return what a server on localhost needs for TLS, and its certificate, which it has signed."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
+    now = datetime.now(UTC)
+    certificate = (
+        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
+        .not_valid_before(now - timedelta(days=1))
+        .not_valid_after(now + timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost")]), critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    folder = tmp_path_factory.mktemp("certificate")
+    path, private = folder / "localhost.pem", folder / "key.pem"
+    path.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
+    private.write_bytes(
+        key.private_bytes(
+            serialization.Encoding.PEM,
+            serialization.PrivateFormat.PKCS8,
+            serialization.NoEncryption(),
+        )
+    )
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(path, private)
+    return context, path
+
+
+@pytest.mark.parametrize("option", ["root_certificate", "allow_invalid_certificates", None])
+def test_certificates_are_checked_as_the_options_of_the_client_say(
+    certified: tuple[ssl.SSLContext, Path], call: Any, option: str | None
+) -> None:
+    context, path = certified
+    values = {"root_certificate": path.read_bytes(), "allow_invalid_certificates": True}
+    with answering(Bucket(Listed(*"abcdefgh")), context) as port:
+        store = S3Store(
+            "bucket",
+            endpoint=f"https://localhost:{port}",
+            region="us-east-1",
+            access_key_id="key",
+            secret_access_key="hunter2",
+            client_options={option: values[option]} if option else {},
+            retry_config={"max_retries": 0},
+        )
+        storage = adapt(store)
+        if option is None:
+            with pytest.raises(StorageError, match="error sending request"):
+                call(storage, "list")
+        else:
+            assert [info.key for info in call(storage, "list")] == list("abcdefgh")
 
 
 def test_a_server_that_lists_the_same_again_and_again_is_given_up(call: Any) -> None:
