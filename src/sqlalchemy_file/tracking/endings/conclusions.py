@@ -7,6 +7,7 @@ from typing import Any
 from sqlalchemy import Connection
 
 from sqlalchemy_file.tracking.deleting.clearing import clear_later
+from sqlalchemy_file.tracking.unit.looking import make_sure
 from sqlalchemy_file.tracking.unit.registry import known_unit, session_of, unit_of_lent
 from sqlalchemy_file.tracking.unit.standing import Standing, standing, standing_of
 from sqlalchemy_file.tracking.unit.units import Phase, Unit
@@ -26,8 +27,11 @@ class Answers:
     def sending(self, verb: str, target: Any) -> Unit | None:
         unit = _unit_at(target)
         if unit is not None:
-            if not unit.verbs and unit.is_at_stake and verb in ("do_commit", "do_rollback"):
-                _look_again(unit, target)
+            if not unit.verbs and verb in _ENDS:
+                if unit.is_at_stake:
+                    _look_again(unit, target)
+                if verb == "do_commit" and (unit.sharing or unit.phase is Phase.OPEN):
+                    _include_others(unit, target)
             unit.verbs.append(verb)
             if verb in ("do_prepare_twophase", "do_commit_twophase"):
                 unit.is_two_phase = False
@@ -37,11 +41,15 @@ class Answers:
     def failed(self, verb: str, unit: Unit) -> None:
         unit.verbs.pop()
         unit.failed_verb = verb
+        for other in _others(unit) if verb in _ENDS else ():
+            other.phase = Phase.OPEN
 
     def answered(self, verb: str, unit: Unit, arguments: tuple[Any, ...]) -> None:
         unit.verbs.pop()
         if not unit.verbs:  # else it is a part of another one
             _CONCLUSIONS[verb](unit, *arguments)
+            if unit.sharing is not None and verb in _ENDS:
+                _conclude_others(verb, unit)
 
 
 def _look_again(unit: Unit, target: Any) -> None:
@@ -54,6 +62,35 @@ def _look_again(unit: Unit, target: Any) -> None:
             unit.phase = Phase.ROLLING_BACK
         elif now is Standing.CLOSED:
             unit.lose_track()
+
+
+def _include_others(unit: Unit, target: Any) -> None:
+    """Prepare the commit of other connections that have the same connection of the driver."""
+    others = _others(unit)
+    if unit.phase is Phase.OPEN and unit.is_at_stake:
+        others.append(unit)  # the committing connection has no unit of its own
+    for other in others:
+        connection = other.connection
+        now = standing_of(unit.dialect, getattr(target, "driver_connection", None))
+        if now is Standing.OPEN and connection is not None and connection.in_transaction():
+            try:
+                make_sure(connection, other)
+            except Exception:  # noqa: BLE001  the commit is somebody else's
+                other.lose_track()
+            else:
+                other.phase = Phase.COMMITTING
+
+
+def _others(unit: Unit) -> list[Unit]:
+    """Return the other units that end with a driver's connection."""
+    return [each for each in unit.sharing or () if each is not unit and each.is_at_stake]
+
+
+def _conclude_others(verb: str, unit: Unit) -> None:
+    for other in _others(unit):
+        _CONCLUSIONS[verb](other)
+        if (connection := other.connection) is not None:
+            settle_unless_in_session(other, connection)
 
 
 def _unit_at(target: Any) -> Unit | None:
@@ -118,6 +155,7 @@ def _rolled_back_to_savepoint(unit: Unit, name: str) -> None:
     unit.settle()
 
 
+_ENDS = ("do_commit", "do_rollback")
 _CONCLUSIONS = {
     "do_commit": _committed,
     "do_rollback": rolled_back,

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from sqlalchemy.pool import SingletonThreadPool, StaticPool
+
 from sqlalchemy_file.tracking.endings.conclusions import rolled_back, settle_unless_in_session
 from sqlalchemy_file.tracking.unit.registry import IN_INFO
 from sqlalchemy_file.tracking.unit.standing import Standing, standing_of
@@ -46,6 +48,11 @@ def checkin(dbapi_connection: Any, record: Any) -> None:
     unit: Unit | None = record.info.pop(IN_INFO, None)
     if unit is None:
         return
+    for other in list(unit.sharing or (unit,)):
+        if _is_still_lent(other):
+            record.info[IN_INFO] = other
+            if other is unit:
+                return
     unit.is_unended = False
     if unit.frames or unit.phase is not Phase.OPEN:
         unit.end(is_lost=dbapi_connection is None)
@@ -54,3 +61,14 @@ def checkin(dbapi_connection: Any, record: Any) -> None:
         unit.settle_later()
     else:
         settle_unless_in_session(unit, connection)
+
+
+def _is_still_lent(unit: Unit) -> bool:
+    """Return True if it is another borrower of the driver's connection who gives it back."""
+    connection = unit.connection
+    if connection is None or not isinstance(connection.engine.pool, _LENDING_TO_SEVERAL):
+        return False
+    return not connection.closed and connection.in_transaction()
+
+
+_LENDING_TO_SEVERAL = (SingletonThreadPool, StaticPool)

@@ -19,7 +19,7 @@ from sqlalchemy.engine import Dialect
 from sqlalchemy.orm import Session
 
 from sqlalchemy_file.tracking.unit.standing import Standing, asked_if_stale, standing
-from sqlalchemy_file.tracking.unit.units import Unit
+from sqlalchemy_file.tracking.unit.units import Phase, Unit
 
 
 def unit_of(connection: Connection) -> Unit:
@@ -53,8 +53,21 @@ def enter_in_pool(connection: Connection, unit: Unit) -> None:
     """Register the unit under the pool's record and the connections that it hands out."""
     lent = connection.connection
     if _lent.get(lent) is not unit:
+        before: Unit | None = lent.info.get(IN_INFO)
+        if before is not None and before is not unit:
+            _share(before, unit)
         _lent[lent] = unit
         lent.info[IN_INFO] = unit
+
+
+def _share(first: Unit, second: Unit) -> None:
+    """Take note of two units with one driver's connection, and so with one transaction.
+
+    SQLAlchemy's pools for SQLite's databases in memory lend one connection to several borrowers.
+    """
+    sharing = first.sharing or weakref.WeakSet([first])
+    sharing.add(second)
+    first.sharing = second.sharing = sharing
 
 
 def unit_of_lent(lent: Any) -> Unit | None:
@@ -64,9 +77,20 @@ def unit_of_lent(lent: Any) -> Unit | None:
     except TypeError:  # a driver's own connection, to which there is no weak reference
         return None
     if unit is not None:
-        return unit
+        return unit if unit.sharing is None else _ending(unit, lent)
     info = getattr(lent, "info", None)
     return info.get(IN_INFO) if isinstance(info, dict) else None
+
+
+def _ending(unit: Unit, lent: Any) -> Unit:
+    """Return the unit that is about to end, of those whose connections share what a pool lends."""
+    for each in list(unit.sharing or ()):
+        connection = each.connection
+        if each.phase is Phase.OPEN or connection is None or connection.closed:
+            continue
+        if connection.connection is lent:
+            return each
+    return unit
 
 
 def end_unanswered(connection: Connection, unit: Unit) -> None:

@@ -70,6 +70,8 @@ class Unit:
     decisions: Decisions | None = None
     """Those of the flush that is in progress."""
     notes: Notes = Notes()  # that of units without a ledger; never changed
+    sharing: weakref.WeakSet[Unit] | None = None
+    """The units of all connections of one driver's connection, if there are several."""
     _statements: int = 0
     _outermost: str | None = None
 

@@ -1,0 +1,115 @@
+"""Several sessions with one connection of the driver, and so with one transaction."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+from collections.abc import Callable, Iterator
+
+import pytest
+from sqlalchemy import Engine, create_engine, select, update
+from sqlalchemy.ext.asyncio import AsyncSession, create_async_engine
+from sqlalchemy.orm import Session
+from sqlalchemy.pool import Pool, SingletonThreadPool, StaticPool
+
+from sqlalchemy_file import File
+from sqlalchemy_file.storage.memory import MemoryStorage
+from tests.models import Base, Paper
+from tests.stores import contents, keys, named
+
+
+@pytest.fixture(params=[SingletonThreadPool, StaticPool])
+def engine(request: pytest.FixtureRequest, storage: MemoryStorage) -> Iterator[Engine]:
+    pool: type[Pool] = request.param
+    engine = create_engine("sqlite://", poolclass=pool)
+    Base.metadata.create_all(engine)
+    with Session(engine) as session:
+        session.add_all([Paper(id=1, body=File(b"a")), Paper(id=2, body=File(b"b"))])
+        session.commit()
+    yield engine
+    gc.collect()
+    engine.dispose()
+
+
+def assert_exact(engine: Engine, storage: MemoryStorage, *expected: bytes) -> None:
+    paths = named(engine, "paper", "body")
+    assert sorted(paths) == sorted(f"main/{key}" for key in keys(storage))
+    assert contents(storage) == sorted(expected)
+
+
+def replace(session: Session, number: int, label: bytes) -> None:
+    session.get_one(Paper, number).body = File(label)
+    session.flush()
+
+
+@pytest.mark.parametrize("last", ["commit", "rollback"])
+@pytest.mark.parametrize("is_reversed", [False, True])
+def test_a_commit_of_one_session_commits_what_the_other_has_done(
+    engine: Engine, storage: MemoryStorage, last: str, is_reversed: bool
+) -> None:
+    with Session(engine) as one, Session(engine) as two:
+        replace(one, 1, b"one")
+        replace(two, 2, b"two")
+        first, second = (two, one) if is_reversed else (one, two)
+        first.commit()
+        getattr(second, last)()
+    assert_exact(engine, storage, b"one", b"two")
+
+
+@pytest.mark.parametrize("last", ["commit", "rollback"])
+@pytest.mark.parametrize("is_reversed", [False, True])
+def test_a_rollback_of_one_session_undoes_what_the_other_has_done(
+    engine: Engine, storage: MemoryStorage, last: str, is_reversed: bool
+) -> None:
+    with Session(engine) as one, Session(engine) as two:
+        replace(one, 1, b"one")
+        replace(two, 2, b"two")
+        first, second = (two, one) if is_reversed else (one, two)
+        first.rollback()
+        getattr(second, last)()
+    assert_exact(engine, storage, b"a", b"b")
+
+
+def _read(other: Session) -> None:
+    other.scalars(select(Paper)).all()
+
+
+def _write(other: Session) -> None:
+    other.execute(update(Paper).where(Paper.id == 2).values(title="read"))
+
+
+def _write_files(other: Session) -> None:
+    replace(other, 2, b"b")
+
+
+@pytest.mark.parametrize("work", [_read, _write, _write_files])
+def test_what_follows_the_commit_of_another_session_is_followed(
+    engine: Engine, storage: MemoryStorage, work: Callable[[Session], None]
+) -> None:
+    with Session(engine) as session:
+        replace(session, 1, b"first")
+        with Session(engine) as second:
+            work(second)
+            second.commit()
+        replace(session, 1, b"second")
+        session.commit()
+    assert_exact(engine, storage, b"second", b"b")
+
+
+def test_two_asynchronous_sessions_on_a_database_in_memory(storage: MemoryStorage) -> None:
+    async def main() -> list[bytes]:
+        engine = create_async_engine("sqlite+aiosqlite://")
+        async with engine.begin() as connection:
+            await connection.run_sync(Base.metadata.create_all)
+        async with AsyncSession(engine) as one, AsyncSession(engine) as two:
+            one.add(Paper(id=1, body=File(b"a")))
+            await one.commit()
+            (await one.get_one(Paper, 1)).body = File(b"new")
+            await one.flush()
+            two.add(Paper(id=2, body=File(b"b")))
+            await two.commit()
+            await one.rollback()
+        await engine.dispose()
+        return contents(storage)
+
+    assert asyncio.run(main()) == [b"b", b"new"]
