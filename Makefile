@@ -21,9 +21,10 @@ OLD ?= .venv-release-0.7.0
 ON_ONE_SQLALCHEMY := crash benchmarks detection storage testing transforms validators \
   serving/http serving/test_browser.py serving/test_nginx.py \
   serving/test_servers.py integrations/test_admins_in_browser.py
-# What `make coverage` runs: of the matrix of scenarios, columns that differ in our code
-COVERING := not test_scenario or sqlite-async-memory or mariadb-memory or postgresql-ledger-memory \
-  or sqlite-legacy-memory or sqlite-fsspec
+# What `make coverage` runs: no random programs, and columns of the matrix that differ in our code
+COVERING := not test_scenario and not test_random_programs and not test_random_statements \
+  or sqlite-async-memory or mariadb-memory or postgresql-ledger-memory or sqlite-legacy-memory \
+  or sqlite-fsspec
 # Names of cases, or options: see `make bench BENCH_ARGS=--help`
 BENCH_ARGS ?=
 
