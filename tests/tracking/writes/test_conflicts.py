@@ -88,6 +88,15 @@ partly = Table(
     Column("body", FileField()),
     Index("partly_unique_title", "title", unique=True, sqlite_where=text("title <> 'x'")),
 )
+indexed = Table(
+    "indexed_unique",
+    of_sqlite,
+    Column("id", Integer, primary_key=True),
+    Column("title", String(20), unique=True, index=True),
+    Column("part", String(20), nullable=False, sqlite_on_conflict_not_null="IGNORE"),
+    Column("note", String(20), index=True),
+    Column("body", FileField()),
+)
 computing = Table(
     "computing_unique",
     of_sqlite,
@@ -130,9 +139,12 @@ def assert_exact(engine: Engine, storage: MemoryStorage, table: Table, *expected
     assert contents(storage) == sorted(expected)
 
 
+def dialect_of(engine: Engine) -> Any:
+    return sqlite if engine.dialect.name == "sqlite" else postgresql
+
+
 def upsert(engine: Engine, by: str = "id") -> Any:
-    dialect: Any = sqlite if engine.dialect.name == "sqlite" else postgresql
-    statement = dialect.insert(paper)
+    statement = dialect_of(engine).insert(paper)
     return statement.on_conflict_do_update(
         index_elements=[by], set_={"body": statement.excluded.body}
     )
@@ -159,6 +171,27 @@ def test_one_upsert_of_rows_that_name_one_key_twice_keeps_the_last_file(
     rows = [{"id": which, "body": File(b"x")}, {"id": which, "body": File(b"y")}]
     run(engine, upsert(engine).values(rows))
     assert_exact(engine, storage, paper, b"y", b"b", *([] if which == 1 else [b"a"]))
+
+
+@with_upserts
+def test_an_upsert_that_sets_no_file_releases_the_old_one(
+    engine: Engine, storage: MemoryStorage
+) -> None:
+    statement: Any = dialect_of(engine).insert(paper).values(id=1, title="x")
+    run(engine, statement.on_conflict_do_update(index_elements=["id"], set_={"body": None}))
+    assert_exact(engine, storage, paper, b"b")
+    statement = dialect_of(engine).insert(paper).values(id=2, title="y")
+    run(engine, statement.on_conflict_do_update(index_elements=["id"], set_={"title": "y"}))
+    assert_exact(engine, storage, paper, b"b")
+
+
+@with_upserts
+def test_an_upsert_by_what_is_no_column_is_refused(engine: Engine, storage: MemoryStorage) -> None:
+    statement = dialect_of(engine).insert(paper).values(id=1, body=File(b"x"))
+    unknown = statement.on_conflict_do_update(index_elements=["nothing"], set_={"title": "x"})
+    with pytest.raises(UnsupportedStatementError, match="index element 'nothing' is no column"):
+        run(engine, unknown)
+    assert_exact(engine, storage, paper, b"a", b"b")
 
 
 @with_upserts
@@ -435,6 +468,27 @@ def test_a_row_that_is_ignored_leaves_nothing(engine: Engine, storage: MemorySto
     rows = [{"title": title, "body": File(b"z")} for title in ("new", "same", "new")]
     run(engine, insert(ignoring), rows)
     assert_exact(engine, storage, ignoring, b"a", b"b", b"x", b"z")
+
+
+@sqlite_only
+def test_a_row_that_lacks_a_value_and_is_ignored_leaves_nothing(
+    engine: Engine, storage: MemoryStorage
+) -> None:
+    rows = [{"part": part, "body": File(b"x")} for part in ("first", None, "last")]
+    run(engine, insert(indexed), rows)
+    assert_exact(engine, storage, indexed, b"a", b"b", b"x", b"x")
+
+
+@sqlite_only
+def test_a_unique_index_tells_which_rows_are_replaced(
+    engine: Engine, storage: MemoryStorage
+) -> None:
+    statement = insert(indexed).prefix_with("OR REPLACE")
+    for content in (b"old", b"new"):
+        row = {"title": "same", "part": "", "note": "same", "body": File(content)}
+        run(engine, statement, row)
+    run(engine, statement, {"title": "else", "part": "", "note": "same", "body": File(b"else")})
+    assert_exact(engine, storage, indexed, b"a", b"b", b"else", b"new")
 
 
 @sqlite_only
