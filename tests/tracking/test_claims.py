@@ -18,6 +18,7 @@ from sqlalchemy_file import File, FileField, StorageManager
 from sqlalchemy_file.exceptions import StorageError
 from sqlalchemy_file.ledger import Ledger
 from sqlalchemy_file.ledger.epochs.identity import identity
+from sqlalchemy_file.storage.memory import MemoryStorage
 from sqlalchemy_file.storage.owners import owners_of
 from sqlalchemy_file.tracking.claims import claim_of
 from sqlalchemy_file.tracking.reading import Database
@@ -91,6 +92,45 @@ def test_a_storage_is_signed_once_before_anything_is_stored(engine: Engine) -> N
     (owner,) = owners_of(storage)
     assert owner.epoch == epoch(engine)
     assert owner.name
+
+
+class Slotted:
+    """A storage to which there is no weak reference."""
+
+    __slots__ = ("_inner",)
+
+    def __init__(self) -> None:
+        self._inner = MemoryStorage()
+
+    def put(self, *arguments: Any, **options: Any) -> Any:
+        return self._inner.put(*arguments, **options)
+
+    def stat(self, key: str) -> Any:
+        return self._inner.stat(key)
+
+    def stream(self, *arguments: Any) -> Any:
+        return self._inner.stream(*arguments)
+
+    def delete(self, keys: Any) -> None:
+        self._inner.delete(keys)
+
+    def copy(self, key: str, new_key: str) -> Any:
+        return self._inner.copy(key, new_key)
+
+    def list(self, *arguments: Any) -> Any:
+        return self._inner.list(*arguments)
+
+
+def test_a_storage_of_any_class_is_signed(engine: Engine) -> None:
+    storage: Any = Slotted()
+    StorageManager.add_storage("main", storage)
+    with Session(engine) as session:
+        session.add(Paper(id=1, body=File(b"1")))
+        session.commit()
+        assert [owner.epoch for owner in owners_of(storage)] == [epoch(engine)]
+        session.delete(session.get_one(Paper, 1))
+        session.commit()
+    assert [info.key for info in storage.list()] == []
 
 
 def test_a_copy_deletes_nothing_that_was_stored_before(engine: Engine) -> None:
