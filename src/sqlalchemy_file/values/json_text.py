@@ -1,7 +1,8 @@
-"""Decodes the JSON text of a column, by msgspec where it is installed."""
+"""Decodes the JSON text of a column, by msgspec where it is installed, else by Python directly."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from importlib import import_module
 from typing import Any
@@ -26,8 +27,7 @@ def faster(from_json: Decoder, kind: TypeEngine[Any], dialect: Dialect) -> Decod
     try:
         decode: Decoder = import_module("msgspec.json").decode
     except ImportError:
-        # Not orjson: it makes floats of large integers.
-        return from_json
+        decode = _decode  # not by orjson: it makes floats of large integers
 
     def process(value: Any) -> Any:
         if type(value) is not str:
@@ -35,6 +35,17 @@ def faster(from_json: Decoder, kind: TypeEngine[Any], dialect: Dialect) -> Decod
         try:
             return decode(value)
         except ValueError:
-            return from_json(value)  # NaN and lone surrogates, which Python takes
+            return from_json(value)  # NaN and lone surrogates, which Python takes, or white space
 
     return process
+
+
+def _decode(text: str) -> Any:
+    """Decode as ``json.loads`` does, without its search for white space before and after."""
+    value, end = _decoded_from(text)
+    if end != len(text):
+        raise ValueError("something follows the value")
+    return value
+
+
+_decoded_from = json.JSONDecoder().raw_decode
