@@ -163,6 +163,8 @@ def _stop(process: subprocess.Popen[bytes], stop_with: signal.Signals) -> None:
     except subprocess.TimeoutExpired:
         process.kill()
         process.wait()
+    with suppress(ProcessLookupError, PermissionError):
+        os.killpg(process.pid, signal.SIGKILL)  # workers of a server that was killed
 
 
 def _is_root() -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import select
 import signal
 import subprocess
 import sys
@@ -89,6 +90,24 @@ def test_a_server_that_fails_says_what_it_printed(temporary_folder: Path) -> Non
         processes.server_process(command, folder, lambda: False),
     ):
         raise AssertionError("it never was ready")
+
+
+def test_the_workers_of_a_server_are_gone_with_it(temporary_folder: Path) -> None:
+    with processes.private_folder("workers") as folder:
+        line = folder / "line"
+        os.mkfifo(line)
+        command = ["sh", "-c", "sleep 600 > line & wait"]
+        stop_with = signal.SIGKILL
+        with (
+            processes.server_process(command, folder, lambda: True, stop_with, environment={}),
+            line.open("rb") as end_of_line,
+        ):
+            still_open, _, _ = select.select([end_of_line], [], [], 0)
+            assert still_open == []
+            reader = os.dup(end_of_line.fileno())
+        closed, _, _ = select.select([reader], [], [], 30)
+        os.close(reader)
+    assert closed == [reader]
 
 
 def test_a_developers_own_server_lends_a_database_for_a_while(
