@@ -47,8 +47,12 @@ def attributes_of(
 
 def meta_data_of(attributes: Attributes) -> dict[str, str]:
     """Return the metadata of an object: name, content type, and the user's values."""
-    own = {"filename": attributes.filename, "content_type": attributes.content_type}
-    return {**{name: value for name, value in own.items() if value}, **attributes.metadata}
+    own: dict[str, str] = {}
+    if attributes.filename:
+        own["filename"] = attributes.filename
+    if attributes.content_type:
+        own["content_type"] = attributes.content_type
+    return {**own, **attributes.metadata}
 
 
 def attributes_from(meta_data: Mapping[Any, Any], content_type: str | None = None) -> Attributes:
