@@ -121,6 +121,14 @@ class TestReading:
             text.seek(offset, whence)
         assert text.read(5) == b"first"
 
+    def test_only_files_on_disk_know_where_their_data_are(self) -> None:
+        storage = MemoryStorage()
+        put(storage, "key", TEXT)
+        file = StoredFile(storage, "key")
+        with pytest.raises(ValueError, match="whence"):
+            file.seek(0, 3)  # Linux's SEEK_DATA
+        assert file.read(5) == b"first"
+
     def test_lines_are_those_of_any_file(self, text: StoredFile) -> None:
         assert list(text) == TEXT.splitlines(keepends=True)
         text.seek(0)
@@ -316,6 +324,17 @@ class TestTheObject:
         assert f"/{bucket.name}/key?" in address
         assert StoredFile(adapt(bucket), "key").get_cdn_url() is None
         assert StoredFile(MemoryStorage(), "key").get_cdn_url() is None
+
+    def test_an_address_is_the_permanent_url_of_a_storage_that_has_one(self) -> None:
+        class Public(MemoryStorage):
+            def public_url(self, key: str) -> str | None:
+                return f"https://files.example/{key}" if key == "public" else None
+
+        storage = Public()
+        put(storage, "public")
+        put(storage, "private")
+        addresses = [StoredFile(storage, key).get_cdn_url() for key in ("public", "private")]
+        assert addresses == ["https://files.example/public", None]
 
     def test_a_missing_object_is_named_with_its_storage(self, storage: Storage) -> None:
         file = StoredFile(storage, "missing", storage_name="store")
