@@ -107,6 +107,9 @@ def test_a_srcset_names_each_width_once(photo: File) -> None:
     assert server.srcset([large, small, large]) == both
     assert server.srcset([small]) == f"{server.url_for(small)} 20w"
     assert server.srcset(File.decode({**photo, "variants": None})) == ""
+    without_width = {**photo.variants, "large": {**photo.variants["large"], "width": None}}
+    found = server.srcset(File.decode({**photo, "variants": without_width}))
+    assert found == f"{server.url_for(small)} 20w"
 
 
 def test_a_public_record_tells_type_and_size_of_variants(photo: File) -> None:
