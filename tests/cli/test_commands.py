@@ -482,6 +482,14 @@ def test_without_the_extra_it_is_named(
     assert "pip install 'sqlalchemy-file[cli]'" in capsys.readouterr().err
 
 
+def test_another_module_that_is_missing_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delitem(sys.modules, "sqlalchemy_file.cli.commands")
+    monkeypatch.delattr(cli, "commands")
+    monkeypatch.setitem(sys.modules, "sqlalchemy_file.cli.loading", None)
+    with pytest.raises(ModuleNotFoundError, match="loading"):
+        cli.main()
+
+
 def sql(folder: Path, statement: str) -> list[tuple[str, ...]]:
     connection = sqlite3.connect(folder / "notes.db")
     try:

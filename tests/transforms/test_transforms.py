@@ -88,6 +88,12 @@ def test_the_original_is_changed_before_it_is_stored(keep):
     assert len(list(StorageManager.storage("main").list())) == 1
 
 
+def test_a_transform_may_be_called_by_itself():
+    file = File(photo(), "photo.jpg")
+    Fit(200, 200).transform(file, "image")
+    assert opened(file.original_content.read()).size == (200, 150)
+
+
 def test_a_picture_that_fits_stays_as_it_is_byte_by_byte(keep):
     content = photo(6)
     file = keep(ImageField(transforms=[Fit(800, 800)]), content)
