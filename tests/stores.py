@@ -69,6 +69,9 @@ def named(engine: Engine, table: str, *columns: str) -> list[str]:
 @contextmanager
 def no_warnings() -> Iterator[None]:
     """Fail if anything is left open: a resource warning needs the garbage collected first."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        gc.collect()  # what earlier tests have left
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         yield
