@@ -1,6 +1,6 @@
 """Applications for servers that run in processes of their own: they import this module.
 
-``SERVED_FOLDER`` is the folder of the one storage.
+``SERVED_FOLDER`` is the folder of the one storage, or ``SERVED_URL`` its URL.
 """
 
 from __future__ import annotations
@@ -44,3 +44,5 @@ async def asgi(scope: Any, receive: Any, send: Any) -> None:
 
 if folder := os.environ.get("SERVED_FOLDER"):
     StorageManager.add_storage("main", Path(folder).as_uri())
+if address := os.environ.get("SERVED_URL"):
+    StorageManager.add_storage("main", address)

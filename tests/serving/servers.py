@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import socket
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from functools import partial
 from pathlib import Path
@@ -54,12 +54,25 @@ SERVERS: dict[str, Server] = {
 }
 
 
-def _process(module: list[str], folder: Path, stack: ExitStack) -> str:
+def uvicorn_process(**environment: str) -> AbstractContextManager[str]:
+    """Run uvicorn in a process of its own, with the storage that the environment names."""
+    options = ["--host", "127.0.0.1", "--port", "{port}", "--log-level", "critical"]
+    module = ["uvicorn", *options, "tests.serving.served:asgi"]
+    return started(partial(_process, module, None, environment=environment))
+
+
+def _process(
+    module: list[str],
+    folder: Path | None,
+    stack: ExitStack,
+    environment: Mapping[str, str] | None = None,
+) -> str:
     home = stack.enter_context(private_folder(module[0]))
     port = free_port()
     command = [sys.executable, "-m", *(each.format(port=port) for each in module)]
     paths = [str(ROOT / "src"), str(ROOT)]
-    environment = {"SERVED_FOLDER": str(folder), "PYTHONPATH": ":".join(paths)}
+    storage = {"SERVED_FOLDER": str(folder)} if folder else {}
+    environment = {**storage, **(environment or {}), "PYTHONPATH": ":".join(paths)}
     process = server_process(command, home, partial(_answers, port), environment=environment)
     stack.enter_context(process)
     return f"http://127.0.0.1:{port}"
