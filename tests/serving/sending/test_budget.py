@@ -162,7 +162,7 @@ def test_slow_clients_hold_no_streams_while_more_want_one_than_there_are(
     assert storage.open == 0
 
 
-@pytest.mark.parametrize("size", [1, budget.SLICE, 2 * budget.SLICE])
+@pytest.mark.parametrize("size", [1, budget.SLICE, budget.WHOLE])
 def test_a_small_range_is_one_request_and_waits_for_no_stream(storage: Counting, size: int) -> None:
     async def run() -> None:
         idle = [await begun() for _ in range(AT_ONCE)]

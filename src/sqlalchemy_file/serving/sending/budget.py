@@ -16,14 +16,17 @@ from contextlib import aclosing, suppress
 from sqlalchemy_file.serving.sending.file_reading import Ranges
 from sqlalchemy_file.serving.sending.turns import OfLoop
 
-STREAMS = 8
-"""Streams that are open at once."""
+STREAMS = 4
+"""Streams that are open at once; each takes some two megabytes."""
 
-SLICES = 64
+SLICES = 32
 """Slices that are read at once."""
 
-SLICE = 64 * 1024
-"""Bytes of a slice; the last one may have twice as many. Each slow client holds one or two."""
+SLICE = 32 * 1024
+"""Bytes of a slice. The buffers of its connection hold two or three of these for a slow client."""
+
+WHOLE = 128 * 1024
+"""A range up to this size is read by one request, whoever waits."""
 
 QUICK = 0.005
 """Seconds in which a quick client takes a chunk."""
@@ -35,7 +38,7 @@ PATIENCE = 0.05
 """Seconds that a client may keep a stream idle while others wait for one."""
 
 WAIT = 1.0
-"""Seconds that a quick client waits for a stream, before it gets a slice."""
+"""Seconds that a quick client waits for a stream, before it gets a large slice."""
 
 QUANTUM = 4 * 1024 * 1024
 """Bytes after which a stream is given to those who wait."""
@@ -140,13 +143,14 @@ class _Budget:
         self, ranges: Ranges, start: int, end: int, *, is_quick: bool
     ) -> _Stream | _Slice:
         """Return a stream if there is one for this client, else a slice."""
-        if end - start <= 2 * SLICE:
+        if end - start <= WHOLE:
             return await self._slice(ranges, start, end)
         if self._left and not self._line.locked():
             return self._open(ranges, start, end)
         if is_quick and await self._turn_comes():
             return self._open(ranges, start, min(end, start + QUANTUM))
-        return await self._slice(ranges, start, start + SLICE)
+        size = WHOLE if is_quick else SLICE
+        return await self._slice(ranges, start, min(end, start + size))
 
     async def _slice(self, ranges: Ranges, start: int, end: int) -> _Slice:
         async with self._slices, aclosing(ranges(start, end)) as chunks:

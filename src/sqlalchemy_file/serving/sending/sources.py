@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import AbstractContextManager, aclosing, nullcontext
 from functools import partial
-from typing import Any, cast
+from typing import Any
 
 from sqlalchemy_file.exceptions import StorageError
 from sqlalchemy_file.serving.http.ranges import ByteRange
-from sqlalchemy_file.serving.sending.budget import SLICE, within_budget
+from sqlalchemy_file.serving.sending.budget import WHOLE, within_budget
 from sqlalchemy_file.serving.sending.file_reading import LocalFile, Ranges
 from sqlalchemy_file.serving.sending.timeouts import chunks_in_time
 from sqlalchemy_file.serving.sending.turns import turns
 from sqlalchemy_file.storage import ObjectInfo
 from sqlalchemy_file.storage.common.calling import IN_LOOP
 
-_PIECE = 128 * 1024
-"""What is sent at once, small enough to be held for several hundred slow clients."""
+_PIECE = 256 * 1024
+"""What is sent at once."""
 
 
 def ranges_of(
@@ -26,20 +26,16 @@ def ranges_of(
     """Return what streams ranges of an object, those that are wanted and parts of them."""
     if hasattr(storage, "open_file"):
         return LocalFile(storage_name, storage, key)
-    is_one_request = len(wanted) == 1 and wanted[0].size <= 2 * SLICE
-    ranges = _ranges_of_any(storage, key, is_one_request=is_one_request)
-    return nullcontext(
-        partial(within_budget, storage_name, partial(_pieces, storage_name, key, ranges))
-    )
-
-
-def _ranges_of_any(storage: Any, key: str, *, is_one_request: bool) -> Ranges:
     of_one_version: Any = getattr(storage, "aranges", None)
-    own: Any = None if of_one_version is None else of_one_version(key)
-    if own is not None:
-        return cast("Ranges", own)
-    ranges: Any = partial(IN_LOOP.items, storage, "stream", key)
-    return cast("Ranges", ranges) if is_one_request else _Compared(storage, key, ranges)
+    ranges: Any = None if of_one_version is None else of_one_version(key)
+    is_obstore = ranges is not None
+    if not is_obstore:
+        ranges = partial(IN_LOOP.items, storage, "stream", key)
+        is_one_request = len(wanted) == 1 and wanted[0].size <= WHOLE
+        ranges = ranges if is_one_request else _Compared(storage, key, ranges)
+    in_time = partial(chunks_in_time, storage_name, key, can_be_cancelled=is_obstore)
+    pieces = partial(_pieces, in_time, ranges)
+    return nullcontext(partial(within_budget, storage_name, pieces))
 
 
 class _Compared:
@@ -67,9 +63,9 @@ class _Compared:
 
 
 async def _pieces(
-    storage_name: str, key: str, ranges: Ranges, start: int, end: int
+    in_time: Callable[..., AsyncGenerator[bytes, None]], ranges: Ranges, start: int, end: int
 ) -> AsyncGenerator[bytes, None]:
-    async with aclosing(chunks_in_time(storage_name, key, ranges(start, end))) as chunks:
+    async with aclosing(in_time(ranges(start, end))) as chunks:
         taking = turns()
         async for chunk in chunks:
             start += len(chunk)

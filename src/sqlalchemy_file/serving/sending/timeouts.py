@@ -50,11 +50,22 @@ def refuse_if_hanging(storage_name: str, key: str) -> None:
         raise _late(storage_name, key)
 
 
+async def _in_time_or_cancelled(storage_name: str, key: str, call: Awaitable[T]) -> T:
+    """Do what `in_time` does, without a task, for a call that ends when it is cancelled."""
+    try:
+        async with asyncio.timeout(TIMEOUT):
+            return await call
+    except TimeoutError:
+        late = _late(storage_name, key)
+    raise late
+
+
 async def chunks_in_time(
-    storage_name: str, key: str, chunks: AsyncGenerator[bytes, None]
+    storage_name: str, key: str, chunks: AsyncGenerator[bytes, None], *, can_be_cancelled: bool
 ) -> AsyncGenerator[bytes, None]:
     """Yield the chunks of a storage, each `in_time`, and close the generator."""
-    while chunk := await in_time(storage_name, key, _next(chunks)):
+    waiting = _in_time_or_cancelled if can_be_cancelled else in_time
+    while chunk := await waiting(storage_name, key, _next(chunks)):
         try:
             yield chunk
         except BaseException:  # a reader that leaves early
@@ -71,7 +82,7 @@ def _late(storage_name: str, key: str) -> StorageError:
     error = StorageError(
         f"the storage did not answer within {TIMEOUT:.0f} seconds", storage=storage_name, key=key
     )
-    error.__cause__ = TimeoutError()
+    error.__cause__ = TimeoutError()  # which makes it a 504
     return error
 
 

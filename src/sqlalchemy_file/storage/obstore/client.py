@@ -161,8 +161,8 @@ class ThreadRequests(InThread):
         with self._turns.setdefault(most, threading.BoundedSemaphore(most)):
             yield
 
-    def body(self, answer: Any) -> AsyncIterator[Any]:
-        return Steps(iter(answer.stream(READ_SIZE)))
+    def body(self, answer: Any, size: int = READ_SIZE) -> AsyncIterator[Any]:
+        return Steps(iter(answer.stream(size)))
 
     def pages(self, listing: Any, *, is_sorted: bool) -> AsyncIterator[Any]:
         """Return the pages of a listing; of one in no order, all entries as one page."""
@@ -203,8 +203,8 @@ class LoopRequests(InLoop):
         async with turns.setdefault(most, asyncio.Semaphore(most)):
             yield
 
-    def body(self, answer: Any) -> AsyncIterator[Any]:
-        body: AsyncIterator[Any] = answer.stream(_ASYNC_READ_SIZE)
+    def body(self, answer: Any, size: int = _ASYNC_READ_SIZE) -> AsyncIterator[Any]:
+        body: AsyncIterator[Any] = answer.stream(size)
         return body
 
     def pages(self, listing: Any, *, is_sorted: bool) -> AsyncIterator[Any]:

@@ -54,6 +54,8 @@ if TYPE_CHECKING:
     from obstore.store import ObjectStore
 
 _SIGNING = (AzureStore, GCSStore, S3Store)
+_PASSED_ON_SIZE = 128 * 1024
+"""How many bytes are read at a time if many downloads go on at once."""
 _SORTED = (AzureStore, GCSStore, MemoryStore, S3Store)
 
 
@@ -185,7 +187,8 @@ class ObstoreStorage:
                     yield part
             if opened is None:
                 return
-            async for chunk in requests.body(opened.answer):
+            sizes = () if version is None else (_PASSED_ON_SIZE,)
+            async for chunk in requests.body(opened.answer, *sizes):
                 if part := opened.range.of(bytes(chunk)):
                     yield part
                 if opened.range.is_over:
