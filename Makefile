@@ -23,8 +23,7 @@ ON_ONE_SQLALCHEMY := crash benchmarks detection storage testing transforms valid
   serving/test_servers.py integrations/test_admins_in_browser.py
 # What `make coverage` runs: no random programs, and columns of the matrix that differ in our code
 COVERING := not test_scenario and not test_random_programs and not test_random_statements \
-  or sqlite-async-memory or mariadb-memory or postgresql-ledger-memory or sqlite-legacy-memory \
-  or sqlite-fsspec
+  or sqlite-async-memory or mariadb-memory
 # Names of cases, or options: see `make bench BENCH_ARGS=--help`
 BENCH_ARGS ?=
 

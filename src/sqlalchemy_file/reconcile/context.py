@@ -78,14 +78,15 @@ class PassContext:
 
     def run(self, work: Callable[[Connection], T]) -> T:
         """Do some work in a transaction, again where the database made it a deadlock's victim."""
-        for attempt in range(1, _ATTEMPTS + 1):
+        attempts = 1
+        while True:
             try:
                 with self.transaction() as connection:
                     return work(connection)
             except DBAPIError as error:
-                if attempt == _ATTEMPTS or code_of(error) not in _DEADLOCKS:
+                if attempts == _ATTEMPTS or code_of(error) not in _DEADLOCKS:
                     raise
-        raise AssertionError
+            attempts += 1
 
     def ask(
         self,
