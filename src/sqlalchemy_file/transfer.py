@@ -1,7 +1,7 @@
 """Run a batch of storage operations: in worker threads, or awaited together.
 
-Only this module knows threads and greenlets. Whatever happens, cancellation and Ctrl-C included, no
-operation keeps running when it returns.
+Only this module knows threads and greenlets. No operation keeps running when it returns, also after
+cancellation or Ctrl-C.
 """
 
 from __future__ import annotations
@@ -168,7 +168,7 @@ async def await_to_end(future: asyncio.Future[T], stop: Callable[[], object] | N
         if stop is not None:
             stop()
         while not future.done():
-            with suppress(asyncio.CancelledError):  # once more: the first is raised below
+            with suppress(asyncio.CancelledError):  # a second one: the first is raised below
                 await asyncio.wait([future])
         if not future.cancelled():
             future.exception()  # looked at, else asyncio complains

@@ -88,7 +88,7 @@ class Ownership:
 
 
 def add_each(counts: dict[str, int], paths: Iterable[str]) -> None:
-    """Count each path once more."""
+    """Add one to the count of each path."""
     for path in paths:
         counts[path] = counts.get(path, 0) + 1
 

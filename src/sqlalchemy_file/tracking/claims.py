@@ -102,7 +102,7 @@ class Claim:
 
 
 def claim_of(database: Database, table: Table) -> Claim | None:
-    """Return in whose name a statement on a table stores; None without a ledger that is at hand."""
+    """Return in whose name a statement on a table stores, or None if there is no ledger."""
     ledger = ledger_of(table.metadata)
     if ledger is None:
         return None

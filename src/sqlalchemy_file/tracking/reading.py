@@ -90,7 +90,7 @@ def lock_for_writing(
 
     An UPDATE of no row takes it, and makes Python's driver begin the transaction, so that
     another writer cannot come between the reading and the writing. ``column`` is one of the table's
-    that can be set; ``schema`` is the one that stands for the table's own.
+    that can be set; ``schema`` is that of the table after translation.
     """
     if connection.dialect.name == "sqlite":
         quoted, table = connection.dialect.identifier_preparer, column.table

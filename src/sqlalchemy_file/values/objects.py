@@ -147,7 +147,7 @@ class Hash(Protocol):
 class HashBehind:
     """A hash that is computed in another thread, while the next bytes are written.
 
-    Few of them are kept waiting. That bounds memory, and the processor still has them at hand.
+    Few of them wait. That bounds memory, and they are still in the processor's cache.
     """
 
     def __init__(self, inner: Hash) -> None:

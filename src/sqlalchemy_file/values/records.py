@@ -41,8 +41,8 @@ def paths_of(record: Mapping[str, Any], own: str | None = None) -> tuple[str, ..
 
     ``own`` is what `own_path` has returned, if it has been asked already.
 
-    They are `Location`s: the record itself says in which storage an object lies, whatever storages
-    this process knows. Rows of older versions may lack ``files``, or ``path``; what they do have
+    They are `Location`s: the record itself names the storage of an object, even one that this
+    process does not know. Rows of older versions may lack ``files``, or ``path``; what they do have
     is believed.
     """
     path, files = own or own_path(record), record.get("files")
@@ -111,7 +111,7 @@ def relocated(
     new_paths: Mapping[str, str],
     url_of: Callable[[str], str | None],
 ) -> dict[str, Any]:
-    """Return a record whose objects lie at ``new_paths``, wherever it or its variants name one."""
+    """Return a record with ``new_paths`` in place of its own paths and those of its variants."""
     moved = deepcopy(dict(record))
     moved["files"] = [new_paths[path] for path in paths_of(record)]
     for part in (moved, *_derived(moved)):

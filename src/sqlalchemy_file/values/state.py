@@ -164,7 +164,7 @@ class BaseFile(dict[str, Any]):
         object.__setattr__(self, "_frozen", True)
 
     def _thaw(self) -> None:
-        """Open a saved file to change once more, as programs written for version 0.7.0 do."""
+        """Make a saved file mutable again, for programs written for version 0.7.0."""
         object.__setattr__(self, "_frozen", False)
 
 

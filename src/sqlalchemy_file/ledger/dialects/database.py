@@ -25,7 +25,7 @@ class Database:
         return triggers.qualified(where, self.mark)
 
     def place(self, connection: Connection, table: str, schema: str | None) -> Place | None:
-        """Return where a table lies, as the catalog spells it, or None if there is none."""
+        """Return the place of a table, as the catalog spells it, or None if there is none."""
         raise NotImplementedError
 
     def is_view(self, connection: Connection, table: str, schema: str | None) -> bool:

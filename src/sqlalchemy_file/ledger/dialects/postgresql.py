@@ -153,7 +153,7 @@ def _triggers(
 
 
 def _shared(feeds: Sequence[Feed], below: Below) -> dict[Place, FileColumns]:
-    """Return the columns that triggers of each table read, where a table lies below another.
+    """Return the columns that triggers of each table read, if one table inherits from another.
 
     One that inherits notes its parent's columns with its own. A partition has its parent's row
     triggers, and notes what is left.

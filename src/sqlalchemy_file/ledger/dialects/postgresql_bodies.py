@@ -21,7 +21,7 @@ from sqlalchemy_file.ledger.triggers import (
 )
 
 UNREADABLE = "\x01"
-"""What stands for the paths of a value that cannot be read; in a note it parts storage and path."""
+"""Replaces the paths of an unreadable value; in a note it separates storage and path."""
 
 PINNED = "SET search_path = pg_catalog, pg_temp"
 
@@ -42,8 +42,8 @@ def create_function(signature: str, returned: str, options: str, body: str) -> s
 def reader_body(kind: str) -> str:
     """Return the body of the function that reads all paths that `paths_of` of a record knows.
 
-    With ``kind="notes"`` each has its storage in front. The plainest record needs no query; what
-    cannot be read at all is told by `UNREADABLE`.
+    With ``kind="notes"`` each has its storage in front. The plainest record needs no query. For a
+    value that cannot be read it returns `UNREADABLE`.
     """
     return f"""
 DECLARE

@@ -111,5 +111,5 @@ def _sendable_path(answer: Answer, scope: Mapping[str, Any]) -> str | None:
         if hasattr(storage, "open_file"):  # the server would follow a symbolic link
             storage.open_file(target.key).close()
     except StorageError:
-        return None  # it is told before the first byte
+        return None  # the error is answered before the first byte
     return str(path) if path.is_file() else None

@@ -92,13 +92,13 @@ def clear_later(
 def _clear(connection: Connection, place: _Place, ids: Collection[Any]) -> None:
     options: dict[str, Any] = {"schema_translate_map": dict(place.schemas) or None}
     if connection.dialect.name in ("mysql", "mariadb"):
-        options["isolation_level"] = "READ COMMITTED"  # else gaps beside the rows are locked
+        options["isolation_level"] = "READ COMMITTED"  # else gaps next to the rows are locked
     try:
         with connection.engine.connect() as fresh:
             fresh.execution_options(**options)
             notes.clear(fresh, place.ledger, ids)
             fresh.commit()
-    except Exception as error:  # noqa: BLE001  the commit has happened, whatever comes now
+    except Exception as error:  # noqa: BLE001  the commit has already happened
         logger.warning(
             "%d deleted objects stay in %s until the next drain: %s",
             len(ids),

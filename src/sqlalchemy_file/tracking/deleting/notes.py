@@ -38,8 +38,8 @@ class Leased:
 class Notes:
     """The notes that a transaction should find in the ledger, and those that it has found.
 
-    Where a ledger is at hand, an object is deleted that was counted as released and that the
-    database has noted: only the database knows what became of the statements.
+    With a ledger, an object is deleted if it was counted as released and the database has noted it:
+    only the database knows the effect of the statements.
     """
 
     _marks: dict[Ledger, Mark] = field(default_factory=dict)

@@ -42,7 +42,7 @@ class Decision(NamedTuple):
 
 
 _Place = int | tuple[Table, Key, Column[Any]]
-"""Of which value: of a row by its key, or one of a new row, which has no key yet, by its id."""
+"""The place of a value: a row by its key, or by its id a new row, which has no key yet."""
 
 
 class Decisions:

@@ -3,7 +3,7 @@
 A statement that succeeded need not have done what it says: a trigger keeps a row or restores its
 value, a policy hides it, a LIMIT or a race lets it match fewer rows than were read, and row counts
 do not always tell. What it was meant to do is counted at once, so that the rest of the
-transaction can go by it; before the commit its rows are read once more, by their keys.
+transaction can rely on it; before the commit its rows are read again, by their keys.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """One frame a transaction or savepoint: what it stored, and which references it changed.
 
 References are counted, not flagged: an object that was stored before the transaction starts at
-one, a new one at zero, and whatever stands at zero in the end has no row that names it. Counts
+one, a new one at zero, and an object at zero in the end has no row that refers to it. Counts
 add up in any order, so that a file may move, be put back and swapped within one transaction.
 """
 

@@ -23,12 +23,12 @@ SHARE = 0.7
 """How much of the grace period may have passed since the oldest upload began."""
 
 Place = tuple[Ledger, str | None]
-"""A ledger, and the schema that stands for its own."""
+"""A ledger, and its schema after translation."""
 
 _MOST_SECONDS_KNOWN = 60.0
 _MOST_SECONDS_WAITED = 2
 _known: WeakKeyDictionary[Dialect, dict[Place, tuple[float, float]]] = WeakKeyDictionary()
-"""By dialect, of which an engine has one, with all engines made of it by execution options."""
+"""By dialect: an engine shares it with the engines that `execution_options` makes of it."""
 
 
 def place(ledger: Ledger, schemas: Mapping[str | None, str | None] | None) -> Place:

@@ -124,7 +124,7 @@ def _sqlite(driver: Any) -> Standing:
 
 
 def _pymysql(driver: Any) -> Standing:
-    # The result of the last statement is missing after an error, whoever's cursor had it.
+    # After an error the result of the last statement is missing, on any cursor.
     result = driver._result
     if result is None:
         return Standing.UNKNOWN
@@ -218,7 +218,7 @@ def is_autocommit(connection: Connection) -> bool:
 
 
 def is_outside_transaction(connection: Connection) -> bool:
-    """Return True if SQLite has no transaction open, whatever SQLAlchemy thinks.
+    """Return True if SQLite has no transaction open, even if SQLAlchemy assumes one.
 
     Python's driver begins one at the first INSERT, UPDATE or DELETE, not at a SAVEPOINT, whose
     RELEASE then commits; and with ``isolation_level=None`` it begins none at all.

@@ -58,7 +58,7 @@ class Unit:
     is_unended: bool = False
     """SQLAlchemy takes the transaction for ended; the database has not said so."""
     is_two_phase: bool = False
-    """It is one of two phases, neither of which has been sent."""
+    """It is a two-phase commit, and neither phase has been sent."""
     has_begun: bool = False
     """A statement has changed references in a transaction that was open afterwards."""
     is_final: bool = False
@@ -238,7 +238,7 @@ class Unit:
     def lease(self) -> set[str]:
         """Use the ledger's entries to decide what a commit left unreferenced, and lease them.
 
-        Returns what was noted. Statements that are final already are told by none.
+        Returns what was noted. It does nothing if the statements are already final.
         """
         connection = self.connection
         if self.is_final or not self.notes or connection is None:

@@ -83,7 +83,7 @@ def _or_default(value: Any, column: Column[Any]) -> Any:
 def conflict_of(statement: Any, target: FileTable, *, gives_files: bool) -> Conflict | None:
     """Return what an upsert does on conflict, or None where no file is concerned.
 
-    Raises `UnsupportedStatementError` for an upsert of which that cannot be known.
+    Raises `UnsupportedStatementError` if that cannot be known.
     """
     clause = getattr(statement, "_post_values_clause", None)
     if clause is None:
