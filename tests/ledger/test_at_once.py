@@ -8,8 +8,11 @@ from concurrent.futures import ThreadPoolExecutor
 from threading import Barrier
 
 import pytest
-from sqlalchemy import Engine, create_engine
+from sqlalchemy import Engine, create_engine, inspect
 from sqlalchemy.exc import DBAPIError, OperationalError
+
+from sqlalchemy_file.exceptions import LedgerError
+from sqlalchemy_file.ledger import locking
 
 from .earlier import first_layout
 from .helpers import Schema, fill, record, run
@@ -72,6 +75,36 @@ def test_processes_make_everything_at_once_behind_the_lock(engine: Engine, anoth
     at_once(start)
     with engine.begin() as connection:
         assert Schema().problems(connection) == set()
+
+
+def test_a_lock_that_another_process_keeps_is_an_error(
+    mariadb: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(locking, "_PATIENCE", 0)
+    ledger = Schema().ledger
+    with mariadb.connect() as holder, mariadb.connect() as late:
+        with (
+            ledger.exclusive(holder),
+            pytest.raises(LedgerError, match="another process has been changing the ledger"),
+            ledger.exclusive(late),
+        ):
+            raise AssertionError("two hold the lock")
+        with ledger.exclusive(late):
+            pass
+
+
+def test_a_lock_of_sqlite_ends_with_its_block_where_statements_commit_at_once(
+    sqlite: Engine,
+) -> None:
+    ledger = Schema().ledger
+    with sqlite.connect() as connection, sqlite.connect() as other:
+        connection.execution_options(isolation_level="AUTOCOMMIT")
+        with pytest.raises(KeyError), ledger.exclusive(connection):
+            connection.exec_driver_sql("CREATE TABLE undone (id INTEGER)")
+            raise KeyError
+        with ledger.exclusive(connection):
+            connection.exec_driver_sql("CREATE TABLE done (id INTEGER)")
+        assert inspect(other).get_table_names() == ["done"]
 
 
 def test_a_ledger_is_upgraded_once(engine: Engine, another) -> None:
