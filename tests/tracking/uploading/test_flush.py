@@ -1,23 +1,35 @@
-"""A flush that cannot be prepared says why."""
+"""A flush reads the rows that it is about to change, or says why it cannot."""
 
 from __future__ import annotations
 
+import enum
 from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import create_engine, event
+from sqlalchemy import Engine, create_engine, event
 from sqlalchemy.exc import ProgrammingError
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 
 from sqlalchemy_file import File, FileField
 from sqlalchemy_file.ledger import Ledger
 from sqlalchemy_file.storage.memory import MemoryStorage
-from tests.stores import keys
+from tests.stores import contents, keys
 
 
 class Base(DeclarativeBase):
     pass
+
+
+class Shelf(enum.Enum):
+    UPPER = 1
+    LOWER = 2
+
+
+class Box(Base):
+    __tablename__ = "flushed_box"
+    shelf: Mapped[Shelf] = mapped_column(primary_key=True)
+    body: Mapped[File] = mapped_column(FileField())
 
 
 class Paper(Base):
@@ -48,3 +60,19 @@ def test_a_connection_that_is_lost_before_a_file_is_stored_is_the_error_that_is_
             session.flush()
     assert keys(storage) == []
     engine.dispose()
+
+
+def test_rows_whose_keys_have_no_order_release_their_files(
+    storage: MemoryStorage, engine: Engine
+) -> None:
+    with Session(engine) as session:
+        session.add_all([Box(shelf=shelf, body=File(b"old")) for shelf in Shelf])
+        session.commit()
+        for shelf in Shelf:
+            session.get_one(Box, shelf).body = File(b"new")
+        session.commit()
+        assert contents(storage) == [b"new", b"new"]
+        for shelf in Shelf:
+            session.delete(session.get_one(Box, shelf))
+        session.commit()
+    assert keys(storage) == []
