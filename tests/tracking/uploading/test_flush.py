@@ -7,11 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import Engine, create_engine, event
+from sqlalchemy import Engine, create_engine, event, func, null
 from sqlalchemy.exc import ProgrammingError
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 
 from sqlalchemy_file import File, FileField
+from sqlalchemy_file.exceptions import UnsupportedStatementError
 from sqlalchemy_file.ledger import Ledger
 from sqlalchemy_file.storage.memory import MemoryStorage
 from tests.stores import contents, keys
@@ -30,6 +31,7 @@ class Box(Base):
     __tablename__ = "flushed_box"
     shelf: Mapped[Shelf] = mapped_column(primary_key=True)
     body: Mapped[File] = mapped_column(FileField())
+    note: Mapped[File | None] = mapped_column(FileField())
 
 
 class Paper(Base):
@@ -76,3 +78,24 @@ def test_rows_whose_keys_have_no_order_release_their_files(
             session.delete(session.get_one(Box, shelf))
         session.commit()
     assert keys(storage) == []
+
+
+def test_an_expression_that_is_assigned_is_judged_when_it_is_sent(
+    storage: MemoryStorage, engine: Engine
+) -> None:
+    with Session(engine) as session:
+        session.add(Box(shelf=Shelf.UPPER, body=File(b"old")))
+        session.commit()
+        box = session.get_one(Box, Shelf.UPPER)
+        box.body = func.lower("x")  # type: ignore[assignment]
+        with pytest.raises(UnsupportedStatementError, match="SQL expression"):
+            session.flush()
+        session.rollback()
+        assert contents(storage) == [b"old"]
+        box.note = null()  # type: ignore[assignment]
+        session.commit()
+        box.note = File(b"note")
+        session.commit()
+        box.note = null()  # type: ignore[assignment]
+        session.commit()
+    assert contents(storage) == [b"old"]
