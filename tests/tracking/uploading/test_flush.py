@@ -99,3 +99,25 @@ def test_an_expression_that_is_assigned_is_judged_when_it_is_sent(
         box.note = null()  # type: ignore[assignment]
         session.commit()
     assert contents(storage) == [b"old"]
+
+
+@pytest.mark.filterwarnings("ignore:.*flush:DeprecationWarning")  # SQLAlchemy 2.1
+def test_a_flush_of_some_objects_stores_and_releases_theirs(
+    storage: MemoryStorage, engine: Engine
+) -> None:
+    with Session(engine) as session:
+        upper, lower = (Box(shelf=shelf, body=File(shelf.name.encode())) for shelf in Shelf)
+        session.add_all([upper, lower])
+        session.flush([upper])
+        assert contents(storage) == [b"UPPER"]
+        session.commit()
+        assert contents(storage) == [b"LOWER", b"UPPER"]
+        lower.body = File(b"new")
+        session.delete(upper)
+        session.flush([upper])
+        assert contents(storage) == [b"LOWER", b"UPPER"]
+        session.rollback()
+        session.delete(upper)
+        session.flush([upper])
+        session.commit()
+    assert contents(storage) == [b"LOWER"]
