@@ -57,20 +57,6 @@ def synced_together() -> Iterator[None]:
     results(carry_out(parts, limit=_THREADS))
 
 
-def is_together() -> bool:
-    """Return True inside a `synced_together` block."""
-    return _unsynced.get() is not None
-
-
-def sync_later(sync: Sync, key: str) -> None:
-    """Leave an object to the end of the block."""
-    unsynced = _unsynced.get()
-    if unsynced is None:
-        sync([key])
-    else:
-        unsynced.setdefault(sync, []).append(key)
-
-
 T = TypeVar("T")
 
 _SMALL = 1024 * 1024
@@ -113,8 +99,10 @@ class Writer:
             temporary.require_size(size)
             if not self.sidecars:
                 attributes = write_extended(temporary.descriptor, attributes)
-            waits = self.fsync and self._can_wait(route.last, name, size)
-            syncs = self.fsync and not waits
+            unsynced = _unsynced.get() if self.fsync else None
+            if unsynced is not None and not self._can_wait(route.last, name, size):
+                unsynced = None
+            syncs = self.fsync and unsynced is None
             if syncs:
                 temporary.sync()
             if self.sidecars:
@@ -126,8 +114,8 @@ class Writer:
                 )
             if syncs:
                 route.sync()
-            elif waits:
-                sync_later(self.sync_all, key)
+            if unsynced is not None:
+                unsynced.setdefault(self.sync_all, []).append(key)
         return size, attributes
 
     def names_of(self, key: str) -> tuple[str, ...]:
@@ -170,7 +158,7 @@ class Writer:
 
     def _can_wait(self, folder: Folder, name: str, size: int) -> bool:
         """Return True if a new file is synced with others: a small one, that replaces none."""
-        return self.hold and is_together() and size <= _SMALL and not folder.exists(name)
+        return self.hold and size <= _SMALL and not folder.exists(name)
 
     def _route(self, folders: Sequence[str]) -> Route:
         if self.hold and not folders and not self.sidecars:
