@@ -16,7 +16,7 @@ from sqlalchemy_file.serving.sending.turns import turns
 from sqlalchemy_file.storage import ObjectInfo
 from sqlalchemy_file.storage.common.calling import IN_LOOP
 
-_PIECE = 256 * 1024
+_PIECE = 128 * 1024
 """What is sent at once."""
 
 
