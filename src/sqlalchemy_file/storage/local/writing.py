@@ -99,9 +99,7 @@ class Writer:
             temporary.require_size(size)
             if not self.sidecars:
                 attributes = write_extended(temporary.descriptor, attributes)
-            unsynced = _unsynced.get() if self.fsync else None
-            if unsynced is not None and not self._can_wait(route.last, name, size):
-                unsynced = None
+            unsynced = self._unsynced(route.last, name, size)
             syncs = self.fsync and unsynced is None
             if syncs:
                 temporary.sync()
@@ -156,9 +154,11 @@ class Writer:
         if not os.path.isdir(self.root):  # noqa: PTH112
             raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), self.root)
 
-    def _can_wait(self, folder: Folder, name: str, size: int) -> bool:
-        """Return True if a new file is synced with others: a small one, that replaces none."""
-        return self.hold and size <= _SMALL and not folder.exists(name)
+    def _unsynced(self, folder: Folder, name: str, size: int) -> dict[Sync, list[str]] | None:
+        """Return what a new file is synced with, if it may wait: a small one that replaces none."""
+        unsynced = _unsynced.get() if self.fsync and self.hold else None
+        waits = unsynced is not None and size <= _SMALL and not folder.exists(name)
+        return unsynced if waits else None
 
     def _route(self, folders: Sequence[str]) -> Route:
         if self.hold and not folders and not self.sidecars:
