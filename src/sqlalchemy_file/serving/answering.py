@@ -30,10 +30,11 @@ from sqlalchemy_file.transfer import Operation, in_thread
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A plan, and the object whose bytes it sends, if any."""
+    """A plan, and the object whose bytes it sends, if any; ``info`` if the storage was asked."""
 
     plan: Plan
     target: Target | None = None
+    info: ObjectInfo | None = None
 
     def with_headers(self, own: Sequence[tuple[str, str]]) -> Answer:
         """Return the answer with more headers, which replace those of the same name."""
@@ -88,8 +89,8 @@ def _sending(
         return Answer(_handed_over(handover, facts))
     answer = plan(request.method, request.headers, facts)
     if info is None and not _asks_storage_first(answer):
-        yield stat(target)  # a missing object has no other answer than 404
-    return Answer(answer, target if answer.body else None)
+        info = yield stat(target)  # a missing object has no other answer than 404
+    return Answer(answer, target if answer.body else None, info)
 
 
 def stat(target: Target) -> Operation[ObjectInfo]:

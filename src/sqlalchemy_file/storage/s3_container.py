@@ -91,9 +91,11 @@ class S3ContainerStorage(LibcloudStorage):
     def astream(self, key: str, start: int = 0, end: int | None = None) -> AsyncIterator[bytes]:
         return IN_LOOP.items(self._through, "stream", key, start, end)
 
-    def aranges(self, key: str) -> Callable[[int, int | None], AsyncIterator[bytes]] | None:
+    def aranges(
+        self, key: str, etag: str | None = None
+    ) -> Callable[[int, int | None], AsyncIterator[bytes]] | None:
         """Return what streams ranges, as `ObstoreStorage` does; None where libcloud reads."""
-        return None if self._carrier is None else self._carrier.aranges(key)
+        return None if self._carrier is None else self._carrier.aranges(key, etag)
 
     def delete(self, keys: Sequence[str]) -> None:
         self._through.delete(keys)

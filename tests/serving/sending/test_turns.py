@@ -131,5 +131,5 @@ def test_a_file_that_cannot_be_read_is_an_error_of_its_storage(
 
 
 async def _read(storage: LocalStorage, start: int, end: int) -> bytes:
-    with file_reading.LocalFile("main", storage, "key") as ranges:
+    with file_reading.LocalFile("main", storage, "key", None) as ranges:
         return b"".join([each async for each in ranges(start, end)])

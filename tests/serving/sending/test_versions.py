@@ -12,6 +12,7 @@ import pytest
 from fsspec.implementations.dirfs import DirFileSystem
 from fsspec.implementations.local import LocalFileSystem
 from libcloud.storage.drivers.local import LocalStorageDriver
+from obstore.store import MemoryStore
 
 from sqlalchemy_file import StorageManager
 from sqlalchemy_file.exceptions import StorageError
@@ -35,6 +36,7 @@ KINDS: dict[str, Callable[[Path], Any]] = {
     "memory": lambda folder: "memory://",
     "local": lambda folder: folder,
     "libcloud": lambda folder: LocalStorageDriver(str(folder.parent)).get_container(folder.name),
+    "obstore": lambda folder: MemoryStore(),
     "fsspec": lambda folder: DirFileSystem(str(folder), LocalFileSystem()),
 }
 
@@ -105,3 +107,17 @@ def test_a_slow_download_that_is_taken_up_again_is_of_one_version(
         error = raised
     assert b"n" not in b"".join(received)
     assert b"".join(received) == OLD or "replaced" in str(error)
+
+
+@pytest.mark.parametrize("part", [ByteRange(0, 10), ByteRange(0, SIZE)])
+@pytest.mark.parametrize("is_awaited", [False, True])
+def test_an_object_that_is_replaced_after_it_was_described_is_an_error(
+    storage: Any, part: ByteRange, *, is_awaited: bool
+) -> None:
+    info = storage.stat("key")
+    storage.put("key", io.BytesIO(NEW + b"n"), Attributes())
+    with pytest.raises(StorageError, match="replaced"):
+        if is_awaited:
+            asyncio.run(astream("main", "key", [part], info))
+        else:
+            stream("main", "key", [part], info)

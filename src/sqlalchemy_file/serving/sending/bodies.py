@@ -11,16 +11,19 @@ from sqlalchemy_file.serving.http.plan import Segment
 from sqlalchemy_file.serving.http.ranges import ByteRange
 from sqlalchemy_file.serving.sending.sources import ranges_of, require_version, version_of
 from sqlalchemy_file.serving.sending.timeouts import refuse_if_hanging
-from sqlalchemy_file.storage import StorageManager
+from sqlalchemy_file.storage import ObjectInfo, StorageManager
 from sqlalchemy_file.storage.common.protocol import named
 
 
-def stream(storage_name: str, key: str, segments: Sequence[Segment]) -> Iterator[bytes]:
+def stream(
+    storage_name: str, key: str, segments: Sequence[Segment], info: ObjectInfo | None = None
+) -> Iterator[bytes]:
     """Yield the segments; a storage that has fewer bytes than that raises `StorageError`.
 
-    The first chunk is read before this returns, so that a missing object raises here.
+    So does one whose object is not the one that ``info`` describes. The first chunk is read before
+    this returns, so that a missing object raises here.
     """
-    chunks = _stream(storage_name, key, segments)
+    chunks = _stream(storage_name, key, segments, info)
     return _after([next(chunks, b"")], chunks)
 
 
@@ -31,11 +34,11 @@ def _after(first: list[bytes], chunks: Generator[bytes, None, None]) -> Iterator
 
 
 async def astream(
-    storage_name: str, key: str, segments: Sequence[Segment]
+    storage_name: str, key: str, segments: Sequence[Segment], info: ObjectInfo | None = None
 ) -> AsyncGenerator[bytes, None]:
     """Do what `stream` does without blocking the event loop."""
     refuse_if_hanging(storage_name, key)
-    chunks = _astream(storage_name, key, segments)
+    chunks = _astream(storage_name, key, segments, info)
     return _aafter([await anext(chunks, b"")], chunks)
 
 
@@ -54,11 +57,13 @@ async def _aafter(
 
 
 def _stream(
-    storage_name: str, key: str, segments: Sequence[Segment]
+    storage_name: str, key: str, segments: Sequence[Segment], info: ObjectInfo | None
 ) -> Generator[bytes, None, None]:
     storage = StorageManager.storage(storage_name)
     with named(storage_name):
-        version = version_of(storage.stat(key)) if len(segments) > 1 else None
+        if info is None and len(segments) > 1:
+            info = storage.stat(key)
+        version = None if info is None else version_of(info)
         for segment in segments:
             if isinstance(segment, bytes):
                 yield segment
@@ -76,11 +81,11 @@ def _stream(
 
 
 async def _astream(
-    storage_name: str, key: str, segments: Sequence[Segment]
+    storage_name: str, key: str, segments: Sequence[Segment], info: ObjectInfo | None
 ) -> AsyncGenerator[bytes, None]:
     storage = StorageManager.storage(storage_name)
     wanted = [segment for segment in segments if isinstance(segment, ByteRange)]
-    with named(storage_name), ranges_of(storage_name, storage, key, wanted) as ranges:
+    with named(storage_name), ranges_of(storage_name, storage, key, wanted, info) as ranges:
         for segment in segments:
             if isinstance(segment, bytes):
                 yield segment

@@ -34,8 +34,8 @@ _AT_ONCE = getattr(os, "RWF_NOWAIT", 0) if hasattr(os, "preadv") else 0
 class LocalFile:
     """The ranges of one local file. It is opened once: all are of the same version."""
 
-    def __init__(self, storage_name: str, storage: HasFiles, key: str) -> None:
-        self._name, self._storage, self._key = storage_name, storage, key
+    def __init__(self, storage_name: str, storage: HasFiles, key: str, size: int | None) -> None:
+        self._name, self._storage, self._key, self._size = storage_name, storage, key, size
         self._file: FileIO | None = None
         self._is_closed = False
 
@@ -67,6 +67,7 @@ class LocalFile:
         """Open the file if it is not, and read from it."""
         if self._file is None:
             self._file = self._storage.open_file(self._key)
+            self._require_size(self._file)
         try:
             return os.pread(self._file.fileno(), size, start)
         except OSError as error:
@@ -75,6 +76,11 @@ class LocalFile:
         finally:
             if self._is_closed:  # while a storage that hangs was opening it
                 self._file.close()
+
+    def _require_size(self, file: FileIO) -> None:
+        """Raise `StorageError` if the file is not the one that was described."""
+        if self._size not in (None, os.fstat(file.fileno()).st_size):
+            raise StorageError("the object was replaced while it was read", key=self._key)
 
     def _read_at_once(self, size: int, start: int) -> bytes | None:
         """Return bytes from the page cache, or None if reading would wait or fail."""

@@ -21,18 +21,24 @@ _PIECE = 128 * 1024
 
 
 def ranges_of(
-    storage_name: str, storage: Any, key: str, wanted: Sequence[ByteRange]
+    storage_name: str,
+    storage: Any,
+    key: str,
+    wanted: Sequence[ByteRange],
+    info: ObjectInfo | None,
 ) -> AbstractContextManager[Ranges]:
     """Return what streams ranges of an object, those that are wanted and parts of them."""
     if hasattr(storage, "open_file"):
-        return LocalFile(storage_name, storage, key)
+        return LocalFile(storage_name, storage, key, None if info is None else info.size)
     of_one_version: Any = getattr(storage, "aranges", None)
-    ranges: Any = None if of_one_version is None else of_one_version(key)
+    ranges: Any = (
+        None if of_one_version is None else of_one_version(key, None if info is None else info.etag)
+    )
     is_obstore = ranges is not None
     if not is_obstore:
         ranges = partial(IN_LOOP.items, storage, "stream", key)
-        is_one_request = len(wanted) == 1 and wanted[0].size <= WHOLE
-        ranges = ranges if is_one_request else _Compared(storage, key, ranges)
+        is_one_request = info is None and len(wanted) == 1 and wanted[0].size <= WHOLE
+        ranges = ranges if is_one_request else _Compared(storage, key, ranges, info)
     in_time = partial(chunks_in_time, storage_name, key, can_be_cancelled=is_obstore)
     pieces = partial(_pieces, in_time, ranges)
     return nullcontext(partial(within_budget, storage_name, pieces))
@@ -41,9 +47,9 @@ def ranges_of(
 class _Compared:
     """Compares what the storage tells about the object before the first range and in each other."""
 
-    def __init__(self, storage: Any, key: str, ranges: Ranges) -> None:
+    def __init__(self, storage: Any, key: str, ranges: Ranges, info: ObjectInfo | None) -> None:
         self._storage, self._key, self._ranges = storage, key, ranges
-        self._known: Version | None = None
+        self._known: Version | None = None if info is None else version_of(info)
 
     async def __call__(self, start: int, end: int) -> AsyncGenerator[bytes, None]:
         is_checked = self._known is None

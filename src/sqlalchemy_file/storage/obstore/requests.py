@@ -58,10 +58,12 @@ class Opened:
 class Version:
     """The version of an object that the first answer was of, by its entity tag."""
 
-    _etag: str | None = None
+    def __init__(self, etag: str | None) -> None:
+        self._etag = etag
 
     def require(self, etag: str | None, key: str) -> None:
         """Raise `StorageError` if an answer with this entity tag is of another version."""
+        etag = etag_of(etag)
         if self._etag is not None and etag != self._etag:
             raise StorageError("the object was replaced while it was read", key=key)
         self._etag = etag

@@ -159,12 +159,15 @@ class ObstoreStorage:
     def astream(self, key: str, start: int = 0, end: int | None = None) -> AsyncIterator[bytes]:
         return self._stream(self._client.in_loop, key, start, end)
 
-    def aranges(self, key: str) -> Callable[[int, int | None], AsyncIterator[bytes]]:
+    def aranges(
+        self, key: str, etag: str | None = None
+    ) -> Callable[[int, int | None], AsyncIterator[bytes]]:
         """Return a function that streams ranges of one version of an object.
 
-        It raises `StorageError` if the object has been replaced since the first range.
+        It raises `StorageError` if the object has been replaced since the first range, or is not
+        the one with this entity tag.
         """
-        return partial(self._stream, self._client.in_loop, key, version=Version())
+        return partial(self._stream, self._client.in_loop, key, version=Version(etag))
 
     async def _stream(
         self,
