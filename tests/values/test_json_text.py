@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from sqlalchemy import JSON, Engine, create_engine, select, text
-from sqlalchemy.engine.default import DefaultDialect
+from sqlalchemy.dialects.sqlite.base import SQLiteDialect
 from sqlalchemy.orm import Session
 
 from sqlalchemy_file.values.json_text import faster
@@ -88,5 +88,5 @@ def test_without_msgspec_the_decoder_of_python_is_called_directly(
 ) -> None:
     monkeypatch.setitem(sys.modules, "msgspec.json", None)
     others: list[str] = []
-    assert faster(others.append, JSON(), DefaultDialect())('{"size": 1}') == {"size": 1}
+    assert faster(others.append, JSON(), SQLiteDialect())('{"size": 1}') == {"size": 1}
     assert others == []
