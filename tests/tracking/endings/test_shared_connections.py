@@ -70,6 +70,24 @@ def test_a_rollback_of_one_session_undoes_what_the_other_has_done(
     assert_exact(engine, storage, b"a", b"b")
 
 
+def test_a_connection_is_known_again_after_another_one_was_given_back(
+    storage: MemoryStorage,
+) -> None:
+    engine = create_engine("sqlite://", poolclass=StaticPool)
+    Base.metadata.create_all(engine)
+    with Session(engine) as session:
+        session.add(Paper(id=1, body=File(b"a")))
+        session.commit()
+    with engine.connect() as connection:
+        connection.execute(update(Paper).values(body=File(b"b")))
+        connection.commit()
+        engine.connect().close()
+        connection.execute(update(Paper).values(body=File(b"undone")))
+        engine.connect().close()  # which rolls back
+    assert_exact(engine, storage, b"b")
+    engine.dispose()
+
+
 def _read(other: Session) -> None:
     other.scalars(select(Paper)).all()
 

@@ -13,12 +13,14 @@ from sqlalchemy import (
     Integer,
     MetaData,
     Table,
+    bindparam,
     create_engine,
     insert,
     make_url,
     text,
     update,
 )
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import create_async_engine
 
 from sqlalchemy_file import File, FileField
@@ -86,3 +88,21 @@ def test_an_asynchronous_driver_shows_its_transaction(url: Any) -> None:
         await engine.dispose()
 
     asyncio.run(main())
+
+
+def test_half_a_statement_is_committed_by_a_driver_that_shows_no_state(
+    storage: MemoryStorage,
+) -> None:
+    with tables_on("sqlite://", metadata) as engine:
+        engine.dialect.driver = "unknown"
+        with engine.begin() as connection:
+            assert standing(connection) is Standing.UNKNOWN
+            files = [{"id": number, "body": File(b"%d" % number)} for number in (1, 2)]
+            connection.execute(insert(leaf), files)
+        statement = update(leaf).where(leaf.c.id == bindparam("which"))
+        statement = statement.values(id=bindparam("new_id"), body=None)
+        with engine.begin() as connection, pytest.raises(IntegrityError):
+            sets = [{"which": 1, "new_id": 3}, {"which": 2, "new_id": 3}]
+            connection.execute(statement, sets)
+        assert contents(storage) == [b"2"]
+        assert named(engine, "driven_leaf", "body") == [f"main/{key}" for key in keys(storage)]

@@ -129,7 +129,13 @@ class Frames:
 
     def __bool__(self) -> bool:
         frame = self._stack[0]
-        return bool(len(self._stack) > 1 or frame.stored or frame.references or frame.files)
+        return bool(
+            len(self._stack) > 1
+            or frame.stored
+            or frame.references
+            or frame.files
+            or frame.unsure  # all there is of statements on drivers that show no state
+        )
 
     def count(self, path: str) -> int:
         """Return how many rows name an object, as far as this transaction knows."""

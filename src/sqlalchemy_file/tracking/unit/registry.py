@@ -52,8 +52,8 @@ def session_of(connection: Connection) -> Session | None:
 def enter_in_pool(connection: Connection, unit: Unit) -> None:
     """Register the unit under the pool's record and the connections that it hands out."""
     lent = connection.connection
-    if _lent.get(lent) is not unit:
-        before: Unit | None = lent.info.get(IN_INFO)
+    before: Unit | None = lent.info.get(IN_INFO)  # none if another borrower has given it back
+    if before is not unit or _lent.get(lent) is not unit:
         if before is not None and before is not unit:
             _share(before, unit)
         _lent[lent] = unit
