@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import gc
 from collections.abc import Callable, Iterator
+from sys import getswitchinterval, setswitchinterval
+from threading import Thread
 
 import pytest
 from sqlalchemy import Engine, create_engine, select, update
@@ -14,6 +16,7 @@ from sqlalchemy.pool import Pool, SingletonThreadPool, StaticPool
 
 from sqlalchemy_file import File
 from sqlalchemy_file.storage.memory import MemoryStorage
+from sqlalchemy_file.tracking.unit.registry import unit_of
 from tests.models import Base, Paper
 from tests.stores import contents, keys, named
 
@@ -85,6 +88,29 @@ def test_a_connection_is_known_again_after_another_one_was_given_back(
         connection.execute(update(Paper).values(body=File(b"undone")))
         engine.connect().close()  # which rolls back
     assert_exact(engine, storage, b"b")
+    engine.dispose()
+
+
+def test_another_thread_may_borrow_the_connection_while_its_borrowers_are_looked_at(
+    storage: MemoryStorage,
+) -> None:
+    arguments = {"check_same_thread": False}
+    engine = create_engine("sqlite://", poolclass=StaticPool, connect_args=arguments)
+    borrowed = [engine.connect() for _ in range(400)]
+    first = unit_of(borrowed[0])
+    thread = Thread(target=lambda: list(map(unit_of, borrowed)))
+    interval = getswitchinterval()
+    setswitchinterval(1e-9)
+    try:
+        thread.start()
+        while thread.is_alive():
+            assert first in first.borrowers
+    finally:
+        setswitchinterval(interval)
+        thread.join()
+    assert len(first.borrowers) == len(borrowed)
+    for connection in borrowed:
+        connection.close()
     engine.dispose()
 
 

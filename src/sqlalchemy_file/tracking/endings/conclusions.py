@@ -83,7 +83,7 @@ def _include_others(unit: Unit, target: Any) -> None:
 
 def _others(unit: Unit) -> list[Unit]:
     """Return the other units that end with a driver's connection."""
-    return [each for each in unit.sharing or () if each is not unit and each.is_at_stake]
+    return [each for each in unit.borrowers if each is not unit and each.is_at_stake]
 
 
 def _conclude_others(verb: str, unit: Unit) -> None:

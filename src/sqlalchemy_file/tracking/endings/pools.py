@@ -48,7 +48,7 @@ def checkin(dbapi_connection: Any, record: Any) -> None:
     unit: Unit | None = record.info.pop(IN_INFO, None)
     if unit is None:
         return
-    for other in list(unit.sharing or (unit,)):
+    for other in unit.borrowers:
         if _is_still_lent(other):
             record.info[IN_INFO] = other
             if other is unit:

@@ -65,8 +65,8 @@ def _share(first: Unit, second: Unit) -> None:
 
     SQLAlchemy's pools for SQLite's databases in memory lend one connection to several borrowers.
     """
-    sharing = first.sharing or weakref.WeakSet([first])
-    sharing.add(second)
+    sharing = first.sharing or weakref.WeakKeyDictionary({first: None})
+    sharing[second] = None
     first.sharing = second.sharing = sharing
 
 
@@ -84,7 +84,7 @@ def unit_of_lent(lent: Any) -> Unit | None:
 
 def _ending(unit: Unit, lent: Any) -> Unit:
     """Return the unit that is about to end, of those whose connections share what a pool lends."""
-    for each in list(unit.sharing or ()):
+    for each in unit.borrowers:
         connection = each.connection
         if each.phase is Phase.OPEN or connection is None or connection.closed:
             continue

@@ -70,7 +70,7 @@ class Unit:
     decisions: Decisions | None = None
     """Those of the flush that is in progress."""
     notes: Notes = Notes()  # that of units without a ledger; never changed
-    sharing: weakref.WeakSet[Unit] | None = None
+    sharing: weakref.WeakKeyDictionary[Unit, None] | None = None
     """The units of all connections of one driver's connection, if there are several."""
     _statements: int = 0
     _outermost: str | None = None
@@ -306,6 +306,14 @@ class Unit:
         doomed, self._doomed = self._doomed, set()
         released, self._released = self._released, set()
         return (doomed, released) if self._process == os.getpid() else (set(), set())
+
+    @property
+    def borrowers(self) -> list[Unit]:
+        """The units that end with the same driver's connection, this one included."""
+        if self.sharing is None:
+            return [self]
+        # Not by iteration: another thread may add one meanwhile.
+        return [unit for each in self.sharing.keyrefs() if (unit := each()) is not None]
 
     @property
     def connection(self) -> Connection | None:
