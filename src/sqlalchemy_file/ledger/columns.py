@@ -65,7 +65,7 @@ class FileColumns:
 
 def all_file_columns(metadata: MetaData) -> Iterator[tuple[Table, tuple[Column[Any], ...]]]:
     """Yield every table with file columns, those included whose objects are kept."""
-    for table in metadata.tables.values():
+    for table in list(metadata.tables.values()):  # others may be declared meanwhile
         columns = tuple(column for column in table.columns if file_field(column.type))
         if columns:
             yield table, columns

@@ -7,7 +7,7 @@ from functools import wraps
 from typing import Any
 from weakref import ref
 
-from sqlalchemy import Connection, Engine, MetaData, Table, event
+from sqlalchemy import Column, Connection, Engine, MetaData, Table, event
 from sqlalchemy.engine import Compiled, Dialect, ExceptionContext
 from sqlalchemy.engine.default import DefaultExecutionContext
 from sqlalchemy.orm import Mapper, ORMExecuteState, Session, SessionTransaction
@@ -21,7 +21,7 @@ from sqlalchemy_file.tracking.deleting.clearing import clear
 from sqlalchemy_file.tracking.endings import conclusions, pools, transactions
 from sqlalchemy_file.tracking.endings.errors import follow_error
 from sqlalchemy_file.tracking.reading import Database
-from sqlalchemy_file.tracking.tables import FileAttribute, file_attributes, know
+from sqlalchemy_file.tracking.tables import FileAttribute, file_attributes, forget, know
 from sqlalchemy_file.tracking.unit.registry import SESSION, UNIT, known_unit, tell
 from sqlalchemy_file.tracking.unit.standing import (
     Standing,
@@ -51,6 +51,10 @@ def install() -> None:
 
 def _table_declared(table: Table, metadata: MetaData) -> None:
     know(metadata)
+
+
+def _column_declared(column: Column[Any], table: Table) -> None:
+    forget(table)
 
 
 def _mapper_configured(mapper: Mapper[Any], class_: type) -> None:
@@ -244,6 +248,7 @@ _OF_CURSORS = {
 
 _LISTENERS: dict[Any, dict[str, tuple[Any, dict[str, Any]]]] = {
     Table: {"after_parent_attach": (_table_declared, {})},
+    Column: {"after_parent_attach": (_column_declared, {})},
     Mapper: {"mapper_configured": (_mapper_configured, {})},
     Session: {
         "before_flush": (_before_flush, {}),

@@ -71,6 +71,12 @@ def file_table_of(statement: Any) -> FileTable | None:
     return file_table(statement.table)
 
 
+def forget(table: Table) -> None:
+    """Forget the facts about a table that gets a column, which may replace another one."""
+    _tables.pop(table, None)
+    _clauses.pop(table, None)
+
+
 def know(metadata: MetaData) -> None:
     """Remember a metadata, as its tables may have file columns."""
     _metadata[metadata] = None
