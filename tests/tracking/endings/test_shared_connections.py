@@ -91,6 +91,23 @@ def test_a_connection_is_known_again_after_another_one_was_given_back(
     engine.dispose()
 
 
+@pytest.mark.parametrize("end", ["commit", "rollback"])
+def test_a_borrower_who_gives_the_connection_back_as_it_is_ends_nothing(
+    storage: MemoryStorage, end: str
+) -> None:
+    engine = create_engine("sqlite://", poolclass=StaticPool, pool_reset_on_return=None)
+    Base.metadata.create_all(engine)
+    with Session(engine) as session:
+        session.add(Paper(id=1, body=File(b"a")))
+        session.commit()
+    with engine.connect() as connection:
+        connection.execute(update(Paper).values(body=File(b"b")))
+        engine.connect().close()
+        getattr(connection, end)()
+    assert_exact(engine, storage, b"b" if end == "commit" else b"a")
+    engine.dispose()
+
+
 def test_another_thread_may_borrow_the_connection_while_its_borrowers_are_looked_at(
     storage: MemoryStorage,
 ) -> None:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import copy
+import os
 import uuid
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -306,6 +308,45 @@ def test_a_file_whose_storage_is_unknown_here_is_not_let_go_of(
     assert contents(far) == [b"far"]
     paper.pages = [File(b"other")]
     session.commit()
+
+
+def test_a_file_whose_storage_is_unknown_here_moves_to_another_row(
+    session: Session, storage: MemoryStorage
+) -> None:
+    far = add_memory("far")
+    one, two = Paper(body=File(b"far", storage="far")), Paper()
+    session.add_all([one, two])
+    session.commit()
+    StorageManager.clear()
+    add_memory("here")
+    one.body, two.body = None, one.body
+    session.commit()
+    assert (one.body, two.body["upload_storage"]) == (None, "far")
+    assert contents(far) == [b"far"]
+
+
+def test_the_error_of_a_small_file_names_it_and_its_column(
+    session: Session, storage: MemoryStorage, tmp_path: Path
+) -> None:
+    source = tmp_path / "gone.txt"
+    source.write_bytes(b"x")
+    session.add(Paper(body=File(content_path=str(source))))
+    source.unlink()
+    with pytest.raises(FileNotFoundError) as caught:
+        session.flush()
+    assert caught.value.__notes__ == ["while storing 'gone.txt' for body"]
+
+
+def test_the_source_of_a_small_file_is_closed_when_it_is_stored(
+    session: Session, storage: MemoryStorage, tmp_path: Path
+) -> None:
+    source = tmp_path / "source.txt"
+    source.write_bytes(b"x")
+    session.add(Paper(body=File(content_path=str(source))))
+    session.flush()
+    assert str(source) not in map(os.path.realpath, Path("/proc/self/fd").glob("*"))
+    session.commit()
+    assert contents(storage) == [b"x"]
 
 
 def test_with_a_ledger_the_drain_deletes_what_a_process_cannot(
