@@ -92,6 +92,39 @@ def test_a_connection_is_known_again_after_another_one_was_given_back(
 
 
 @pytest.mark.parametrize("end", ["commit", "rollback"])
+def test_what_another_task_does_while_the_transaction_ends_is_not_lost(
+    storage: MemoryStorage, end: str
+) -> None:
+    async def named_at_the_end(pauses: int) -> set[str]:
+        engine = create_async_engine("sqlite+aiosqlite://")
+        async with engine.begin() as connection:
+            await connection.run_sync(Base.metadata.create_all)
+        async with AsyncSession(engine) as one, AsyncSession(engine) as two:
+
+            async def end_it() -> None:
+                for _ in range(pauses):
+                    await asyncio.sleep(0)
+                await getattr(one, end)()
+
+            async def go_on() -> None:
+                for number in (2, 3, 4):
+                    two.add(Paper(id=number, body=File(b"two")))
+                    await two.flush()
+                await two.commit()
+
+            one.add(Paper(id=1, body=File(b"one")))
+            await one.flush()
+            await asyncio.gather(end_it(), go_on())
+        async with AsyncSession(engine) as last:
+            found = {file["file_id"] for file in await last.scalars(select(Paper.body))}
+        await engine.dispose()
+        return found
+
+    for pauses in range(0, 60, 3):
+        assert asyncio.run(named_at_the_end(pauses)) <= set(keys(storage))
+
+
+@pytest.mark.parametrize("end", ["commit", "rollback"])
 def test_a_borrower_who_gives_the_connection_back_as_it_is_ends_nothing(
     storage: MemoryStorage, end: str
 ) -> None:

@@ -10,7 +10,7 @@ from sqlalchemy_file.tracking.deleting.clearing import clear_later
 from sqlalchemy_file.tracking.unit.looking import make_sure
 from sqlalchemy_file.tracking.unit.registry import known_unit, session_of, unit_of_lent
 from sqlalchemy_file.tracking.unit.standing import Standing, standing, standing_of
-from sqlalchemy_file.tracking.unit.units import Phase, Unit
+from sqlalchemy_file.tracking.unit.units import Concerned, Phase, Unit
 
 
 def settle_unless_in_session(unit: Unit, connection: Connection) -> None:
@@ -30,6 +30,7 @@ class Answers:
             if not unit.verbs and verb in _ENDS:
                 if unit.is_at_stake:
                     _look_again(unit, target)
+                unit.concerned = _concerned(unit)
                 if verb == "do_commit" and (unit.sharing or unit.phase is Phase.OPEN):
                     _include_others(unit, target)
             unit.verbs.append(verb)
@@ -41,8 +42,10 @@ class Answers:
     def failed(self, verb: str, unit: Unit) -> None:
         unit.verbs.pop()
         unit.failed_verb = verb
-        for other in _others(unit) if verb in _ENDS else ():
-            other.phase = Phase.OPEN
+        if verb in _ENDS:
+            for each in unit.concerned:
+                each.unit.phase = Phase.OPEN
+            unit.concerned = ()
 
     def answered(self, verb: str, unit: Unit, arguments: tuple[Any, ...]) -> None:
         unit.verbs.pop()
@@ -66,7 +69,7 @@ def _look_again(unit: Unit, target: Any) -> None:
 
 def _include_others(unit: Unit, target: Any) -> None:
     """Prepare the commit of other connections that have the same connection of the driver."""
-    others = _others(unit)
+    others = [each.unit for each in unit.concerned if not each.was_busy]
     if unit.phase is Phase.OPEN and unit.is_at_stake:
         others.append(unit)  # the committing connection has no unit of its own
     for other in others:
@@ -81,14 +84,28 @@ def _include_others(unit: Unit, target: Any) -> None:
                 other.phase = Phase.COMMITTING
 
 
-def _others(unit: Unit) -> list[Unit]:
+def _concerned(unit: Unit) -> tuple[Concerned, ...]:
     """Return the other units that end with a driver's connection."""
-    return [each for each in unit.borrowers if each is not unit and each.is_at_stake]
+    if unit.sharing is None:
+        return ()
+    return tuple(
+        [
+            Concerned(each, each.statements, each.is_busy)
+            for each in unit.borrowers
+            if each is not unit and (each.is_at_stake or each.is_running)
+        ]
+    )
 
 
 def _conclude_others(verb: str, unit: Unit) -> None:
-    for other in _others(unit):
-        _CONCLUSIONS[verb](other)
+    """Conclude what the end means for the others; other tasks may have gone on meanwhile."""
+    concerned, unit.concerned = unit.concerned, ()
+    for each in concerned:
+        other = each.unit
+        if each.has_gone_on:
+            other.lose_track()
+        else:
+            _CONCLUSIONS[verb](other)
         if (connection := other.connection) is not None:
             settle_unless_in_session(other, connection)
 
