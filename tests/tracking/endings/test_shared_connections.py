@@ -9,7 +9,7 @@ from sys import getswitchinterval, setswitchinterval
 from threading import Thread
 
 import pytest
-from sqlalchemy import Engine, create_engine, select, update
+from sqlalchemy import Engine, create_engine, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncSession, create_async_engine
 from sqlalchemy.orm import Session
 from sqlalchemy.pool import Pool, SingletonThreadPool, StaticPool
@@ -88,6 +88,23 @@ def test_a_connection_is_known_again_after_another_one_was_given_back(
         connection.execute(update(Paper).values(body=File(b"undone")))
         engine.connect().close()  # which rolls back
     assert_exact(engine, storage, b"b")
+    engine.dispose()
+
+
+def test_a_borrower_without_a_transaction_ends_that_of_another_one(
+    storage: MemoryStorage,
+) -> None:
+    engine = create_engine("sqlite://", poolclass=StaticPool)
+    Base.metadata.create_all(engine)
+    idle = engine.connect()
+    idle.execute(insert(Paper).values(body=File(b"undone")))
+    idle.rollback()
+    engine.connect().close()
+    with Session(engine) as session:
+        session.add(Paper(body=File(b"undone, too")))
+        session.flush()
+        idle.close()  # which rolls back
+    assert_exact(engine, storage)
     engine.dispose()
 
 

@@ -53,6 +53,8 @@ def checkin(dbapi_connection: Any, record: Any) -> None:
             record.info[IN_INFO] = other
             if other is unit:
                 return
+    if IN_INFO not in record.info and _lends_to_several(unit):
+        record.info[IN_INFO] = unit  # so that the next one is known to share its connection
     unit.is_unended = False
     if unit.frames or unit.phase is not Phase.OPEN:
         unit.end(is_lost=dbapi_connection is None)
@@ -66,9 +68,14 @@ def checkin(dbapi_connection: Any, record: Any) -> None:
 def _is_still_lent(unit: Unit) -> bool:
     """Return True if it is another borrower of the driver's connection who gives it back."""
     connection = unit.connection
-    if connection is None or not isinstance(connection.engine.pool, _LENDING_TO_SEVERAL):
+    if connection is None or not _lends_to_several(unit):
         return False
     return not connection.closed and connection.in_transaction()
+
+
+def _lends_to_several(unit: Unit) -> bool:
+    connection = unit.connection
+    return connection is not None and isinstance(connection.engine.pool, _LENDING_TO_SEVERAL)
 
 
 _LENDING_TO_SEVERAL = (SingletonThreadPool, StaticPool)
