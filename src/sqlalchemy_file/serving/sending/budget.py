@@ -40,7 +40,7 @@ PATIENCE = 0.05
 WAIT = 1.0
 """Seconds that a quick client waits for a stream, before it gets a large slice."""
 
-QUANTUM = 4 * 1024 * 1024
+QUANTUM = 16 * 1024 * 1024
 """Bytes after which a stream is given to those who wait."""
 
 
