@@ -16,7 +16,7 @@ from sqlalchemy.pool import Pool, SingletonThreadPool, StaticPool
 
 from sqlalchemy_file import File
 from sqlalchemy_file.storage.memory import MemoryStorage
-from sqlalchemy_file.tracking.unit.registry import unit_of
+from sqlalchemy_file.tracking.unit.registry import borrowers, unit_of
 from tests.models import Base, Paper
 from tests.stores import contents, keys, named
 
@@ -171,11 +171,11 @@ def test_another_thread_may_borrow_the_connection_while_its_borrowers_are_looked
     try:
         thread.start()
         while thread.is_alive():
-            assert first in first.borrowers
+            assert first in borrowers(first)
     finally:
         setswitchinterval(interval)
         thread.join()
-    assert len(first.borrowers) == len(borrowed)
+    assert len(borrowers(first)) == len(borrowed)
     for connection in borrowed:
         connection.close()
     engine.dispose()

@@ -8,9 +8,9 @@ from sqlalchemy import Connection
 
 from sqlalchemy_file.tracking.deleting.clearing import clear_later
 from sqlalchemy_file.tracking.unit.looking import make_sure
-from sqlalchemy_file.tracking.unit.registry import known_unit, session_of, unit_of_lent
+from sqlalchemy_file.tracking.unit.registry import borrowers, known_unit, session_of, unit_of_lent
 from sqlalchemy_file.tracking.unit.standing import Standing, standing, standing_of
-from sqlalchemy_file.tracking.unit.units import Concerned, Phase, Unit
+from sqlalchemy_file.tracking.unit.units import Phase, Unit
 
 
 def settle_unless_in_session(unit: Unit, connection: Connection) -> None:
@@ -43,8 +43,8 @@ class Answers:
         unit.verbs.pop()
         unit.failed_verb = verb
         if verb in _ENDS:
-            for each in unit.concerned:
-                each.unit.phase = Phase.OPEN
+            for other, _ in unit.concerned:
+                other.phase = Phase.OPEN
             unit.concerned = ()
 
     def answered(self, verb: str, unit: Unit, arguments: tuple[Any, ...]) -> None:
@@ -69,7 +69,7 @@ def _look_again(unit: Unit, target: Any) -> None:
 
 def _include_others(unit: Unit, target: Any) -> None:
     """Prepare the commit of other connections that have the same connection of the driver."""
-    others = [each.unit for each in unit.concerned if not each.was_busy]
+    others = [other for other, progress in unit.concerned if progress is not None]
     if unit.phase is Phase.OPEN and unit.is_at_stake:
         others.append(unit)  # the committing connection has no unit of its own
     for other in others:
@@ -84,26 +84,20 @@ def _include_others(unit: Unit, target: Any) -> None:
                 other.phase = Phase.COMMITTING
 
 
-def _concerned(unit: Unit) -> tuple[Concerned, ...]:
-    """Return the other units that end with a driver's connection."""
+def _concerned(unit: Unit) -> tuple[tuple[Unit, int | None], ...]:
+    """Return the other units that end with a driver's connection, and their progress."""
     if unit.sharing is None:
         return ()
-    return tuple(
-        [
-            Concerned(each, each.statements, each.is_busy)
-            for each in unit.borrowers
-            if each is not unit and (each.is_at_stake or each.is_running)
-        ]
-    )
+    others = [each for each in borrowers(unit) if each is not unit]
+    return tuple([(each, each.progress) for each in others if each.is_at_stake or each.is_running])
 
 
 def _conclude_others(verb: str, unit: Unit) -> None:
     """Conclude what the end means for the others; other tasks may have gone on meanwhile."""
     concerned, unit.concerned = unit.concerned, ()
-    for each in concerned:
-        other = each.unit
-        if each.has_gone_on:
-            other.lose_track()
+    for other, progress in concerned:
+        if progress is None or progress != other.progress:
+            other.lose_track()  # nobody knows which of its statements came before the end
         else:
             _CONCLUSIONS[verb](other)
         if (connection := other.connection) is not None:

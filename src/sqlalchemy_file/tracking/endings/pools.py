@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy.pool import SingletonThreadPool, StaticPool
 
 from sqlalchemy_file.tracking.endings.conclusions import rolled_back, settle_unless_in_session
-from sqlalchemy_file.tracking.unit.registry import IN_INFO
+from sqlalchemy_file.tracking.unit.registry import IN_INFO, borrowers
 from sqlalchemy_file.tracking.unit.standing import Standing, standing_of
 from sqlalchemy_file.tracking.unit.units import Phase, Unit
 
@@ -48,7 +48,7 @@ def checkin(dbapi_connection: Any, record: Any) -> None:
     unit: Unit | None = record.info.pop(IN_INFO, None)
     if unit is None:
         return
-    for other in unit.borrowers:
+    for other in borrowers(unit):
         if _is_still_lent(other):
             record.info[IN_INFO] = other
             if other is unit:

@@ -60,6 +60,14 @@ def enter_in_pool(connection: Connection, unit: Unit) -> None:
         lent.info[IN_INFO] = unit
 
 
+def borrowers(unit: Unit) -> list[Unit]:
+    """Return the units that end with the same driver's connection, this one included."""
+    if unit.sharing is None:
+        return [unit]
+    # Not by iteration: another thread may add one meanwhile.
+    return [known for each in unit.sharing.keyrefs() if (known := each()) is not None]
+
+
 def _share(first: Unit, second: Unit) -> None:
     """Take note of two units with one driver's connection, and so with one transaction.
 
@@ -84,7 +92,7 @@ def unit_of_lent(lent: Any) -> Unit | None:
 
 def _ending(unit: Unit, lent: Any) -> Unit:
     """Return the unit that is about to end, of those whose connections share what a pool lends."""
-    for each in unit.borrowers:
+    for each in borrowers(unit):
         connection = each.connection
         if each.phase is Phase.OPEN or connection is None or connection.closed:
             continue

@@ -45,20 +45,6 @@ class Running(NamedTuple):
     """It has several parameter sets: if it fails, some may have been carried out."""
 
 
-class Concerned(NamedTuple):
-    """A unit whose transaction ends with that of another one, at the moment of the verb."""
-
-    unit: Unit
-    statements: int
-    was_busy: bool
-
-    @property
-    def has_gone_on(self) -> bool:
-        """Whether nobody knows which of its statements came before the end."""
-        unit = self.unit
-        return self.was_busy or unit.is_busy or unit.statements != self.statements
-
-
 class Unit:
     """What the transaction of one connection has stored, released, and still has to delete.
 
@@ -86,8 +72,8 @@ class Unit:
     notes: Notes = Notes()  # that of units without a ledger; never changed
     sharing: weakref.WeakKeyDictionary[Unit, None] | None = None
     """The units of all connections of one driver's connection, if there are several."""
-    concerned: tuple[Concerned, ...] = ()
-    """The other ones, when the verb was sent that ends the transaction of all."""
+    concerned: tuple[tuple[Unit, int | None], ...] = ()
+    """The other ones and their `progress`, when the verb was sent that ends all transactions."""
     _statements: int = 0
     _outermost: str | None = None
 
@@ -324,27 +310,14 @@ class Unit:
         return (doomed, released) if self._process == os.getpid() else (set(), set())
 
     @property
-    def statements(self) -> int:
-        """How many statements have been begun."""
-        return self._statements
-
-    @property
     def is_running(self) -> bool:
         """Whether a statement is under way."""
         return bool(self._running)
 
     @property
-    def is_busy(self) -> bool:
-        """Whether a statement or a flush is under way."""
-        return self.is_running or self.decisions is not None
-
-    @property
-    def borrowers(self) -> list[Unit]:
-        """The units that end with the same driver's connection, this one included."""
-        if self.sharing is None:
-            return [self]
-        # Not by iteration: another thread may add one meanwhile.
-        return [unit for each in self.sharing.keyrefs() if (unit := each()) is not None]
+    def progress(self) -> int | None:
+        """How many statements have been begun; None while one, or a flush, is under way."""
+        return None if self._running or self.decisions is not None else self._statements
 
     @property
     def connection(self) -> Connection | None:
