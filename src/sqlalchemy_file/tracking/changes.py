@@ -13,7 +13,7 @@ from sqlalchemy_file.values.records import entries_in, paths_of
 
 
 class Change(NamedTuple):
-    """The paths that one column of one row lets go of, and its new files."""
+    """The paths that one column of one row no longer contains, and its new files."""
 
     released: tuple[str, ...]
     acquired: tuple[tuple[int, File], ...]
@@ -71,7 +71,7 @@ class Ownership:
         """How many rows take over an object."""
 
     def is_free(self, path: str, given: int) -> bool:
-        """Return True if no row refers to an object when ``given`` rows have let go of it."""
+        """Return True if no row refers to an object after ``given`` rows have dropped it."""
         if path in self._elsewhere:
             return False
         held = 0

@@ -55,7 +55,7 @@ class OldRow:
         return found
 
     def deleted(self) -> Iterator[RowChange]:
-        """Yield what is let go of if the row is deleted."""
+        """Yield the changes that the deletion of the row means for its columns."""
         for column in self.values:
             yield RowChange(column, self.records(column), (), None, self.key)
 

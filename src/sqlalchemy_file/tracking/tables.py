@@ -29,7 +29,7 @@ class FileTable:
     """The types of the file columns."""
 
     def keeps(self, column: Column[Any]) -> bool:
-        """Return True if a file column leaves the objects that its rows let go of."""
+        """Return True if the objects of a file column stay when its rows drop them."""
         return self.fields[column].on_release == "keep"
 
     def __str__(self) -> str:

@@ -26,7 +26,7 @@ SLICE = 32 * 1024
 """Bytes of a slice. The buffers of its connection hold two or three of these for a slow client."""
 
 WHOLE = 128 * 1024
-"""A range up to this size is read by one request, whoever waits."""
+"""A range up to this size is read by one request, even if others wait."""
 
 QUICK = 0.005
 """Seconds in which a quick client takes a chunk."""

@@ -103,7 +103,7 @@ class Upload:
         await self._look()
         data = b"".join(begun.chunks)
         put = partial(self.requests.request, "put", self.key, data, **options)
-        if not self.exclusive:  # nothing is undone: what is there may be somebody else's
+        if not self.exclusive:  # nothing is deleted: the object may be another writer's
             return self._info(await put(mode="overwrite"), len(data))
         try:
             answer = await put(mode="create", undo=self._deletion)

@@ -56,7 +56,7 @@ class Decisions:
         self.claims: dict[str, int] = {}
         """The objects that rows may take over as they are."""
         self.moved: set[str] = set()
-        """Those that another row has to let go of."""
+        """Those that another row has to drop."""
         self._decisions: dict[_Place, Decision] = {}
 
     def add(self, decision: Decision) -> None:

@@ -67,7 +67,7 @@ class Doubts:
             self.is_unlocated, self.is_settled = False, True
         for path, spot in later.named.items():
             holder = self.named.get(path)
-            # A row that lets go of an object does not take it from the one that has it by now.
+            # A row that drops an object does not take it from the row that has it by now.
             if (
                 spot is None
                 and holder is not None
@@ -109,7 +109,7 @@ class Doubts:
         return holders.union(*self.gone.values())
 
     def is_gone(self, path: str, spot: Spot) -> bool:
-        """Return True if a row has let go of an object, and has not taken it back since."""
+        """Return True if a row has dropped an object, and has not taken it back since."""
         return spot in self.gone.get(path, ()) and self.named.get(path) != spot
 
     def kept(self, found: Mapping[Spot, Collection[str]]) -> Iterable[str]:
