@@ -45,32 +45,26 @@ def replace(session: Session, number: int, label: bytes) -> None:
     session.flush()
 
 
+@pytest.mark.parametrize(
+    ("first", "expected"), [("commit", (b"one", b"two")), ("rollback", (b"a", b"b"))]
+)
 @pytest.mark.parametrize("last", ["commit", "rollback"])
 @pytest.mark.parametrize("is_reversed", [False, True])
-def test_a_commit_of_one_session_commits_what_the_other_has_done(
-    engine: Engine, storage: MemoryStorage, last: str, is_reversed: bool
+def test_the_first_session_that_ends_decides_for_the_other_one(
+    engine: Engine,
+    storage: MemoryStorage,
+    first: str,
+    expected: tuple[bytes, ...],
+    last: str,
+    is_reversed: bool,
 ) -> None:
     with Session(engine) as one, Session(engine) as two:
         replace(one, 1, b"one")
         replace(two, 2, b"two")
-        first, second = (two, one) if is_reversed else (one, two)
-        first.commit()
-        getattr(second, last)()
-    assert_exact(engine, storage, b"one", b"two")
-
-
-@pytest.mark.parametrize("last", ["commit", "rollback"])
-@pytest.mark.parametrize("is_reversed", [False, True])
-def test_a_rollback_of_one_session_undoes_what_the_other_has_done(
-    engine: Engine, storage: MemoryStorage, last: str, is_reversed: bool
-) -> None:
-    with Session(engine) as one, Session(engine) as two:
-        replace(one, 1, b"one")
-        replace(two, 2, b"two")
-        first, second = (two, one) if is_reversed else (one, two)
-        first.rollback()
-        getattr(second, last)()
-    assert_exact(engine, storage, b"a", b"b")
+        sessions = (two, one) if is_reversed else (one, two)
+        for session, end in zip(sessions, (first, last), strict=True):
+            getattr(session, end)()
+    assert_exact(engine, storage, *expected)
 
 
 def test_a_connection_is_known_again_after_another_one_was_given_back(
