@@ -14,13 +14,16 @@ from sqlalchemy import (
     Integer,
     MetaData,
     Table,
+    bindparam,
     delete,
     event,
     insert,
     text,
+    update,
 )
 
 from sqlalchemy_file import File, FileField
+from sqlalchemy_file.exceptions import UnsupportedStatementError
 from sqlalchemy_file.storage.memory import MemoryStorage
 from tests.stores import keys, named
 
@@ -107,3 +110,34 @@ def test_a_listener_that_sends_statements_itself_does_not_hide_the_end_of_a_tran
         connection.rollback()
     assert_nothing_is_missing(engine, storage)
     assert len(keys(storage)) == 2
+
+
+def test_a_listener_that_sends_what_has_no_parameters_does_not_hide_the_end_of_a_transaction(
+    engine: Engine, storage: MemoryStorage
+) -> None:
+    def send(cursor: Any, sql: str, context: Any) -> bool:
+        cursor.execute(sql)
+        return True
+
+    event.listen(engine, "do_execute_no_params", send)
+    with engine.connect().execution_options(no_parameters=True) as connection:
+        connection.execute(insert(paper).values(id=2, body=File(b"new")))
+        connection.exec_driver_sql("COMMIT")
+        connection.exec_driver_sql("BEGIN")
+        connection.rollback()
+    assert_nothing_is_missing(engine, storage)
+    assert len(keys(storage)) == 2
+
+
+def test_a_listener_that_sends_several_sets_itself_does_not_hide_a_statement_in_with(
+    engine: Engine, storage: MemoryStorage
+) -> None:
+    def send(cursor: Any, sql: str, parameters: Any, context: Any) -> bool:
+        cursor.executemany(sql, parameters)
+        return True
+
+    event.listen(engine, "do_executemany", send)
+    hidden = delete(paper).where(paper.c.id == 1).cte("hidden")
+    statement = update(paper).where(paper.c.id == bindparam("which")).add_cte(hidden)
+    with engine.connect() as connection, pytest.raises(UnsupportedStatementError):
+        connection.execute(statement.values(id=bindparam("to")), [{"which": 1, "to": 2}] * 2)
