@@ -83,6 +83,26 @@ def test_every_url_that_is_not_ours_gets_the_same_answer(engine: Engine) -> None
     assert get(FileServer(), f"/{token}/a.txt").data == answers["cut off"][1]
 
 
+def test_a_url_that_needs_authorization_is_not_valid_at_a_server_that_asks_nobody(
+    engine: Engine,
+) -> None:
+    file = saved(engine, CONTENT, "a.txt")
+    asking = FileServer(secret=SECRET, authorize=lambda request, target: True)
+    bearer = FileServer(secret=SECRET)
+    assert get(asking, asking.url_for(file)).status_code == 200
+    assert get(bearer, asking.url_for(file)).status_code == 403
+    assert get(asking, bearer.url_for(file)).status_code == 200
+
+
+def test_the_server_that_answers_decides_which_types_browsers_show(engine: Engine) -> None:
+    generous = FileServer(secret=SECRET, inline=["text/plain"])
+    url = generous.url_for(saved(engine, CONTENT, "a.txt"))
+    assert get(generous, url).headers["Content-Disposition"].startswith("inline")
+    strict = get(FileServer(secret=SECRET), url)
+    assert strict.status_code == 200
+    assert strict.headers["Content-Disposition"].startswith("attachment")
+
+
 def test_a_name_in_the_url_changes_nothing(engine: Engine) -> None:
     server = FileServer(secret=SECRET)
     url = server.url_for(saved(engine, CONTENT, "a.txt")).rpartition("/")[0]

@@ -121,7 +121,8 @@ class FileServer:
         if self._signer is None:
             is_public = self._is_public(target.storage)
             raise ValueError(_ADVICE_NAMED if is_public else _ADVICE.format(target.storage))
-        token = self._signer.sign(target, _rounded_up(_now(), validity))
+        expiry = _rounded_up(_now(), validity)
+        token = self._signer.sign(target, expiry, authorizes=self.authorize is not None)
         return f"{self.url}/{token}/{quote(target.filename)}"
 
     def srcset(
@@ -183,7 +184,8 @@ class FileServer:
     def _resolved_signed(self, request: RequestFacts) -> Resolved | Plan:
         try:
             token = request.path.lstrip("/").partition("/")[0]
-            target, expires = read_token(self._signer, token)
+            authorizes = self.authorize is not None
+            target, expires = read_token(self._signer, token, authorizes=authorizes)
         except Forged:
             return problem(HTTPStatus.FORBIDDEN)
         now = _now()
@@ -191,7 +193,7 @@ class FileServer:
             return problem(HTTPStatus.GONE)
         if not self.cross_site and request.headers.get("sec-fetch-site") == "cross-site":
             return problem(HTTPStatus.FORBIDDEN)
-        return Resolved(target, self._signed_headers(expires, now))
+        return Resolved(target.shown_by(self.inline), self._signed_headers(expires, now))
 
     def _signed_headers(self, expires: datetime | None, now: datetime) -> list[tuple[str, str]]:
         cache = caching(None if self.authorize else expires, now)

@@ -43,15 +43,20 @@ class Target:
 
     def completed(self, info: ObjectInfo, inline: Collection[str]) -> Target:
         """Return this target with facts from the storage, for one without a record."""
-        content_type = info.attributes.content_type or UNKNOWN_TYPE
-        return replace(
+        known = replace(
             self,
-            content_type=content_type,
+            content_type=info.attributes.content_type or UNKNOWN_TYPE,
             filename=info.attributes.filename or self.filename,
-            disposition=allowed_disposition(self.disposition, content_type, inline),
             size=info.size,
             modified=info.last_modified,
         )
+        return known.shown_by(inline)
+
+    def shown_by(self, inline: Collection[str]) -> Target:
+        """Return this target as a server shows it that allows these types inline."""
+        content_type = self.content_type or UNKNOWN_TYPE
+        allowed = allowed_disposition(self.disposition, content_type, inline)
+        return self if allowed == self.disposition else replace(self, disposition=allowed)
 
     def facts(self, info: ObjectInfo | None, headers: Sequence[tuple[str, str]]) -> FileFacts:
         """Return the facts of the file; the size is that in the storage."""

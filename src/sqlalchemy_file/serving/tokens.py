@@ -2,6 +2,9 @@
 
 The signature is itsdangerous's. A token contains its purpose and which of the secrets signed it, so
 that secrets can be replaced one after the other.
+
+There are two purposes. The token of a server that asks ``authorize`` is not valid at a server with
+the same secret that asks nobody.
 """
 
 from __future__ import annotations
@@ -9,6 +12,7 @@ from __future__ import annotations
 import base64
 import hashlib
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any
@@ -18,6 +22,7 @@ from sqlalchemy_file.exceptions import MissingExtraError
 from sqlalchemy_file.serving.target import Target
 
 _PURPOSE = "sqlalchemy-file.serving"
+_AUTHORIZED = f"{_PURPOSE}.authorized"
 _VERSION = 1
 _LONGEST_TOKEN = 8192
 _SHORTEST_SECRET = 16
@@ -37,11 +42,19 @@ def signer_with(secret: str | Sequence[str] | None) -> Signer | None:
     return Signer(secrets) if secrets else None
 
 
-def read_token(signer: Signer | None, token: str) -> tuple[Target, datetime | None]:
-    """Return the target and when the token expires, past or not; raises `Forged`."""
+def read_token(
+    signer: Signer | None, token: str, *, authorizes: bool
+) -> tuple[Target, datetime | None]:
+    """Return the target and when the token expires, past or not; raises `Forged`.
+
+    A server that ``authorizes`` each request also accepts the tokens of one that does not.
+    """
     if signer is None or len(token) > _LONGEST_TOKEN:
         raise Forged
-    return signer.read(token)
+    if authorizes:
+        with suppress(Forged):
+            return signer.read(token, _AUTHORIZED)
+    return signer.read(token, _PURPOSE)
 
 
 class Signer:
@@ -54,16 +67,21 @@ class Signer:
             raise MissingExtraError("a FileServer with a secret", "serve") from error
         self._key_id = _key_id(secrets[0])
         self._known = {_key_id(secret) for secret in secrets}
-        self._serializer = URLSafeSerializer(
-            list(reversed(secrets)),  # the last one signs
-            salt=_PURPOSE,
-            signer_kwargs={"key_derivation": "hmac", "digest_method": hashlib.sha256},
-        )
+        self._serializers = {
+            purpose: URLSafeSerializer(
+                list(reversed(secrets)),  # the last one signs
+                salt=purpose,
+                signer_kwargs={"key_derivation": "hmac", "digest_method": hashlib.sha256},
+            )
+            for purpose in (_PURPOSE, _AUTHORIZED)
+        }
         # A browser asks for many ranges of one video. What is forged is not remembered.
-        self.read: Callable[[str], tuple[Target, datetime | None]] = lru_cache(1024)(self._read)
+        self.read: Callable[[str, str], tuple[Target, datetime | None]] = lru_cache(1024)(
+            self._read
+        )
 
-    def sign(self, target: Target, expires: datetime | None) -> str:
-        token = self._serializer.dumps(
+    def sign(self, target: Target, expires: datetime | None, *, authorizes: bool) -> str:
+        token = self._serializers[_AUTHORIZED if authorizes else _PURPOSE].dumps(
             [
                 _VERSION,
                 self._key_id,
@@ -81,11 +99,11 @@ class Signer:
         )
         return token if isinstance(token, str) else token.decode("ascii")
 
-    def _read(self, token: str) -> tuple[Target, datetime | None]:
+    def _read(self, token: str, purpose: str) -> tuple[Target, datetime | None]:
         from itsdangerous import BadData  # noqa: PLC0415  an optional dependency
 
         try:
-            version, key_id, expires, *rest = self._serializer.loads(token)
+            version, key_id, expires, *rest = self._serializers[purpose].loads(token)
             if version != _VERSION or key_id not in self._known:
                 raise Forged
             return _target(*rest), datetime.fromtimestamp(expires, UTC) if expires else None
