@@ -35,14 +35,8 @@ __all__ = [
 HEAD_SIZE = 4096
 """How many bytes from the start of a file are looked at first; most formats need no more."""
 
+_BY_CONTENT = ("certain_type", "content_type_of", "decide", "detect", "judge", "refutes")
+
 __getattr__: Callable[[str], Any] = late(
-    __name__,
-    {
-        "certain_type": "sqlalchemy_file.detection.content",
-        "content_type_of": "sqlalchemy_file.detection.content",
-        "decide": "sqlalchemy_file.detection.content",
-        "detect": "sqlalchemy_file.detection.content",
-        "judge": "sqlalchemy_file.detection.content",
-        "refutes": "sqlalchemy_file.detection.content",
-    },
+    __name__, dict.fromkeys(_BY_CONTENT, "sqlalchemy_file.detection.content")
 )

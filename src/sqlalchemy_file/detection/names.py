@@ -9,17 +9,13 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
-from sqlalchemy_file.detection.tables.types import TYPES
+from sqlalchemy_file.detection.tables import rows
 from sqlalchemy_file.support.defaults import UNKNOWN_TYPE as UNKNOWN
 
 _PART = r"[a-z0-9!#$&^_.+-]{1,127}"
 _ESSENCE = re.compile(rf"\s*({_PART}/{_PART})\s*(?:;|$)", re.IGNORECASE)
 
-_BY_NAME = {
-    name: content_type
-    for content_type, *names in map(str.split, TYPES.split("\n")[1:-1])
-    for name in names
-}
+_BY_NAME = {name: content_type for content_type, *names in rows("types") for name in names}
 """Content types by suffixes and by other names."""
 
 _COMPRESSED = frozenset({"br", "gz", "gzip", "z", "zst", "zstd"})

@@ -3,29 +3,30 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import cache, partial
 
 from sqlalchemy_file.detection.formats import archives, media
-from sqlalchemy_file.detection.tables.signatures import FURTHER_IN, SIGNATURES, TEXTUAL_STARTS, Then
+from sqlalchemy_file.detection.tables import rows
 
 _Verdict = Callable[[bytes], str | None]
+_Entry = tuple[bytes, str | _Verdict, bool]
+"""A signature, the type that it proves, and whether it counts in binary files only."""
 
 # Bytes that no text holds, by the standard's "binary data byte".
 _BINARY = bytes({*range(32)} - {*b"\t\n\x0c\r\x1b"})
 _TEXT_SAMPLE = 1024
 _BYTE_ORDER_MARKS = (b"\xef\xbb\xbf", b"\xfe\xff", b"\xff\xfe")
 
+_TEXTUAL_STARTS = {b"%PDF-", b"%!PS", b"{\\rtf", b"d", *(b"P%c" % n for n in b"123456Ff")}
+"""Short signatures of formats that are text."""
+
 _WINDOWS_PROGRAM = "application/vnd.microsoft.portable-executable"
 
+_ROWS = rows("signatures")
+
 KNOWN_TYPES = frozenset(
-    {
-        *(content_type for content_type, *_ in SIGNATURES),
-        *(content_type for content_type, _ in FURTHER_IN),
-        *media.KNOWN_TYPES,
-        archives.ZIP,
-        _WINDOWS_PROGRAM,
-    }
+    {*(row[0] for row in _ROWS), *media.KNOWN_TYPES, archives.ZIP, _WINDOWS_PROGRAM}
 )
 """All types that signatures prove, except for the kinds of ZIP archives."""
 
@@ -70,42 +71,37 @@ def _is_unmarked_tar(head: bytes) -> bool:
     return sum(head[:148]) + 8 * 32 + sum(head[156:512]) == int(field, 8)
 
 
-_COMPUTED: tuple[tuple[bytes, _Verdict], ...] = (
-    (b"PK\3\4", archives.zip_type),
-    (b"\x1a\x45\xdf\xa3", media.matroska_type),
-    (b"ID3", media.tagged_type),
-    (b"\xff", media.mpeg_audio_type),
-    (b"MZ", _windows_program),
-)
-
-
-def _rows() -> Iterator[tuple[bytes, str | _Verdict]]:
-    for content_type, *starts in SIGNATURES:
-        rest = starts.pop() if isinstance(starts[-1], Then) else None
-        for start in starts:
-            follows = rest and partial(_type_if_followed, content_type, rest, len(start))
-            yield start, follows or content_type
-    yield from _COMPUTED
-
-
-def _type_if_followed(content_type: str, rest: bytes, place: int, head: bytes) -> str | None:
-    return content_type if _compiled(rest).match(head, place) else None
+def _type_if_followed(content_type: str, pattern: str, place: int, head: bytes) -> str | None:
+    return content_type if _compiled(pattern).match(head, place) else None
 
 
 @cache
-def _compiled(pattern: bytes) -> re.Pattern[bytes]:
-    return re.compile(pattern, re.DOTALL)
+def _compiled(pattern: str) -> re.Pattern[bytes]:
+    return re.compile(pattern.removeprefix("~").encode(), re.DOTALL)
 
 
-def _indexed() -> dict[bytes, list[tuple[bytes, str | _Verdict, bool]]]:
-    index: dict[bytes, list[tuple[bytes, str | _Verdict, bool]]] = {}
-    for start, verdict in _rows():
+def _indexed() -> dict[bytes, list[_Entry]]:
+    index: dict[bytes, list[_Entry]] = {}
+
+    def add(start: bytes, verdict: str | _Verdict) -> None:
         # A short signature of letters may also begin a sentence, unless its format is text itself.
         letters = len(start) < 6 and start.isascii() and start.decode().isprintable()
-        entry = start, verdict, letters and start not in TEXTUAL_STARTS
+        entry = start, verdict, letters and start not in _TEXTUAL_STARTS
         index.setdefault(start[:1], []).append(entry)
+
+    for content_type, *starts in _ROWS:
+        pattern = starts.pop() if starts[-1].startswith("~") else None
+        for escaped in starts:
+            start = escaped.encode().decode("unicode_escape").encode("latin-1")
+            follows = pattern and partial(_type_if_followed, content_type, pattern, len(start))
+            add(start, follows or content_type)
+    add(b"PK\3\4", archives.zip_type)
+    add(b"\x1a\x45\xdf\xa3", media.matroska_type)
+    add(b"ID3", media.tagged_type)
+    add(b"\xff", media.mpeg_audio_type)
+    add(b"MZ", _windows_program)
     return index
 
 
 _BY_FIRST_BYTE = _indexed()
-_FURTHER_IN = [(content_type, _compiled(pattern)) for content_type, pattern in FURTHER_IN]
+_FURTHER_IN = [(row[0], _compiled(row[1])) for row in _ROWS if row[1].startswith("~")]
