@@ -17,8 +17,8 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 from sqlalchemy_file import File, FileField, StorageManager
 from sqlalchemy_file.ledger import Ledger
 from sqlalchemy_file.reconcile import compare, drain, status, sweep
+from sqlalchemy_file.storage.common.keys import TEMPORARY
 from sqlalchemy_file.storage.common.protocol import PendingUpload
-from sqlalchemy_file.storage.common.reserved import TEMPORARY
 from sqlalchemy_file.storage.memory import MemoryStorage
 from tests.reconcile.helpers import kinds, store
 from tests.services.ceph import S3Server

@@ -6,8 +6,7 @@ import re
 from collections.abc import Iterator
 
 from sqlalchemy_file.exceptions import InvalidKeyError
-from sqlalchemy_file.storage.common.keys import check_key
-from sqlalchemy_file.storage.common.reserved import SIDECAR, TEMPORARY
+from sqlalchemy_file.storage.common.keys import SIDECAR, TEMPORARY, check_key
 
 _ID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-([47])[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}")
 _MAX_REQUESTS = 24

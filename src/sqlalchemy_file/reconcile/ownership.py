@@ -26,12 +26,11 @@ from sqlalchemy_file.storage.common.protocol import HasNotes, named
 from sqlalchemy_file.storage.owners import (
     Owner,
     folder_owners,
+    keeper_of,
     note_of,
     owners_above,
     owners_of,
-    remove_note,
     sign,
-    write_note,
 )
 from sqlalchemy_file.tracking.claims import owner_of
 from sqlalchemy_file.transfer import run_blocking
@@ -162,7 +161,7 @@ def fence(context: PassContext, storage_names: Iterable[str], *, adopt: bool) ->
         if found is not None and found.decode("ascii", "replace") not in known and not adopt:
             context.ask(begin_epoch)
         with named(name):
-            run_blocking(partial(write_note, storage, note, token.encode()))
+            run_blocking(partial(keeper_of(storage).add_note, note, token.encode()))
 
 
 def _issue(connection: Connection, ledger: Ledger, storage: str, token: str) -> list[str]:
@@ -202,7 +201,7 @@ def forget(
                 f"epoch); it is signed by {known}"
             )
         _refuse_living(context, owner)
-        run_blocking(partial(remove_note, storage, owner.note))
+        run_blocking(partial(keeper_of(storage).remove_note, owner.note))
 
 
 def _refuse_living(context: PassContext, owner: Owner) -> None:

@@ -11,8 +11,7 @@ from urllib.parse import quote
 
 from sqlalchemy_file.content.disposition import Disposition
 from sqlalchemy_file.serving.target import ENCODINGS, Target
-from sqlalchemy_file.storage.common.keys import check_key
-from sqlalchemy_file.storage.common.reserved import refuse_reserved
+from sqlalchemy_file.storage.common.keys import check_key, refuse_reserved
 
 _KINDS: Mapping[str, Disposition] = {"public": "inline", "attachment": "attachment"}
 

@@ -30,13 +30,11 @@ def adapt(thing: Any, **options: Any) -> Storage:
     Raises `TypeError` for anything else, and `InvalidStorageError` for an invalid URL or option.
     """
     if isinstance(thing, str):
-        return _from_address(thing, options)
+        return _from_url(thing, options)
     if isinstance(thing, PathLike):
         return _folder(thing, options)
-    for adapter in ADAPTERS:
-        storage = adapter(thing, options)
-        if storage is not None:
-            return storage
+    if (kind := _kind_of(thing)) is not None:
+        return _made(kind, thing, options)
     if isinstance(thing, Storage) and not isinstance(thing, type):
         if options:
             raise TypeError(
@@ -52,7 +50,7 @@ def adapt(thing: Any, **options: Any) -> Storage:
 
 
 def _unfit(thing: object) -> str:
-    """Say what came in the place of a storage; its author may have forgotten some methods."""
+    """Describe an object that is not a storage, with the methods that it lacks."""
     if isinstance(thing, type):
         return f"the class {thing.__name__}: give an object of it"
     name = type(thing).__name__
@@ -63,17 +61,14 @@ def _unfit(thing: object) -> str:
 _METHODS = ("put", "stat", "stream", "delete", "copy", "list")
 
 
-def _from_address(address: str, options: Options) -> Storage:
+def _from_url(address: str, options: Options) -> Storage:
     # The URL may contain a password: messages name its scheme at most.
     try:
         parts = urlsplit(address)
     except ValueError:
         raise InvalidStorageError("the URL of this storage is malformed") from None
-    known = SCHEMES.get(parts.scheme)
-    if known is not None and "://" in address:
-        return known(parts, options)
     if "://" in address:
-        return _elsewhere(parts, options)
+        return SCHEMES.get(parts.scheme, _elsewhere)(parts, options)
     raise InvalidStorageError(
         f"the URL of this storage has no scheme; those known are {_schemes()} "
         "(a folder is 'file:///absolute/path', or a pathlib.Path)"
@@ -87,7 +82,7 @@ def _file(parts: SplitResult, options: Options) -> Storage:
         )
     from urllib.request import url2pathname  # noqa: PLC0415  it loads an HTTP client
 
-    # A typing error, or a disk that is not mounted, is not made into a folder.
+    # A misspelled path, or a disk that is not mounted, must not become a new folder.
     return _folder(url2pathname(parts.path), {"create": False, **options})
 
 
@@ -131,34 +126,27 @@ def _elsewhere(parts: SplitResult, options: Options) -> Storage:
     )
 
 
-def _obstore(thing: Any, options: Options) -> Storage | None:
-    # If there is a store, this module is loaded.
-    module = sys.modules.get("obstore.store")
-    if module is None:
-        return None
-    kinds: tuple[Any, ...] = tuple(getattr(module, name) for name in _STORES)
-    if not isinstance(thing, kinds):
-        return None
-    from sqlalchemy_file.storage.obstore import ObstoreStorage  # noqa: PLC0415  an extra
+def _kind_of(thing: Any) -> Callable[..., Storage] | None:
+    """Return the kind of storage for an object of a library, or None for other objects."""
+    if _is_from(thing, "libcloud.storage.base", "Container"):
+        return _kind_of_container(thing)
+    if _is_from(thing, "obstore.store", "ObjectStore"):
+        from sqlalchemy_file.storage.obstore import ObstoreStorage  # noqa: PLC0415  an extra
 
-    return _made(ObstoreStorage, thing, options)
+        return ObstoreStorage
+    if _is_from(thing, "fsspec.spec", "AbstractFileSystem"):
+        from sqlalchemy_file.storage.fsspec import FsspecStorage  # noqa: PLC0415  an extra
 
-
-def _fsspec(thing: Any, options: Options) -> Storage | None:
-    # If there is a filesystem, this module is loaded.
-    module = sys.modules.get("fsspec.spec")
-    if module is None or not isinstance(thing, module.AbstractFileSystem):
-        return None
-    from sqlalchemy_file.storage.fsspec import FsspecStorage  # noqa: PLC0415  an extra
-
-    return _made(FsspecStorage, thing, options)
+        return FsspecStorage
+    return None
 
 
-def _libcloud(thing: Any, options: Options) -> Storage | None:
-    # If there is a container, this module is loaded.
-    base = sys.modules.get("libcloud.storage.base")
-    if base is None or not isinstance(thing, base.Container):
-        return None
+def _is_from(thing: Any, module: str, kind: str) -> bool:
+    # A module that has made an object is loaded.
+    return isinstance(thing, getattr(sys.modules.get(module), kind, ()))
+
+
+def _kind_of_container(container: Any) -> Callable[..., Storage]:
     from sqlalchemy_file.storage.local_container import kind_of  # noqa: PLC0415  loads all drivers
 
     if find_spec("obstore") is not None:
@@ -167,13 +155,13 @@ def _libcloud(thing: Any, options: Options) -> Storage | None:
             is_carried,
         )
 
-        if is_carried(thing):
-            return _made(S3ContainerStorage, thing, options)
-    return _made(kind_of(thing), thing, options)
+        if is_carried(container):
+            return S3ContainerStorage
+    return kind_of(container)
 
 
 def _made(kind: Callable[..., Storage], thing: Any, options: Options) -> Storage:
-    """Call a storage's constructor with options that it has."""
+    """Call a storage's constructor; an unknown option raises `InvalidStorageError`."""
     known = [
         name
         for name, parameter in inspect.signature(kind).parameters.items()
@@ -196,8 +184,6 @@ def _listed(names: Any) -> str:
     return ", ".join(map(repr, names))
 
 
-_STORES = ("AzureStore", "GCSStore", "HTTPStore", "LocalStore", "MemoryStore", "S3Store")
-
 _SCHEMES_OF_FSSPEC = frozenset(
     {"abfs", "adl", "box", "dbfs", "dropbox", "ftp", "gcs", "gdrive", "github", "hdfs", "hf", "oci",
      "oss", "sftp", "smb", "ssh", "webdav", "webhdfs"}
@@ -212,7 +198,4 @@ SCHEMES: dict[str, Callable[[SplitResult, Options], Storage]] = {
     "http": _bucket,
     "https": _bucket,
 }
-"""What makes a storage of a URL and options, by the scheme of the URL."""
-
-ADAPTERS: list[Callable[[Any, Options], Storage | None]] = [_libcloud, _obstore, _fsspec]
-"""What makes a storage of an object of some library, or returns None for what is not its own."""
+"""Functions that make a storage from a URL and options, by scheme."""

@@ -15,10 +15,7 @@ from sqlalchemy_file.storage.common.streams import async_chunks, reader_of
 def opened(
     content: Any, content_path: str | PathLike[str] | None
 ) -> AbstractContextManager[BinaryIO]:
-    """Return a block that has the content as a binary file; only one that it opened is closed.
-
-    Raises `ValueError` if there is nothing to store.
-    """
+    """Return a context manager of the content as a binary file. The caller's files stay open."""
     if content is None and content_path is None:
         raise ValueError("Either content or content_path must be specified")
     return _opened(content, content_path)

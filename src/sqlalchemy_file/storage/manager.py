@@ -19,9 +19,8 @@ from sqlalchemy_file.storage.common.calling import (
     run,
     verify,
 )
-from sqlalchemy_file.storage.common.keys import check_key
+from sqlalchemy_file.storage.common.keys import check_key, refuse_reserved
 from sqlalchemy_file.storage.common.protocol import Attributes, Storage, named
-from sqlalchemy_file.storage.common.reserved import refuse_reserved
 from sqlalchemy_file.storage.common.streams import aspooled, async_chunks, size_left
 from sqlalchemy_file.storage.given import opened
 from sqlalchemy_file.storage.noting import note

@@ -13,12 +13,10 @@ def begin_noting(paths: list[str]) -> Token[list[str] | None]:
 
 
 def end_noting(token: Token[list[str] | None]) -> None:
-    """Note no more; takes what `begin_noting` returned."""
     _noted.reset(token)
 
 
 def note(path: str) -> None:
-    """Note an object that was just stored, if anybody asked for it."""
     paths = _noted.get()
     if paths is not None:
         paths.append(path)

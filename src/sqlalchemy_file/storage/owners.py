@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sqlalchemy_file.exceptions import ObjectNotFoundError
+from sqlalchemy_file.storage.common.keys import RESERVED
 from sqlalchemy_file.storage.common.protocol import Attributes, HasNotes, HasPath, Storage
-from sqlalchemy_file.storage.common.reserved import RESERVED
 from sqlalchemy_file.storage.local.attributes import noted_at
 
 _NAME = re.compile(r"([0-9a-f-]{36})-([0-9a-f]{8})\.json")
@@ -20,7 +20,7 @@ _NAME = re.compile(r"([0-9a-f-]{36})-([0-9a-f]{8})\.json")
 
 @dataclass(frozen=True, slots=True)
 class Owner:
-    """A ledger that stores objects in one epoch. ``name`` tells people where its database is."""
+    """A ledger that stores objects in one epoch. ``name`` says where its database is."""
 
     ledger: str
     epoch: int
@@ -29,12 +29,12 @@ class Owner:
 
     @property
     def signature(self) -> str:
-        """What tells it from others, such as copies of the database, which have the same ledger."""
+        """Its id; copies of a database have the same ledger, and another epoch."""
         return f"{self.ledger}-{self.epoch:08x}"
 
     @property
     def note(self) -> str:
-        """The name under which a storage keeps it."""
+        """The name of its note in a storage."""
         return f"{self.signature}.json"
 
     def __str__(self) -> str:
@@ -42,7 +42,7 @@ class Owner:
 
 
 class _Reserved:
-    """The notes of a storage that keeps none itself: objects under a reserved prefix."""
+    """Notes as objects under a reserved prefix, for storages without notes."""
 
     def __init__(self, storage: Storage) -> None:
         self._storage = storage
@@ -64,45 +64,31 @@ class _Reserved:
         self._storage.delete([f"{RESERVED}{name}"])
 
 
-def _keeper(storage: Storage) -> HasNotes:
+def keeper_of(storage: Storage) -> HasNotes:
+    """Return what keeps the notes about a storage."""
     return storage if isinstance(storage, HasNotes) else _Reserved(storage)
 
 
 def is_signed(storage: Storage, owner: Owner) -> bool:
-    """Return True if a storage knows of an owner."""
+    """Return True if an owner has signed a storage."""
     return note_of(storage, owner.note) is not None
 
 
 def sign(storage: Storage, owner: Owner) -> None:
-    """Write the signature of an owner into a storage. Writing it again changes nothing."""
+    """Write the signature of an owner into a storage; idempotent."""
     said = {"ledger": owner.ledger, "server": owner.server, "name": owner.name}
-    write_note(storage, owner.note, json.dumps(said).encode())
-
-
-def write_note(storage: Storage, name: str, content: bytes) -> None:
-    """Write a note about a storage into it."""
-    _keeper(storage).add_note(name, content)
+    keeper_of(storage).add_note(owner.note, json.dumps(said).encode())
 
 
 def note_of(storage: Storage, name: str) -> bytes | None:
     """Return a note about a storage, or None."""
-    keeper = _keeper(storage)
+    keeper = keeper_of(storage)
     return keeper.note(name) if isinstance(keeper, _Reserved) else keeper.notes().get(name)
-
-
-def notes_of(storage: Storage) -> Mapping[str, bytes]:
-    """Return all that was noted of a storage."""
-    return _keeper(storage).notes()
-
-
-def remove_note(storage: Storage, name: str) -> None:
-    """Remove a note of a storage; a missing one is no error."""
-    _keeper(storage).remove_note(name)
 
 
 def owners_of(storage: Storage) -> list[Owner]:
     """Return all ledgers that have signed a storage, with each of their epochs."""
-    return _owners_in(notes_of(storage))
+    return _owners_in(keeper_of(storage).notes())
 
 
 def owners_above(root: str) -> Iterator[tuple[str, Owner]]:
@@ -116,9 +102,8 @@ def owners_above(root: str) -> Iterator[tuple[str, Owner]]:
 
 def folder_owners(storage: Storage, folder: str) -> list[Owner]:
     """Return the ledgers that have signed a folder of a storage as one of their own storages."""
-    notes = {
-        info.key.rpartition("/")[2]: b"" for info in list(storage.list(f"{folder}/{RESERVED}"))
-    }
+    listed = storage.list(f"{folder}/{RESERVED}")
+    notes = {info.key.rpartition("/")[2]: b"" for info in listed}
     if isinstance(storage, HasPath):
         notes |= noted_at(str(storage.path(folder)))
     return _owners_in(notes)

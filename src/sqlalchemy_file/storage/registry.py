@@ -36,14 +36,14 @@ class Registered:
 def registered_as(
     name: str, thing: Any, options: Mapping[str, Any], base_url: str | None = None
 ) -> Registered:
-    """Return what to keep under a name; the errors of a storage say that name."""
+    """Return a storage to register under a name, with the name in its errors."""
     _check_name(name)
     base = None if base_url is None else _checked_base_url(name, base_url)
     return Registered(thing, _adapted(name, thing, options), base)
 
 
 def refuse_ambiguous(name: str, others: Iterable[str]) -> None:
-    """Raise `RuntimeError` for a name that is taken, or with which a path could mean either."""
+    """Raise `RuntimeError` for a name that is taken, or that makes paths ambiguous."""
     if name in others:
         raise RuntimeError(
             f"Storage {name} has already been added; pass replace=True to replace it, or use "
@@ -71,7 +71,7 @@ def _adapted(name: str, thing: Any, options: Mapping[str, Any]) -> Storage:
 
 
 def _checked_base_url(name: str, base_url: str) -> str:
-    """Return the URL without a slash at its end; what it holds is not repeated in an error."""
+    """Return the URL without a final slash; errors do not repeat it, it may hold secrets."""
     if not isinstance(base_url, str):
         raise TypeError(f"base_url is a string, not {type(base_url).__name__}")
     if not _is_base_url(base_url):

@@ -16,7 +16,7 @@ from typing import Any, BinaryIO, Self, cast
 from sqlalchemy_file.exceptions import DeletionError, StorageError
 from sqlalchemy_file.storage import Attributes, HasPublicURL, ObjectInfo, Storage
 from sqlalchemy_file.storage.common.calling import concurrency_of, is_native
-from sqlalchemy_file.storage.owners import notes_of, remove_note, write_note
+from sqlalchemy_file.storage.owners import keeper_of
 from sqlalchemy_file.testing.faults import Fault, Plan, Verb
 
 _TICK = 0.005
@@ -60,15 +60,15 @@ class FaultyStorage:
 
     def notes(self) -> Mapping[str, bytes]:
         """Return the notes of ``inner``."""
-        return notes_of(self.inner)
+        return keeper_of(self.inner).notes()
 
     def add_note(self, name: str, content: bytes) -> None:
         """Add a note to ``inner``."""
-        write_note(self.inner, name, content)
+        keeper_of(self.inner).add_note(name, content)
 
     def remove_note(self, name: str) -> None:
         """Remove a note of ``inner``."""
-        remove_note(self.inner, name)
+        keeper_of(self.inner).remove_note(name)
 
     @property
     def calls(self) -> list[tuple[Verb, str]]:

@@ -44,7 +44,7 @@ from sqlalchemy_file.storage import (
     StorageManager,
     adapt,
 )
-from sqlalchemy_file.storage.common.reserved import TEMPORARY
+from sqlalchemy_file.storage.common.keys import TEMPORARY
 from sqlalchemy_file.storage.local import attributes, temporary, writing
 from sqlalchemy_file.storage.local import rules as local_keys
 from sqlalchemy_file.storage.local import storage as local_module

@@ -1,4 +1,4 @@
-"""Attributes in the layout of version 0.7.0, and as headers."""
+"""Attributes in the format of version 0.7, and in headers."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from sqlalchemy_file.storage.common.protocol import Attributes
 # All printable ASCII but "%", which begins an escape.
 _PRINTABLE = " !\"#$&'()*+,-./:;<=>?@[\\]^_`{|}~"
 _TOKEN = "!#$&'*+-.^_`|~"  # noqa: S105  RFC 9110: in names of headers, besides letters
-# Signatures are made of values whose outer spaces are cut and whose runs of spaces are one.
+# Signatures cover values without outer spaces, and with single spaces.
 _FRAGILE_SPACE = re.compile(r"^ | $|(?<= ) ")
 _PLAIN = re.compile(r"[\w./+=-]+", re.ASCII)  # as most values are
 _UNFIT = re.compile(r"[^\t\x20-\x7e]")
@@ -26,10 +26,10 @@ def attributes_of(
     extra: Mapping[str, Any] | None = None,
     headers: Mapping[str, str] | None = None,
 ) -> Attributes:
-    """Return the attributes that a program describes in the words of libcloud.
+    """Return attributes from libcloud's ``extra``; the first two arguments win.
 
     ``extra`` may hold ``content_type``, ``meta_data`` (which may hold ``filename`` and
-    ``content_type`` too) and options of the driver; the first two arguments go before it.
+    ``content_type`` too) and options of the driver.
     """
     if not extra:
         return Attributes(filename=filename, content_type=content_type, headers=dict(headers or {}))
@@ -46,7 +46,7 @@ def attributes_of(
 
 
 def meta_data_of(attributes: Attributes) -> dict[str, str]:
-    """Return the metadata of an object: name, content type, and the user's values."""
+    """Return name, content type and the user's values as one dict."""
     own: dict[str, str] = {}
     if attributes.filename:
         own["filename"] = attributes.filename
@@ -56,25 +56,23 @@ def meta_data_of(attributes: Attributes) -> dict[str, str]:
 
 
 def attributes_from(meta_data: Mapping[Any, Any], content_type: str | None = None) -> Attributes:
-    """Return the attributes that `meta_data_of` laid out; ``content_type`` is the one besides."""
+    """Return the attributes of a dict by `meta_data_of`; ``content_type`` is the default."""
     metadata = {str(name): str(value) for name, value in meta_data.items() if value is not None}
     filename = metadata.pop("filename", None)
-    # The latter is how it is sent; Ceph makes hyphens of the underscores in names, too.
+    # It is sent with a hyphen; Ceph also turns underscores into hyphens.
     kept = metadata.pop("content_type", None) or metadata.pop("content-type", None)
     return Attributes(filename=filename, content_type=kept or content_type, metadata=metadata)
 
 
 def to_headers(meta_data: Mapping[str, str], names: Names = HEADERS) -> dict[str, str]:
-    """Return metadata whose names and values any header can carry, encoded where needed."""
+    """Return metadata with names and values encoded for headers."""
     return {names.sent(name): header_value(value) for name, value in meta_data.items()}
 
 
 def from_headers(meta_data: Mapping[str, Any]) -> dict[str, str]:
-    """Return metadata as it was before `to_headers`.
+    """Undo `to_headers`, also for percent-encoded names; anything else is left unchanged.
 
-    Names may be percent-encoded, too, as they were before. What neither way would have written,
-    as older versions did, is left as it is. Storages may fold the letters of names to lower case,
-    and Ceph underscores to hyphens.
+    Storages may change names to lower case, and Ceph underscores to hyphens.
     """
     return {_plain_name(name): _plain_value(str(value)) for name, value in meta_data.items()}
 
@@ -89,7 +87,7 @@ def _plain_name(name: str) -> str:
 
 
 def header_value(value: str) -> str:
-    """Return a value that survives any header: ASCII, no control characters, no lost spaces."""
+    """Return a value percent-encoded where a header would change it."""
     if _PLAIN.fullmatch(value):
         return value
     return _FRAGILE_SPACE.sub("%20", quote(value, safe=_PRINTABLE))
@@ -101,7 +99,7 @@ def _plain_value(value: str) -> str:
 
 
 def refuse_extra(attributes: Attributes, key: str) -> None:
-    """Raise `StorageError` for options of a driver, from storages that have none."""
+    """Raise `StorageError` for options of a driver."""
     for name in attributes.extra:
         raise StorageError(
             f"this storage does not support {name!r} of 'extra', only 'content_type' and "
@@ -111,7 +109,7 @@ def refuse_extra(attributes: Attributes, key: str) -> None:
 
 
 def checked_headers(headers: Mapping[str, str], key: str) -> dict[str, str]:
-    """Return a program's own headers; one that would smuggle in another is a `StorageError`."""
+    """Return headers, or raise `StorageError` for characters that could inject another one."""
     for name, value in headers.items():
         if quote(name, safe=_TOKEN) != name or _UNFIT.search(str(value)):
             raise StorageError(

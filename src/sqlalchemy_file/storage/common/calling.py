@@ -1,7 +1,7 @@
-"""Calls to storages, from threads and from coroutines, by one implementation for both.
+"""One implementation for threads and for coroutines.
 
-A coroutine that awaits nothing but the methods of `InThread` never suspends: `run` calls it like a
-function. With the methods of `InLoop`, which have the same names, it leaves the event loop free.
+It is a coroutine that awaits only the methods of `InThread` or `InLoop`. With those of `InThread`
+it never suspends, and `run` calls it like a function.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ T = TypeVar("T")
 
 
 def concurrency_of(storage: Storage) -> int:
-    """Return how many requests at the same time serve a storage best: its ``concurrency``."""
+    """Return how many requests to send to a storage at the same time."""
     chosen: int = getattr(storage, "concurrency", CONCURRENCY)
     return chosen
 
 
 def is_native(storage: Storage) -> bool:
-    """Return True if a storage has native coroutines; else worker threads wait for it."""
+    """Return True if a storage has native coroutines; others are called in worker threads."""
     return _has_coroutines(type(storage))
 
 
@@ -35,7 +35,7 @@ def _has_coroutines(kind: type) -> bool:
 
 
 class InThread:
-    """Calls storages from a thread, which waits."""
+    """Calls storages from a thread."""
 
     async def run(self, function: Callable[[], T]) -> T:
         """Call a function that may block."""
@@ -51,7 +51,7 @@ class InThread:
 
 
 class InLoop:
-    """Calls storages from coroutines: by coroutines of their own, or in worker threads."""
+    """Calls storages from coroutines: their native coroutines, or in worker threads."""
 
     async def run(self, function: Callable[[], T]) -> T:
         return await in_thread(function)
@@ -62,7 +62,6 @@ class InLoop:
         return await in_thread(partial(getattr(storage, method), *arguments, **options))
 
     def items(self, storage: Any, method: str, *arguments: Any) -> AsyncIterator[Any]:
-        """Return the items of a storage's own generator, or of one that threads wait for."""
         items: AsyncIterator[Any] = (
             getattr(storage, f"a{method}")(*arguments)
             if is_native(storage)
@@ -74,8 +73,8 @@ class InLoop:
         try:
             while (item := await in_thread(partial(next, items, None))) is not None:
                 yield item
-                del item  # it is not kept while the next one is waited for
-        except BaseException:  # a reader that leaves early: what a generator holds open is closed
+                del item  # not kept in memory while the next one is read
+        except BaseException:  # a reader that stops early: close the generator's resources
             if close := getattr(items, "close", None):
                 await in_thread(close)
             raise
@@ -127,8 +126,8 @@ async def verify(
 ) -> ObjectInfo:
     """Return the facts about a new object; raise `StorageError` if it is incomplete.
 
-    ``info`` is what `put` returned, ``size`` the number of bytes that it was given, or None if
-    that is unknown. A storage whose ``verify`` is true is asked again.
+    ``info`` was returned by `put`, which was given ``size`` bytes (None if unknown). A storage
+    whose ``verify`` is true is asked again.
     """
     if getattr(storage, "verify", False):
         try:

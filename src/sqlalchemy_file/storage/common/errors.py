@@ -3,25 +3,30 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
 from typing import BinaryIO, Self
 
-from sqlalchemy_file.exceptions import InvalidKeyError, SQLAlchemyFileError, StorageError
+from sqlalchemy_file.exceptions import (
+    DeletionError,
+    InvalidKeyError,
+    SQLAlchemyFileError,
+    StorageError,
+)
 from sqlalchemy_file.storage.common.streams import as_bytes
 
 _QUERY = re.compile(r"\?[^\s,)\"']*")
 _LOGIN = re.compile(r"://[^\s/@]*@")
 
 Translation = Callable[[Exception, str | None], StorageError | None]
-"""Turns a foreign error into ours, with the key it is about; None lets it through as it is."""
+"""Returns our error for a foreign one about a key, or None to raise the foreign one."""
 
 
 class Translator:
     """A context manager that translates a library's exceptions into `StorageError`.
 
-    The content of a `put` is foreign too, but its errors belong to the caller:
-    read it by `Translator.read`, and they pass through unchanged.
+    Errors of the content of a `put` belong to the caller. They pass through unchanged if it is read
+    by `Translator.read`.
     """
 
     __slots__ = ("_from_content", "_key", "_translation")
@@ -47,7 +52,7 @@ class Translator:
             raise ours from error
 
     def read(self, content: BinaryIO, size: int) -> bytes:
-        """Return the next bytes of ``content``, at most ``size`` of them; empty at its end."""
+        """Return at most ``size`` bytes of ``content``, none at its end."""
         try:
             chunk = content.read(size)
             return chunk if type(chunk) is bytes else as_bytes(chunk)
@@ -68,7 +73,7 @@ class Translator:
 
 
 def translated(error: Exception, translation: Translation, key: str | None) -> Exception:
-    """Return our own error for a foreign one, with its cause; ours and unknown ones stay."""
+    """Return our error for a foreign one, with its cause; others are returned unchanged."""
     ours = None if isinstance(error, SQLAlchemyFileError) else translation(error, key)
     if ours is None:
         return error
@@ -77,17 +82,14 @@ def translated(error: Exception, translation: Translation, key: str | None) -> E
 
 
 def redacted(text: str) -> str:
-    """Return a text without queries and logins of URLs, which may hold keys and signatures."""
+    """Return a text without the queries and logins of URLs, which may be secrets."""
     return _LOGIN.sub("://", _QUERY.sub("", text))
 
 
 def sort_out(
     keys: Sequence[str], check: Callable[[str], str]
 ) -> tuple[list[str], dict[str, Exception]]:
-    """Return the keys that pass the check, and the errors of those that do not.
-
-    One bad key among many to delete must not spare the others.
-    """
+    """Return the valid keys, and the errors of the others: one bad key does not stop a deletion."""
     valid: list[str] = []
     failures: dict[str, Exception] = {}
     for key in keys:
@@ -96,3 +98,11 @@ def sort_out(
         except InvalidKeyError as error:
             failures[str(key)] = error
     return valid, failures
+
+
+def raise_failures(failures: Mapping[str, Exception], translation: Translation) -> None:
+    """Raise a `DeletionError` of all failures, if there are any."""
+    if failures:
+        raise DeletionError(
+            {key: translated(error, translation, key) for key, error in failures.items()}
+        )

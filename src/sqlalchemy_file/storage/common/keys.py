@@ -1,9 +1,10 @@
-"""Keys of objects, and their locations: the name of a storage and a key, joined by a slash."""
+"""Keys of objects: valid ones, reserved ones, and locations (``<storage>/<key>``)."""
 
 from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Callable
 from typing import Self
 
 from sqlalchemy_file.exceptions import InvalidKeyError
@@ -11,14 +12,23 @@ from sqlalchemy_file.exceptions import InvalidKeyError
 MAX_KEY_BYTES = 1024
 """The longest key that S3, GCS and Azure all take."""
 
+RESERVED = ".sqlalchemy-file/"
+"""The prefix of reserved keys. `list` shows them only if it is asked for this prefix."""
+
+TEMPORARY = ".sqlalchemy-file-"
+"""The prefix of hidden names: files that are being written, and locks."""
+
+SIDECAR = ".metadata.json"
+"""The suffix of files that hold the attributes of an object in a local folder."""
+
 _SIMPLE = re.compile(r"[0-9A-Za-z-]{1,100}")
 
 
 class Location(str):
     """The path of an object that knows which part of it is the name of the storage.
 
-    It is the string that rows hold, and can be used wherever a path is expected. A plain path is
-    split by the storages that have been added; a `Location` never changes its meaning with them.
+    A plain path is split by the storages that have been added; a `Location` does not depend on
+    them.
     """
 
     __slots__ = ("_end",)
@@ -31,7 +41,7 @@ class Location(str):
 
     @classmethod
     def of(cls, path: str, storage: object) -> str:
-        """Return the path as an object of a storage; unchanged where it is not one of that."""
+        """Return the path as one in a storage; unchanged if it is in another one."""
         if not isinstance(storage, str) or not storage or not path.startswith(f"{storage}/"):
             return path
         self = str.__new__(cls, path)
@@ -58,7 +68,7 @@ def overlap(name: str, other: str) -> bool:
 
 
 def is_simple(key: str) -> bool:
-    """Return True if a key is made of letters, digits and hyphens only, as our own are."""
+    """Return True for letters, digits and hyphens only, as in the keys that we generate."""
     return isinstance(key, str) and _SIMPLE.fullmatch(key) is not None
 
 
@@ -71,7 +81,7 @@ def check_key(key: str) -> str:
 
 
 def _is_plain(key: str) -> bool:
-    # Nearly every key is, and looking at each character would be ten times slower.
+    # Most keys are; checking each character would be ten times slower.
     return (
         isinstance(key, str)
         and 0 < len(key) <= MAX_KEY_BYTES
@@ -95,3 +105,35 @@ def _key_fault(key: str) -> str | None:
     if any(part in ("", ".", "..") for part in key.split("/")):
         return "a key is relative and stays in its container: no leading '/', '//', '.' or '..'"
     return None
+
+
+def is_valid(key: str, check: Callable[[str], str] = check_key) -> bool:
+    """Return True if ``check`` accepts a key."""
+    try:
+        check(key)
+    except InvalidKeyError:
+        return False
+    return True
+
+
+def is_hidden(key: str) -> bool:
+    """Return True if a part of ``key`` is the hidden name of a file that is being written."""
+    return TEMPORARY in key and any(part.startswith(TEMPORARY) for part in key.split("/"))
+
+
+def is_reserved(key: str) -> bool:
+    return key.startswith(RESERVED) or f"/{RESERVED}" in key
+
+
+def is_listed(key: str, prefix: str) -> bool:
+    """Return True if a listing of ``prefix`` shows a key."""
+    return not key.startswith(RESERVED) or prefix.startswith(RESERVED)
+
+
+def refuse_reserved(key: str) -> str:
+    """Return a key that an object may have, else raise `InvalidKeyError`."""
+    if is_reserved(key):
+        raise InvalidKeyError(
+            f"{RESERVED!r} is reserved: it says which ledgers write to the storage", key=key
+        )
+    return key

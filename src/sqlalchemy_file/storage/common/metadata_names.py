@@ -1,10 +1,10 @@
 """Escape names of metadata, so that no proxy changes or drops them.
 
-S3 and most others take them as parts of HTTP headers. nginx and other proxies drop a header whose
-name holds anything but letters, digits and hyphens, and the signature, which covers it, is wrong
-then. Azure takes identifiers only: letters, digits and underscores. So a name of other characters
-is sent as ``e--`` (``e__`` to Azure) and its letters and digits; any other byte is the hyphen (the
-underscore) and two hexadecimal digits: ``e--page-5fcount``.
+S3 and most others take them as parts of HTTP headers. nginx and other proxies drop headers with
+other characters than letters, digits and hyphens in their names, which invalidates the signature.
+Azure takes identifiers only. So a name with other characters is sent as ``e--`` (``e__`` to Azure)
+and its letters and digits; any other byte becomes a hyphen (an underscore) and two hexadecimal
+digits: ``e--page-5fcount``.
 """
 
 from __future__ import annotations
@@ -16,19 +16,18 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Names:
-    """How one kind of server takes names."""
+    """The names that one kind of server takes."""
 
     escape: str
     plain: re.Pattern[str]
     own: tuple[tuple[str, str], ...] = ()
-    """Names of ours, and by what names they are sent."""
+    """Our own names, and the names under which they are sent."""
 
     @property
     def mark(self) -> str:
         return f"e{self.escape * 2}"
 
     def sent(self, name: str) -> str:
-        """Return the name by which metadata are sent."""
         for own, other in self.own:
             if name == own:
                 return other
@@ -70,10 +69,7 @@ _OF_THE_BLOB = ("cache-control", "content-disposition", "content-encoding", "con
 
 
 def blob_headers(headers: Mapping[str, str]) -> dict[str, str]:
-    """Return headers under the names by which Azure keeps them with an object.
-
-    Under their own it takes some for those of the request, and drops them.
-    """
+    """Return headers under the names of Azure, which would drop some under their own."""
     return {
         f"x-ms-blob-{name.lower()}" if name.lower() in _OF_THE_BLOB else name: value
         for name, value in headers.items()

@@ -13,28 +13,22 @@ from sqlalchemy_file.exceptions import InvalidStorageError
 METHODS = ("GET", "HEAD", "PUT", "DELETE")
 
 _LONGEST = timedelta(days=7)
-"""How long the signatures of S3 and of Google hold at most."""
+"""The longest validity of signatures of S3 and Google."""
 
 
-def checked_number(name: str, value: Any, least: int) -> int:
-    """Return a whole number, or raise `InvalidStorageError`."""
-    if isinstance(value, bool) or not isinstance(value, int) or value < least:
-        raise InvalidStorageError(f"{name!r} is a whole number from {least} on, not {value!r}")
+LEAST = {"concurrency": 1, "max_retries": 0}
+
+
+def checked_number(name: str, value: Any) -> int:
+    """Return an option of `LEAST`, or raise `InvalidStorageError`."""
+    if isinstance(value, bool) or not isinstance(value, int) or value < LEAST[name]:
+        raise InvalidStorageError(
+            f"{name!r} is a whole number from {LEAST[name]} on, not {value!r}"
+        )
     return value
 
 
-def checked_concurrency(value: Any) -> int:
-    """Return the number of requests at a time."""
-    return checked_number("concurrency", value, 1)
-
-
-def checked_retries(value: Any) -> int:
-    """Return how often a request is retried."""
-    return checked_number("max_retries", value, 0)
-
-
 def checked_verify(value: Any) -> bool:
-    """Return whether to ask for the size of what was stored, or raise `InvalidStorageError`."""
     if not isinstance(value, bool):
         raise InvalidStorageError(f"'verify' is True or False, not {value!r}")
     return value
@@ -43,7 +37,7 @@ def checked_verify(value: Any) -> bool:
 def checked_expiry(expires: Any, method: str, *, is_limited: bool) -> timedelta:
     """Return the validity of a URL; a number means seconds.
 
-    Raises `ValueError` for what a server would refuse, and `TypeError` for what is no duration.
+    Raises `ValueError` for what a server would refuse.
     """
     is_number = isinstance(expires, int | float) and not isinstance(expires, bool)
     if not is_number and not isinstance(expires, timedelta):
@@ -66,20 +60,17 @@ def checked_expiry(expires: Any, method: str, *, is_limited: bool) -> timedelta:
 
 MAX_RETRIES = 4
 WITHIN = 60.0
-"""Seconds after the first request in which a further one may still be sent."""
+"""Seconds after the first request within which retries are sent."""
 
 OVERLOADED = frozenset({429, 500, 502, 503, 504})
-"""Statuses of servers that may do better a moment later."""
+"""Statuses after which a request is retried."""
 
 FIRST_PAUSE = 0.1
 LONGEST_PAUSE = 5.0
 
 
 def pauses(most: int, *, within: float = WITHIN) -> Iterator[float]:
-    """Yield how many seconds to wait before each further try: twice as long each time.
-
-    A part of it is chance, so that many clients that failed together do not return together.
-    """
+    """Yield the seconds to wait before each retry: exponential backoff with jitter."""
     end = monotonic() + within
     for attempt in range(most):
         longest = min(FIRST_PAUSE * 2**attempt, LONGEST_PAUSE)

@@ -207,8 +207,8 @@ class HasDriverObject(Protocol):
     def driver_object(self, key: str) -> Any: ...
 
 
-class named:  # noqa: N801  a block, like those of contextlib, whose own cost three times as much
-    """Let the errors raised inside say which storage they come from."""
+class named:  # noqa: N801  contextlib's would cost three times as much
+    """A context manager that adds the name of the storage to errors."""
 
     __slots__ = ("_storage_name",)
 

@@ -11,16 +11,15 @@ from typing import Any, TypeVar
 T = TypeVar("T")
 
 RUN_SIZE = 100_000
-"""How many items are held in memory while they are sorted."""
+"""How many items are sorted in memory."""
 
 
 def in_order(
     items: Iterable[T], key: Callable[[T], str] = str, *, run_size: int = RUN_SIZE
 ) -> Iterator[T]:
-    """Return the items in the order of their keys, all of them read before it returns.
+    """Return the items in the order of their keys; all are read before it returns.
 
-    They have to be such as ``pickle`` takes. More than ``run_size`` are kept in a file in the
-    folder for temporary files.
+    More than ``run_size`` are pickled into a temporary file.
     """
     rest = iter(items)
     held = list(islice(rest, run_size))
@@ -35,7 +34,7 @@ def _written(items: Iterable[Any], key: Callable[[Any], str]) -> Any:
     database = sqlite3.connect("", check_same_thread=False)  # the empty name: a temporary file
     try:
         database.execute("CREATE TABLE item (key BLOB, content BLOB)")
-        # As bytes of UTF-8, which have the order of the characters.
+        # UTF-8 sorts like the characters.
         rows = ((key(each).encode("utf-8", "surrogatepass"), pickle.dumps(each)) for each in items)
         database.executemany("INSERT INTO item VALUES (?, ?)", rows)
     except BaseException:
@@ -47,4 +46,4 @@ def _written(items: Iterable[Any], key: Callable[[Any], str]) -> Any:
 def _read(database: Any) -> Iterator[Any]:
     with closing(database):
         for (content,) in database.execute("SELECT content FROM item ORDER BY key"):
-            yield pickle.loads(content)  # noqa: S301  written above, to a file that has no name
+            yield pickle.loads(content)  # noqa: S301  written above

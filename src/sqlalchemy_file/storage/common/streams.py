@@ -1,4 +1,4 @@
-"""Iterators of bytes, also asynchronous ones, as binary files and cut to ranges."""
+"""Binary files from iterators and asynchronous sources, and ranges of chunks."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from sqlalchemy_file.storage.common.protocol import CHUNK_SIZE
 from sqlalchemy_file.transfer import in_thread
 
 PART_SIZE = 5 * 1024 * 1024
-"""Smaller contents are stored in one request; larger ones in parts of this size, S3's least."""
+"""The size of the parts of a multipart upload, S3's minimum. Less is stored in one request."""
 
 SPOOL_SIZE = 1024 * 1024
-"""Streams that cannot seek are kept in memory up to this many bytes, beyond it on disk."""
+"""Temporary files are in memory up to this many bytes."""
 
 
 class ChunkReader(io.RawIOBase):
@@ -50,7 +50,7 @@ class ChunkReader(io.RawIOBase):
         return len(chunk)
 
     def close(self) -> None:
-        """Close a generator that was not read to its end, with what it holds open."""
+        """Close a generator too, with the resources that it holds."""
         close = getattr(self._chunks, "close", None)
         if not self.closed and close is not None:
             close()
@@ -61,7 +61,7 @@ class ChunkReader(io.RawIOBase):
 
 
 class Range:
-    """A range of chunks that are read from the beginning, for servers that know no ranges."""
+    """Cuts a range out of chunks that are read from the beginning."""
 
     def __init__(self, start: int = 0, end: int | None = None) -> None:
         self._start = start
@@ -82,7 +82,7 @@ class Range:
 
 
 def cut(chunks: Iterable[bytes], start: int, end: int | None) -> Iterator[bytes]:
-    """Yield a range of what ``chunks`` yield from its beginning."""
+    """Yield a range of ``chunks``."""
     span = Range(start, end)
     for chunk in chunks:
         if part := span.of(chunk):
@@ -97,12 +97,12 @@ def reader_of(chunks: Iterable[bytes]) -> BinaryIO:
 
 
 def size_left(content: Any) -> int | None:
-    """Return how many bytes there are still to be read, where that is known without a request."""
+    """Return how many bytes are left to read, or None if that would take a request."""
     own = getattr(content, "size_left", None)
     if own is not None:
         return cast("int | None", own())
     if isinstance(getattr(content, "raw", content), _SEEKABLE):
-        with suppress(OSError, ValueError):  # a pipe, a closed file: reading it tells
+        with suppress(OSError, ValueError):  # a pipe, or a closed file
             position: int = content.tell()
             end: int = content.seek(0, os.SEEK_END)
             content.seek(position)
@@ -126,9 +126,10 @@ async def _pieces(read: Callable[[int], Any]) -> AsyncIterator[Any]:
 
 
 async def aspooled(chunks: AsyncIterable[Any]) -> BinaryIO:
-    """Return the chunks of an asynchronous source as a temporary file; the caller closes it.
+    """Return an asynchronous source as a temporary file, which the caller closes.
 
-    What does not fit into memory is written in a thread: the event loop waits for no disk.
+    More than `SPOOL_SIZE` is written in a thread, so that the event loop does not wait for the
+    disk.
     """
     with closing_on_error(new_spool()) as spool:
         held, size, is_large = [], 0, False
@@ -146,13 +147,11 @@ async def aspooled(chunks: AsyncIterable[Any]) -> BinaryIO:
 
 
 def new_spool() -> BinaryIO:
-    """Return a temporary file that is kept in memory up to `SPOOL_SIZE`."""
     return cast("BinaryIO", tempfile.SpooledTemporaryFile(max_size=SPOOL_SIZE))
 
 
 @contextmanager
 def closing_on_error(spool: BinaryIO) -> Iterator[BinaryIO]:
-    """Close a file if it could not be filled."""
     try:
         yield spool
     except BaseException:
@@ -168,7 +167,7 @@ def as_bytes(chunk: object) -> bytes:
 
 
 def is_in_memory(content: Any) -> bool:
-    """Return True if a content is in memory, and so little that reading it takes no time."""
+    """Return True if a content is in memory, and small enough to be read in the event loop."""
     own = getattr(content, "is_in_memory", None)
     if own is not None:
         return bool(own())

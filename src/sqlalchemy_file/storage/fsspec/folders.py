@@ -11,8 +11,8 @@ from typing import Any
 from fsspec.spec import AbstractFileSystem
 
 from sqlalchemy_file.exceptions import StorageError
+from sqlalchemy_file.storage.common.keys import TEMPORARY
 from sqlalchemy_file.storage.common.protocol import ObjectInfo
-from sqlalchemy_file.storage.common.reserved import TEMPORARY
 from sqlalchemy_file.storage.common.streams import PART_SIZE
 from sqlalchemy_file.storage.fsspec.instances import is_lost
 

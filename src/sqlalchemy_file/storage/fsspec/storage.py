@@ -12,7 +12,6 @@ from typing import Any, BinaryIO, TypeVar
 from fsspec.implementations.dirfs import DirFileSystem
 
 from sqlalchemy_file.exceptions import (
-    DeletionError,
     InvalidKeyError,
     InvalidStorageError,
     ObjectExistsError,
@@ -20,17 +19,15 @@ from sqlalchemy_file.exceptions import (
     StorageError,
 )
 from sqlalchemy_file.storage.common.attributes import refuse_extra
-from sqlalchemy_file.storage.common.errors import Translator, sort_out, translated
-from sqlalchemy_file.storage.common.keys import check_key
+from sqlalchemy_file.storage.common.errors import Translator, raise_failures, sort_out
+from sqlalchemy_file.storage.common.keys import TEMPORARY, check_key, is_hidden, is_listed, is_valid
 from sqlalchemy_file.storage.common.options import (
     MAX_RETRIES,
-    checked_concurrency,
-    checked_retries,
+    checked_number,
     checked_verify,
     pauses,
 )
 from sqlalchemy_file.storage.common.protocol import Attributes, ObjectInfo
-from sqlalchemy_file.storage.common.reserved import TEMPORARY, is_hidden, is_listed
 from sqlalchemy_file.storage.common.streams import reader_of
 from sqlalchemy_file.storage.fsspec.folders import (
     NO_SUCH,
@@ -95,8 +92,8 @@ class FsspecStorage:
             raise InvalidStorageError("the root in a store of objects begins with a bucket")
         advise_another_way(protocols)
         self._instances = instances
-        self.concurrency: int = checked_concurrency(concurrency)
-        self._max_retries = checked_retries(max_retries)
+        self.concurrency: int = checked_number("concurrency", concurrency)
+        self._max_retries = checked_number("max_retries", max_retries)
         is_on = checked_verify(not self._is_bucket if verify is None else verify)
         self.verify: bool = is_on and self._is_bucket
         self._verifies_drafts = is_on and not self._is_bucket
@@ -144,10 +141,7 @@ class FsspecStorage:
         valid, failures = sort_out(keys, self._check)
         with Translator(self._our_error):
             self._delete_each(valid, failures)
-        if failures:
-            raise DeletionError(
-                {key: translated(error, self._our_error, key) for key, error in failures.items()}
-            )
+        raise_failures(failures, self._our_error)
 
     def copy(self, key: str, new_key: str) -> ObjectInfo:
         self._check(new_key)
@@ -165,7 +159,7 @@ class FsspecStorage:
 
     def list(self, prefix: str = "", start_after: str | None = None) -> Iterator[ObjectInfo]:
         folder = prefix.rpartition("/")[0]
-        if folder and not self._is_key(folder):
+        if folder and not is_valid(folder, self._check):
             return
         with Translator(self._our_error):
             found = [
@@ -189,11 +183,6 @@ class FsspecStorage:
             )
         return key
 
-    def _is_key(self, key: str) -> bool:
-        with suppress(InvalidKeyError):
-            return bool(self._check(key))
-        return False
-
     def _entries(self, filesystem: Any, folder: str) -> Sequence[tuple[str, dict[str, Any]]]:
         path = self._path(folder).rstrip("/") or self._root
         try:
@@ -207,7 +196,7 @@ class FsspecStorage:
             for name, each in found.items()
             if each.get("type") != "directory"
         }
-        return [each for each in with_set_aside(entries).items() if self._is_key(each[0])]
+        return [each for each in with_set_aside(entries).items() if is_valid(each[0], self._check)]
 
     # --- files
 

@@ -18,20 +18,18 @@ from libcloud.storage.types import ContainerDoesNotExistError, ObjectDoesNotExis
 from requests.exceptions import ChunkedEncodingError, ConnectionError, Timeout  # noqa: A004
 
 from sqlalchemy_file.exceptions import (
-    DeletionError,
     InvalidStorageError,
     ObjectExistsError,
     ObjectNotFoundError,
     StorageError,
 )
 from sqlalchemy_file.storage.common.attributes import meta_data_of
-from sqlalchemy_file.storage.common.errors import Translator, sort_out, translated
-from sqlalchemy_file.storage.common.keys import check_key
+from sqlalchemy_file.storage.common.errors import Translator, raise_failures, sort_out
+from sqlalchemy_file.storage.common.keys import check_key, is_listed
 from sqlalchemy_file.storage.common.options import (
     MAX_RETRIES,
     OVERLOADED,
-    checked_concurrency,
-    checked_retries,
+    checked_number,
     checked_verify,
     pauses,
 )
@@ -41,7 +39,6 @@ from sqlalchemy_file.storage.common.protocol import (
     ObjectInfo,
     PendingUpload,
 )
-from sqlalchemy_file.storage.common.reserved import is_listed
 from sqlalchemy_file.storage.common.sorting import in_order
 from sqlalchemy_file.storage.common.streams import closing_on_error, new_spool, reader_of
 from sqlalchemy_file.storage.libcloud.clones import Shared, drivers_for
@@ -79,9 +76,9 @@ class LibcloudStorage:
         verify: bool = False,
     ) -> None:
         self._container = container
-        self.concurrency: int = checked_concurrency(concurrency)
+        self.concurrency: int = checked_number("concurrency", concurrency)
         self.verify: bool = checked_verify(verify)
-        retries = checked_retries(max_retries)
+        retries = checked_number("max_retries", max_retries)
         self._drivers = drivers_for(container, _checked(timeout))
         self._is_shared = isinstance(self._drivers, Shared)
         self._objects = objects_of(container.driver)
@@ -132,9 +129,8 @@ class LibcloudStorage:
                 with suppress(ObjectDoesNotExistError):
                     self._repeated(partial(_delete, key=key))
             except Exception as error:  # noqa: BLE001  one failure must not spare the others
-                failures[key] = translated(error, our_error, key)
-        if failures:
-            raise DeletionError(failures)
+                failures[key] = error
+        raise_failures(failures, our_error)
 
     def copy(self, key: str, new_key: str) -> ObjectInfo:
         check_key(new_key)

@@ -12,8 +12,8 @@ import os
 from dataclasses import replace
 
 from sqlalchemy_file.storage.common.attributes import attributes_from, meta_data_of
+from sqlalchemy_file.storage.common.keys import SIDECAR
 from sqlalchemy_file.storage.common.protocol import Attributes
-from sqlalchemy_file.storage.common.reserved import SIDECAR
 from sqlalchemy_file.storage.local.directories import Folder
 from sqlalchemy_file.storage.local.files import open_object, refuse_taken
 from sqlalchemy_file.storage.local.temporary import TemporaryFile, locked

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from io import FileIO
 
+from sqlalchemy_file.storage.common.keys import is_listed
 from sqlalchemy_file.storage.common.protocol import CHUNK_SIZE, Attributes, ObjectInfo
-from sqlalchemy_file.storage.common.reserved import is_listed
 from sqlalchemy_file.storage.local.directories import (
     NO_FOLLOW,
     NO_WAITING,

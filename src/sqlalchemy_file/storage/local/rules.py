@@ -8,8 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy_file.exceptions import InvalidKeyError, InvalidStorageError
-from sqlalchemy_file.storage.common.keys import check_key, is_simple
-from sqlalchemy_file.storage.common.reserved import SIDECAR, TEMPORARY, is_hidden
+from sqlalchemy_file.storage.common.keys import SIDECAR, TEMPORARY, check_key, is_hidden, is_simple
 
 IS_WINDOWS = os.name == "nt"
 

@@ -11,19 +11,16 @@ from io import BytesIO, FileIO
 from pathlib import Path
 from typing import BinaryIO
 
-from sqlalchemy_file.exceptions import (
-    DeletionError,
-    InvalidKeyError,
-)
+from sqlalchemy_file.exceptions import InvalidKeyError
 from sqlalchemy_file.storage.common.attributes import refuse_extra
-from sqlalchemy_file.storage.common.errors import Translator, sort_out, translated
+from sqlalchemy_file.storage.common.errors import Translator, raise_failures, sort_out, translated
+from sqlalchemy_file.storage.common.keys import RESERVED, TEMPORARY, is_valid
 from sqlalchemy_file.storage.common.protocol import (
     CHUNK_SIZE,
     Attributes,
     ObjectInfo,
     PendingUpload,
 )
-from sqlalchemy_file.storage.common.reserved import RESERVED, TEMPORARY
 from sqlalchemy_file.storage.local.attributes import (
     NOTHING,
     note_at,
@@ -46,8 +43,6 @@ from sqlalchemy_file.storage.local.files import (
 from sqlalchemy_file.storage.local.rules import check_local_key, checked_modes
 from sqlalchemy_file.storage.local.temporary import locked, temporary_files_below
 from sqlalchemy_file.storage.local.writing import Writer, by_folder
-
-_OPEN_AT_ONCE = 32  # objects while they are synced: a process may not open files without end
 
 
 class LocalStorage:
@@ -145,13 +140,7 @@ class LocalStorage:
         valid, failures = sort_out(keys, self._check)
         for folder, group in by_folder(valid):
             self._delete_in(folder, group, failures)
-        if failures:
-            raise DeletionError(
-                {
-                    key: translated(error, self._errors.writing, key)
-                    for key, error in failures.items()
-                }
-            )
+        raise_failures(failures, self._errors.writing)
 
     def copy(self, key: str, new_key: str) -> ObjectInfo:
         info = self.stat(key)
@@ -257,11 +246,7 @@ class LocalStorage:
         return Route(self._root, folders, create=False, hold=self._hold)
 
     def _is_object(self, key: str) -> bool:
-        try:
-            self._check(key)
-        except InvalidKeyError:
-            return False
-        return True
+        return is_valid(key, self._check)
 
     # --- deleting
 

@@ -11,7 +11,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Self
 
-from sqlalchemy_file.storage.common.reserved import TEMPORARY
+from sqlalchemy_file.storage.common.keys import TEMPORARY
 from sqlalchemy_file.storage.local.directories import Folder
 from sqlalchemy_file.storage.local.rules import apply_mode
 

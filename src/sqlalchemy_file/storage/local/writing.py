@@ -19,8 +19,8 @@ from itertools import groupby
 from typing import TypeAlias, TypeVar
 
 from sqlalchemy_file.storage.common.errors import Translator
+from sqlalchemy_file.storage.common.keys import SIDECAR
 from sqlalchemy_file.storage.common.protocol import Attributes
-from sqlalchemy_file.storage.common.reserved import SIDECAR
 from sqlalchemy_file.storage.local.attributes import publish_both, sidecar_of, write_extended
 from sqlalchemy_file.storage.local.directories import Folder, KnownRoot, Route
 from sqlalchemy_file.storage.local.errors import FolderErrors

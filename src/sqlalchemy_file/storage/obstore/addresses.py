@@ -12,6 +12,7 @@ from obstore.exceptions import BaseError, UnknownConfigurationKeyError
 from obstore.store import HTTPStore, from_url
 
 from sqlalchemy_file.exceptions import InvalidStorageError
+from sqlalchemy_file.storage.common.options import LEAST
 from sqlalchemy_file.storage.obstore.errors import is_panic
 from sqlalchemy_file.storage.obstore.storage import ObstoreStorage
 from sqlalchemy_file.support.limits import BUCKET_CONCURRENCY
@@ -166,10 +167,9 @@ def _duration(name: str, value: Any) -> Any:
 
 def _whole_number(options: dict[str, Any], name: str, default: int) -> int:
     value = options.pop(name, default)
-    least = 1 if name == "concurrency" else 0
-    text = str(value)
-    if isinstance(value, bool) or not text.isdecimal() or int(text) < least:
-        raise InvalidStorageError(f"the option {name!r} is a whole number from {least} on")
+    text = str(value)  # a query has text
+    if isinstance(value, bool) or not text.isdecimal() or int(text) < LEAST[name]:
+        raise InvalidStorageError(f"the option {name!r} is a whole number from {LEAST[name]} on")
     return int(text)
 
 

@@ -22,8 +22,8 @@ from urllib.request import HTTPSHandler, OpenerDirector, ProxyHandler, Request, 
 from xml.etree import ElementTree as ET
 
 from sqlalchemy_file.exceptions import ObjectNotFoundError, StorageError
+from sqlalchemy_file.storage.common.keys import is_listed
 from sqlalchemy_file.storage.common.protocol import CHUNK_SIZE, ObjectInfo
-from sqlalchemy_file.storage.common.reserved import is_listed
 from sqlalchemy_file.storage.common.streams import cut
 from sqlalchemy_file.storage.obstore.answers import signed_by_s3
 from sqlalchemy_file.storage.obstore.requests import Version, etag_of, received

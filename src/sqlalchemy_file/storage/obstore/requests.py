@@ -8,11 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 from obstore import exceptions
 
-from sqlalchemy_file.exceptions import InvalidKeyError, StorageError
+from sqlalchemy_file.exceptions import StorageError
 from sqlalchemy_file.storage.common.attributes import attributes_from, from_headers
-from sqlalchemy_file.storage.common.keys import check_key
+from sqlalchemy_file.storage.common.keys import is_listed, is_valid
 from sqlalchemy_file.storage.common.protocol import Attributes, ObjectInfo
-from sqlalchemy_file.storage.common.reserved import is_listed
 from sqlalchemy_file.storage.common.streams import Range
 from sqlalchemy_file.storage.obstore.client import Requests
 from sqlalchemy_file.storage.obstore.errors import knows_no_ranges
@@ -125,7 +124,7 @@ class Listing:
         self._asked = self._last = self._start_after
         above, slash, _ = prefix.rpartition("/")
         self._folder = above or None
-        self.is_over: bool = bool(slash) and not _is_key(above)
+        self.is_over: bool = bool(slash) and not is_valid(above)
 
     def begin(self) -> dict[str, Any]:
         """Return what to ask the store for: all entries behind the last one."""
@@ -171,14 +170,6 @@ def _info(meta: ObjectMeta, attributes: Attributes | None = None, key: str = "")
         etag=etag_of(meta["e_tag"]),
         attributes=attributes or Attributes(),
     )
-
-
-def _is_key(key: str) -> bool:
-    try:
-        check_key(key)
-    except InvalidKeyError:
-        return False
-    return True
 
 
 def etag_of(value: str | None) -> str | None:

@@ -11,20 +11,12 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 from obstore.exceptions import InvalidPathError
 from obstore.store import AzureStore, GCSStore, LocalStore, MemoryStore, S3Store
 
-from sqlalchemy_file.exceptions import (
-    DeletionError,
-    ObjectExistsError,
-    ObjectNotFoundError,
-)
+from sqlalchemy_file.exceptions import ObjectExistsError, ObjectNotFoundError
 from sqlalchemy_file.storage.common.calling import iterate, run
-from sqlalchemy_file.storage.common.errors import Translator, sort_out, translated
+from sqlalchemy_file.storage.common.errors import Translator, raise_failures, sort_out
 from sqlalchemy_file.storage.common.keys import check_key
 from sqlalchemy_file.storage.common.metadata_names import HEADERS, IDENTIFIERS
-from sqlalchemy_file.storage.common.options import (
-    checked_concurrency,
-    checked_expiry,
-    checked_verify,
-)
+from sqlalchemy_file.storage.common.options import checked_expiry, checked_number, checked_verify
 from sqlalchemy_file.storage.common.protocol import Attributes, ObjectInfo
 from sqlalchemy_file.storage.common.streams import reader_of
 from sqlalchemy_file.storage.obstore.answers import with_answer
@@ -91,7 +83,7 @@ class ObstoreStorage:
     ) -> None:
         self._store = store
         self._client = Client(store, once)
-        self.concurrency: int = checked_concurrency(concurrency)
+        self.concurrency: int = checked_number("concurrency", concurrency)
         self.verify: bool = checked_verify(verify)
         self._our_error = partial(our_error, place=repr(store))
         is_local, self._is_s3 = isinstance(store, LocalStore), isinstance(store, S3Store)
@@ -207,11 +199,7 @@ class ObstoreStorage:
         valid, failures = sort_out(keys, check_key)
         await delete(requests, valid, failures, self._is_hopeless)
         await self._delete_one_by_one(requests, failures)
-        if failures:
-            meaning = partial(deletion_error, place=repr(self._store))
-            raise DeletionError(
-                {key: translated(error, meaning, key) for key, error in failures.items()}
-            )
+        raise_failures(failures, partial(deletion_error, place=repr(self._store)))
 
     async def _delete_one_by_one(self, requests: Requests, failures: dict[str, Exception]) -> None:
         """Delete what is left where a server does not know DeleteObjects."""

@@ -10,7 +10,7 @@ from sqlalchemy_file.exceptions import InvalidKeyError, StorageError
 from sqlalchemy_file.observing import Task, failures_of, is_watched, released
 from sqlalchemy_file.storage import StorageManager
 from sqlalchemy_file.storage.common.calling import IN_LOOP, IN_THREAD, Calling, run
-from sqlalchemy_file.storage.common.reserved import RESERVED
+from sqlalchemy_file.storage.common.keys import RESERVED
 from sqlalchemy_file.transfer import Operation, carry_out
 
 BATCH_SIZE = 1000
