@@ -11,8 +11,8 @@ from litestar.dto import DTOData
 from litestar.enums import RequestEncodingType
 from litestar.params import Body, FromPath
 from litestar.testing import TestClient
-from sqlalchemy import Engine
-from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
+from sqlalchemy import Engine, ForeignKey
+from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column, relationship
 
 from sqlalchemy_file import File, FileField, StorageManager
 from sqlalchemy_file.exceptions import SizeValidationError
@@ -37,6 +37,19 @@ class Album(Base):
     pages: Mapped[list[File] | None] = mapped_column(
         FileField(upload_storage="main", multiple=True)
     )
+
+
+class Shelf(Base):
+    __tablename__ = "litestar_shelf"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    boxes: Mapped[list[Box]] = relationship(lazy="selectin")
+
+
+class Box(Base):
+    __tablename__ = "litestar_box"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    shelf_id: Mapped[int] = mapped_column(ForeignKey("litestar_shelf.id"))
+    label: Mapped[File | None] = mapped_column(FileField(upload_storage="main"))
 
 
 class AlbumDTO(FilesDTO, SQLAlchemyDTO[Album]):
@@ -89,7 +102,24 @@ def client(engine: Engine) -> TestClient[Litestar]:
     def cover() -> File | None:
         return covers.fn()[0]
 
-    handlers = [upload, change, describe, albums, covers, cover]
+    @get("/named", sync_to_thread=False)
+    def named() -> dict[str, File]:
+        return {"first": covers.fn()[0]}
+
+    @get("/pairs", sync_to_thread=False)
+    def pairs() -> list[tuple[File, ...]]:
+        return [(covers.fn()[0], covers.fn()[0])]
+
+    @get("/shelf", sync_to_thread=False)
+    def shelf() -> Shelf:
+        label = File("label", filename="c.txt")
+        with Session(engine, expire_on_commit=False) as session:
+            session.add(Shelf(boxes=[Box(label=label)]))
+            session.commit()
+        with Session(engine) as session:
+            return session.get_one(Shelf, 1)
+
+    handlers = [upload, change, describe, albums, covers, cover, named, pairs, shelf]
     return TestClient(Litestar(handlers, plugins=[FilesPlugin()]))
 
 
@@ -119,11 +149,17 @@ def test_a_plugin_gives_models_with_files_a_dto(client: TestClient[Litestar]) ->
     assert not any(name in shown.text for name in HIDDEN)
 
 
-@pytest.mark.parametrize("url", ["/cover", "/covers"])
+@pytest.mark.parametrize("url", ["/cover", "/covers", "/named", "/pairs"])
 def test_a_handler_may_return_files(client: TestClient[Litestar], url: str) -> None:
     sent(client, COVER)
     shown = client.get(url)
     assert '"filename":"c.txt"' in shown.text
+    assert not any(name in shown.text for name in HIDDEN)
+
+
+def test_a_model_without_files_shows_those_of_related_rows(client: TestClient[Litestar]) -> None:
+    shown = client.get("/shelf")
+    assert shown.json()["boxes"][0]["label"]["filename"] == "c.txt"
     assert not any(name in shown.text for name in HIDDEN)
 
 

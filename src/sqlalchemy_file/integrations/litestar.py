@@ -16,6 +16,8 @@ from litestar.dto import AbstractDTO
 from litestar.exceptions import ClientException
 from litestar.plugins import InitPlugin, SerializationPlugin
 from litestar.typing import FieldDefinition
+from sqlalchemy import inspect
+from sqlalchemy.orm import Mapper
 
 from sqlalchemy_file.exceptions import ValidationError
 from sqlalchemy_file.file import File
@@ -68,9 +70,12 @@ def _shown(holder: object, name: str) -> Any:
 
 
 def _public(value: Any) -> Any:
+    """Return a value with the public part of each file in it, also in collections."""
     if isinstance(value, File):
         return PublicFile.of(value)
-    if isinstance(value, list) and any(isinstance(each, File) for each in value):
+    if isinstance(value, Mapping):
+        return {key: _public(each) for key, each in value.items()}
+    if isinstance(value, list | tuple | set | frozenset):
         return [_public(each) for each in value]
     return value
 
@@ -226,9 +231,9 @@ class FilesPlugin(InitPlugin, SerializationPlugin):
 
         app = Litestar([create, read], plugins=[FilesPlugin()])
 
-    A handler that returns a `File`, or a list of them, sends their public part. With Advanced
-    Alchemy, a handler that takes or returns a model with file columns gets a DTO; name this plugin
-    before Advanced Alchemy's.
+    A handler that returns a `File`, or a collection of them, sends their public part. With Advanced
+    Alchemy, a handler that takes or returns a model with file columns, or with a relationship to
+    one, gets a DTO; name this plugin before Advanced Alchemy's.
     """
 
     def on_app_init(self, app_config: AppConfig) -> AppConfig:
@@ -258,18 +263,27 @@ _dtos: dict[type, type[AbstractDTO[Any]]] = {}
 
 
 def _model(field: FieldDefinition) -> Any:
-    """Return the model with file columns that a field holds, if Advanced Alchemy is there."""
+    """Return the model with files that a field holds, if Advanced Alchemy is there."""
     try:
         import advanced_alchemy.extensions.litestar.dto  # noqa: F401, PLC0415  it is optional
     except ImportError:
         return None
     kinds = [field.annotation, *(each.annotation for each in field.inner_types)]
-    return next(filter(_has_file_columns, kinds), None)
+    return next(filter(_leads_to_files, kinds), None)
 
 
-def _has_file_columns(kind: Any) -> bool:
-    table = getattr(kind, "__table__", None)
-    return table is not None and any(file_field(column.type) for column in table.columns)
+def _leads_to_files(kind: Any) -> bool:
+    """Return True for a model with file columns, or with relationships that lead to such a one."""
+    mapper: Any = inspect(kind, raiseerr=False) if isinstance(kind, type) else None
+    if not isinstance(mapper, Mapper):
+        return False
+    reached = [mapper]
+    for each in reached:
+        if any(file_field(column.type) for column in each.columns):
+            return True
+        related = (relationship.mapper for relationship in each.relationships)
+        reached += [other for other in dict.fromkeys(related) if other not in reached]
+    return False
 
 
 def refusal_response(request: Request[Any, Any, Any], error: ValidationError) -> Response[Any]:
