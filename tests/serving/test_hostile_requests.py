@@ -18,7 +18,7 @@ from werkzeug.test import Client
 
 from sqlalchemy_file import File, StorageManager
 from sqlalchemy_file.exceptions import StorageError
-from sqlalchemy_file.serving import FileServer, RequestFacts
+from sqlalchemy_file.serving import FileServer, RequestFacts, XAccelRedirect
 from sqlalchemy_file.serving.responses import answer_with
 from sqlalchemy_file.serving.sending.delivery import x_sendfile
 from sqlalchemy_file.storage.memory import MemoryStorage
@@ -392,6 +392,29 @@ def test_no_link_leads_a_server_that_sends_paths_out_of_the_folder(
     assert answer() == [503, "http.response.body"]
 
 
+@pytest.mark.parametrize("storage_url", ["local"], indirect=True)
+def test_no_link_leads_a_server_in_front_out_of_the_folder(engine: Engine, tmp_path: Path) -> None:
+    server = FileServer(secret=SECRET, delivery="x-sendfile")
+    file = saved(engine, CONTENT, "a.txt")
+    place = tmp_path / "files" / file.file_id
+    assert get(server, server.url_for(file)).headers["X-Sendfile"] == str(place)
+    place.rename(tmp_path / "moved")
+    assert get(server, server.url_for(file)).status_code == 404
+    place.symlink_to(tmp_path / "moved")
+    found = get(server, server.url_for(file))
+    assert found.status_code == 503
+    assert "X-Sendfile" not in found.headers
+
+
+@pytest.mark.parametrize("key", ["../other/x", "a/../../x", "/etc/passwd", "a\x00b", "a\\b",
+                                 ".sqlalchemy-file/ledger"])  # fmt: skip
+def test_no_key_leads_a_server_in_front_out_of_its_location(engine: Engine, key: str) -> None:
+    server = FileServer(secret=SECRET, delivery=XAccelRedirect("/internal/{storage}"))
+    found = get(server, server.url_for(record(path=f"main/{key}")))
+    assert found.status_code == 404
+    assert "X-Accel-Redirect" not in found.headers
+
+
 def test_a_storage_that_was_taken_away_is_not_found(engine: Engine) -> None:
     server = FileServer(secret=SECRET, public=["main", "gone"])
     url = server.url_for(saved(engine, CONTENT, "a.txt"), filename="b.txt")
@@ -438,11 +461,20 @@ def test_one_type_in_the_place_of_several_is_refused(engine: Engine) -> None:
         answer_with(RequestFacts("GET", "/", {}, {}), file, inline="text/plain")
 
 
-@pytest.mark.parametrize("url", ["files", "files.example.org/files", "ftp://example.org"])
+@pytest.mark.parametrize(
+    "url",
+    ["files", "files.example.org/files", "ftp://example.org", "//example.org", "/files?x", "/f#x",
+     "/f\r\nX-Evil: 1", "/f g", "/f\u00fc", "https://me:pass@example.org", "https://"],
+)  # fmt: skip
 def test_a_server_at_no_path_and_no_url_is_refused(url: str) -> None:
-    with pytest.raises(ValueError, match="url is a path like '/files', or a whole URL"):
+    with pytest.raises(ValueError, match="url is a path like '/files', or a whole URL") as refused:
         FileServer(secret=SECRET, url=url)
+    assert "me:pass" not in str(refused.value)
     assert FileServer(secret=SECRET, url="/").path == ""
+
+
+def test_the_path_to_mount_at_is_decoded() -> None:
+    assert FileServer(secret=SECRET, url="https://example.org/f%C3%BCr/").path == "/f\u00fcr"
 
 
 def test_an_error_about_a_storage_says_how_to_add_it(engine: Engine) -> None:

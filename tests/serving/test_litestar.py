@@ -64,6 +64,30 @@ Form = Annotated[Album, Body(media_type=RequestEncodingType.MULTI_PART)]
 Change = Annotated[DTOData[Album], Body(media_type=RequestEncodingType.MULTI_PART)]
 
 
+def collections_of(cover: Any) -> list[Any]:
+    @get("/named", sync_to_thread=False)
+    def named() -> dict[str, File]:
+        return {"first": cover()}
+
+    @get("/pairs", sync_to_thread=False)
+    def pairs() -> list[tuple[File, ...]]:
+        return [(cover(), cover())]
+
+    return [named, pairs]
+
+
+def shelf_of(engine: Engine) -> Any:
+    @get("/shelf", sync_to_thread=False)
+    def shelf() -> Shelf:
+        with Session(engine) as session:
+            session.add(Shelf(boxes=[Box(label=File("label", filename="c.txt"))]))
+            session.commit()
+        with Session(engine) as session:
+            return session.get_one(Shelf, 1)
+
+    return shelf
+
+
 @pytest.fixture
 def client(engine: Engine) -> TestClient[Litestar]:
     Base.metadata.create_all(engine)
@@ -102,24 +126,8 @@ def client(engine: Engine) -> TestClient[Litestar]:
     def cover() -> File | None:
         return covers.fn()[0]
 
-    @get("/named", sync_to_thread=False)
-    def named() -> dict[str, File]:
-        return {"first": covers.fn()[0]}
-
-    @get("/pairs", sync_to_thread=False)
-    def pairs() -> list[tuple[File, ...]]:
-        return [(covers.fn()[0], covers.fn()[0])]
-
-    @get("/shelf", sync_to_thread=False)
-    def shelf() -> Shelf:
-        label = File("label", filename="c.txt")
-        with Session(engine, expire_on_commit=False) as session:
-            session.add(Shelf(boxes=[Box(label=label)]))
-            session.commit()
-        with Session(engine) as session:
-            return session.get_one(Shelf, 1)
-
-    handlers = [upload, change, describe, albums, covers, cover, named, pairs, shelf]
+    handlers = [upload, change, describe, albums, covers, cover, *collections_of(cover.fn)]
+    handlers.append(shelf_of(engine))
     return TestClient(Litestar(handlers, plugins=[FilesPlugin()]))
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from sqlalchemy_file import StorageManager
 from sqlalchemy_file.exceptions import MissingExtraError
-from sqlalchemy_file.serving import FileServer
+from sqlalchemy_file.serving import FileServer, XAccelRedirect
 from sqlalchemy_file.serving.http.facts import FileFacts
 from sqlalchemy_file.serving.sending.delivery import stream, x_sendfile
 from sqlalchemy_file.serving.target import Target
@@ -26,6 +26,12 @@ REFUSED: dict[str, tuple[dict[str, Any], type[Exception], str]] = {
         "delivery is one of 'stream', 'redirect', 'x-sendfile'",
     ),
 }
+
+
+@pytest.mark.parametrize("prefix", ["/files/{name}/", "/files/{}/", "/files/{"])
+def test_a_prefix_that_cannot_be_filled_in_is_refused(prefix: str) -> None:
+    with pytest.raises(ValueError, match=r"prefix may contain \{storage\} and no other braces"):
+        XAccelRedirect(prefix)
 
 
 @pytest.mark.parametrize("name", REFUSED)

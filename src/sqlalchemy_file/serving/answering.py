@@ -24,6 +24,7 @@ from sqlalchemy_file.serving.sending.turns import turns
 from sqlalchemy_file.serving.target import Target
 from sqlalchemy_file.storage import ObjectInfo, StorageManager
 from sqlalchemy_file.storage.common.calling import IN_LOOP
+from sqlalchemy_file.storage.common.keys import check_key, refuse_reserved
 from sqlalchemy_file.storage.common.protocol import named
 from sqlalchemy_file.transfer import Operation, in_thread
 
@@ -185,6 +186,7 @@ def _handover(
     Conditions and ranges are left to that server: it has entity tags and dates of its own. HEAD is
     not redirected, since a presigned URL is valid for GET only.
     """
+    refuse_reserved(check_key(target.key))  # a storage would; another server may follow ".."
     handover = delivery(target, facts)
     is_refused = handover is not None and handover.is_redirect and request.method == "HEAD"
     return None if is_refused else handover

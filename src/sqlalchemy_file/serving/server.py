@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from http import HTTPStatus
 from typing import Any
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote, unquote, urlsplit
 
 from sqlalchemy_file.content.disposition import INLINE_TYPES, Disposition, known_disposition
 from sqlalchemy_file.exceptions import InvalidKeyError
@@ -25,6 +25,7 @@ from sqlalchemy_file.serving.sending.delivery import Delivery, DeliveryChoice, c
 from sqlalchemy_file.serving.target import Target, require_types, target_of
 from sqlalchemy_file.serving.tokens import Forged, Signer, read_token, signer_with
 from sqlalchemy_file.storage import StorageManager
+from sqlalchemy_file.storage.registry import is_base_url
 from sqlalchemy_file.values.derivatives import DerivedImage, variants_of
 
 _LONGEST = timedelta(days=36525)
@@ -142,7 +143,7 @@ class FileServer:
     @property
     def path(self) -> str:
         """The path at which to mount the server."""
-        return urlsplit(self.url).path
+        return unquote(urlsplit(self.url).path)
 
     def _permanent(
         self, file: File | DerivedImage, target: Target, wanted: Disposition | None
@@ -231,8 +232,11 @@ def _resolved_public(path: str, storages: Collection[str]) -> Resolved | Plan | 
 
 
 def _checked_url(url: str) -> str:
-    if url.rstrip("/") and not url.startswith(("/", "http://", "https://")):
-        raise ValueError(f"url is a path like '/files', or a whole URL, not {url!r}")
+    if url.rstrip("/") and not is_base_url(url):
+        raise ValueError(  # it may contain a login, and is not repeated
+            "url is a path like '/files', or a whole URL like 'https://files.example.org', "
+            "percent-encoded, without a login, a query and a fragment"
+        )
     return url.rstrip("/")
 
 

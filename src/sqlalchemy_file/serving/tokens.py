@@ -80,7 +80,7 @@ class Signer:
             self._read
         )
 
-    def sign(self, target: Target, expires: datetime | None, *, authorizes: bool) -> str:
+    def sign(self, target: Target, expires: datetime | None, *, authorizes: bool = False) -> str:
         token = self._serializers[_AUTHORIZED if authorizes else _PURPOSE].dumps(
             [
                 _VERSION,

@@ -74,7 +74,7 @@ def _checked_base_url(name: str, base_url: str) -> str:
     """Return the URL without a final slash; errors do not repeat it, it may hold secrets."""
     if not isinstance(base_url, str):
         raise TypeError(f"base_url is a string, not {type(base_url).__name__}")
-    if not _is_base_url(base_url):
+    if not is_base_url(base_url):
         raise InvalidStorageError(
             "'base_url' is the public URL of the folder that holds the objects: https://host/path, "
             "or /path on the application's own host, percent-encoded, without a login, a query "
@@ -84,7 +84,8 @@ def _checked_base_url(name: str, base_url: str) -> str:
     return base_url.rstrip("/")
 
 
-def _is_base_url(text: str) -> bool:
+def is_base_url(text: str) -> bool:
+    """Return True for a path or a whole URL to which names can be appended."""
     if not (text.isascii() and text.isprintable()) or {" ", "?", "#"} & {*text}:
         return False
     try:

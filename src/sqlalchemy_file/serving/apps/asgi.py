@@ -13,8 +13,7 @@ from sqlalchemy_file.serving.apps.leaving import Leaving
 from sqlalchemy_file.serving.problems import problem_of
 from sqlalchemy_file.serving.request import RequestFacts
 from sqlalchemy_file.serving.sending.bodies import astream
-from sqlalchemy_file.storage import StorageManager
-from sqlalchemy_file.storage.common.protocol import HasPath
+from sqlalchemy_file.serving.sending.delivery import path_to_send
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -103,13 +102,10 @@ def _sendable_path(answer: Answer, scope: Mapping[str, Any]) -> str | None:
     target = answer.target
     if target is None or "http.response.pathsend" not in (scope.get("extensions") or {}):
         return None
-    storage = StorageManager.storage(target.storage)
-    if answer.plan.status is not HTTPStatus.OK or not isinstance(storage, HasPath):
+    if answer.plan.status is not HTTPStatus.OK:
         return None
-    path = storage.path(target.key)
     try:
-        if hasattr(storage, "open_file"):  # the server would follow a symbolic link
-            storage.open_file(target.key).close()
+        path = path_to_send(target)
     except StorageError:
         return None  # the error is answered before the first byte
-    return str(path) if path.is_file() else None
+    return str(path) if path is not None and path.is_file() else None

@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
+from pathlib import Path
 from typing import Literal, Protocol
 from urllib.parse import quote
 
@@ -98,6 +99,14 @@ class XAccelRedirect:
 
     prefix: str = "/protected/"
 
+    def __post_init__(self) -> None:
+        try:
+            self.prefix.format(storage="")
+        except (LookupError, ValueError) as error:
+            raise ValueError(
+                f"prefix may contain {{storage}} and no other braces, not {self.prefix!r}"
+            ) from error
+
     def __call__(self, target: Target, facts: FileFacts) -> Handover | None:
         prefix = self.prefix.format(storage=quote(target.storage))
         return Handover("X-Accel-Redirect", prefix.rstrip("/") + "/" + quote(target.key))
@@ -105,12 +114,25 @@ class XAccelRedirect:
 
 def x_sendfile(target: Target, facts: FileFacts) -> Handover | None:
     """Let Apache or lighttpd send the file of a local folder; other storages are streamed from."""
+    path = path_to_send(target)
+    if path is None:
+        return None
+    # Headers are Latin-1 to ASGI and WSGI: these characters stand for the bytes of the path.
+    return Handover("X-Sendfile", os.fsencode(path).decode("latin-1"))
+
+
+def path_to_send(target: Target) -> Path | None:
+    """Return the path of a target that is a local file, for a server that sends it.
+
+    Raises the `StorageError` of a file that is missing, or a symbolic link: the server would follow
+    it.
+    """
     storage = StorageManager.storage(target.storage)
     if not isinstance(storage, HasPath):
         return None
-    # Headers are Latin-1 to ASGI and WSGI: these characters stand for the bytes of the path.
-    path = os.fsencode(storage.path(target.key)).decode("latin-1")
-    return Handover("X-Sendfile", path)
+    if hasattr(storage, "open_file"):
+        storage.open_file(target.key).close()
+    return storage.path(target.key)
 
 
 _NAMED: Mapping[str, Delivery] = {
