@@ -15,11 +15,10 @@ from sqlalchemy_file.detection import (
     UNKNOWN,
     canonical,
     content_type_of,
-    decide,
     detect,
     library,
-    refutes,
 )
+from sqlalchemy_file.detection.claims import decide, refutes
 from sqlalchemy_file.detection.formats.markup import looks_like_html
 from tests.samples import (
     DOCX,

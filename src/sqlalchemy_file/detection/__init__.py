@@ -8,14 +8,7 @@ from sqlalchemy_file.support.defaults import UNKNOWN_TYPE as UNKNOWN
 from sqlalchemy_file.support.first_use import late
 
 if TYPE_CHECKING:
-    from sqlalchemy_file.detection.content import (
-        certain_type,
-        content_type_of,
-        decide,
-        detect,
-        judge,
-        refutes,
-    )
+    from sqlalchemy_file.detection.content import certain_type, content_type_of, detect, judge
 
 __all__ = [
     "HEAD_SIZE",
@@ -23,19 +16,17 @@ __all__ = [
     "canonical",
     "certain_type",
     "content_type_of",
-    "decide",
     "detect",
     "essence",
     "guess_type",
     "judge",
-    "refutes",
     "type_of_suffix",
 ]
 
 HEAD_SIZE = 4096
 """How many bytes from the start of a file are looked at first; most formats need no more."""
 
-_BY_CONTENT = ("certain_type", "content_type_of", "decide", "detect", "judge", "refutes")
+_BY_CONTENT = ("certain_type", "content_type_of", "detect", "judge")
 
 __getattr__: Callable[[str], Any] = late(
     __name__, dict.fromkeys(_BY_CONTENT, "sqlalchemy_file.detection.content")

@@ -7,6 +7,7 @@ from functools import partial
 from typing import BinaryIO
 
 from sqlalchemy_file.detection import HEAD_SIZE
+from sqlalchemy_file.detection.claims import NARROWED, decide, table_type
 from sqlalchemy_file.detection.formats.archives import (
     OFFICE_TYPES,
     ZIP,
@@ -17,32 +18,15 @@ from sqlalchemy_file.detection.formats.archives import (
 from sqlalchemy_file.detection.formats.compound import COMPOUND, compound_type
 from sqlalchemy_file.detection.formats.markup import looks_like_html, markup_type
 from sqlalchemy_file.detection.formats.media import tag_end, tagged_type_at
-from sqlalchemy_file.detection.formats.signatures import KNOWN_TYPES, is_text, signature_type
+from sqlalchemy_file.detection.formats.signatures import is_text, signature_type
 from sqlalchemy_file.detection.library import look_up
 from sqlalchemy_file.detection.names import canonical, guess_type
-from sqlalchemy_file.detection.tables.special_cases import (
-    ACTIVE,
-    ALSO_UNMARKED,
-    BINARY_FAMILIES,
-    NARROWED,
-    NEVER_TEXT,
-    SPECIAL_CASES,
-    TEXTUAL,
-    ZIPPED,
-)
 from sqlalchemy_file.support.defaults import UNKNOWN_TYPE as UNKNOWN
 
 _TAGGED_SOUND = "audio/mpeg"
 _INCOMPLETE = frozenset({COMPOUND, ZIP, _TAGGED_SOUND, *OFFICE_TYPES})
 """Types that a file specifies outside its first bytes."""
 _DISC_MARK_AT = (32769, 5)
-_SIGNED = KNOWN_TYPES.union(
-    case
-    for cases in SPECIAL_CASES.values()
-    for case in cases
-    if not case.endswith(("/", "-", ".")) and not case.startswith("text/")
-).difference(ALSO_UNMARKED)
-"""Types whose files all begin with a signature: without it the claim is refuted."""
 
 
 def content_type_of(stream: BinaryIO, declared: str | None, filename: str | None) -> str:
@@ -115,70 +99,6 @@ def _read_at(stream: BinaryIO, offset: int, size: int) -> bytes:
     end = stream.tell()  # not every wrapper's seek() says so
     stream.seek(max(end + offset, 0) if offset < 0 else min(offset, end))
     return stream.read(size)
-
-
-# --- what is claimed
-
-
-def decide(
-    detected: str | None, declared: str | None, filename: str | None, *, is_text: bool = False
-) -> str:
-    """Return the content type of a file: what its bytes prove, if they prove something.
-
-    Otherwise the declared type counts, then the name, unless the bytes refute them; also where
-    these narrow down what the bytes prove: a .docx is a ZIP archive, and text/xml may be Atom.
-    `UNKNOWN` if nothing is left.
-    """
-    if detected is not None and detected not in NARROWED:
-        return detected  # as for most files
-    for claim in (canonical(declared), guess_type(filename)):
-        if claim is not None and _is_believed(claim, detected, is_text=is_text):
-            return claim
-    return detected or UNKNOWN
-
-
-def refutes(detected: str | None, claimed: str, *, is_text: bool = False) -> bool:
-    """Return True if bytes of the type ``detected`` cannot be of the claimed type."""
-    name = canonical(claimed)
-    if name is None or name == detected or _narrows(name, detected or ""):
-        return False
-    is_marked = name in _SIGNED or name.startswith(ZIPPED)
-    return detected is not None or is_marked or (is_text and _is_binary(name))
-
-
-def table_type(head: bytes, declared: str | None) -> str | None:
-    """Return the type of a text that is a table, which an office program claims as its own."""
-    if canonical(declared) != "application/vnd.ms-excel":
-        return None
-    first, second = (*head.split(b"\n", 2), b"")[:2]
-    marks = (b"\t", b",", b";")
-    mark = next((each for each in marks if 0 < first.count(each) == second.count(each)), None)
-    return {None: None, b"\t": "text/tab-separated-values"}.get(mark, "text/csv")
-
-
-def _is_believed(claim: str, detected: str | None, *, is_text: bool) -> bool:
-    if detected is not None:
-        return _narrows(claim, detected)
-    return claim != UNKNOWN and not refutes(None, claim, is_text=is_text)
-
-
-def _is_binary(name: str) -> bool:
-    return name in NEVER_TEXT or (name.startswith(BINARY_FAMILIES) and name not in TEXTUAL)
-
-
-def _narrows(name: str, detected: str) -> bool:
-    """Return True if a type is a special case of what the bytes prove."""
-    if detected == "text/xml":
-        return name.endswith("+xml")
-    cases = SPECIAL_CASES.get(detected, ())
-    if name in cases:
-        return True
-    if name == UNKNOWN or name in ACTIVE or name in _SIGNED:
-        return False
-    if name.startswith(ZIPPED):
-        zipped = tuple(case for case in cases if case.startswith(ZIPPED))
-        return detected == ZIP or name.startswith(zipped)
-    return name.startswith(cases)
 
 
 # --- likely types of files without a declared type and a name
