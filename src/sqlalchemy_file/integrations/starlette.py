@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Mapping, MutableMapping
-from typing import Any
+from collections.abc import Mapping, MutableMapping
+from typing import Any, Unpack
 
 from starlette.background import BackgroundTask
 from starlette.requests import Request
 from starlette.responses import Response
 
-from sqlalchemy_file.content.disposition import INLINE_TYPES, Disposition
-from sqlalchemy_file.serving.answering import Answer, adrive
+from sqlalchemy_file.serving.answering import adrive
 from sqlalchemy_file.serving.apps.asgi import Receive, Send, send_answer
 from sqlalchemy_file.serving.request import RequestFacts
-from sqlalchemy_file.serving.responses import PRIVATE, answer_with
-from sqlalchemy_file.serving.sending.delivery import DeliveryChoice
+from sqlalchemy_file.serving.responses import ResponseOptions, answer_with
 
 __all__ = ["FileResponse", "problem_response", "refusal_response"]
 
@@ -39,33 +37,17 @@ class FileResponse(Response):
         request: Request,
         file: Any,
         *,
-        variant: str | None = None,
-        disposition: Disposition | None = None,
-        filename: str | None = None,
-        inline: Collection[str] = INLINE_TYPES,
-        delivery: DeliveryChoice = "stream",
-        cache_control: str = PRIVATE,
-        resource_policy: str = "same-origin",
         headers: Mapping[str, str] | None = None,
         background: BackgroundTask | None = None,
+        **options: Unpack[ResponseOptions],
     ) -> None:
         super().__init__(headers=headers, background=background)
-        self._steps = answer_with(
-            RequestFacts.of_scope(request.scope),
-            file,
-            variant=variant,
-            disposition=disposition,
-            filename=filename,
-            inline=inline,
-            delivery=delivery,
-            cache_control=cache_control,
-            resource_policy=resource_policy,
-        )
+        self._steps = answer_with(RequestFacts.of_scope(request.scope), file, **options)
 
     async def __call__(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
         # The length is that of an empty body.
         own = [(name, value) for name, value in self.headers.items() if name != "content-length"]
-        answer: Answer = (await adrive(self._steps)).with_headers(own)
+        answer = (await adrive(self._steps)).with_headers(own)
         await send_answer(answer, scope, receive, send)
         if self.background is not None:
             await self.background()
