@@ -5,26 +5,25 @@ ledger = Ledger(Base.metadata)
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from contextlib import AbstractContextManager
 from typing import Any
 
 from sqlalchemy import Column, Connection, MetaData, Table, event, inspect
 
 from sqlalchemy_file.exceptions import LedgerError
-from sqlalchemy_file.ledger.columns import FileColumns, all_file_columns, keeps
+from sqlalchemy_file.ledger.columns import FileColumns, all_file_columns
 from sqlalchemy_file.ledger.epochs.identity import record_home
 from sqlalchemy_file.ledger.epochs.state import set_grace
 from sqlalchemy_file.ledger.installing import (
     DATABASES,
+    Problem,
     State,
     database_of,
     look,
     repair,
 )
-from sqlalchemy_file.ledger.layout import forget_missed, is_layout, is_of_earlier_release
+from sqlalchemy_file.ledger.layout import OUT_OF_DATE, forget_missed, is_of_earlier_release
 from sqlalchemy_file.ledger.locking import as_committed, exclusive
-from sqlalchemy_file.ledger.problems import Problem, problems_of
 from sqlalchemy_file.ledger.references import named_paths
 from sqlalchemy_file.ledger.tables import IN_INFO, RELEASES, releases_table, state_table
 
@@ -61,10 +60,7 @@ class Ledger:
 
     def released_columns(self, connection: Connection) -> list[FileColumns]:
         """Return the names of these tables and columns, with the schemas of a connection."""
-        return [
-            self._files(connection, table, columns, is_indexed=False)
-            for table, columns in self.file_tables()
-        ]
+        return [FileColumns.of(connection, *each) for each in self.file_tables()]
 
     def install(self, connection: Connection) -> None:
         """Create missing tables, triggers and indexes of the ledger."""
@@ -100,9 +96,8 @@ class Ledger:
 
     def problems(self, connection: Connection) -> list[Problem]:
         """Return the problems of the ledger's tables and triggers; none if all are in order."""
-        return list(
-            problems_of(self._look(connection), connection.schema_for_object(self.releases))
-        )
+        schema = connection.schema_for_object(self.releases)
+        return list(self._look(connection).problems(schema))
 
     def set_grace(self, connection: Connection, seconds: float) -> None:
         """Change the grace period; the caller commits. Zero refuses every commit with files."""
@@ -117,15 +112,13 @@ class Ledger:
             return
         with exclusive(connection, RELEASES):
             state = self._look(connection, is_needed=is_needed)
-            if any(is_layout(flaw) for flaw in state.flaws) and self._has_been_upgraded(connection):
-                state.flaws = [flaw for flaw in state.flaws if not is_layout(flaw)]
+            if any(flaw.kind == OUT_OF_DATE for flaw in state.flaws):
+                with as_committed(connection) as fresh:
+                    columns = self._columns(fresh)
+                # Another process has done it since the snapshot of this transaction.
+                if columns is not None and not is_of_earlier_release(columns):
+                    state.flaws = [flaw for flaw in state.flaws if flaw.kind != OUT_OF_DATE]
             repair(connection, state)
-
-    def _has_been_upgraded(self, connection: Connection) -> bool:
-        """Return True if another process has done it since the snapshot of this transaction."""
-        with as_committed(connection) as fresh:
-            columns = self._columns(fresh)
-            return columns is not None and not is_of_earlier_release(columns)
 
     def is_of_earlier_release(self, connection: Connection) -> bool:
         """Return True if the ledger's table in the database has an old layout."""
@@ -141,28 +134,11 @@ class Ledger:
     def _look(self, connection: Connection, *, is_needed: bool = True) -> State:
         columns = dict(self.file_tables())
         tables = [
-            self._files(connection, table, columns.get(table, ()), is_indexed=self.indexed)
+            FileColumns.of(connection, table, columns.get(table, ()), is_indexed=self.indexed)
             for table in self.metadata.tables.values()
         ]
         schema = connection.schema_for_object(self.releases)
         return look(connection, schema, tables, is_needed=is_needed, has_indexes=True)
-
-    def _files(
-        self,
-        connection: Connection,
-        table: Table,
-        columns: Iterable[Column[Any]],
-        *,
-        is_indexed: bool,
-    ) -> FileColumns:
-        columns = tuple(columns)
-        return FileColumns(
-            table.name,
-            _names(column for column in columns if not keeps(column)),
-            connection.schema_for_object(table),
-            _names(columns) if is_indexed else (),
-            _names(filter(keeps, columns)),
-        )
 
     def _after_create(self, target: MetaData, connection: Connection, **options: Any) -> None:
         if _is_known(connection):
@@ -184,10 +160,6 @@ def ledger_of(metadata: MetaData) -> Ledger | None:
     """Return the ledger of a metadata, or None."""
     ledger: Ledger | None = metadata.info.get(IN_INFO)
     return ledger
-
-
-def _names(columns: Iterable[Column[Any]]) -> tuple[str, ...]:
-    return tuple(column.name for column in columns)
 
 
 def _is_known(connection: Connection) -> bool:

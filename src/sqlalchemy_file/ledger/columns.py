@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from sqlalchemy import Column, MetaData, Table
+from sqlalchemy import Column, Connection, MetaData, Table
 
 from sqlalchemy_file.storage import StorageManager
 from sqlalchemy_file.types import FileField, file_field
@@ -23,11 +23,10 @@ class Release:
 
 @dataclass(frozen=True, slots=True)
 class FileColumns:
-    """The file columns of one table whose released objects the ledger notes, by plain names.
+    """The names of a table's file columns whose unreferenced paths the ledger records.
 
-    ``schema`` is the one that the connection means, or None for its default. ``indexed`` are the
-    columns whose paths are to be indexed, ``kept`` those that keep what they release: their notes
-    say so.
+    ``schema`` is that after translation, or None for the default. The paths of ``indexed`` columns
+    have an index; entries of ``kept`` columns say that the objects stay.
     """
 
     table: str
@@ -35,6 +34,21 @@ class FileColumns:
     schema: str | None = None
     indexed: tuple[str, ...] = ()
     kept: tuple[str, ...] = ()
+
+    @classmethod
+    def of(
+        cls,
+        connection: Connection,
+        table: Table,
+        columns: Sequence[Column[Any]],
+        *,
+        is_indexed: bool = False,
+    ) -> FileColumns:
+        kept = tuple(column.name for column in columns if keeps(column))
+        names = tuple(column.name for column in columns)
+        others = tuple(name for name in names if name not in kept)
+        schema = connection.schema_for_object(table)
+        return cls(table.name, others, schema, names if is_indexed else (), kept)
 
     @property
     def noted(self) -> tuple[str, ...]:
@@ -45,8 +59,8 @@ class FileColumns:
     def releases(self) -> tuple[Release, ...]:
         """What triggers record: paths whose objects are to be deleted, and paths of kept objects.
 
-        An object that a row still names in any column is not recorded as kept: it may have moved to
-        one that deletes.
+        An object in any column of the row is not recorded as kept: it may have moved to a column
+        that deletes.
         """
         parts = (Release(self.columns, self.columns, False), Release(self.kept, self.noted, True))
         return tuple(each for each in parts if each.columns)
@@ -64,7 +78,7 @@ class FileColumns:
 
 
 def all_file_columns(metadata: MetaData) -> Iterator[tuple[Table, tuple[Column[Any], ...]]]:
-    """Yield every table with file columns, those included whose objects are kept."""
+    """Yield every table with file columns."""
     for table in list(metadata.tables.values()):  # others may be declared meanwhile
         columns = tuple(column for column in table.columns if file_field(column.type))
         if columns:

@@ -1,4 +1,4 @@
-"""Compare the triggers in a database with those that it should have, and repair them."""
+"""Compare the triggers in a database with those that it should have: problems, and their repair."""
 
 from __future__ import annotations
 
@@ -26,20 +26,36 @@ DATABASES: dict[str, Database] = {
 }
 
 
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """A problem of one table: of its triggers, or that the table is missing.
+
+    ``kind`` is "missing table", "missing column", "missing trigger", "out of date", "disabled",
+    "wrong type" or "unknown table" (a table outside the metadata writes into this ledger). Problems
+    of the ledger's own table are also "rights", "unknown column" and "missed notes": an entry could
+    not be written, and only a full pass finds the object. A status adds "unreadable": the account
+    cannot read file columns. ``message`` says what to do.
+    """
+
+    table: str
+    kind: str
+    message: str
+
+    def __str__(self) -> str:
+        return f"{self.table}: {self.message}"
+
+
 @dataclass(slots=True)
 class State:
-    """The changes that the triggers of a database need."""
+    """The changes that the triggers of a database need, and the problems that no change solves."""
 
     ledger: Place | None
     places: dict[Place, FileColumns] = field(default_factory=dict)
-    absent: list[FileColumns] = field(default_factory=list)
-    without: list[tuple[FileColumns, str]] = field(default_factory=list)
-    unreadable: list[tuple[FileColumns, str]] = field(default_factory=list)
     missing: list[Trigger] = field(default_factory=list)
     obsolete: list[Found] = field(default_factory=list)
     faulty: list[tuple[Found, Trigger]] = field(default_factory=list)
-    unknown: list[Found] = field(default_factory=list)
     flaws: list[Flaw] = field(default_factory=list)
+    unsolved: list[Problem] = field(default_factory=list)
 
     @property
     def is_current(self) -> bool:
@@ -53,6 +69,33 @@ class State:
         touched = {each.place for each in self.missing} | {each.place for each in self.obsolete}
         touched |= {each.place for each, _ in self.faulty}
         return [files for place, files in self.places.items() if place in touched]
+
+    def problems(self, schema: str | None) -> Iterator[Problem]:
+        """Yield all problems; ``schema`` is that of a ledger whose table is missing."""
+        if self.ledger is None:
+            name = f"{schema}.{RELEASES}" if schema else RELEASES
+            yield Problem(name, "missing table", f"there is no such table; {_ADVICE}")
+        for flaw in self.flaws:
+            advice = f"; {_ADVICE}" if flaw.repair else ""
+            yield Problem(str(self.ledger), flaw.kind, f"{flaw.message}{advice}")
+        yield from self.unsolved
+        for old in self.obsolete:
+            message = f"{_named(old)} is out of date; {_ADVICE}"
+            yield Problem(str(old.place), "out of date", message)
+        replaced = {(each.place, each.kind) for each in self.obsolete}
+        for new in self.missing:
+            if (new.place, new.kind) not in replaced:
+                what = _MISSING.get(new.kind, f"the trigger for {new.kind.upper()}")
+                message = f"{what} is missing; {_ADVICE}"
+                yield Problem(str(new.place), "missing trigger", message)
+        for old, _ in self.faulty:
+            message = f"{_named(old)} does not work: {old.fault}; {_ADVICE}"
+            yield Problem(str(old.place), "disabled", message)
+
+
+def _named(found: Found) -> str:
+    noun = {"index": "the index", "kept": "the view"}.get(found.kind, "the trigger")
+    return f"{noun} {found.name}"
 
 
 def look(
@@ -95,7 +138,7 @@ def _others(
 def _feeds(
     connection: Connection, state: State, tables: Sequence[FileColumns]
 ) -> Iterator[tuple[Place, FileColumns]]:
-    """Yield the tables that are there, with the columns that triggers can read; note the rest."""
+    """Yield the tables that are there, with the columns that triggers can read."""
     database = database_of(connection)
     for files in tables:
         where = database.place(connection, files.table, files.schema) if files.noted else None
@@ -104,11 +147,16 @@ def _feeds(
             names = database.columns(connection, where)
             without = [each for each in files.noted if database.folded(each) not in names]
             unreadable = database.unreadable(connection, where).intersection(files.noted)
-            state.without += [(files, each) for each in without]
-            state.unreadable += [(files, each) for each in sorted(unreadable)]
+            state.unsolved += [
+                *(Problem(str(files), "missing column", _ABSENT.format(each)) for each in without),
+                *(
+                    Problem(str(files), "wrong type", _UNREADABLE.format(each))
+                    for each in sorted(unreadable)
+                ),
+            ]
             yield where, files.without({*without, *unreadable})
         elif files.noted and not database.is_view(connection, files.table, files.schema):
-            state.absent.append(files)
+            state.unsolved.append(Problem(str(files), "missing table", _NOT_CREATED))
 
 
 def _compare(
@@ -125,8 +173,13 @@ def _compare(
             continue
         elif each.place in known:
             state.obsolete.append(each)
-        elif read_note(each.body).get("ledger") == str(state.ledger):
-            (state.obsolete if each.kind == "cascade" else state.unknown).append(each)
+        elif read_note(each.body).get("ledger") != str(state.ledger):
+            continue
+        elif each.kind == "cascade":
+            state.obsolete.append(each)
+        else:
+            message = _UNKNOWN.format(each.name)
+            state.unsolved.append(Problem(str(each.place), "unknown table", message))
     state.missing += missing.values()
 
 
@@ -140,23 +193,17 @@ def fed_tables(
     database = database_of(connection)
     ledger = database.place(connection, RELEASES, schema)
     own = without and database.place(connection, without.table, without.schema)
-    return [
-        FileColumns(
-            each.place.table,
-            tuple(said["columns"]),
-            None if _is_default(connection, each.place) else each.place.schema,
-            kept=tuple(said.get("kept", ())),
-        )
-        for each in database.found(connection)
-        if each.kind == "delete"
-        and not each.is_inherited
-        and each.place != own
-        and (said := read_note(each.body)).get("ledger") == str(ledger)
-    ]
-
-
-def _is_default(connection: Connection, place: Place) -> bool:
-    return database_of(connection).place(connection, place.table, None) == place
+    fed: list[FileColumns] = []
+    for each in database.found(connection):
+        place, said = each.place, read_note(each.body)
+        if each.kind != "delete" or each.is_inherited or place == own:
+            continue
+        if said.get("ledger") == str(ledger):
+            is_default = database.place(connection, place.table, None) == place
+            schema_of = None if is_default else place.schema
+            kept = tuple(said.get("kept", ()))
+            fed.append(FileColumns(place.table, tuple(said["columns"]), schema_of, kept=kept))
+    return fed
 
 
 def repair(connection: Connection, state: State) -> None:
@@ -200,3 +247,27 @@ def execute(connection: Connection, statements: Sequence[str]) -> None:
     for statement in statements:
         ddl: Any = DDL  # it is untyped
         connection.execute(ddl(statement.replace("%", "%%")))
+
+
+_ADVICE = "ensure(connection) of the ledger, or a migration, repairs it"
+_MISSING = {
+    "index": "an index on the paths",
+    "kept": "the view that records kept objects",
+    "notes": "the function that reads paths",
+    "paths": "the function that reads paths",
+}
+_NOT_CREATED = (
+    "it is in the metadata, but not in the database: create_all() of the metadata, or a "
+    "migration, creates it"
+)
+_ABSENT = (
+    "the column {!r} is in the metadata, but not in the database: run the migration that adds it"
+)
+_UNREADABLE = (
+    "triggers do not read its column {!r}, because its type is not text, varchar, json or jsonb; "
+    "give it one of these types"
+)
+_UNKNOWN = (
+    "its trigger {} writes into this ledger, but the metadata does not have the table, so the "
+    "references of its rows are unknown; add the table to the metadata, or drop the trigger"
+)

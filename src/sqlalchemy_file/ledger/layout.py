@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import Column, Connection, MetaData, Table, delete, func, select, text
+from sqlalchemy import Connection, MetaData, Table, delete, func, select, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.schema import CreateColumn, CreateIndex, CreateTable
 
@@ -28,16 +28,14 @@ from sqlalchemy_file.ledger.triggers import Place, qualified, quoted
 
 _MARK = "`"  # of MariaDB and MySQL
 _NEW = ("storage", "tx", "lease", "seen_at")
-_OUT_OF_DATE = "out of date"
+OUT_OF_DATE = "out of date"
+"""The kind of the flaw that the layout is that of an earlier release."""
 _KEPT = "id, path, at, due_at, tries, last_error"
 
 
 @dataclass(frozen=True, slots=True)
 class Flaw:
-    """Something wrong with the ledger's table: a `Problem` in the making.
-
-    ``repair`` is the SQL that mends it; without it somebody has to decide.
-    """
+    """A problem of the ledger's table. ``repair`` is SQL; without it somebody has to decide."""
 
     kind: str
     message: str
@@ -49,7 +47,7 @@ def flaws(connection: Connection, ledger: Place, columns: set[str]) -> Iterator[
     name = connection.dialect.name
     if is_of_earlier_release(columns):
         yield Flaw(
-            _OUT_OF_DATE,
+            OUT_OF_DATE,
             "its layout is that of an earlier release",
             tuple(_upgrades(connection, ledger, columns)),
         )
@@ -65,11 +63,6 @@ def flaws(connection: Connection, ledger: Place, columns: set[str]) -> Iterator[
             f"its column {strange!r} takes no NULL and has no default, so no trigger can write "
             "a note; give the column a default, or drop it",
         )
-
-
-def is_layout(flaw: Flaw) -> bool:
-    """Return True if a flaw is that the layout is of an earlier release."""
-    return flaw.kind == _OUT_OF_DATE
 
 
 def forget_missed(connection: Connection, schema: str | None) -> None:
@@ -96,16 +89,17 @@ def _upgrades(connection: Connection, ledger: Place, columns: set[str]) -> Itera
         yield from _altered_on_postgresql(connection, table, qualified(ledger), columns)
     else:
         changes = [
-            f"{'MODIFY' if column.name in columns else 'ADD'} COLUMN {_spec(connection, column)}"
+            f"{'MODIFY' if column.name in columns else 'ADD'} COLUMN "
+            f"{CreateColumn(column).compile(dialect=connection.dialect)}"
             for column in table.columns
         ]
         yield f"ALTER TABLE {qualified(ledger, _MARK)} {', '.join(changes)}"
 
 
 def _copied(connection: Connection, table: Table, name: str) -> Iterator[str]:
-    """Copy the notes to a temporary table and back, as SQLite cannot change a column's default.
+    """Copy the entries to a temporary table and back: SQLite cannot change a column's default.
 
-    Renaming the table instead would fail because of triggers on tables that we do not know.
+    To rename the table would fail if triggers on unknown tables write into it.
     """
     aside = "temp.sqlalchemy_file_notes_aside"
     yield f"CREATE TABLE {aside} AS SELECT {_KEPT} FROM {name}"
@@ -130,14 +124,15 @@ def _altered_on_postgresql(
     yield f"ALTER TABLE {name} {', '.join(changes)}"
     # Apart from the above, for old notes are of no transaction that is known.
     for column in table.columns:
-        _, default, sql = _spec(connection, column).partition(" DEFAULT ")
+        spec = str(CreateColumn(column).compile(dialect=connection.dialect))
+        _, default, sql = spec.partition(" DEFAULT ")
         if default:
             sql = sql.removesuffix(" NOT NULL")
             yield f"ALTER TABLE {name} ALTER {column.name} SET DEFAULT {sql}"
 
 
 def _flaws_of_rights(connection: Connection, ledger: Place) -> Iterator[Flaw]:
-    """Yield what keeps roles of PostgreSQL from noting: triggers run with the rights of each."""
+    """Yield what keeps triggers from writing: on PostgreSQL they have the rights of each role."""
     name, sequence = qualified(ledger), qualified(Place(ledger.schema, MISSED))
     found = connection.execute(_RIGHTS, {"ledger": name, "missed": sequence}).one()
     if not found.may_enter:
@@ -179,7 +174,7 @@ def _missed_on_postgresql(connection: Connection, ledger: Place) -> Iterator[Fla
 
 
 def _missed_on_mariadb(connection: Connection, ledger: Place) -> Iterator[Flaw]:
-    """Tell of notes that went into the table of state instead; those that hold a path come back."""
+    """Yield the entries that went into the state table; those with a path can be moved back."""
     state = state_table(MetaData(), ledger.schema)
     name, missed = qualified(Place(ledger.schema, STATE), _MARK), f"LIKE '{MISSED_NOTE}%'"
     count = select(func.count(), func.sum(func.json_value(state.c.value, "$.path").is_not(None)))
@@ -226,10 +221,6 @@ def _demanding(connection: Connection, ledger: Place, columns: set[str]) -> list
     return sorted(strange & required)
 
 
-def _spec(connection: Connection, column: Column[Any]) -> str:
-    return str(CreateColumn(column).compile(dialect=connection.dialect))
-
-
 _FIND = (
     "the server's log may say why; what it would have noted is found by a full pass "
     "(sweep --full), after which forget_missed(connection) of the ledger ends this"
@@ -242,7 +233,6 @@ FROM pg_class WHERE oid = to_regclass(:missed)""")
 _NOTED = ("path", "storage")
 """The columns that triggers write; all others are filled by defaults."""
 
-# Rights that PUBLIC lacks are those of no role in particular.
 _RIGHTS: Any = text("""
 SELECT has_schema_privilege('public', n.oid, 'USAGE') AS may_enter,
        has_column_privilege('public', c.oid, 'path', 'INSERT')

@@ -15,9 +15,8 @@ from sqlalchemy import Connection, text
 from sqlalchemy_file.ledger import triggers
 from sqlalchemy_file.ledger.triggers import Place
 
-MARK = "`"
-quoted: Callable[[str], str] = partial(triggers.quoted, mark=MARK)
-qualified: Callable[[Place], str] = partial(triggers.qualified, mark=MARK)
+quoted: Callable[[str], str] = partial(triggers.quoted, mark="`")
+qualified: Callable[[Place], str] = partial(triggers.qualified, mark="`")
 
 Nodes = dict[Place, dict[str, str]]
 """The tables between, each with its referenced columns as the query `gone` names them."""
@@ -34,17 +33,17 @@ class Cascade:
 
 @dataclass(frozen=True, slots=True)
 class Ancestor:
-    """A table whose deleted rows take along rows of ``targets``, by way of ``cascades``."""
+    """A table whose deletes reach rows of ``targets``, by way of ``cascades``."""
 
     place: Place
     cascades: tuple[Cascade, ...]
     targets: frozenset[Place]
 
     def rows_of(self, target: Place, column: str) -> str:
-        """Return a query for one column of all rows of a target that go with the OLD row.
+        """Return a query for one column of the rows of a target that go with the OLD row.
 
-        It locks them, and so finds what others have committed meanwhile, as the cascade will. Not
-        FOR UPDATE: that is refused for tables which the statement itself uses.
+        It locks them, so it sees what others have committed meanwhile, as the cascade will. FOR
+        UPDATE is refused for tables which the statement itself uses.
         """
         nodes = self._nodes()
         value = f"c.{quoted(column)} AS value"

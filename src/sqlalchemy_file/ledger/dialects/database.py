@@ -7,7 +7,6 @@ from contextlib import AbstractContextManager, nullcontext
 
 from sqlalchemy import Connection
 
-from sqlalchemy_file.ledger import triggers
 from sqlalchemy_file.ledger.columns import FileColumns
 from sqlalchemy_file.ledger.triggers import Found, Lookup, Place, Trigger
 
@@ -18,18 +17,12 @@ Feed = tuple[Place, FileColumns]
 class Database:
     """Triggers and the catalog of one kind of database."""
 
-    mark = '"'
-
-    def qualified(self, where: Place) -> str:
-        """Quote a name with its schema."""
-        return triggers.qualified(where, self.mark)
-
     def place(self, connection: Connection, table: str, schema: str | None) -> Place | None:
-        """Return the place of a table, as the catalog spells it, or None if there is none."""
+        """Return the place of a table, as the catalog spells it."""
         raise NotImplementedError
 
     def is_view(self, connection: Connection, table: str, schema: str | None) -> bool:
-        """Return True if a name is that of a view, or the like: it has no triggers."""
+        """Return True if this is a view, or another relation without triggers."""
         raise NotImplementedError
 
     def columns(self, connection: Connection, where: Place) -> set[str]:
@@ -51,7 +44,7 @@ class Database:
         raise NotImplementedError
 
     def found(self, connection: Connection) -> Iterator[Found]:
-        """Yield those that are there, in all schemas that the connection may see."""
+        """Yield those that are there, in all visible schemas."""
         raise NotImplementedError
 
     def creating(self, connection: Connection) -> AbstractContextManager[None]:
@@ -61,9 +54,9 @@ class Database:
     def lookup(
         self, connection: Connection, ledger: Place, where: Place, column: str
     ) -> Lookup | None:
-        """Return the condition that the index of a column answers, or None if it is not there."""
+        """Return the condition that a column's index answers, or None without an index."""
         return None
 
     def unused(self, connection: Connection, ledger: Place) -> Sequence[str]:
-        """Return the SQL that drops what no trigger of this ledger uses any more."""
+        """Return SQL that drops what no trigger of this ledger uses any more."""
         return ()

@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import Connection, text
 from sqlalchemy.exc import DBAPIError
 
-from sqlalchemy_file.ledger.dialects.cascades import MARK, ancestors, cascades_in, qualified, quoted
+from sqlalchemy_file.ledger.dialects.cascades import ancestors, cascades_in, qualified, quoted
 from sqlalchemy_file.ledger.dialects.database import Database, Feed
 from sqlalchemy_file.ledger.dialects.mariadb_bodies import cascade_body, row_body
 from sqlalchemy_file.ledger.errors import is_unreadable
@@ -21,8 +21,6 @@ class MariaDB(Database):
 
     No path is indexed: that would need a generated column, which users would meet everywhere.
     """
-
-    mark = MARK
 
     def place(self, connection: Connection, table: str, schema: str | None) -> Place | None:
         return next(_named(connection, table, schema, "BASE TABLE"), None)
@@ -41,7 +39,7 @@ class MariaDB(Database):
     def needed(
         self, connection: Connection, ledger: Place, feeds: Sequence[Feed]
     ) -> Iterator[Trigger]:
-        """Yield the triggers of these tables, and those of tables whose rows take theirs along."""
+        """Yield the triggers of these tables, and of tables from which deletes cascade to them."""
         tables = {where: files for where, files in feeds if files.noted}
         for where, files in tables.items():
             for kind in ("update", "delete"):
@@ -61,10 +59,9 @@ class MariaDB(Database):
 
     @contextmanager
     def creating(self, connection: Connection) -> Iterator[None]:
-        """Create triggers in the SQL mode that they are written for, not in the program's.
+        """Create triggers in the SQL mode that they are written for: a trigger keeps its mode.
 
-        A trigger keeps the mode it was created in. What is not strict would write a note that is
-        none, and Oracle's mode speaks another language.
+        Without strict mode an entry could be cut, and Oracle's mode has another syntax.
         """
         mode = connection.execute(text("SELECT @@sql_mode")).scalar()
         connection.execute(text("SET sql_mode = 'STRICT_TRANS_TABLES,NO_ENGINE_SUBSTITUTION'"))
@@ -76,7 +73,7 @@ class MariaDB(Database):
 
 
 def _named(connection: Connection, table: str, schema: str | None, kind: str) -> Iterator[Place]:
-    """Yield what has this name; the catalog compares without case, which the server may or not."""
+    """Yield the tables of this name. The catalog ignores case; the server may not."""
     found = connection.execute(_TABLES, {"schema": schema, "name": table, "kind": kind}).all()
     for row in found:
         if row.are_folded or (row.name == table and row.schema_name == (schema or row.own_schema)):
@@ -93,7 +90,7 @@ def _trigger(where: Place, kind: str, moment: str, body: str) -> Trigger:
 
 
 def _missing_definers(connection: Connection) -> set[str]:
-    """Return the accounts that triggers run as and that are gone, where one may look."""
+    """Return definers of triggers that are gone, as far as this account may look."""
     definers = set(connection.execute(_DEFINERS).scalars())
     try:
         accounts = set(connection.execute(_ACCOUNTS).scalars()) if definers else set()

@@ -38,7 +38,7 @@ from sqlalchemy_file.ledger.references import (
     paths_in_value,
     plainest_part,
 )
-from sqlalchemy_file.ledger.triggers import Lookup, Place
+from sqlalchemy_file.ledger.triggers import Lookup, Place, qualified
 
 MOST_ROWS = 1000
 """Of how many rows a table is read for a commit that releases something, without an index."""
@@ -147,7 +147,7 @@ def _sees_all(connection: Connection, where: Place) -> bool:
     """Return True if this role may read a table, and sees every row of it."""
     if connection.dialect.name != "postgresql":
         return True
-    name = database_of(connection).qualified(where)
+    name = qualified(where)
     readable = func.has_table_privilege(name, "SELECT")
     return bool(connection.scalar(select(readable & ~func.row_security_active(name))))
 
