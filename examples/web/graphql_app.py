@@ -33,10 +33,8 @@ class AlbumOut(msgspec.Struct):
 
     @classmethod
     def of(cls, album: Album) -> AlbumOut:
-        cover = PublicFile.of(album.cover) if album.cover else None
-        return cls(
-            album.id, album.title, cover, [PublicFile.of(each) for each in album.pages or ()]
-        )
+        pages = [PublicFile.of(each) for each in album.pages or ()]
+        return cls(album.id, album.title, PublicFile.of(album.cover), pages)
 
 
 @strawberry.type

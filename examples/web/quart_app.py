@@ -55,9 +55,9 @@ async def show_refusal(error: ValidationError) -> Any:
 
 
 def shown(album: Album) -> dict[str, Any]:
-    files = {"cover": album.cover and public_record(album.cover)}
+    cover = public_record(album.cover)
     pages = [public_record(page) for page in album.pages or ()]
-    return {"id": album.id, "title": album.title, **files, "pages": pages}
+    return {"id": album.id, "title": album.title, "cover": cover, "pages": pages}
 
 
 app = AsyncioDispatcherMiddleware({server.path: server.asgi, "": site})

@@ -107,6 +107,8 @@ def test_a_srcset_names_each_width_once(photo: File) -> None:
     assert server.srcset([large, small, large]) == both
     assert server.srcset([small]) == f"{server.url_for(small)} 20w"
     assert server.srcset(File.decode({**photo, "variants": None})) == ""
+    with pytest.raises(TypeError, match="a File or some of its variants, got NoneType"):
+        server.srcset(None)  # type: ignore[arg-type]
     without_width = {**photo.variants, "large": {**photo.variants["large"], "width": None}}
     found = server.srcset(File.decode({**photo, "variants": without_width}))
     assert found == f"{server.url_for(small)} 20w"

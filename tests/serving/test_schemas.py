@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import msgspec
@@ -242,6 +242,24 @@ def test_a_file_in_a_storage_that_was_removed_has_no_url(
     assert FileType.of(File.decode(gone)) is not None
     assert "gone storage has not been added" in caplog.text
     assert {record.name for record in caplog.records} == {"sqlalchemy_file"}
+
+
+def test_no_file_has_no_record() -> None:
+    assert public_record(None) is None
+    assert PublicFile.of(None) is None
+    assert FileType.of(None) is None
+
+
+@pytest.mark.parametrize("show", [public_record, PublicFile.of, FileType.of])
+def test_several_files_are_not_one_record(show: Callable[[Any], Any], engine: Engine) -> None:
+    with pytest.raises(TypeError, match="expected one File or None, got list"):
+        show([saved(engine, b"x", "a.txt")])
+
+
+def test_a_server_is_not_a_resolver() -> None:
+    server: Any = FileServer(secret=SECRET)
+    with pytest.raises(TypeError, match=r"such as server\.url_for, or None; got FileServer"):
+        set_url_resolver(server)
 
 
 def test_a_resolver_that_cannot_sign_is_an_error(engine: Engine) -> None:

@@ -18,6 +18,13 @@ from tests.serving.models import SECRET
 REFUSED: dict[str, tuple[dict[str, Any], type[Exception], str]] = {
     "a short secret": ({"secret": "short"}, ValueError, "a secret is a string of at least"),
     "a secret of bytes": ({"secret": [b"x" * 50]}, ValueError, "a secret is a string"),
+    "no secret of several": ({"secret": []}, ValueError, "a secret is a string of at least"),
+    "a permission": ({"authorize": True}, TypeError, "a function of a request and a target"),
+    "a policy of no browser": (
+        {"resource_policy": "same-host"},
+        ValueError,
+        "one of 'same-origin', 'same-site', 'cross-origin', not 'same-host'",
+    ),
     "one name for several": ({"public": "main"}, TypeError, "not 'main'"),
     "an unknown delivery": ({"delivery": "pigeon"}, ValueError, "not 'pigeon'"),
     "an unknown delivery of one storage": (

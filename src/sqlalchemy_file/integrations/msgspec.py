@@ -6,7 +6,7 @@ msgspec would encode a `File` as a dict with storage and path, so use these stru
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Self
+from typing import Any, Self, overload
 
 import msgspec
 
@@ -44,7 +44,13 @@ class PublicFile(msgspec.Struct, omit_defaults=True, kw_only=True):
     variants: dict[str, PublicVariant] | None = None
     url: str | None = None
 
+    @overload
     @classmethod
-    def of(cls, file: Mapping[str, Any]) -> Self:
-        """Return the public part of a file."""
-        return msgspec.convert(public_record(file), cls)
+    def of(cls, file: None) -> None: ...
+    @overload
+    @classmethod
+    def of(cls, file: Mapping[str, Any]) -> Self: ...
+    @classmethod
+    def of(cls, file: Mapping[str, Any] | None) -> Self | None:
+        """Return the public part of a file; None for None."""
+        return None if file is None else msgspec.convert(public_record(file), cls)

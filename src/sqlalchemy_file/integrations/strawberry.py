@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Self
+from typing import Any, Self, overload
 
 import strawberry
 
@@ -57,12 +57,18 @@ class FileType:
     )
     address: strawberry.Private[str | None] = None
 
+    @overload
+    @classmethod
+    def of(cls, file: None) -> None: ...
+    @overload
+    @classmethod
+    def of(cls, file: Mapping[str, Any]) -> Self: ...
     @classmethod
     def of(cls, file: Mapping[str, Any] | None) -> Self | None:
         """Return the public part of a file; None for None."""
-        if file is None:
-            return None
         shown = public_record(file)
+        if shown is None:
+            return None
         parts = {**shown.pop("variants", {})}
         if "thumbnail" in shown:
             parts["thumbnail"] = shown.pop("thumbnail")

@@ -19,6 +19,8 @@ _ACTIVE_TYPES = (
 
 _NOTHING_RUNS = "sandbox; default-src 'none'; style-src 'unsafe-inline'; img-src data:"
 
+_RESOURCE_POLICIES = ("same-origin", "same-site", "cross-origin")
+
 CACHED_FOREVER = "public, max-age=31536000, immutable"
 """``Cache-Control`` for a public URL: a key never changes its bytes."""
 
@@ -39,6 +41,13 @@ def sent_type(content_type: str) -> str:
 def is_clean(content_type: str) -> bool:
     """Return True for a content type that may stand in a header (RFC 9110, section 8.3.1)."""
     return _MEDIA_TYPE.fullmatch(content_type) is not None
+
+
+def require_resource_policy(value: str) -> None:
+    """Raise `ValueError` for a value that browsers would ignore."""
+    if value not in _RESOURCE_POLICIES:
+        known = ", ".join(map(repr, _RESOURCE_POLICIES))
+        raise ValueError(f"resource_policy is one of {known}, not {value!r}")
 
 
 def protecting_headers(

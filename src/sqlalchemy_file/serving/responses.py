@@ -7,7 +7,7 @@ from typing import Any, TypedDict
 
 from sqlalchemy_file.content.disposition import INLINE_TYPES, Disposition
 from sqlalchemy_file.serving.answering import Answering, answering
-from sqlalchemy_file.serving.policy import protecting_headers
+from sqlalchemy_file.serving.policy import protecting_headers, require_resource_policy
 from sqlalchemy_file.serving.request import RequestFacts
 from sqlalchemy_file.serving.sending.delivery import DeliveryChoice, chosen_delivery
 from sqlalchemy_file.serving.target import target_of
@@ -47,6 +47,7 @@ def answer_with(
     target = target_of(
         file, variant=variant, disposition=disposition, filename=filename, inline=inline
     )
+    require_resource_policy(resource_policy)
     headers = [
         ("Cache-Control", cache_control),
         *protecting_headers(target.content_type, target.disposition, resource_policy),

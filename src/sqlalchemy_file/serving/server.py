@@ -17,7 +17,12 @@ from sqlalchemy_file.serving.answering import Answer, Answering, answering, stat
 from sqlalchemy_file.serving.apps.asgi import FileApp
 from sqlalchemy_file.serving.apps.wsgi import WSGIFileApp
 from sqlalchemy_file.serving.http.plan import Plan, plan_without_file
-from sqlalchemy_file.serving.policy import CACHED_FOREVER, caching, protecting_headers
+from sqlalchemy_file.serving.policy import (
+    CACHED_FOREVER,
+    caching,
+    protecting_headers,
+    require_resource_policy,
+)
 from sqlalchemy_file.serving.problems import problem, problem_of
 from sqlalchemy_file.serving.public import public_path, public_target
 from sqlalchemy_file.serving.request import Authorize, RequestFacts
@@ -81,7 +86,10 @@ class FileServer:
     ) -> None:
         if isinstance(public, str):
             raise TypeError(f"public is a collection of names of storages, not {public!r}")
+        if not (authorize is None or callable(authorize)):
+            raise TypeError(f"authorize is a function of a request and a target, not {authorize!r}")
         require_types(inline)
+        require_resource_policy(resource_policy)
         self.url: str = _checked_url(url)
         self.expires: timedelta = _positive(expires)
         self.inline: frozenset[str] = frozenset(each.lower() for each in inline)
@@ -134,6 +142,8 @@ class FileServer:
         Instead of a file, some of its variants can be given, for example those of one shape.
         """
         images = variants_of(file) if isinstance(file, File) else file
+        if not isinstance(images, Iterable):
+            raise TypeError(f"expected a File or some of its variants, got {type(file).__name__}")
         by_width = {image.width: image for image in images if image.width}
         return ", ".join(
             f"{self.url_for(image, expires=expires)} {width}w"

@@ -34,12 +34,16 @@ class Forged(Exception):  # noqa: N818  it names what the token is
 
 def signer_with(secret: str | Sequence[str] | None) -> Signer | None:
     """Return a signer for one secret or several, None for none; raises `ValueError`."""
-    secrets = [secret] if isinstance(secret, str) else list(secret or ())
-    if any(not isinstance(each, str) or len(each) < _SHORTEST_SECRET for each in secrets):
+    if secret is None:
+        return None
+    secrets = [secret] if isinstance(secret, str) else list(secret)
+    if not secrets or any(
+        not isinstance(each, str) or len(each) < _SHORTEST_SECRET for each in secrets
+    ):
         raise ValueError(
             f"a secret is a string of at least {_SHORTEST_SECRET} characters, best a random one"
         )
-    return Signer(secrets) if secrets else None
+    return Signer(secrets)
 
 
 def read_token(

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from typing import Any, overload
 
 from sqlalchemy_file.exceptions import InvalidKeyError, UnknownStorageError
 from sqlalchemy_file.values.objects import public_url
@@ -44,11 +44,19 @@ def set_url_resolver(url_for: UrlFor | None) -> None:
     was not added has no URL, and a warning is logged.
     """
     global _resolver  # noqa: PLW0603  one application has one file server
+    if not (url_for is None or callable(url_for)):
+        raise TypeError(
+            f"expected a function, such as server.url_for, or None; got {type(url_for).__name__}"
+        )
     _resolver = url_for
 
 
-def public_record(file: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the part of a record that clients may see.
+@overload
+def public_record(file: None) -> None: ...
+@overload
+def public_record(file: Mapping[str, Any]) -> dict[str, Any]: ...
+def public_record(file: Mapping[str, Any] | None) -> dict[str, Any] | None:
+    """Return the part of a record that clients may see; None for None.
 
         return {"id": letter.id, "scan": public_record(letter.scan)}
 
@@ -57,6 +65,10 @@ def public_record(file: Mapping[str, Any]) -> dict[str, Any]:
     wrong type are left out. The URL is that of the resolver, else the permanent one of a public
     storage.
     """
+    if file is None:
+        return None
+    if not isinstance(file, Mapping):
+        raise TypeError(f"expected one File or None, got {type(file).__name__}")
     shown = _chosen(file, _PROPERTIES)
     _add_url(shown, file, file, None)
     if isinstance(file.get("thumbnail"), Mapping):
