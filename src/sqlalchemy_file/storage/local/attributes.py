@@ -1,15 +1,16 @@
-"""Attributes of objects, and notes of whole folders, where a file system has room for them.
+"""Attributes of objects, and notes of folders.
 
-They are extended attributes of the files and folders (Linux: ext4, xfs, btrfs and recent tmpfs have
-them, FAT and many network file systems do not; ext4 takes some 4 KB of them), or a file next to the
-object, ``<key>.metadata.json``, in the format of version 0.7.
+They are extended attributes (Linux: ext4 with about 4 KB, xfs, btrfs and recent tmpfs; not FAT and
+many network file systems), or ``<key>.metadata.json`` next to the object, as in version 0.7.
 """
 
 from __future__ import annotations
 
 import json
 import os
+from collections.abc import Callable
 from dataclasses import replace
+from io import FileIO
 
 from sqlalchemy_file.storage.common.attributes import attributes_from, meta_data_of
 from sqlalchemy_file.storage.common.keys import SIDECAR
@@ -24,11 +25,11 @@ NOTHING = Attributes()
 _CAN = hasattr(os, "setxattr")
 _encode = json.JSONEncoder(ensure_ascii=False).encode  # dumps() would make one each time
 _PREFIX = "user.sqlalchemy-file."
-"""How the names of a folder's notes begin."""
+"""The prefix of the names of a folder's notes."""
 
 
 def write_extended(descriptor: int, attributes: Attributes) -> Attributes:
-    """Keep attributes with an open file, and return those that are kept: all or none."""
+    """Write attributes to an open file; return those that are kept: all or none."""
     meta_data = meta_data_of(attributes)
     if not meta_data or not _CAN:
         return NOTHING
@@ -42,29 +43,28 @@ def write_extended(descriptor: int, attributes: Attributes) -> Attributes:
 
 
 def read_extended(folder: Folder, name: str) -> Attributes:
-    """Return the attributes of an object; none where another program laid it there."""
+    """Return the attributes of an object; none if another program wrote it."""
     if not _CAN:
         return NOTHING
+    return _read(folder, name, lambda file: os.getxattr(file.fileno(), NAME))
+
+
+def read_sidecar(folder: Folder, name: str) -> Attributes:
+    """Return the attributes of an object; none if another program wrote it."""
+    return _read(folder, f"{name}{SIDECAR}", FileIO.read)
+
+
+def _read(folder: Folder, name: str, read: Callable[[FileIO], bytes]) -> Attributes:
     try:
         with open_object(folder, name) as file:
-            meta_data = json.loads(os.getxattr(file.fileno(), NAME))
+            meta_data = json.loads(read(file))
     except (OSError, ValueError):
         return NOTHING
     return attributes_from(meta_data) if isinstance(meta_data, dict) else NOTHING
 
 
-def read_sidecar(folder: Folder, name: str) -> Attributes:
-    """Return the attributes of an object; none where another program laid it there."""
-    try:
-        with open_object(folder, f"{name}{SIDECAR}") as file:
-            meta_data = json.loads(file.read())
-    except (OSError, ValueError):
-        return Attributes()
-    return attributes_from(meta_data if isinstance(meta_data, dict) else {})
-
-
 def sidecar_of(attributes: Attributes) -> bytes:
-    """Return the content of a sidecar, empty where there is nothing to keep."""
+    """Return the content of a sidecar, which may be empty."""
     meta_data = meta_data_of(attributes)
     return json.dumps(meta_data).encode() if meta_data else b""
 
@@ -94,7 +94,7 @@ def publish_both(
 
 
 def note_at(folder: str, name: str, content: bytes) -> bool:
-    """Note something; return False where the file system has no attributes, or no room in them."""
+    """Add a note; return False if the file system has no attributes, or no room for it."""
     if not _CAN:
         return False
     if not os.path.isdir(folder):  # noqa: PTH112
@@ -121,6 +121,5 @@ def noted_at(folder: str) -> dict[str, bytes]:
 
 
 def unnote_at(folder: str, name: str) -> None:
-    """Remove what was noted under a name, if anything was."""
     if name in noted_at(folder):
         os.removexattr(folder, f"{_PREFIX}{name}")

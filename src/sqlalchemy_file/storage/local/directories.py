@@ -1,5 +1,5 @@
 # ruff: noqa: PTH112, PTH116, PTH118
-# pathlib knows no names relative to an open folder.
+# pathlib does not support names relative to an open folder.
 """Folders below a root, opened one by one, so that no symbolic link leads out of it."""
 
 from __future__ import annotations
@@ -8,9 +8,9 @@ import errno
 import os
 import stat
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import KW_ONLY, dataclass, field
 from typing import Self
 
-from sqlalchemy_file.exceptions import StorageError
 from sqlalchemy_file.storage.common.sorting import in_order
 from sqlalchemy_file.storage.local.rules import apply_mode
 
@@ -34,10 +34,10 @@ class LinkedFolderError(OSError):
 
 
 class Folder:
-    """One folder: held open where the platform can, else known by its path.
+    """One folder, held open if the platform can, else known by its path.
 
-    An open folder stays the same folder when somebody swaps its name for a symbolic link. By path
-    alone, links are looked for before each step, which a fast attacker on the same disk can outrun.
+    An open folder stays the same if its name is replaced by a symbolic link. By path, each step
+    checks for links first, and a fast attacker on the same disk can win that race.
     """
 
     __slots__ = ("_descriptor", "_path")
@@ -48,7 +48,7 @@ class Folder:
 
     @classmethod
     def root(cls, path: str, *, hold: bool = CAN_HOLD) -> Self:
-        """Return the root; it may be a symbolic link itself, it is the operator who set it."""
+        """Return the root; the operator may have chosen a symbolic link."""
         if hold:
             return cls(path, os.open(path, _ENTER & ~NO_FOLLOW))
         if not os.path.isdir(path):
@@ -67,7 +67,7 @@ class Folder:
         self.close()
 
     def child(self, name: str, *, create: bool, mode: int | None = None) -> Folder:
-        """Return a folder in this one, made if need be; `LinkedFolderError` for a link."""
+        """Return a folder in this one; a link raises `LinkedFolderError`."""
         try:
             return self._child(name)
         except FileNotFoundError:
@@ -96,20 +96,19 @@ class Folder:
         try:
             return os.open(name, _ENTER, dir_fd=self._descriptor)
         except NotADirectoryError:
-            # Linux says the same of a file and of a link.
+            # Linux reports files and links alike.
             if self.has_link(name):
                 raise LinkedFolderError(name) from None
             raise
 
     def raise_if_removed(self) -> None:
-        """Raise `FileNotFoundError` if this folder is no longer anywhere."""
-        here = self._path if self._descriptor is None else self._descriptor
-        if not os.stat(here).st_nlink:
+        """Raise `FileNotFoundError` if this folder was removed."""
+        if not os.stat(self._here).st_nlink:
             raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), self._path)
 
     def device(self) -> int:
         """Return the device number of the file system of new files in this folder."""
-        return os.stat(self._path if self._descriptor is None else self._descriptor).st_dev
+        return os.stat(self._here).st_dev
 
     def open(self, name: str, flags: int, mode: int | None = None) -> int:
         """Return the descriptor of a file; a symbolic link is refused with ``ELOOP``."""
@@ -129,13 +128,13 @@ class Folder:
         try:
             return os.open(self._at("."), flags, mode, dir_fd=self._descriptor)
         except PermissionError as error:
-            # What ext4 says of a folder that was removed while it was held open.
+            # ext4 reports this for a folder that was removed while it was open.
             if self._descriptor is not None and os.fstat(self._descriptor).st_nlink == 0:
                 raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT)) from error
             raise
 
     def name_descriptor(self, descriptor: int, name: str) -> None:
-        """Give a name to a file that has none; `FileExistsError` where it is taken."""
+        """Give a name to a file without one; a taken name raises `FileExistsError`."""
         # Without src_dir_fd Python calls link(2), which would link the symbolic link in /proc. Its
         # value does not matter.
         os.link(
@@ -174,93 +173,85 @@ class Folder:
         """Return the facts about a name; of a symbolic link itself, not of its target."""
         return os.stat(self._at(name), dir_fd=self._descriptor, follow_symlinks=False)
 
-    def exists(self, name: str) -> bool:
+    def _mode_of(self, name: str) -> int:
         try:
-            self.stat(name)
+            return self.stat(name).st_mode
         except FileNotFoundError:
-            return False
-        return True
+            return 0
+
+    def exists(self, name: str) -> bool:
+        return bool(self._mode_of(name))
 
     def has_file(self, name: str) -> bool:
-        return self.exists(name) and stat.S_ISREG(self.stat(name).st_mode)
+        return stat.S_ISREG(self._mode_of(name))
 
     def has_link(self, name: str) -> bool:
-        return self.exists(name) and stat.S_ISLNK(self.stat(name).st_mode)
+        return stat.S_ISLNK(self._mode_of(name))
 
     def names(self) -> Iterator[str]:
-        """Return its files and folders, in order; the names of folders end with a slash.
-
-        With that slash they stand where the keys below them belong: ``a!`` before ``a/x``.
-        However many there are, few of them are held in memory.
-        """
-        with os.scandir(self._path if self._descriptor is None else self._descriptor) as entries:
+        """Return the files and folders, in the order of their keys: ``a!`` before ``a/``."""
+        with os.scandir(self._here) as entries:
             return in_order(_names_of(entries))
 
     def sync(self) -> None:
-        """Have the names in this folder on disk, where the platform can."""
+        """Sync the names in this folder to disk, if the platform can."""
         if self._descriptor is not None:
             os.fsync(self._descriptor)
         elif CAN_HOLD:
             with Folder.root(self._path) as folder:
                 folder.sync()
 
+    @property
+    def _here(self) -> str | int:
+        return self._path if self._descriptor is None else self._descriptor
+
     def _at(self, name: str) -> str:
         return f"{self._path}/{name}" if self._descriptor is None else name
 
 
+@dataclass(slots=True, eq=False)
 class Route:
     """The folders from the root to a key, all open until the block ends."""
 
-    __slots__ = ("_create", "_hold", "_mode", "_names", "_root", "folders")
-
-    def __init__(
-        self,
-        root: str,
-        names: Sequence[str],
-        *,
-        create: bool,
-        hold: bool = CAN_HOLD,
-        mode: int | None = None,
-    ) -> None:
-        self._root = root
-        self._mode = mode
-        self._names = names
-        self._create = create
-        self._hold = hold
-        self.folders: list[Folder] = []
-        self._walk()
+    root: str
+    names: Sequence[str]
+    _: KW_ONLY
+    hold: bool = CAN_HOLD
+    create: bool = False
+    mode: int | None = None
+    folders: list[Folder] = field(default_factory=list)
 
     @classmethod
     def to_root(cls, root: str) -> Self:
-        """Return the way to names right under the root, where nothing can be swapped or opened."""
-        route = cls.__new__(cls)
-        route._root, route._names, route._create, route._hold = root, (), False, CAN_HOLD
-        route._mode = None
-        route.folders = [Folder(root)]
-        return route
+        """Return the route to names in the root, which needs no open folder."""
+        return cls(root, (), folders=[Folder(root)])
+
+    def walk(self) -> Self:
+        """Open all folders, again if a folder that had become empty was removed."""
+        self.close()
+        try:
+            self.folders.append(Folder.root(self.root, hold=self.hold))
+            for name in self.names:
+                self.folders.append(self.last.child(name, create=self.create, mode=self.mode))
+        except BaseException:
+            self.close()
+            raise
+        return self
 
     @property
     def last(self) -> Folder:
         return self.folders[-1]
 
-    def again(self) -> None:
-        """Walk it again, after a folder that had become empty was removed."""
-        self.close()
-        self._walk()
-
     def sync(self) -> None:
-        """Have a new name in the last folder on disk, with the folders that lead to it."""
+        """Sync all folders, the last one first."""
         for folder in reversed(self.folders):
             folder.sync()
 
     def remove_empty(self) -> Folder:
-        """Remove folders that hold nothing, the last first, never the root.
-
-        Return the folder in which the last change was made.
-        """
-        for depth in range(len(self._names), 0, -1):
+        """Remove empty folders, but not the root; return the last folder that was changed."""
+        for depth in range(len(self.names), 0, -1):
             try:
-                self.folders[depth - 1].remove_folder(self._names[depth - 1])
+                self.folders[depth - 1].remove_folder(self.names[depth - 1])
             except OSError:
                 return self.folders[depth]
         return self.folders[0]
@@ -275,15 +266,6 @@ class Route:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _walk(self) -> None:
-        try:
-            self.folders.append(Folder.root(self._root, hold=self._hold))
-            for name in self._names:
-                self.folders.append(self.last.child(name, create=self._create, mode=self._mode))
-        except BaseException:
-            self.close()
-            raise
-
 
 def _names_of(entries: Iterable[os.DirEntry[str]]) -> Iterator[str]:
     for entry in entries:
@@ -291,31 +273,3 @@ def _names_of(entries: Iterable[os.DirEntry[str]]) -> Iterator[str]:
             yield f"{entry.name}/"
         elif entry.is_file(follow_symlinks=False):
             yield entry.name
-
-
-class KnownRoot:
-    """A folder, remembered by its device and inode."""
-
-    __slots__ = ("_known", "_path")
-
-    def __init__(self, path: str) -> None:
-        self._path = path
-        self._known: tuple[int, int] | None = None
-
-    def remember(self) -> None:
-        """Take the folder that is there now for the one that is meant."""
-        found = os.stat(self._path)
-        self._known = found.st_dev, found.st_ino
-
-    def check(self, key: str | None = None) -> None:
-        """Raise `StorageError` where another folder is there; a missing one is not judged here."""
-        try:
-            found = os.stat(self._path)
-        except OSError:
-            return
-        if (found.st_dev, found.st_ino) != self._known:
-            raise StorageError(
-                f"{self._path!r} is not the folder that was added: a disk has been mounted or "
-                "unmounted there, or the folder was replaced; correct that, or restart the program",
-                key=key,
-            )

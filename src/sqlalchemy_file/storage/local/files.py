@@ -1,4 +1,4 @@
-"""The files of objects: opened, copied, listed, described."""
+"""Open, read, copy and list the files of objects."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _READ = os.O_RDONLY | NO_FOLLOW | NO_WAITING
 
 
 class ObjectFile(FileIO):
-    """A file that may be forgotten without a warning, as opened objects are."""
+    """A file that may be garbage-collected without a warning."""
 
     def __del__(self) -> None:
         self.close()
@@ -43,14 +43,14 @@ def open_object(folder: Folder, name: str) -> ObjectFile:
 
 
 def begin_sync(folder: Folder, name: str) -> ObjectFile | None:
-    """Return a file that the system begins to write to disk now, or None if it is gone."""
+    """Let the system begin to write a file to disk; return it, or None if it is gone."""
     try:
         file = open_object(folder, name)
     except FileNotFoundError:
         return None
     except OSError as error:
         if error.errno == errno.ENAMETOOLONG:
-            return None  # no file has a name that its file system cannot hold
+            return None
         raise
     if hasattr(os, "posix_fadvise"):
         os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
@@ -58,29 +58,24 @@ def begin_sync(folder: Folder, name: str) -> ObjectFile | None:
 
 
 def read_object(path: str) -> bytes:
-    """Return all of a file by as few system calls as there can be; for platforms with O_NOFOLLOW.
-
-    What is no regular file is refused, as by `open_object`.
-    """
+    """Return a whole file by few system calls; for platforms with O_NOFOLLOW."""
     descriptor = os.open(path, _READ)
     try:
         found = os.fstat(descriptor)
         if not stat.S_ISREG(found.st_mode):
             refuse_unless_file(found)
-        # One byte more than there should be: a shorter answer is the end.
+        # One byte more than expected, so that a shorter result is the end.
         data = os.read(descriptor, found.st_size + 1)
-        return data if len(data) == found.st_size else data + _rest(descriptor)
+        if len(data) == found.st_size:
+            return data
+        # The file grows, or is too large for one call.
+        return b"".join([data, *iter(lambda: os.read(descriptor, CHUNK_SIZE), b"")])
     finally:
         os.close(descriptor)
 
 
-def _rest(descriptor: int) -> bytes:
-    """Return the rest of a file that grows, or is too large for one call."""
-    return b"".join(iter(lambda: os.read(descriptor, CHUNK_SIZE), b""))
-
-
 def pour(read: Callable[[int], bytes], temporary: TemporaryFile) -> int:
-    """Write all that ``read`` returns, chunk by chunk; return how many bytes that were."""
+    """Write all that ``read`` returns; return the number of bytes."""
     size = 0
     while chunk := read(CHUNK_SIZE):
         temporary.write(chunk)
@@ -89,7 +84,7 @@ def pour(read: Callable[[int], bytes], temporary: TemporaryFile) -> int:
 
 
 def clone(source: FileIO, temporary: TemporaryFile) -> int:
-    """Let the system copy, which moves no byte on file systems that can share them."""
+    """Copy a file inside the system, which shares the bytes on some file systems."""
     size = 0
     try:
         while moved := os.copy_file_range(source.fileno(), temporary.descriptor, 1 << 30):
@@ -124,32 +119,30 @@ def info_of(key: str, found: os.stat_result, attributes: Attributes | None = Non
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """Which objects to list: by their prefix, beyond a key, and by what makes a key one."""
+    """The objects to list: those with a prefix, after a key, and with valid keys."""
 
     prefix: str
     start_after: str
     is_object: Callable[[str], bool]
 
     def below(self, folder: Folder, path: str) -> Iterator[ObjectInfo]:
-        """Yield the objects in ``folder``, whose own ``path`` ends with a slash or is empty."""
+        """Yield the objects in ``folder``, whose ``path`` ends with a slash or is empty."""
         for name in folder.names():
             key = f"{path}{name}"
             if name.endswith("/"):
                 if self._may_hold(key):
                     yield from self._inside(folder, name[:-1], key)
             elif self._wants(key):
-                with suppress(FileNotFoundError):  # deleted since
+                with suppress(FileNotFoundError):  # deleted meanwhile
                     yield info_of(key, folder.stat(name))
 
     def _inside(self, folder: Folder, name: str, path: str) -> Iterator[ObjectInfo]:
         try:
             child = folder.child(name, create=False)
         except (FileNotFoundError, NotADirectoryError, LinkedFolderError):
-            return  # removed since, or swapped for a link
-        try:
+            return  # removed meanwhile, or replaced by a link
+        with child:
             yield from self.below(child, path)
-        finally:
-            child.close()
 
     def _wants(self, key: str) -> bool:
         return (

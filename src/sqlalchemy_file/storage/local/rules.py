@@ -13,7 +13,7 @@ from sqlalchemy_file.storage.common.keys import SIDECAR, TEMPORARY, check_key, i
 IS_WINDOWS = os.name == "nt"
 
 _UNFIT_FOR_WINDOWS = re.compile(r'[<>:"|?*]|[. ](/|$)')
-# Devices, with any suffix: writing to NUL.txt succeeds and stores nothing.
+# Devices, with any suffix: writing to NUL.txt stores nothing.
 _DEVICES_OF_WINDOWS = re.compile(
     r"(?:^|/)(?:con|prn|aux|nul|conin\$|conout\$|(?:com|lpt)[0-9¹²³]) *(?:\.[^/]*)?(?:/|$)",
     re.IGNORECASE,
@@ -21,7 +21,7 @@ _DEVICES_OF_WINDOWS = re.compile(
 
 
 def check_local_key(key: str, *, sidecars: bool) -> str:
-    """Return ``key`` if it can be one here, else raise `InvalidKeyError`."""
+    """Return a valid key, else raise `InvalidKeyError`."""
     if is_simple(key):
         return _check_for_windows(key) if IS_WINDOWS else key  # as nearly all are
     check_key(key)
@@ -42,7 +42,7 @@ def _check_for_windows(key: str) -> str:
 
 _FILE = 0o600
 _FOLDER = 0o700
-"""What the process itself needs to read, replace and delete its objects."""
+"""The least that the process itself needs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,14 +54,14 @@ class Modes:
 
 
 def checked_modes(file_mode: Any, folder_mode: Any) -> Modes:
-    """Return the modes that a program chose, or raise `InvalidStorageError`."""
+    """Return valid modes, or raise `InvalidStorageError`."""
     _check("file_mode", file_mode, _FILE)
     _check("folder_mode", folder_mode, _FOLDER)
     return Modes(file_mode, folder_mode)
 
 
 def apply_mode(mode: int | None, descriptor: int | None, path: str) -> None:
-    """Give a new file or folder exactly this mode, without regard to the umask."""
+    """Give a new file or folder exactly this mode, regardless of the umask."""
     if mode is None:
         return
     if descriptor is None:

@@ -29,8 +29,7 @@ from sqlalchemy_file.storage.local.attributes import (
     read_sidecar,
     unnote_at,
 )
-from sqlalchemy_file.storage.local.directories import CAN_HOLD, NO_FOLLOW, Folder, KnownRoot, Route
-from sqlalchemy_file.storage.local.errors import FolderErrors
+from sqlalchemy_file.storage.local.directories import CAN_HOLD, NO_FOLLOW, Folder, Route
 from sqlalchemy_file.storage.local.files import (
     Listing,
     clone,
@@ -40,6 +39,7 @@ from sqlalchemy_file.storage.local.files import (
     read_object,
     refuse_unless_file,
 )
+from sqlalchemy_file.storage.local.root import Root
 from sqlalchemy_file.storage.local.rules import check_local_key, checked_modes
 from sqlalchemy_file.storage.local.temporary import locked, temporary_files_below
 from sqlalchemy_file.storage.local.writing import Writer, by_folder
@@ -79,44 +79,30 @@ class LocalStorage:
         file_mode: int | None = None,
         folder_mode: int | None = None,
     ) -> None:
-        self._root = os.path.abspath(root)  # noqa: PTH100  a root that is a link stays one
+        path = os.path.abspath(root)  # noqa: PTH100  a root that is a link stays one
+        modes = checked_modes(file_mode, folder_mode)
+        self._root = Root(path, create=create, hold=CAN_HOLD, modes=modes)
+        self._at_root = os.path.join(path, "")  # noqa: PTH118
         self._sidecars = sidecars
         self._fsync = fsync
-        self._hold = CAN_HOLD
-        self._errors = FolderErrors(self._root, is_made=create)
-        self._at_root = os.path.join(self._root, "")  # noqa: PTH118
-        self._writer = Writer(
-            root=self._root,
-            sidecars=sidecars,
-            fsync=fsync,
-            create=create,
-            hold=self._hold,
-            modes=checked_modes(file_mode, folder_mode),
-            known=KnownRoot(self._root),
-            errors=self._errors,
-        )
-        with Translator(self._errors.root):
-            self._writer.make_root()
-            Folder.root(self._root, hold=self._hold).close()
-            self._writer.known.remember()
+        self._writer = Writer(self._root, sidecars, fsync)
 
     def __repr__(self) -> str:
-        return f"{type(self).__name__}({self._root!r})"
+        return f"{type(self).__name__}({self._root.path!r})"
 
     def put(
         self, key: str, content: BinaryIO, attributes: Attributes, *, exclusive: bool = False
     ) -> ObjectInfo:
-        self._writer.known.check(self._check(key))
-        with Translator(self._errors.writing, key) as translator:
+        self._root.check(self._check(key))
+        with Translator(self._root.writing_error, key) as translator:
             if attributes.extra and not self._takes_extra:
                 refuse_extra(attributes, key)
-            read = partial(translator.read, content)
-            fill = partial(pour, read)
+            fill = partial(pour, partial(translator.read, content))
             size, kept = self._writer.write(key, attributes, fill, exclusive=exclusive)
         return ObjectInfo(key=key, size=size, attributes=kept)
 
     def stat(self, key: str) -> ObjectInfo:
-        with Translator(self._errors.reading, key):
+        with Translator(self._root.reading_error, key):
             route, name = self._way_to(key)
             with route:
                 found = route.last.stat(name)
@@ -126,7 +112,7 @@ class LocalStorage:
                 return info_of(key, found, kept)
 
     def stream(self, key: str, start: int = 0, end: int | None = None) -> Iterator[bytes]:
-        with Translator(self._errors.reading, key), self.open_file(key) as file:
+        with Translator(self._root.reading_error, key), self.open_file(key) as file:
             size = os.fstat(file.fileno()).st_size
             end = size if end is None else min(end, size)
             if start:
@@ -136,19 +122,19 @@ class LocalStorage:
                 yield chunk
 
     def delete(self, keys: Sequence[str]) -> None:
-        self._writer.known.check()
+        self._root.check()
         valid, failures = sort_out(keys, self._check)
         for folder, group in by_folder(valid):
             self._delete_in(folder, group, failures)
-        raise_failures(failures, self._errors.writing)
+        raise_failures(failures, self._root.writing_error)
 
     def copy(self, key: str, new_key: str) -> ObjectInfo:
         info = self.stat(key)
         if new_key == key:
             return info
-        self._writer.known.check(new_key)
+        self._root.check(new_key)
         with (
-            Translator(self._errors.writing, self._check(new_key)),
+            Translator(self._root.writing_error, self._check(new_key)),
             self.open_file(key) as source,
         ):
             size, kept = self._writer.write(new_key, info.attributes, partial(clone, source))
@@ -158,12 +144,12 @@ class LocalStorage:
         above, slash, _ = prefix.rpartition("/")
         if above and not self._is_object(above):
             return  # "../": no key begins like that
-        self._writer.known.check()
-        with Translator(self._errors.root):
+        self._root.check()
+        with Translator(self._root.root_error):
             try:
-                route = self._route(above.split("/") if above else [])
+                route = self._root.route(above.split("/") if above else [])
             except (FileNotFoundError, NotADirectoryError):
-                if self._errors.root_is_lost():
+                if self._root.is_lost():
                     raise
                 return
             listing = Listing(prefix, start_after or "", self._is_object)
@@ -172,15 +158,12 @@ class LocalStorage:
 
     def uploads(self) -> Iterator[PendingUpload]:
         """Yield temporary files: those being written, and those that killed processes left."""
-        with Translator(self._errors.root):
-            for path in temporary_files_below(self._root):
-                yield from self._draft_at(path)
-
-    def _draft_at(self, path: Path) -> Iterator[PendingUpload]:
-        with suppress(FileNotFoundError):  # published since
-            written = datetime.fromtimestamp(path.lstat().st_mtime, UTC)
-            key = path.relative_to(self._root).as_posix()
-            yield PendingUpload(key=key, id=path.name, begun_at=written)
+        with Translator(self._root.root_error):
+            for path in temporary_files_below(self._root.path):
+                with suppress(FileNotFoundError):  # published since
+                    written = datetime.fromtimestamp(path.lstat().st_mtime, UTC)
+                    key = path.relative_to(self._root.path).as_posix()
+                    yield PendingUpload(key=key, id=path.name, begun_at=written)
 
     def abort_upload(self, upload: PendingUpload) -> None:
         """Delete a temporary file; its ``key`` is the path of its file below the root."""
@@ -188,15 +171,15 @@ class LocalStorage:
         if not name.startswith(TEMPORARY) or {"", ".", ".."} & {*folders}:
             raise InvalidKeyError("this is no draft of an upload", key=upload.key)
         gone = suppress(FileNotFoundError, NotADirectoryError)
-        with Translator(self._errors.root), gone, self._route(folders) as route:
+        with Translator(self._root.root_error), gone, self._root.route(folders) as route:
             route.last.discard(name)
 
     def path(self, key: str) -> Path:
-        return Path(self._root, *self._check(key).split("/"))
+        return Path(self._root.path, *self._check(key).split("/"))
 
     def open_file(self, key: str) -> FileIO:
         """Return the object's file, open for reading and unbuffered."""
-        with Translator(self._errors.reading, key):
+        with Translator(self._root.reading_error, key):
             route, name = self._way_to(key)
             with route:
                 return open_object(route.last, name)
@@ -210,40 +193,37 @@ class LocalStorage:
         try:
             return read_object(self._at_root + key)
         except OSError as error:
-            raise translated(error, self._errors.reading, key) from error
+            raise translated(error, self._root.reading_error, key) from error
 
     # --- notes of the folder itself
 
     def notes(self) -> dict[str, bytes]:
         """Return the notes of this folder, from its extended attributes or from hidden files."""
-        with Translator(self._errors.root):
-            found = noted_at(self._root)
+        with Translator(self._root.root_error):
+            found = noted_at(self._root.path)
         for info in self.list(RESERVED):
             found[info.key.removeprefix(RESERVED)] = self.read_file(info.key)
         return found
 
     def add_note(self, name: str, content: bytes) -> None:
         """Add a note to this folder, in a hidden file if there are no extended attributes."""
-        with Translator(self._errors.root):
-            is_noted = note_at(self._root, name, content)
+        with Translator(self._root.root_error):
+            is_noted = note_at(self._root.path, name, content)
         if not is_noted:
             self.put(f"{RESERVED}{name}", BytesIO(content), Attributes())
 
     def remove_note(self, name: str) -> None:
         """Remove a note; a missing one is no error."""
-        with Translator(self._errors.root):
-            unnote_at(self._root, name)
+        with Translator(self._root.root_error):
+            unnote_at(self._root.path, name)
         self.delete([f"{RESERVED}{name}"])
 
     # --- reading
 
     def _way_to(self, key: str) -> tuple[Route, str]:
-        """Return the way to the folder of an object, and the object's name in it."""
+        """Return the route to the folder of an object, and the name of its file."""
         *folders, name = self._check(key).split("/")
-        return (self._route(folders) if folders else Route.to_root(self._root)), name
-
-    def _route(self, folders: Sequence[str]) -> Route:
-        return Route(self._root, folders, create=False, hold=self._hold)
+        return (self._root.route(folders) if folders else Route.to_root(self._root.path)), name
 
     def _is_object(self, key: str) -> bool:
         return is_valid(key, self._check)
@@ -254,7 +234,7 @@ class LocalStorage:
         self, folders: Sequence[str], keys: Sequence[str], failures: dict[str, Exception]
     ) -> None:
         try:
-            with self._route(folders) as route:
+            with self._root.route(folders) as route:
                 with locked(route.last) if self._sidecars else nullcontext():
                     self._unlink(route.last, keys, failures)
                 changed = route.remove_empty()
@@ -262,7 +242,7 @@ class LocalStorage:
                     changed.sync()
         except (FileNotFoundError, NotADirectoryError) as error:
             # No such folder: no such objects, unless the whole storage is not there.
-            if self._errors.root_is_lost():
+            if self._root.is_lost():
                 failures.update(dict.fromkeys(keys, error))
         except OSError as error:
             failures.update(dict.fromkeys(keys, error))

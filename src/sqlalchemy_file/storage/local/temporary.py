@@ -19,62 +19,58 @@ _NO_HARD_LINKS = (errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS)
 
 
 class TemporaryFile:
-    """A file without a name where the system has such (``O_TMPFILE``), else under a hidden one.
+    """A file without a name if the system can (``O_TMPFILE``), else with a hidden name.
 
     Leaving the block without `publish` deletes it. A process killed inside the block leaves
-    nothing behind, or a hidden file.
+    nothing, or a hidden file.
     """
 
-    __slots__ = ("_descriptor", "_folder", "_name")
+    __slots__ = ("_folder", "_name", "descriptor")
 
     def __init__(self, folder: Folder, *, unnamed: bool, mode: int | None = None) -> None:
         self._folder = folder
         self._name: str | None = None
         if unnamed:
-            self._descriptor = folder.open_unnamed(mode)
+            self.descriptor = folder.open_unnamed(mode)
         else:
             name = _hidden_name()
-            self._descriptor = folder.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
+            self.descriptor = folder.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
             self._name = name
-        apply_mode(mode, self._descriptor, "")
-
-    @property
-    def descriptor(self) -> int:
-        return self._descriptor
+        apply_mode(mode, self.descriptor, "")
 
     def write(self, data: bytes) -> None:
-        written = os.write(self._descriptor, data)
+        written = os.write(self.descriptor, data)
         while written < len(data):
-            written += os.write(self._descriptor, memoryview(data)[written:])
+            written += os.write(self.descriptor, memoryview(data)[written:])
 
     def require_size(self, size: int) -> None:
-        """Raise `OSError` unless the file system has all that was written."""
-        kept = os.fstat(self._descriptor).st_size
+        """Raise `OSError` if the file system has fewer or more bytes."""
+        kept = os.fstat(self.descriptor).st_size
         if kept != size:
             raise OSError(errno.EIO, f"{size} bytes were written and {kept} are there")
 
     def sync(self) -> None:
-        os.fsync(self._descriptor)
+        os.fsync(self.descriptor)
 
     def publish(self, folder: Folder, name: str, *, exclusive: bool) -> None:
-        """Let the file appear in ``folder``, over an older one of that name unless ``exclusive``.
+        """Give the file its name, and replace an older one unless ``exclusive``.
 
-        Raises `FileExistsError`, or `FileNotFoundError` if the folder has been removed:
-        a file that never had a name can then be published in another one.
+        Raises `FileExistsError`, or `FileNotFoundError` if the folder has been removed. A file that
+        never had a name can then be published in another folder.
         """
         if self._name is None:
             try:
-                folder.name_descriptor(self._descriptor, name)
+                folder.name_descriptor(self.descriptor, name)
             except FileExistsError:
                 if exclusive:
                     raise
             else:
                 return
-            # Naming cannot replace, renaming can.
+            # Only renaming can replace a file.
             hidden = _hidden_name()
-            folder.name_descriptor(self._descriptor, hidden)
+            folder.name_descriptor(self.descriptor, hidden)
             self._name, self._folder = hidden, folder
-        self._close()  # Windows renames no open file
+        self._close()  # Windows cannot rename an open file
         if exclusive:
             _rename_new(folder, self._name, name)
         else:
@@ -82,7 +78,7 @@ class TemporaryFile:
         self._name = None
 
     def _close(self) -> None:
-        descriptor, self._descriptor = self._descriptor, -1
+        descriptor, self.descriptor = self.descriptor, -1
         if descriptor >= 0:
             os.close(descriptor)
 
@@ -97,7 +93,7 @@ class TemporaryFile:
 
 
 def can_be_unnamed(folder: Folder) -> bool:
-    """Return True if files without a name can be made and named here, by doing it once."""
+    """Try whether a file without a name can be created and named here."""
     if not hasattr(os, "O_TMPFILE"):
         return False
     name = _hidden_name()
@@ -111,7 +107,7 @@ def can_be_unnamed(folder: Folder) -> bool:
 
 
 def temporary_files_below(root: str) -> Iterator[Path]:
-    """Yield the hidden files in a folder and in all below it, however many others there are."""
+    """Yield the hidden files in a folder and in those below it."""
     folders = [root]
     while folders:
         with suppress(FileNotFoundError, NotADirectoryError), os.scandir(folders.pop()) as entries:
@@ -132,7 +128,7 @@ def _rename_new(folder: Folder, name: str, new_name: str) -> None:
     except OSError as error:
         if error.errno not in _NO_HARD_LINKS:
             raise
-        # FAT and some network file systems: two writers of one key at the same moment both win.
+        # FAT and some network file systems: two writers at the same moment may both succeed.
         if folder.exists(new_name):
             raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), new_name) from error
         folder.replace(name, new_name)
@@ -143,7 +139,7 @@ def _rename_new(folder: Folder, name: str, new_name: str) -> None:
 _NAME = f"{TEMPORARY}lock"
 
 _ABANDONED = 5.0
-"""Seconds after which a lock is taken from its holder, who needs it for far less than one."""
+"""Seconds after which a lock is removed; its holder needs far less than one."""
 
 _FIRST_PAUSE = 0.0002
 _LONGEST_PAUSE = 0.02
@@ -151,10 +147,10 @@ _LONGEST_PAUSE = 0.02
 
 @contextmanager
 def locked(folder: Folder) -> Iterator[None]:
-    """Keep other threads and processes out of the block, by a lock file.
+    """Lock a folder for threads and processes, by a file.
 
-    One that a killed process left is removed after some seconds. Raises `FileNotFoundError` where
-    the folder was removed.
+    A lock of a killed process is removed after some seconds. Raises `FileNotFoundError` if the
+    folder was removed.
     """
     _acquire(folder)
     try:
@@ -184,7 +180,7 @@ def _created(folder: Folder) -> bool:
 
 
 def _holder(folder: Folder, name: str) -> int:
-    """Return what tells one lock of a name from the next; 0 where nobody holds it."""
+    """Return an identity of this lock, or 0 if there is none."""
     try:
         found = folder.stat(name)
     except FileNotFoundError:
@@ -193,7 +189,7 @@ def _holder(folder: Folder, name: str) -> int:
 
 
 def _break(folder: Folder, holder: int) -> None:
-    """Remove an abandoned lock, but not one that another process has taken since."""
+    """Remove an abandoned lock, but not one that another process has just taken."""
     aside = f"{_NAME}-{secrets.token_hex(8)}"
     try:
         folder.replace(_NAME, aside)

@@ -1,7 +1,6 @@
 """Write an object into a folder: complete and on disk before it gets its name.
 
-The small new files of a batch are synced at its end, together. One after the other, each waits for
-the disk by itself; together they wait about as long as two or three of them alone.
+The small new files of a batch are synced together, which takes about as long as two or three alone.
 """
 
 from __future__ import annotations
@@ -22,10 +21,9 @@ from sqlalchemy_file.storage.common.errors import Translator
 from sqlalchemy_file.storage.common.keys import SIDECAR
 from sqlalchemy_file.storage.common.protocol import Attributes
 from sqlalchemy_file.storage.local.attributes import publish_both, sidecar_of, write_extended
-from sqlalchemy_file.storage.local.directories import Folder, KnownRoot, Route
-from sqlalchemy_file.storage.local.errors import FolderErrors
+from sqlalchemy_file.storage.local.directories import Folder, Route
 from sqlalchemy_file.storage.local.files import begin_sync, refuse_taken
-from sqlalchemy_file.storage.local.rules import Modes, apply_mode
+from sqlalchemy_file.storage.local.root import Root
 from sqlalchemy_file.storage.local.temporary import TemporaryFile, can_be_unnamed
 from sqlalchemy_file.transfer import Operation, carry_out, results
 
@@ -39,10 +37,7 @@ _unsynced: ContextVar[dict[Sync, list[str]] | None] = ContextVar("_unsynced", de
 
 @contextmanager
 def synced_together() -> Iterator[None]:
-    """Sync everything that storages store in this block at its end.
-
-    Raises what the syncing raises; then nobody knows which of the objects are on disk.
-    """
+    """Sync all objects that this block stores at its end; after an error any may be unsynced."""
     unsynced: dict[Sync, list[str]] = {}
     token = _unsynced.set(unsynced)
     try:
@@ -60,27 +55,22 @@ def synced_together() -> Iterator[None]:
 T = TypeVar("T")
 
 _SMALL = 1024 * 1024
-"""Up to how many bytes a file is better synced together with others than alone."""
+"""Up to this many bytes a file is synced together with others."""
 
-_OPEN_AT_ONCE = 32  # objects while they are synced: a process may not open files without end
+_OPEN_AT_ONCE = 32  # files that are being synced
 
-_ATTEMPTS = 200  # of a writer under whose hands a folder is removed, in some ten seconds
+_ATTEMPTS = 200  # to write into a folder that is being removed: about ten seconds
 
 
-@dataclass(slots=True, kw_only=True, eq=False)
+@dataclass(slots=True, eq=False)
 class Writer:
-    """Writes files below one root; its folders may be removed by others whenever they are empty."""
+    """Writes files below one root. Other processes may remove empty folders at any time."""
 
-    root: str
+    root: Root
     sidecars: bool
     fsync: bool
-    create: bool
-    hold: bool
-    known: KnownRoot
-    modes: Modes
-    errors: FolderErrors
     _unnamed: dict[int | None, bool] = field(default_factory=dict)
-    """Whether files without a name can be made, by the file system; None is that of the root."""
+    """Whether a file system, by its device, has unnamed files; None is that of the root."""
 
     def write(
         self,
@@ -90,7 +80,7 @@ class Writer:
         *,
         exclusive: bool = False,
     ) -> tuple[int, Attributes]:
-        """Write a temporary file by ``fill``; return its size, and the attributes that are kept."""
+        """Write a file by ``fill``; return its size, and the attributes that are kept."""
         *folders, name = key.split("/")
         with self._route(folders) as route, self._temporary_file(route) as temporary:
             if exclusive:
@@ -124,14 +114,14 @@ class Writer:
     def sync_all(self, keys: Sequence[str]) -> None:
         """Sync objects and their names to disk; deleted ones are left out."""
         for folders, group in by_folder(keys):
-            with Translator(self.errors.root):
+            with Translator(self.root.root_error):
                 try:
-                    with Route(self.root, folders, create=False, hold=self.hold) as route:
+                    with self.root.route(folders) as route:
                         for start in range(0, len(group), _OPEN_AT_ONCE):
                             self._sync(route.last, group[start : start + _OPEN_AT_ONCE])
                         route.sync()
                 except (FileNotFoundError, NotADirectoryError):
-                    if self.errors.root_is_lost():
+                    if self.root.is_lost():
                         raise
 
     def _sync(self, folder: Folder, keys: Sequence[str]) -> None:
@@ -139,48 +129,35 @@ class Writer:
         with ExitStack() as stack:
             begun: list[tuple[str, FileIO]] = []
             for key in keys:
-                with Translator(self.errors.writing, key):
+                with Translator(self.root.writing_error, key):
                     found = (begin_sync(folder, name) for name in self.names_of(key))
                     begun += [(key, stack.enter_context(file)) for file in found if file]
             for key, file in begun:
-                with Translator(self.errors.writing, key):
+                with Translator(self.root.writing_error, key):
                     os.fsync(file.fileno())
 
-    def make_root(self) -> None:
-        if self.create and make_root(self.root, self.modes.folder):
-            self.known.remember()
-
-    def _raise_if_root_is_gone(self) -> None:
-        if not os.path.isdir(self.root):  # noqa: PTH112
-            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), self.root)
-
     def _unsynced(self, folder: Folder, name: str, size: int) -> dict[Sync, list[str]] | None:
-        """Return what a new file is synced with, if it may wait: a small one that replaces none."""
-        unsynced = _unsynced.get() if self.fsync and self.hold else None
+        """Return the batch in which a small file that replaces none is synced, if there is one."""
+        unsynced = _unsynced.get() if self.fsync and self.root.hold else None
         waits = unsynced is not None and size <= _SMALL and not folder.exists(name)
         return unsynced if waits else None
 
     def _route(self, folders: Sequence[str]) -> Route:
-        if self.hold and not folders and not self.sidecars:
-            return Route.to_root(self.root)
-        for _ in _attempts():
-            try:
-                mode = self.modes.folder
-                return Route(self.root, folders, create=True, hold=self.hold, mode=mode)
-            except FileNotFoundError:
-                # The root is gone, or a folder that became empty was removed just now.
-                self.make_root()
-                self._raise_if_root_is_gone()
-        raise _gave_up()
+        root = self.root
+        if root.hold and not folders and not self.sidecars:
+            return Route.to_root(root.path)
+        mode = root.modes.folder
+        route = Route(root.path, folders, hold=root.hold, create=True, mode=mode)
+        return self._retrying(route, route.walk)
 
     def _temporary_file(self, route: Route) -> TemporaryFile:
-        mode = self.modes.file
+        mode = self.root.modes.file
         return self._retrying(
             route, lambda: TemporaryFile(route.last, unnamed=self._nameless(route), mode=mode)
         )
 
     def _nameless(self, route: Route) -> bool:
-        if not self.hold:
+        if not self.root.hold:
             return False
         # Another file system may be mounted on a folder below the root.
         device = route.last.device() if len(route.folders) > 1 else None
@@ -207,23 +184,22 @@ class Writer:
                 sidecar.write(kept)
                 if syncs:
                     sidecar.sync()
-            publish = partial(publish_both, exclusive=exclusive)
-            self._retrying(route, lambda: publish(route.last, name, temporary, sidecar))
+            self._retrying(
+                route,
+                lambda: publish_both(route.last, name, temporary, sidecar, exclusive=exclusive),
+            )
 
     def _retrying(self, route: Route, action: Callable[[], T]) -> T:
-        """Do something in the last folder, which is made again whenever somebody removed it."""
-        try:
-            return action()
-        except FileNotFoundError:
-            self.make_root()
-            self._raise_if_root_is_gone()
-        for _ in _attempts():
+        """Act in the last folder, which is created again if another process removes it."""
+        for attempt in _attempts():
             try:
-                route.again()
+                if attempt:
+                    route.walk()
                 return action()
             except FileNotFoundError:
-                self._raise_if_root_is_gone()
-        raise _gave_up()
+                self.root.make()
+                self.root.require()
+        raise FileNotFoundError(errno.ENOENT, "the folder is removed again and again")
 
 
 def by_folder(keys: Iterable[str]) -> Iterator[tuple[list[str], list[str]]]:
@@ -236,25 +212,12 @@ def _folder_name(key: str) -> str:
     return key.rpartition("/")[0]
 
 
-def make_root(root: str, mode: int | None) -> bool:
-    """Make a storage's folder where it is missing; one that is there keeps its mode."""
-    if os.path.isdir(root):  # noqa: PTH112
-        return False
-    os.makedirs(root, 0o777 if mode is None else mode, exist_ok=True)  # noqa: PTH103
-    apply_mode(mode, None, root)
-    return True
-
-
 def _attempts() -> Iterator[int]:
-    """Count the attempts, pausing longer and longer between them.
+    """Count the attempts, with growing pauses.
 
-    A folder that is being removed can still be entered for as long as the disk takes to remove it.
+    A folder that is being removed can still be entered until the disk has removed it.
     """
     for attempt in range(_ATTEMPTS):
         if attempt > 2:
             time.sleep(min(attempt, 50) / 1000)
         yield attempt
-
-
-def _gave_up() -> FileNotFoundError:
-    return FileNotFoundError(errno.ENOENT, "the folder is removed again and again")

@@ -1,0 +1,108 @@
+"""The folder of a storage, and the meaning of the system's errors in it."""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from sqlalchemy_file.exceptions import (
+    InvalidKeyError,
+    ObjectExistsError,
+    ObjectNotFoundError,
+    StorageError,
+)
+from sqlalchemy_file.storage.common.errors import Translator
+from sqlalchemy_file.storage.local.directories import Folder, Route
+from sqlalchemy_file.storage.local.rules import Modes, apply_mode
+
+
+class Root:
+    """The folder of a storage, known by its device and inode.
+
+    Each method that ends with ``_error`` is a `Translation`.
+    """
+
+    def __init__(self, path: str, *, create: bool, hold: bool, modes: Modes) -> None:
+        self.path = path
+        self.hold = hold
+        self.modes = modes
+        self._create = create
+        self._known: tuple[int, int] | None = None
+        with Translator(self.root_error):
+            self.make()
+            Folder.root(path, hold=hold).close()
+            self._remember()
+
+    def make(self) -> None:
+        """Create the folder if it is missing and may be created."""
+        if not self._create or Path(self.path).is_dir():
+            return
+        mode = self.modes.folder
+        Path(self.path).mkdir(0o777 if mode is None else mode, parents=True, exist_ok=True)
+        apply_mode(mode, None, self.path)
+        self._remember()
+
+    def _remember(self) -> None:
+        found = os.stat(self.path)  # noqa: PTH116
+        self._known = found.st_dev, found.st_ino
+
+    def check(self, key: str | None = None) -> None:
+        """Raise `StorageError` if another folder is there; a missing one is not judged here."""
+        try:
+            found = os.stat(self.path)  # noqa: PTH116
+        except OSError:
+            return
+        if (found.st_dev, found.st_ino) != self._known:
+            raise StorageError(
+                f"{self.path!r} is not the folder that was added: a disk has been mounted or "
+                "unmounted there, or the folder was replaced; correct that, or restart the program",
+                key=key,
+            )
+
+    def require(self) -> None:
+        """Raise `FileNotFoundError` if the folder is missing."""
+        if not Path(self.path).is_dir():
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), self.path)
+
+    def is_lost(self) -> bool:
+        # A missing folder that may be created is empty; another one may be an unmounted disk.
+        return not self._create and not Path(self.path).is_dir()
+
+    def route(self, folders: Sequence[str]) -> Route:
+        return Route(self.path, folders, hold=self.hold).walk()
+
+    def root_error(self, error: Exception, key: str | None) -> StorageError | None:
+        if isinstance(error, FileNotFoundError | NotADirectoryError):
+            return StorageError(f"there is no folder {self.path!r}: create it, or pass create=True")
+        return _disk_error(error, key)
+
+    def reading_error(self, error: Exception, key: str | None) -> StorageError | None:
+        if isinstance(error, FileNotFoundError | NotADirectoryError):
+            return self.root_error(error, key) if self.is_lost() else ObjectNotFoundError(key=key)
+        return _disk_error(error, key)
+
+    def writing_error(self, error: Exception, key: str | None) -> StorageError | None:
+        if isinstance(error, FileNotFoundError):
+            return StorageError(f"there is no folder {self.path!r} to write to", key=key)
+        if isinstance(error, FileExistsError):
+            return ObjectExistsError(key=key)
+        if isinstance(error, NotADirectoryError):
+            return StorageError(
+                "an object, or a symbolic link, is where the key needs a folder", key=key
+            )
+        if isinstance(error, IsADirectoryError):
+            return StorageError("other objects lie below this key, as in a folder", key=key)
+        return _disk_error(error, key)
+
+
+def _disk_error(error: Exception, key: str | None) -> StorageError | None:
+    if not isinstance(error, OSError):
+        return None
+    if error.errno == errno.ENAMETOOLONG:
+        return InvalidKeyError("a part of the key is longer than this file system takes", key=key)
+    if error.errno == errno.ELOOP:
+        return StorageError("a symbolic link lies there, and is not followed", key=key)
+    code = errno.errorcode.get(error.errno or 0, type(error).__name__)
+    return StorageError(f"{error.strerror or error} ({code})", key=key)
