@@ -8,7 +8,7 @@ from itertools import groupby
 from typing import Any, BinaryIO, cast
 
 from sqlalchemy_file.file import File, Transform
-from sqlalchemy_file.transforms.pictures import JoinedPictures, PictureTransform
+from sqlalchemy_file.transforms.images import JoinedPictures, PictureTransform
 
 TransformChoice = Transform | Callable[[BinaryIO], Any]
 
