@@ -17,7 +17,7 @@ from sqlalchemy_file.detection.formats.archives import (
 )
 from sqlalchemy_file.detection.formats.compound import COMPOUND, compound_type
 from sqlalchemy_file.detection.formats.markup import looks_like_html, markup_type
-from sqlalchemy_file.detection.formats.media import tag_end, tagged_type_at
+from sqlalchemy_file.detection.formats.media import tag_end, untagged_type
 from sqlalchemy_file.detection.formats.signatures import is_text, signature_type
 from sqlalchemy_file.detection.library import look_up
 from sqlalchemy_file.detection.names import canonical, guess_type
@@ -80,7 +80,7 @@ def _read_on(found: str | None, head: bytes, read_at: ReadAt) -> str | None:
         return compound_type(head, read_at)
     if found == _TAGGED_SOUND:
         place = tag_end(head)
-        return tagged_type_at(read_at, place) if place > len(head) else found
+        return untagged_type(read_at(place, HEAD_SIZE)) if place > len(head) else found
     listed = listed_zip_type(read_at) if hides_parts(head) else ZIP
     return found if listed == ZIP else listed
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from typing import Any
 
 from sqlalchemy_file.detection.tables import rows
 from sqlalchemy_file.support.defaults import UNKNOWN_TYPE as UNKNOWN
@@ -46,12 +47,11 @@ def type_of_suffix(suffix: str) -> str | None:
     return None if "/" in name else _BY_NAME.get(name)
 
 
-def is_encoded(headers: Mapping[str, str] | None) -> bool:
-    """Return True if headers say that a content is compressed."""
-    if not headers:
-        return False
-    found = (str(headers[name]) for name in headers if name.lower() == "content-encoding")
-    return next(found, "").strip().lower() not in ("", "identity")
+def content_encoding(headers: Mapping[str, Any] | None) -> str:
+    """Return how headers say that a content is compressed; "" if it is not."""
+    lowered = {str(name).lower(): value for name, value in (headers or {}).items()}
+    encoding = str(lowered.get("content-encoding", "")).strip().lower()
+    return "" if encoding == "identity" else encoding
 
 
 def type_within(declared: str | None, filename: str | None) -> str:

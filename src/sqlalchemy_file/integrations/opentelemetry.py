@@ -28,6 +28,20 @@ except ImportError as _error:
 __all__ = ["instrument", "uninstrument"]
 
 _NAME = "sqlalchemy_file"
+_DONE = {
+    "store": ("stored", "Objects stored"),
+    "copy": ("copied", "Objects copied"),
+    "release": ("released", "Objects released by committed transactions"),
+    "delete": ("deleted", "Objects deleted"),
+}
+_COUNTS = {
+    "pending releases": "Objects released and not yet deleted",
+    "failed deletions": (
+        "Released objects whose deletion failed and is tried again, when last counted"
+    ),
+    "orphans": "Objects that no row names, when last counted",
+    "dangling": "Objects named and missing, when last counted",
+}
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300)
 _BYTES = tuple(4.0**power for power in range(5, 20))  # 1 KiB to 256 GiB
 
@@ -59,12 +73,12 @@ class _Observer:
     def __init__(self, tracer: Tracer, meter: Meter) -> None:
         self._tracer = tracer
         self._done = {
-            "store": meter.create_counter(f"{_NAME}.stored", "{object}", "Objects stored"),
-            "copy": meter.create_counter(f"{_NAME}.copied", "{object}", "Objects copied"),
-            "release": meter.create_counter(
-                f"{_NAME}.released", "{object}", "Objects released by committed transactions"
-            ),
-            "delete": meter.create_counter(f"{_NAME}.deleted", "{object}", "Objects deleted"),
+            verb: meter.create_counter(f"{_NAME}.{name}", "{object}", says)
+            for verb, (name, says) in _DONE.items()
+        }
+        self._counts = {
+            what: meter.create_gauge(f"{_NAME}.{what.replace(' ', '_')}", "{object}", says)
+            for what, says in _COUNTS.items()
         }
         self._failed = meter.create_counter(
             f"{_NAME}.failed", "{object}", "Objects not stored, copied or deleted"
@@ -78,22 +92,6 @@ class _Observer:
         self._size = meter.create_histogram(
             f"{_NAME}.size", "By", "Sizes of objects", explicit_bucket_boundaries_advisory=_BYTES
         )
-        self._counts = {
-            "pending releases": meter.create_gauge(
-                f"{_NAME}.pending_releases", "{object}", "Objects released and not yet deleted"
-            ),
-            "failed deletions": meter.create_gauge(
-                f"{_NAME}.failed_deletions",
-                "{object}",
-                "Released objects whose deletion failed and is tried again, when last counted",
-            ),
-            "orphans": meter.create_gauge(
-                f"{_NAME}.orphans", "{object}", "Objects that no row names, when last counted"
-            ),
-            "dangling": meter.create_gauge(
-                f"{_NAME}.dangling", "{object}", "Objects named and missing, when last counted"
-            ),
-        }
 
     def begin(self, task: Task) -> Callable[[], object]:
         if task.verb == "release":  # takes no time: nothing to span

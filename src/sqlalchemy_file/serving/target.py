@@ -9,6 +9,7 @@ from typing import Any
 
 from sqlalchemy_file.content.disposition import Disposition, allowed_disposition, known_disposition
 from sqlalchemy_file.content.filenames import clean_filename
+from sqlalchemy_file.detection.names import content_encoding
 from sqlalchemy_file.file import File
 from sqlalchemy_file.serving.http.facts import FileFacts
 from sqlalchemy_file.serving.policy import sent_type
@@ -159,10 +160,7 @@ def _size(known: Any) -> int | None:
 def _encoding(record: Mapping[str, Any]) -> str | None:
     """Return how the stored bytes are compressed, if they were stored with such a header."""
     headers = record.get("headers")
-    if not isinstance(headers, Mapping):
-        return None
-    found = {str(name).lower(): value for name, value in headers.items()}
-    known = str(found.get("content-encoding", "")).strip().lower()
+    known = content_encoding(headers) if isinstance(headers, Mapping) else None
     return known if known in ENCODINGS else None
 
 

@@ -17,7 +17,6 @@ from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any
 
-from sqlalchemy_file.content.disposition import Disposition
 from sqlalchemy_file.exceptions import MissingExtraError
 from sqlalchemy_file.serving.target import Target
 
@@ -107,35 +106,18 @@ class Signer:
         from itsdangerous import BadData  # noqa: PLC0415  an optional dependency
 
         try:
-            version, key_id, expires, *rest = self._serializers[purpose].loads(token)
+            version, key_id, expires, *described = self._serializers[purpose].loads(token)
             if version != _VERSION or key_id not in self._known:
                 raise Forged
-            return _target(*rest), datetime.fromtimestamp(expires, UTC) if expires else None
+            return _target(described), datetime.fromtimestamp(expires, UTC) if expires else None
         except (BadData, ValueError, TypeError, OverflowError, OSError) as error:
             raise Forged from error
 
 
-def _target(
-    storage: str,
-    key: str,
-    content_type: str | None,
-    filename: str,
-    disposition: Disposition,
-    size: int | None,
-    *rest: Any,
-) -> Target:
-    checksum, modified, *encoding = rest
-    return Target(
-        storage=storage,
-        key=key,
-        content_type=content_type,
-        filename=filename,
-        disposition=disposition,
-        size=size,
-        sha256=_unpacked(checksum),
-        modified=datetime.fromtimestamp(modified, UTC) if modified else None,
-        encoding=encoding[0] if encoding else None,
-    )
+def _target(described: Sequence[Any]) -> Target:
+    storage, key, kind, name, disposition, size, checksum, modified, *encoding = described
+    known = _unpacked(checksum), datetime.fromtimestamp(modified, UTC) if modified else None
+    return Target(storage, key, kind, name, disposition, size, *known, *encoding[:1])
 
 
 def _packed(sha256: str | None) -> str | None:

@@ -11,7 +11,7 @@ from typing import Any
 from sqlalchemy_file import detection
 from sqlalchemy_file.content.disposition import Disposition, headers_to_store, known_disposition
 from sqlalchemy_file.content.sources import Content, content_of
-from sqlalchemy_file.detection.names import is_encoded, type_within
+from sqlalchemy_file.detection.names import content_encoding, type_within
 from sqlalchemy_file.storage import Attributes, StorageManager
 from sqlalchemy_file.storage.common.attributes import attributes_of
 from sqlalchemy_file.storage.common.keys import check_key
@@ -97,7 +97,7 @@ def prepare(file: FileRecord, headers: Mapping[str, str] | None = None) -> None:
     if state.given is not None:
         vars(file)["_content"] = state.given
         state.given, state.made_copies = None, {}
-    state.is_encoded = is_encoded(file.get("headers") or headers)
+    state.is_encoded = bool(content_encoding(file.get("headers") or headers))
     _look_at_content(file, state)
 
 

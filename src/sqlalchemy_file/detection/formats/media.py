@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 # Brands of ISO base media files, https://mp4ra.org/registered-types/brands
 _BRANDS_OF = {
@@ -81,7 +81,7 @@ def iso_media_type(head: bytes) -> str:
 
 def tagged_type(head: bytes) -> str:
     """Return the type of audio after an ID3 tag; MPEG's if the tag is longer than the head."""
-    return _untagged_type(head[tag_end(head) :])
+    return untagged_type(head[tag_end(head) :])
 
 
 def tag_end(head: bytes) -> int:
@@ -93,12 +93,8 @@ def tag_end(head: bytes) -> int:
     return end
 
 
-def tagged_type_at(read_at: Callable[[int, int], bytes], place: int) -> str:
-    """Return the type of audio after an ID3 tag that is longer than the head."""
-    return _untagged_type(read_at(place, 4096))
-
-
-def _untagged_type(start: bytes) -> str:
+def untagged_type(start: bytes) -> str:
+    """Return the type of audio by the bytes behind its ID3 tag."""
     return _TAGGED.get(start[:4]) or mpeg_audio_type(start) or "audio/mpeg"
 
 

@@ -14,7 +14,7 @@ from typing import Any
 
 from sqlalchemy_file.content.sources import AsyncStreamContent, Content, StreamContent
 from sqlalchemy_file.detection import HEAD_SIZE
-from sqlalchemy_file.detection.names import is_encoded
+from sqlalchemy_file.detection.names import content_encoding
 from sqlalchemy_file.exceptions import ValidationError, ValidationErrors
 from sqlalchemy_file.file import File
 from sqlalchemy_file.storage.common.calling import IN_LOOP, Calling
@@ -150,7 +150,7 @@ class _Watch:
     def _is_judged_by_head(self) -> bool:
         """Whether the first bytes tell the type: those of compressed content do not."""
         file = self.item.file
-        is_compressed = is_encoded(file.get("headers") or self.item.field.headers)
+        is_compressed = bool(content_encoding(file.get("headers") or self.item.field.headers))
         return not is_compressed and not _has_own_validators(file)
 
 
