@@ -60,7 +60,10 @@ class Ledger:
 
     def released_columns(self, connection: Connection) -> list[FileColumns]:
         """Return the names of these tables and columns, with the schemas of a connection."""
-        return [FileColumns.of(connection, *each) for each in self.file_tables()]
+        return [
+            FileColumns.of(connection, *each, is_indexed=self.indexed)
+            for each in self.file_tables()
+        ]
 
     def install(self, connection: Connection) -> None:
         """Create missing tables, triggers and indexes of the ledger."""

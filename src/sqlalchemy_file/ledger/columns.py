@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from sqlalchemy import Column, Connection, MetaData, Table
@@ -26,13 +26,14 @@ class FileColumns:
     """The names of a table's file columns whose unreferenced paths the ledger records.
 
     ``schema`` is that after translation, or None for the default. The paths of ``indexed`` columns
-    have an index; entries of ``kept`` columns say that the objects stay.
+    have an index; entries of ``kept`` columns say that the objects stay. What differs only in its
+    indexes is equal: it has the same triggers.
     """
 
     table: str
     columns: tuple[str, ...]
     schema: str | None = None
-    indexed: tuple[str, ...] = ()
+    indexed: tuple[str, ...] = field(default=(), compare=False)
     kept: tuple[str, ...] = ()
 
     @classmethod
@@ -42,7 +43,7 @@ class FileColumns:
         table: Table,
         columns: Sequence[Column[Any]],
         *,
-        is_indexed: bool = False,
+        is_indexed: bool,
     ) -> FileColumns:
         kept = tuple(column.name for column in columns if keeps(column))
         names = tuple(column.name for column in columns)
@@ -100,11 +101,11 @@ def keeps(column: Column[Any]) -> bool:
 def declared_storages(fields: Iterable[FileField]) -> set[str]:
     """Return the storages that fields say they use."""
     found: set[str] = set()
-    for field in fields:
-        if callable(field.upload_storage):
+    for each in fields:
+        if callable(each.upload_storage):
             return set(StorageManager.names())
-        if field.upload_storage:
-            found.add(field.upload_storage)
+        if each.upload_storage:
+            found.add(each.upload_storage)
         elif StorageManager.names():
             found.add(StorageManager.get_default())
     return found

@@ -223,13 +223,12 @@ def repair(connection: Connection, state: State) -> None:
             execute(connection, unused)
 
 
-def drop_indexes(connection: Connection, files: FileColumns) -> None:
-    """Drop the indexes on the paths of one table."""
+def indexes_of(connection: Connection, files: FileColumns) -> list[Found]:
+    """Return the indexes on the paths of one table."""
     database = database_of(connection)
     where = database.place(connection, files.table, files.schema)
-    for each in list(database.found(connection)):
-        if each.kind == "index" and each.place == where:
-            execute(connection, each.drop)
+    found = database.found(connection)
+    return [each for each in found if each.kind == "index" and each.place == where]
 
 
 def database_of(connection: Connection) -> Database:

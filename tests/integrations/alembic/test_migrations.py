@@ -175,6 +175,48 @@ def test_a_ledger_with_indexes_needs_no_further_migration_and_leaves_nothing_beh
     assert project.leftovers() == []
 
 
+@pytest.mark.filterwarnings("ignore:Skipped unsupported reflection")  # of SQLite's indexes
+def test_the_operations_alone_make_and_drop_the_indexes_of_a_ledger(bare: Project) -> None:
+    keeping = Column("old", FileField(on_release="keep"))
+    before = metadata_of(body(), keeping, indexed=True)
+    script = bare.write(before)
+    assert "op.create_file_triggers('letter', ['body'], kept=['old'], indexed=True)" in script
+    bare.upgrade()
+    assert bare.kinds() == set()
+    assert bare.is_current()
+    bare.write(metadata_of(body(), indexed=True))
+    bare.upgrade()
+    assert bare.kinds() == set()
+    assert bare.is_current()
+    bare.downgrade()
+    bare.config.attributes["metadata"] = before
+    assert bare.kinds() == set()
+    bare.downgrade("base")
+    assert bare.leftovers() == []
+
+
+@pytest.mark.filterwarnings("ignore:Skipped unsupported reflection")
+def test_indexes_come_to_a_ledger_and_leave_it_by_migrations(bare: Project) -> None:
+    bare.write(metadata_of(body()))
+    bare.upgrade()
+    has_indexes = bare.engine.dialect.name in ("sqlite", "postgresql")
+    bare.config.attributes["metadata"] = metadata_of(body(), indexed=True)
+    assert bare.is_current() != has_indexes
+    bare.write(metadata_of(body(), indexed=True))
+    bare.upgrade()
+    assert bare.kinds() == set()
+    assert bare.is_current()
+    bare.write(metadata_of(body()))
+    bare.upgrade()
+    assert bare.kinds() == set()
+    assert bare.is_current()
+    bare.downgrade()
+    bare.config.attributes["metadata"] = metadata_of(body(), indexed=True)
+    assert bare.kinds() == set()
+    bare.downgrade("base")
+    assert bare.leftovers() == []
+
+
 def test_a_migration_makes_the_indexes_on_notes(bare: Project) -> None:
     bare.write(metadata_of(body()))
     bare.upgrade()

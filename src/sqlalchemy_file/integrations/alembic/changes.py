@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 from alembic.autogenerate.api import AutogenContext
 from alembic.operations import MigrateOperation
 from alembic.operations import ops as alembic_ops
+from sqlalchemy import Connection
 
 from sqlalchemy_file.ledger import Ledger
 from sqlalchemy_file.ledger.columns import FileColumns
-from sqlalchemy_file.ledger.installing import fed_tables
+from sqlalchemy_file.ledger.installing import fed_tables, indexes_of
 from sqlalchemy_file.ledger.triggers import kind_of
 
 
@@ -72,12 +74,19 @@ def differences(
     for key, new in wanted.items():
         old = present.get(key)
         if old != new or key in renewed:
-            yield old, new
+            yield _with_indexes(connection, old), new
     known = _tables_of(upgrade_ops, alembic_ops.DropTableOp)
     known |= {(table.schema, table.name) for table in ledger.metadata.tables.values()}
     for key, old in present.items():
         if key not in wanted and key in known:
-            yield old, None
+            yield _with_indexes(connection, old), None
+
+
+def _with_indexes(connection: Connection, files: FileColumns | None) -> FileColumns | None:
+    """Return the same with the indexes of the catalog, which a downgrade has to bring back."""
+    if files is None or not indexes_of(connection, files):
+        return files
+    return replace(files, indexed=files.noted)
 
 
 def _tables_of(upgrade_ops: Any, kind: type[Any]) -> set[tuple[str | None, str]]:

@@ -10,7 +10,7 @@ from sqlalchemy import Connection
 
 from sqlalchemy_file.exceptions import LedgerError
 from sqlalchemy_file.ledger.columns import FileColumns
-from sqlalchemy_file.ledger.installing import drop_indexes, fed_tables, look, repair
+from sqlalchemy_file.ledger.installing import execute, fed_tables, indexes_of, look, repair
 
 
 class FileTriggersOp(MigrateOperation):
@@ -24,10 +24,14 @@ class FileTriggersOp(MigrateOperation):
         columns: Sequence[str],
         *,
         kept: Sequence[str] = (),
+        indexed: bool = False,
         schema: str | None = None,
         ledger_schema: str | None = None,
     ) -> None:
-        self.files: FileColumns = FileColumns(table_name, tuple(columns), schema, kept=tuple(kept))
+        names = (*columns, *kept) if indexed else ()
+        self.files: FileColumns = FileColumns(
+            table_name, tuple(columns), schema, names, tuple(kept)
+        )
         self.ledger_schema = ledger_schema
 
     def to_diff_tuple(self) -> tuple[Any, ...]:
@@ -42,6 +46,7 @@ class FileTriggersOp(MigrateOperation):
             files.table,
             files.columns,
             kept=files.kept,
+            indexed=bool(files.indexed),
             schema=files.schema,
             ledger_schema=ledger_schema,
         )
@@ -59,7 +64,10 @@ class CreateFileTriggersOp(FileTriggersOp):
 
     @classmethod
     def create_file_triggers(cls, operations: Operations, *args: Any, **options: Any) -> Any:
-        """Create the triggers of a table for its file columns, those that keep as ``kept``."""
+        """Create the triggers of a table for its file columns, those that keep as ``kept``.
+
+        ``indexed=True`` also creates the indexes on their paths.
+        """
         return cls._invoke(operations, *args, **options)
 
     def reverse(self) -> DropFileTriggersOp:
@@ -126,8 +134,9 @@ def _create(operations: Operations, operation: CreateFileTriggersOp) -> None:
 @Operations.implementation_for(DropFileTriggersOp)
 def _drop(operations: Operations, operation: DropFileTriggersOp) -> None:
     # SQLite drops no column that stands in an index, and PostgreSQL no function that one calls.
-    # `ensure_triggers` makes the indexes of a table that stays again.
-    drop_indexes(_online(operations), operation.files)
+    connection = _online(operations)
+    for index in indexes_of(connection, operation.files):
+        execute(connection, index.drop)
     _apply(operations, operation, [FileColumns(operation.files.table, (), operation.files.schema)])
 
 

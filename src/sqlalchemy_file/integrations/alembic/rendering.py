@@ -67,6 +67,7 @@ def _render(context: AutogenContext, operation: FileTriggersOp) -> str:
     files = operation.files
     parts = [repr(files.table), repr(list(files.columns))]
     parts += [f"kept={list(files.kept)!r}"] if files.kept else []
+    parts += ["indexed=True"] if files.indexed and operation.name.startswith("create") else []
     parts += [f"schema={files.schema!r}"] if files.schema else []
     parts += [f"ledger_schema={operation.ledger_schema!r}"] if operation.ledger_schema else []
     return f"op.{operation.name}({', '.join(parts)})"

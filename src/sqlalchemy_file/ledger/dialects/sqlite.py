@@ -116,7 +116,8 @@ def _index(where: Place, column: str, number: int) -> Trigger:
     definition = f"({_indexed(column, number)})"
     name = trigger_name("index", where, definition)
     create = (
-        f"CREATE INDEX {quoted(where.schema)}.{quoted(name)} ON {quoted(where.table)} {definition}"
+        f"CREATE INDEX IF NOT EXISTS {quoted(where.schema)}.{quoted(name)} "
+        f"ON {quoted(where.table)} {definition}"
     )
     return Trigger(where, "index", name, (create,))
 
