@@ -7,33 +7,51 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import io
-from collections.abc import Awaitable, Callable, Coroutine, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from functools import wraps
 from typing import Any, TypeVar, cast
 
 import pytest
 
-from sqlalchemy_file.exceptions import (
-    DeletionError,
-    InvalidKeyError,
-    ObjectExistsError,
-    ObjectNotFoundError,
-)
 from sqlalchemy_file.storage.common.calling import is_native
 from sqlalchemy_file.storage.common.protocol import AsyncStorage, Attributes, Storage
+from sqlalchemy_file.testing.conformance import Listing, Wholeness
+from sqlalchemy_file.testing.objects import DeletingAndCopying, Exclusive, Keys, Reading
 from sqlalchemy_file.testing.suite import (
     BLOCK,
     MEGABYTE,
     PLAIN,
     Suite,
     block,
-    failing,
     keys_of,
-    put,
     read,
     stream_of,
 )
 
 T = TypeVar("T")
+
+
+class _Coroutines:
+    """The coroutines of a storage as methods, which run an event loop each."""
+
+    def __init__(self, native: Any) -> None:
+        self._native = native
+
+    def __getattr__(self, verb: str) -> Callable[..., Any]:
+        method = getattr(self._native, f"a{verb}")
+        if verb in ("stream", "list"):
+            return lambda *arguments: iter(_run(_all(method(*arguments))))
+        return lambda *arguments, **options: _run(method(*arguments, **options))
+
+
+def _awaited(test: Callable[..., None]) -> Callable[..., None]:
+    """Return a test that runs the coroutines of a storage instead of its methods."""
+
+    @wraps(test)
+    def awaited(self: Suite, storage: Storage, **arguments: Any) -> None:
+        test(self, _Coroutines(storage), **arguments)
+
+    return awaited
 
 
 class AsyncStorageConformance(Suite):
@@ -60,70 +78,22 @@ class AsyncStorageConformance(Suite):
         expected = hashlib.sha256(b"".join(blocks)).digest()
         assert hashlib.sha256(_run(_read(storage, "key"))).digest() == expected
 
-    @pytest.mark.parametrize(
-        ("start", "end"), [(0, 4), (4, None), (4, 7), (8, 99), (10, 20), (10, None), (99, 100),
-                           (5, 5), (0, 0)],
-    )  # fmt: skip
-    def test_a_coroutine_reads_ranges_as_python_slices(
-        self, storage: Storage, start: int, end: int | None
-    ) -> None:
-        put(storage, "key", b"0123456789")
-        assert _run(_read(storage, "key", start, end)) == b"0123456789"[start:end]
-
-    def test_a_coroutine_that_is_exclusive_leaves_what_is_there(self, storage: Storage) -> None:
-        put(storage, "key", b"old")
-        for size in (3, 6 * MEGABYTE):
-            with pytest.raises(ObjectExistsError):
-                _run(_native(storage).aput("key", io.BytesIO(b"n" * size), PLAIN, exclusive=True))
-        assert read(storage, "key") == b"old"
-
-    def test_coroutines_do_not_find_what_is_missing(self, storage: Storage) -> None:
-        native = _native(storage)
-        actions: list[Callable[[], Coroutine[Any, Any, object]]] = [
-            lambda: _of(native.astat("missing")),
-            lambda: _read(storage, "missing"),
-            lambda: _read(storage, "missing", 2, 4),
-            lambda: _of(native.acopy("missing", "new")),
-        ]
-        for action in actions:
-            with pytest.raises(ObjectNotFoundError) as caught:
-                _run(action())
-            assert caught.value.key == "missing"
-
-    def test_coroutines_refuse_bad_keys(self, storage: Storage) -> None:
-        native = _native(storage)
-        put(storage, "good", b"")
-        actions: list[Callable[[], Coroutine[Any, Any, object]]] = [
-            lambda: _of(native.aput("../key", io.BytesIO(b""), PLAIN)),
-            lambda: _of(native.astat("../key")),
-            lambda: _read(storage, "../key"),
-            lambda: _of(native.acopy("good", "../key")),
-        ]
-        for action in actions:
-            with pytest.raises(InvalidKeyError):
-                _run(action())
-        with pytest.raises((InvalidKeyError, DeletionError)):
-            _run(native.adelete(["../key"]))
-
-    def test_coroutines_copy_list_and_delete(self, storage: Storage) -> None:
-        native = _native(storage)
-        for key in ("b", "ab/c", "abc", "a"):
-            put(storage, key, b"bytes")
-        assert _run(native.acopy("b", "ab/d")).size == 5
-        assert _run(_keys(storage)) == keys_of(storage) == ["a", "ab/c", "ab/d", "abc", "b"]
-        assert _run(_keys(storage, "ab", "ab/c")) == ["ab/d", "abc"]
-        _run(native.adelete(["ab/c", "missing", "b"]))
-        assert _run(_keys(storage)) == ["a", "ab/d", "abc"]
-
-    @pytest.mark.parametrize("size", [0, 11 * MEGABYTE])
-    def test_content_that_fails_in_a_coroutine_leaves_nothing(
-        self, storage: Storage, size: int
-    ) -> None:
-        failure = ZeroDivisionError("the content's own error")
-        with pytest.raises(ZeroDivisionError) as caught:
-            _run(_native(storage).aput("key", failing(size, failure), PLAIN))
-        assert caught.value is failure
-        assert keys_of(storage) == []
+    test_a_coroutine_reads_ranges_as_python_slices = _awaited(
+        Reading.test_a_range_is_read_as_python_slices
+    )
+    test_a_coroutine_that_is_exclusive_leaves_what_is_there = _awaited(
+        Exclusive.test_exclusive_leaves_what_is_there
+    )
+    test_coroutines_do_not_find_what_is_missing = _awaited(
+        Reading.test_a_missing_object_is_not_found
+    )
+    test_coroutines_refuse_bad_keys = _awaited(Keys.test_a_key_that_leaves_the_container_is_refused)
+    test_coroutines_copy = _awaited(DeletingAndCopying.test_a_copy_has_bytes_and_attributes)
+    test_coroutines_delete = _awaited(DeletingAndCopying.test_deleting_what_is_missing_is_no_error)
+    test_coroutines_list = _awaited(Listing.test_listing_goes_on_after_a_key)
+    test_content_that_fails_in_a_coroutine_leaves_nothing = _awaited(
+        Wholeness.test_content_that_fails_leaves_nothing
+    )
 
     def test_a_coroutine_cancelled_while_it_stores_leaves_nothing(self, storage: Storage) -> None:
         async def cancelled() -> None:
@@ -178,11 +148,9 @@ async def _of(awaitable: Awaitable[T]) -> T:
     return await awaitable
 
 
-async def _read(storage: Storage, key: str, start: int = 0, end: int | None = None) -> bytes:
-    chunks = [chunk async for chunk in _native(storage).astream(key, start, end)]
-    assert all(chunks)
-    return b"".join(chunks)
+async def _read(storage: Storage, key: str) -> bytes:
+    return b"".join(await _all(_native(storage).astream(key)))
 
 
-async def _keys(storage: Storage, prefix: str = "", start_after: str | None = None) -> list[str]:
-    return [info.key async for info in _native(storage).alist(prefix, start_after)]
+async def _all(items: AsyncIterator[T]) -> list[T]:
+    return [item async for item in items]
