@@ -5,15 +5,9 @@ from typing import Any
 
 from sqlalchemy_file.file import Processor
 from sqlalchemy_file.imaging.variant import Variant
-from sqlalchemy_file.processors.thumbnail import ThumbnailGenerator
-from sqlalchemy_file.processors.variants import Variants
+from sqlalchemy_file.processors.images import ThumbnailGenerator, Variants
 from sqlalchemy_file.support.deprecation import moved
 
 __all__ = ["Processor", "ThumbnailGenerator", "Variant", "Variants"]
 
-__getattr__: Callable[[str], Any] = moved(
-    __name__,
-    {
-        "INMEMORY_FILESIZE": "sqlalchemy_file.legacy",
-    },
-)
+__getattr__: Callable[[str], Any] = moved(__name__, {"INMEMORY_FILESIZE": "sqlalchemy_file.legacy"})
