@@ -91,6 +91,15 @@ def cut(chunks: Iterable[bytes], start: int, end: int | None) -> Iterator[bytes]
             return
 
 
+def read_range(file: Any, start: int, end: int, size: int = CHUNK_SIZE) -> Iterator[bytes]:
+    """Yield a range of an open file, in chunks of ``size``."""
+    if start:
+        file.seek(start)
+    while start < end and (chunk := file.read(min(size, end - start))):
+        start += len(chunk)
+        yield chunk
+
+
 def reader_of(chunks: Iterable[bytes]) -> BinaryIO:
     """Return an iterable of bytes as a binary file."""
     return cast("BinaryIO", ChunkReader(chunks))

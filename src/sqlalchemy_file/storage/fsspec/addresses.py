@@ -9,16 +9,14 @@ from urllib.parse import SplitResult, urlunsplit
 from fsspec.registry import available_protocols, get_filesystem_class
 
 from sqlalchemy_file.exceptions import InvalidStorageError
-from sqlalchemy_file.storage.common.options import MAX_RETRIES
 from sqlalchemy_file.storage.fsspec.instances import Instances, with_limits
 from sqlalchemy_file.storage.fsspec.storage import FsspecStorage
-from sqlalchemy_file.support.limits import CONCURRENCY
 
 
 def storage_at(parts: SplitResult, given: Mapping[str, Any]) -> FsspecStorage | None:
-    """Return the storage of a URL, or None for a scheme that fsspec does not know.
+    """Return the storage of a URL, or None if fsspec does not know the scheme.
 
-    The filesystem itself is made at its first use: some connect at once.
+    The filesystem is made at its first use, since some connect at once.
     """
     if parts.scheme not in available_protocols():
         return None
@@ -28,9 +26,8 @@ def storage_at(parts: SplitResult, given: Mapping[str, Any]) -> FsspecStorage | 
             "filesystems are given to add_storage by their names"
         )
     options = dict(given)
-    concurrency = options.pop("concurrency", CONCURRENCY)
-    max_retries = options.pop("max_retries", MAX_RETRIES)
-    verify = options.pop("verify", None)
+    names = options.keys() & {"concurrency", "max_retries", "verify"}
+    own = {name: options.pop(name) for name in names}
     try:
         kind = get_filesystem_class(parts.scheme)
     except ImportError as error:
@@ -38,13 +35,7 @@ def storage_at(parts: SplitResult, given: Mapping[str, Any]) -> FsspecStorage | 
             f"a storage at {parts.scheme}:// needs one more package; fsspec says: {error}"
         ) from error
     url = urlunsplit(parts)
-    # What fsspec itself asks of a class to understand an address.
+    # fsspec calls these two itself for a URL.
     options = {**kind._get_kwargs_from_urls(url), **with_limits(parts.scheme, options)}
     root = str(kind._strip_protocol(url))
-    return FsspecStorage(
-        Instances(kind, (), options),
-        root=root,
-        concurrency=concurrency,
-        max_retries=max_retries,
-        verify=verify,
-    )
+    return FsspecStorage(Instances(kind, (), options), root=root, **own)

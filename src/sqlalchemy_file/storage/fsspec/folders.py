@@ -17,21 +17,20 @@ from sqlalchemy_file.storage.common.streams import PART_SIZE
 from sqlalchemy_file.storage.fsspec.instances import is_lost
 
 READ_SIZE = 1024 * 1024
-"""How many bytes are moved at a time."""
 
 NO_SUCH = (FileNotFoundError, NotADirectoryError)
 
 _ASIDE = f"{TEMPORARY}old-"
-"""How the name begins that a file has while another one takes its place."""
+"""The prefix of the name of a file while it is being replaced."""
 
-_ATTEMPTS = 3  # a reader of the key may put the old one back in between
+_ATTEMPTS = 3  # a reader of the key may rename the old file back meanwhile
 
 Retrying = Callable[[Callable[[Any], Any]], Any]
-"""Does what is safe to repeat, by another connection whenever one is lost."""
+"""Retries an idempotent call, with another connection if one is lost."""
 
 
 def write(filesystem: Any, path: str, read: Callable[[int], bytes]) -> int:
-    """Write all that ``read`` returns, and return how many bytes it was."""
+    """Write all that ``read`` returns; return the number of bytes."""
     size = 0
     with filesystem.open(path, "wb") as file:
         while chunk := read(READ_SIZE):
@@ -41,20 +40,20 @@ def write(filesystem: Any, path: str, read: Callable[[int], bytes]) -> int:
 
 
 def write_at_once(filesystem: Any, path: str, read: Callable[[int], bytes]) -> int:
-    """Write all that ``read`` returns to a store of objects, or nothing at all."""
+    """Write all that ``read`` returns into a bucket, or nothing; return the number of bytes."""
     begun = [read(PART_SIZE)]
     if len(begun[0]) < PART_SIZE:
         filesystem.pipe_file(path, begun[0])
         return len(begun[0])
-    file = filesystem.open(path, "wb", block_size=PART_SIZE)  # of 10,000 on S3: up to 50 GB
+    file = filesystem.open(path, "wb", block_size=PART_SIZE)  # S3: 10,000 parts, 50 GB
     try:
-        size: int = file.write(begun.pop())  # so that it does not stay in memory
+        size: int = file.write(begun.pop())  # not kept in memory
         while chunk := read(READ_SIZE):
             file.write(chunk)
             size += len(chunk)
         file.close()
     except BaseException:
-        # Closing would complete it, and so would the garbage collector.
+        # Closing, and garbage collection, would complete the upload.
         with suppress(Exception):
             file.discard()
         file.closed = True
@@ -63,18 +62,18 @@ def write_at_once(filesystem: Any, path: str, read: Callable[[int], bytes]) -> i
 
 
 def require_size(filesystem: Any, path: str, size: int) -> None:
-    """Raise `StorageError` unless the server has all bytes that it was given."""
+    """Raise `StorageError` if the server has another number of bytes."""
     kept = filesystem.info(path).get("size")
     if kept is not None and kept != size:
         raise StorageError(f"the server was given {size} bytes and has {kept} of them")
 
 
 def publish(filesystem: Any, draft: str, path: str, retrying: Retrying) -> None:
-    """Rename a draft to the path of its object, and replace an older one without a gap."""
+    """Rename a draft to the path of its object; an older object is replaced without a gap."""
     try:
         move(filesystem, draft, path)
     except Exception as error:
-        # Some servers rename over nothing that is there.
+        # Some servers refuse to rename over an existing file.
         if is_lost(error) or not _both_are_there(filesystem, draft, path):
             raise
         _replace(filesystem, draft, path, retrying)
@@ -83,13 +82,13 @@ def publish(filesystem: Any, draft: str, path: str, retrying: Retrying) -> None:
 def _replace(filesystem: Any, draft: str, path: str, retrying: Retrying) -> None:
     aside = _aside_of(path)
     for attempt in range(_ATTEMPTS):
-        remove(filesystem, aside)  # of one that was cut off after the new one was there
+        remove(filesystem, aside)  # left if a process was killed
         move(filesystem, path, aside)
         try:
             move(filesystem, draft, path)
             break
         except BaseException as error:
-            with suppress(Exception):  # else the next request for the object puts it back
+            with suppress(Exception):  # else the next request does it
                 retrying(partial(_put_back, path=path))
             is_over = is_lost(error) or attempt == _ATTEMPTS - 1
             if is_over or not _both_are_there(filesystem, draft, path):
@@ -99,7 +98,7 @@ def _replace(filesystem: Any, draft: str, path: str, retrying: Retrying) -> None
 
 
 def described(filesystem: Any, path: str) -> dict[str, Any]:
-    """Return the facts about a file; one that was set aside and never replaced is restored."""
+    """Return the facts about a file; one that was never replaced gets its name back."""
     try:
         found: dict[str, Any] = filesystem.info(path)
     except NO_SUCH:
@@ -110,7 +109,7 @@ def described(filesystem: Any, path: str) -> dict[str, Any]:
 
 
 def with_set_aside(entries: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a listing by keys, in which files that were set aside have their own names."""
+    """Return a listing in which files that are being replaced have their own names."""
     kept: dict[str, Any] = {}
     for key, entry in entries.items():
         folder, slash, name = key.rpartition("/")
@@ -125,25 +124,25 @@ def move(filesystem: Any, path: str, new_path: str) -> None:
     if type(filesystem).mv is not AbstractFileSystem.mv:
         filesystem.mv(path, new_path)
         return
-    # fsspec's own would take brackets and asterisks in a key for a pattern.
+    # fsspec's own method would take brackets and asterisks in a key as a pattern.
     filesystem.cp_file(path, new_path)
     filesystem.rm_file(path)
 
 
 def remove(filesystem: Any, path: str) -> None:
-    """Remove a file that may be gone already."""
+    """Remove a file that may be missing."""
     try:
         filesystem.rm_file(path)
     except NO_SUCH:
         pass
     except Exception as error:
-        # Not every filesystem says by its error that nothing was there.
+        # Not every filesystem reports a missing file by this error.
         if is_lost(error) or _is_there(filesystem, path):
             raise
 
 
 def remove_object(filesystem: Any, path: str) -> None:
-    """Remove an object that may be gone already, or set aside."""
+    """Remove an object that may be missing, or being replaced."""
     try:
         filesystem.rm_file(path)
     except Exception as error:
@@ -153,7 +152,7 @@ def remove_object(filesystem: Any, path: str) -> None:
 
 
 def _put_back(filesystem: Any, path: str) -> bool:
-    """Rename what was set aside, unless something took its place; say whether that was done."""
+    """Rename the old file back if it was not replaced; return True if that was done."""
     aside = _aside_of(path)
     if _exists(filesystem, path):
         remove(filesystem, aside)
@@ -174,7 +173,7 @@ def _both_are_there(filesystem: Any, *paths: str) -> bool:
 
 
 def _exists(filesystem: Any, path: str) -> bool:
-    # Not the filesystem's own: that takes every error for a no.
+    # The filesystem's own method returns False for every error.
     try:
         filesystem.info(path)
     except NO_SUCH:

@@ -12,7 +12,7 @@ from inspect import signature
 from itertools import zip_longest
 from typing import Any
 
-from sqlalchemy_file.exceptions import InvalidStorageError, StorageError
+from sqlalchemy_file.exceptions import InvalidStorageError
 from sqlalchemy_file.storage.common.errors import redacted
 
 _SECRET = re.compile(r"pass|secret|token|key|cred|auth", re.IGNORECASE)
@@ -24,16 +24,16 @@ BUCKETS: dict[str, str | None] = {
     **dict.fromkeys(("abfs", "abfss", "az", "adl"), "az://"),
     **dict.fromkeys(("oss", "oci"), None),
 }
-"""The protocols in which an object appears when it is complete, and the better URL for each."""
+"""The protocols of buckets, with the better URL for each."""
 
 _log = logging.getLogger("sqlalchemy_file.storage")
 
 
 class Instances:
-    """Gives each thread a filesystem that it may use, and each forked process new ones.
+    """A filesystem for each thread and forked process.
 
-    Those that work on fsspec's own event loop are for all threads of a process; any other one is
-    for one thread, as fsspec has it: its connection would mix up the answers.
+    Filesystems on fsspec's event loop are shared by all threads. Others must not be: threads would
+    get each other's answers.
     """
 
     def __init__(self, kind: Any, arguments: tuple[Any, ...], options: dict[str, Any]) -> None:
@@ -50,7 +50,7 @@ class Instances:
 
     @classmethod
     def like(cls, filesystem: Any) -> Instances:
-        """Return those that begin with a filesystem which the program made."""
+        """Return instances like the given filesystem, which is the first of them."""
         options = {**filesystem.storage_options}
         if getattr(filesystem, "asynchronous", False):
             options["asynchronous"] = True
@@ -63,17 +63,13 @@ class Instances:
         kept = self._shared if self.kind.async_impl else getattr(self._local, "kept", None)
         if kept is not None and kept[0] == process:
             return kept[1]
-        # Two threads may make one each at the same moment; either serves.
+        # Two threads at the same moment may make one each, which does no harm.
         return self._keep(self._made())
 
     def drop(self) -> None:
-        """Make a new filesystem for this thread the next time: its connection is lost."""
-        if not self.kind.async_impl:  # those have more than one, and mend themselves
+        """Forget this thread's filesystem, because its connection is lost."""
+        if not self.kind.async_impl:  # those reconnect
             self._local.kept = None
-
-    def forget_listings(self, filesystem: Any) -> None:
-        """Let a filesystem ask its server rather than its memory."""
-        filesystem.invalidate_cache()
 
     def message(self, error: BaseException) -> str:
         """Return the message of an exception, with secrets redacted."""
@@ -88,7 +84,7 @@ class Instances:
         yield from _secrets_in(self._options)
         parameters = list(signature(self.kind.__init__).parameters.values())[1:]
         names = [each.name for each in parameters if each.kind is each.POSITIONAL_OR_KEYWORD]
-        # What has no name is taken for a secret, too.
+        # A value without a name may be a secret.
         for name, value in zip_longest(
             names[: len(self._arguments)], self._arguments, fillvalue="secret"
         ):
@@ -96,7 +92,9 @@ class Instances:
 
     def _made(self) -> Any:
         made = self.kind(*self._arguments, **self._options, skip_instance_cache=True)
-        limit_reads(made, self._options)
+        if "sftp" in made.protocol and "banner_timeout" in self._options:
+            # Without a timeout after login, SSH connections would wait forever.
+            made.ftp.get_channel().settimeout(self._options["banner_timeout"])
         return made
 
     def _keep(self, filesystem: Any) -> Any:
@@ -110,14 +108,13 @@ class Instances:
 
 def _words_of(error: BaseException) -> str:
     words = str(error)
-    if words not in ("", "None"):  # some servers send no message, and s3fs makes it None
+    if words not in ("", "None"):  # s3fs writes None for no message
         return words
-    refused = isinstance(error, PermissionError)
-    return _REFUSED if refused else type(error).__name__
+    return _REFUSED if isinstance(error, PermissionError) else type(error).__name__
 
 
 def _code_of(error: BaseException) -> str | None:
-    """Return S3's code for an error, from the error of botocore that s3fs translated."""
+    """Return S3's error code from the error of botocore."""
     cause: Any = error.__cause__ or error.__context__
     answer = getattr(cause, "response", None)
     code = answer.get("Error", {}).get("Code") if isinstance(answer, Mapping) else None
@@ -125,7 +122,7 @@ def _code_of(error: BaseException) -> str | None:
 
 
 def _secrets_in(value: Any, *, is_secret: bool = False) -> Iterator[str]:
-    """Yield the strings that stand, however deep, under a name that is one of a secret."""
+    """Yield all strings below the name of a secret."""
     if isinstance(value, str) and value and is_secret:
         yield value
     elif isinstance(value, Mapping):
@@ -137,7 +134,6 @@ def _secrets_in(value: Any, *, is_secret: bool = False) -> Iterator[str]:
 
 
 def advise_another_way(protocols: Iterable[str]) -> None:
-    """Tell the log if there is a better way to a store of objects than fsspec."""
     better = next(filter(None, map(BUCKETS.get, protocols)), None)
     if better is not None:
         _log.info(
@@ -147,25 +143,19 @@ def advise_another_way(protocols: Iterable[str]) -> None:
         )
 
 
-def no_bucket(key: str | None) -> StorageError:
-    return StorageError("the bucket or container does not exist", key=key)
-
-
 CONNECT_TIMEOUT = 5.0
 READ_TIMEOUT = 60.0
-"""Seconds until there is a connection, and between two signs of life."""
+"""Default timeouts in seconds."""
 
 _LOST = (ConnectionError, TimeoutError, EOFError)
-_LOST_ELSEWHERE = ("SSHException", "SMBConnectionClosed")  # of packages that may not be there
+_LOST_ELSEWHERE = ("SSHException", "SMBConnectionClosed")  # in optional packages
 
 
 def with_limits(scheme: str, given: Mapping[str, Any]) -> dict[str, Any]:
-    """Return options of a filesystem, with time limits where they leave them open.
+    """Return options of a filesystem, with default timeouts.
 
-    ``connect_timeout``, ``read_timeout`` and, unless the filesystem has such an option itself,
-    ``timeout`` (the same as ``read_timeout``) are passed by the names that it has for them; those
-    names, where they are given too, win. The options of filesystems that have none stay as they
-    are.
+    ``connect_timeout``, ``read_timeout`` and, if the filesystem has no such option, ``timeout``
+    (the same as ``read_timeout``) are passed under its own names. Options with those names win.
     """
     own = _OWN.get(scheme)
     if own is None:
@@ -183,18 +173,12 @@ def with_limits(scheme: str, given: Mapping[str, Any]) -> dict[str, Any]:
     return {**limits, **options, **nested}
 
 
-def limit_reads(filesystem: Any, options: Mapping[str, Any]) -> None:
-    """Give SSH connections a timeout after login, too: they would wait forever."""
-    if "sftp" in filesystem.protocol and "banner_timeout" in options:
-        filesystem.ftp.get_channel().settimeout(options["banner_timeout"])
-
-
 def is_lost(error: BaseException) -> bool:
-    """Return True if a connection is of no more use after this error: another one may be."""
+    """Return True if the connection is lost after this error."""
     if isinstance(error, _LOST) or type(error).__name__ in _LOST_ELSEWHERE:
         return True
     words = str(error)
-    # ftplib says no more than this of a server that bids farewell, sockets of one that timed out.
+    # ftplib reports a closed session as 421; sockets report an earlier timeout.
     return words.startswith("421") or words in ("Socket is closed", _AFTER_TIMEOUT)
 
 
@@ -210,8 +194,8 @@ def _seconds(options: dict[str, Any], name: str, default: float) -> float:
 _AFTER_TIMEOUT = "cannot read from timed out object"
 _WITHOUT_TIMEOUT = frozenset({"s3a"})
 _OWN: dict[str, Callable[[float, float], dict[str, Any]]] = {
-    "ftp": lambda connect, read: {"timeout": read},  # of each step, the first one too
-    # Repeated by s3fs alone, with growing pauses: botocore would do so inside each of its tries.
+    "ftp": lambda connect, read: {"timeout": read},
+    # s3fs retries itself; botocore would retry inside each of its attempts.
     "s3a": lambda connect, read: {
         "config_kwargs": {
             "connect_timeout": connect, "read_timeout": read, "retries": {"total_max_attempts": 1},

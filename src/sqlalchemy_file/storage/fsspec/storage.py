@@ -28,7 +28,7 @@ from sqlalchemy_file.storage.common.options import (
     pauses,
 )
 from sqlalchemy_file.storage.common.protocol import Attributes, ObjectInfo
-from sqlalchemy_file.storage.common.streams import reader_of
+from sqlalchemy_file.storage.common.streams import read_range, reader_of
 from sqlalchemy_file.storage.fsspec.folders import (
     NO_SUCH,
     READ_SIZE,
@@ -46,13 +46,11 @@ from sqlalchemy_file.storage.fsspec.instances import (
     Instances,
     advise_another_way,
     is_lost,
-    no_bucket,
 )
 from sqlalchemy_file.support.limits import CONCURRENCY
 
 WINDOW = 2 * 1024 * 1024
-"""How many bytes are asked for in one request."""
-
+"""Bytes in one request."""
 
 T = TypeVar("T")
 
@@ -132,10 +130,7 @@ class FsspecStorage:
                 yield from (data[at : at + READ_SIZE] for at in range(0, len(data), READ_SIZE))
                 return
             with self._ready().open(path, "rb", block_size=WINDOW) as file:
-                file.seek(start)
-                while start < end and (chunk := file.read(min(READ_SIZE, end - start))):
-                    start += len(chunk)
-                    yield chunk
+                yield from read_range(file, start, end, READ_SIZE)
 
     def delete(self, keys: Sequence[str]) -> None:
         valid, failures = sort_out(keys, self._check)
@@ -170,8 +165,6 @@ class FsspecStorage:
             found.sort(key=lambda info: info.key)
             yield from found
 
-    # --- paths
-
     def _path(self, key: str) -> str:
         return f"{self._root}{key}"
 
@@ -198,8 +191,6 @@ class FsspecStorage:
         }
         return [each for each in with_set_aside(entries).items() if is_valid(each[0], self._check)]
 
-    # --- files
-
     def _put_in_folder(self, filesystem: Any, key: str, read: Any, *, exclusive: bool) -> int:
         if self._root.strip("/"):
             filesystem.makedirs(self._root.rstrip("/"), exist_ok=True)
@@ -221,7 +212,7 @@ class FsspecStorage:
 
     @contextmanager
     def _draft_of(self, filesystem: Any, key: str) -> Iterator[str]:
-        """Yield a hidden path; what is written there gets its name at the end of the block."""
+        """Yield a hidden path, which is renamed at the end of the block."""
         draft, path = f"{self._root}{TEMPORARY}{uuid.uuid4().hex}", self._path(key)
         try:
             yield draft
@@ -259,7 +250,7 @@ class FsspecStorage:
             try:
                 self._retrying(partial(delete, path=self._path(key)))
             except Exception as error:  # noqa: BLE001  one failure must not spare the others
-                if is_lost(error):  # for good: all further keys would fail alike
+                if is_lost(error):  # all further keys would fail too
                     failures.update(dict.fromkeys(keys[index:], error))
                     return
                 failures[key] = error
@@ -270,12 +261,10 @@ class FsspecStorage:
         except NO_SUCH:
             self._refuse_missing_bucket(filesystem, None)
 
-    # --- the filesystem, and its errors
-
     def _retrying(self, action: Callable[[Any], T]) -> T:
         """Retry an idempotent operation with another connection if one is lost."""
-        is_mended = self._instances.kind.async_impl  # those repeat by themselves
-        waits = pauses(0 if is_mended else self._max_retries)
+        retries_itself = self._instances.kind.async_impl
+        waits = pauses(0 if retries_itself else self._max_retries)
         while True:
             try:
                 return action(self._ready())
@@ -288,7 +277,7 @@ class FsspecStorage:
 
     def _ready(self) -> Any:
         filesystem = self._instances.get()
-        self._instances.forget_listings(filesystem)
+        filesystem.invalidate_cache()  # else it would answer from memory
         return filesystem
 
     def _refuse_missing_bucket(self, filesystem: Any, key: str | None) -> None:
@@ -297,7 +286,7 @@ class FsspecStorage:
         try:
             filesystem.info(self._root.lstrip("/").partition("/")[0])
         except FileNotFoundError:
-            raise no_bucket(key) from None
+            raise StorageError("the bucket or container does not exist", key=key) from None
 
     def _our_error(
         self, error: Exception, key: str | None, *, creates: bool = False
@@ -320,7 +309,6 @@ class FsspecStorage:
 
 
 def _instances_of(filesystem: Any, root: str | None) -> tuple[Instances, str]:
-    """Return the filesystems of all threads, and the root in them."""
     if isinstance(filesystem, DirFileSystem):
         root = "/".join(filter(None, [filesystem.path, root]))
         filesystem = filesystem.fs

@@ -15,12 +15,8 @@ from sqlalchemy_file.exceptions import InvalidKeyError
 from sqlalchemy_file.storage.common.attributes import refuse_extra
 from sqlalchemy_file.storage.common.errors import Translator, raise_failures, sort_out, translated
 from sqlalchemy_file.storage.common.keys import RESERVED, TEMPORARY, is_valid
-from sqlalchemy_file.storage.common.protocol import (
-    CHUNK_SIZE,
-    Attributes,
-    ObjectInfo,
-    PendingUpload,
-)
+from sqlalchemy_file.storage.common.protocol import Attributes, ObjectInfo, PendingUpload
+from sqlalchemy_file.storage.common.streams import read_range
 from sqlalchemy_file.storage.local.attributes import (
     NOTHING,
     note_at,
@@ -114,12 +110,7 @@ class LocalStorage:
     def stream(self, key: str, start: int = 0, end: int | None = None) -> Iterator[bytes]:
         with Translator(self._root.reading_error, key), self.open_file(key) as file:
             size = os.fstat(file.fileno()).st_size
-            end = size if end is None else min(end, size)
-            if start:
-                file.seek(start)
-            while start < end and (chunk := file.read(min(CHUNK_SIZE, end - start))):
-                start += len(chunk)
-                yield chunk
+            yield from read_range(file, start, size if end is None else min(end, size))
 
     def delete(self, keys: Sequence[str]) -> None:
         self._root.check()
