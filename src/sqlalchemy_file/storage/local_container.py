@@ -18,13 +18,12 @@ from sqlalchemy_file.storage.local.storage import LocalStorage
 
 
 class LocalContainerStorage(LocalStorage):
-    """A container of libcloud's Local driver, with the same files on disk as it has.
+    """A container of libcloud's Local driver, with the same files on disk.
 
-    The driver itself writes in place, without a word to the disk, and leaves a lock file in the
-    temporary folder for each object.
+    The driver itself writes in place, does not sync, and leaves a lock file for each object.
     """
 
-    _takes_extra = True  # options are the driver's business, which passes over those of others
+    _takes_extra = True  # the driver ignores options of other drivers
 
     def __init__(self, container: Container) -> None:
         self._container = container
@@ -35,7 +34,7 @@ class LocalContainerStorage(LocalStorage):
         return f"{type(self).__name__}({self._container!r})"
 
     def driver_object(self, key: str) -> Object:
-        """Return libcloud's own object, with the metadata that the driver itself cannot keep."""
+        """Return libcloud's own object, with the metadata that the driver does not keep."""
         attributes = self.stat(key).attributes
         with Translator(our_error, key):
             found = self._container.get_object(key)
@@ -44,9 +43,9 @@ class LocalContainerStorage(LocalStorage):
 
 
 def kind_of(container: Container) -> Callable[..., Storage]:
-    """Return the storage's class: local folders are written by our own safe code."""
+    """Return `LocalContainerStorage` for libcloud's own Local driver, else `LibcloudStorage`."""
     driver = container.driver
-    # A subclass that transfers bytes in its own way, to encrypt them for example, is respected.
+    # A subclass may transfer bytes in its own way, to encrypt them for example.
     plain_local = isinstance(driver, LocalStorageDriver) and all(
         getattr(type(driver), name) is getattr(LocalStorageDriver, name) for name in TRANSFERS
     )

@@ -11,7 +11,7 @@ from functools import partial
 from inspect import iscoroutinefunction
 from typing import Any, BinaryIO, Self, cast
 
-from sqlalchemy_file.storage.common.protocol import CHUNK_SIZE
+from sqlalchemy_file.storage.common.protocol import CHUNK_SIZE, ObjectInfo, Storage
 from sqlalchemy_file.transfer import in_thread
 
 PART_SIZE = 5 * 1024 * 1024
@@ -98,6 +98,13 @@ def read_range(file: Any, start: int, end: int, size: int = CHUNK_SIZE) -> Itera
     while start < end and (chunk := file.read(min(size, end - start))):
         start += len(chunk)
         yield chunk
+
+
+def copy_by_reading(storage: Storage, key: str, new_key: str) -> ObjectInfo:
+    """Copy an object with its attributes, for storages that cannot copy inside."""
+    attributes = storage.stat(key).attributes
+    with reader_of(storage.stream(key)) as content:
+        return storage.put(new_key, content, attributes)
 
 
 def reader_of(chunks: Iterable[bytes]) -> BinaryIO:

@@ -28,7 +28,7 @@ from sqlalchemy_file.storage.common.options import (
     pauses,
 )
 from sqlalchemy_file.storage.common.protocol import Attributes, ObjectInfo
-from sqlalchemy_file.storage.common.streams import read_range, reader_of
+from sqlalchemy_file.storage.common.streams import copy_by_reading, read_range
 from sqlalchemy_file.storage.fsspec.folders import (
     NO_SUCH,
     READ_SIZE,
@@ -149,8 +149,7 @@ class FsspecStorage:
                 self._copy_inside(filesystem, key, new_key)
                 return self._described(filesystem, new_key)
             except NotImplementedError:  # this filesystem cannot
-                with reader_of(self.stream(key)) as content:
-                    return self.put(new_key, content, found.attributes)
+                return copy_by_reading(self, key, new_key)
 
     def list(self, prefix: str = "", start_after: str | None = None) -> Iterator[ObjectInfo]:
         folder = prefix.rpartition("/")[0]

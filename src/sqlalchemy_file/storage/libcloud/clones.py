@@ -1,6 +1,6 @@
-"""A libcloud driver for each thread: drivers and connections are not thread-safe.
+"""A libcloud driver for each thread.
 
-Threads that share an S3 driver can get the bytes of another object.
+Drivers are not thread-safe: threads that share one for S3 can get the bytes of another object.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from requests.utils import get_environ_proxies
 
 
 class Clones:
-    """A clone of the driver for each thread and process, made at its first use."""
+    """A clone of the driver for each thread and process."""
 
     def __init__(self, container: Container, *, timeout: float | None = None) -> None:
         # Cloned at once, since another driver's constructor may write its host on the class.
@@ -32,7 +32,7 @@ class Clones:
 
     @contextmanager
     def container(self) -> Iterator[Container]:
-        """Yield this thread's container; a forked child gets connections of its own."""
+        """Yield this thread's container."""
         if getattr(self._local, "process", None) != os.getpid():
             driver = clone(self._template.driver)
             self._local.container = Container(self._template.name, self._template.extra, driver)
@@ -41,10 +41,9 @@ class Clones:
 
 
 class Shared:
-    """The driver itself, for one thread at a time.
+    """A driver that cannot be cloned, for one thread at a time.
 
-    For drivers that cannot be cloned: those without a connection, such as libcloud's Dummy, may
-    keep their objects in themselves.
+    Drivers without a connection, such as libcloud's Dummy, may hold the objects themselves.
     """
 
     _locks: ClassVar[WeakKeyDictionary[StorageDriver, Any]] = WeakKeyDictionary()
@@ -62,7 +61,6 @@ class Shared:
 
 
 def drivers_for(container: Container, timeout: float | None = None) -> Clones | Shared:
-    """Return clones where the driver can be cloned, else the driver behind a lock."""
     connection = getattr(container.driver, "connection", None)
     if getattr(connection, "connection", None) is None:
         return Shared(container)
@@ -70,14 +68,14 @@ def drivers_for(container: Container, timeout: float | None = None) -> Clones | 
 
 
 def clone(driver: StorageDriver) -> Any:
-    """Return a copy of a driver with a connection of its own, not yet connected to anything."""
+    """Return a copy of a driver with its own connection."""
     original: Any = driver
     cloned: Any = copy.copy(driver)
     connection = cloned.connection = copy.copy(original.connection)
     connection.driver = cloned
-    connection.host = original.connection.host  # else it may be the class's, which changes
+    connection.host = original.connection.host  # the class's host may change
     connection.context = {}
-    # Drivers that cannot ask for a prefix warn of it, and filter; the callers of this filter too.
+    # Drivers that cannot list a prefix warn and filter; the storage filters itself.
     cloned._filter_listed_container_objects = lambda objects, prefix: objects
     connection.connect()
     _carry_over(original.connection.connection, connection.connection)
@@ -91,21 +89,20 @@ def _carry_over(original: Any, cloned: Any) -> None:
     session = getattr(cloned, "session", None)
     if session is None:
         return
-    # libcloud forgets the timeout for streamed and raw requests: they would wait forever.
+    # libcloud passes no timeout for streamed and raw requests: they could wait forever.
     if getattr(session, "timeout", None):
         session.send = partial(session.send, timeout=session.timeout)
     session.hooks["response"].append(_keep_encoded)
-    # Else the environment is searched for proxies, and the home for passwords, at each request,
-    # which costs a fifth of it.
+    # Each request would search the environment for proxies and the home for passwords.
     session.proxies = {**get_environ_proxies(cloned.host), **session.proxies}
     session.trust_env = False
 
 
 def _keep_encoded(answer: Response, *, stream: bool = False, **_: object) -> None:
-    """Let an object be read as it is stored, even with ``Content-Encoding: gzip``.
+    """Read an object with ``Content-Encoding: gzip`` as it is stored.
 
-    libcloud would unpack it, after which sizes and ranges would not fit. What a proxy compresses
-    on its way has no ``Content-Length``, and is still unpacked.
+    libcloud would decompress it, and sizes and ranges would be wrong. An answer that a proxy has
+    compressed has no ``Content-Length``, and is still decompressed.
     """
     if stream and "Content-Length" in answer.headers:
         answer.raw.headers.pop("Content-Encoding", None)

@@ -1,4 +1,4 @@
-"""How libcloud's drivers store, read and describe one object; by public methods only."""
+"""Store, read and describe one object, by public methods of libcloud's drivers."""
 
 from __future__ import annotations
 
@@ -33,7 +33,8 @@ from sqlalchemy_file.storage.common.streams import cut
 from sqlalchemy_file.support.escaping import escaped
 
 STATUS = re.compile(r"(?i)(?:status|code|error|http)\D{0,12}\b([1-5]\d\d)\b")
-"""A status in a driver's message, which is the only place where drivers tell it."""
+"""A status in a driver's message, the only place where drivers report it."""
+# Statuses of requests whose metadata may be refused.
 _REFUSALS = frozenset({"400", "405", "415", "422", "431", "501"})
 
 _log = logging.getLogger("sqlalchemy_file.storage")
@@ -45,7 +46,7 @@ TRANSFERS = (
     "get_object",
     "delete_object",
 )
-"""Methods of a driver by which a program may change what is stored, to encrypt it, say."""
+"""Methods that programs override to change what is stored, for encryption for example."""
 
 
 class Objects:
@@ -72,12 +73,12 @@ class Objects:
         try:
             return send({**extra, "meta_data": meta_data}), attributes
         except (LibcloudError, NotImplementedError) as error:
-            if not _may_be_about_metadata(error):
+            if not _REFUSALS.issuperset(STATUS.findall(str(error))):
                 raise
-            # Some storages know no metadata, or not these names: better stored without.
+            # Some storages do not know metadata, or not these names.
             try:
                 stored = send(extra)
-            except Exception:  # noqa: BLE001  the first refusal says more
+            except Exception:  # noqa: BLE001  the first error says more
                 raise error from None
             _log.warning("%r is stored without its name and metadata: %s", key, escaped(error))
             return stored, replace(attributes, filename=None, metadata={})
@@ -88,7 +89,7 @@ class Objects:
             return found.as_stream(CHUNK_SIZE)
         with suppress(NotImplementedError):
             chunks = found.range_as_stream(start, end, CHUNK_SIZE)
-            # Whether it is implemented shows at the first chunk where it is a generator.
+            # A generator raises NotImplementedError at its first chunk.
             return chain([next(chunks, b"")], chunks)
         return cut(found.as_stream(CHUNK_SIZE), start, end)
 
@@ -99,18 +100,15 @@ class Objects:
             last_modified=_date(found.extra.get("last_modified")),
             etag=found.hash or None,
             attributes=attributes_from(
-                from_headers(self._meta_data(found)), found.extra.get("content_type")
+                from_headers(found.meta_data), found.extra.get("content_type")
             ),
         )
-
-    def _meta_data(self, found: Object) -> dict[str, Any]:
-        return found.meta_data
 
     def _options(self, key: str, attributes: Attributes) -> tuple[dict[str, Any], dict[str, Any]]:
         """Return ``extra`` and the further arguments of an upload."""
         extra, headers = dict(attributes.extra), checked_headers(attributes.headers, key)
         content_type = attributes.content_type and header_value(attributes.content_type)
-        if self.is_s3:  # signed under two spellings, a request is refused
+        if self.is_s3:  # a header that is sent twice makes the signature invalid
             for name in [name for name in headers if name.lower() == "content-type"]:
                 content_type = content_type or headers[name]
                 del headers[name]
@@ -121,7 +119,7 @@ class Objects:
 
 
 class DummyObjects(Objects):
-    """Objects of libcloud's Dummy driver, which keeps no bytes: here they are kept."""
+    """Objects of libcloud's Dummy driver, with their bytes, which the driver does not keep."""
 
     def upload(
         self, container: Container, key: str, spool: BinaryIO, attributes: Attributes
@@ -143,21 +141,18 @@ class DummyObjects(Objects):
             )
         return iter([found.content[start:end]])
 
-    def _meta_data(self, found: Object) -> dict[str, Any]:
-        return {name: value for name, value in found.meta_data.items() if name != "cdn_url"}
+    def info(self, found: Object) -> ObjectInfo:
+        info = super().info(found)
+        own = {name: each for name, each in info.attributes.metadata.items() if name != "cdn_url"}
+        return replace(info, attributes=replace(info.attributes, metadata=own))
 
 
 def objects_of(driver: Any) -> Objects:
     return DummyObjects(driver) if isinstance(driver, DummyStorageDriver) else Objects(driver)
 
 
-def _may_be_about_metadata(error: Exception) -> bool:
-    """Return True if a refusal may be one of the metadata, rather than of any request at all."""
-    return all(status in _REFUSALS for status in STATUS.findall(str(error)))
-
-
 def _date(value: Any) -> datetime | None:
-    """Return a date as drivers tell it: after HTTP, after ISO 8601, or not at all."""
+    """Return a date in the format of HTTP or ISO 8601, or None."""
     if isinstance(value, datetime):
         return value
     for parse in (datetime.fromisoformat, parsedate_to_datetime):

@@ -40,7 +40,7 @@ from sqlalchemy_file.storage.common.protocol import (
     PendingUpload,
 )
 from sqlalchemy_file.storage.common.sorting import in_order
-from sqlalchemy_file.storage.common.streams import closing_on_error, new_spool, reader_of
+from sqlalchemy_file.storage.common.streams import closing_on_error, copy_by_reading, new_spool
 from sqlalchemy_file.storage.libcloud.clones import Shared, drivers_for
 from sqlalchemy_file.storage.libcloud.objects import STATUS, objects_of
 from sqlalchemy_file.support.limits import CONCURRENCY
@@ -90,15 +90,15 @@ class LibcloudStorage:
     def put(
         self, key: str, content: BinaryIO, attributes: Attributes, *, exclusive: bool = False
     ) -> ObjectInfo:
-        # A seekable copy: libcloud reads the content twice, to hash it, and may close it. Reading
-        # it cannot fail in the middle of the request.
+        # libcloud reads the content twice, to hash it, and may close it. Reading a temporary file
+        # cannot fail in the middle of the request.
         with (
             Translator(our_error, check_key(key)) as translator,
             _spool(iter(lambda: translator.read(content, CHUNK_SIZE), b"")) as spool,
         ):
             size = spool.seek(0, 2)
             spool.seek(0)
-            # Two writers of one key at the same moment may both pass: libcloud has no condition.
+            # Two writers at the same moment may both pass: libcloud has no condition.
             if exclusive and self._repeated(partial(_exists, key=key)):
                 raise ObjectExistsError(key=key)
             stored, kept = self._repeated(
@@ -116,7 +116,7 @@ class LibcloudStorage:
             found = _found(container, key)
             last = found.size if end is None else min(end, found.size)
             chunks = self._objects.read(found, start, last) if start < last else iter(())
-            # A driver that is shared is free for others while its bytes are consumed.
+            # Other threads may use a shared driver while this one reads.
             return _chunks_of(_spool(chunks)) if self._is_shared else chunks
 
         with Translator(our_error, check_key(key)):
@@ -136,13 +136,10 @@ class LibcloudStorage:
         check_key(new_key)
         if new_key == key:
             return self.stat(key)
-        # libcloud cannot copy inside a storage.
-        attributes = self.stat(key).attributes
-        with reader_of(self.stream(key)) as content:
-            return self.put(new_key, content, attributes)
+        return copy_by_reading(self, key, new_key)  # libcloud cannot copy inside
 
     def list(self, prefix: str = "", start_after: str | None = None) -> Iterator[ObjectInfo]:
-        # A driver that is no clone may warn that it cannot ask for a prefix.
+        # Shared drivers may warn that they cannot list a prefix.
         asked = None if self._is_shared else prefix or None
 
         def read(container: Container) -> Iterator[ObjectInfo]:
@@ -155,7 +152,7 @@ class LibcloudStorage:
             )
             return in_order(found, attrgetter("key"))
 
-        # libcloud promises no order, so that all keys have to be read to yield the first.
+        # libcloud promises no order.
         with Translator(our_error):
             yield from self._repeated(read)
 
@@ -178,7 +175,7 @@ class LibcloudStorage:
         """Delete the parts of an upload."""
         with Translator(our_error, upload.key), self._drivers.container() as container:
             driver: Any = container.driver
-            # The driver's own method aborts every other upload to a key with this prefix.
+            # The driver's own method also aborts uploads of other keys with this prefix.
             path = f"/{container.name}/{quote(upload.key, safe='/~')}"
             answer = driver.connection.request(
                 path, method="DELETE", params={"uploadId": upload.id}
@@ -191,7 +188,7 @@ class LibcloudStorage:
 
         def look(container: Container) -> Object:
             found = _found(container, key)
-            ours = copy(found)  # with its metadata as they were before they travelled
+            ours = copy(found)  # with its metadata decoded
             ours.meta_data = meta_data_of(self._objects.info(found).attributes)
             return ours
 
@@ -213,7 +210,6 @@ class LibcloudStorage:
 
 
 def _is_transient(error: Exception) -> bool:
-    """Return True if the same request may succeed a moment later."""
     if isinstance(error, LibcloudError):
         return any(int(status) in OVERLOADED for status in STATUS.findall(str(error)))
     return isinstance(error, ChunkedEncodingError | ConnectionError | Timeout)
@@ -221,7 +217,7 @@ def _is_transient(error: Exception) -> bool:
 
 def _spool(chunks: Iterator[bytes]) -> BinaryIO:
     with closing_on_error(new_spool()) as spool:
-        for chunk in chunks:  # not writelines(), which goes to the disk at its end
+        for chunk in chunks:  # writelines() would write to the disk at its end
             spool.write(chunk)
         spool.seek(0)
     return spool
@@ -233,7 +229,7 @@ def _chunks_of(spool: BinaryIO) -> Iterator[bytes]:
 
 
 def _found(container: Container, key: str) -> Object:
-    """Return libcloud's object. Its S3 drivers call an object missing after any answer but 200."""
+    """Return libcloud's object. Its S3 drivers report a missing one for any answer but 200."""
     try:
         return container.get_object(key)
     except ObjectDoesNotExistError:
@@ -246,7 +242,7 @@ def _found(container: Container, key: str) -> Object:
 
 
 def _delete(container: Container, key: str) -> None:
-    # A driver may say False for what is neither a success nor a missing object.
+    # Drivers return False for other answers than success and a missing object.
     if _found(container, key).delete() is False and _exists(container, key):
         raise StorageError("the storage did not delete the object", key=key)
 
@@ -279,9 +275,9 @@ def our_error(error: Exception, key: str | None) -> StorageError | None:
 
 
 def _safe_message(error: BaseException) -> str:
-    """Name an error by its class and the system's words for its first cause.
+    """Return the class of an error and the system's message of its first cause.
 
-    Messages of HTTP libraries repeat addresses, which may hold keys and signatures.
+    Messages of HTTP libraries repeat URLs, which may hold keys and signatures.
     """
     first, seen = error, {id(error)}
     while (cause := _cause(first)) is not None and id(cause) not in seen:
@@ -292,7 +288,6 @@ def _safe_message(error: BaseException) -> str:
 
 
 def _cause(error: BaseException) -> BaseException | None:
-    # requests and urllib3 keep it in different places.
     inner = getattr(error, "reason", None) or next(iter(error.args), None)
     if isinstance(inner, BaseException):
         return inner

@@ -18,7 +18,7 @@ from sqlalchemy_file.storage.common.keys import check_key
 from sqlalchemy_file.storage.common.metadata_names import HEADERS, IDENTIFIERS
 from sqlalchemy_file.storage.common.options import checked_expiry, checked_number, checked_verify
 from sqlalchemy_file.storage.common.protocol import Attributes, ObjectInfo
-from sqlalchemy_file.storage.common.streams import reader_of
+from sqlalchemy_file.storage.common.streams import copy_by_reading
 from sqlalchemy_file.storage.obstore.answers import with_answer
 from sqlalchemy_file.storage.obstore.client import Client, Requests
 from sqlalchemy_file.storage.obstore.errors import (
@@ -231,13 +231,8 @@ class ObstoreStorage:
             except Exception as error:
                 if not is_unknown_there(error):
                     raise
-                return await requests.run(partial(self._copy_by_reading, key, new_key))
+                return await requests.run(partial(copy_by_reading, self, key, new_key))
         return await self._stat(requests, new_key)
-
-    def _copy_by_reading(self, key: str, new_key: str) -> ObjectInfo:
-        attributes = self.stat(key).attributes
-        with reader_of(self.stream(key)) as content:
-            return self.put(new_key, content, attributes)
 
     def list(self, prefix: str = "", start_after: str | None = None) -> Iterator[ObjectInfo]:
         return iterate(self._list(self._client.in_thread, prefix, start_after))
