@@ -106,7 +106,7 @@ def test_a_redirect_of_the_file_server_is_answered_by_the_bucket_s3(s3_store: S3
 
 
 def test_a_url_stays_as_it_is_where_nothing_can_be_added(s3_store: S3Store) -> None:
-    from sqlalchemy_file.storage.obstore.answers import with_answer
+    from sqlalchemy_file.storage.obstore.signing import with_answer
 
     address = "https://bucket.example/key?X-Amz-Signature=0123&X-Amz-Credential=a/b/c/d/e"
     assert with_answer(s3_store, address, TYPE, DISPOSITION) == address

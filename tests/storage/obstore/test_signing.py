@@ -19,7 +19,7 @@ from sqlalchemy_file.exceptions import StorageError
 from sqlalchemy_file.serving import FileServer
 from sqlalchemy_file.storage import adapt
 from sqlalchemy_file.storage.memory import MemoryStorage
-from sqlalchemy_file.storage.obstore.signing import timeout_of
+from sqlalchemy_file.storage.obstore.presigned import timeout_of
 from tests.serving.models import SECRET, record
 from tests.storage.helpers import put
 from tests.storage.server import Answer, Request

@@ -25,17 +25,23 @@ from sqlalchemy_file.exceptions import ObjectNotFoundError, StorageError
 from sqlalchemy_file.storage.common.keys import is_listed
 from sqlalchemy_file.storage.common.protocol import CHUNK_SIZE, ObjectInfo
 from sqlalchemy_file.storage.common.streams import cut
-from sqlalchemy_file.storage.obstore.answers import signed_by_s3
 from sqlalchemy_file.storage.obstore.requests import Version, etag_of, received
-from sqlalchemy_file.storage.obstore.signing import headers_of, signed, timeout_of
+from sqlalchemy_file.storage.obstore.signing import signed, signed_by_s3
 
 _VALID = timedelta(minutes=15)
 _META = re.compile(r"x-(?:amz|goog|ms)-meta-", re.IGNORECASE)
 _NO_BUCKET = (b"NoSuchBucket", b"ContainerNotFound")
 
+DEFAULT_TIMEOUT = 30.0
+"""obstore's own, in seconds."""
+
+_DAY = 86400.0
+_UNITS = {"n": 1e-9, "u": 1e-6, "ms": 1e-3, "mi": 60.0, "m": 60.0, "s": 1.0, "h": 3600.0}
+"""Seconds by the beginning of a unit's name; the longer beginning wins."""
+
 
 class Presigned:
-    """Sends requests to the bucket of a store that can sign, from threads."""
+    """Sends requests by presigned URLs, from threads."""
 
     def __init__(self, store: Any) -> None:
         self._store = store
@@ -45,11 +51,12 @@ class Presigned:
         with self._opened("HEAD", self._url("HEAD", key), key) as answer:
             headers = {name: _decoded(value) for name, value in answer.headers.items()}
         sent = {name.lower(): value for name, value in headers.items()}
+        date = sent.get("last-modified")
         meta = {_META.sub("", name): headers[name] for name in headers if _META.match(name)}
         return ObjectInfo(
             key=key,
             size=int(sent["content-length"]),
-            last_modified=_http_date(sent.get("last-modified")),
+            last_modified=parsedate_to_datetime(date) if date else None,
             etag=etag_of(sent.get("etag")),
             attributes=received(meta, sent.get("content-type", "")),
         )
@@ -72,7 +79,7 @@ class Presigned:
             pass
 
     def list(self, prefix: str, start_after: str) -> Iterator[ObjectInfo]:
-        """Yield objects by S3's first way to list, which asks for what is behind a key."""
+        """Yield objects by version 1 of S3's ListObjects."""
         above, is_truncated = self._above, True
         marker = f"{above}{start_after}" if start_after else ""
         while is_truncated:
@@ -108,7 +115,7 @@ class Presigned:
 
     @property
     def _above(self) -> str:
-        """The beginning of all keys in the bucket, which is not part of them here."""
+        """The prefix of all keys in the bucket."""
         prefix = str(self._store.prefix or "").strip("/")
         return f"{prefix}/" if prefix else ""
 
@@ -116,7 +123,7 @@ class Presigned:
     def _opened(
         self, method: str, url: str, key: str | None, headers: Mapping[str, str] | None = None
     ) -> Iterator[HTTPResponse | HTTPError]:
-        sent = {**dict(headers_of(self._store)), **(headers or {})}
+        sent = {**_headers_of(self._store), **(headers or {})}
         request = Request(url, method=method, headers=sent)  # noqa: S310  signed
         try:
             with self._opener_for(url).open(request, timeout=timeout_of(self._store)) as answer:
@@ -132,7 +139,7 @@ class Presigned:
             raise StorageError(f"the request failed: {type(cause).__name__}", key=key) from cause
 
     def _opener_for(self, url: str) -> OpenerDirector:
-        """Return what opens URLs, with the store's own proxy and certificates."""
+        """Return an opener with the store's proxy and certificates."""
         if self._opener is None:
             options = self._store.client_options or {}
             parts, proxy = urlsplit(url), options.get("proxy_url")
@@ -146,7 +153,7 @@ class Presigned:
 
 
 def _body(answer: HTTPResponse | HTTPError, key: str) -> Iterator[bytes]:
-    """Yield the bytes of an answer; the HTTP client calls a lost connection the end of them."""
+    """Yield the bytes of an answer; `http.client` reports no lost connection."""
     declared = answer.headers.get("Content-Length")
     left = None if declared is None else int(declared)
     while chunk := answer.read(CHUNK_SIZE):
@@ -172,12 +179,8 @@ def _refusal(error: HTTPError, method: str, key: str | None) -> StorageError:
     return StorageError(f"{method} was answered with status code: {error.code}", key=key)
 
 
-def _http_date(text: str | None) -> datetime | None:
-    return parsedate_to_datetime(text) if text else None
-
-
 def _decoded(value: str) -> str:
-    """Return a header's value as UTF-8, as which most programs send it, else as it came."""
+    """Return a header's value as UTF-8 if it is."""
     try:
         return value.encode("latin-1").decode()
     except UnicodeError:
@@ -193,7 +196,9 @@ def _page(body: bytes) -> tuple[list[ObjectInfo], bool]:
             ObjectInfo(
                 key=unquote_plus(key) if is_encoded else key,
                 size=int(entry.findtext("{*}Size", "")),
-                last_modified=_date(entry.findtext("{*}LastModified", "")),
+                last_modified=datetime.fromisoformat(
+                    entry.findtext("{*}LastModified", "")
+                ).astimezone(UTC),
                 etag=etag_of(entry.findtext("{*}ETag")),
             )
             for entry in root.iterfind("{*}Contents")
@@ -204,5 +209,25 @@ def _page(body: bytes) -> tuple[list[ObjectInfo], bool]:
         raise StorageError("the storage answered a listing that cannot be read") from error
 
 
-def _date(text: str) -> datetime:
-    return datetime.fromisoformat(text).astimezone(UTC)
+def timeout_of(store: Any) -> float:
+    """Return the shorter of a store's timeouts for reading, in seconds."""
+    options = store.client_options or {}
+    known = [options[name] for name in ("read_timeout", "timeout") if name in options]
+    return min(map(_seconds, known), default=DEFAULT_TIMEOUT)
+
+
+def _headers_of(store: Any) -> dict[str, str]:
+    """Return the headers that a store sends with every request."""
+    options = store.client_options or {}
+    headers = {
+        name: value.decode("latin-1") if isinstance(value, bytes) else str(value)
+        for name, value in (options.get("default_headers") or {}).items()
+    }
+    agent = options.get("user_agent")
+    return {**headers, "User-Agent": agent} if agent else headers
+
+
+def _seconds(text: str) -> float:
+    """Return the seconds of a duration as obstore writes it: ``1m 30s 500ms``, ``2min``."""
+    found = re.findall(r"(\d+)\s*([a-zA-Z]+)", text)
+    return sum(int(each) * _UNITS.get(name[:2], _UNITS.get(name[:1], _DAY)) for each, name in found)

@@ -1,40 +1,57 @@
-"""Presigned URLs by obstore, and the options of its HTTP client for those who request them."""
+"""Presigned URLs, also for keys and parameters that obstore cannot sign.
+
+obstore's URL is then changed and signed again, by a known secret that has made its signature.
+"""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator
+import base64
+import hashlib
+import hmac
+import os
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import timedelta
 from typing import Any
-from urllib.parse import quote, unquote, urlsplit
+from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit
 
 from obstore import sign
-from obstore.store import AzureStore, GCSStore
+from obstore.store import AzureStore, GCSStore, S3Store
 
-from sqlalchemy_file.storage.obstore.azure import corrected
+from sqlalchemy_file.exceptions import StorageError
 
-DEFAULT_TIMEOUT = 30.0
-"""Seconds, obstore's own for a store without options."""
-
-_DAY = 86400.0
-_UNITS = {"n": 1e-9, "u": 1e-6, "ms": 1e-3, "mi": 60.0, "m": 60.0, "s": 1.0, "h": 3600.0}
-"""Seconds, by what the name of a unit begins with; the longer beginning is looked for first."""
+_S3_SECRETS = ("secret_access_key", "aws_secret_access_key")
+_AZURE_SECRETS = ("account_key", "access_key", "master_key")
+# The parts of Azure's signature, in order (version 2020-12-06 and later); None is the resource.
+_AZURE_PARTS = (
+    *("sp", "st", "se", None, "si", "sip", "spr", "sv", "sr", "snapshot", "ses"),
+    *("rscc", "rscd", "rsce", "rscl", "rsct"),
+)
 
 
 def signed(store: Any, method: Any, key: str, validity: timedelta) -> str | None:
     """Return a presigned URL, or None for a key that obstore cannot sign.
 
-    For Google it escapes only some characters in the path of the URL. Google refuses such a
-    signature, and a key with ``?`` or ``#`` is cut off there.
+    For Google it escapes only some characters in the path. Google refuses such a signature, and a
+    key with ``?`` or ``#`` is cut off there. For Azure it signs the encoded path instead of the
+    decoded one; without the account's key, that is a `StorageError`.
     """
     url = str(sign(store, method, key, validity))
-    if isinstance(store, AzureStore):
-        return corrected(url, store.config, key)
-    return None if isinstance(store, GCSStore) and not _is_escaped(url, key) else url
-
-
-def _is_escaped(url: str, key: str) -> bool:
     path = urlsplit(url).path
+    if isinstance(store, GCSStore) and not _is_escaped(path, key):
+        return None
+    if not isinstance(store, AzureStore) or "%" not in path:
+        return url
+    corrected = _signed_by_azure(url, store.config, path, {})
+    if corrected is None:
+        raise StorageError(
+            "URLs of keys with spaces or non-ASCII characters are signed with the account's key "
+            "only: give the storage an 'account_key', or use plain keys",
+            key=key,
+        )
+    return corrected
+
+
+def _is_escaped(path: str, key: str) -> bool:
     return path == _escaped(unquote(path)) and path.endswith("/" + _escaped(key))
 
 
@@ -42,25 +59,86 @@ def _escaped(path: str) -> str:
     return quote(path, safe="/~")
 
 
-def timeout_of(store: Any) -> float:
-    """Return the seconds that a store may be silent: the shorter of its timeouts for reading."""
-    options = store.client_options or {}
-    known = [options[name] for name in ("read_timeout", "timeout") if name in options]
-    return min(map(_seconds, known), default=DEFAULT_TIMEOUT)
+def with_answer(store: Any, url: str, content_type: str, disposition: str) -> str:
+    """Return a URL whose answer has this type and disposition, or the same URL.
+
+    That takes S3's or Azure's own secret, from options or the environment. A credential provider
+    is not asked: it may ask another server each time.
+    """
+    if isinstance(store, S3Store):
+        parameters = {"response-content-type": content_type}
+        parameters["response-content-disposition"] = disposition
+        return signed_by_s3(url, store, parameters) or url
+    if isinstance(store, AzureStore):
+        parameters = {"rsct": content_type, "rscd": disposition}
+        return _signed_by_azure(url, store.config, unquote(urlsplit(url).path), parameters) or url
+    return url  # Google signs with a private key
 
 
-def headers_of(store: Any) -> Iterator[tuple[str, str]]:
-    """Yield the headers that a store sends with every request."""
-    options = store.client_options or {}
-    for name, value in (options.get("default_headers") or {}).items():
-        yield name, value.decode("latin-1") if isinstance(value, bytes) else str(value)
-    if agent := options.get("user_agent"):
-        yield "User-Agent", agent
+def _secrets(config: Mapping[str, Any], names: Sequence[str], prefix: str) -> Iterator[str]:
+    yield from (str(config[name]) for name in names if config.get(name))
+    variables = (f"{prefix}_{name.upper()}" for name in names)
+    yield from (os.environ[name] for name in variables if os.environ.get(name))
 
 
-def _seconds(text: str) -> float:
-    """Return the seconds of a duration as obstore writes it: ``1m 30s 500ms``, ``2min``."""
-    total = 0.0
-    for number, unit in re.findall(r"(\d+)\s*([a-zA-Z]+)", text):
-        total += int(number) * _UNITS.get(unit[:2], _UNITS.get(unit[:1], _DAY))
-    return total
+def signed_by_s3(
+    url: str, store: Any, parameters: Mapping[str, str], path: str | None = None
+) -> str | None:
+    """Return S3's URL with more parameters, and another path, if its secret is known."""
+    parts = urlsplit(url)
+    query = dict(parse_qsl(parts.query, keep_blank_values=True))
+    known = query.pop("X-Amz-Signature", "")
+    own = getattr(store.credential_provider, "secret", None)
+    for secret in filter(None, (own, *_secrets(store.config, _S3_SECRETS, "AWS"))):
+        if hmac.compare_digest(_s3_signature(secret, parts.netloc, parts.path, query), known):
+            path = parts.path if path is None else path
+            query |= parameters
+            query["X-Amz-Signature"] = _s3_signature(secret, parts.netloc, path, query)
+            text = urlencode(query, quote_via=quote, safe="~")
+            return parts._replace(path=path, query=text).geturl()
+    return None
+
+
+def _s3_signature(secret: str, host: str, path: str, query: Mapping[str, str]) -> str:
+    """Return the signature of a GET, by AWS's Signature Version 4 in the query of its URL."""
+    listed = sorted((quote(name, safe="~"), quote(query[name], safe="~")) for name in query)
+    request = "\n".join([
+        "GET", path, "&".join(f"{name}={value}" for name, value in listed),
+        f"host:{host}", "", "host", "UNSIGNED-PAYLOAD",
+    ])  # fmt: skip
+    _, _, scope = query.get("X-Amz-Credential", "").partition("/")
+    digest = hashlib.sha256(request.encode()).hexdigest()
+    text = "\n".join(["AWS4-HMAC-SHA256", query.get("X-Amz-Date", ""), scope, digest])
+    key = f"AWS4{secret}".encode()
+    for part in scope.split("/"):
+        key = hmac.new(key, part.encode(), hashlib.sha256).digest()
+    return hmac.new(key, text.encode(), hashlib.sha256).hexdigest()
+
+
+def _signed_by_azure(
+    url: str, config: Mapping[str, Any], signed_path: str, parameters: Mapping[str, str]
+) -> str | None:
+    """Return Azure's URL with more parameters, if the account's key is known.
+
+    ``signed_path`` is the path in the signature that the URL has.
+    """
+    parts = urlsplit(url)
+    query = dict(parse_qsl(parts.query))
+    account = (parts.hostname or "").partition(".")[0]
+    for secret in _secrets(config, _AZURE_SECRETS, "AZURE_STORAGE"):
+        for begin in (f"/blob/{account}", "/blob"):  # the host, or the path, names the account
+            if _azure_signature(secret, query, begin + signed_path) == query.get("sig"):
+                query |= parameters
+                query["sig"] = _azure_signature(secret, query, begin + unquote(parts.path))
+                return parts._replace(query=urlencode(query, quote_via=quote)).geturl()
+    return None
+
+
+def _azure_signature(secret: str, query: Mapping[str, str], resource: str) -> str:
+    fields = (resource if name is None else query.get(name, "") for name in _AZURE_PARTS)
+    try:
+        decoded = base64.b64decode(secret, validate=True)
+    except ValueError:
+        return ""  # not a key of Azure
+    digest = hmac.new(decoded, "\n".join(fields).encode(), hashlib.sha256).digest()
+    return base64.b64encode(digest).decode()

@@ -19,7 +19,6 @@ from sqlalchemy_file.storage.common.metadata_names import HEADERS, IDENTIFIERS
 from sqlalchemy_file.storage.common.options import checked_expiry, checked_number, checked_verify
 from sqlalchemy_file.storage.common.protocol import Attributes, ObjectInfo
 from sqlalchemy_file.storage.common.streams import copy_by_reading
-from sqlalchemy_file.storage.obstore.answers import with_answer
 from sqlalchemy_file.storage.obstore.client import Client, Requests
 from sqlalchemy_file.storage.obstore.errors import (
     deletion_error,
@@ -38,7 +37,7 @@ from sqlalchemy_file.storage.obstore.requests import (
     describe,
     open_range,
 )
-from sqlalchemy_file.storage.obstore.signing import signed
+from sqlalchemy_file.storage.obstore.signing import signed, with_answer
 from sqlalchemy_file.storage.obstore.uploads import Upload
 from sqlalchemy_file.support.limits import BUCKET_CONCURRENCY
 
