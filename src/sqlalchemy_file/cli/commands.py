@@ -37,7 +37,7 @@ class _Interrupted(BaseException):
 
 
 class _UnreadError(Exception):
-    """Nobody reads the output any more."""
+    """The reader of the output has gone."""
 
 
 class _Group(click.Group):
@@ -52,7 +52,7 @@ def run() -> None:
     """Run the command, and exit with its code; 128 and the signal's number where one came."""
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _interrupt)
-    # What fails is printed as a finding; the program of --app may still let the log be seen.
+    # Failures are printed as findings; the program of --app may configure the log.
     logging.getLogger("sqlalchemy_file").addHandler(logging.NullHandler())
     try:
         code = group.main(standalone_mode=False)
@@ -81,7 +81,7 @@ def _interrupt(number: int, frame: FrameType | None) -> None:
 
 
 def _message(error: Exception) -> str:
-    # The text of the statement says nothing to those who run a command.
+    # The text of the statement does not help those who run a command.
     original = getattr(error, "orig", None)
     if original is None:
         return str(error)
@@ -189,14 +189,14 @@ def forget(app: str, storage: str, signature: str) -> int:
 
 
 def _drained(apps: Sequence[App], watcher: OnProgress | None = None) -> Iterator[Finding]:
-    """Drain each ledger; what rows of the others name stays."""
+    """Drain each ledger; objects that rows of the others refer to stay."""
     for each in apps:
         others = [other for other in apps if other is not each]
         yield from reconcile.drain(*each, others=others, watcher=watcher)
 
 
 def _watch(printer: Printer, findings_of: _FindingsOf) -> None:
-    """Go on until a signal comes, which is how this ends; wait for a database that is away."""
+    """Continue until a signal; try again while the database is down."""
     failures = 0
     try:
         while True:

@@ -20,8 +20,8 @@ def load(app: str) -> list[App]:
     """Call ``module:callable`` and return each engine with the metadata that it returns.
 
     That may be one pair, or a list of pairs: several ledgers that write to the same storages.
-    Modules are looked for in the current folder too. An `AsyncEngine` will not do here. Raises
-    `click.ClickException` for anything else than that.
+    Modules are looked for in the current folder too. Raises `click.ClickException` for anything
+    else, also for an `AsyncEngine`.
     """
     function = _function(app)
     try:

@@ -54,7 +54,7 @@ _Row = tuple[Text | float, ...]
 
 
 class Printer:
-    """Prints findings, counts them, and knows the exit code that follows from them."""
+    """Prints findings, counts them, and decides the exit code."""
 
     def __init__(self, *, as_json: bool) -> None:
         self._as_json = as_json
@@ -75,7 +75,7 @@ class Printer:
             click.echo(line)
 
     def sum_up(self) -> None:
-        """Say in one line, to people only, how much was found."""
+        """Print in one line how much was found, on terminals only."""
         if not self._as_json and self._console.is_terminal:
             counts = [f"{count:,} {_SAID[kind]}" for kind, count in self._counts.items()]
             click.echo(", ".join(counts) or "nothing found", err=True)
@@ -86,7 +86,7 @@ class Printer:
 
     @contextmanager
     def progress(self) -> Iterator[OnProgress | None]:
-        """Yield what draws bars with rate and time left; None where nobody would see them."""
+        """Yield a function that draws progress bars; None without a terminal."""
         if not self._console.is_terminal:
             yield None
             return
@@ -133,7 +133,7 @@ def _json(record: dict[str, Any]) -> str:
 
 
 def show_status(found: Status, *, as_json: bool) -> None:
-    """Print how things stand: tables with bars, or one line of JSON each."""
+    """Print the status as tables with bars, or as lines of JSON."""
     if as_json:
         for record in found.as_dicts():
             click.echo(_json(record))

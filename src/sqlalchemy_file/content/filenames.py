@@ -13,7 +13,7 @@ MAX_NAME_BYTES = 255
 
 _SEPARATORS = re.compile(r"[/\\]")
 
-# Control characters end header lines and terminals' sanity; format characters (Cf) reverse or
+# Control characters end header lines and confuse terminals; format characters (Cf) reverse or
 # hide parts of a name, so that "exe.pdf" is shown for "fdp.exe"; lone surrogates (Cs) and line
 # separators cannot be encoded or printed.
 _UNWANTED = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})

@@ -108,7 +108,7 @@ class PathContent(Content):
 
 
 class HandleContent(Content):
-    """Somebody else's open file that can seek: read from its start, never closed."""
+    """An open file of the caller that can seek: read from its start, never closed."""
 
     def __init__(self, handle: BinaryIO, owner: object = None) -> None:
         self._handle = handle

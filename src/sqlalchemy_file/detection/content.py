@@ -21,6 +21,7 @@ from sqlalchemy_file.detection.formats.media import tag_end, untagged_type
 from sqlalchemy_file.detection.formats.signatures import is_text, signature_type
 from sqlalchemy_file.detection.library import look_up
 from sqlalchemy_file.detection.names import canonical, guess_type
+from sqlalchemy_file.detection.tables import rows
 from sqlalchemy_file.support.defaults import UNKNOWN_TYPE as UNKNOWN
 
 _TAGGED_SOUND = "audio/mpeg"
@@ -103,25 +104,7 @@ def _read_at(stream: BinaryIO, offset: int, size: int) -> bytes:
 
 # --- likely types of files without a declared type and a name
 
-_TEXTS = (
-    ("text/vtt", rb"WEBVTT"),
-    ("text/vcard", rb"BEGIN:VCARD"),
-    ("text/calendar", rb"BEGIN:VCALENDAR"),
-    ("application/vnd.apple.mpegurl", rb"#EXTM3U"),
-    ("application/pgp-encrypted", rb"-----BEGIN PGP MESSAGE"),
-    ("application/pgp-signature", rb"-----BEGIN PGP SIGNATURE"),
-    ("application/pgp-keys", rb"-----BEGIN PGP"),
-    ("application/x-pem-file", rb"-----BEGIN "),
-    ("model/step", rb"ISO-10303-21;"),
-    ("model/stl", rb"solid[^\n]*\n\s*facet normal "),
-    ("image/x-xpixmap", rb"/\* XPM \*/"),
-    ("text/x-php", rb"<\?php"),
-    ("message/rfc822", rb"(?:Received|Return-Path|Delivered-To): "),
-    (
-        "message/rfc822",
-        rb"(?i:(?:(?:From|To|Cc|Date|Subject|Message-ID|MIME-Version|Reply-To): [^\n]*\n){2})",
-    ),
-)
+_TEXTS = [(name, pattern.encode()) for name, pattern in rows("texts")]
 # TGA has no signature: with a color map or without one; width and height; depth; flags.
 _TARGA = re.compile(
     rb".(?:\x01[\x01\x09].{4}[\x0f\x10\x18\x20]|\0[\x02\x03\x0a\x0b]\0{5}).{4}"

@@ -7,13 +7,13 @@ from importlib.util import find_spec
 from sqlalchemy_file.exceptions import MissingExtraError
 
 DEFAULT_FORMATS = ("JPEG", "PNG", "GIF", "WEBP", "AVIF")
-"""Pillow's decoders for what browsers show: small, fast, and tested by everybody every day."""
+"""Pillow's decoders for formats that browsers show: small, fast, and in use everywhere."""
 
 COPIED_FORMATS = (
     *("JPEG", "PNG", "GIF", "WEBP", "AVIF", "HEIF"),
     *("BMP", "ICO", "JPEG2000", "PPM", "TIFF"),
 )
-"""What scaled copies are made of: what browsers show and scanners make.
+"""Formats of originals of scaled copies: those that browsers show and scanners make.
 
 Nothing here starts another program, as Pillow's PostScript decoder does.
 """
@@ -23,6 +23,6 @@ MAX_PIXELS = 64_000_000
 
 
 def require_pillow(what: str) -> None:
-    """Raise `MissingExtraError` in the name of ``what`` if Pillow is not installed."""
+    """Raise `MissingExtraError` for ``what`` if Pillow is not installed."""
     if find_spec("PIL") is None:
         raise MissingExtraError(what, "image")

@@ -38,7 +38,7 @@ def filterable(image: Image.Image) -> Image.Image:
 def in_srgb(image: Image.Image, profile: bytes | None) -> Image.Image:
     """Return an image in the colours that every viewer assumes, so that no profile is needed."""
     if profile and image.mode in ("RGB", "RGBA", "CMYK"):
-        with suppress(ImageCms.PyCMSError, OSError, ValueError, TypeError):  # damaged: do without
+        with suppress(ImageCms.PyCMSError, OSError, ValueError, TypeError):  # it is damaged
             image = _converted(image, profile)
     return image.convert("RGB") if image.mode == "CMYK" else image
 

@@ -100,11 +100,6 @@ def read_through(image: Image.Image, max_pixels: int) -> None:
         image.load()
 
 
-def size_as_seen(image: Image.Image) -> tuple[int, int]:
-    """Return width and height of an image with its EXIF orientation applied."""
-    return turned_size(image.size, orientation_of(image))
-
-
 def turned_size(size: tuple[int, int], orientation: int) -> tuple[int, int]:
     """Return width and height of an image with an orientation applied."""
     return (size[1], size[0]) if orientation in ON_ITS_SIDE else size

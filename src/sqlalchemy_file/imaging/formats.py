@@ -43,7 +43,7 @@ def formats_of(content_types: Collection[str], what: str) -> tuple[str, ...]:
     """Return Pillow's names of the formats with these content types; `ValueError` if there is none.
 
     A type that Pillow has no decoder for is passed over: a plugin may bring it later. Raises
-    `MissingExtraError` in the name of ``what`` for HEIC without pillow-heif.
+    `MissingExtraError` for ``what`` for HEIC without pillow-heif.
     """
     Image.init()
     wanted = {canonical(content_type) for content_type in content_types}
@@ -71,20 +71,20 @@ def format_name(name: str) -> str:
 
 
 def types_of(name: str) -> tuple[str, ...]:
-    """Return the content types that files of a format of Pillow's may have, the usual one first."""
+    """Return the content types of a format of Pillow's, the usual one first."""
     Image.init()
     return _TYPES.get(name) or (canonical(Image.MIME.get(name)) or f"image/{name.lower()}",)
 
 
 def require_heif(what: str) -> None:
-    """Let Pillow decode HEIC; raise `MissingExtraError` in the name of ``what`` if it cannot."""
+    """Let Pillow decode HEIC; raise `MissingExtraError` for ``what`` if it cannot."""
     if not load_heif():
         raise MissingExtraError(f"{what} for HEIC", "heif")
 
 
 @cache
 def load_heif() -> bool:
-    """Let Pillow decode HEIC, if pillow-heif is installed; say whether it can."""
+    """Let Pillow decode HEIC if pillow-heif is installed; return True if it can."""
     Image.init()
     if HEIF not in Image.OPEN and find_spec("pillow_heif") is not None:
         import pillow_heif  # noqa: PLC0415  the extra "heif"

@@ -59,8 +59,9 @@ def render(
     copies = _of_frames(image, {each: plans[each] for each in moving}, max_pixels)
     still = {variant: plan for variant, plan in plans.items() if variant not in copies}
     if still:
-        largest = upright(image, max(plan.whole for plan in still.values()), orientation)
-        copies |= render_upright(largest, size, still)
+        profile = image.info.get("icc_profile")
+        largest = turned(image, max(plan.whole for plan in still.values()), orientation)
+        copies |= render_upright(in_srgb(largest, profile), size, still)
     return copies
 
 
@@ -77,12 +78,6 @@ def render_upright(
 def keeps_frames(image: Image.Image, variant: Variant) -> bool:
     """Return True if a copy of an image is an animation."""
     return variant.animated and format_name(variant.format) in ANIMATED and frame_count(image) > 1
-
-
-def upright(image: Image.Image, size: Size, orientation: int) -> Image.Image:
-    """Decode an image and return it at a size, upright, in sRGB."""
-    profile = image.info.get("icc_profile")
-    return in_srgb(turned(image, size, orientation), profile)
 
 
 def turned(image: Image.Image, size: Size, orientation: int) -> Image.Image:

@@ -1,4 +1,4 @@
-"""The entry point for Alembic, from 1.18 on: what it loads while it is being imported itself."""
+"""The entry point for Alembic from 1.18 on, which loads it while it is being imported itself."""
 
 from __future__ import annotations
 

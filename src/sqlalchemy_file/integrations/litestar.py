@@ -65,7 +65,7 @@ class FileResponse:
 
 
 def _shown(holder: object, name: str) -> Any:
-    """Return an attribute as a response shows it: files as what clients may see of them."""
+    """Return an attribute for a response: a file as its public part."""
     return _public(getattr(holder, name))
 
 
@@ -119,7 +119,7 @@ class FilesDTO:
             raise ClientException(str(error)) from error
 
     def _with_chosen(self, form: Any) -> Any:
-        """Return the form as its uploads are meant.
+        """Return the form with its uploads as they were meant.
 
         Litestar gives ``""`` for a file that was not chosen, and no list for a single upload.
         """
@@ -135,7 +135,7 @@ class FilesDTO:
 
 
 _file_kind: ContextVar[type] = ContextVar("_file_kind", default=PublicFile)
-"""What files are in the transfer model that is being made; the model does not say which it is."""
+"""The type of files in the transfer model that is being created, which does not know its use."""
 
 
 @cache
@@ -173,7 +173,7 @@ def _retyped(field: DTOFieldDefinition, kind: type) -> DTOFieldDefinition:
 
 
 def _annotation(field: FieldDefinition, kind: type) -> Any:
-    """Return the annotation of a field, with another class in the place of `File`."""
+    """Return the annotation of a field, with another class instead of `File`."""
     if field.is_subclass_of(File):
         return kind
     if not field.inner_types:
@@ -186,7 +186,7 @@ def _annotation(field: FieldDefinition, kind: type) -> Any:
 
 
 class _FileDTO(AbstractDTO[Any]):
-    """What a handler that returns files, and not rows, sends."""
+    """The DTO of a handler that returns files, not rows."""
 
     @classmethod
     def is_supported_model_type_field(cls, field_definition: FieldDefinition) -> bool:

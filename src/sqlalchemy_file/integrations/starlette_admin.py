@@ -54,7 +54,7 @@ class _Edited(list[Any]):
 
 
 class _StoredField:
-    """What both fields do: show URLs of a file server, and change several files one by one."""
+    """The base of both fields: URLs of a file server, and changes of several files one by one."""
 
     edits_each: bool
 
@@ -77,7 +77,7 @@ class _StoredField:
         await super().validate(request, value, form_values)  # type: ignore[misc]
 
     async def serialize_value(self, request: Request, value: Any) -> Any:
-        """Return what the templates show of the files."""
+        """Return the files as the templates show them."""
         # Converters are those of all admins of a process, but a server is that of one.
         server = getattr(request.app.state, _SERVER, None)
         if server is None:
@@ -180,7 +180,7 @@ class FilesView:
 
 
 class _Exports(BaseStorage):
-    """What starlette-admin reads the files of an export from; nothing is stored there.
+    """The storage from which starlette-admin reads the files of an export; it stores nothing.
 
     Without it, an export fails for a row without a file, and requests the files from the server
     that it is running in.

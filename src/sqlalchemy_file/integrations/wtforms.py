@@ -42,7 +42,7 @@ class StoredFileWidget:
 
 
 class _StoredField(Field):  # type: ignore[misc]
-    """What both fields do: tell what a form changes, and leave alone what it does not."""
+    """The base of both fields: an edit changes only what its form changes."""
 
     widget: Any = StoredFileWidget()
     raw_data: Any
@@ -156,7 +156,7 @@ def _of_list(shown: Markup) -> Markup:
 
 def _shown_part(form_field: Any, part: Part) -> Markup:
     name, token = form_field.name, part.token
-    # A form that comes back from a failed attempt may know no more of a file than its token.
+    # A form that is shown again after an error may only know the file's token.
     what = file_markup(part.file) if part.file else Markup("<span>(as it was)</span>")
     shown = [_input(type="hidden", name=f"{name}-current", value=token), what]
     if form_field._multiple or not form_field.flags.required:
@@ -178,7 +178,7 @@ def _attributes(form_field: Any, attributes: Mapping[str, Any]) -> dict[str, Any
     given = {"id": form_field.id, **(form_field.render_kw or {}), **attributes}
     if "class_" in given:
         given["class"] = given.pop("class_")
-    # What is there already is enough for a required column.
+    # An existing file is enough for a required column.
     given["required"] = bool(form_field.flags.required and not form_field.kept_parts())
     given["multiple"] = form_field._multiple
     return given

@@ -69,7 +69,7 @@ def answering(
         return Answer(problem(HTTPStatus.FORBIDDEN))
     try:
         return (yield from _sending(request, target, headers, delivery))
-    except Exception as error:  # noqa: BLE001  errors that are not of a storage are raised again
+    except Exception as error:  # noqa: BLE001  other errors than a storage's are raised again
         return Answer(problem_of(error))
 
 
@@ -117,7 +117,7 @@ def drive(steps: Answering) -> Answer:
     while isinstance(step, Operation):
         try:
             value = step.run()
-        except Exception as error:  # noqa: BLE001  it is raised where the step was asked for
+        except Exception as error:  # noqa: BLE001  it is raised in the generator
             step = _next(steps, error=error)
         else:
             step = _next(steps, value)
@@ -131,7 +131,7 @@ async def adrive(steps: Answering) -> Answer:
     while isinstance(step, Operation):
         try:
             value = await step.arun() if step.arun else await in_thread(step.run)
-        except Exception as error:  # noqa: BLE001  it is raised where the step was asked for
+        except Exception as error:  # noqa: BLE001  it is raised in the generator
             step = _next(steps, error=error)
         else:
             step = _next(steps, value)
@@ -141,7 +141,7 @@ async def adrive(steps: Answering) -> Answer:
 def _next(
     steps: Answering, value: Any = None, error: Exception | None = None
 ) -> Operation[Any] | Answer:
-    """Tell the generator how its last step ended, and return the next one, or the answer."""
+    """Send the result of a step, and return the next step, or the answer."""
     try:
         return steps.send(value) if error is None else steps.throw(error)
     except StopIteration as end:
@@ -181,7 +181,7 @@ def _is_allowed(answer: object) -> bool:
 def _handover(
     request: RequestFacts, target: Target, facts: FileFacts, delivery: Delivery
 ) -> Handover | None:
-    """Return who else answers, or None.
+    """Return how another server answers, or None.
 
     Conditions and ranges are left to that server: it has entity tags and dates of its own. HEAD is
     not redirected, since a presigned URL is valid for GET only.

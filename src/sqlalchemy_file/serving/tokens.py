@@ -131,5 +131,5 @@ def _unpacked(checksum: Any) -> str | None:
 
 
 def _key_id(secret: str) -> str:
-    """Return a name of a secret that tells nothing of it."""
+    """Return a name for a secret that reveals nothing about it."""
     return hashlib.sha256(f"{_PURPOSE}:{secret}".encode()).hexdigest()[:8]

@@ -14,9 +14,7 @@ from typing import BinaryIO, cast
 
 import pytest
 
-from sqlalchemy_file.exceptions import (
-    ObjectNotFoundError,
-)
+from sqlalchemy_file.exceptions import ObjectNotFoundError
 from sqlalchemy_file.storage.common.protocol import Attributes, Storage
 from sqlalchemy_file.testing.objects import DeletingAndCopying, Exclusive, Keys, Reading
 from sqlalchemy_file.testing.suite import (
@@ -126,7 +124,7 @@ class Wholeness(Suite):
 
 
 class Load(Suite):
-    """Many threads, and objects larger than memory is to be."""
+    """Many threads, and large objects."""
 
     def test_every_thread_reads_its_own_objects_back(self, storage: Storage) -> None:
         def work(number: int) -> bool:

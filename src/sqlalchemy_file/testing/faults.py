@@ -110,8 +110,8 @@ def repeats() -> Fault:
 class Plan:
     """Which call gets which fault; calls are counted by verb, those of `delete` by key.
 
-    With ``rate``, that share of the calls that nobody planned for gets one of ``faults``, chosen by
-    the seed and by the number of the call alone.
+    The share ``rate`` of the other calls gets one of ``faults``; only the seed and the number of
+    the call decide which.
     """
 
     faults: Sequence[Fault] = ()
@@ -154,7 +154,7 @@ class Plan:
         return named or (drawn if drawn is not None and self.rate else NO_FAULT)
 
     def split_deletion(self, keys: Sequence[str]) -> tuple[list[str], list[tuple[Fault, str]]]:
-        """Return the keys to delete that nothing happens to, and the others with what does."""
+        """Return the keys to delete without a fault, and the others with their faults."""
         faults = [(self.next("delete", key), key) for key in keys]
         plain = [key for fault, key in faults if fault == NO_FAULT]
         return plain, [(fault, key) for fault, key in faults if fault != NO_FAULT]
@@ -163,8 +163,8 @@ class Plan:
         random = Random(f"{self.seed}-{verb}")  # noqa: S311  it decides no secret
         suitable = [fault for fault in self.faults if fault.suits(verb)]
         while True:
-            strikes = random.random() < self.rate
-            yield random.choice(suitable) if strikes and suitable else None
+            is_faulty = random.random() < self.rate
+            yield random.choice(suitable) if is_faulty and suitable else None
 
 
 NO_FAULT = Fault()

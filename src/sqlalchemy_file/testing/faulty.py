@@ -20,7 +20,7 @@ from sqlalchemy_file.storage.owners import keeper_of
 from sqlalchemy_file.testing.faults import Fault, Plan, Verb
 
 _TICK = 0.005
-"""Seconds between two looks whether a coroutine that hangs may go on."""
+"""Seconds after which a coroutine that hangs looks again whether it may continue."""
 
 
 class FaultyStorage:
@@ -98,10 +98,10 @@ class FaultyStorage:
             yield from _spoiled(fault, b"".join(chunks)) if fault.changes_bytes else chunks
 
     def delete(self, keys: Sequence[str]) -> None:
-        plain, struck = self._plan.split_deletion(keys)
+        plain, faulty = self._plan.split_deletion(keys)
         failures: dict[str, Exception] = {}
-        for fault, key in struck:
-            with _gathered(failures, key), self._struck(fault, "delete", key):
+        for fault, key in faulty:
+            with _gathered(failures, key), self._injected(fault, "delete", key):
                 for _ in _times(fault):
                     self.inner.delete([key])
         with _gathered(failures):
@@ -123,11 +123,11 @@ class FaultyStorage:
         return self.inner.public_url(key) if isinstance(self.inner, HasPublicURL) else None
 
     def _call(self, verb: Verb, key: str) -> AbstractContextManager[Fault]:
-        return self._struck(self._plan.next(verb, key), verb, key)
+        return self._injected(self._plan.next(verb, key), verb, key)
 
     @contextmanager
-    def _struck(self, fault: Fault, verb: Verb, key: str) -> Iterator[Fault]:
-        """Let a fault take its course around a call."""
+    def _injected(self, fault: Fault, verb: Verb, key: str) -> Iterator[Fault]:
+        """Let a fault happen around a call."""
         if fault.before is not None:
             fault.before()
         if fault.delay:
@@ -170,11 +170,11 @@ class AsyncFaultyStorage(FaultyStorage):
                     yield chunk
 
     async def adelete(self, keys: Sequence[str]) -> None:
-        plain, struck = self._plan.split_deletion(keys)
+        plain, faulty = self._plan.split_deletion(keys)
         failures: dict[str, Exception] = {}
-        for fault, key in struck:
+        for fault, key in faulty:
             with _gathered(failures, key):
-                async with self._astruck(fault, "delete", key):
+                async with self._ainjected(fault, "delete", key):
                     for _ in _times(fault):
                         await self.inner.adelete([key])
         with _gathered(failures):
@@ -196,10 +196,10 @@ class AsyncFaultyStorage(FaultyStorage):
                 yield info
 
     def _acall(self, verb: Verb, key: str) -> AbstractAsyncContextManager[Fault]:
-        return self._astruck(self._plan.next(verb, key), verb, key)
+        return self._ainjected(self._plan.next(verb, key), verb, key)
 
     @asynccontextmanager
-    async def _astruck(self, fault: Fault, verb: Verb, key: str) -> AsyncIterator[Fault]:
+    async def _ainjected(self, fault: Fault, verb: Verb, key: str) -> AsyncIterator[Fault]:
         if fault.before is not None:
             await asyncio.to_thread(fault.before)
         if fault.delay:
@@ -214,7 +214,7 @@ class AsyncFaultyStorage(FaultyStorage):
 
 @contextmanager
 def _gathered(failures: dict[str, Exception], key: str | None = None) -> Iterator[None]:
-    """Gather the failures of deletions instead of raising them; any of that of a single key."""
+    """Gather the failures of deletions instead of raising them; for a single ``key``, any error."""
     try:
         yield
     except DeletionError as error:
@@ -230,7 +230,7 @@ def _times(fault: Fault) -> range:
 
 
 def _fail(fault: Fault, verb: Verb, key: str, *, is_done: bool) -> None:
-    """Raise what a call fails with, if this is the moment: before it is done, or after."""
+    """Raise the error of a call, before it is done or after."""
     if fault.fails and fault.is_done is is_done:
         raise fault.failure(verb, key)
 

@@ -62,8 +62,8 @@ class ImageValidator(ContentTypeValidator):
         with decoding.decoding(
             file.original_content, attr_key, formats=self.formats, max_pixels=self.max_pixels
         ) as image:
-            width, height = decoding.size_as_seen(image)
             orientation = decoding.orientation_of(image)
+            width, height = decoding.turned_size(image.size, orientation)
             self._require_dimensions(width, height, attr_key)
             state = state_of(file)
             state.accepted_format = image.format or ""
@@ -76,7 +76,7 @@ class ImageValidator(ContentTypeValidator):
         file.update(width=width, height=height, orientation=orientation)
 
     def _excuses(self, file: File) -> bool:
-        """Let pass what claims to be an allowed image and proves nothing: it will be decoded."""
+        """Accept what claims to be an allowed image and proves nothing: it will be decoded."""
         claims = (file.get("declared_content_type"), guess_type(file["filename"]))
         return any(map(self._allows, filter(None, claims))) and not is_proven(file)
 

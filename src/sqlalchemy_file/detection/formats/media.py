@@ -99,7 +99,7 @@ def untagged_type(start: bytes) -> str:
 
 
 def mpeg_audio_type(head: bytes) -> str | None:
-    """Tell MPEG audio that has no ID3 tag by two frames of the same kind, one after the other."""
+    """Return the type of MPEG audio without a tag, by two consecutive frames of the same kind."""
     for content_type, length, mask in (
         ("audio/mpeg", _mpeg_frame_length(head), b"\xff\xfe\x0c\0"),
         ("audio/aac", _adts_frame_length(head), b"\xff\xff\xfc\0"),

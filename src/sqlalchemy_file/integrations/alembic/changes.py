@@ -18,10 +18,10 @@ from sqlalchemy_file.ledger.triggers import kind_of
 
 
 def leave_layout_alone(ledger: Ledger, upgrade_ops: Any, *, has_upgrade: bool) -> None:
-    """Take out changes of the ledger's own tables: it knows better how to make them.
+    """Remove changes of the ledger's own tables: the ledger makes them itself.
 
-    Indexes that a table lacks stay in; autogenerate lists those of a new table apart from it.
-    On SQLite, the upgrade of an earlier layout makes them itself.
+    New indexes stay: autogenerate lists those of a new table apart from it. On SQLite, the
+    upgrade of an earlier layout creates them itself.
     """
     own = {(each.schema, each.name) for each in (ledger.releases, ledger.state)}
     for table in [each for each in upgrade_ops.ops if isinstance(each, alembic_ops.ModifyTableOps)]:
@@ -32,7 +32,7 @@ def leave_layout_alone(ledger: Ledger, upgrade_ops: Any, *, has_upgrade: bool) -
 
 
 def _new_indexes(operations: Sequence[MigrateOperation]) -> list[MigrateOperation]:
-    """Return what creates an index, and does not replace one that only looks different."""
+    """Return the creations of indexes, except those that replace one that only looks different."""
     replaced = {each.index_name for each in operations if isinstance(each, alembic_ops.DropIndexOp)}
     return [
         each
@@ -42,7 +42,7 @@ def _new_indexes(operations: Sequence[MigrateOperation]) -> list[MigrateOperatio
 
 
 def leave_indexes_alone(upgrade_ops: Any) -> None:
-    """Take out the removal of indexes that the ledger keeps itself, and no metadata knows."""
+    """Remove drops of the ledger's own indexes, which no metadata knows."""
     for table in [each for each in upgrade_ops.ops if isinstance(each, alembic_ops.ModifyTableOps)]:
         table.ops[:] = [
             each

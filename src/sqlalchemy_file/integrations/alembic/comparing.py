@@ -47,7 +47,7 @@ def ensure_triggers(metadata: MetaData | Sequence[MetaData]) -> Callable[..., No
 
 @comparators.dispatch_for("schema", **_LAST)
 def compare_files(context: AutogenContext, upgrade_ops: Any, schemas: Any) -> None:
-    """Add what the ledgers need to a migration, and write file columns as the JSON they are.
+    """Add the changes of the ledgers to a migration, and write file columns as JSON.
 
     Alembic calls it once for the import of this module, and once for the entry point.
     """

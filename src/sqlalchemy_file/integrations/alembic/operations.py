@@ -14,7 +14,7 @@ from sqlalchemy_file.ledger.installing import execute, fed_tables, indexes_of, l
 
 
 class FileTriggersOp(MigrateOperation):
-    """What both operations say: the table, its file columns, and where the ledger is."""
+    """The base of both operations: a table, its file columns, and the schema of the ledger."""
 
     name = ""
 
@@ -102,7 +102,7 @@ class UpgradeFileLedgerOp(MigrateOperation):
 
     @classmethod
     def upgrade_file_ledger(cls, operations: Operations, **options: Any) -> Any:
-        """Change the ledger's tables in place; their notes are kept."""
+        """Change the ledger's tables in place; their entries are kept."""
         return operations.invoke(cls(**options))
 
     def to_diff_tuple(self) -> tuple[Any, ...]:
@@ -133,7 +133,7 @@ def _create(operations: Operations, operation: CreateFileTriggersOp) -> None:
 
 @Operations.implementation_for(DropFileTriggersOp)
 def _drop(operations: Operations, operation: DropFileTriggersOp) -> None:
-    # SQLite drops no column that stands in an index, and PostgreSQL no function that one calls.
+    # SQLite drops no column of an index, and PostgreSQL no function that an index calls.
     connection = _online(operations)
     for index in indexes_of(connection, operation.files):
         execute(connection, index.drop)
@@ -148,7 +148,7 @@ def _upgrade(operations: Operations, operation: UpgradeFileLedgerOp) -> None:
 
 
 def _apply(operations: Operations, operation: FileTriggersOp, changed: list[FileColumns]) -> None:
-    """Make the triggers of one table so, and leave those of all others as the catalog has them."""
+    """Change the triggers of one table, and leave those of all others as the catalog has them."""
     connection = _online(operations)
     others = fed_tables(connection, operation.ledger_schema, without=operation.files)
     repair(connection, look(connection, operation.ledger_schema, [*others, *changed]))

@@ -13,7 +13,7 @@ from sqlalchemy_file.types import file_field
 
 
 def use_json(operations: ops.OpContainer) -> None:
-    """Let all operations name JSON in the place of file fields; no column of a model changes."""
+    """Let all operations name JSON instead of file fields; no column of a model changes."""
     for each in operations.ops:
         if isinstance(each, ops.OpContainer):
             use_json(each)
@@ -27,7 +27,7 @@ def use_json(operations: ops.OpContainer) -> None:
 
 
 def _column(item: Any) -> Any:
-    """Return a column of JSON for one of files, and anything else as it is."""
+    """Return a JSON column for a file column, and anything else unchanged."""
     if not isinstance(item, Column) or file_field(item.type) is None:
         return item
     default: Any = item.server_default

@@ -30,7 +30,7 @@ class OneFile:
     def applied(self, current: Any) -> Any:
         """Return the upload, None, or the file that is there.
 
-        A removal is that of the file in the form, and not of one that somebody else put there.
+        A removal does not remove a file that somebody else has stored since.
         """
         if self.chosen is not None:
             return self.chosen

@@ -76,7 +76,7 @@ async def awith_body(answer: Answer) -> tuple[Answer, AsyncGenerator[bytes, None
         try:
             target = answer.target
             chunks: Any = await astream(target.storage, target.key, answer.plan.body, answer.info)
-        except Exception as error:  # noqa: BLE001  what is no error of a storage is raised again
+        except Exception as error:  # noqa: BLE001  other errors than a storage's are raised again
             answer = Answer(problem_of(error))
         else:
             return answer, chunks

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 _FROM = 256 * 1024
-"""Bytes that are sent before anybody watches: what little is left then may go on."""
+"""Bytes that are sent before anybody watches: less may be sent to a client that has left."""
 
 
 class Leaving:

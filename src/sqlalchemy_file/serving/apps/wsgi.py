@@ -33,6 +33,6 @@ def with_body(answer: Answer) -> tuple[Answer, Iterable[bytes]]:
         try:
             target = answer.target
             return answer, stream(target.storage, target.key, answer.plan.body, answer.info)
-        except Exception as error:  # noqa: BLE001  what is no error of a storage is raised again
+        except Exception as error:  # noqa: BLE001  other errors than a storage's are raised again
             answer = Answer(problem_of(error))
     return answer, [part for part in answer.plan.body if isinstance(part, bytes)]
