@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import suppress
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from playwright.sync_api import Error
@@ -13,6 +13,7 @@ from sqlalchemy import Engine
 
 from sqlalchemy_file.serving import FileServer
 from tests.pictures import encoded, quadrants
+from tests.services.web import serving
 
 from .hostile import EMBEDDED, HOSTILE
 from .models import SECRET, saved, saved_photo
@@ -94,6 +95,29 @@ def test_a_reload_of_a_file_is_answered_with_304(
     page.reload()
     assert [exchange.status for exchange in site.exchanges] == [200, 304]
     assert page.evaluate("document.images[0].naturalWidth") == 80
+
+
+@pytest.mark.parametrize(
+    ("page_host", "files_host", "options"),
+    [
+        ("www.site.localhost", "files.site.localhost", {}),
+        ("localhost", "127.0.0.1", {"resource_policy": "cross-origin"}),
+    ],
+)
+def test_pages_show_the_images_of_a_file_server_on_another_host(
+    page: Page, engine: Engine, page_host: str, files_host: str, options: Any
+) -> None:
+    servers: list[FileServer] = []
+
+    async def elsewhere(scope: Any, receive: Any, send: Any) -> None:
+        await servers[0].asgi(scope, receive, send)
+
+    with serving(elsewhere) as url, open_site(FileServer(secret=SECRET)) as site:
+        files_url = url.replace("127.0.0.1", files_host)
+        servers.append(FileServer(secret=SECRET, url=files_url, **options))
+        site.html = f'<img src="{servers[0].url_for(saved(engine, PNG, "a.png"))}">'
+        page.goto(site.url.replace("127.0.0.1", page_host))
+        assert page.evaluate("document.images[0].naturalWidth") == 80
 
 
 @pytest.mark.parametrize(("shown_at", "loaded"), [("100px", 160), ("500px", 640)])

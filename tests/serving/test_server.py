@@ -127,7 +127,9 @@ def test_other_sites_embed_public_files_only(engine: Engine) -> None:
         server = FileServer(secret=SECRET, **options)
         return get(server, server.url_for(file)).headers["Cross-Origin-Resource-Policy"]
 
-    assert policy() == "same-origin"
+    assert policy() == policy(url="/") == "same-origin"
+    assert policy(url="https://files.example.org") == "same-site"
+    assert policy(url="https://files.example.org", resource_policy="same-origin") == "same-origin"
     assert policy(resource_policy="same-site") == "same-site"
     assert policy(public=["main"]) == "cross-origin"
 

@@ -43,11 +43,12 @@ def is_clean(content_type: str) -> bool:
     return _MEDIA_TYPE.fullmatch(content_type) is not None
 
 
-def require_resource_policy(value: str) -> None:
-    """Raise `ValueError` for a value that browsers would ignore."""
+def require_resource_policy(value: str) -> str:
+    """Return the value, or raise `ValueError` for one that browsers would ignore."""
     if value not in _RESOURCE_POLICIES:
         known = ", ".join(map(repr, _RESOURCE_POLICIES))
         raise ValueError(f"resource_policy is one of {known}, not {value!r}")
+    return value
 
 
 def protecting_headers(

@@ -81,7 +81,7 @@ class FileServer:
         public: Collection[str] = (),
         authorize: Authorize | None = None,
         delivery: DeliveryChoice = "stream",
-        resource_policy: str = "same-origin",
+        resource_policy: str | None = None,
         cross_site: bool = True,
     ) -> None:
         if isinstance(public, str):
@@ -89,14 +89,15 @@ class FileServer:
         if not (authorize is None or callable(authorize)):
             raise TypeError(f"authorize is a function of a request and a target, not {authorize!r}")
         require_types(inline)
-        require_resource_policy(resource_policy)
         self.url: str = _checked_url(url)
         self.expires: timedelta = _positive(expires)
         self.inline: frozenset[str] = frozenset(each.lower() for each in inline)
         self.public: frozenset[str] = frozenset(public)
         self.authorize: Authorize | None = authorize
         self.cross_site: bool = cross_site
-        self.resource_policy: str = resource_policy
+        # Pages are on another host than files with a whole URL, most often of the same site.
+        default = "same-origin" if self.url.startswith("/") or not self.url else "same-site"
+        self.resource_policy: str = require_resource_policy(resource_policy or default)
         self.delivery_for: Callable[[str], Delivery] = chosen_delivery(delivery)
         self._signer: Signer | None = signer_with(secret)
 
