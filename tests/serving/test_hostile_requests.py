@@ -352,7 +352,44 @@ def test_the_digest_of_a_record_is_that_of_an_object_of_its_size(faulty: FaultyS
     server = FileServer(secret=SECRET)
     for size in (100, 99):
         url = server.url_for(record(size=size, checksum=f"sha256:{'0' * 64}"))
-        assert ("Repr-Digest" in get(server, url, "HEAD").headers) == (size == 100)
+        found = get(server, url, "HEAD").headers
+        assert ("Repr-Digest" in found) == ("ETag" in found) == (size == 100)
+
+
+@pytest.mark.parametrize("storage_url", ["local"], indirect=True)
+@pytest.mark.parametrize("size", [99, 101])
+def test_a_local_file_of_another_size_than_its_record_s_is_refused_before_the_headers(
+    engine: Engine, size: int
+) -> None:
+    server = FileServer(secret=SECRET)
+    put(StorageManager.storage("main"), "key", CONTENT)
+    url = server.url_for(record(size=size)).removeprefix(server.url)
+    for headers in ({}, {"Range": "bytes=0-9"}):
+        for client in clients(server):
+            found = client.get(url, headers=headers)
+            assert found.status_code == 503
+            assert found.headers["Content-Type"] == "application/problem+json"
+    scope = {"type": "http", "method": "GET", "path": url, "headers": []}
+    sent = answered(server, {**scope, "extensions": {"http.response.pathsend": {}}})
+    assert sent[0]["status"] == 503
+    delivered = FileServer(secret=SECRET, delivery="x-sendfile")
+    assert get(delivered, url).status_code == 503
+
+
+def test_a_range_of_a_public_object_is_of_the_version_that_the_client_knows(
+    engine: Engine,
+) -> None:
+    server = FileServer(public=["main"])
+    storage = StorageManager.storage("main")
+    put(storage, "key", CONTENT)
+    first = get(server, "/public/main/key").headers["ETag"]
+    part = get(server, "/public/main/key", range="bytes=50-", if_range=first)
+    assert (part.status_code, part.headers["ETag"]) == (206, first)
+    put(storage, "key", b"y" * 100)
+    whole = get(server, "/public/main/key", range="bytes=50-", if_range=first)
+    assert (whole.status_code, whole.data) == (200, b"y" * 100)
+    assert get(server, "/public/main/key", if_none_match=first).status_code == 200
+    assert get(server, "/public/main/key", "HEAD").headers["ETag"] == whole.headers["ETag"] != first
 
 
 def test_lines_of_one_header_are_one_list() -> None:
@@ -362,6 +399,16 @@ def test_lines_of_one_header_are_one_list() -> None:
         "if-none-match": '"a", "b"',
         "range": "bytes=0-1",
     }
+
+
+def answered(server: FileServer, scope: Any) -> list[Any]:
+    sent: list[Any] = []
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    asyncio.run(server.asgi(scope, send, send))
+    return sent
 
 
 @pytest.mark.parametrize("storage_url", ["local"], indirect=True)
@@ -375,12 +422,7 @@ def test_no_link_leads_a_server_that_sends_paths_out_of_the_folder(
     scope = {"type": "http", "method": "GET", "path": path, "headers": [], "extensions": extensions}
 
     def answer() -> list[Any]:
-        sent: list[Any] = []
-
-        async def send(message: Any) -> None:
-            sent.append(message)
-
-        asyncio.run(server.asgi(scope, send, send))
+        sent = answered(server, scope)
         return [sent[0]["status"], sent[1]["type"]]
 
     assert answer() == [200, "http.response.pathsend"]

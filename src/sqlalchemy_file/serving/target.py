@@ -24,7 +24,7 @@ class Target:
     """An object in a storage, with facts from its record.
 
     ``content_type``, ``size``, ``sha256`` and ``modified`` are None if the record does not have
-    them.
+    them. ``version`` is that of the object, for a target without a record.
     """
 
     storage: str
@@ -36,11 +36,13 @@ class Target:
     sha256: str | None = None
     modified: datetime | None = None
     encoding: str | None = None
+    version: str | None = None
 
     @property
     def etag(self) -> str:
         """A strong entity tag of the bytes, or of the object, whose bytes never change."""
-        return entity_tag(self.storage, self.key, self.sha256)
+        key = self.key if self.version is None else f"{self.key}\n{self.version}"
+        return entity_tag(self.storage, key, self.sha256)
 
     def completed(self, info: ObjectInfo, inline: Collection[str]) -> Target:
         """Return this target with facts from the storage, for one without a record."""
@@ -50,6 +52,8 @@ class Target:
             filename=info.attributes.filename or self.filename,
             size=info.size,
             modified=info.last_modified,
+            # Nothing says that only this package writes to a public storage.
+            version=f"{info.etag} {info.last_modified} {info.size}",
         )
         return known.shown_by(inline)
 
@@ -60,16 +64,20 @@ class Target:
         return self if allowed == self.disposition else replace(self, disposition=allowed)
 
     def facts(self, info: ObjectInfo | None, headers: Sequence[tuple[str, str]]) -> FileFacts:
-        """Return the facts of the file; the size is that in the storage."""
+        """Return the facts of the file; the size is that in the storage.
+
+        An object of another size than the record's has neither its entity tag nor its digest.
+        """
         size = self.size if info is None else info.size
+        is_recorded = self.size in (None, size)
         return FileFacts(
             size=size or 0,
             content_type=sent_type(self.content_type or UNKNOWN_TYPE),
             filename=self.filename,
             disposition=self.disposition,
-            etag=self.etag,
+            etag=self.etag if is_recorded else None,
             modified=self.modified or (info.last_modified if info else None),
-            sha256=self.sha256 if size == self.size else None,
+            sha256=self.sha256 if is_recorded else None,
             headers=headers,
             encoding=self.encoding,
         )

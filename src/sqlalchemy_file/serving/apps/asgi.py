@@ -75,7 +75,9 @@ async def awith_body(answer: Answer) -> tuple[Answer, AsyncGenerator[bytes, None
     if answer.target is not None:
         try:
             target = answer.target
-            chunks: Any = await astream(target.storage, target.key, answer.plan.body, answer.info)
+            chunks: Any = await astream(
+                target.storage, target.key, answer.plan.body, answer.info, target.size
+            )
         except Exception as error:  # noqa: BLE001  other errors than a storage's are raised again
             answer = Answer(problem_of(error))
         else:

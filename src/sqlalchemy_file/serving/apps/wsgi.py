@@ -31,8 +31,8 @@ def with_body(answer: Answer) -> tuple[Answer, Iterable[bytes]]:
     """Return an answer with its bytes; a storage that fails at once makes it a problem body."""
     if answer.target is not None:
         try:
-            target = answer.target
-            return answer, stream(target.storage, target.key, answer.plan.body, answer.info)
+            target, body = answer.target, answer.plan.body
+            return answer, stream(target.storage, target.key, body, answer.info, target.size)
         except Exception as error:  # noqa: BLE001  other errors than a storage's are raised again
             answer = Answer(problem_of(error))
     return answer, [part for part in answer.plan.body if isinstance(part, bytes)]

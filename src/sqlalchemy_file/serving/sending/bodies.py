@@ -9,6 +9,7 @@ from typing import Any
 from sqlalchemy_file.exceptions import StorageError
 from sqlalchemy_file.serving.http.plan import Segment
 from sqlalchemy_file.serving.http.ranges import ByteRange
+from sqlalchemy_file.serving.sending.file_reading import require_size
 from sqlalchemy_file.serving.sending.sources import ranges_of, require_version, version_of
 from sqlalchemy_file.serving.sending.timeouts import refuse_if_hanging
 from sqlalchemy_file.storage import ObjectInfo, StorageManager
@@ -16,14 +17,19 @@ from sqlalchemy_file.storage.common.protocol import named
 
 
 def stream(
-    storage_name: str, key: str, segments: Sequence[Segment], info: ObjectInfo | None = None
+    storage_name: str,
+    key: str,
+    segments: Sequence[Segment],
+    info: ObjectInfo | None = None,
+    size: int | None = None,
 ) -> Iterator[bytes]:
     """Yield the segments; a storage that has fewer bytes than that raises `StorageError`.
 
-    So does one whose object is not the one that ``info`` describes. The first chunk is read before
-    this returns, so that a missing object raises here.
+    So does one whose object is not the one that ``info`` describes, and a local file of another
+    ``size``. The first chunk is read before this returns, so that a missing object raises here.
     """
-    chunks = _stream(storage_name, key, segments, info)
+    size = size if info is None else info.size
+    chunks = _stream(storage_name, key, segments, info, size)
     return _after([next(chunks, b"")], chunks)
 
 
@@ -34,11 +40,16 @@ def _after(first: list[bytes], chunks: Generator[bytes, None, None]) -> Iterator
 
 
 async def astream(
-    storage_name: str, key: str, segments: Sequence[Segment], info: ObjectInfo | None = None
+    storage_name: str,
+    key: str,
+    segments: Sequence[Segment],
+    info: ObjectInfo | None = None,
+    size: int | None = None,
 ) -> AsyncGenerator[bytes, None]:
     """Do what `stream` does without blocking the event loop."""
     refuse_if_hanging(storage_name, key)
-    chunks = _astream(storage_name, key, segments, info)
+    size = size if info is None else info.size
+    chunks = _astream(storage_name, key, segments, info, size)
     return _aafter([await anext(chunks, b"")], chunks)
 
 
@@ -57,10 +68,17 @@ async def _aafter(
 
 
 def _stream(
-    storage_name: str, key: str, segments: Sequence[Segment], info: ObjectInfo | None
+    storage_name: str,
+    key: str,
+    segments: Sequence[Segment],
+    info: ObjectInfo | None,
+    size: int | None,
 ) -> Generator[bytes, None, None]:
     storage = StorageManager.storage(storage_name)
     with named(storage_name):
+        if hasattr(storage, "open_file"):
+            with storage.open_file(key) as file:
+                require_size(file, size, key)
         if info is None and len(segments) > 1:
             info = storage.stat(key)
         version = None if info is None else version_of(info)
@@ -81,11 +99,16 @@ def _stream(
 
 
 async def _astream(
-    storage_name: str, key: str, segments: Sequence[Segment], info: ObjectInfo | None
+    storage_name: str,
+    key: str,
+    segments: Sequence[Segment],
+    info: ObjectInfo | None,
+    size: int | None,
 ) -> AsyncGenerator[bytes, None]:
     storage = StorageManager.storage(storage_name)
     wanted = [segment for segment in segments if isinstance(segment, ByteRange)]
-    with named(storage_name), ranges_of(storage_name, storage, key, wanted, info) as ranges:
+    reading = ranges_of(storage_name, storage, key, wanted, info, size)
+    with named(storage_name), reading as ranges:
         for segment in segments:
             if isinstance(segment, bytes):
                 yield segment

@@ -11,6 +11,7 @@ from typing import Literal, Protocol
 from urllib.parse import quote
 
 from sqlalchemy_file.serving.http.facts import FileFacts
+from sqlalchemy_file.serving.sending.file_reading import require_size
 from sqlalchemy_file.serving.target import Target
 from sqlalchemy_file.storage import StorageManager
 from sqlalchemy_file.storage.common.protocol import (
@@ -124,14 +125,15 @@ def x_sendfile(target: Target, facts: FileFacts) -> Handover | None:
 def path_to_send(target: Target) -> Path | None:
     """Return the path of a target that is a local file, for a server that sends it.
 
-    Raises the `StorageError` of a file that is missing, or a symbolic link: the server would follow
-    it.
+    Raises the `StorageError` of a file that is missing, that is not the one of the record, or that
+    is a symbolic link: the server would follow it.
     """
     storage = StorageManager.storage(target.storage)
     if not isinstance(storage, HasPath):
         return None
     if hasattr(storage, "open_file"):
-        storage.open_file(target.key).close()
+        with storage.open_file(target.key) as file:
+            require_size(file, target.size, target.key)
     return storage.path(target.key)
 
 

@@ -31,6 +31,15 @@ _FROM_DISK = 256 * 1024
 _AT_ONCE = getattr(os, "RWF_NOWAIT", 0) if hasattr(os, "preadv") else 0
 
 
+def require_size(file: FileIO, size: int | None, key: str) -> None:
+    """Raise `StorageError` if a file is not the one that was described."""
+    found = os.fstat(file.fileno()).st_size
+    if size not in (None, found):
+        raise StorageError(
+            f"the object has {found} bytes, and not {size}: it was replaced", key=key
+        )
+
+
 class LocalFile:
     """The ranges of one local file. It is opened once: all are of the same version."""
 
@@ -67,7 +76,7 @@ class LocalFile:
         """Open the file if it is not, and read from it."""
         if self._file is None:
             self._file = self._storage.open_file(self._key)
-            self._require_size(self._file)
+            require_size(self._file, self._size, self._key)
         try:
             return os.pread(self._file.fileno(), size, start)
         except OSError as error:
@@ -76,11 +85,6 @@ class LocalFile:
         finally:
             if self._is_closed:  # while a storage that hangs was opening it
                 self._file.close()
-
-    def _require_size(self, file: FileIO) -> None:
-        """Raise `StorageError` if the file is not the one that was described."""
-        if self._size not in (None, os.fstat(file.fileno()).st_size):
-            raise StorageError("the object was replaced while it was read", key=self._key)
 
     def _read_at_once(self, size: int, start: int) -> bytes | None:
         """Return bytes from the page cache, or None if reading would wait or fail."""

@@ -26,10 +26,11 @@ def ranges_of(
     key: str,
     wanted: Sequence[ByteRange],
     info: ObjectInfo | None,
+    size: int | None,
 ) -> AbstractContextManager[Ranges]:
     """Return what streams ranges of an object, those that are wanted and parts of them."""
     if hasattr(storage, "open_file"):
-        return LocalFile(storage_name, storage, key, None if info is None else info.size)
+        return LocalFile(storage_name, storage, key, size)
     of_one_version: Any = getattr(storage, "aranges", None)
     ranges: Any = (
         None if of_one_version is None else of_one_version(key, None if info is None else info.etag)
