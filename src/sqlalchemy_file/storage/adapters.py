@@ -128,21 +128,21 @@ def _elsewhere(parts: SplitResult, options: Options) -> Storage:
 
 def _kind_of(thing: Any) -> Callable[..., Storage] | None:
     """Return the kind of storage for an object of a library, or None for other objects."""
-    if _is_from(thing, "libcloud.storage.base", "Container"):
+    if is_from(thing, "libcloud.storage.base", "Container"):
         return _kind_of_container(thing)
-    if _is_from(thing, "obstore.store", "ObjectStore"):
+    if is_from(thing, "obstore.store", "ObjectStore"):
         from sqlalchemy_file.storage.obstore import ObstoreStorage  # noqa: PLC0415  an extra
 
         return ObstoreStorage
-    if _is_from(thing, "fsspec.spec", "AbstractFileSystem"):
+    if is_from(thing, "fsspec.spec", "AbstractFileSystem"):
         from sqlalchemy_file.storage.fsspec import FsspecStorage  # noqa: PLC0415  an extra
 
         return FsspecStorage
     return None
 
 
-def _is_from(thing: Any, module: str, kind: str) -> bool:
-    # A module that has made an object is loaded.
+def is_from(thing: Any, module: str, kind: str) -> bool:
+    """Return True if an object is of a class of a library, which is loaded then."""
     return isinstance(thing, getattr(sys.modules.get(module), kind, ()))
 
 

@@ -31,7 +31,7 @@ from sqlalchemy_file.support.limits import BUCKET_CONCURRENCY
 _HOOKS = frozenset(
     {"request", "pre_connect_hook", "add_default_headers", "add_default_params", "encode_data"}
 )
-_LONGEST_REQUEST = timedelta(hours=1)  # its body included: objects may be large
+_LONGEST_REQUEST = timedelta(hours=1)  # with its body
 
 _log = logging.getLogger("sqlalchemy_file.storage")
 
@@ -94,7 +94,7 @@ class S3ContainerStorage(LibcloudStorage):
     def aranges(
         self, key: str, etag: str | None = None
     ) -> Callable[[int, int | None], AsyncIterator[bytes]] | None:
-        """Return what streams ranges, as `ObstoreStorage` does; None where libcloud reads."""
+        """Return a function like `ObstoreStorage.aranges`, or None if libcloud reads."""
         return None if self._carrier is None else self._carrier.aranges(key, etag)
 
     def delete(self, keys: Sequence[str]) -> None:
@@ -132,7 +132,8 @@ class S3ContainerStorage(LibcloudStorage):
         self, key: str, *, expires: timedelta | float, content_type: str, disposition: str
     ) -> str | None:
         """Return a presigned URL of a download, as `ObstoreStorage` does."""
-        bucket, answer = self._carrier, {"content_type": content_type, "disposition": disposition}
+        answer = {"content_type": content_type, "disposition": disposition}
+        bucket = self._carrier
         return None if bucket is None else bucket.signed_download(key, expires=expires, **answer)
 
     @property
@@ -152,10 +153,9 @@ class S3ContainerStorage(LibcloudStorage):
 
 
 def is_carried(container: Container) -> bool:
-    """Return True if obstore can do what a container's driver does.
+    """Return True for an unchanged driver of libcloud that signs by version 4.
 
-    The driver has to be one of libcloud's own that signs by version 4, in its own way: a program
-    that changed how its driver stores or signs wants that to happen.
+    If a program changed how its driver stores or signs, libcloud is used.
     """
     driver: Any = container.driver
     connection: Any = getattr(driver, "connection", None)
@@ -184,7 +184,7 @@ def _signs_by_4(driver: Any, connection: Any) -> bool:
 
 
 class _Credentials:
-    """A driver's own credentials: without a provider, some would come from the environment."""
+    """A driver's own credentials; without a provider, obstore reads the environment."""
 
     def __init__(self, connection: Any) -> None:
         self.secret: str | None = connection.key
@@ -198,7 +198,7 @@ class _Credentials:
 def _bucket_of(
     container: Container, timeout: float | None, max_retries: int
 ) -> ObstoreStorage | None:
-    """Return a storage through obstore; None where a setting has no counterpart there."""
+    """Return a storage through obstore, or None if it does not take a setting."""
     driver: Any = container.driver
     credentials = _Credentials(driver.connection)
     retries: dict[str, Any] = {
@@ -222,7 +222,7 @@ def _bucket_of(
             for most in (max_retries, 0)
         )
     except (BaseError, OSError, TypeError, ValueError) as error:
-        # Without the error's words: they may repeat a secret.
+        # The message may repeat a secret.
         _log.warning(
             "the container %r is served without obstore, which does not take its settings (%s)",
             container.name,
@@ -266,14 +266,14 @@ def _client_options(connection: Any, timeout: float | None) -> dict[str, Any]:
 
 
 def _proxy_options(connection: Any) -> dict[str, str]:
-    """Return the driver's proxy, or what libcloud takes from the environment for this host.
+    """Return the driver's proxy, or the one that libcloud takes from the environment.
 
-    Left to itself, obstore reads the environment otherwise: it knows no ports in ``NO_PROXY``.
+    obstore reads the environment differently: it does not know ports in ``NO_PROXY``.
     """
     endpoint = connection.connection.host
     proxy = connection.proxy_url or select_proxy(endpoint, get_environ_proxies(endpoint))
     if proxy:
         return {"proxy_url": prepend_scheme_if_needed(proxy, "http")}
-    if getproxies().keys() - {"no"}:  # not for this host: so obstore has one that it never uses
+    if getproxies().keys() - {"no"}:  # obstore gets a proxy that it never uses
         return {"proxy_url": endpoint, "proxy_excludes": urlsplit(endpoint).hostname or ""}
     return {}

@@ -19,12 +19,12 @@ from sqlalchemy_file.support.limits import BUCKET_CONCURRENCY
 
 DEFAULT_TIMEOUTS: dict[str, timedelta] = {
     "connect_timeout": timedelta(seconds=5),
-    "read_timeout": timedelta(seconds=60),  # between two signs of life
-    "timeout": timedelta(hours=1),  # of a request, its body included: objects may be large
+    "read_timeout": timedelta(seconds=60),
+    "timeout": timedelta(hours=1),  # of a request with its body
 }
 
 DEFAULT_RETRIES: dict[str, Any] = {"max_retries": 6, "retry_timeout": timedelta(seconds=60)}
-"""obstore's own are ten in three minutes, for which a transaction would wait."""
+"""obstore's own defaults are ten in three minutes; a transaction would wait that long."""
 
 _DURATIONS = frozenset(
     {"connect_timeout", "http2_keep_alive_timeout", "pool_idle_timeout", "read_timeout", "timeout"}
@@ -48,10 +48,9 @@ _CLIENT_OPTIONS = _DURATIONS | {
     "user_agent",
 }
 _IN_ENVIRONMENT = _CLIENT_OPTIONS - {"default_headers", "root_certificate"}
-"""What obstore would take of them from there."""
 
 _PREFIXES = {"s3": "aws_", "gs": "google_", "az": "azure_"}
-"""What the names of options begin with in the environment, and may begin with elsewhere."""
+"""Prefixes of options, optional outside the environment."""
 
 _ENDPOINTS = frozenset({"endpoint", "endpoint_url", "endpoint_url_s3"})
 
@@ -59,8 +58,8 @@ _ENDPOINTS = frozenset({"endpoint", "endpoint_url", "endpoint_url_s3"})
 def storage_at(parts: SplitResult, given: Mapping[str, Any]) -> ObstoreStorage:
     """Return the storage of a URL; missing options come from the environment.
 
-    ``given`` overrules the query. Raises `InvalidStorageError`, which repeats no value of an
-    option: some are secrets.
+    ``given`` wins over the query. Raises `InvalidStorageError` without values, which may be
+    secrets.
     """
     _refuse_unsound(parts)
     query = dict(parse_qsl(parts.query, keep_blank_values=True))
@@ -117,9 +116,9 @@ def _refuse_unsound(parts: SplitResult) -> None:
 
 
 def _plain_names(scheme: str, options: Mapping[str, Any]) -> dict[str, Any]:
-    """Return options by the names that this module knows, where they are about the client.
+    """Return options with the plain names of client options.
 
-    obstore takes ``aws_timeout`` and ``TIMEOUT`` too, among the options of a bucket, and panics.
+    obstore also takes ``aws_timeout`` and ``TIMEOUT`` as options of a bucket, and panics.
     """
     plain = {name: name.lower().removeprefix(_PREFIXES.get(scheme, "")) for name in options}
     return {
@@ -129,9 +128,9 @@ def _plain_names(scheme: str, options: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _environment(scheme: str) -> dict[str, Any]:
-    """Return the options that stand in the environment.
+    """Return the options in the environment.
 
-    obstore reads them itself, but not those about the client once it is given any such.
+    obstore ignores those of the client if it is given any client option.
     """
     prefix = _PREFIXES.get(scheme, "").upper()
     return {
@@ -156,12 +155,12 @@ def _chosen(options: dict[str, Any], names: frozenset[str] | set[str]) -> dict[s
 
 
 def _duration(name: str, value: Any) -> Any:
-    """Return what obstore takes: a plain number means seconds."""
+    """Return a duration for obstore; a plain number means seconds."""
     try:
         return timedelta(seconds=float(value))
     except (TypeError, ValueError):
         if isinstance(value, timedelta) or (isinstance(value, str) and name in _DURATIONS):
-            return value  # "30s", which obstore reads
+            return value  # such as "30s"
     raise InvalidStorageError(f"the option {name!r} is a number of seconds or a timedelta")
 
 
@@ -203,7 +202,6 @@ def _made(scheme: str, place: str, options: dict[str, Any], common: dict[str, An
 
 
 def _names(options: dict[str, Any], common: dict[str, Any]) -> str:
-    """Return the names of all options that the program has given."""
     client = common["client_options"]
     chosen = [name for name in client if client[name] != DEFAULT_TIMEOUTS.get(name)]
     return ", ".join([*options, *chosen]) or "from the environment"

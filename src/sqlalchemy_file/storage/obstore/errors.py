@@ -19,7 +19,7 @@ _UNKNOWN_THERE = frozenset({400, 405, 411, 501})  # an older or smaller server, 
 _TIMED_OUT = re.compile(r"\bkind: Timeout\b")
 _SYSTEM = re.compile(r'\bOs \{[^}]*?message: "([^"]+)"')
 _OF_INSTANCE = re.compile("/latest/(api|meta-data)|/computeMetadata/|/metadata/identity")
-"""URLs that clouds give to their machines; asked for credentials if nothing else has any."""
+"""URLs of clouds for their machines, which obstore asks for credentials if it has none."""
 _OF_ONE_KEY = "request failed for key"
 _UNREADABLE = "contained non UTF-8 characters"
 _EXISTS = re.compile(r"\AObject at location .*? already exists: ")
@@ -30,10 +30,10 @@ _NO_BUCKET = ("NoSuchBucket", "ContainerNotFound", "The specified bucket does no
 def our_error(
     error: Exception, key: str | None, place: str = "", *, creates: bool = False
 ) -> StorageError | None:
-    """Return our own error for one of obstore, without secrets; ``place`` names the store.
+    """Return our error for one of obstore, without secrets; ``place`` names the store.
 
-    obstore tells any answer 409 as an object that exists: that is so only where the request
-    ``creates`` what must be new. Elsewhere a server means a lock, or another request under way.
+    obstore reports each answer 409 as an existing object, which is true only if the request
+    ``creates`` a new one. Otherwise it means a lock, or another request at the same time.
     """
     foreign = exceptions.BaseError | OSError | NotImplementedError | Panic
     if not isinstance(error, foreign):
@@ -51,21 +51,18 @@ def our_error(
 
 
 def deletion_error(error: Exception, key: str | None, place: str = "") -> StorageError | None:
-    """Return our own error for a failed deletion.
-
-    A missing object fails none: a 404 comes from a server that has no such bucket.
-    """
+    """Return our error for a failed deletion, where 404 never means a missing object."""
     if isinstance(error, FileNotFoundError) and not _is_bucket_missing(error):
         return StorageError(reason_of(error), key=key)
     return our_error(error, key, place)
 
 
 class Panic(RuntimeError):  # noqa: N818  so Rust calls it
-    """The library gave up in the midst of its work."""
+    """A panic of obstore in Rust."""
 
 
 def is_panic(error: BaseException) -> bool:
-    """Tell a fault in Rust, which is no Exception and would go past every handler."""
+    """Return True for a panic in Rust, which is not an Exception."""
     return type(error).__name__ == "PanicException"
 
 
@@ -85,12 +82,12 @@ def reason_of(error: BaseException) -> str:
 
 
 def is_answer(error: Exception) -> bool:
-    """Return True if this is a status that a server has answered with."""
+    """Return True if a server has answered with a status."""
     return _STATUS.search(str(error)) is not None
 
 
 def is_unknown_there(error: Exception) -> bool:
-    """Return True if a server has refused a kind of request that it does not know."""
+    """Return True if a server does not know this kind of request."""
     found = _STATUS.search(str(error))
     return found is not None and int(found[1]) in _UNKNOWN_THERE
 
@@ -101,7 +98,7 @@ def has_unreadable_headers(error: Exception) -> bool:
 
 
 def knows_no_ranges(error: Exception) -> bool:
-    """Return True if a server has answered with more than the range that it was asked for."""
+    """Return True if a server has answered with more than the requested range."""
     is_unsupported = isinstance(error, exceptions.NotSupportedError)
     return is_unsupported or "non-partial response" in str(error)
 
@@ -109,8 +106,8 @@ def knows_no_ranges(error: Exception) -> bool:
 def is_hopeless(error: Exception, *, is_local: bool, is_s3: bool = False) -> bool:
     """Return True if all further keys would fail too, each after minutes of retries.
 
-    S3 answers 404 to no deletion of a missing object: a proxy without a server may. In an answer
-    about many keys each may have an error of its own, for an object that is locked, say.
+    S3 does not answer 404 to deletions, but a proxy without a server may. In an answer about many
+    keys each may have its own error, for a locked object for example.
     """
     if isinstance(error, FileNotFoundError):
         return is_s3 or _is_bucket_missing(error)

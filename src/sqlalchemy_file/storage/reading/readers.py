@@ -6,13 +6,13 @@ import io
 import os
 from collections.abc import AsyncIterator, Iterator
 from contextlib import suppress
-from typing import Any, Protocol, cast
+from typing import Any, Protocol
 
 from sqlalchemy_file.exceptions import StorageError
 from sqlalchemy_file.storage.common.protocol import AsyncStorage, Storage, named
 
 READ_AHEAD = 64 * 1024
-"""The least that is asked for after a seek."""
+"""The smallest range after a seek."""
 
 _GROWTH = 4
 _LARGEST_RANGE = 4 * 1024 * 1024
@@ -31,16 +31,17 @@ class HasFiles(Protocol):
 
 
 class ObjectReader(io.RawIOBase):
-    """What the two kinds of readers share: the object they read, and that they only read."""
+    """A read-only raw stream of an object."""
 
     mode = "rb"
     read_ahead = READ_AHEAD
-    """How much a buffer before it is to hold."""
+    """The size of the buffer of a reader."""
 
-    def __init__(self, key: str, storage_name: str | None) -> None:
-        super().__init__()
+    def __init__(self, storage: Any, key: str, storage_name: str | None) -> None:
+        # RawIOBase has nothing to set up, and a small file is read in microseconds.
         self.name = key
         self._storage_name = storage_name or ""
+        self._storage = storage
 
     def readable(self) -> bool:
         return True
@@ -54,17 +55,12 @@ class ObjectReader(io.RawIOBase):
 
 
 class FileReader(ObjectReader):
-    """Reads an object that is a file on this machine's disk; read at one go, it is never held."""
+    """Reads an object that is a file on disk. `readall` does not keep the file open."""
 
     read_ahead = io.DEFAULT_BUFFER_SIZE
+    _storage: HasFiles
     _file: io.FileIO | None = None
     _position = 0  # of a file that is not open
-
-    def __init__(self, key: str, storage_name: str | None, storage: HasFiles) -> None:
-        # RawIOBase has nothing to set up, and reading a small file is a matter of microseconds.
-        self.name = key
-        self._storage_name = storage_name or ""
-        self._storage = storage
 
     def open(self) -> io.FileIO:
         """Open the file if it is not open yet; raise `ObjectNotFoundError` if it is gone."""
@@ -87,7 +83,7 @@ class FileReader(ObjectReader):
     def readall(self) -> bytes:
         if self._file is not None or self._position:
             return self.open().readall()
-        try:  # cheaper than a block
+        try:  # cheaper than `named`
             data = self._storage.read_file(self.name)
         except StorageError as error:
             error.storage = error.storage or self._storage_name
@@ -107,21 +103,19 @@ class FileReader(ObjectReader):
         super().close()
 
     def __del__(self) -> None:
-        """Leave it to the open file, if there is one, to close itself."""
+        """Leave closing to the open file."""
 
 
 class RangeReader(ObjectReader):
-    """Reads an object by ranges: in order by one request, after a seek by those it needs.
+    """Reads an object by one request, and after a seek by ranges.
 
-    After a seek the ranges begin small and grow while reading goes on in order, up to one request
-    for all the rest.
+    These begin small and grow while reading goes on in order, up to one request for the rest.
     """
 
     def __init__(
         self, storage: Storage, key: str, storage_name: str | None, size: int | None
     ) -> None:
-        super().__init__(key, storage_name)
-        self._storage = storage
+        super().__init__(storage, key, storage_name)
         self._size = size
         self._position = 0
         self._window: int | None = None  # None: all the rest
@@ -188,16 +182,16 @@ class RangeReader(ObjectReader):
         return True
 
     def _range_is_over(self) -> bool:
-        """Close a range that was read completely; return True if the object ends with it."""
+        """Close a range that was read; return True if the object ends with it."""
         self._drop()
         if self._end is not None and self._position == self._end:
             return False
         if self._position > self._begin or not self._position:
-            self._size = self._position  # else the range began beyond the end
+            self._size = self._position  # else the range began after the end
         return True
 
     def _request(self, least: int) -> Iterator[bytes]:
-        """Ask for the next range, and let the one after it be larger."""
+        """Request the next range; the one after it is larger."""
         window = self._window
         self._begin = self._position
         self._end = None if window is None else self._position + max(window, least)
@@ -219,18 +213,15 @@ class RangeReader(ObjectReader):
 def reader_for(
     storage: Storage, key: str, storage_name: str | None, size: int | None
 ) -> ObjectReader:
-    """Return the reader that suits a storage; nothing is opened or requested yet.
-
-    A storage whose objects are real files has ``open_file(key)`` and ``read_file(key)``.
-    """
-    # Asking isinstance of a protocol would cost more than opening the file.
+    """Return a reader for a storage; nothing is opened or requested yet."""
+    # isinstance() with a protocol would take longer than opening the file.
     if hasattr(storage, "read_file"):
-        return FileReader(key, storage_name, cast("HasFiles", storage))
+        return FileReader(storage, key, storage_name)
     return RangeReader(storage, key, storage_name, size)
 
 
 class AsyncReader:
-    """Reads one object of a native storage; a jump to another place is a new request."""
+    """Reads one object of a native storage; another position is a new request."""
 
     def __init__(self, storage: AsyncStorage, key: str, storage_name: str) -> None:
         self._storage = storage
@@ -241,7 +232,7 @@ class AsyncReader:
         self._rest = b""
 
     async def read(self, start: int, size: int | None) -> bytes:
-        """Return ``size`` bytes from ``start``, fewer only at the end; all of them for None."""
+        """Return ``size`` bytes from ``start``, fewer only at the end; None is all."""
         if start != self._position:
             await self.close()
             self._position = start
@@ -273,5 +264,5 @@ class AsyncReader:
             with named(self._storage_name):
                 return await anext(self._chunks, b"")
         except BaseException:
-            await self.close()  # a request that failed is not taken up again
+            await self.close()  # a failed request cannot go on
             raise

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import sys
 from asyncio import CancelledError
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import suppress
@@ -12,7 +11,7 @@ from functools import cached_property, partial
 from typing import Any, NoReturn, SupportsIndex, cast
 
 from sqlalchemy_file.exceptions import StorageError
-from sqlalchemy_file.storage.adapters import adapt
+from sqlalchemy_file.storage.adapters import adapt, is_from
 from sqlalchemy_file.storage.common.attributes import meta_data_of
 from sqlalchemy_file.storage.common.calling import is_native
 from sqlalchemy_file.storage.common.protocol import (
@@ -155,7 +154,7 @@ class StoredFile(io.BufferedReader):
             try:
                 return await in_thread(partial(super().read, n))
             except CancelledError:
-                with suppress(OSError, StorageError):  # the cancellation goes first
+                with suppress(OSError, StorageError):  # the cancellation is raised
                     self.seek(start)
                 raise
         data = await self._native_reader().read(start, None if n is None or n < 0 else n)
@@ -193,9 +192,8 @@ class StoredFile(io.BufferedReader):
 
 
 def _place_of(thing: Any) -> tuple[Storage, str]:
-    """Return the storage and the key of a libcloud ``Object``, as old programs give it."""
-    base = sys.modules.get("libcloud.storage.base")  # loaded, if there is an object
-    if base is None or not isinstance(thing, base.Object):
+    """Return the storage and the key of a libcloud ``Object``."""
+    if not is_from(thing, "libcloud.storage.base", "Object"):
         raise TypeError(
             "a StoredFile is of a storage and a key, or of an object of libcloud, not of "
             f"{type(thing).__name__} alone"
@@ -210,7 +208,7 @@ class _Named:
 
 @dataclass(frozen=True)
 class ObjectView:
-    """What programs ask of a libcloud ``Object``, for storages without libcloud."""
+    """The attributes of a libcloud ``Object``, for other storages."""
 
     name: str
     size: int
@@ -223,13 +221,12 @@ class ObjectView:
 
     @classmethod
     def of(cls, file: StoredFile) -> ObjectView:
-        """Return the view of an open file's object."""
         info = file.info
         local = isinstance(file._storage, HasPath)
         return cls(
             name=info.key,
             size=info.size,
-            # By this name programs tell that `get_cdn_url` is a path on disk.
+            # Programs look at this name to see that `get_cdn_url` is a path on disk.
             driver=_Named("Local Storage" if local else type(file._storage).__name__),
             container=_Named(file.storage_name or ""),
             meta_data=meta_data_of(info.attributes),
