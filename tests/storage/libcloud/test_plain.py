@@ -9,8 +9,8 @@ import pytest
 from libcloud.storage.drivers.dummy import DummyStorageDriver
 from libcloud.storage.drivers.local import LocalStorageDriver
 
+from sqlalchemy_file.storage.common.attributes import date_of
 from sqlalchemy_file.storage.libcloud import LibcloudStorage
-from sqlalchemy_file.storage.libcloud.objects import _date
 from tests.storage.helpers import put, read
 
 
@@ -42,4 +42,4 @@ NOON = datetime(2026, 3, 1, 12, 30, 45, tzinfo=UTC)
     ],
 )
 def test_dates_are_read_as_drivers_tell_them(told: object, expected: datetime | None) -> None:
-    assert _date(told) == expected
+    assert date_of(told) == expected

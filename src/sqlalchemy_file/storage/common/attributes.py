@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from contextlib import suppress
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from typing import Any
 from urllib.parse import quote, unquote
 
@@ -96,6 +99,19 @@ def header_value(value: str) -> str:
 def _plain_value(value: str) -> str:
     plain = unquote(value)
     return plain if header_value(plain) == value else value
+
+
+def date_of(value: Any) -> datetime | None:
+    """Return a date from a timestamp, or from text in the format of ISO 8601 or HTTP."""
+    if isinstance(value, int | float):
+        return datetime.fromtimestamp(value, UTC)
+    if isinstance(value, str):
+        for parse in (datetime.fromisoformat, parsedate_to_datetime):
+            with suppress(ValueError):
+                return date_of(parse(value))
+    if not isinstance(value, datetime):
+        return None
+    return value if value.tzinfo else value.replace(tzinfo=UTC)
 
 
 def refuse_extra(attributes: Attributes, key: str) -> None:

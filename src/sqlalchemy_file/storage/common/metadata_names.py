@@ -11,7 +11,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from urllib.parse import unquote
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +21,7 @@ class Names:
 
     escape: str
     plain: re.Pattern[str]
-    own: tuple[tuple[str, str], ...] = ()
+    own: Mapping[str, str] = field(default_factory=dict)
     """Our own names, and the names under which they are sent."""
 
     @property
@@ -28,30 +29,22 @@ class Names:
         return f"e{self.escape * 2}"
 
     def sent(self, name: str) -> str:
-        for own, other in self.own:
-            if name == own:
-                return other
-        is_taken = any(name.lower() == other for _own, other in self.own)
-        is_plain = self.plain.fullmatch(name) and not is_taken
-        if is_plain and not name.lower().startswith(self.mark):
+        if name in self.own:
+            return self.own[name]
+        lower = name.lower()
+        is_free = not lower.startswith(self.mark) and lower not in self.own.values()
+        if is_free and self.plain.fullmatch(name):
             return name
         return self.mark + "".join(map(self._escaped, name.encode("utf-8", "surrogatepass")))
 
     def received(self, name: str) -> str | None:
         """Return the original of a name that `sent` escaped, or None."""
-        for own, other in self.own:
+        for own, other in self.own.items():
             if name.lower() == other:
                 return own
         if not name.lower().startswith(self.mark):
             return None
-        pieces = re.findall(rf"{self.escape}[0-9a-f]{{2}}|[0-9a-z]", name[3:], re.IGNORECASE)
-        if "".join(pieces) != name[3:]:
-            return None
-        data = bytes(int(each[1:], 16) if len(each) == 3 else ord(each) for each in pieces)
-        try:
-            plain = data.decode()
-        except UnicodeDecodeError:
-            return None
+        plain = unquote(name[3:].replace(self.escape, "%"))
         return plain if plain and self.sent(plain).lower() == name.lower() else None
 
     def _escaped(self, byte: int) -> str:
@@ -59,7 +52,7 @@ class Names:
         return letter if letter.isascii() and letter.isalnum() else f"{self.escape}{byte:02x}"
 
 
-HEADERS = Names("-", re.compile(r"[A-Za-z0-9-]+"), (("content_type", "content-type"),))
+HEADERS = Names("-", re.compile(r"[A-Za-z0-9-]+"), {"content_type": "content-type"})
 """For S3, Google and other services that take names as parts of headers."""
 
 IDENTIFIERS = Names("_", re.compile(r"[A-Za-z_][A-Za-z0-9_]*"))

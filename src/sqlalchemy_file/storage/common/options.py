@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import timedelta
-from time import monotonic
-from typing import Any
+from time import monotonic, sleep
+from typing import Any, TypeVar
 
 from sqlalchemy_file.exceptions import InvalidStorageError
+
+T = TypeVar("T")
 
 METHODS = ("GET", "HEAD", "PUT", "DELETE")
 
@@ -78,3 +80,16 @@ def pauses(most: int, *, within: float = WITHIN) -> Iterator[float]:
         if monotonic() + pause > end:
             return
         yield pause
+
+
+def retrying(action: Callable[[], T], is_transient: Callable[[Exception], bool], most: int) -> T:
+    """Retry an idempotent action after errors that are transient."""
+    waits = pauses(most)
+    while True:
+        try:
+            return action()
+        except Exception as error:
+            pause = next(waits, None) if is_transient(error) else None
+            if pause is None:
+                raise
+        sleep(pause)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from datetime import UTC, datetime
 from functools import partial
 from typing import Any
 
 from fsspec.spec import AbstractFileSystem
 
 from sqlalchemy_file.exceptions import StorageError
+from sqlalchemy_file.storage.common.attributes import date_of
 from sqlalchemy_file.storage.common.keys import TEMPORARY
 from sqlalchemy_file.storage.common.protocol import ObjectInfo
 from sqlalchemy_file.storage.common.streams import PART_SIZE
@@ -198,17 +198,6 @@ def info_of(key: str, entry: dict[str, Any]) -> ObjectInfo:
     return ObjectInfo(
         key=key,
         size=int(entry.get("size") or 0),
-        last_modified=_date(date),
+        last_modified=date_of(date),
         etag=str(etag).strip('"') if etag else None,
     )
-
-
-def _date(value: Any) -> datetime | None:
-    if isinstance(value, int | float):
-        return datetime.fromtimestamp(value, UTC)
-    if isinstance(value, str):
-        with suppress(ValueError):
-            value = datetime.fromisoformat(value)
-    if not isinstance(value, datetime):
-        return None
-    return value if value.tzinfo else value.replace(tzinfo=UTC)

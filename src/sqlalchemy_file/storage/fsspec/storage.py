@@ -6,7 +6,6 @@ import uuid
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from functools import partial
-from time import sleep
 from typing import Any, BinaryIO, TypeVar
 
 from fsspec.implementations.dirfs import DirFileSystem
@@ -25,7 +24,7 @@ from sqlalchemy_file.storage.common.options import (
     MAX_RETRIES,
     checked_number,
     checked_verify,
-    pauses,
+    retrying,
 )
 from sqlalchemy_file.storage.common.protocol import Attributes, ObjectInfo
 from sqlalchemy_file.storage.common.streams import copy_by_reading, read_range
@@ -262,17 +261,16 @@ class FsspecStorage:
 
     def _retrying(self, action: Callable[[Any], T]) -> T:
         """Retry an idempotent operation with another connection if one is lost."""
-        retries_itself = self._instances.kind.async_impl
-        waits = pauses(0 if retries_itself else self._max_retries)
-        while True:
-            try:
-                return action(self._ready())
-            except Exception as error:
-                pause = next(waits, None) if is_lost(error) else None
-                if pause is None:
-                    raise
-            self._instances.drop()
-            sleep(pause)
+        # Filesystems on fsspec's event loop retry by themselves.
+        most = 0 if self._instances.kind.async_impl else self._max_retries
+        return retrying(lambda: action(self._ready()), self._is_lost, most)
+
+    def _is_lost(self, error: Exception) -> bool:
+        """Return True if the connection is lost, and forget it then."""
+        if not is_lost(error):
+            return False
+        self._instances.drop()
+        return True
 
     def _ready(self) -> Any:
         filesystem = self._instances.get()
@@ -290,8 +288,7 @@ class FsspecStorage:
     def _our_error(
         self, error: Exception, key: str | None, *, creates: bool = False
     ) -> StorageError:
-        if is_lost(error):
-            self._instances.drop()
+        self._is_lost(error)
         if isinstance(error, NO_SUCH):
             try:
                 self._refuse_missing_bucket(self._instances.get(), key)

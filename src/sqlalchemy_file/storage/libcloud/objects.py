@@ -7,8 +7,6 @@ import re
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import replace
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from itertools import chain
 from typing import Any, BinaryIO, cast
 
@@ -22,6 +20,7 @@ from sqlalchemy_file.exceptions import StorageError
 from sqlalchemy_file.storage.common.attributes import (
     attributes_from,
     checked_headers,
+    date_of,
     from_headers,
     header_value,
     meta_data_of,
@@ -97,7 +96,7 @@ class Objects:
         return ObjectInfo(
             key=found.name,
             size=int(found.size),
-            last_modified=_date(found.extra.get("last_modified")),
+            last_modified=date_of(found.extra.get("last_modified")),
             etag=found.hash or None,
             attributes=attributes_from(
                 from_headers(found.meta_data), found.extra.get("content_type")
@@ -149,14 +148,3 @@ class DummyObjects(Objects):
 
 def objects_of(driver: Any) -> Objects:
     return DummyObjects(driver) if isinstance(driver, DummyStorageDriver) else Objects(driver)
-
-
-def _date(value: Any) -> datetime | None:
-    """Return a date in the format of HTTP or ISO 8601, or None."""
-    if isinstance(value, datetime):
-        return value
-    for parse in (datetime.fromisoformat, parsedate_to_datetime):
-        with suppress(TypeError, ValueError):
-            date = parse(value)
-            return date if date.tzinfo else date.replace(tzinfo=UTC)
-    return None

@@ -8,7 +8,6 @@ from copy import copy
 from datetime import datetime
 from functools import partial
 from operator import attrgetter
-from time import sleep
 from typing import Any, BinaryIO, TypeVar
 from urllib.parse import quote
 
@@ -31,7 +30,7 @@ from sqlalchemy_file.storage.common.options import (
     OVERLOADED,
     checked_number,
     checked_verify,
-    pauses,
+    retrying,
 )
 from sqlalchemy_file.storage.common.protocol import (
     CHUNK_SIZE,
@@ -197,16 +196,12 @@ class LibcloudStorage:
 
     def _repeated(self, action: Callable[[Container], T], times: int | None = None) -> T:
         """Retry an idempotent operation if the server was overloaded or did not answer."""
-        waits = pauses(self._max_retries if times is None else times)
-        while True:
-            try:
-                with self._drivers.container() as container:
-                    return action(container)
-            except Exception as error:
-                pause = next(waits, None) if _is_transient(error) else None
-                if pause is None:
-                    raise
-            sleep(pause)
+
+        def act() -> T:
+            with self._drivers.container() as container:
+                return action(container)
+
+        return retrying(act, _is_transient, self._max_retries if times is None else times)
 
 
 def _is_transient(error: Exception) -> bool:

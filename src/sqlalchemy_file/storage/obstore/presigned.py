@@ -13,7 +13,6 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from email.utils import parsedate_to_datetime
 from http.client import HTTPException, HTTPResponse
 from typing import Any
 from urllib.error import HTTPError
@@ -22,6 +21,7 @@ from urllib.request import HTTPSHandler, OpenerDirector, ProxyHandler, Request, 
 from xml.etree import ElementTree as ET
 
 from sqlalchemy_file.exceptions import ObjectNotFoundError, StorageError
+from sqlalchemy_file.storage.common.attributes import date_of
 from sqlalchemy_file.storage.common.keys import is_listed
 from sqlalchemy_file.storage.common.protocol import CHUNK_SIZE, ObjectInfo
 from sqlalchemy_file.storage.common.streams import cut
@@ -51,12 +51,11 @@ class Presigned:
         with self._opened("HEAD", self._url("HEAD", key), key) as answer:
             headers = {name: _decoded(value) for name, value in answer.headers.items()}
         sent = {name.lower(): value for name, value in headers.items()}
-        date = sent.get("last-modified")
         meta = {_META.sub("", name): headers[name] for name in headers if _META.match(name)}
         return ObjectInfo(
             key=key,
             size=int(sent["content-length"]),
-            last_modified=parsedate_to_datetime(date) if date else None,
+            last_modified=date_of(sent.get("last-modified")),
             etag=etag_of(sent.get("etag")),
             attributes=received(meta, sent.get("content-type", "")),
         )
@@ -196,9 +195,7 @@ def _page(body: bytes) -> tuple[list[ObjectInfo], bool]:
             ObjectInfo(
                 key=unquote_plus(key) if is_encoded else key,
                 size=int(entry.findtext("{*}Size", "")),
-                last_modified=datetime.fromisoformat(
-                    entry.findtext("{*}LastModified", "")
-                ).astimezone(UTC),
+                last_modified=_date(entry.findtext("{*}LastModified", "")),
                 etag=etag_of(entry.findtext("{*}ETag")),
             )
             for entry in root.iterfind("{*}Contents")
@@ -207,6 +204,10 @@ def _page(body: bytes) -> tuple[list[ObjectInfo], bool]:
         return page, root.findtext("{*}IsTruncated") == "true"
     except (ET.ParseError, ValueError) as error:
         raise StorageError("the storage answered a listing that cannot be read") from error
+
+
+def _date(text: str) -> datetime:
+    return datetime.fromisoformat(text).astimezone(UTC)
 
 
 def timeout_of(store: Any) -> float:
