@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 from alembic import util
 from alembic.autogenerate import comparators
 from alembic.autogenerate.api import AutogenContext
-from alembic.operations import MigrateOperation
-from sqlalchemy import MetaData
+from alembic.operations import MigrateOperation, ops
+from sqlalchemy import Connection, MetaData
 
-from sqlalchemy_file.integrations.alembic.changes import (
-    differences,
-    leave_indexes_alone,
-    leave_layout_alone,
-)
 from sqlalchemy_file.integrations.alembic.operations import (
     CreateFileTriggersOp,
     DropFileTriggersOp,
@@ -23,6 +19,9 @@ from sqlalchemy_file.integrations.alembic.operations import (
 )
 from sqlalchemy_file.integrations.alembic.types import use_json
 from sqlalchemy_file.ledger import Ledger, ledger_of
+from sqlalchemy_file.ledger.columns import FileColumns
+from sqlalchemy_file.ledger.installing import fed_tables, indexes_of
+from sqlalchemy_file.ledger.triggers import kind_of
 
 # Alembic's own comparison comes first. Before 1.18, comparators run in the order of registration.
 _priorities: Any = getattr(util, "DispatchPriority", None)
@@ -62,17 +61,17 @@ def _compare(context: AutogenContext, upgrade_ops: Any) -> None:
     drops: list[MigrateOperation] = []
     creates: list[MigrateOperation] = []
     for ledger in _ledgers(context.metadata):
-        for old, new in differences(context, ledger, upgrade_ops):
+        for old, new in _differences(context, ledger, upgrade_ops):
             if old is not None:
                 drops.append(DropFileTriggersOp.of(old, ledger.releases.schema))
             if new is not None:
                 creates.append(CreateFileTriggersOp.of(new, ledger.releases.schema))
         connection = context.connection
         is_earlier = connection is not None and ledger.is_of_earlier_release(connection)
-        leave_layout_alone(ledger, upgrade_ops, has_upgrade=is_earlier)
+        _leave_layout_alone(ledger, upgrade_ops, has_upgrade=is_earlier)
         if is_earlier:
             drops.insert(0, UpgradeFileLedgerOp(ledger_schema=ledger.releases.schema))
-    leave_indexes_alone(upgrade_ops)
+    _leave_indexes_alone(upgrade_ops)
     upgrade_ops.ops[:] = [*drops, *upgrade_ops.ops, *creates]
 
 
@@ -82,3 +81,83 @@ def _ledgers(metadata: Any) -> Iterator[Ledger]:
         ledger = ledger_of(each) if isinstance(each, MetaData) else None
         if ledger is not None:
             yield ledger
+
+
+def _differences(
+    context: AutogenContext, ledger: Ledger, upgrade_ops: Any
+) -> Iterator[tuple[FileColumns | None, FileColumns | None]]:
+    """Yield the present and the wanted triggers of each table that needs a change.
+
+    An entry is None where there are none, or should be none.
+    """
+    connection = context.connection
+    if connection is None:
+        return
+    present = _by_table(fed_tables(connection, ledger.releases.schema))
+    renewed = set(_by_table(ledger.stale_tables(connection)))
+    if connection.dialect.name == "sqlite":  # only there altering may mean to copy the table
+        renewed |= _tables_of(upgrade_ops, ops.ModifyTableOps)
+    wanted = _by_table(ledger.released_columns(connection))
+    for key, new in wanted.items():
+        old = present.get(key)
+        if old != new or key in renewed:
+            yield _with_indexes(connection, old), new
+    known = _tables_of(upgrade_ops, ops.DropTableOp)
+    known |= {(table.schema, table.name) for table in ledger.metadata.tables.values()}
+    for key, old in present.items():
+        if key not in wanted and key in known:
+            yield _with_indexes(connection, old), None
+
+
+def _with_indexes(connection: Connection, files: FileColumns | None) -> FileColumns | None:
+    """Return the same with the indexes of the catalog, which a downgrade has to bring back."""
+    if files is None or not indexes_of(connection, files):
+        return files
+    return replace(files, indexed=files.noted)
+
+
+def _tables_of(upgrade_ops: Any, kind: type[Any]) -> set[tuple[str | None, str]]:
+    """Return the tables of a kind of operation in a migration."""
+    return {(each.schema, each.table_name) for each in upgrade_ops.ops if isinstance(each, kind)}
+
+
+def _by_table(files: Iterable[FileColumns]) -> dict[tuple[str | None, str], FileColumns]:
+    return {(each.schema, each.table): each for each in files}
+
+
+def _leave_layout_alone(ledger: Ledger, upgrade_ops: Any, *, has_upgrade: bool) -> None:
+    """Remove changes of the ledger's own tables: the ledger makes them itself.
+
+    New indexes stay: autogenerate lists those of a new table apart from it. On SQLite, the
+    upgrade of an earlier layout creates them itself.
+    """
+    own = {(each.schema, each.name) for each in (ledger.releases, ledger.state)}
+    for table in _modified(upgrade_ops):
+        if (table.schema, table.table_name) in own:
+            table.ops[:] = [] if has_upgrade else _new_indexes(table.ops)
+
+
+def _new_indexes(operations: Sequence[MigrateOperation]) -> list[MigrateOperation]:
+    """Return the creations of indexes, except those that replace one that only looks different."""
+    replaced = {each.index_name for each in operations if isinstance(each, ops.DropIndexOp)}
+    return [
+        each
+        for each in operations
+        if isinstance(each, ops.CreateIndexOp) and each.index_name not in replaced
+    ]
+
+
+def _leave_indexes_alone(upgrade_ops: Any) -> None:
+    """Remove drops of the ledger's own indexes, which no metadata knows, and empty changes."""
+    for table in _modified(upgrade_ops):
+        table.ops[:] = [each for each in table.ops if not _drops_own_index(each)]
+        if not table.ops:
+            upgrade_ops.ops.remove(table)
+
+
+def _drops_own_index(each: MigrateOperation) -> bool:
+    return isinstance(each, ops.DropIndexOp) and kind_of(str(each.index_name)) == "index"
+
+
+def _modified(upgrade_ops: Any) -> list[ops.ModifyTableOps]:
+    return [each for each in upgrade_ops.ops if isinstance(each, ops.ModifyTableOps)]
