@@ -7,7 +7,7 @@ import math
 from contextlib import suppress
 from typing import Any, cast
 
-from PIL import Image, ImageCms, ImageMath
+from PIL import ExifTags, Image, ImageCms, ImageMath
 
 # Formats with transparency. All others, and unknown ones, get a background.
 _TRANSPARENT = (
@@ -17,7 +17,6 @@ _TRANSPARENT = (
 _GREY_WITH_ALPHA = ("DDS", "JPEG2000", "PNG", "TGA", "TIFF")
 _COLOUR_ONLY = ("QOI",)
 
-_PHOTOMETRIC = 262
 _WHITE_IS_ZERO = 0
 _SPACES = {"RGB": "RGB", "RGBA": "RGB", "CMYK": "CMYK", "L": "GRAY", "LA": "GRAY"}
 
@@ -103,7 +102,7 @@ def _range(image: Image.Image) -> tuple[float, float]:
         if black < 0:
             white = most
     tags = getattr(image, "tag_v2", {})
-    is_reversed = tags.get(_PHOTOMETRIC) == _WHITE_IS_ZERO
+    is_reversed = tags.get(ExifTags.Base.PhotometricInterpretation) == _WHITE_IS_ZERO
     return (white, black) if is_reversed else (black, white)
 
 

@@ -12,7 +12,7 @@ from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager, nullcontext
 from typing import BinaryIO, cast
 
-from PIL import Image
+from PIL import ExifTags, Image
 
 from sqlalchemy_file.exceptions import InvalidImageError, ValidationError
 from sqlalchemy_file.imaging import MAX_PIXELS
@@ -20,8 +20,8 @@ from sqlalchemy_file.imaging.formats import HEIF, load_heif
 
 JPEG = ("JPEG", "MPO")
 ON_ITS_SIDE = (5, 6, 7, 8)
-_ORIENTATION = 0x0112
-_ANIMATED = ("GIF", "PNG", "WEBP", "AVIF")
+ANIMATED = ("GIF", "PNG", "WEBP", "AVIF")
+"""Formats whose frames are an animation, to read and to write."""
 
 # The frames of an animation are decoded one by one: they cost time, not memory. Opening one
 # costs as much as decoding 64 x 64 pixels, so a frame counts as no less.
@@ -117,7 +117,7 @@ def orientation_of(image: Image.Image) -> int:
         return 1
     with quiet():
         try:
-            found = int(image.getexif().get(_ORIENTATION, 1))
+            found = int(image.getexif().get(ExifTags.Base.Orientation, 1))
         except Exception:  # noqa: BLE001  unreadable EXIF is no reason to refuse an image
             return 1
     return found if 1 <= found <= 8 else 1
@@ -146,7 +146,7 @@ def _opened(source: _Source, formats: Collection[str]) -> Image.Image:
 
 def frame_count(image: Image.Image) -> int:
     """Return the number of frames of an animation; 1 for all other images."""
-    return getattr(image, "n_frames", 1) if image.format in _ANIMATED else 1
+    return getattr(image, "n_frames", 1) if image.format in ANIMATED else 1
 
 
 def require_one_page(image: Image.Image) -> None:

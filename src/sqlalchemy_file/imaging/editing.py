@@ -7,11 +7,13 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, BinaryIO
 
-from PIL import Image
+from PIL import ExifTags, Image
 
 from sqlalchemy_file.imaging import COPIED_FORMATS, MAX_PIXELS
 from sqlalchemy_file.imaging.channels import has_profile_of_its_own, in_srgb
 from sqlalchemy_file.imaging.decoding import (
+    ANIMATED,
+    JPEG,
     decoding,
     frame_count,
     orientation_of,
@@ -20,14 +22,12 @@ from sqlalchemy_file.imaging.decoding import (
     require_one_page,
     turned_size,
 )
-from sqlalchemy_file.imaging.encoding import ANIMATED, Rendition, Timing, encode
+from sqlalchemy_file.imaging.encoding import Rendition, Timing, encode
 from sqlalchemy_file.imaging.formats import format_name
 from sqlalchemy_file.imaging.notes import Stripped, kinds_in, strip
 from sqlalchemy_file.imaging.rendering import each_frame, keeps_frames, render_upright, turned
 from sqlalchemy_file.imaging.variant import Size, Variant
 
-_ORIENTATION, _EXIF = 0x0112, 0x8769
-_WIDTH_AND_HEIGHT = (0xA002, 0xA003)
 _TURN_IN_XMP = re.compile(
     rb'\s+tiff:Orientation\s*=\s*(?:"\d*"|\'\d*\')|<tiff:Orientation>\d*</tiff:Orientation>'
 )
@@ -36,7 +36,6 @@ _TURN_IN_XMP = re.compile(
 _QUALITY = {"JPEG": 92, "WEBP": 90, "AVIF": 80, "HEIF": 85}
 _WITH_PROFILE = ("AVIF", "HEIF", "JPEG", "PNG", "TIFF", "WEBP")
 _WITH_NOTES = ("AVIF", "HEIF", "JPEG", "PNG", "WEBP")
-_SAME = {"MPO": "JPEG"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,8 +110,7 @@ class _Editor:
     """Encodes an image again, with the wanted changes."""
 
     def __init__(self, image: Image.Image, wanted: Edit, max_pixels: int) -> None:
-        own = image.format or ""
-        own = _SAME.get(own, own)
+        own = "JPEG" if image.format in JPEG else image.format or ""
         self._image = image
         self._wanted = wanted
         self._max_pixels = max_pixels
@@ -176,11 +174,10 @@ def _notes(image: Image.Image, size: Size, name: str) -> dict[str, Any]:
     notes: dict[str, Any] = {}
     exif = image.getexif()
     if exif:
-        exif.pop(_ORIENTATION, None)
-        details = exif.get_ifd(_EXIF)
-        for tag, number in zip(_WIDTH_AND_HEIGHT, size, strict=True):
-            if tag in details:
-                details[tag] = number
+        exif.pop(ExifTags.Base.Orientation, None)
+        details = exif.get_ifd(ExifTags.IFD.Exif)
+        known = (ExifTags.Base.ExifImageWidth, ExifTags.Base.ExifImageHeight)
+        details |= {tag: number for tag, number in zip(known, size, strict=True) if tag in details}
         notes["exif"] = exif.tobytes()
     xmp = image.info.get("xmp")
     if isinstance(xmp, bytes) and name in ("JPEG", "WEBP", "AVIF"):

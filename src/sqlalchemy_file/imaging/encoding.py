@@ -13,9 +13,6 @@ from PIL import Image
 from sqlalchemy_file.imaging.channels import fit_for
 from sqlalchemy_file.imaging.formats import HEIF, format_name, load_heif, types_of
 
-ANIMATED = ("GIF", "PNG", "WEBP", "AVIF")
-"""Formats whose frames are an animation, to read and to write."""
-
 # Moderate effort: two or three times the time would save a few per cent of the bytes.
 _OPTIONS: dict[str, dict[str, Any]] = {
     "JPEG": {"quality": 85},

@@ -10,9 +10,7 @@ import re
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
-from PIL import Image
-
-_EXIF, _GPS = 0x8769, 0x8825
+from PIL import ExifTags, Image
 
 
 class Stripped(NamedTuple):
@@ -56,9 +54,9 @@ def kinds_in(image: Image.Image) -> frozenset[str]:
     if getattr(image, "text", None):
         found.add("text")
     exif = image.getexif()
-    if exif.get_ifd(_GPS):
+    if exif.get_ifd(ExifTags.IFD.GPSInfo):
         found.add("gps")
-    return frozenset(found | ({"exif"} if exif.get_ifd(_EXIF) else set()))
+    return frozenset(found | ({"exif"} if exif.get_ifd(ExifTags.IFD.Exif) else set()))
 
 
 _Parts = Iterator[tuple[bytes, str | None]]

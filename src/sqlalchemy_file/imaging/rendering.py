@@ -9,6 +9,7 @@ from PIL import Image, ImageFilter
 
 from sqlalchemy_file.imaging.channels import filterable, in_srgb
 from sqlalchemy_file.imaging.decoding import (
+    ANIMATED,
     JPEG,
     ON_ITS_SIDE,
     frame_count,
@@ -16,7 +17,7 @@ from sqlalchemy_file.imaging.decoding import (
     require_animation,
     turned_size,
 )
-from sqlalchemy_file.imaging.encoding import ANIMATED, Rendition, Timing, encode
+from sqlalchemy_file.imaging.encoding import Rendition, Timing, encode
 from sqlalchemy_file.imaging.formats import format_name
 from sqlalchemy_file.imaging.thumbhash import thumbhash
 from sqlalchemy_file.imaging.variant import PLACEHOLDER_FORMAT, Plan, Size, Variant

@@ -10,7 +10,6 @@ import re
 import struct
 import zlib
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 
 from sqlalchemy_file.detection.names import canonical
 
@@ -66,11 +65,11 @@ _END_LIMIT = 4096  # an archive's comment may have 64 KB; those of documents hav
 def zip_type(head: bytes) -> str:
     """Return the type of a ZIP archive by its first members, else plain ZIP."""
     members = list(_members(head))
-    names = [member.name for member in members]
-    if names[:1] == [b"mimetype"]:
-        return _type_named_inside(members[0].content())
-    declared = _type_of_parts(members[0].content()) if names[:1] == [_PARTS] else None
-    return declared or _type_by_names(names)
+    name, content = members[0] if members else (b"", (0, b""))
+    if name == b"mimetype":
+        return _type_named_inside(_unpacked(*content))
+    declared = _type_of_parts(_unpacked(*content)) if name == _PARTS else None
+    return declared or _type_by_names([name for name, _ in members])
 
 
 def listed_zip_type(read_at: ReadAt) -> str:
@@ -88,24 +87,18 @@ def hides_parts(head: bytes) -> bool:
     return not head[30:].startswith((_PARTS, b"mimetype"))
 
 
-@dataclass(frozen=True, slots=True)
-class _Member:
-    name: bytes
-    method: int
-    packed: bytes
-
-    def content(self) -> bytes:
-        """Return the content, as far as it was read."""
-        if self.method != zlib.DEFLATED:
-            return self.packed
-        try:
-            return zlib.decompressobj(-zlib.MAX_WBITS).decompress(self.packed, _INFLATE_LIMIT)
-        except zlib.error:
-            return b""
+def _unpacked(method: int, packed: bytes) -> bytes:
+    """Return the content of a member, as far as it was read."""
+    if method != zlib.DEFLATED:
+        return packed
+    try:
+        return zlib.decompressobj(-zlib.MAX_WBITS).decompress(packed, _INFLATE_LIMIT)
+    except zlib.error:
+        return b""
 
 
-def _members(head: bytes) -> Iterator[_Member]:
-    """Yield each member that begins in the head."""
+def _members(head: bytes) -> Iterator[tuple[bytes, tuple[int, bytes]]]:
+    """Yield the name of each member that begins in the head, its method and its packed bytes."""
     start = 0
     while start >= 0 and start + _LOCAL_HEADER.size <= len(head):
         fields = _LOCAL_HEADER.unpack_from(head, start)
@@ -114,7 +107,7 @@ def _members(head: bytes) -> Iterator[_Member]:
         data_start = name_start + name_size + extra_size
         start = head.find(b"PK\3\4", data_start + packed_size)
         data = head[data_start : start if start >= 0 else None]
-        yield _Member(head[name_start : name_start + name_size], method, data)
+        yield head[name_start : name_start + name_size], (method, data)
 
 
 def _list_of_members(read_at: ReadAt) -> bytes:
@@ -144,7 +137,7 @@ def _content_at(read_at: ReadAt, packed_size: int, offset: int) -> bytes:
         return b""
     fields = _LOCAL_HEADER.unpack(header)
     start = offset + _LOCAL_HEADER.size + fields[9] + fields[10]
-    return _Member(b"", fields[3], read_at(start, min(packed_size, _INFLATE_LIMIT))).content()
+    return _unpacked(fields[3], read_at(start, min(packed_size, _INFLATE_LIMIT)))
 
 
 def _type_named_inside(content: bytes) -> str:
