@@ -387,6 +387,22 @@ def _served() -> list[Case]:
         )
         for kind, (storage, ratio, needs) in storages.items()
         for size, (n, length, named) in sizes.items()
+    ] + [
+        Case(
+            "served_s3_slow",
+            "peak memory while 200 clients download 300 KB/s each for 20 seconds, obstore storage",
+            "serve",
+            200,
+            100 * MB,
+            some("ours", "floor"),
+            {"storage": "obstore", "at_once": 200, "rate": 300 * KB, "seconds": 20},
+            (AtMost("megabytes", 40, "MB"),),
+            "served",
+            measure="megabytes",
+            rounds=3,
+            needs="s3",
+            repeats=False,
+        )
     ]
 
 

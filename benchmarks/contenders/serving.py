@@ -39,7 +39,8 @@ async def _serve(app: Any, path: str, setting: Setting, this: Round) -> None:
 
 
 async def _downloaded(port: int, path: str, setting: Setting, this: Round) -> float:
-    arguments = map(str, (port, path, this.n, setting.at_once, this.size))
+    slowly = (setting.options.get("rate", 0), setting.options.get("seconds", 0))
+    arguments = map(str, (port, path, this.n, setting.at_once, this.size, *slowly))
     client = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "benchmarks.downloads", *arguments, stdout=subprocess.PIPE
     )

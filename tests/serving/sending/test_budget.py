@@ -14,7 +14,7 @@ from obstore.store import MemoryStore
 from sqlalchemy_file import StorageManager
 from sqlalchemy_file.exceptions import ObjectNotFoundError, StorageError
 from sqlalchemy_file.serving.http.ranges import ByteRange
-from sqlalchemy_file.serving.sending import budget
+from sqlalchemy_file.serving.sending import budget, pace
 from sqlalchemy_file.serving.sending.bodies import astream
 from sqlalchemy_file.storage import Attributes
 from sqlalchemy_file.storage.memory import MemoryStorage
@@ -110,8 +110,9 @@ def test_slow_clients_go_on_where_they_were_after_others_have_had_their_streams(
 def test_a_long_download_gives_its_stream_to_a_quick_client_that_waits(
     storage: Counting, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for name in ("PATIENCE", "QUICK", "WAIT"):
+    for name in ("PATIENCE", "WAIT"):
         monkeypatch.setattr(budget, name, 60)
+    monkeypatch.setattr(pace, "AHEAD", 60)
     monkeypatch.setattr(budget, "QUANTUM", SIZE // 2)
 
     async def run() -> None:
@@ -133,7 +134,7 @@ def test_a_quick_client_gets_slices_while_no_stream_is_given_back(
     storage: Counting, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(budget, "PATIENCE", 60)
-    monkeypatch.setattr(budget, "QUICK", 60)
+    monkeypatch.setattr(pace, "AHEAD", 60)
     monkeypatch.setattr(budget, "WAIT", 0.005)
 
     async def run() -> None:
@@ -148,13 +149,13 @@ def test_a_quick_client_gets_slices_while_no_stream_is_given_back(
 def test_slow_clients_hold_no_streams_while_more_want_one_than_there_are(
     storage: Counting, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(budget, "QUICK", 0)
+    monkeypatch.setattr(pace, "AHEAD", 0)
 
     async def run() -> None:
         slow = [await begun() for _ in range(5 * AT_ONCE)]
         for _ in range(3):
             for each in slow[AT_ONCE:]:
-                assert len(await anext(each)) == budget.SLICE
+                assert len(await anext(each)) == pace.SMALLEST
         assert storage.open == AT_ONCE  # those of the first
         assert await asyncio.gather(*map(rest_of, slow))
 
@@ -162,7 +163,40 @@ def test_slow_clients_hold_no_streams_while_more_want_one_than_there_are(
     assert storage.open == 0
 
 
-@pytest.mark.parametrize("size", [1, budget.SLICE, budget.WHOLE])
+def test_pieces_grow_for_a_quick_client(storage: Counting, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("AHEAD", "_AT_FIRST"):  # a busy machine does not make it slow
+        monkeypatch.setattr(pace, name, 60)
+
+    async def run() -> list[int]:
+        return [len(piece) async for piece in await begun()]
+
+    pieces = asyncio.run(run())
+    assert sum(pieces) == SIZE
+    assert pieces[0] == pace.SMALLEST
+    assert max(pieces) > budget.WHOLE
+
+
+def test_clients_that_stop_hold_no_more_than_their_budget(
+    storage: Counting, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pace, "AHEAD", 60)  # all have been quick
+    monkeypatch.setattr(budget, "HELD", 1024 * 1024)
+    monkeypatch.setattr(budget, "WAIT", 0.001)
+
+    async def run() -> None:
+        for _ in range(2):  # what clients held is free when they have left
+            stopped = [await begun() for _ in range(40)]
+            held = [len(await anext(each)) for each in stopped]
+            assert held[0] == budget.WHOLE
+            assert held[-1] < 2 * pace.SMALLEST
+            assert sum(held) <= budget.HELD + len(held) * pace.SMALLEST
+            for each in stopped:
+                await each.aclose()  # type: ignore[attr-defined]
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize("size", [1, pace.SMALLEST, budget.WHOLE])
 def test_a_small_range_is_one_request_and_waits_for_no_stream(storage: Counting, size: int) -> None:
     async def run() -> None:
         idle = [await begun() for _ in range(AT_ONCE)]

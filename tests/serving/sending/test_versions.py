@@ -18,7 +18,7 @@ from sqlalchemy_file import StorageManager
 from sqlalchemy_file.exceptions import StorageError
 from sqlalchemy_file.serving.http.plan import Segment
 from sqlalchemy_file.serving.http.ranges import ByteRange
-from sqlalchemy_file.serving.sending import budget
+from sqlalchemy_file.serving.sending import budget, pace
 from sqlalchemy_file.serving.sending.bodies import astream, stream
 from sqlalchemy_file.storage import Attributes
 
@@ -91,7 +91,7 @@ def test_a_slow_download_that_is_taken_up_again_is_of_one_version(
     storage: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(budget, "STREAMS", 0)
-    monkeypatch.setattr(budget, "QUICK", 0)
+    monkeypatch.setattr(pace, "AHEAD", 0)
     received: list[bytes] = []
     error = None
 

@@ -10,11 +10,12 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from collections.abc import AsyncGenerator
-from contextlib import aclosing, suppress
+from collections.abc import AsyncGenerator, Iterator
+from contextlib import aclosing, contextmanager, suppress
 
-from sqlalchemy_file.serving.sending.file_reading import Ranges
-from sqlalchemy_file.serving.sending.turns import OfLoop
+from sqlalchemy_file.serving.sending.pace import SMALLEST, Pace
+from sqlalchemy_file.serving.sending.timeouts import Ranges
+from sqlalchemy_file.serving.sending.turns import OfLoop, turns
 
 STREAMS = 4
 """Streams that are open at once; each takes some two megabytes."""
@@ -22,17 +23,14 @@ STREAMS = 4
 SLICES = 32
 """Slices that are read at once."""
 
-SLICE = 32 * 1024
-"""Bytes of a slice. The buffers of its connection hold two or three of these for a slow client."""
-
 WHOLE = 128 * 1024
-"""A range up to this size is read by one request, even if others wait."""
+"""A range up to this size is read by one request, even if others wait. No slice is larger."""
 
-QUICK = 0.005
-"""Seconds in which a quick client takes a chunk."""
+HELD = 4 * 1024 * 1024
+"""Bytes beyond the smallest pieces that all clients together may keep the server from sending."""
 
-_IN_A_ROW = 4
-"""Chunks after which a client is known to be quick."""
+_SHARE = 8
+"""One client is sent no more than this part of what is left of them."""
 
 PATIENCE = 0.05
 """Seconds that a client may keep a stream idle while others wait for one."""
@@ -48,16 +46,19 @@ async def within_budget(
     storage_name: str, ranges: Ranges, start: int, end: int
 ) -> AsyncGenerator[bytes, None]:
     """Yield the bytes from ``start`` up to ``end``, or to where they end, within the budget."""
-    budget, clock, in_a_row = _budgets()[storage_name], asyncio.get_running_loop().time, 0
+    budget, pace = _budgets()[storage_name], Pace()
+    taking, clock = turns(), asyncio.get_running_loop().time
     while start < end:
-        reading = await budget.begin(ranges, start, end, is_quick=in_a_row >= _IN_A_ROW)
+        reading = await budget.begin(ranges, start, end, pace)
         async with aclosing(reading):
-            while chunk := await reading.read():
-                start += len(chunk)
-                sent = clock()
-                yield chunk
-                del chunk  # it is not kept while the next one is waited for
-                in_a_row = in_a_row + 1 if clock() - sent < QUICK else 0
+            while piece := await reading.read(budget.size_for(pace)):
+                await taking.take()
+                size, sent = len(piece), clock()
+                start += size
+                with budget.holding(size):
+                    yield piece
+                del piece  # it is not kept while the next one is waited for
+                pace.note(size, clock() - sent)
         if reading.is_short:
             return
 
@@ -69,7 +70,7 @@ class _Slice:
         self._chunks = chunks[::-1]
         self.is_short = sum(map(len, chunks)) < size
 
-    async def read(self) -> bytes:
+    async def read(self, size: int) -> bytes:
         """Return the next chunk, or an empty one after the last."""
         return self._chunks.pop() if self._chunks else b""
 
@@ -86,26 +87,39 @@ class _Stream:
         self.idle_since: float | None = None
         self._budget = budget
         self._chunks = chunks
+        self._chunk, self._position = b"", 0
         self._left = size
         self._read = 0
         self._is_closed = False
         self._closing: asyncio.Task[None] | None = None
 
-    async def read(self) -> bytes:
-        """Return the next chunk; an empty one if the stream is over, or has to be given back."""
+    async def read(self, size: int) -> bytes:
+        """Return the next piece; an empty one if the stream is over, or has to be given back."""
         self.idle_since = None
-        is_turn_over = self._read >= QUANTUM and self._budget.has_others_waiting
-        if self._closing is not None or is_turn_over or self._left <= 0:
+        if self._closing is not None:
             return b""
-        chunk = await anext(self._chunks, b"")
-        self.is_short = not chunk
-        self._read += len(chunk)
-        self._left -= len(chunk)
-        if self._left <= 0:  # its client may take the last chunk slowly
+        if self._position >= len(self._chunk) and not await self._read_chunk():
+            return b""
+        piece = self._chunk[self._position : self._position + size]
+        self._position += len(piece)
+        self._left -= len(piece)
+        if self._position >= len(self._chunk):
+            self._chunk = b""  # the piece may be all of it
+        if self._left <= 0:  # its client may take the last piece slowly
             await self.aclose()
         else:
             self.idle_since = asyncio.get_running_loop().time()
-        return chunk
+        return piece
+
+    async def _read_chunk(self) -> bool:
+        """Read the next chunk; return False if there is none, or others have their turn."""
+        is_turn_over = self._read >= QUANTUM and self._budget.has_others_waiting
+        if is_turn_over or self._left <= 0:
+            return False
+        self._chunk, self._position = await anext(self._chunks, b""), 0
+        self._read += len(self._chunk)
+        self.is_short = not self._chunk
+        return not self.is_short
 
     async def aclose(self) -> None:
         if self._closing is None and not self._is_closed:
@@ -113,13 +127,14 @@ class _Stream:
             await self._close()
 
     async def take_back(self) -> None:
-        """Close the stream, although its download is not over."""
+        """Close the stream, although its download is not over: the rest is requested again."""
         self.idle_since = None  # nobody takes it back twice
         self._closing = asyncio.create_task(self._close())
         await asyncio.wait([self._closing])  # it goes on if this task is cancelled
 
     async def _close(self) -> None:
         self._is_closed = True
+        self._chunk = b""
         try:
             with suppress(Exception):  # nobody waits for the bytes of this stream any more
                 await self._chunks.aclose()
@@ -130,6 +145,7 @@ class _Stream:
 class _Budget:
     def __init__(self) -> None:
         self._left = STREAMS
+        self._held = 0
         self._streams: set[_Stream] = set()
         self._line = asyncio.Lock()
         self._given_back = asyncio.Event()
@@ -139,17 +155,29 @@ class _Budget:
     def has_others_waiting(self) -> bool:
         return self._line.locked()
 
-    async def begin(
-        self, ranges: Ranges, start: int, end: int, *, is_quick: bool
-    ) -> _Stream | _Slice:
+    def size_for(self, pace: Pace) -> int:
+        """Return how many bytes to send next, fewer if slow clients hold a lot already."""
+        return min(pace.size, max(SMALLEST, (HELD - self._held) // _SHARE))
+
+    @contextmanager
+    def holding(self, size: int) -> Iterator[None]:
+        """Count a piece until its client has taken it."""
+        beyond = max(size - SMALLEST, 0)
+        self._held += beyond
+        try:
+            yield
+        finally:
+            self._held -= beyond
+
+    async def begin(self, ranges: Ranges, start: int, end: int, pace: Pace) -> _Stream | _Slice:
         """Return a stream if there is one for this client, else a slice."""
         if end - start <= WHOLE:
             return await self._slice(ranges, start, end)
         if self._left and not self._line.locked():
             return self._open(ranges, start, end)
-        if is_quick and await self._turn_comes():
+        if pace.is_quick and await self._turn_comes():
             return self._open(ranges, start, min(end, start + QUANTUM))
-        size = WHOLE if is_quick else SLICE
+        size = min(self.size_for(pace), WHOLE)
         return await self._slice(ranges, start, min(end, start + size))
 
     async def _slice(self, ranges: Ranges, start: int, end: int) -> _Slice:

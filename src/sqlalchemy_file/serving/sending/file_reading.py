@@ -7,12 +7,12 @@ microseconds; a thread would take fifty. What must come from a disk is read in a
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator
 from functools import partial
 from typing import TYPE_CHECKING
 
 from sqlalchemy_file.exceptions import StorageError
-from sqlalchemy_file.serving.sending.timeouts import in_time
+from sqlalchemy_file.serving.sending.timeouts import Ranges, in_time
 from sqlalchemy_file.serving.sending.turns import turns
 from sqlalchemy_file.transfer import in_thread
 
@@ -20,9 +20,6 @@ if TYPE_CHECKING:
     from io import FileIO
 
     from sqlalchemy_file.storage.reading.readers import HasFiles
-
-Ranges = Callable[[int, int], AsyncGenerator[bytes, None]]
-"""Yields the bytes of an object from one position to another."""
 
 CHUNK = 64 * 1024
 """What is read at once; each of several hundred downloads holds one or two of these."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import AbstractContextManager, aclosing, nullcontext
 from functools import partial
 from typing import Any
@@ -10,14 +10,10 @@ from typing import Any
 from sqlalchemy_file.exceptions import StorageError
 from sqlalchemy_file.serving.http.ranges import ByteRange
 from sqlalchemy_file.serving.sending.budget import WHOLE, within_budget
-from sqlalchemy_file.serving.sending.file_reading import LocalFile, Ranges
-from sqlalchemy_file.serving.sending.timeouts import chunks_in_time
-from sqlalchemy_file.serving.sending.turns import turns
+from sqlalchemy_file.serving.sending.file_reading import LocalFile
+from sqlalchemy_file.serving.sending.timeouts import Ranges, chunks_in_time
 from sqlalchemy_file.storage import ObjectInfo
 from sqlalchemy_file.storage.common.calling import IN_LOOP
-
-_PIECE = 128 * 1024
-"""What is sent at once."""
 
 
 def ranges_of(
@@ -40,9 +36,8 @@ def ranges_of(
         ranges = partial(IN_LOOP.items, storage, "stream", key)
         is_one_request = info is None and len(wanted) == 1 and wanted[0].size <= WHOLE
         ranges = ranges if is_one_request else _Compared(storage, key, ranges, info)
-    in_time = partial(chunks_in_time, storage_name, key, can_be_cancelled=is_obstore)
-    pieces = partial(_pieces, in_time, ranges)
-    return nullcontext(partial(within_budget, storage_name, pieces))
+    in_time = partial(chunks_in_time, storage_name, key, ranges, can_be_cancelled=is_obstore)
+    return nullcontext(partial(within_budget, storage_name, in_time))
 
 
 class _Compared:
@@ -67,21 +62,6 @@ class _Compared:
     async def _stat(self) -> ObjectInfo:
         found: ObjectInfo = await IN_LOOP.call(self._storage, "stat", self._key)
         return found
-
-
-async def _pieces(
-    in_time: Callable[..., AsyncGenerator[bytes, None]], ranges: Ranges, start: int, end: int
-) -> AsyncGenerator[bytes, None]:
-    async with aclosing(in_time(ranges(start, end))) as chunks:
-        taking = turns()
-        async for chunk in chunks:
-            start += len(chunk)
-            for position in range(0, len(chunk), _PIECE):
-                await taking.take()
-                yield chunk[position : position + _PIECE]
-            del chunk
-            if start >= end:
-                return
 
 
 Version = tuple[object, ...]

@@ -7,12 +7,15 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from collections.abc import AsyncGenerator, Awaitable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from typing import Any, TypeVar
 
 from sqlalchemy_file.exceptions import StorageError
 
 T = TypeVar("T")
+
+Ranges = Callable[[int, int], AsyncGenerator[bytes, None]]
+"""Yields the bytes of an object from one position to another."""
 
 TIMEOUT = 60.0
 """Seconds."""
@@ -61,17 +64,22 @@ async def _in_time_or_cancelled(storage_name: str, key: str, call: Awaitable[T])
 
 
 async def chunks_in_time(
-    storage_name: str, key: str, chunks: AsyncGenerator[bytes, None], *, can_be_cancelled: bool
+    storage_name: str, key: str, ranges: Ranges, start: int, end: int, *, can_be_cancelled: bool
 ) -> AsyncGenerator[bytes, None]:
-    """Yield the chunks of a storage, each `in_time`, and close the generator."""
+    """Yield the chunks of a range, each `in_time`, and close the generator."""
+    chunks = ranges(start, end)
     waiting = _in_time_or_cancelled if can_be_cancelled else in_time
     while chunk := await waiting(storage_name, key, _next(chunks)):
+        start += len(chunk)
         try:
             yield chunk
         except BaseException:  # a reader that leaves early
             await chunks.aclose()
             raise
         del chunk  # it is not kept while the next one is waited for
+        if start >= end:
+            break
+    await chunks.aclose()
 
 
 async def _next(chunks: AsyncGenerator[bytes, None]) -> bytes:

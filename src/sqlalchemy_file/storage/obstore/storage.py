@@ -45,8 +45,6 @@ if TYPE_CHECKING:
     from obstore.store import ObjectStore
 
 _SIGNING = (AzureStore, GCSStore, S3Store)
-_PASSED_ON_SIZE = 128 * 1024
-"""How many bytes are read at a time if many downloads go on at once."""
 _SORTED = (AzureStore, GCSStore, MemoryStore, S3Store)
 
 
@@ -181,8 +179,7 @@ class ObstoreStorage:
                     yield part
             if opened is None:
                 return
-            sizes = () if version is None else (_PASSED_ON_SIZE,)
-            async for chunk in requests.body(opened.answer, *sizes):
+            async for chunk in requests.body(opened.answer):
                 if part := opened.range.of(bytes(chunk)):
                     yield part
                 if opened.range.is_over:
