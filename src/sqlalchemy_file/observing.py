@@ -127,6 +127,13 @@ def counted(what: Count, number: int, storage: str) -> None:
             logger.exception("an observer failed")
 
 
+def not_served(error: Exception) -> None:
+    """Log why a file is not served: its client is told nothing."""
+    fields = {"event": "failure", "operation": "serve", "error": type(error).__name__}
+    place = {name: getattr(error, name, None) for name in ("storage", "key")}
+    _emit(logging.WARNING, "could not serve a file: %s", (error,), {**fields, **place})
+
+
 def failures_of(keys: Sequence[str], error: BaseException) -> Mapping[str, BaseException]:
     """Return the exception of each key."""
     return error.failures if isinstance(error, DeletionError) else dict.fromkeys(keys, error)

@@ -316,6 +316,25 @@ def test_a_storage_that_fails_is_told_before_the_headers(
         assert (found.headers.get("Retry-After") == "5") is (status == 503)
 
 
+def test_a_file_that_cannot_be_served_is_logged(
+    faulty: FaultyStorage, caplog: pytest.LogCaptureFixture
+) -> None:
+    server = FileServer(secret=SECRET)
+    url = server.url_for(record()).removeprefix(server.url)
+    missing = server.url_for(record(path="main/none", file_id="none")).removeprefix(server.url)
+    for client in clients(server):
+        caplog.clear()
+        faulty.mend()
+        assert client.get(missing).status_code == 404
+        faulty.inject("stream", fails(StorageError("no answer", key="key")))
+        assert client.get(url).status_code == 503
+        (logged,) = [each for each in caplog.records if each.name == "sqlalchemy_file"]
+        assert logged.levelname == "WARNING"
+        fields = [vars(logged)[name] for name in ("event", "operation", "storage", "key", "error")]
+        assert fields == ["failure", "serve", "main", "key", "StorageError"]
+        assert "no answer" in logged.getMessage()
+
+
 def test_a_storage_that_fails_in_the_middle_cuts_the_connection(faulty: FaultyStorage) -> None:
     put(faulty, "large", b"y" * 3_000_000)
     server = FileServer(secret=SECRET)

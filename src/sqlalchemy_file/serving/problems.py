@@ -11,6 +11,7 @@ from sqlalchemy_file.exceptions import (
     StorageError,
     UnknownStorageError,
 )
+from sqlalchemy_file.observing import not_served
 from sqlalchemy_file.serving.http.plan import Plan
 
 RETRY_AFTER = 5
@@ -43,9 +44,11 @@ def problem(status: HTTPStatus) -> Plan:
 
 
 def problem_of(error: Exception) -> Plan:
-    """Return the answer to an error of a storage; any other error is raised again."""
+    """Return the answer to an error of a storage, and log it; any other error is raised again."""
     if isinstance(error, ObjectNotFoundError | InvalidKeyError):
         return problem(HTTPStatus.NOT_FOUND)
+    if isinstance(error, StorageError | UnknownStorageError):
+        not_served(error)
     if isinstance(error, StorageError):
         causes = (error, error.__cause__, getattr(error.__cause__, "__cause__", None))
         timed_out = any(isinstance(cause, TimeoutError) for cause in causes)
