@@ -16,7 +16,6 @@ from typing import Any
 
 from markupsafe import Markup, escape
 from wtforms import Field
-from wtforms.widgets import html_params
 
 from sqlalchemy_file.file import File
 from sqlalchemy_file.integrations.forms.changes import (
@@ -185,8 +184,12 @@ def _attributes(form_field: Any, attributes: Mapping[str, Any]) -> dict[str, Any
 
 
 def _input(**attributes: Any) -> Markup:
-    shown = html_params(**{name: each for name, each in attributes.items() if each is not None})
-    return Markup("<input {}>").format(Markup(shown))  # noqa: S704  it is escaped
+    shown = (
+        Markup(" {}").format(name) if value is True else Markup(' {}="{}"').format(name, value)
+        for name, value in attributes.items()
+        if value is not False and value is not None
+    )
+    return Markup("<input{}>").format(Markup("").join(shown))
 
 
 def _is_stored(file: Any) -> bool:
