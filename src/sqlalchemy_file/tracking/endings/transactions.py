@@ -12,7 +12,6 @@ from typing import Any
 from sqlalchemy import Connection
 from sqlalchemy.exc import SQLAlchemyError
 
-from sqlalchemy_file.exceptions import CommitRefusedError
 from sqlalchemy_file.tracking.endings.conclusions import settle_unless_in_session
 from sqlalchemy_file.tracking.endings.raw_sql import is_opaque, undoes_a_part
 from sqlalchemy_file.tracking.unit.guard import refuse_if_late
@@ -54,8 +53,11 @@ def commit(conn: Connection, xid: Any = None, is_prepared: Any = None) -> None:
     if unit.phase is Phase.PREPARED:
         unit.phase, unit.is_unended = Phase.COMMITTING, True
         return
-    with _RollingBack(conn, unit, xid):
+    try:
         unit.phase = _prepared(conn, unit, Phase.COMMITTING)
+    except BaseException:
+        _undo(conn, unit, xid)
+        raise
     unit.is_unended, unit.is_two_phase = True, xid is not None
 
 
@@ -79,16 +81,15 @@ def roll_back(conn: Connection, xid: Any = None, is_prepared: Any = None) -> Non
     if unit.is_at_stake:
         unit.observe(asked_if_stale(conn))
     if unit.is_final:
-        with suppress(SQLAlchemyError), _Losing(unit):
-            make_sure(conn, unit)
+        with suppress(SQLAlchemyError):
+            _make_sure_or_lose_track(conn, unit)
     unit.phase, unit.is_unended = Phase.ROLLING_BACK, True
 
 
 def savepoint(conn: Connection, name: str | None) -> None:
     unit = unit_of(conn)
     if unit.is_final:
-        with _Losing(unit):
-            make_sure(conn, unit)
+        _make_sure_or_lose_track(conn, unit)
         unit.commit()
     unit.is_outside = is_outside_transaction(conn)
 
@@ -96,8 +97,11 @@ def savepoint(conn: Connection, name: str | None) -> None:
 def release_savepoint(conn: Connection, name: str, context: Any) -> None:
     unit = known_unit(conn)
     if unit is not None and unit.ends_with(name):
-        with _RollingBack(conn, unit, None):
+        try:
             _prepared(conn, unit, Phase.OPEN)
+        except BaseException:
+            _undo(conn, unit)
+            raise
 
 
 def _prepared(conn: Connection, unit: Unit, phase: Phase) -> Phase:
@@ -133,52 +137,30 @@ def _give_up(conn: Connection, unit: Unit) -> None:
     settle_unless_in_session(unit, conn)
 
 
-class _Losing:
-    """A block that reads rows again: if it fails, their paths are unknown."""
+def _undo(conn: Connection, unit: Unit, xid: Any = None) -> None:
+    """Roll back a transaction whose COMMIT will not be sent.
 
-    __slots__ = ("_unit",)
-
-    def __init__(self, unit: Unit) -> None:
-        self._unit = unit
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        if error is not None and not isinstance(error, CommitRefusedError):
-            self._unit.lose_track()
-
-
-class _RollingBack:
-    """A block before a COMMIT: if it fails, the transaction is rolled back first.
-
-    SQLAlchemy takes it for ended then, sends nothing, and the connection's next user would commit
-    it.
+    SQLAlchemy takes it for ended, sends nothing, and the connection's next user would commit it.
     """
+    unit.phase = Phase.ROLLING_BACK
+    try:
+        if xid is None:
+            conn.dialect.do_rollback(conn.connection)
+        else:
+            conn.dialect.do_rollback_twophase(conn, xid, is_prepared=False)
+    except Exception:  # noqa: BLE001  its error came second
+        conn.invalidate()
+        unit.end(is_lost=True)
+    finally:
+        settle_unless_in_session(unit, conn)
 
-    __slots__ = ("_connection", "_unit", "_xid")
 
-    def __init__(self, connection: Connection, unit: Unit, xid: Any) -> None:
-        self._connection, self._unit, self._xid = connection, unit, xid
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        if error is None:
-            return
-        connection, unit = self._connection, self._unit
-        unit.phase = Phase.ROLLING_BACK
-        try:
-            if self._xid is None:
-                connection.dialect.do_rollback(connection.connection)
-            else:
-                connection.dialect.do_rollback_twophase(connection, self._xid, is_prepared=False)
-        except Exception:  # noqa: BLE001  its error came second
-            connection.invalidate()
-            unit.end(is_lost=True)
-        finally:
-            settle_unless_in_session(unit, connection)
+def _make_sure_or_lose_track(conn: Connection, unit: Unit) -> None:
+    try:
+        make_sure(conn, unit)
+    except BaseException:
+        unit.lose_track()
+        raise
 
 
 # --- statements that SQLAlchemy does not know to end a transaction

@@ -10,7 +10,9 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Callable
+from contextlib import AbstractContextManager, closing
 from dataclasses import dataclass
+from operator import attrgetter, methodcaller
 from typing import Any
 from uuid import uuid4
 
@@ -52,7 +54,7 @@ def standing_of(dialect: Dialect, driver_connection: Any) -> Standing:
 def asked(connection: Connection) -> Standing:
     """Return what the server says where the driver may be out of date: after an error, say."""
     found = standing(connection)
-    if _shows_everything(connection.dialect) or connection.closed or connection.invalidated:
+    if is_right_after_errors(connection.dialect) or connection.closed or connection.invalidated:
         return found
     if connection.dialect.name in ("mysql", "mariadb"):
         return _ask_mysql(connection)
@@ -69,11 +71,6 @@ def asked_if_stale(connection: Connection) -> Standing:
     return found
 
 
-def is_right_after_errors(dialect: Dialect) -> bool:
-    """Return True if the driver shows the state even after an error or an interruption."""
-    return _shows_everything(dialect)
-
-
 def driver_autocommit(connection: Connection) -> bool | None:
     """Return whether the driver commits each statement at once, as far as it shows that.
 
@@ -86,7 +83,7 @@ def driver_autocommit(connection: Connection) -> bool | None:
     if read is None or connection.closed or connection.invalidated:
         return None
     try:
-        return read(connection.connection.driver_connection)
+        return bool(read(connection.connection.driver_connection))
     except Exception:  # noqa: BLE001  closed, or of a version that lacks the attribute
         return None
 
@@ -103,24 +100,8 @@ def _sqlite_autocommit(driver: Any) -> bool:
     return driver.isolation_level is None or getattr(driver, "autocommit", -1) is True
 
 
-def _psycopg_autocommit(driver: Any) -> bool:
-    return bool(driver.autocommit)
-
-
-def _mysql_autocommit(driver: Any) -> bool:
-    return bool(driver.get_autocommit())
-
-
 def _psycopg(driver: Any) -> Standing:
     return _LIBPQ.get(driver.info.transaction_status, Standing.UNKNOWN)
-
-
-def _asyncpg(driver: Any) -> Standing:
-    return Standing.OPEN if driver.is_in_transaction() else Standing.CLOSED
-
-
-def _sqlite(driver: Any) -> Standing:
-    return Standing.OPEN if driver.in_transaction else Standing.CLOSED
 
 
 def _pymysql(driver: Any) -> Standing:
@@ -135,75 +116,58 @@ def _pymysql(driver: Any) -> Standing:
     return Standing.UNKNOWN if result.server_status is None else Standing.CLOSED
 
 
-def _mysql_connector(driver: Any) -> Standing:
-    return Standing.OPEN if driver.in_transaction else Standing.CLOSED
-
-
-def _mariadb_connector(driver: Any) -> Standing:
-    return Standing.OPEN if driver.server_status & _IN_TRANSACTION else Standing.CLOSED
-
-
-def _asyncmy(driver: Any) -> Standing:
-    return Standing.OPEN if driver.get_transaction_status() else Standing.CLOSED
+def _if_open(read: Callable[[Any], Any]) -> Callable[[Any], Standing]:
+    return lambda driver: Standing.OPEN if read(driver) else Standing.CLOSED
 
 
 _LIBPQ = {0: Standing.CLOSED, 2: Standing.OPEN, 3: Standing.ABORTED}
 _IN_TRANSACTION = 1  # SERVER_STATUS_IN_TRANS
 _READERS: dict[str, Callable[[Any], Standing]] = {
-    "psycopg": _psycopg,
-    "psycopg_async": _psycopg,
-    "psycopg2": _psycopg,
-    "asyncpg": _asyncpg,
-    "pysqlite": _sqlite,
-    "aiosqlite": _sqlite,
-    "pysqlcipher": _sqlite,
-    "pymysql": _pymysql,
-    "aiomysql": _pymysql,
-    "mysqlconnector": _mysql_connector,
-    "mariadbconnector": _mariadb_connector,
-    "asyncmy": _asyncmy,
+    **dict.fromkeys(("psycopg", "psycopg_async", "psycopg2"), _psycopg),
+    **dict.fromkeys(("pymysql", "aiomysql"), _pymysql),
+    **dict.fromkeys(
+        ("pysqlite", "aiosqlite", "pysqlcipher", "mysqlconnector"),
+        _if_open(attrgetter("in_transaction")),
+    ),
+    "asyncpg": _if_open(methodcaller("is_in_transaction")),
+    "asyncmy": _if_open(methodcaller("get_transaction_status")),
+    "mariadbconnector": _if_open(lambda driver: driver.server_status & _IN_TRANSACTION),
 }
-_AUTOCOMMIT_READERS: dict[str, Callable[[Any], bool]] = {
-    "pysqlite": _sqlite_autocommit,
-    "aiosqlite": _sqlite_autocommit,
-    "psycopg": _psycopg_autocommit,
-    "psycopg_async": _psycopg_autocommit,
-    "psycopg2": _psycopg_autocommit,
-    "pymysql": _mysql_autocommit,
-    "aiomysql": _mysql_autocommit,
-    "asyncmy": _mysql_autocommit,
-    "mysqldb": _mysql_autocommit,
+_AUTOCOMMIT_READERS: dict[str, Callable[[Any], Any]] = {
+    **dict.fromkeys(("pysqlite", "aiosqlite"), _sqlite_autocommit),
+    **dict.fromkeys(("psycopg", "psycopg_async", "psycopg2"), attrgetter("autocommit")),
+    **dict.fromkeys(("pymysql", "aiomysql", "asyncmy", "mysqldb"), methodcaller("get_autocommit")),
 }
 _TELLING_STALE = ("pymysql", "aiomysql")
 
 
-def _shows_everything(dialect: Dialect) -> bool:
+def is_right_after_errors(dialect: Dialect) -> bool:
+    """Return True if the driver shows the state even after an error or an interruption."""
     return dialect.name == "sqlite" or dialect.driver.startswith("psycopg")
 
 
 def _refuses_statements(connection: Connection) -> bool:
-    cursor = connection.connection.cursor()
-    try:
-        cursor.execute("SELECT 1")
-    except connection.dialect.loaded_dbapi.Error:
-        return True
-    finally:
-        cursor.close()
+    with _cursor(connection) as cursor:
+        try:
+            cursor.execute("SELECT 1")
+        except connection.dialect.loaded_dbapi.Error:
+            return True
     return False
+
+
+def _cursor(connection: Connection) -> AbstractContextManager[Any]:
+    return closing(connection.connection.cursor())
 
 
 def _ask_mysql(connection: Connection) -> Standing:
     is_mariadb = getattr(connection.dialect, "is_mariadb", False)
     try:
-        cursor = connection.connection.cursor()
-        try:
+        with _cursor(connection) as cursor:
             if is_mariadb:
                 cursor.execute("SELECT @@in_transaction")
                 return Standing.OPEN if cursor.fetchone() == (1,) else Standing.CLOSED
             # MySQL has no such variable; any answer brings the state.
             cursor.execute("DO 0")  # pragma: no cover  tests have MariaDB
-        finally:
-            cursor.close()
     except connection.dialect.loaded_dbapi.Error:
         return Standing.UNKNOWN
     return standing(connection)  # pragma: no cover  as above
@@ -299,15 +263,12 @@ class Token:
             return False
 
     def _is_found(self, connection: Connection) -> bool:
-        cursor = connection.connection.cursor()
-        try:
+        with _cursor(connection) as cursor:
             if connection.dialect.name != "postgresql":
                 cursor.execute(f"RELEASE SAVEPOINT {_SAVEPOINT}")  # an error if it is gone
                 return True
             cursor.execute("SELECT current_setting('sqlalchemy_file.tx', true)")
-            return cursor.fetchone() == (self.value,)
-        finally:
-            cursor.close()
+            return bool(cursor.fetchone() == (self.value,))
 
 
 def place(connection: Connection) -> Token | None:
@@ -320,11 +281,8 @@ def place(connection: Connection) -> Token | None:
     else:
         return Token("")
     try:
-        cursor = connection.connection.cursor()
-        try:
+        with _cursor(connection) as cursor:
             cursor.execute(statement)
-        finally:
-            cursor.close()
     except connection.dialect.loaded_dbapi.Error:
         return None
     return Token(value)
