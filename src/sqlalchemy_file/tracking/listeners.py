@@ -18,11 +18,11 @@ from sqlalchemy.sql.elements import ClauseElement
 
 from sqlalchemy_file.mutable_list import MutableList
 from sqlalchemy_file.tracking.deleting.clearing import clear
-from sqlalchemy_file.tracking.endings import conclusions, pools, transactions
+from sqlalchemy_file.tracking.endings import pools, transactions
 from sqlalchemy_file.tracking.endings.errors import follow_error
 from sqlalchemy_file.tracking.reading import Database
 from sqlalchemy_file.tracking.tables import FileAttribute, file_attributes, forget, know
-from sqlalchemy_file.tracking.unit.registry import SESSION, UNIT, known_unit, tell
+from sqlalchemy_file.tracking.unit.registry import SESSION, UNIT, known_unit
 from sqlalchemy_file.tracking.unit.standing import (
     Standing,
     asked_if_stale,
@@ -39,7 +39,6 @@ from sqlalchemy_file.tracking.writes.values import coerced
 
 def install() -> None:
     """Listen to every mapper, session, engine and pool; once is enough."""
-    tell(conclusions.Answers())
     for target, listeners in _LISTENERS.items():
         for name, (listener, options) in listeners.items():
             if not event.contains(target, name, listener):

@@ -63,43 +63,32 @@ class Upload:
         return await self._store(IN_LOOP)
 
     async def _store(self, calling: Calling) -> StoredObject:
-        storage = self.registered.storage
-        with Task("store", self.storage_name, (self.key,)) as task, self._sending() as measured:
-            info = await calling.call(
-                storage, "put", self.key, measured, self.attributes, exclusive=self.exclusive
-            )
+        with Task("store", self.storage_name, (self.key,)) as task:
+            measured = Measured(self.content.open())
             try:
-                await verify(calling, storage, info, measured.size)
-            except StorageError:
-                if self.exclusive:  # nobody else will
-                    with suppress(StorageError):
-                        await calling.call(storage, "delete", [self.key])
+                await self._put(calling, measured)
+            except StorageError as error:
+                error.storage = error.storage or self.storage_name
                 raise
+            except Exception as error:
+                if measured.error is not None:
+                    raise
+                raise StorageError(str(error), storage=self.storage_name, key=self.key) from error
             task.size = measured.size
         return StoredObject(self.key, self.path, measured.size, measured.checksum)
 
-    def _sending(self) -> _Sending:
-        return _Sending(Measured(self.content.open()), self.storage_name, self.key)
-
-
-class _Sending:
-    """A block that reads a content out: errors that are not its own become a `StorageError`."""
-
-    __slots__ = ("_key", "_measured", "_storage_name")
-
-    def __init__(self, measured: Measured, storage_name: str, key: str) -> None:
-        self._measured = measured
-        self._storage_name = storage_name
-        self._key = key
-
-    def __enter__(self) -> Measured:
-        return self._measured
-
-    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        if isinstance(error, StorageError):
-            error.storage = error.storage or self._storage_name
-        elif isinstance(error, Exception) and self._measured.error is None:
-            raise StorageError(str(error), storage=self._storage_name, key=self._key) from error
+    async def _put(self, calling: Calling, measured: Measured) -> None:
+        storage = self.registered.storage
+        info = await calling.call(
+            storage, "put", self.key, measured, self.attributes, exclusive=self.exclusive
+        )
+        try:
+            await verify(calling, storage, info, measured.size)
+        except StorageError:
+            if self.exclusive:  # nobody else will
+                with suppress(StorageError):
+                    await calling.call(storage, "delete", [self.key])
+            raise
 
 
 def fresh_key(neighbour: str = "", epoch: int | None = None) -> str:

@@ -39,6 +39,9 @@ class ChoosesPlace:
 
     upload_storage: StorageChoice
     key: KeyChoice
+    extra: Mapping[str, Any] | None
+    headers: Mapping[str, str] | None
+    disposition: Disposition | None
 
     @property
     def chooses_async(self) -> bool:
@@ -155,20 +158,22 @@ def release(file: FileRecord) -> None:
             content.release()
 
 
-def apply_defaults(
+def set_destination(
     file: FileRecord,
-    extra: Mapping[str, Any] | None,
-    headers: Mapping[str, str] | None,
-    disposition: Disposition | None = None,
+    field: ChoosesPlace,
+    key: str | None = None,
+    folder: str = "",
+    epoch: int | None = None,
 ) -> None:
-    """Take a field's options for the storage, where the file has none of its own."""
-    begin(file)
-    if extra is not None and file.get("extra") is None:
-        file["extra"] = dict(extra)
-    if headers is not None and file.get("headers") is None:
-        file["headers"] = dict(headers)
-    if disposition is not None and file.get("disposition") is None:
-        file["disposition"] = disposition
+    """Let a file go there, with the options of its field where it has none of its own."""
+    state = begin(file)
+    state.key, state.folder, state.epoch = key, folder, epoch
+    if field.extra is not None and file.get("extra") is None:
+        file["extra"] = dict(field.extra)
+    if field.headers is not None and file.get("headers") is None:
+        file["headers"] = dict(field.headers)
+    if field.disposition is not None and file.get("disposition") is None:
+        file["disposition"] = field.disposition
 
 
 def begin_saving(file: FileRecord) -> UploadState:

@@ -1,16 +1,51 @@
-"""The consequences of the database's answers to commits and rollbacks."""
+"""The consequences of the database's answers to commits and rollbacks.
+
+SQLAlchemy has no event after COMMIT and ROLLBACK, and between its event before them and the
+database a listener may raise, or a signal or a time limit arrive. So the dialect's public methods
+that end transactions are wrapped, from the first file on one of its connections.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import wraps
 from typing import Any
+from weakref import WeakSet
 
 from sqlalchemy import Connection
+from sqlalchemy.engine import Dialect
 
 from sqlalchemy_file.tracking.deleting.clearing import clear_later
 from sqlalchemy_file.tracking.unit.looking import make_sure
-from sqlalchemy_file.tracking.unit.registry import borrowers, known_unit, session_of, unit_of_lent
-from sqlalchemy_file.tracking.unit.standing import Standing, standing, standing_of
+from sqlalchemy_file.tracking.unit.registry import (
+    UNIT,
+    borrowers,
+    known_unit,
+    new_unit,
+    session_of,
+    unit_of_lent,
+)
+from sqlalchemy_file.tracking.unit.standing import (
+    Standing,
+    asked_if_stale,
+    standing,
+    standing_of,
+)
 from sqlalchemy_file.tracking.unit.units import Phase, Unit
+
+
+def unit_of(connection: Connection) -> Unit:
+    """Return the unit of a connection; there is one from its first file or savepoint on."""
+    unit: Unit | None = vars(connection).get(UNIT)
+    if unit is None:
+        unit = new_unit(connection)
+        _follow(connection.dialect)
+    if (unit.is_unended or unit.has_begun) and not connection.in_transaction():
+        # What comes now belongs to the next transaction, which has yet to begin.
+        end_unanswered(connection, unit)
+    elif unit.is_at_stake and not unit.verbs:
+        unit.observe(asked_if_stale(connection))
+    return unit
 
 
 def settle_unless_in_session(unit: Unit, connection: Connection) -> None:
@@ -21,38 +56,76 @@ def settle_unless_in_session(unit: Unit, connection: Connection) -> None:
             clear_later(connection, leased, gone)
 
 
-class Answers:
-    """Concludes from what the database has answered to SQLAlchemy's verbs."""
+def end_unanswered(connection: Connection, unit: Unit) -> None:
+    """Roll back a transaction that SQLAlchemy takes for ended although no answer said so.
 
-    def sending(self, verb: str, target: Any) -> Unit | None:
-        unit = _unit_at(target)
-        if unit is not None:
-            if not unit.verbs and verb in _ENDS:
-                if unit.is_at_stake:
-                    _look_again(unit, target)
-                unit.concerned = _concerned(unit)
-                if verb == "do_commit" and (unit.sharing or unit.phase is Phase.OPEN):
-                    _include_others(unit, target)
-            unit.verbs.append(verb)
-            if verb in ("do_prepare_twophase", "do_commit_twophase"):
-                unit.is_two_phase = False
-            unit.failed_verb = None
-        return unit
+    Otherwise the next COMMIT of the connection would make it last.
+    """
+    unit.is_unended = False
+    now = standing(connection)
+    if unit.is_prepared or (now is Standing.CLOSED and unit.has_begun):
+        unit.lose_track()
+    elif unit.is_two_phase:  # drivers refuse their rollback(), and may not know the transaction
+        connection.invalidate()
+        unit.end(is_lost=True)
+    elif now is not Standing.CLOSED:
+        connection.dialect.do_rollback(connection.connection)
 
-    def failed(self, verb: str, unit: Unit) -> None:
-        unit.verbs.pop()
-        unit.failed_verb = verb
-        if verb in _ENDS:
-            for other, _ in unit.concerned:
-                other.phase = Phase.OPEN
-            unit.concerned = ()
 
-    def answered(self, verb: str, unit: Unit, arguments: tuple[Any, ...]) -> None:
-        unit.verbs.pop()
-        if not unit.verbs:  # else it is a part of another one
-            _CONCLUSIONS[verb](unit, *arguments)
-            if unit.sharing is not None and verb in _ENDS:
-                _conclude_others(verb, unit)
+def _follow(dialect: Dialect) -> None:
+    """Wrap a dialect's methods, once."""
+    if dialect not in _dialects:
+        _dialects.add(dialect)
+        for verb in _CONCLUSIONS:
+            setattr(dialect, verb, _followed(verb, getattr(dialect, verb)))
+
+
+def _followed(verb: str, send: Callable[..., Any]) -> Callable[..., Any]:
+    @wraps(send)
+    def sent(target: Any, *arguments: Any, **options: Any) -> Any:
+        unit = known_unit(target) if isinstance(target, Connection) else unit_of_lent(target)
+        if unit is None:
+            return send(target, *arguments, **options)
+        _sending(verb, unit, target)
+        try:
+            result = send(target, *arguments, **options)
+        except BaseException:
+            _failed(verb, unit)
+            raise
+        _answered(verb, unit, arguments)
+        return result
+
+    return sent
+
+
+def _sending(verb: str, unit: Unit, target: Any) -> None:
+    if not unit.verbs and verb in _ENDS:
+        if unit.is_at_stake:
+            _look_again(unit, target)
+        unit.concerned = _concerned(unit)
+        if verb == "do_commit" and (unit.sharing or unit.phase is Phase.OPEN):
+            _include_others(unit, target)
+    unit.verbs.append(verb)
+    if verb in ("do_prepare_twophase", "do_commit_twophase"):
+        unit.is_two_phase = False
+    unit.failed_verb = None
+
+
+def _failed(verb: str, unit: Unit) -> None:
+    unit.verbs.pop()
+    unit.failed_verb = verb
+    if verb in _ENDS:
+        for other, _ in unit.concerned:
+            other.phase = Phase.OPEN
+        unit.concerned = ()
+
+
+def _answered(verb: str, unit: Unit, arguments: tuple[Any, ...]) -> None:
+    unit.verbs.pop()
+    if not unit.verbs:  # else it is a part of another one
+        _CONCLUSIONS[verb](unit, *arguments)
+        if unit.sharing is not None and verb in _ENDS:
+            _conclude_others(verb, unit)
 
 
 def _look_again(unit: Unit, target: Any) -> None:
@@ -104,12 +177,6 @@ def _conclude_others(verb: str, unit: Unit) -> None:
             settle_unless_in_session(other, connection)
 
 
-def _unit_at(target: Any) -> Unit | None:
-    if isinstance(target, Connection):
-        return known_unit(target)
-    return unit_of_lent(target)
-
-
 def _committed(unit: Unit, *_arguments: Any) -> None:
     is_meant = unit.phase is Phase.COMMITTING
     is_rolled_back = unit.phase is Phase.ROLLING_BACK and not unit.is_final
@@ -140,10 +207,6 @@ def _prepared_first(unit: Unit, *_arguments: Any) -> None:
     unit.phase, unit.is_prepared = Phase.PREPARED, True
 
 
-def _committed_second(unit: Unit, *arguments: Any) -> None:
-    _committed(unit)
-
-
 def _rolled_back_second(unit: Unit, *arguments: Any) -> None:
     unit.is_prepared = False
     rolled_back(unit)
@@ -166,12 +229,13 @@ def _rolled_back_to_savepoint(unit: Unit, name: str) -> None:
     unit.settle()
 
 
+_dialects: WeakSet[Dialect] = WeakSet()
 _ENDS = ("do_commit", "do_rollback")
 _CONCLUSIONS = {
     "do_commit": _committed,
     "do_rollback": rolled_back,
     "do_prepare_twophase": _prepared_first,
-    "do_commit_twophase": _committed_second,
+    "do_commit_twophase": _committed,
     "do_rollback_twophase": _rolled_back_second,
     "do_savepoint": _set_savepoint,
     "do_release_savepoint": _released_savepoint,

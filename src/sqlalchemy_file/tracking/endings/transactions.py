@@ -12,16 +12,18 @@ from typing import Any
 from sqlalchemy import Connection
 from sqlalchemy.exc import SQLAlchemyError
 
-from sqlalchemy_file.tracking.endings.conclusions import settle_unless_in_session
+from sqlalchemy_file.tracking.endings.conclusions import (
+    end_unanswered,
+    settle_unless_in_session,
+    unit_of,
+)
 from sqlalchemy_file.tracking.endings.raw_sql import is_opaque, undoes_a_part
 from sqlalchemy_file.tracking.unit.guard import refuse_if_late
 from sqlalchemy_file.tracking.unit.looking import make_sure
 from sqlalchemy_file.tracking.unit.registry import (
     UNIT,
-    end_unanswered,
     enter_in_pool,
     known_unit,
-    unit_of,
 )
 from sqlalchemy_file.tracking.unit.standing import (
     Standing,

@@ -1,40 +1,22 @@
-"""The units of connections, and the answers of the database that they hear of.
-
-A unit is found by its connection, or by what a pool lends and keeps. SQLAlchemy has no event after
-COMMIT and ROLLBACK, and between its event before them and the database a listener may raise, or a
-signal or a time limit arrive. So the dialect's public methods that end transactions are wrapped,
-from the first file on one of its connections.
-"""
+"""The units of connections, found by a connection, or by what a pool lends and keeps."""
 
 from __future__ import annotations
 
 import atexit
 import weakref
 from collections.abc import Callable
-from functools import wraps
-from typing import Any, Protocol
+from typing import Any
 
 from sqlalchemy import Connection
-from sqlalchemy.engine import Dialect
 from sqlalchemy.orm import Session
 
-from sqlalchemy_file.tracking.unit.standing import Standing, asked_if_stale, standing
 from sqlalchemy_file.tracking.unit.units import Phase, Unit
 
 
-def unit_of(connection: Connection) -> Unit:
-    """Return the unit of a connection; there is one from its first file or savepoint on."""
-    unit: Unit | None = vars(connection).get(UNIT)
-    if unit is None:
-        unit = vars(connection)[UNIT] = Unit(connection)
-        _units.add(unit)
-        enter_in_pool(connection, unit)
-        follow(connection.dialect)
-    if (unit.is_unended or unit.has_begun) and not connection.in_transaction():
-        # What comes now belongs to the next transaction, which has yet to begin.
-        end_unanswered(connection, unit)
-    elif unit.is_at_stake and not unit.verbs:
-        unit.observe(asked_if_stale(connection))
+def new_unit(connection: Connection) -> Unit:
+    unit = vars(connection)[UNIT] = Unit(connection)
+    _units.add(unit)
+    enter_in_pool(connection, unit)
     return unit
 
 
@@ -101,73 +83,11 @@ def _ending(unit: Unit, lent: Any) -> Unit:
     return unit
 
 
-def end_unanswered(connection: Connection, unit: Unit) -> None:
-    """Roll back a transaction that SQLAlchemy takes for ended although no answer said so.
-
-    Otherwise the next COMMIT of the connection would make it last.
-    """
-    unit.is_unended = False
-    now = standing(connection)
-    if unit.is_prepared or (now is Standing.CLOSED and unit.has_begun):
-        unit.lose_track()
-    elif unit.is_two_phase:  # drivers refuse their rollback(), and may not know the transaction
-        connection.invalidate()
-        unit.end(is_lost=True)
-    elif now is not Standing.CLOSED:
-        connection.dialect.do_rollback(connection.connection)
-
-
 @atexit.register
 def _settle_all() -> None:
-    """Delete what committed transactions have released, of connections that nobody has closed."""
+    """Delete unreferenced objects of connections that nobody has closed."""
     for unit in list(_units):
         unit.settle()
-
-
-# --- the database's answers
-
-
-class Follower(Protocol):
-    """Hears of each verb that is about to be sent, and of what came of it."""
-
-    def sending(self, verb: str, target: Any) -> Any:
-        """Return whom it concerns, or None if nobody."""
-        ...
-
-    def answered(self, verb: str, concerned: Any, arguments: tuple[Any, ...]) -> None: ...
-
-    def failed(self, verb: str, concerned: Any) -> None: ...
-
-
-def tell(follower: Follower) -> None:
-    """Let somebody hear of the verbs of all dialects that are followed."""
-    _followers[:] = [follower]
-
-
-def follow(dialect: Dialect) -> None:
-    """Follow a dialect's verbs from now on; once is enough."""
-    if dialect not in _followed:
-        _followed.add(dialect)
-        for verb in VERBS:
-            setattr(dialect, verb, _followed_verb(verb, getattr(dialect, verb)))
-
-
-def _followed_verb(verb: str, send: Callable[..., Any]) -> Callable[..., Any]:
-    @wraps(send)
-    def sent(target: Any, *arguments: Any, **options: Any) -> Any:
-        (follower,) = _followers
-        concerned = follower.sending(verb, target)
-        if concerned is None:
-            return send(target, *arguments, **options)
-        try:
-            result = send(target, *arguments, **options)
-        except BaseException:
-            follower.failed(verb, concerned)
-            raise
-        follower.answered(verb, concerned, arguments)
-        return result
-
-    return sent
 
 
 UNIT = "_sqlalchemy_file_unit"
@@ -178,15 +98,3 @@ IN_INFO = "sqlalchemy_file.unit"
 """The key of a pool's record with the unit of the connection that it lends."""
 _units: weakref.WeakSet[Unit] = weakref.WeakSet()
 _lent: weakref.WeakKeyDictionary[Any, Unit] = weakref.WeakKeyDictionary()
-VERBS = (
-    "do_commit",
-    "do_rollback",
-    "do_prepare_twophase",
-    "do_commit_twophase",
-    "do_rollback_twophase",
-    "do_savepoint",
-    "do_release_savepoint",
-    "do_rollback_to_savepoint",
-)
-_followed: weakref.WeakSet[Dialect] = weakref.WeakSet()
-_followers: list[Follower] = []

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from copy import copy
-from functools import partial
+from functools import cache, partial
 
 from sqlalchemy_file.exceptions import StorageError
 from sqlalchemy_file.file import File
 from sqlalchemy_file.storage import StorageManager
-from sqlalchemy_file.storage.common.calling import concurrency_of
+from sqlalchemy_file.storage.common.calling import concurrency_of, is_native
 from sqlalchemy_file.storage.local.writing import synced_together
 from sqlalchemy_file.tracking.claims import Claim
 from sqlalchemy_file.tracking.clock import Moment, now
@@ -18,18 +18,18 @@ from sqlalchemy_file.tracking.deleting.deletion import discard
 from sqlalchemy_file.tracking.unit.frames import Frame
 from sqlalchemy_file.tracking.uploading.checking import check, destinations
 from sqlalchemy_file.tracking.uploading.chosen import wait_until_free
-from sqlalchemy_file.tracking.uploading.steps import Unsaved, in_parallel
+from sqlalchemy_file.tracking.uploading.steps import Unsaved, add_note, in_parallel
 from sqlalchemy_file.tracking.uploading.storing import (
     Processing,
     Storing,
     copying,
     path_of_copy,
-    plain_storages,
-    store_plain,
 )
 from sqlalchemy_file.transfer import carry_out, results, run_blocking
 from sqlalchemy_file.types import FileField
+from sqlalchemy_file.values.objects import LARGE
 from sqlalchemy_file.values.records import paths_of
+from sqlalchemy_file.values.saving import prepare, release, save, set_destination
 from sqlalchemy_file.values.state import (
     is_ownerless,
     relocated_copy,
@@ -79,13 +79,13 @@ class UploadBatch:
         self._began = self._began or now()
         if len(unsaved) > 1:
             unsaved = list({id(item.file): item for item in unsaved}.values())
-        plain = plain_storages(unsaved)
+        plain = _plain_storages(unsaved)
         if plain is None:
             self._store(unsaved)
             return
         self._files += [item.file for item in unsaved]
         with nullcontext() if len(unsaved) == 1 else self._synced_together():
-            run_blocking(partial(store_plain, unsaved, plain))
+            run_blocking(partial(_store_plain, unsaved, plain))
 
     def _store(self, unsaved: Sequence[Unsaved]) -> None:
         check(unsaved)
@@ -175,3 +175,58 @@ class UploadBatch:
         for file in self._files:
             written.update(stored_paths(file))
         return written
+
+
+def _plain_storages(items: Sequence[Unsaved]) -> list[str] | None:
+    """Return the storages of files that are written at once: nobody judges, derives or waits.
+
+    Returns None if anything else has to be done for one of them.
+    """
+    names, at_once = [], dict[str, bool]()
+    for item in items:
+        name = item.field.fixed_storage(item.file) if _is_plain(item) else None
+        if name is None:
+            return None
+        if name not in at_once:
+            storage = StorageManager._registered[name].storage
+            at_once[name] = not is_native(storage) and concurrency_of(storage) <= 1
+        if not at_once[name]:
+            return None
+        names.append(name)
+    return names
+
+
+def _is_plain(item: Unsaved) -> bool:
+    field, file = item.field, item.file
+    return (
+        item.claim is None
+        and not (field.validators or field.transforms or field.processors)
+        and (file.get("size") or LARGE) < LARGE
+        and (file._content is None or not file._content.needs_fetching)
+        and _is_stored_by_us(type(file))
+    )
+
+
+@cache
+def _is_stored_by_us(kind: type[File]) -> bool:
+    """Return True if no method of a file's class has a say in how it is checked and stored."""
+    return all(getattr(kind, name) is getattr(File, name) for name in _OVERRIDDEN)
+
+
+_OVERRIDDEN = ("save_to_storage", "store_content", "apply_validators", "apply_processors")
+
+
+def _store_plain(items: Sequence[Unsaved], storage_names: Sequence[str]) -> None:
+    """Store files in this thread, where nothing has to be waited for."""
+    for item, storage_name in zip(items, storage_names, strict=True):
+        file = item.file
+        try:
+            prepare(file, item.field.headers)
+            set_destination(file, item.field)
+            save(file, storage_name)
+            file._freeze()
+        except Exception as error:
+            add_note(error, item)
+            raise
+        finally:
+            release(file)

@@ -27,6 +27,7 @@ from sqlalchemy_file.tracking.changes import (
     change,
 )
 from sqlalchemy_file.tracking.claims import Claim, claim_of
+from sqlalchemy_file.tracking.endings.conclusions import unit_of
 from sqlalchemy_file.tracking.reading import Database, OldRow, rows_by_key
 from sqlalchemy_file.tracking.tables import (
     FileTable,
@@ -37,7 +38,6 @@ from sqlalchemy_file.tracking.tables import (
 )
 from sqlalchemy_file.tracking.unit.decisions import Decision, Decisions
 from sqlalchemy_file.tracking.unit.looking import holders
-from sqlalchemy_file.tracking.unit.registry import unit_of
 from sqlalchemy_file.tracking.unit.standing import commits_at_once
 from sqlalchemy_file.tracking.unit.units import Unit
 from sqlalchemy_file.tracking.uploading.batch import UploadBatch

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cache, partial
+from functools import partial
 from os import cpu_count
 
 from sqlalchemy_file.exceptions import ObjectExistsError, StorageError
@@ -25,92 +25,19 @@ from sqlalchemy_file.support.calling import acall
 from sqlalchemy_file.tracking.uploading.steps import (
     Reading,
     Step,
-    Unsaved,
-    add_note,
     grouped,
     is_async_step,
 )
 from sqlalchemy_file.transfer import Operation
-from sqlalchemy_file.types import FileField
-from sqlalchemy_file.values.objects import fresh_key
+from sqlalchemy_file.values.objects import LARGE, fresh_key
 from sqlalchemy_file.values.records import paths_of
 from sqlalchemy_file.values.saving import (
-    apply_defaults,
     begin_upload,
     checked,
     finish_upload,
-    prepare,
-    release,
-    save,
+    set_destination,
 )
 from sqlalchemy_file.values.state import state_of
-
-_LARGE = 1024 * 1024
-"""From how many bytes on hashing takes long enough for a thread of its own."""
-
-
-def plain_storages(items: Sequence[Unsaved]) -> list[str] | None:
-    """Return the storages of files that are written at once: nobody judges, derives or waits.
-
-    Returns None if anything else has to be done for one of them.
-    """
-    names, at_once = [], dict[str, bool]()
-    for item in items:
-        name = item.field.fixed_storage(item.file) if _is_plain(item) else None
-        if name is None:
-            return None
-        if name not in at_once:
-            storage = StorageManager._registered[name].storage
-            at_once[name] = not is_native(storage) and concurrency_of(storage) <= 1
-        if not at_once[name]:
-            return None
-        names.append(name)
-    return names
-
-
-def _is_plain(item: Unsaved) -> bool:
-    field, file = item.field, item.file
-    return (
-        item.claim is None
-        and not (field.validators or field.transforms or field.processors)
-        and (file.get("size") or _LARGE) < _LARGE
-        and (file._content is None or not file._content.needs_fetching)
-        and _is_stored_by_us(type(file))
-    )
-
-
-@cache
-def _is_stored_by_us(kind: type[File]) -> bool:
-    """Return True if no method of a file's class has a say in how it is checked and stored."""
-    return all(getattr(kind, name) is getattr(File, name) for name in _OVERRIDDEN)
-
-
-_OVERRIDDEN = ("save_to_storage", "store_content", "apply_validators", "apply_processors")
-
-
-def store_plain(items: Sequence[Unsaved], storage_names: Sequence[str]) -> None:
-    """Store files in this thread, where nothing has to be waited for."""
-    for item, storage_name in zip(items, storage_names, strict=True):
-        file = item.file
-        try:
-            prepare(file, item.field.headers)
-            _place(file, item.field)
-            save(file, storage_name)
-            file._freeze()
-        except Exception as error:
-            add_note(error, item)
-            raise
-        finally:
-            release(file)
-
-
-def _place(
-    file: File, field: FileField, key: str | None = None, folder: str = "", epoch: int | None = None
-) -> None:
-    """Say where a file goes, and with which of its field's options."""
-    apply_defaults(file, field.extra, field.headers, field.disposition)
-    state = file._state
-    state.key, state.folder, state.epoch = key, folder, epoch
 
 
 @dataclass(slots=True)
@@ -151,7 +78,7 @@ class Storing(Step):
         with Reading(self.item) as file, _advising_another_key(self.key):
             claim = self.item.claim
             epoch = None if claim is None else claim.epoch
-            _place(file, self.item.field, self.key, self.folder, epoch)
+            set_destination(file, self.item.field, self.key, self.folder, epoch)
             if calling is IN_LOOP:
                 upload = begin_upload(file, self.storage_name)
                 finish_upload(file, upload, await upload.arun())
@@ -177,7 +104,7 @@ class Storing(Step):
 
     @property
     def concurrency(self) -> int:
-        hashes_long = (self.item.file.get("size") or 0) >= _LARGE
+        hashes_long = (self.item.file.get("size") or 0) >= LARGE
         threads = cpu_count() or 1 if hashes_long else 1
         return max(threads, concurrency_of(StorageManager.storage(self.storage_name)))
 

@@ -12,11 +12,11 @@ from sqlalchemy.sql.dml import Insert
 from sqlalchemy_file.file import File
 from sqlalchemy_file.tracking.changes import Ownership, RowChange, change, files_in
 from sqlalchemy_file.tracking.claims import Claim, claim_of
+from sqlalchemy_file.tracking.endings.conclusions import unit_of
 from sqlalchemy_file.tracking.reading import Database
 from sqlalchemy_file.tracking.searching import still_named
 from sqlalchemy_file.tracking.unit.effects import Effects
 from sqlalchemy_file.tracking.unit.looking import holders
-from sqlalchemy_file.tracking.unit.registry import unit_of
 from sqlalchemy_file.tracking.unit.units import Unit
 from sqlalchemy_file.tracking.uploading.batch import UploadBatch
 from sqlalchemy_file.tracking.uploading.steps import Unsaved
