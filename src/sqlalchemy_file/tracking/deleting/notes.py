@@ -54,21 +54,27 @@ class Notes:
         self,
         connection: Connection,
         ledger: Ledger,
-        paths: Collection[str],
+        released: Collection[str],
+        kept: Collection[str],
+        entrusted: Collection[str],
         *,
-        is_unseen: bool = False,
+        is_unseen: bool,
     ) -> None:
         """Prepare for the notes of a statement about to run, if the ledger can be used.
 
+        ``kept`` are released, and ``entrusted`` acquired, by fields that keep their objects.
         ``is_unseen`` says that triggers may not fire: then the notes are written before the commit.
         """
-        if not paths or not may_use(connection, ledger):
+        if not (released or kept or entrusted) or not may_use(connection, ledger):
             return
-        if ledger not in self._marks:
-            self._marks[ledger] = begin(connection, ledger)
-        self._awaited.update(paths)
+        if released:
+            if ledger not in self._marks:
+                self._marks[ledger] = begin(connection, ledger)
+            self._awaited.update(released)
+        if kept or entrusted:
+            self.keeping.setdefault(ledger, set()).update(kept, entrusted)
         if is_unseen:
-            self._unseen.update(paths)
+            self._unseen.update(released, kept)
 
     def lease(
         self, connection: Connection, released: Iterable[str], new: Collection[str]
@@ -93,21 +99,6 @@ class Notes:
             self.leased.append(Leased(ledger, token, notes))
         self._left.update(wanted.difference(found, new))
         return found
-
-    def expect_kept(
-        self,
-        connection: Connection,
-        ledger: Ledger,
-        paths: Collection[str],
-        *,
-        entrusted: Collection[str] = (),
-        is_unseen: bool = False,
-    ) -> None:
-        """Take note of what a keeping field releases and acquires, if the ledger can be used."""
-        if (paths or entrusted) and may_use(connection, ledger):
-            self.keeping.setdefault(ledger, set()).update(paths, entrusted)
-            if is_unseen:
-                self._unseen.update(paths)
 
     def taken(self, connection: Connection, entrusted: Collection[str]) -> set[str]:
         """Return which objects other SQL has taken from keeping fields, so that no row has them."""

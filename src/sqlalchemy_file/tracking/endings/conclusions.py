@@ -213,7 +213,7 @@ def _rolled_back_second(unit: Unit, *arguments: Any) -> None:
 
 
 def _set_savepoint(unit: Unit, name: str) -> None:
-    unit.savepoint(name, is_transaction=unit.is_outside)
+    unit.savepoint(name)
 
 
 def _released_savepoint(unit: Unit, name: str) -> None:

@@ -9,6 +9,7 @@ transaction can rely on it; before the commit its rows are read again, by their 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from sqlalchemy import Column
@@ -34,28 +35,20 @@ class Spot(NamedTuple):
     key: Key
 
 
+@dataclass(slots=True)
 class Doubts:
     """Beliefs about rows of one frame. Rows that are not found any more confirm them."""
 
-    __slots__ = ("at", "gone", "is_settled", "is_unlocated", "named")
-
-    def __init__(
-        self,
-        gone: dict[str, set[Spot]] | None = None,
-        named: dict[str, Spot | None] | None = None,
-        *,
-        is_settled: bool = False,
-    ) -> None:
-        self.gone: dict[str, set[Spot]] = {} if gone is None else gone
-        """The rows that should name an object no more."""
-        self.named: dict[str, Spot | None] = {} if named is None else named
-        """The row that should name an object; None if that need not be asked any more."""
-        self.at: dict[Spot, list[tuple[str, RowChange]]] = {}
-        """What each row should name, or should have named before, and by which change."""
-        self.is_unlocated: bool = False
-        """Whether some of these rows are found by other columns than their primary keys."""
-        self.is_settled: bool = is_settled
-        """Whether rows were looked at, so that what frames below believe is out of date."""
+    gone: dict[str, set[Spot]] = field(default_factory=dict)
+    """The rows that should no longer refer to an object."""
+    named: dict[str, Spot | None] = field(default_factory=dict)
+    """The row that should refer to an object; None if that need not be asked any more."""
+    at: dict[Spot, list[tuple[str, RowChange]]] = field(default_factory=dict)
+    """What each row should name, or should have named before, and by which change."""
+    is_unlocated: bool = False
+    """Whether some of these rows are found by other columns than their primary keys."""
+    is_settled: bool = False
+    """Whether rows were read again, so that what outer frames believe is out of date."""
 
     def __bool__(self) -> bool:
         return bool(self.gone or self.named)
@@ -86,8 +79,8 @@ class Doubts:
     def unless_noted(self, noted: Collection[str]) -> Doubts:
         """Return the rows to read again, given what the ledger has recorded itself.
 
-        A row that let go of what it should has what the same statement gave it, if it was given one
-        object in all.
+        A row that released what it should has the object that the same statement gave it, if it
+        was given one in all.
         """
         gone = {path: spots for path, spots in self.gone.items() if path not in noted}
         unsure = set[Spot]().union(*gone.values())
@@ -129,9 +122,24 @@ class Doubts:
                 yield path
 
 
+@dataclass(slots=True, eq=False)
 class Effects:
     """What one statement does to the references, once it has succeeded."""
 
+    target: Any = None
+    """The table that the statement writes."""
+    acquired: list[str] = field(default_factory=list)
+    released: list[str] = field(default_factory=list)
+    archived: list[str] = field(default_factory=list)
+    """Released by a field with ``on_release="keep"``."""
+    entrusted: list[str] = field(default_factory=list)
+    """Acquired by such a field; these are among ``acquired``, too."""
+    schemas: Any = None
+    """The schema names that the statement translated."""
+    gains: list[tuple[RowChange, str]] = field(default_factory=list)
+    """Which row acquires what, of those that can be found again."""
+    losses: list[tuple[RowChange, str]] = field(default_factory=list)
+    """Which row releases what, of those that can be found again."""
     rows: int | None = None
     """The number of rows that the database has to report, for all to be believed."""
     is_believed: bool = True
@@ -140,30 +148,6 @@ class Effects:
     """Whether its rows cannot be found again by a key."""
     is_unseen: bool = False
     """Whether triggers may not fire for the rows that it deletes, as for REPLACE on SQLite."""
-
-    def __init__(
-        self,
-        target: Any = None,
-        acquired: Iterable[str] = (),
-        released: Iterable[str] = (),
-        archived: Iterable[str] = (),
-        entrusted: Iterable[str] = (),
-        schemas: Any = None,
-    ) -> None:
-        self.target = target
-        """The table that the statement writes."""
-        self.acquired: list[str] = [*acquired]
-        self.released: list[str] = [*released]
-        self.archived: list[str] = [*archived]
-        """Released by a field with ``on_release="keep"``."""
-        self.entrusted: list[str] = [*entrusted]
-        """Acquired by such a field; these are among ``acquired``, too."""
-        self.schemas = schemas
-        """The schema names that the statement translated."""
-        self.gains: list[tuple[RowChange, str]] = []
-        """Which row acquires what, of those that can be found again."""
-        self.losses: list[tuple[RowChange, str]] = []
-        """Which row releases what, of those that can be found again."""
 
     def is_certain(self, rowcount: Callable[[], int]) -> bool:
         """Return True if the statement, which succeeded, has done what it was meant to do."""
@@ -180,7 +164,7 @@ class Effects:
             self.gains += [(row, path) for path in paths]
 
     def release(self, row: RowChange, paths: Sequence[str]) -> None:
-        """Add what one value of a row lets go of."""
+        """Add what one value of a row releases."""
         if not paths:
             return
         (self.archived if self.target.keeps(row.column) else self.released).extend(paths)
@@ -193,7 +177,7 @@ class Effects:
         """Return what a row that goes should name, and does not."""
         row = RowChange(self.target.columns[0], (), (), None, old.key)
         there = {path for each in old.deleted() for record in each.old for path in paths_of(record)}
-        return [(row, path) for path in expected(self._spot(row)) if path not in there]
+        return [(row, path) for path in expected(self.spot(row)) if path not in there]
 
     def lose(self, missing: Sequence[tuple[RowChange, str]]) -> None:
         """Release what no row names: nobody finds it later."""
@@ -224,19 +208,15 @@ class Effects:
         """Return what rows should name, and no longer name, after the statement."""
         doubts = Doubts()
         for row, path in self.losses:
-            spot = self._spot(row)
+            spot = self.spot(row)
             doubts.named[path] = None
             doubts.gone.setdefault(path, set()).add(spot)
         for row, path in self.gains:
-            spot = doubts.named[path] = self._spot(row)
+            spot = doubts.named[path] = self.spot(row)
             doubts.at.setdefault(spot, []).append((path, row))
             doubts.is_unlocated |= spot.subject.columns != self.target.keys
         return doubts
 
-    def spots_lost(self) -> list[tuple[str, Spot]]:
-        """Return what is released, and by which row, of rows that can be found again."""
-        return [(path, self._spot(row)) for row, path in self.losses]
-
-    def _spot(self, row: RowChange) -> Spot:
+    def spot(self, row: RowChange) -> Spot:
         schemas = frozenset((self.schemas or {}).items())
         return Spot(Subject(self.target, row.by or self.target.keys, schemas), row.key)

@@ -29,7 +29,7 @@ class Frame:
         self.references: dict[str, int] = {}
         self.archived: set[str] = set()
         self.kept: dict[str, bool] = {}
-        """Of what was archived: whether the last field that let go of it keeps it."""
+        """Of what was archived: whether the last field that released it keeps it."""
         self.entrusted: set[str] = set()
         self.unsure: list[Effects] = []
         """Of statements that failed in part, or whose rows cannot be found again by a key."""
@@ -37,20 +37,6 @@ class Frame:
         self.has_error: bool = False
         self.began: Moment | None = None
         """When the first upload began."""
-
-    @property
-    def is_untouched(self) -> bool:
-        """Whether nothing has happened in it."""
-        return not (
-            self.files
-            or self.stored
-            or self.references
-            or self.unsure
-            or self.archived
-            or self.doubts
-            or self.has_error
-            or self.began
-        )
 
     def apply(self, effects: Effects) -> None:
         """Count the references that a statement changed."""
@@ -81,7 +67,6 @@ class Frame:
         return gone.difference(unsure, self.doubts.gone, staying)
 
     def absorb(self, child: Frame) -> None:
-        """Take over what a released savepoint did."""
         self.files += child.files
         self.stored |= child.stored
         for path, count in child.references.items():
@@ -100,7 +85,7 @@ class Frame:
 
 
 class Ending(NamedTuple):
-    """What a frame leaves to be done: files to revert, newest first, and files to settle."""
+    """Objects to delete, files to revert, newest first, and files to settle."""
 
     doomed: frozenset[str] = frozenset()
     reverted: tuple[File, ...] = ()
@@ -119,12 +104,11 @@ class Frames:
 
     @property
     def names(self) -> list[str | None]:
-        """The savepoints that are open, the outermost first; None is the transaction itself."""
+        """The open savepoints, the outermost first; None is the transaction itself."""
         return [frame.name for frame in self._stack]
 
     @property
     def began(self) -> Moment | None:
-        """When the first upload of the transaction began."""
         return self._merged().began
 
     def __bool__(self) -> bool:
@@ -149,8 +133,8 @@ class Frames:
             return
         self.change(effects)
         before = self.has_doubts
-        if before:  # what a row is found to name, it had not let go of
-            again = [path for path, spot in effects.spots_lost() if self._is_gone(path, spot)]
+        if before:  # a row that still refers to an object had not released it earlier
+            again = [path for row, path in effects.losses if self._is_gone(path, effects.spot(row))]
             add_each(self.top.references, again)
         if not is_certain:
             self.top.doubts.absorb(effects.doubts())
@@ -167,15 +151,15 @@ class Frames:
     def correct(self, corrections: Effects) -> None:
         """Count what rows were found to refer to, or not to refer to.
 
-        A row that never got a file has not let go of it: whether it stays is decided already.
+        A row that never got a file has not released it: whether it stays is decided already.
         """
         self.top.apply(corrections)
 
     def _decide_what_stays(self, effects: Effects) -> None:
-        """Take note of whether an object that no row names any more was let go of to be kept.
+        """Record whether an unreferenced object was released by a field that keeps it.
 
-        The order of statements in a flush says nothing: a row may take a file over before another
-        one lets go of it. So the last release decides: the one that leaves no reference.
+        Statements of a flush come in any order: a row may acquire a file before another one
+        releases it. So that release decides which leaves no reference.
         """
         lost = Counter([*effects.released, *effects.archived])
         archived = set(effects.archived)
@@ -195,9 +179,8 @@ class Frames:
         return (0 if is_new else 1) + sum(frame.references.get(path, 0) for frame in self._stack)
 
     def _is_gone(self, path: str, spot: Spot) -> bool:
-        if not any(spot in doubts.gone.get(path, ()) for doubts in self._believed()):
-            return False
-        return self._holder(path) != spot
+        is_gone = any(spot in doubts.gone.get(path, ()) for doubts in self._believed())
+        return is_gone and self._holder(path) != spot
 
     def _holder(self, path: str) -> Spot | None:
         """Return the row that should name an object, if that is in doubt."""
@@ -238,11 +221,11 @@ class Frames:
         return believed
 
     def settle_doubts(self) -> None:
-        """Take note that all rows have been looked at, until a savepoint is rolled back."""
+        """Note that all rows have been read, until a savepoint is rolled back."""
         self.top.doubts = Doubts(is_settled=True)
 
     def drop_doubts(self) -> None:
-        """Take note that all rows have been looked at."""
+        """Note that all rows have been read."""
         for frame in self._stack:
             frame.doubts = Doubts()
 
@@ -256,10 +239,9 @@ class Frames:
         return frame.unreferenced(), frame.stored
 
     def keeping(self) -> tuple[set[str], set[str]]:
-        """Return what keeping fields have released: what stays without a row, and what else.
+        """Return what keeping fields have released: what stays without a row, and what does not.
 
-        The others are named by another row now, were let go of there, or no committed row has ever
-        named them.
+        Other rows refer to the latter, or did so later, or no committed row has ever done so.
         """
         gone, new = self.releasing()
         archived = self._merged().archived
@@ -290,22 +272,13 @@ class Frames:
         """Undo a savepoint and those within it; the frame around it is untouched."""
         return _rolled_back(self._pop_through(name))
 
-    @property
-    def is_untouched(self) -> bool:
-        """Whether nothing has happened since the transaction began."""
-        return len(self._stack) == 1 and self._stack[0].is_untouched
-
     def roll_back(self) -> Ending:
         """Undo everything."""
-        if self.is_untouched:
-            return NOTHING
         frames, self._stack = self._stack[::-1], [Frame()]
         return _rolled_back(frames)
 
     def commit(self) -> Ending:
         """End the transaction: all unreferenced objects are to be deleted, new or old."""
-        if self.is_untouched:
-            return NOTHING
         root, self._stack = self._merged(), [Frame()]
         doomed = root.doomed()
         if not doomed:
@@ -338,9 +311,6 @@ class Frames:
         index = self.names.index(name)
         taken, self._stack = self._stack[index:], self._stack[:index]
         return taken[::-1]
-
-
-NOTHING = Ending()
 
 
 def _rolled_back(frames: Iterable[Frame]) -> Ending:

@@ -7,7 +7,7 @@ import os
 import weakref
 from collections.abc import Callable
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any
 
 from sqlalchemy import Connection, Dialect, Executable
 
@@ -21,7 +21,7 @@ from sqlalchemy_file.tracking.reading import Database
 from sqlalchemy_file.tracking.unit import guard
 from sqlalchemy_file.tracking.unit.decisions import Decisions
 from sqlalchemy_file.tracking.unit.effects import Effects
-from sqlalchemy_file.tracking.unit.frames import NOTHING, Ending, Frames
+from sqlalchemy_file.tracking.unit.frames import Ending, Frames
 from sqlalchemy_file.tracking.unit.standing import Standing, Token
 from sqlalchemy_file.transfer import run_in_background
 from sqlalchemy_file.values.state import revert, settle
@@ -35,14 +35,6 @@ class Phase(enum.Enum):
     """The one that was answered: the transaction waits for its second phase."""
     COMMITTING = enum.auto()
     ROLLING_BACK = enum.auto()
-
-
-class Running(NamedTuple):
-    """A statement in progress, and what it does to the references if it succeeds."""
-
-    effects: Effects
-    many: bool
-    """It has several parameter sets: if it fails, some may have been carried out."""
 
 
 class Unit:
@@ -81,7 +73,8 @@ class Unit:
         self.frames: Frames = Frames()
         self.verbs: list[str] = []
         """SQLAlchemy's own that are being sent, which may consist of statements, or of others."""
-        self._running: dict[int, Running] = {}
+        self._running: dict[int, tuple[Effects, bool]] = {}
+        """Statements in progress, and whether a part of each may be done if it fails."""
         self._doomed, self._released = set[str](), set[str]()
         self.leased: list[Leased] = []
         """Notes of objects that a committed transaction has released."""
@@ -96,9 +89,10 @@ class Unit:
         self.dialect: Dialect = connection.dialect
         weakref.finalize(connection, self._abandoned).atexit = False
 
-    def savepoint(self, name: str, *, is_transaction: bool) -> None:
+    def savepoint(self, name: str) -> None:
         self.frames.savepoint(name)
-        self._outermost = name if is_transaction else self._outermost
+        if self.is_outside:
+            self._outermost = name
 
     def ends_with(self, savepoint: str) -> bool:
         """Return True if the release of a savepoint commits, as SQLite's outermost one does."""
@@ -120,78 +114,73 @@ class Unit:
 
         Returns the statement, marked: listeners may change it, and send others in between.
         """
-        ledger = ledger_of(effects.target.table.metadata)
-        if ledger is not None:
-            self._expect_notes(ledger, effects)
+        ledger, connection = ledger_of(effects.target.table.metadata), self.connection
+        if ledger is not None and connection is not None:
+            self._expect_notes(connection, ledger, effects)
         if isinstance(statement, Executable):
             self._statements += 1
             statement = statement.execution_options(**{_MARK: self._statements})
-        self._running[_mark_of(statement)] = Running(effects, many)
+        self._running[_mark_of(statement)] = effects, many
         return statement
 
-    def _expect_notes(self, ledger: Ledger, effects: Effects) -> None:
+    def _expect_notes(self, connection: Connection, ledger: Ledger, effects: Effects) -> None:
         if "notes" not in vars(self):
             self.notes = Notes()
-        self._claim(effects)
-        place = guard.place(ledger, effects.schemas)
-        connection = self.connection
-        if connection is not None and Database(connection, effects.schemas).is_as_connected:
-            self.notes.expect(connection, ledger, effects.released, is_unseen=effects.is_unseen)
-            self.notes.expect_kept(
+        database = Database(connection, effects.schemas)
+        self._claim(database, effects)
+        if database.is_as_connected:
+            self.notes.expect(
                 connection,
                 ledger,
+                effects.released,
                 effects.archived,
-                entrusted=effects.entrusted,
+                effects.entrusted,
                 is_unseen=effects.is_unseen,
             )
-        if place not in self.graces and self.frames.began is not None and connection is not None:
+        place = guard.place(ledger, effects.schemas)
+        if place not in self.graces and self.frames.began is not None:
             self.graces[place] = guard.grace_within(connection, place)
 
-    def _claim(self, effects: Effects) -> None:
+    def _claim(self, database: Database, effects: Effects) -> None:
         """Learn what this database may delete, and which storages of released objects are there."""
-        connection = self.connection
-        database = None if connection is None else Database(connection, effects.schemas)
-        claim = None if database is None else claim_of(database, effects.target.table)
-        if claim is None:
-            return
-        self._identities.add(claim.identity)
-        storages = {StorageManager.resolve(path)[0] for path in effects.released}
-        self._absent |= {name for name in storages if not claim.covers(name)}
+        claim = claim_of(database, effects.target.table)
+        if claim is not None:
+            self._identities.add(claim.identity)
+            storages = {StorageManager.resolve(path)[0] for path in effects.released}
+            self._absent |= {name for name in storages if not claim.covers(name)}
 
     def _left_to_others(self, path: str) -> bool:
-        """Return True if an object is not this database's to delete, or not to be reached now."""
+        """Return True if another database has stored an object, or its storage is not there."""
         storage_name, key = StorageManager.resolve(path)
         return storage_name in self._absent or not may_all_delete(self._identities, key)
 
     def succeeded(self, statement: Any, rowcount: Callable[[], int]) -> bool:
-        """Count what the statement did; where that is not known, have its rows looked at later.
+        """Count what a statement did; if that is not known, its rows are read again later.
 
-        Returns whether this was the statement that was expected.
+        Returns whether it was expected.
         """
         running = self._running.pop(_mark_of(statement), None)
         if running is None:
             return False
-        self.frames.apply(running.effects, is_certain=running.effects.is_certain(rowcount))
+        effects, _ = running
+        self.frames.apply(effects, is_certain=effects.is_certain(rowcount))
         return True
 
     def failed(self, statement: Any, *, is_undone: bool) -> bool:
-        """Forget what the statement would have done if it is undone; otherwise be unsure.
-
-        Returns whether it may have done a part of it.
-        """
+        """Forget a statement that was undone. Returns whether a part of it may have been done."""
         running = self._running.pop(_mark_of(statement), None)
         self.frames.top.has_error = True
-        if running is None or (is_undone and not running.many):
+        if running is None:
             return False
-        self.frames.top.unsure.append(running.effects)
+        effects, many = running
+        if is_undone and not many:
+            return False
+        self.frames.top.unsure.append(effects)
         return True
 
     def take_unsure(self) -> list[Effects]:
-        """Return, and forget, the effects that only a look at the tables can tell."""
-        unsure = self.frames.take_unsure()
-        if self._running:
-            unsure += [running.effects for running in self._running.values()]
-            self._running.clear()
+        unsure = [*self.frames.take_unsure(), *(effects for effects, _ in self._running.values())]
+        self._running.clear()
         return unsure
 
     @property
@@ -252,9 +241,9 @@ class Unit:
         return self.notes.lease(connection, released, new)
 
     def settle_kept(self) -> None:
-        """Leave those of the ledger's entries of keeping fields that hold when this is committed.
+        """Remove the ledger's entries of keeping fields that do not hold at the commit.
 
-        A new object that other SQL has taken from such a field was never committed: it goes.
+        A new object that other SQL has taken from such a field was never committed: it is deleted.
         """
         connection = self.connection
         if self.is_final or not self.notes.keeping or connection is None:
@@ -269,14 +258,14 @@ class Unit:
         self._take(self.frames.roll_back(), is_end=True)
 
     def lose_track(self) -> None:
-        """Take note that nobody knows how the transaction ended: nothing is deleted."""
+        """Record that nobody knows how the transaction ended: nothing is deleted."""
         self._take(self.frames.forget(), is_end=True)
 
     def end(self, *, is_lost: bool) -> None:
-        """End a transaction to which no answer came, of a connection that is out of reach.
+        """End a transaction to which no answer came.
 
-        The server undoes what is open when it loses a connection (``is_lost``); of one that
-        went back to its pool as it was, nobody knows.
+        The server rolls it back when it loses the connection (``is_lost``). The outcome is unknown
+        if the connection went back to its pool as it was.
         """
         is_open = self.phase in (Phase.OPEN, Phase.ROLLING_BACK) or self.is_two_phase
         if self.is_final:
@@ -287,19 +276,18 @@ class Unit:
             self.lose_track()
 
     def take_leased(self) -> list[Leased]:
-        """Return, and forget, the notes of what committed transactions have released."""
         leased, self.leased = self.leased, []
         return leased
 
     def settle(self) -> set[str]:
-        """Delete the unreferenced objects, after the end of the transaction.
+        """Delete the unreferenced objects after the end of the transaction.
 
-        Returns what is gone of that which a commit released, and which a ledger may list.
+        Returns those that a commit released, which a ledger may list, and that are gone.
         """
-        return _delete(*self._take_doomed()) if self._doomed or self._released else set()
+        return _delete(*self._take_doomed()) if self._doomed else set()
 
     def settle_later(self) -> None:
-        """Do the same from a finalizer, which may run anywhere and must not wait."""
+        """Do the same from a finalizer, which must not wait."""
         doomed, released = self._take_doomed()
         if doomed:
             run_in_background(partial(_delete, doomed, released))
@@ -335,8 +323,8 @@ class Unit:
         self._running.clear()
         self.decisions = None
         self._doomed |= ending.doomed
-        if ending is NOTHING or self._process != os.getpid():
-            return  # in a forked child the files are its parent's business
+        if self._process != os.getpid():
+            return  # a forked child leaves the files to its parent
         for file in ending.reverted:
             revert(file)
         for file in ending.settled:
@@ -349,8 +337,6 @@ class Unit:
 
 
 def _delete(doomed: set[str], released: set[str]) -> set[str]:
-    if not doomed:
-        return doomed
     tell_released(released)
     return discard(doomed) & released
 
