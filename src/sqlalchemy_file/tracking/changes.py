@@ -81,14 +81,12 @@ class Ownership:
         return held - given + self.taken.get(path, 0) < 1
 
     def take(self, paths: Iterable[str]) -> None:
-        """Let a row own objects."""
         taken = self.taken
         for path in paths:
             taken[path] = taken.get(path, 0) + 1
 
 
 def add_each(counts: dict[str, int], paths: Iterable[str]) -> None:
-    """Add one to the count of each path."""
     for path in paths:
         counts[path] = counts.get(path, 0) + 1
 

@@ -81,7 +81,7 @@ class Claim:
         known[1].add(self.epoch)
 
     def _is_named(self, storage_name: str) -> bool:
-        """Tell whether a row names an object of a storage; nobody can where a table is missing."""
+        """Return True if a row refers to an object of a storage; False if a table is missing."""
         connection = self.database.connection
         is_nested = connection.dialect.name == "postgresql"  # an error would end the transaction
         try:
@@ -111,7 +111,6 @@ def claim_of(database: Database, table: Table) -> Claim | None:
 
 
 def owner_of(found: Identity) -> Owner:
-    """Return the signature of a ledger."""
     return Owner(found.id, found.epoch, found.site.server, found.site.name)
 
 

@@ -24,11 +24,9 @@ class Moment:
         return max(later.boot - self.boot, later.wall - self.wall)
 
     def earlier(self, other: Moment) -> Moment:
-        """Return the earlier of two, clock by clock."""
         return Moment(min(self.boot, other.boot), min(self.wall, other.wall))
 
 
 def now() -> Moment:
-    """Return this moment."""
     boot = time.monotonic() if _BOOT_TIME is None else time.clock_gettime(_BOOT_TIME)
     return Moment(boot, time.time())

@@ -71,7 +71,7 @@ class Database(NamedTuple):
         return self.connection.execute(query, parameters, execution_options=options)
 
     def lock(self, target: FileTable) -> None:
-        """Make sure that nobody writes between our reading and our writing."""
+        """Exclude other writers between our reading and our writing."""
         schema = (self.schemas or {}).get(target.table.schema)
         # A column with files: others may be generated, which takes no SET.
         lock_for_writing(self.connection, target.columns[0], schema)
@@ -108,13 +108,10 @@ def rows_by_key(
     wanted = list(dict.fromkeys(keys))
     if wanted:
         database.lock(target)
-    statement = _by_key(target, deleting)
     found: dict[Key, OldRow] = {}
-    for start in range(0, len(wanted), BATCH_SIZE):
-        _, values = _subject(target.keys, wanted[start : start + BATCH_SIZE])
-        for row in database.execute(statement, {"wanted_keys": values}):
-            old = _old_row(target, row)
-            found[old.key] = old
+    for row in _read(database, _by_key(target, deleting), target.keys, wanted):
+        old = _old_row(target, row)
+        found[old.key] = old
     return found
 
 
@@ -124,11 +121,19 @@ def rows_by(
     """Read rows that this transaction has locked before, by columns that tell them apart."""
     # Plain reads of MySQL show rows as they were when the transaction began, if it left them alone.
     locks = database.connection.dialect.name in ("mysql", "mariadb")
-    statement = _by_columns(target, tuple(columns), locks)
+    for row in _read(database, _by_columns(target, tuple(columns), locks), columns, keys):
+        yield _old_row(target, row, len(columns))
+
+
+def _read(
+    database: Database, statement: Select[Any], columns: Sequence[Column[Any]], keys: Sequence[Key]
+) -> list[Any]:
+    """Read rows in batches, by a statement made by `_wanted`."""
+    found: list[Any] = []
     for start in range(0, len(keys), BATCH_SIZE):
         _, values = _subject(columns, keys[start : start + BATCH_SIZE])
-        for row in database.execute(statement, {"wanted_keys": values}):
-            yield _old_row(target, row, len(columns))
+        found += database.execute(statement, {"wanted_keys": values})
+    return found
 
 
 def rows_matching(
@@ -158,7 +163,8 @@ def pinned(connection: Connection, statement: Any, target: FileTable, keys: Sequ
     """Return the statement, restricted to rows that were read: none may slip in between."""
     is_writable = all(_is_writable(key, connection) for key in target.keys)
     if len(keys) <= BATCH_SIZE or (not is_writable and len(keys) <= MOST_PARAMETERS):
-        return statement.where(_among(target.keys, keys))
+        subject, values = _subject(target.keys, keys)
+        return statement.where(subject.in_(values))
     if not is_writable:
         raise UnsupportedStatementError(
             f"{target}: {len(keys)} rows whose primary keys cannot be written into a statement are "
@@ -219,11 +225,6 @@ def _as_text(target: FileTable) -> list[Any]:
 def _locking(statement: Select[Any], target: FileTable, *, deleting: bool) -> Select[Any]:
     # An UPDATE of other columns than the key lets rows that refer to this one be inserted.
     return statement.order_by(*target.keys).with_for_update(of=target.table, key_share=not deleting)
-
-
-def _among(columns: Sequence[Column[Any]], keys: Sequence[Key]) -> Any:
-    subject, values = _subject(columns, keys)
-    return subject.in_(values)
 
 
 def _subject(columns: Sequence[Column[Any]], keys: Sequence[Key]) -> tuple[Any, list[Any]]:

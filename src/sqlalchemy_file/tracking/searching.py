@@ -1,6 +1,6 @@
 """Search all tables for objects whose rows are in doubt, before they are deleted.
 
-SQL that nobody follows may have moved a reference to any row of any table. If a table cannot be
+SQL that is not tracked may have moved a reference to any row of any table. If a table cannot be
 searched, it may refer to the object.
 """
 

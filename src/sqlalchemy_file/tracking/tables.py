@@ -98,7 +98,6 @@ def file_attributes(mapper: Mapper[Any]) -> tuple[FileAttribute, ...]:
 
 
 def file_tables(mapper: Mapper[Any]) -> Iterator[FileTable]:
-    """Yield those tables of a mapped class that have file columns."""
     for table in mapper.tables:
         found = file_table(table)
         if found is not None:

@@ -142,7 +142,7 @@ def checked(file: FileRecord, row: Any) -> Iterator[None]:
 
 
 def expect_processors(file: FileRecord, processors: Sequence[object]) -> None:
-    """Take note of the transforms and processors that come after the validators."""
+    """Note the transforms and processors that come after the validators."""
     state = state_of(file)
     copies = chain.from_iterable(getattr(each, "scaled_copies", ()) for each in processors)
     state.wanted_copies = tuple(copies)

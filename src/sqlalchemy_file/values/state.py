@@ -308,6 +308,6 @@ def revert(file: FileRecord) -> None:
 
 
 def settle(file: FileRecord) -> None:
-    """Keep the stored objects, and let go of the content and of the state."""
+    """Keep the stored objects; drop the content and the state."""
     vars(file).pop("_state", None)
     vars(file)["_content"] = None

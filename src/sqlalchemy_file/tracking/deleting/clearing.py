@@ -20,7 +20,7 @@ from sqlalchemy.pool import Pool, QueuePool
 
 from sqlalchemy_file.ledger import Ledger, notes
 from sqlalchemy_file.support.escaping import escaped
-from sqlalchemy_file.tracking.deleting.notes import Leased, ids_of, is_chosen
+from sqlalchemy_file.tracking.deleting.notes import Leased, is_chosen
 
 logger: logging.Logger = logging.getLogger("sqlalchemy_file")
 
@@ -83,7 +83,7 @@ def clear_later(
         waiting = _waiting.setdefault(connection.engine.pool, _Waiting())
         waiting.transactions += 1
         for each in leased:
-            if ids := ids_of(each, gone):
+            if ids := [note.id for note in each.notes if note.path in gone]:
                 waiting.add(_Place(each.ledger, frozenset(schemas.items())), ids)
                 waiting.is_awaited |= any(is_chosen(note.path) for note in each.notes)
     return waiting
@@ -108,7 +108,7 @@ def _clear(connection: Connection, place: _Place, ids: Collection[Any]) -> None:
 
 
 def has_room(pool: Pool) -> bool:
-    """Return True if a connection is to be had without waiting for somebody to return one."""
+    """Return True if a connection is available without waiting."""
     return not isinstance(pool, QueuePool) or pool.checkedin() > 0 or pool.overflow() < 0
 
 

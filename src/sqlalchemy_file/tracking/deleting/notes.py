@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
-from typing import Any
 from uuid import uuid4
 
 from sqlalchemy import Connection
@@ -109,7 +108,7 @@ class Notes:
         return found
 
     def forget_kept(self, connection: Connection, moved: Collection[str]) -> None:
-        """Remove the notes that say that objects stay which came to other fields since."""
+        """Remove the notes of kept objects that other fields have acquired since."""
         for ledger, concerned in self.keeping.items():
             if paths := concerned.intersection(moved):
                 found = visible(connection, ledger, paths)
@@ -147,11 +146,6 @@ class Notes:
 
     def __bool__(self) -> bool:
         return bool(self._marks or self.keeping)
-
-
-def ids_of(leased: Leased, gone: Collection[str]) -> list[Any]:
-    """Return the ids of those notes whose objects are gone."""
-    return [note.id for note in leased.notes if note.path in gone]
 
 
 def is_chosen(path: str) -> bool:

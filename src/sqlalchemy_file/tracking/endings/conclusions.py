@@ -73,7 +73,6 @@ def end_unanswered(connection: Connection, unit: Unit) -> None:
 
 
 def _follow(dialect: Dialect) -> None:
-    """Wrap a dialect's methods, once."""
     if dialect not in _dialects:
         _dialects.add(dialect)
         for verb in _CONCLUSIONS:

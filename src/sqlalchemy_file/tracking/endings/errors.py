@@ -29,7 +29,6 @@ _OF_SAVEPOINTS = ("do_release_savepoint", "do_rollback_to_savepoint")
 
 
 def follow_error(unit: Unit, connection: Connection, context: ExceptionContext) -> None:
-    """Follow what an error did to the transaction or savepoint."""
     verb, unit.failed_verb = unit.failed_verb, None
     if verb in _COMMITS:
         _commit_failed(unit, connection, context)

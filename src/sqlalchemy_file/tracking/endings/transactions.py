@@ -182,7 +182,6 @@ def may_end(conn: Connection, unit: Unit, sql: str, *, is_ddl: bool) -> bool:
 
 
 def after_statement(conn: Connection, unit: Unit) -> None:
-    """Lose track of a transaction that the statement has ended."""
     token, unit.token = unit.token, None
     if token is not None and not token.is_there(conn):
         unit.lose_track()

@@ -97,7 +97,6 @@ class Doubts:
         return not others and any(path in noted for record in row.old for path in paths_of(record))
 
     def spots(self) -> set[Spot]:
-        """Return all rows that have to be read."""
         holders = {spot for spot in self.named.values() if spot is not None}
         return holders.union(*self.gone.values())
 
@@ -156,7 +155,6 @@ class Effects:
         return rowcount() == self.rows
 
     def acquire(self, row: RowChange, paths: Sequence[str]) -> None:
-        """Add what one value of a row acquires."""
         self.acquired += paths
         if paths and self.target.keeps(row.column):
             self.entrusted += paths
@@ -164,7 +162,6 @@ class Effects:
             self.gains += [(row, path) for path in paths]
 
     def release(self, row: RowChange, paths: Sequence[str]) -> None:
-        """Add what one value of a row releases."""
         if not paths:
             return
         (self.archived if self.target.keeps(row.column) else self.released).extend(paths)

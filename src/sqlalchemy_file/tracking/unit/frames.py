@@ -79,7 +79,6 @@ class Frame:
         self.note_begin(child.began)
 
     def note_begin(self, began: Moment | None) -> None:
-        """Note when an upload began, if it is the first one."""
         if began is not None:
             self.began = began if self.began is None else began.earlier(self.began)
 
@@ -193,7 +192,6 @@ class Frames:
 
     @property
     def has_doubts(self) -> bool:
-        """Whether any row has to be looked at."""
         if len(self._stack) == 1:
             return bool(self._stack[0].doubts)
         return any(self._believed())
@@ -254,7 +252,6 @@ class Frames:
         return (self._merged().entrusted & new) - gone
 
     def take_unsure(self) -> list[Effects]:
-        """Return, and forget, the effects that only a look at the tables can tell."""
         taken = [effects for frame in self._stack for effects in frame.unsure]
         for frame in self._stack:
             frame.unsure = []
@@ -273,7 +270,6 @@ class Frames:
         return _rolled_back(self._pop_through(name))
 
     def roll_back(self) -> Ending:
-        """Undo everything."""
         frames, self._stack = self._stack[::-1], [Frame()]
         return _rolled_back(frames)
 
@@ -296,7 +292,6 @@ class Frames:
         return Ending(settled=tuple(files))
 
     def _merged(self) -> Frame:
-        """Return all frames as one."""
         if len(self._stack) == 1:
             return self._stack[0]
         merged = Frame()

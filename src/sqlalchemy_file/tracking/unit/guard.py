@@ -40,7 +40,6 @@ def place(ledger: Ledger, schemas: Mapping[str | None, str | None] | None) -> Pl
 def refuse_if_late(
     connection: Connection, graces: Mapping[Place, float], began: Moment | None
 ) -> None:
-    """Raise `CommitRefusedError` if the oldest upload ``began`` long ago."""
     if began is None:
         return
     age = began.seconds_until(now())

@@ -82,7 +82,7 @@ def _unnamed(connection: Connection, doubts: Doubts, paths: Iterable[str]) -> li
     """Return those of the missed objects that no row refers to.
 
     The row that should name one may have got another primary key, and a second row the old one; or
-    SQL that nobody follows has given it to another row.
+    SQL that is not tracked has given it to another row.
     """
     by_subject: dict[Subject, list[str]] = defaultdict(list)
     for path in paths:

@@ -51,7 +51,7 @@ def borrowers(unit: Unit) -> list[Unit]:
 
 
 def _share(first: Unit, second: Unit) -> None:
-    """Take note of two units with one driver's connection, and so with one transaction.
+    """Note that two units have one driver's connection, and so one transaction.
 
     SQLAlchemy's pools for SQLite's databases in memory lend one connection to several borrowers.
     """

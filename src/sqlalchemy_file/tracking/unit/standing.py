@@ -41,7 +41,6 @@ def standing(connection: Connection) -> Standing:
 
 
 def standing_of(dialect: Dialect, driver_connection: Any) -> Standing:
-    """Return the state that a driver's connection shows."""
     read = _READERS.get(dialect.driver)
     if read is None:
         return Standing.UNKNOWN

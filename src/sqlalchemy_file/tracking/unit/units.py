@@ -190,7 +190,6 @@ class Unit:
 
     @property
     def is_idle(self) -> bool:
-        """Whether nothing was stored, changed or tried."""
         return not (self.frames or self.is_at_stake or self._running)
 
     def has_run(self, now: Standing, *, is_autocommit: bool) -> None:
@@ -299,7 +298,6 @@ class Unit:
 
     @property
     def is_running(self) -> bool:
-        """Whether a statement is under way."""
         return bool(self._running)
 
     @property

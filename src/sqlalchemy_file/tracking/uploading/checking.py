@@ -8,7 +8,6 @@ from contextlib import contextmanager
 from copy import deepcopy
 from dataclasses import dataclass, field
 from functools import partial
-from operator import is_
 from os import cpu_count
 from typing import Any
 
@@ -61,7 +60,6 @@ def _refused_by(steps: Sequence[_Fetching | _Checking]) -> dict[int, ValidationE
 
 
 def destinations(items: Sequence[Unsaved]) -> list[Destination]:
-    """Return where each file goes, as its field and its row decide."""
     if not any(item.field.chooses_async for item in items):
         return [item.field.place(item.file, item.row) for item in items]
     steps = [_Choosing(item) for item in items]
@@ -226,7 +224,6 @@ class _Choosing(Step):
 
 
 def _has_own_validators(file: File) -> bool:
-    """Return True if a file's class judges it by a method of its own."""
     return type(file).apply_validators is not File.apply_validators
 
 
@@ -249,11 +246,10 @@ def note(file: File, field: FileField) -> None:
     Nothing is noted if the row has a say: it may change without notice.
     """
     state = state_of(file)
-    has_own = type(file).apply_validators is not File.apply_validators
     by_row = any(takes_row(each.process, 2) for each in field.validators) or any(
         takes_row(each.transform, 2) for each in field.joined_transforms
     )
-    if has_own or by_row:
+    if _has_own_validators(file) or by_row:
         state.judged = None
         return
     source = source_content(file)
@@ -266,7 +262,8 @@ def note(file: File, field: FileField) -> None:
 def still_accepted(file: File, field: FileField) -> bool:
     """Return True if a field has accepted just this content, under this name and type."""
     judged: Judged = file._state.judged
-    if judged.field is not field or not _are_same(judged.steps, _steps(field)):
+    steps = _steps(field)
+    if judged.field is not field or list(map(id, judged.steps)) != list(map(id, steps)):
         return False
     source = source_content(file)
     if source is not judged.source or dict(file) != judged.record:
@@ -279,10 +276,6 @@ def still_accepted(file: File, field: FileField) -> bool:
 
 def _steps(field: FileField) -> tuple[Any, ...]:
     return (*field.validators, *field.transforms)
-
-
-def _are_same(before: tuple[Any, ...], now: tuple[Any, ...]) -> bool:
-    return len(before) == len(now) and all(map(is_, before, now))
 
 
 def _checksum(content: Content) -> str:

@@ -1,9 +1,8 @@
 """Store the files of a flush before it sends a statement.
 
 In this order: every pending file is validated; all are stored, before any row is locked; the old
-values are read and locked; and each saved file that a row takes over from elsewhere either moves,
-because its owner lets go of it in the same flush, or is replaced by a copy. The references
-themselves are counted by the statements.
+values are read and locked; and a saved file that a row acquires from elsewhere moves if its owner
+releases it in the same flush, and is copied otherwise. The statements count the references.
 """
 
 from __future__ import annotations
@@ -115,7 +114,6 @@ def check_moves(connection: Connection, unit: Unit) -> None:
 
 
 def _divide(session: Session, work: Work, parts: dict[Connection, Work]) -> None:
-    """Divide the work by connections."""
     connections: dict[Mapper[Any], Connection] = {}
     choose = session.connection_callable  # a sharded session's, by the row
 
@@ -155,7 +153,7 @@ def _prepare(
 
     def given(assigned: Assigned, path: str) -> int:
         count = released.get(path, 0)
-        if count and commits_at_once(connection):  # another row may not come to let go of it
+        if count and commits_at_once(connection):  # the other row may never release it
             return _given_by_row(changes, assigned, path)
         return count
 
@@ -177,7 +175,7 @@ def _prepare(
 def _given_by_row(
     changes: Iterable[tuple[Assigned, OldRow | None, Change]], taker: Assigned, path: str
 ) -> int:
-    """Return how often other columns of the same row let go of a path: in the same statement."""
+    """Return how often other columns of the same row, and so one statement, release a path."""
     return sum(
         found.released.count(path)
         for assigned, _, found in changes
@@ -262,7 +260,6 @@ def _ordered(keys: set[Key]) -> list[Key]:
 def _released(
     changes: Iterable[Change], decisions: Decisions, deletes: Sequence[InstanceState[Any]]
 ) -> dict[str, int]:
-    """Return what rows let go of, and how many of them."""
     released: dict[str, int] = {}
     for found in changes:
         if found.released:

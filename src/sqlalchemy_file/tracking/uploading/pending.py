@@ -40,7 +40,7 @@ class Assigned:
         ]
 
     def put(self, position: int, copy: File) -> None:
-        """Let a copy take the place of a file that belongs to somebody else."""
+        """Replace a file of another row by its copy."""
         self.files[position] = copy
         value = self.state.dict[self.attribute.name]
         if isinstance(value, MutableList):
@@ -63,14 +63,12 @@ class Work:
 
 
 def pending(session: Session) -> list[Unsaved]:
-    """Return the files that the next flush will store."""
     writes = collect(session, None).writes
     separate(writes)
     return [item for assigned in writes for item in assigned.unsaved()]
 
 
 def collect(session: Session, instances: Iterable[object] | None) -> Work:
-    """Return the work of a flush, of all objects or of some."""
     written: Iterable[object] = (*session.new, *session.dirty)
     deleted: Iterable[object] = session.deleted
     if instances is not None:

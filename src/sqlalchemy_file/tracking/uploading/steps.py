@@ -71,9 +71,6 @@ class Step:
     def run(self) -> None:
         run(self.work(IN_THREAD))
 
-    async def arun(self) -> None:
-        await self.work(IN_LOOP)
-
     async def work(self, calling: Calling) -> None:
         """Take the step: in a thread, or in the event loop if the step is native."""
         raise NotImplementedError
@@ -107,12 +104,10 @@ class Reading:
 
 
 def add_note(error: Exception, item: Unsaved) -> None:
-    """Let an error say which file of which column it is about."""
     error.add_note(f"while storing {item.file['filename']!r} for {item.name}")
 
 
 def is_async_step(step: Validator | Processor) -> bool:
-    """Return True if a validator or processor has to be awaited."""
     return is_async(step.process)
 
 
@@ -159,7 +154,7 @@ def _in_turn(steps: Sequence[Step]) -> Operation[None]:
 
     async def arun() -> None:
         for step in steps:
-            await (step.arun() if step.is_native else in_thread(step.run))
+            await (step.work(IN_LOOP) if step.is_native else in_thread(step.run))
 
     return Operation(
         partial(_run_all, steps), arun if any(step.is_native for step in steps) else None

@@ -135,7 +135,6 @@ def _advising_another_key(key: str | None) -> Iterator[None]:
 
 
 def copying(old: str, new: str) -> Operation[None]:
-    """Return how to copy an object."""
     storage_name, key = StorageManager.resolve(old)
     storage, new_key = StorageManager.storage(storage_name), StorageManager.resolve(new)[1]
 

@@ -57,7 +57,6 @@ def _expect(plan: Plan, unique: Iterable[tuple[Column[Any], ...]]) -> None:
 
 
 def _unique_columns(table: Table) -> Iterator[tuple[Column[Any], ...]]:
-    """Yield the columns of each unique constraint and index."""
     for constraint in table.constraints:
         if isinstance(constraint, UniqueConstraint | PrimaryKeyConstraint) and constraint.columns:
             yield tuple(constraint.columns)
@@ -80,7 +79,6 @@ def _refuse_unknown_keys(plan: Plan) -> None:
 
 
 def _named(statement: Any) -> str:
-    """Return how a statement begins."""
     return f"{statement.__visit_name__.upper()} {prefixes_of(statement)}"
 
 

@@ -97,10 +97,7 @@ def _find_in_the_way(database: Database, unit: Unit, plan: Plan, row: RowValues)
 
 
 def _each_row_once(changes: Sequence[RowChange]) -> Iterator[RowChange]:
-    """Count what a row that is found several times held once.
-
-    It lets go of all of it first: whether a later parameter set gives it back does not matter.
-    """
+    """Count the old files of a row that is found several times once: it releases them first."""
     times = Counter((row.by, row.key, row.column) for row in changes if row.key)
     seen: set[tuple[Any, ...]] = set()
     for row in changes:
@@ -138,10 +135,9 @@ def _effects(
 
 
 def _given(plan: Plan) -> Callable[[RowChange, str], int]:
-    """Return how often the statement lets go of objects before another row takes them over.
+    """Return how often the statement releases objects before another row takes them over.
 
-    Of several parameter sets some may be carried out and others not: there, a row takes over only
-    what it has let go of itself.
+    Of several parameter sets some may fail: there, a row takes over only what it releases itself.
     """
     given = Counter([*plan.effects.released, *plan.effects.archived])
     if len(plan.parameters) < 2:

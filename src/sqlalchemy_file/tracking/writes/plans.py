@@ -54,7 +54,6 @@ class Plan:
 
     @property
     def concerns_files(self) -> bool:
-        """Whether the statement may change a file column."""
         is_delete = isinstance(self.statement, Delete)
         return bool(is_delete or self.values or self.conflict or self.replacing)
 
@@ -79,7 +78,6 @@ class Plan:
         return None, None
 
     def updated(self, row: RowValues, olds: Sequence[OldRow]) -> Iterator[RowChange]:
-        """Yield what changes in the rows that one parameter set matches."""
         for given in row.given:
             files = files_in(self.values[given.place])
             shared = given.place.kind == "inline" and len(self.parameters) > 1
@@ -91,7 +89,6 @@ class Plan:
                 )
 
     def deleted(self, olds: Sequence[OldRow]) -> Iterator[RowChange]:
-        """Yield what deleted rows held."""
         for old in olds:
             self.going[old.key] = old
             yield from old.deleted()

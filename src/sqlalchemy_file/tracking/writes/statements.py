@@ -114,7 +114,6 @@ def _look_beforehand(
 
 
 def _changes_keys(statement: Any, target: FileTable, parameters: Parameters) -> bool:
-    """Return True if an UPDATE gives something to a column of the primary key."""
     first = parameters[0] if parameters else {}  # all sets have the same names
     is_inline = statement._values or getattr(statement, "_ordered_values", None)
     inline = inline_names(statement) if is_inline else set[str]()
@@ -144,7 +143,7 @@ def _carry_out(
 
 
 def _refuse_unknown_storage(database: Database, effects: Effects) -> None:
-    """Refuse to let go of objects that could not be deleted after the commit."""
+    """Refuse to release objects that could not be deleted after the commit."""
     known = StorageManager._registered
     for path in effects.released:
         name, key = StorageManager.resolve(path)
