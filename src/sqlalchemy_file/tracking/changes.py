@@ -55,8 +55,8 @@ def change(old: Sequence[Mapping[str, Any]], new: Sequence[File]) -> Change:
 class Ownership:
     """Which rows of one flush or statement may own which objects as they are.
 
-    An object has one owner. ``counting`` returns what tells how many rows refer to an object so
-    far; ``written`` are new, and others have taken those ``elsewhere``.
+    An object has one owner. ``counting`` returns the function that counts the rows which refer to
+    an object so far; ``written`` are new, and others have taken those ``elsewhere``.
     """
 
     def __init__(

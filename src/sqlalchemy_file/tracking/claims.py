@@ -43,7 +43,7 @@ class Claim:
         return self.identity.epoch
 
     def sign(self, storage_names: Iterable[str]) -> None:
-        """See to it that storages know of this ledger, before anything is stored there.
+        """Let storages know of this ledger, before anything is stored there.
 
         Raises `StorageError` for an empty folder where rows name objects: it is not mounted.
         """
@@ -52,10 +52,9 @@ class Claim:
                 self._sign(name)
 
     def covers(self, storage_name: str) -> bool:
-        """Return True if a storage is there, and knows of this ledger, so far as one can tell."""
+        """Return True if a storage is there and knows of this ledger, as far as is known."""
         try:
-            if not self._is_known(storage_name):
-                self._sign(storage_name)
+            self.sign([storage_name])
         except (UnknownStorageError, StorageError):
             return False
         return True

@@ -26,20 +26,9 @@ class FileFieldSessionTracker:
         """Do nothing."""
 
     @classmethod
-    def _mapper_configured(cls, mapper: Mapper[Any], class_: Any) -> None:
-        """Do nothing."""
+    def _do_nothing(cls, *_arguments: Any) -> None: ...
 
-    @classmethod
-    def _after_configured(cls) -> None:
-        """Do nothing."""
-
-    @classmethod
-    def _after_commit(cls, session: Session) -> None:
-        """Do nothing."""
-
-    @classmethod
-    def _after_soft_rollback(cls, session: Session, _: Any) -> None:
-        """Do nothing."""
+    _mapper_configured = _after_configured = _after_commit = _after_soft_rollback = _do_nothing
 
     @classmethod
     def setup(cls) -> None:

@@ -25,7 +25,7 @@ logger: logging.Logger = logging.getLogger("sqlalchemy_file")
 _MOST_SECONDS_WAITED = 2
 
 
-class _Place(NamedTuple):
+class _Searched(NamedTuple):
     """A table in one schema, and those of its columns that have to be searched."""
 
     table: Table
@@ -47,13 +47,13 @@ def still_named(database: Database, target: FileTable, paths: Collection[str]) -
     """
     found = paths_in(database.connection, target.columns, paths, database.schemas)
     missing = set(paths) - found
-    for place in _places(database, target) if missing else ():
+    for where in _all_searched(database, target) if missing else ():
         try:
-            found |= _search(database.connection, place, missing)
+            found |= _search(database.connection, where, missing)
         except Exception as error:
             if not _is_about_table(database.connection, error):
                 raise
-            _log(missing, place, error)
+            _log(missing, where, error)
             return set(paths)
         missing -= found
         if not missing:
@@ -69,16 +69,16 @@ def _is_about_table(connection: Connection, error: Exception) -> bool:
     return isinstance(error, expected)
 
 
-def _places(database: Database, target: FileTable) -> Iterator[_Place]:
+def _all_searched(database: Database, target: FileTable) -> Iterator[_Searched]:
     """Yield all tables with files, those of other metadata too, in the schemas that are in use."""
     translations = (database.schemas or {}, _own_schemas(database.connection))
     own = _schema(target.table, translations[0])
-    yield _Place(target.table, own, (), is_own=True)
+    yield _Searched(target.table, own, (), is_own=True)
     for metadata in known_metadata(target.table):
         for table, columns in all_file_columns(metadata):
             for schema in dict.fromkeys(_schema(table, each) for each in translations):
                 if table is not target.table or schema != own:
-                    yield _Place(table, schema, columns)
+                    yield _Searched(table, schema, columns)
 
 
 def _own_schemas(connection: Connection) -> Mapping[str | None, str | None]:
@@ -89,38 +89,38 @@ def _schema(table: Table, translation: Mapping[str | None, str | None]) -> str |
     return translation.get(table.schema, table.schema)
 
 
-def _search(connection: Connection, place: _Place, paths: Collection[str]) -> set[str]:
+def _search(connection: Connection, where: _Searched, paths: Collection[str]) -> set[str]:
     with unharmed(connection, _MOST_SECONDS_WAITED):
         catalog = inspect(connection)
-        if not catalog.has_table(place.table.name, place.schema):
+        if not catalog.has_table(where.table.name, where.schema):
             return set()
         if connection.dialect.name == "postgresql":
-            name = name_in(connection.dialect, place.table, place.schema)
+            name = name_in(connection.dialect, where.table, where.schema)
             if connection.scalar(select(func.row_security_active(name))):
                 raise _HiddenRowsError("a policy may hide rows")
         # Other views show rows of tables that are searched themselves.
-        if place.is_own and place.table.name in catalog.get_view_names(place.schema):
+        if where.is_own and where.table.name in catalog.get_view_names(where.schema):
             raise _HiddenRowsError("a view may hide rows")
-        schemas = {place.table.schema: place.schema}
-        return paths_in(connection, _present(connection, place, schemas), paths, schemas)
+        schemas = {where.table.schema: where.schema}
+        return paths_in(connection, _present(connection, where, schemas), paths, schemas)
 
 
 def _present(
-    connection: Connection, place: _Place, schemas: Mapping[str | None, str | None]
+    connection: Connection, where: _Searched, schemas: Mapping[str | None, str | None]
 ) -> list[Column[Any]]:
     """Return the columns that the table has: a migration may have yet to add the others."""
-    if not place.columns:
+    if not where.columns:
         return []
-    query = select(text("*")).select_from(place.table).where(false())
+    query = select(text("*")).select_from(where.table).where(false())
     found = connection.execute(query, execution_options={"schema_translate_map": schemas})
     names = {str(name).lower() for name in list(found.keys())}
-    return [column for column in place.columns if column.name.lower() in names]
+    return [column for column in where.columns if column.name.lower() in names]
 
 
-def _log(paths: Collection[str], place: _Place, error: Exception) -> None:
+def _log(paths: Collection[str], where: _Searched, error: Exception) -> None:
     logger.warning(
         "%d objects are kept: a row of %s may refer to them, and that cannot be known: %s",
         len(paths),
-        place.table,
+        where.table,
         escaped(error),
     )

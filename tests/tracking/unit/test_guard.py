@@ -20,7 +20,6 @@ from sqlalchemy_file.exceptions import CommitRefusedError
 from sqlalchemy_file.ledger import Ledger
 from sqlalchemy_file.ledger.epochs.state import set_grace
 from sqlalchemy_file.storage.memory import MemoryStorage
-from sqlalchemy_file.tracking import clock
 from sqlalchemy_file.tracking.unit import guard
 from tests.databases import on_servers, postgresql_only, sqlite_only, tables_on
 from tests.stores import keys, named
@@ -238,7 +237,7 @@ def test_time_that_one_clock_alone_has_noticed_counts(
     with Session(engine) as session:
         session.add(Guarded(body=File(b"late")))
         session.flush()
-        moment = clock.now()
+        moment = guard.now()
         later = replace(moment, **{name: getattr(moment, name) + 3000})
         monkeypatch.setattr(guard, "now", lambda: later)
         with pytest.raises(CommitRefusedError, match="stored 3000 seconds ago"):
@@ -247,8 +246,8 @@ def test_time_that_one_clock_alone_has_noticed_counts(
 
 
 def test_a_clock_that_was_set_back_makes_nothing_younger() -> None:
-    began = clock.Moment(boot=1000, wall=50_000)
-    assert began.seconds_until(clock.Moment(boot=1100, wall=40_000)) == 100
+    began = guard.Moment(boot=1000, wall=50_000)
+    assert began.seconds_until(guard.Moment(boot=1100, wall=40_000)) == 100
 
 
 # --- after the commit

@@ -31,7 +31,7 @@ MOST_SECONDS = 1.0
 """After how long they are, however few."""
 
 
-class _Place(NamedTuple):
+class _LedgerInSchemas(NamedTuple):
     """A ledger as a connection addresses it."""
 
     ledger: Ledger
@@ -42,16 +42,16 @@ class _Place(NamedTuple):
 class _Waiting:
     """The notes of one database whose objects are gone."""
 
-    ids: dict[_Place, list[Any]] = field(default_factory=lambda: defaultdict(list))
+    ids: dict[_LedgerInSchemas, list[Any]] = field(default_factory=lambda: defaultdict(list))
     transactions: int = 0
     cleared_at: float = float("-inf")
     is_awaited: bool = False
     """Whether an upload may want one of the keys again."""
 
-    def add(self, place: _Place, ids: Iterable[Any]) -> None:
-        self.ids[place].extend(ids)
+    def add(self, where: _LedgerInSchemas, ids: Iterable[Any]) -> None:
+        self.ids[where].extend(ids)
 
-    def take(self) -> Mapping[_Place, list[Any]]:
+    def take(self) -> Mapping[_LedgerInSchemas, list[Any]]:
         taken, self.ids = self.ids, defaultdict(list)
         self.transactions, self.cleared_at, self.is_awaited = 0, time.monotonic(), False
         return taken
@@ -70,8 +70,8 @@ def clear(connection: Connection, leased: Iterable[Leased], gone: Collection[str
     waiting = clear_later(connection, leased, gone)
     with _lock:
         taken = waiting.take() if waiting.is_due and has_room(pool) else {}
-    for place, ids in taken.items():
-        _clear(connection, place, ids)
+    for where, ids in taken.items():
+        _clear(connection, where, ids)
 
 
 def clear_later(
@@ -84,25 +84,25 @@ def clear_later(
         waiting.transactions += 1
         for each in leased:
             if ids := [note.id for note in each.notes if note.path in gone]:
-                waiting.add(_Place(each.ledger, frozenset(schemas.items())), ids)
+                waiting.add(_LedgerInSchemas(each.ledger, frozenset(schemas.items())), ids)
                 waiting.is_awaited |= any(is_chosen(note.path) for note in each.notes)
     return waiting
 
 
-def _clear(connection: Connection, place: _Place, ids: Collection[Any]) -> None:
-    options: dict[str, Any] = {"schema_translate_map": dict(place.schemas) or None}
+def _clear(connection: Connection, where: _LedgerInSchemas, ids: Collection[Any]) -> None:
+    options: dict[str, Any] = {"schema_translate_map": dict(where.schemas) or None}
     if connection.dialect.name in ("mysql", "mariadb"):
         options["isolation_level"] = "READ COMMITTED"  # else gaps next to the rows are locked
     try:
         with connection.engine.connect() as fresh:
             fresh.execution_options(**options)
-            notes.clear(fresh, place.ledger, ids)
+            notes.clear(fresh, where.ledger, ids)
             fresh.commit()
     except Exception as error:  # noqa: BLE001  the commit has already happened
         logger.warning(
             "%d deleted objects stay in %s until the next drain: %s",
             len(ids),
-            place.ledger.releases,
+            where.ledger.releases,
             escaped(error),
         )
 

@@ -30,7 +30,7 @@ from sqlalchemy_file.tracking.unit.standing import (
     asked,
     asked_if_stale,
     is_outside_transaction,
-    place,
+    set_token,
 )
 from sqlalchemy_file.tracking.unit.units import Phase, Unit
 
@@ -175,7 +175,7 @@ def may_end(conn: Connection, unit: Unit, sql: str, *, is_ddl: bool) -> bool:
     """
     unit.observe(asked_if_stale(conn))
     if unit.has_begun and not is_ddl and is_opaque(conn, sql):
-        unit.token = None if undoes_a_part(conn, sql) else place(conn)
+        unit.token = None if undoes_a_part(conn, sql) else set_token(conn)
         if unit.token is None:
             unit.lose_track()
     return unit.token is not None

@@ -41,8 +41,8 @@ class Decision(NamedTuple):
         return isinstance(value, list) and len(value) == len(files) and all(map(is_, value, files))
 
 
-_Place = int | tuple[Table, Key, Column[Any]]
-"""The place of a value: a row by its key, or by its id a new row, which has no key yet."""
+_Slot = int | tuple[Table, Key, Column[Any]]
+"""The slot of a value: a row by its key, or by its id a new row, which has no key yet."""
 
 
 class Decisions:
@@ -57,7 +57,7 @@ class Decisions:
         """The objects that rows may take over as they are."""
         self.moved: set[str] = set()
         """Those that another row has to drop."""
-        self._decisions: dict[_Place, Decision] = {}
+        self._decisions: dict[_Slot, Decision] = {}
 
     def add(self, decision: Decision) -> None:
         """Keep a decision until a statement carries it out."""
@@ -78,15 +78,15 @@ class Decisions:
             return None
         is_new = isinstance(statement, Insert)
         equal = {} if is_new else equalities(statement, target)
-        found: dict[_Place, Decision] = {}
+        found: dict[_Slot, Decision] = {}
         for given in parameters:
             key = None if is_new else key_named(target, equal, given) or ()
             if not self._find(target, key, given, found):
                 return None
         if not self._use_up(found.values()):
             return None
-        for place, decision in found.items():
-            del self._decisions[place]
+        for slot, decision in found.items():
+            del self._decisions[slot]
             self.known.pop((target.table, decision.row.key or ()), None)
         return list(found.values())
 
@@ -95,7 +95,7 @@ class Decisions:
         target: FileTable,
         key: Key | None,
         given: Mapping[str, Any],
-        found: dict[_Place, Decision],
+        found: dict[_Slot, Decision],
     ) -> bool:
         """Find the decisions about the values of one row; return False if one is undecided."""
         is_known = key is None or (target.table, key) in self.known  # else it has changed since
@@ -104,15 +104,15 @@ class Decisions:
                 continue
             value = given[column.key]
             if key is not None:
-                place: _Place = target.table, key, column
+                slot: _Slot = target.table, key, column
             elif value is not None:
-                place = id(value)
+                slot = id(value)
             else:
                 continue
-            decision = self._decisions.get(place) if is_known else None
-            if decision is None or place in found or not decision.is_about(value):
+            decision = self._decisions.get(slot) if is_known else None
+            if decision is None or slot in found or not decision.is_about(value):
                 return False
-            found[place] = decision
+            found[slot] = decision
         return True
 
     def forget(self, table: Table, rows: Iterable[OldRow]) -> None:
@@ -122,7 +122,7 @@ class Decisions:
 
     def forget_table(self, table: Table) -> None:
         """Drop what was read of a table whose primary keys are about to change."""
-        self.known = {place: row for place, row in self.known.items() if place[0] is not table}
+        self.known = {key: row for key, row in self.known.items() if key[0] is not table}
 
     def use_up(self, path: str) -> bool:
         """Return True if a row may take over an object as it is, and use that right up."""

@@ -13,8 +13,8 @@ from typing import NamedTuple
 
 from sqlalchemy_file.file import File
 from sqlalchemy_file.tracking.changes import add_each
-from sqlalchemy_file.tracking.clock import Moment
 from sqlalchemy_file.tracking.unit.effects import Doubts, Effects, Spot
+from sqlalchemy_file.tracking.unit.guard import Moment
 from sqlalchemy_file.values.records import paths_of
 
 

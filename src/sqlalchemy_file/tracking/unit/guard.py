@@ -1,10 +1,16 @@
-"""Refuse a commit so late that a sweep may have deleted its files."""
+"""Refuse a commit so late that a sweep may have deleted its files.
+
+Time is measured by the largest difference of several clocks: the monotonic clock stops while a
+computer sleeps, the boot-time clock while a virtual machine is paused, and the wall clock may be
+set back.
+"""
 
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Mapping
-from time import monotonic
+from dataclasses import dataclass
 from weakref import WeakKeyDictionary
 
 from sqlalchemy import Connection
@@ -14,7 +20,6 @@ from sqlalchemy_file.exceptions import CommitRefusedError
 from sqlalchemy_file.ledger import Ledger
 from sqlalchemy_file.ledger.epochs.state import DEFAULT_GRACE, grace_in, grace_query
 from sqlalchemy_file.support.escaping import escaped
-from sqlalchemy_file.tracking.clock import Moment, now
 from sqlalchemy_file.tracking.reading import unharmed
 
 logger: logging.Logger = logging.getLogger("sqlalchemy_file")
@@ -22,31 +27,52 @@ logger: logging.Logger = logging.getLogger("sqlalchemy_file")
 SHARE = 0.7
 """How much of the grace period may have passed since the oldest upload began."""
 
-Place = tuple[Ledger, str | None]
+LedgerInSchema = tuple[Ledger, str | None]
 """A ledger, and its schema after translation."""
 
+_BOOT_TIME: int | None = getattr(time, "CLOCK_BOOTTIME", None)
 _MOST_SECONDS_KNOWN = 60.0
 _MOST_SECONDS_WAITED = 2
-_known: WeakKeyDictionary[Dialect, dict[Place, tuple[float, float]]] = WeakKeyDictionary()
+_known: WeakKeyDictionary[Dialect, dict[LedgerInSchema, tuple[float, float]]] = WeakKeyDictionary()
 """By dialect: an engine shares it with the engines that `execution_options` makes of it."""
 
 
-def place(ledger: Ledger, schemas: Mapping[str | None, str | None] | None) -> Place:
+@dataclass(slots=True)
+class Moment:
+    """A moment by two clocks."""
+
+    boot: float
+    wall: float
+
+    def seconds_until(self, later: Moment) -> float:
+        """Return how long ago this was, by the clock that says longest."""
+        return max(later.boot - self.boot, later.wall - self.wall)
+
+    def earlier(self, other: Moment) -> Moment:
+        return Moment(min(self.boot, other.boot), min(self.wall, other.wall))
+
+
+def now() -> Moment:
+    boot = time.monotonic() if _BOOT_TIME is None else time.clock_gettime(_BOOT_TIME)
+    return Moment(boot, time.time())
+
+
+def in_schema(ledger: Ledger, schemas: Mapping[str | None, str | None] | None) -> LedgerInSchema:
     """Return which ledger a statement's releases go to, given the schemas that it translates."""
     schema = ledger.state.schema
     return ledger, schemas.get(schema, schema) if schemas else schema
 
 
 def refuse_if_late(
-    connection: Connection, graces: Mapping[Place, float], began: Moment | None
+    connection: Connection, graces: Mapping[LedgerInSchema, float], began: Moment | None
 ) -> None:
     if began is None:
         return
     age = began.seconds_until(now())
-    for place, known in graces.items():
+    for where, known in graces.items():
         if age < SHARE * known:
             continue
-        seconds = grace_within(connection, place, is_fresh=True)
+        seconds = grace_within(connection, where, is_fresh=True)
         if age >= SHARE * seconds:
             raise CommitRefusedError(
                 f"refused to commit, and rolled back: the first file of this transaction was "
@@ -56,30 +82,30 @@ def refuse_if_late(
             )
 
 
-def grace_within(connection: Connection, place: Place, *, is_fresh: bool = False) -> float:
+def grace_within(connection: Connection, where: LedgerInSchema, *, is_fresh: bool = False) -> float:
     """Return a ledger's grace period, read at most once a minute, in the running transaction.
 
     The transaction survives if that fails; the last value that was read then counts.
     """
     known = _known.setdefault(connection.dialect, {})
-    seconds, read_at = known.get(place, (DEFAULT_GRACE, float("-inf")))
-    if not is_fresh and monotonic() - read_at < min(_MOST_SECONDS_KNOWN, seconds / 10):
+    seconds, read_at = known.get(where, (DEFAULT_GRACE, float("-inf")))
+    if not is_fresh and time.monotonic() - read_at < min(_MOST_SECONDS_KNOWN, seconds / 10):
         return seconds
     try:
-        seconds = grace_in(_read(connection, place))
+        seconds = grace_in(_read(connection, where))
     except (connection.dialect.loaded_dbapi.Error, ValueError) as error:
         logger.warning(
             "the grace period cannot be read from %s, so %g seconds are assumed: %s",
-            place[0].state,
+            where[0].state,
             seconds,
             escaped(error),
         )
-    known[place] = seconds, monotonic()
+    known[where] = seconds, time.monotonic()
     return seconds
 
 
-def _read(connection: Connection, place: Place) -> str | None:
-    ledger, schema = place
+def _read(connection: Connection, where: LedgerInSchema) -> str | None:
+    ledger, schema = where
     with unharmed(connection, _MOST_SECONDS_WAITED) as cursor:
         query = grace_query(connection.dialect, ledger, schema)
         if getattr(connection.dialect, "is_mariadb", False):

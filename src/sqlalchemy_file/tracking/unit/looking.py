@@ -52,18 +52,16 @@ def look_now(connection: Connection, unit: Unit) -> None:
 
 
 def holders(connection: Connection, unit: Unit) -> Callable[[str], int]:
-    """Return what counts the rows that name an object, having looked where that is in doubt."""
-    corrections: Counter[str] = Counter()
-    has_looked = False
+    """Return a function that counts the rows that refer to an object, and reads rows in doubt."""
+    corrections: Counter[str] | None = None
 
     def count(path: str) -> int:
-        nonlocal has_looked
-        if not has_looked and unit.frames.is_doubted(path):
-            has_looked = True
+        nonlocal corrections
+        if corrections is None and unit.frames.is_doubted(path):
             found = _corrections(connection, unit, unit.frames.doubts())
-            corrections.update(found.acquired)
+            corrections = Counter(found.acquired)
             corrections.subtract([*found.released, *found.archived])
-        return unit.frames.count(path) + corrections[path]
+        return unit.frames.count(path) + (corrections[path] if corrections else 0)
 
     return count
 

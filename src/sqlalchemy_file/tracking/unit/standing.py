@@ -234,7 +234,7 @@ _SAVEPOINT = "sqlalchemy_file_token"
 
 @dataclass(frozen=True, slots=True)
 class Token:
-    """A mark inside one transaction, left there by `place`, which ends with it.
+    """A mark inside one transaction, left there by `set_token`, which ends with it.
 
     It tells a transaction from one that began after its end, which no state of a driver does: after
     a procedure that commits and continues, or COMMIT AND CHAIN, there is a transaction as before.
@@ -270,7 +270,7 @@ class Token:
             return bool(cursor.fetchone() == (self.value,))
 
 
-def place(connection: Connection) -> Token | None:
+def set_token(connection: Connection) -> Token | None:
     """Leave a token in the transaction; None if the database does not take it."""
     value = uuid4().hex
     if connection.dialect.name == "postgresql":

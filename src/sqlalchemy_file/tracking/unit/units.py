@@ -81,7 +81,7 @@ class Unit:
         self._identities: set[Identity] = set()
         self._absent: set[str] = set()
         """Storages that are not there, such as folders whose disk is not mounted."""
-        self.graces: dict[guard.Place, float] = {}
+        self.graces: dict[guard.LedgerInSchema, float] = {}
         self._process = os.getpid()
         self._connection = weakref.ref(connection)
         self.is_detached: bool = bool(connection.connection.is_detached)
@@ -137,9 +137,9 @@ class Unit:
                 effects.entrusted,
                 is_unseen=effects.is_unseen,
             )
-        place = guard.place(ledger, effects.schemas)
-        if place not in self.graces and self.frames.began is not None:
-            self.graces[place] = guard.grace_within(connection, place)
+        where = guard.in_schema(ledger, effects.schemas)
+        if where not in self.graces and self.frames.began is not None:
+            self.graces[where] = guard.grace_within(connection, where)
 
     def _claim(self, database: Database, effects: Effects) -> None:
         """Learn what this database may delete, and which storages of released objects are there."""
