@@ -225,13 +225,6 @@ def test_a_savepoint_that_nobody_knows_changes_nothing(frames: Frames) -> None:
     assert frames.roll_back().doomed == {"new"}
 
 
-def test_an_error_in_a_savepoint_does_not_follow_it_out(frames: Frames) -> None:
-    frames.savepoint("s")
-    frames.top.has_error = True
-    frames.roll_back_to("s")
-    assert frames.top.has_error is False
-
-
 def test_files_are_reverted_newest_first_across_savepoints(frames: Frames) -> None:
     files = store(frames, "a", "b")
     frames.savepoint("s")

@@ -34,7 +34,6 @@ class Frame:
         self.unsure: list[Effects] = []
         """Of statements that failed in part, or whose rows cannot be found again by a key."""
         self.doubts: Doubts = Doubts()
-        self.has_error: bool = False
         self.began: Moment | None = None
         """When the first upload began."""
 

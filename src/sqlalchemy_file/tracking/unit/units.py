@@ -169,7 +169,6 @@ class Unit:
     def failed(self, statement: Any, *, is_undone: bool) -> bool:
         """Forget a statement that was undone. Returns whether a part of it may have been done."""
         running = self._running.pop(_mark_of(statement), None)
-        self.frames.top.has_error = True
         if running is None:
             return False
         effects, many = running
