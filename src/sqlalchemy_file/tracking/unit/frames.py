@@ -7,15 +7,42 @@ add up in any order, so that a file may move, be put back and swapped within one
 
 from __future__ import annotations
 
+import time
 from collections import Counter
 from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import NamedTuple
 
 from sqlalchemy_file.file import File
 from sqlalchemy_file.tracking.changes import add_each
 from sqlalchemy_file.tracking.unit.effects import Doubts, Effects, Spot
-from sqlalchemy_file.tracking.unit.guard import Moment
 from sqlalchemy_file.values.records import paths_of
+
+_BOOT_TIME: int | None = getattr(time, "CLOCK_BOOTTIME", None)
+
+
+@dataclass(slots=True)
+class Moment:
+    """A moment by two clocks, so that elapsed time is never too short.
+
+    The monotonic clock stops while a computer sleeps, the boot-time clock while a virtual machine
+    is paused, and the wall clock may be set back.
+    """
+
+    boot: float
+    wall: float
+
+    def seconds_until(self, later: Moment) -> float:
+        """Return how long ago this was, by the clock that says longest."""
+        return max(later.boot - self.boot, later.wall - self.wall)
+
+    def earlier(self, other: Moment) -> Moment:
+        return Moment(min(self.boot, other.boot), min(self.wall, other.wall))
+
+
+def now() -> Moment:
+    boot = time.monotonic() if _BOOT_TIME is None else time.clock_gettime(_BOOT_TIME)
+    return Moment(boot, time.time())
 
 
 class Frame:

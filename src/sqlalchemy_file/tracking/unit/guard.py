@@ -1,16 +1,10 @@
-"""Refuse a commit so late that a sweep may have deleted its files.
-
-Time is measured by the largest difference of several clocks: the monotonic clock stops while a
-computer sleeps, the boot-time clock while a virtual machine is paused, and the wall clock may be
-set back.
-"""
+"""Refuse a commit so late that a sweep may have deleted its files."""
 
 from __future__ import annotations
 
 import logging
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
 from weakref import WeakKeyDictionary
 
 from sqlalchemy import Connection
@@ -21,6 +15,7 @@ from sqlalchemy_file.ledger import Ledger
 from sqlalchemy_file.ledger.epochs.state import DEFAULT_GRACE, grace_in, grace_query
 from sqlalchemy_file.support.escaping import escaped
 from sqlalchemy_file.tracking.reading import unharmed
+from sqlalchemy_file.tracking.unit.frames import Moment, now
 
 logger: logging.Logger = logging.getLogger("sqlalchemy_file")
 
@@ -30,31 +25,10 @@ SHARE = 0.7
 LedgerInSchema = tuple[Ledger, str | None]
 """A ledger, and its schema after translation."""
 
-_BOOT_TIME: int | None = getattr(time, "CLOCK_BOOTTIME", None)
 _MOST_SECONDS_KNOWN = 60.0
 _MOST_SECONDS_WAITED = 2
 _known: WeakKeyDictionary[Dialect, dict[LedgerInSchema, tuple[float, float]]] = WeakKeyDictionary()
 """By dialect: an engine shares it with the engines that `execution_options` makes of it."""
-
-
-@dataclass(slots=True)
-class Moment:
-    """A moment by two clocks."""
-
-    boot: float
-    wall: float
-
-    def seconds_until(self, later: Moment) -> float:
-        """Return how long ago this was, by the clock that says longest."""
-        return max(later.boot - self.boot, later.wall - self.wall)
-
-    def earlier(self, other: Moment) -> Moment:
-        return Moment(min(self.boot, other.boot), min(self.wall, other.wall))
-
-
-def now() -> Moment:
-    boot = time.monotonic() if _BOOT_TIME is None else time.clock_gettime(_BOOT_TIME)
-    return Moment(boot, time.time())
 
 
 def in_schema(ledger: Ledger, schemas: Mapping[str | None, str | None] | None) -> LedgerInSchema:

@@ -14,8 +14,7 @@ from sqlalchemy_file.storage.common.calling import concurrency_of, is_native
 from sqlalchemy_file.storage.local.writing import synced_together
 from sqlalchemy_file.tracking.claims import Claim
 from sqlalchemy_file.tracking.deleting.deletion import discard
-from sqlalchemy_file.tracking.unit.frames import Frame
-from sqlalchemy_file.tracking.unit.guard import Moment, now
+from sqlalchemy_file.tracking.unit.frames import Frame, Moment, now
 from sqlalchemy_file.tracking.uploading.checking import check, destinations
 from sqlalchemy_file.tracking.uploading.chosen import wait_until_free
 from sqlalchemy_file.tracking.uploading.steps import Unsaved, add_note, in_parallel
