@@ -92,10 +92,10 @@ class S3ContainerStorage(LibcloudStorage):
         return IN_LOOP.items(self._through, "stream", key, start, end)
 
     def aranges(
-        self, key: str, etag: str | None = None
+        self, key: str, etag: str | None = None, size: int | None = None
     ) -> Callable[[int, int | None], AsyncIterator[bytes]] | None:
         """Return a function like `ObstoreStorage.aranges`, or None if libcloud reads."""
-        return None if self._carrier is None else self._carrier.aranges(key, etag)
+        return None if self._carrier is None else self._carrier.aranges(key, etag, size)
 
     def delete(self, keys: Sequence[str]) -> None:
         self._through.delete(keys)

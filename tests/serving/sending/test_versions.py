@@ -41,6 +41,14 @@ KINDS: dict[str, Callable[[Path], Any]] = {
 }
 
 
+def test_an_object_of_another_size_is_not_sent_as_a_whole_one(storage: Any) -> None:
+    for size in (SIZE - 1, SIZE + 1):
+        with pytest.raises(StorageError, match=f"has {SIZE} bytes, and not {size}"):
+            asyncio.run(astream("main", "key", [ByteRange(0, size)], None, size))
+        with pytest.raises(StorageError, match=f"has {SIZE} bytes, and not {size}"):
+            list(stream("main", "key", [*PARTS, ByteRange(5, 6)], None, size))
+
+
 @pytest.fixture(params=KINDS)
 def storage(request: pytest.FixtureRequest, tmp_path: Path) -> Any:
     StorageManager.add_storage("main", KINDS[request.param](tmp_path))

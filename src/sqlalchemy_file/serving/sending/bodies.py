@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import AsyncGenerator, Generator, Iterator, Sequence
 from contextlib import aclosing, closing
 from typing import Any
@@ -25,8 +26,9 @@ def stream(
 ) -> Iterator[bytes]:
     """Yield the segments; a storage that has fewer bytes than that raises `StorageError`.
 
-    So does one whose object is not the one that ``info`` describes, and a local file of another
-    ``size``. The first chunk is read before this returns, so that a missing object raises here.
+    So does one whose object is not the one that ``info`` describes, or has another ``size``, where
+    the storage tells it without a further request. The first chunk is read before this returns, so
+    that a missing object raises here.
     """
     size = size if info is None else info.size
     chunks = _stream(storage_name, key, segments, info, size)
@@ -78,9 +80,10 @@ def _stream(
     with named(storage_name):
         if hasattr(storage, "open_file"):
             with storage.open_file(key) as file:
-                require_size(file, size, key)
+                require_size(os.fstat(file.fileno()).st_size, size, key)
         if info is None and len(segments) > 1:
             info = storage.stat(key)
+            require_size(info.size, size, key)
         version = None if info is None else version_of(info)
         for segment in segments:
             if isinstance(segment, bytes):

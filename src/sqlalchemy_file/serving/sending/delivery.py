@@ -133,7 +133,7 @@ def path_to_send(target: Target) -> Path | None:
         return None
     if hasattr(storage, "open_file"):
         with storage.open_file(target.key) as file:
-            require_size(file, target.size, target.key)
+            require_size(os.fstat(file.fileno()).st_size, target.size, target.key)
     return storage.path(target.key)
 
 

@@ -28,9 +28,8 @@ _FROM_DISK = 256 * 1024
 _AT_ONCE = getattr(os, "RWF_NOWAIT", 0) if hasattr(os, "preadv") else 0
 
 
-def require_size(file: FileIO, size: int | None, key: str) -> None:
-    """Raise `StorageError` if a file is not the one that was described."""
-    found = os.fstat(file.fileno()).st_size
+def require_size(found: int, size: int | None, key: str) -> None:
+    """Raise `StorageError` if an object has another size than the one that was described."""
     if size not in (None, found):
         raise StorageError(
             f"the object has {found} bytes, and not {size}: it was replaced", key=key
@@ -73,7 +72,7 @@ class LocalFile:
         """Open the file if it is not, and read from it."""
         if self._file is None:
             self._file = self._storage.open_file(self._key)
-            require_size(self._file, self._size, self._key)
+            require_size(os.fstat(self._file.fileno()).st_size, self._size, self._key)
         try:
             return os.pread(self._file.fileno(), size, start)
         except OSError as error:

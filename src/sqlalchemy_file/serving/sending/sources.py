@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy_file.exceptions import StorageError
 from sqlalchemy_file.serving.http.ranges import ByteRange
 from sqlalchemy_file.serving.sending.budget import WHOLE, within_budget
-from sqlalchemy_file.serving.sending.file_reading import LocalFile
+from sqlalchemy_file.serving.sending.file_reading import LocalFile, require_size
 from sqlalchemy_file.serving.sending.timeouts import Ranges, chunks_in_time
 from sqlalchemy_file.storage import ObjectInfo
 from sqlalchemy_file.storage.common.calling import IN_LOOP
@@ -28,14 +28,13 @@ def ranges_of(
     if hasattr(storage, "open_file"):
         return LocalFile(storage_name, storage, key, size)
     of_one_version: Any = getattr(storage, "aranges", None)
-    ranges: Any = (
-        None if of_one_version is None else of_one_version(key, None if info is None else info.etag)
-    )
+    etag = None if info is None else info.etag
+    ranges: Any = None if of_one_version is None else of_one_version(key, etag, size)
     is_obstore = ranges is not None
     if not is_obstore:
         ranges = partial(IN_LOOP.items, storage, "stream", key)
         is_one_request = info is None and len(wanted) == 1 and wanted[0].size <= WHOLE
-        ranges = ranges if is_one_request else _Compared(storage, key, ranges, info)
+        ranges = ranges if is_one_request else _Compared(storage, key, ranges, info, size)
     in_time = partial(chunks_in_time, storage_name, key, ranges, can_be_cancelled=is_obstore)
     return nullcontext(partial(within_budget, storage_name, in_time))
 
@@ -43,8 +42,10 @@ def ranges_of(
 class _Compared:
     """Compares what the storage tells about the object before the first range and in each other."""
 
-    def __init__(self, storage: Any, key: str, ranges: Ranges, info: ObjectInfo | None) -> None:
-        self._storage, self._key, self._ranges = storage, key, ranges
+    def __init__(
+        self, storage: Any, key: str, ranges: Ranges, info: ObjectInfo | None, size: int | None
+    ) -> None:
+        self._storage, self._key, self._ranges, self._size = storage, key, ranges, size
         self._known: Version | None = None if info is None else version_of(info)
 
     async def __call__(self, start: int, end: int) -> AsyncGenerator[bytes, None]:
@@ -61,6 +62,7 @@ class _Compared:
 
     async def _stat(self) -> ObjectInfo:
         found: ObjectInfo = await IN_LOOP.call(self._storage, "stat", self._key)
+        require_size(found.size, self._size, self._key)
         return found
 
 

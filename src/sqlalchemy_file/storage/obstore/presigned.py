@@ -69,7 +69,7 @@ class Presigned:
             if answer.status == 416:
                 return
             if version is not None:
-                version.require(answer.headers.get("ETag"), key)
+                version.require(answer.headers.get("ETag"), None, key)
             chunks = _body(answer, key)
             yield from chunks if answer.status == 206 else cut(chunks, start, end)
 

@@ -55,14 +55,18 @@ class Opened:
 
 
 class Version:
-    """The version of an object that the first answer was of, by its entity tag."""
+    """The version of an object that the first answer was of, by its entity tag, and its size."""
 
-    def __init__(self, etag: str | None) -> None:
+    def __init__(self, etag: str | None, size: int | None = None) -> None:
         self._etag = etag
+        self._size = size
 
-    def require(self, etag: str | None, key: str) -> None:
-        """Raise `StorageError` if an answer with this entity tag is of another version."""
+    def require(self, etag: str | None, size: int | None, key: str) -> None:
+        """Raise `StorageError` if an answer with this tag and size is of another version."""
         etag = etag_of(etag)
+        if None not in (size, self._size) and size != self._size:
+            message = f"the object has {size} bytes, and not {self._size}: it was replaced"
+            raise StorageError(message, key=key)
         if self._etag is not None and etag != self._etag:
             raise StorageError("the object was replaced while it was read", key=key)
         self._etag = etag

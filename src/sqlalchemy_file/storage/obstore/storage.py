@@ -149,14 +149,14 @@ class ObstoreStorage:
         return self._stream(self._client.in_loop, key, start, end)
 
     def aranges(
-        self, key: str, etag: str | None = None
+        self, key: str, etag: str | None = None, size: int | None = None
     ) -> Callable[[int, int | None], AsyncIterator[bytes]]:
         """Return a function that streams ranges of one version of an object.
 
         It raises `StorageError` if the object has been replaced since the first range, or is not
-        the one with this entity tag.
+        the one with this entity tag and size.
         """
-        return partial(self._stream, self._client.in_loop, key, version=Version(etag))
+        return partial(self._stream, self._client.in_loop, key, version=Version(etag, size))
 
     async def _stream(
         self,
@@ -171,7 +171,7 @@ class ObstoreStorage:
             try:
                 opened = await open_range(requests, key, start, end)
                 if opened is not None and version is not None:
-                    version.require(opened.answer.meta["e_tag"], key)
+                    version.require(opened.answer.meta["e_tag"], opened.answer.meta["size"], key)
             except Exception as error:  # noqa: BLE001  raised again unless it can be mended
                 opened, presigned = None, self._presigned_for(has_unreadable_headers, error)
             if presigned is not None:
