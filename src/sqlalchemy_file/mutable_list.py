@@ -9,7 +9,7 @@ from typing import Any, Self, SupportsIndex, TypeVar, cast
 from sqlalchemy.ext import mutable
 from sqlalchemy.orm.attributes import flag_modified
 
-from sqlalchemy_file.content.received import is_upload
+from sqlalchemy_file.content.received import is_unchosen, is_upload
 from sqlalchemy_file.content.sources import is_content
 from sqlalchemy_file.file import File
 
@@ -58,8 +58,9 @@ class MutableList(mutable.MutableList[T]):
         document.pages.append(File(b"...", filename="page.txt"))
 
     With ``kind``, which a file field sets, content becomes files of that class, and other elements
-    raise `TypeError`. Without it the list takes any elements. As in version 0.7, ``_removed`` has
-    the removed elements, in order of removal.
+    raise `TypeError`; an upload of a form without a chosen file changes nothing. Without it the
+    list takes any elements. As in version 0.7, ``_removed`` has the removed elements, in order of
+    removal.
     """
 
     _removed: list[T]
@@ -67,7 +68,7 @@ class MutableList(mutable.MutableList[T]):
     def __init__(self, *args: Iterable[Any], kind: type[File] | None = None) -> None:
         self._removed = []
         self._kind = kind
-        super().__init__(self._file(item) for item in (args[0] if args else ()))
+        super().__init__(self._files(args[0] if args else ()))
 
     @classmethod
     def coerce(cls, key: str, value: Any) -> Any:
@@ -84,7 +85,8 @@ class MutableList(mutable.MutableList[T]):
     def adopt(self, kind: type[File]) -> None:
         """Make this the list of a file field; raise `TypeError` for other elements than files."""
         if self._kind is None:
-            list.__setitem__(self, slice(None), [as_file(item, kind) for item in self])
+            files = [as_file(item, kind) for item in self if not is_unchosen(item)]
+            list.__setitem__(self, slice(None), files)
             self._kind = kind
 
     def changed(self) -> None:
@@ -105,11 +107,19 @@ class MutableList(mutable.MutableList[T]):
             return cast("T", value)
         return cast("T", as_file(same_file(value, self), self._kind))
 
+    def _files(self, values: Iterable[Any]) -> list[T]:
+        return [self._file(value) for value in values if not self._is_nothing(value)]
+
+    def _is_nothing(self, value: Any) -> bool:
+        return self._kind is not None and is_unchosen(value)
+
     def __setitem__(self, index: Any, value: Any) -> None:
         taken = self[index] if isinstance(index, slice) else [self[index]]
-        given = [self._file(item) for item in value] if isinstance(index, slice) else value
+        if not isinstance(index, slice) and self._is_nothing(value):
+            return
         # SQLAlchemy 2.0's own method takes a File for an iterable, and leaves the item as it is.
-        list.__setitem__(self, index, given if isinstance(index, slice) else self._file(value))
+        given = self._files(value) if isinstance(index, slice) else self._file(value)
+        list.__setitem__(self, index, given)
         self.changed()
         self._removed.extend(taken)
 
@@ -130,13 +140,16 @@ class MutableList(mutable.MutableList[T]):
         del self[:]
 
     def append(self, value: Any, /) -> None:
-        super().append(self._file(value))
+        if not self._is_nothing(value):
+            super().append(self._file(value))
 
     def insert(self, index: SupportsIndex, value: Any, /) -> None:
-        super().insert(index, self._file(value))
+        if not self._is_nothing(value):
+            super().insert(index, self._file(value))
 
     def extend(self, values: Iterable[Any], /) -> None:
-        super().extend([self._file(value) for value in values])
+        if files := self._files(values):
+            super().extend(files)
 
     def __imul__(self, times: SupportsIndex) -> Self:
         taken = list(self) if times.__index__() <= 0 else []

@@ -25,6 +25,7 @@ from werkzeug.datastructures import FileStorage
 from sqlalchemy_file import File
 from sqlalchemy_file.content.received import is_unchosen
 from sqlalchemy_file.exceptions import UnsupportedStatementError
+from sqlalchemy_file.mutable_list import MutableList
 from sqlalchemy_file.storage.memory import MemoryStorage
 from tests.models import Base, Paper
 from tests.stores import contents, keys
@@ -127,6 +128,33 @@ def test_what_was_not_chosen_is_left_out_of_a_list(
     paper.pages = [make("", b""), make("b.txt", b"new"), make("", b"")]
     session.commit()
     assert [(file.filename, file.file.read()) for file in paper.pages or ()] == [("b.txt", b"new")]
+
+
+@pytest.mark.parametrize("kind", UPLOADS)
+def test_changes_of_a_list_leave_out_what_was_not_chosen(
+    session: Session, paper: Paper, kind: str
+) -> None:
+    empty = UPLOADS[kind]("", b"")
+    pages = paper.pages
+    assert pages
+    pages.append(empty)
+    pages.insert(0, empty)
+    pages[0] = empty
+    pages.extend([empty])
+    assert not session.is_modified(paper, include_collections=False)
+    pages += [empty, UPLOADS[kind]("c.txt", b"3"), empty]
+    pages[2:2] = [empty, UPLOADS[kind]("b.txt", b"2b"), empty]
+    session.commit()
+    assert [page.file.read() for page in paper.pages or ()] == [b"1", b"2", b"2b", b"3"]
+
+
+@pytest.mark.parametrize("kind", UPLOADS)
+def test_a_list_made_by_hand_leaves_out_what_was_not_chosen(
+    session: Session, paper: Paper, kind: str
+) -> None:
+    paper.pages = MutableList([UPLOADS[kind]("", b""), File(b"new")])
+    session.commit()
+    assert [page.file.read() for page in paper.pages or ()] == [b"new"]
 
 
 @pytest.mark.parametrize("kind", UPLOADS)
