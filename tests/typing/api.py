@@ -6,16 +6,28 @@ An ``ignore`` here is a test too: mypy complains of one that hides no error.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import BinaryIO, assert_type
+from typing import Any, BinaryIO, assert_type
 
+from hypercorn.middleware.dispatcher import AsyncioDispatcherMiddleware
 from libcloud.storage.drivers.local import LocalStorageDriver
+from litestar.types import Receive, Send
+from litestar.types import Scope as LitestarScope
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
+from starlette.routing import Mount
+from werkzeug.middleware.dispatcher import DispatcherMiddleware
 
 from sqlalchemy_file import File, FileField, ImageField, StorageManager
 from sqlalchemy_file.exceptions import SizeValidationError, ValidationError
+from sqlalchemy_file.integrations.msgspec import PublicFile
 from sqlalchemy_file.processors import Processor, ThumbnailGenerator
-from sqlalchemy_file.serving import FileServer
+from sqlalchemy_file.serving import (
+    FileServer,
+    RequestFacts,
+    Target,
+    public_record,
+    set_url_resolver,
+)
 from sqlalchemy_file.storage import StoredFile
 from sqlalchemy_file.transforms import Convert, Fit, StripMetadata, Transform
 from sqlalchemy_file.validation import validate
@@ -154,6 +166,38 @@ def derived(file: File, server: FileServer) -> str:
     assert_type(small.file, StoredFile)
     assert_type(server.srcset([small]), str)
     return server.url_for(small, disposition="inline")
+
+
+def mounted(server: FileServer) -> tuple[object, ...]:
+    return (
+        Mount(server.path, app=server.asgi),
+        AsyncioDispatcherMiddleware({server.path: server.asgi}),
+        DispatcherMiddleware(server.wsgi, {server.path: server.wsgi}),
+    )
+
+
+async def mounted_in_litestar(
+    server: FileServer, scope: LitestarScope, receive: Receive, send: Send
+) -> None:
+    await server.asgi(scope, receive, send)
+
+
+def may_read(request: RequestFacts, target: Target) -> bool:
+    return request.headers.get("x-tenant") == target.storage
+
+
+async def may_read_async(request: RequestFacts, target: Target) -> bool:
+    return may_read(request, target)
+
+
+def shown(attachment: Attachment) -> dict[str, object] | None:
+    set_url_resolver(FileServer(authorize=may_read_async).url_for)
+    assert_type(public_record(None), None)
+    if attachment.report is not None:
+        assert_type(public_record(attachment.report), dict[str, Any])
+        assert_type(PublicFile.of(attachment.report), PublicFile)
+    assert_type(PublicFile.of(attachment.content), PublicFile | None)
+    return public_record(attachment.content)
 
 
 def validate_first(session: Session, content: bytes) -> File:

@@ -26,7 +26,8 @@ class FileApp:
     def __init__(self, server: Answers) -> None:
         self.server = server
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    # Each framework has types of its own for these.
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         if scope["type"] == "lifespan":  # as of an application of its own, or behind a dispatcher
             for phase in ("startup", "shutdown"):
                 await receive()
