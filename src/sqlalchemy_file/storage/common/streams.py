@@ -91,6 +91,17 @@ def cut(chunks: Iterable[bytes], start: int, end: int | None) -> Iterator[bytes]
             return
 
 
+def pour(
+    read: Callable[[int], bytes], write: Callable[[bytes], Any], size: int = CHUNK_SIZE
+) -> int:
+    """Write all that ``read`` returns; return the number of bytes."""
+    poured = 0
+    while chunk := read(size):
+        write(chunk)
+        poured += len(chunk)
+    return poured
+
+
 def read_range(file: Any, start: int, end: int, size: int = CHUNK_SIZE) -> Iterator[bytes]:
     """Yield a range of an open file, in chunks of ``size``."""
     if start:

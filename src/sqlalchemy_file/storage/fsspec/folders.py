@@ -13,7 +13,7 @@ from sqlalchemy_file.exceptions import StorageError
 from sqlalchemy_file.storage.common.attributes import date_of
 from sqlalchemy_file.storage.common.keys import TEMPORARY
 from sqlalchemy_file.storage.common.protocol import ObjectInfo
-from sqlalchemy_file.storage.common.streams import PART_SIZE
+from sqlalchemy_file.storage.common.streams import PART_SIZE, pour
 from sqlalchemy_file.storage.fsspec.instances import is_lost
 
 READ_SIZE = 1024 * 1024
@@ -31,12 +31,8 @@ Retrying = Callable[[Callable[[Any], Any]], Any]
 
 def write(filesystem: Any, path: str, read: Callable[[int], bytes]) -> int:
     """Write all that ``read`` returns; return the number of bytes."""
-    size = 0
     with filesystem.open(path, "wb") as file:
-        while chunk := read(READ_SIZE):
-            file.write(chunk)
-            size += len(chunk)
-    return size
+        return pour(read, file.write, READ_SIZE)
 
 
 def write_at_once(filesystem: Any, path: str, read: Callable[[int], bytes]) -> int:
@@ -48,9 +44,7 @@ def write_at_once(filesystem: Any, path: str, read: Callable[[int], bytes]) -> i
     file = filesystem.open(path, "wb", block_size=PART_SIZE)  # S3: 10,000 parts, 50 GB
     try:
         size: int = file.write(begun.pop())  # not kept in memory
-        while chunk := read(READ_SIZE):
-            file.write(chunk)
-            size += len(chunk)
+        size += pour(read, file.write, READ_SIZE)
         file.close()
     except BaseException:
         # Closing, and garbage collection, would complete the upload.

@@ -13,6 +13,7 @@ from io import FileIO
 
 from sqlalchemy_file.storage.common.keys import is_listed
 from sqlalchemy_file.storage.common.protocol import CHUNK_SIZE, Attributes, ObjectInfo
+from sqlalchemy_file.storage.common.streams import pour
 from sqlalchemy_file.storage.local.directories import (
     NO_FOLLOW,
     NO_WAITING,
@@ -74,15 +75,6 @@ def read_object(path: str) -> bytes:
         os.close(descriptor)
 
 
-def pour(read: Callable[[int], bytes], temporary: TemporaryFile) -> int:
-    """Write all that ``read`` returns; return the number of bytes."""
-    size = 0
-    while chunk := read(CHUNK_SIZE):
-        temporary.write(chunk)
-        size += len(chunk)
-    return size
-
-
 def clone(source: FileIO, temporary: TemporaryFile) -> int:
     """Copy a file inside the system, which shares the bytes on some file systems."""
     size = 0
@@ -92,7 +84,7 @@ def clone(source: FileIO, temporary: TemporaryFile) -> int:
     except (AttributeError, OSError):
         if size:
             raise
-    return size or pour(source.read, temporary)
+    return size or pour(source.read, temporary.write)
 
 
 def refuse_taken(folder: Folder, name: str) -> None:

@@ -16,7 +16,7 @@ from sqlalchemy_file.storage.common.attributes import refuse_extra
 from sqlalchemy_file.storage.common.errors import Translator, raise_failures, sort_out, translated
 from sqlalchemy_file.storage.common.keys import RESERVED, TEMPORARY, is_valid
 from sqlalchemy_file.storage.common.protocol import Attributes, ObjectInfo, PendingUpload
-from sqlalchemy_file.storage.common.streams import read_range
+from sqlalchemy_file.storage.common.streams import pour, read_range
 from sqlalchemy_file.storage.local.attributes import (
     NOTHING,
     note_at,
@@ -31,7 +31,6 @@ from sqlalchemy_file.storage.local.files import (
     clone,
     info_of,
     open_object,
-    pour,
     read_object,
     refuse_unless_file,
 )
@@ -93,8 +92,10 @@ class LocalStorage:
         with Translator(self._root.writing_error, key) as translator:
             if attributes.extra and not self._takes_extra:
                 refuse_extra(attributes, key)
-            fill = partial(pour, partial(translator.read, content))
-            size, kept = self._writer.write(key, attributes, fill, exclusive=exclusive)
+            read = partial(translator.read, content)
+            size, kept = self._writer.write(
+                key, attributes, lambda file: pour(read, file.write), exclusive=exclusive
+            )
         return ObjectInfo(key=key, size=size, attributes=kept)
 
     def stat(self, key: str) -> ObjectInfo:

@@ -23,10 +23,10 @@ from sqlalchemy_file.transfer import await_to_end, in_thread
 
 
 class Source:
-    """A content that begins with chunks which were read already.
+    """The content of an upload, which begins with chunks that were already read.
 
-    obstore's runtime is at work in the thread that asks. The content is read in another one: it may
-    be an object of obstore itself, which cannot be read inside that runtime.
+    It is read in another thread than obstore's runtime: it may be an object of obstore, which
+    cannot be read inside that runtime.
     """
 
     def __init__(
@@ -44,14 +44,12 @@ class Source:
         self.size: int = 0
 
     def chunks(self) -> Iterator[bytes]:
-        """Yield the content, for a thread that waits."""
         context = copy_context()
         with ThreadPoolExecutor(1, "sqlalchemy-file-source") as reader:
             while chunk := reader.submit(context.run, self._read).result():
                 yield chunk
 
     async def achunks(self) -> AsyncIterator[bytes]:
-        """Yield the content without blocking the event loop."""
         while chunk := await in_thread(self._read):
             yield chunk
 
@@ -67,7 +65,7 @@ class Source:
         return chunk
 
     def stop(self) -> None:
-        """Fail at the next chunk, upon which obstore takes back the parts it has sent."""
+        """Fail at the next chunk, so that obstore deletes the parts that it has sent."""
         self._stopped = True
 
 
@@ -81,8 +79,8 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 READ_SIZE = 1024 * 1024
-"""How many bytes are read at a time, in either direction; smaller ones cost speed."""
-_ASYNC_READ_SIZE = 512 * 1024  # 256 KB took a quarter more of the processor
+"""Bytes to read at a time, in either direction; fewer are slower."""
+_ASYNC_READ_SIZE = 512 * 1024  # 256 KB takes a quarter more of the processor
 
 
 class Client:
@@ -96,7 +94,7 @@ class Client:
         self.in_loop: LoopRequests = LoopRequests(self)
 
     def method(self, name: str, arguments: tuple[Any, ...], options: dict[str, Any]) -> Any:
-        """Return a method of the store; conditional creates are not to be retried."""
+        """Return a method of the store; conditional creates are not retried."""
         if self._is_web and not name.startswith("get"):
             key = arguments[0]
             raise StorageError(
@@ -109,18 +107,17 @@ class Client:
 
     @property
     def is_forked(self) -> bool:
-        """Whether this process was forked from one that had used obstore, and cannot use it."""
-        return _process.is_forked
+        """Whether this process was forked after obstore was used, and cannot use it."""
+        return _Process.is_forked
 
     def ready(self) -> Any:
-        """Return the store, unless this process cannot use it."""
-        if _process.is_forked:
+        if _Process.is_forked:
             raise StorageError(
                 "this process was forked after obstore was first used, and obstore's threads did "
                 "not survive that: start workers with 'spawn' or 'forkserver', or fork before the "
                 "first use"
             )
-        _process.is_used = True
+        _Process.is_used = True
         return self._store
 
 
@@ -141,8 +138,7 @@ class ThreadRequests(InThread):
     ) -> Any:
         """Call a method of the store; a source is its last argument.
 
-        ``undo`` is the request that takes it back when it was cancelled, and had succeeded all the
-        same.
+        ``undo`` is sent if the request was cancelled and has succeeded all the same.
         """
         del undo
         method = self._client.method(name, arguments, options)
@@ -151,12 +147,12 @@ class ThreadRequests(InThread):
             return method(*arguments, *contents, **options)
 
     async def read(self, read: Callable[[], T], *, is_in_memory: bool) -> T:
-        """Read some content, which may take its time unless it ``is_in_memory``."""
+        """Read some content, in a thread unless it ``is_in_memory``."""
         return read()
 
     @asynccontextmanager
     async def turn(self) -> AsyncIterator[None]:
-        """Wait until fewer large uploads are in progress than the limit."""
+        """Wait for the limit of large uploads at the same time."""
         most = current_limits().uploads
         with self._turns.setdefault(most, threading.BoundedSemaphore(most)):
             yield
@@ -165,7 +161,7 @@ class ThreadRequests(InThread):
         return Steps(iter(answer.stream(size)))
 
     def pages(self, listing: Any, *, is_sorted: bool) -> AsyncIterator[Any]:
-        """Return the pages of a listing; of one in no order, all entries as one page."""
+        """Return the pages of a listing; an unsorted one is one page."""
         return Steps(iter(listing) if is_sorted else iter([listing.collect()]))
 
 
@@ -193,7 +189,7 @@ class LoopRequests(InLoop):
     async def read(self, read: Callable[[], T], *, is_in_memory: bool) -> T:
         if not is_in_memory:
             return await self.run(read)
-        await asyncio.sleep(0)  # many may come to this point at once
+        await asyncio.sleep(0)  # many tasks may come here at once
         return read()
 
     @asynccontextmanager
@@ -214,7 +210,7 @@ class LoopRequests(InLoop):
     async def _to_the_end(
         self, answer: Awaitable[T], source: Source | None, undo: tuple[Any, ...] | None
     ) -> T:
-        """Await a request even when cancelled; obstore would forget the parts it has sent."""
+        """Await a request even when cancelled; obstore would not delete the parts it has sent."""
         sending = asyncio.ensure_future(answer)
         try:
             return await await_to_end(sending, source.stop if source else None)
@@ -239,7 +235,7 @@ async def _one_page(listing: Any) -> AsyncIterator[Any]:
 
 @contextmanager
 def _panics_as_errors() -> Iterator[None]:
-    """Raise an ordinary exception for a panic in Rust, which would go past every handler."""
+    """Raise an Exception for a panic in Rust, which is none."""
     try:
         yield
     except BaseException as error:
@@ -249,16 +245,15 @@ def _panics_as_errors() -> Iterator[None]:
 
 
 class _Process:
-    """What this process has done with obstore, whose threads all stores share."""
+    """The state of obstore in this process, whose threads all stores share."""
 
     is_used = False
     is_forked = False
 
-    def after_fork(self) -> None:
-        self.is_forked = self.is_used
 
+def _after_fork() -> None:
+    _Process.is_forked = _Process.is_used
 
-_process = _Process()
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_process.after_fork)
+    os.register_at_fork(after_in_child=_after_fork)

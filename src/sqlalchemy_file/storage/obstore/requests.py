@@ -31,11 +31,11 @@ HEADERS = (
 
 
 async def look(requests: Requests, key: str) -> GetResult:
-    """Return the answer to HEAD; `FileNotFoundError` tells what is missing: object or bucket."""
+    """Return the answer to HEAD. `FileNotFoundError` says whether object or bucket is missing."""
     try:
         found: GetResult = await requests.request("get", key, options={"head": True})
     except FileNotFoundError:
-        found = await requests.request("get", key)  # HEAD cannot say it
+        found = await requests.request("get", key)  # the answer to HEAD does not say that
     return found
 
 
@@ -48,7 +48,7 @@ async def describe(requests: Requests, key: str) -> ObjectInfo:
 
 @dataclass(frozen=True, slots=True)
 class Opened:
-    """An answer whose body is still to be read, and the part of that body to read."""
+    """An answer, and the range of its body to read."""
 
     answer: GetResult
     range: Range
@@ -73,7 +73,7 @@ class Version:
 
 
 async def open_range(requests: Requests, key: str, start: int, end: int | None) -> Opened | None:
-    """Begin to read; None where the range holds no bytes."""
+    """Begin to read, or return None for an empty range."""
     if end is not None and end <= start:
         return None
     if not start and end is None:
@@ -84,7 +84,7 @@ async def open_range(requests: Requests, key: str, start: int, end: int | None) 
     except (exceptions.PermissionDeniedError, exceptions.UnauthenticatedError):
         raise
     except exceptions.BaseError as error:
-        # Stores have no common word for a range beyond the end, as any is in an empty object.
+        # Stores report a range after the end differently; in an empty object each range is one.
         found = await look(requests, key)
         if found.meta["size"] <= start:
             return None
@@ -100,7 +100,7 @@ async def delete(
     is_hopeless: Callable[[Exception], bool],
     many: int = _MANY,
 ) -> bool:
-    """Delete objects, ``many`` by one request; return False if it is hopeless to go on."""
+    """Delete objects, ``many`` by one request; return False if all others would fail."""
     for begin in range(0, len(keys), many):
         batch = keys[begin : begin + many]
         try:
@@ -109,7 +109,7 @@ async def delete(
             if is_hopeless(error):
                 failures.update(dict.fromkeys(keys[begin:], error))
                 return False
-            if many > 1:  # a store names one culprit at most
+            if many > 1:  # a store reports one key at most
                 if not await delete(requests, batch, failures, is_hopeless, 1):
                     failures.update(dict.fromkeys(keys[begin + many :], error))
                     return False
@@ -119,7 +119,7 @@ async def delete(
 
 
 class Listing:
-    """Which objects to list; obstore's own prefixes match whole names only."""
+    """The objects to list; obstore's own prefixes match whole names only."""
 
     def __init__(self, prefix: str, start_after: str | None, *, is_sorted: bool) -> None:
         self._prefix = prefix
@@ -131,14 +131,14 @@ class Listing:
         self.is_over: bool = bool(slash) and not is_valid(above)
 
     def begin(self) -> dict[str, Any]:
-        """Return what to ask the store for: all entries behind the last one."""
+        """Return the arguments to list all entries after the last one."""
         self._asked = self._last
         offset = self._asked or None if self._is_sorted else None
         return {"prefix": self._folder, "offset": offset, "chunk_size": _MANY}
 
     @property
     def has_more(self) -> bool:
-        """Whether there may be more behind the entries since `begin`."""
+        """Whether there may be more entries."""
         return self._last > self._asked
 
     def of(self, page: Iterable[ObjectMeta]) -> Iterator[ObjectInfo]:
@@ -157,11 +157,10 @@ class Listing:
 
 
 class OrderError(Exception):
-    """A server has listed a key that is not behind the one that it was asked to begin with."""
+    """A server has listed a key that is not after the requested one."""
 
 
 def received(meta_data: Mapping[str, Any], content_type: str) -> Attributes:
-    """Return attributes from the names and values that came in headers."""
     declared = from_headers({"type": content_type})["type"]
     return attributes_from(from_headers(meta_data), declared or None)
 

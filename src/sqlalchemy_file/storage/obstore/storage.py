@@ -138,7 +138,7 @@ class ObstoreStorage:
         with Translator(self._our_error, check_key(key)):
             try:
                 return await describe(requests, key)
-            except Exception as error:  # noqa: BLE001  raised again unless it can be mended
+            except Exception as error:  # noqa: BLE001  raised again unless presigned requests help
                 presigned = self._presigned_for(has_unreadable_headers, error)
             return await requests.run(partial(presigned.stat, key))
 
@@ -198,7 +198,7 @@ class ObstoreStorage:
         raise_failures(failures, partial(deletion_error, place=repr(self._store)))
 
     async def _delete_one_by_one(self, requests: Requests, failures: dict[str, Exception]) -> None:
-        """Delete what is left where a server does not know DeleteObjects."""
+        """Delete the rest if a server does not know DeleteObjects."""
         if self._presigned is None or not self._is_s3:
             return
         for key in [key for key, error in failures.items() if is_unknown_there(error)]:
@@ -206,7 +206,7 @@ class ObstoreStorage:
                 await requests.run(partial(self._presigned.delete, key))
             except Exception as error:  # noqa: BLE001  one failure must not spare the others
                 if is_unknown_there(error) or not is_answer(error):
-                    return  # all others would fail alike
+                    return  # all others would fail too
                 failures[key] = error
             else:
                 del failures[key]
@@ -255,8 +255,8 @@ class ObstoreStorage:
     async def _pages(self, requests: Requests, listing: Listing) -> AsyncGenerator[ObjectInfo]:
         """Yield what obstore lists.
 
-        A server that ignores ``list-type=2`` ends after its first page, even if it has more. If it
-        is asked for what is behind that page, it begins again, which is an `OrderError`.
+        A server that ignores ``list-type=2`` ends after its first page, even if it has more.
+        Asked for the keys after that page, it begins again, which is an `OrderError`.
         """
         is_asked_again = False
         while not listing.is_over:
@@ -272,7 +272,7 @@ class ObstoreStorage:
             is_asked_again = True
 
     def _presigned_for(self, is_mended: Callable[[Exception], bool], error: Exception) -> Presigned:
-        """Return what sends other requests, for an error that these mend; else raise it."""
+        """Return the sender of presigned requests if these help after an error, else raise it."""
         if self._presigned is None or not is_mended(error):
             raise error
         return self._presigned

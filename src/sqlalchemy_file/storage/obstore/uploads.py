@@ -1,7 +1,7 @@
-"""Uploads into an obstore store: in one request, or as a multipart upload in its turn.
+"""Uploads into an obstore store: in one request, or as a multipart upload.
 
-Large content is not read before its turn. Content of unknown size is read up to the limit of a
-small one.
+Large uploads wait for their turn before the content is read. Content of unknown size is read up to
+the limit of one request.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ _log = logging.getLogger("sqlalchemy_file.storage")
 
 @dataclass(frozen=True, slots=True)
 class _Begun:
-    """The beginning of a content, and whether it is large; None if that is not known yet."""
+    """The beginning of a content, and whether it is large; None if unknown."""
 
     chunks: list[bytes]
     is_large: bool | None
@@ -45,7 +45,7 @@ class _Begun:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Upload:
-    """One content, and where it goes. ``refuse_taken`` raises `ObjectExistsError`."""
+    """One content and its key. ``refuse_taken`` raises `ObjectExistsError`."""
 
     requests: Requests
     key: str
@@ -55,15 +55,14 @@ class Upload:
     exclusive: bool
     refuse_taken: Callable[[str], object]
     names: Names | None
-    """How the store takes names of metadata; None if it keeps no attributes."""
+    """The names of metadata that the store takes; None if it keeps no attributes."""
     has_conditions: bool
-    """Whether every server of its kind creates and renames only under a key that is free.
+    """Whether all servers of this kind can create and rename under the condition of a free key.
 
     Some S3 servers ignore such conditions or do not know them, and none renames.
     """
 
     async def put(self) -> ObjectInfo:
-        """Store the content."""
         refuse_extra(self.attributes, self.key)
         options = self._options()
         begun: _Begun = await self.requests.read(
@@ -87,7 +86,7 @@ class Upload:
 
     @property
     def _looks(self) -> bool:
-        """Whether the key has to be looked up, for want of a condition."""
+        """Whether the key is looked up, because there is no condition."""
         return self.exclusive and not self.has_conditions
 
     async def _look(self) -> None:
@@ -117,7 +116,7 @@ class Upload:
         await self._look()
         at_end = partial(self.refuse_taken, self.key) if self._looks else None
         source = Source(begun.chunks, self.content, self.translator, at_end)
-        begun.chunks.clear()  # each chunk is let go once it is sent
+        begun.chunks.clear()  # sent chunks are not kept in memory
         options = {**options, **_parts(), "source": source}
         if self.exclusive and self.has_conditions:
             await self._create_by_renaming(options)
@@ -127,9 +126,8 @@ class Upload:
         return self._info(answer, source.size)
 
     async def _create_by_renaming(self, options: dict[str, Any]) -> None:
-        # obstore knows no condition for multipart uploads. A crash leaves an object that no row
-        # names, in the same folder and with a name like those that this library makes: the sweep
-        # takes it.
+        # obstore knows no condition for multipart uploads. After a crash the sweep deletes the
+        # draft: its name is one that this library generates.
         folder, slash, _ = self.key.rpartition("/")
         draft = f"{folder}{slash}{uuid7()}"
         try:
@@ -144,7 +142,7 @@ class Upload:
             raise
 
     async def _take_back(self, draft: str) -> None:
-        # The first cause is what the caller is to see, not that clearing up failed too.
+        # The caller is to see the first error.
         try:
             await self.requests.request("delete", [draft])
         except FileNotFoundError:

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple, TypeVar
 
 from sqlalchemy_file.file import File, Processor, Validator
 from sqlalchemy_file.storage.common.calling import IN_LOOP, IN_THREAD, Calling, run
-from sqlalchemy_file.storage.noting import begin_noting, end_noting
+from sqlalchemy_file.storage.noting import noted
 from sqlalchemy_file.support.calling import is_async
 from sqlalchemy_file.tracking.claims import Claim
 from sqlalchemy_file.transfer import Operation, carry_out, in_thread, results, run_blocking
@@ -89,11 +89,11 @@ class Reading:
         self._noted: list[str] = []
 
     def __enter__(self) -> File:
-        self._token = begin_noting(self._noted)
+        self._token = noted.set(self._noted)
         return self._item.file
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        end_noting(self._token)
+        noted.reset(self._token)
         file = self._item.file
         if self._noted:
             state = state_of(file)
