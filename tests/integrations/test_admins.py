@@ -24,6 +24,7 @@ from sqlalchemy_file.integrations import sqladmin as for_sqladmin
 from sqlalchemy_file.integrations import starlette_admin as for_starlette_admin
 from sqlalchemy_file.integrations.forms.exports import spreadsheet_text
 from sqlalchemy_file.serving import FileServer
+from sqlalchemy_file.validators import SizeValidator
 from tests.stores import contents, sqlite
 
 pytestmark = [  # the admins leave it to the garbage collector to close what forms upload
@@ -266,6 +267,15 @@ class Bill(Base):
     pages: Mapped[list[File]] = mapped_column(FileField(multiple=True))
 
 
+class Draft(Base):
+    __tablename__ = "admin_draft"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    scan: Mapped[File | None] = mapped_column(FileField(validators=[SizeValidator(3)]))
+    pages: Mapped[list[File] | None] = mapped_column(
+        FileField(multiple=True, validators=[SizeValidator(3)])
+    )
+
+
 @pytest.fixture(params=["memory", "local"])
 def engine(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Any]:
     (tmp_path / "notes").mkdir()
@@ -294,16 +304,33 @@ def test_the_fields_of_starlette_admin_itself_show_and_serve_files(engine: Any) 
     assert client.get(f"/admin{url}").content == b"hello"
 
 
-@pytest.mark.parametrize("engine", ["memory"], indirect=True)
-def test_a_required_file_is_asked_for_by_starlette_admin(engine: Any) -> None:
+def starlette_admin_of(engine: Any, model: type) -> TestClient:
     app = Starlette()
     plugins = [for_starlette_admin.FilesPlugin(FileServer(secret=SECRET))]
     admin = starlette_admin.Admin(engine, plugins=plugins, secret_key=SECRET)
     admin.add_view(
-        type("View", (for_starlette_admin.FilesView, starlette_admin.ModelView), {})(Bill)
+        type("View", (for_starlette_admin.FilesView, starlette_admin.ModelView), {})(model)
     )
     admin.mount_to(app)
-    client = TestClient(app)
+    return TestClient(app)
+
+
+@pytest.mark.parametrize("engine", ["memory"], indirect=True)
+def test_starlette_admin_tells_every_file_that_is_refused(engine: Any) -> None:
+    files = [("scan", ("a<b>.txt", b"long")), *(("pages", (f"{n}.txt", n)) for n in "12")]
+    files += [("pages", ("3.txt", b"long")), ("pages", ("4.txt", b"longer"))]
+    client = starlette_admin_of(engine, Draft)
+    shown = _send(client, "/admin/draft/create", {}, files, status=422)
+    for name, size in [("a&lt;b&gt;.txt", 4), ("3.txt", 4), ("4.txt", 6)]:
+        assert f"{name}: The file is too large ({size} bytes)" in shown
+    one = _send(client, "/admin/draft/create", {}, [("scan", ("a.txt", b"long"))], status=422)
+    assert "The file is too large (4 bytes)" in one
+    assert contents(StorageManager.storage("notes")) == []
+
+
+@pytest.mark.parametrize("engine", ["memory"], indirect=True)
+def test_a_required_file_is_asked_for_by_starlette_admin(engine: Any) -> None:
+    client = starlette_admin_of(engine, Bill)
     create, edit = "/admin/bill/create", "/admin/bill/edit?pk=1"
     asked = "This field is required."
     assert _send(client, create, {}, [], status=422).count(asked) == 2

@@ -23,7 +23,7 @@ from starlette_admin.types import RequestAction
 
 from sqlalchemy_file import types
 from sqlalchemy_file.content.filenames import clean_filename
-from sqlalchemy_file.exceptions import UnknownStorageError
+from sqlalchemy_file.exceptions import UnknownStorageError, ValidationErrors
 from sqlalchemy_file.file import File
 from sqlalchemy_file.integrations.forms.changes import SeveralFiles, several, token_of
 from sqlalchemy_file.storage import StorageManager
@@ -173,6 +173,16 @@ class FilesView:
                     raise FormValidationError({name: gettext(_REQUIRED)})
                 data[name] = (files, bool(change) and not files)
         return await super().edit(request, pk, data)  # type: ignore[misc]
+
+    async def handle_exception(self, request: Request, exc: Exception) -> None:
+        """Show all refused files in the form; starlette-admin shows the first one."""
+        if isinstance(exc, ValidationErrors):
+            errors: dict[Any, Any] = {}
+            for refusal in exc.refusals:
+                shown = f"{refusal.as_dict()['filename']}: {refusal.msg}"
+                errors[refusal.key] = " ".join(filter(None, [errors.get(refusal.key), shown]))
+            raise FormValidationError(errors)
+        await super().handle_exception(request, exc)  # type: ignore[misc]
 
     def _is_required(self, name: str) -> bool:
         fields: Any = self.fields  # type: ignore[attr-defined]
