@@ -230,7 +230,7 @@ def chunks(count: int, size: int = 64 * 1024) -> Iterator[bytes]:
 
 
 def test_a_short_stream_is_kept_in_memory_and_a_long_one_on_disk() -> None:
-    short, long = StreamContent(lambda: chunks(1)), StreamContent(lambda: chunks(17))
+    short, long = StreamContent(chunks(1)), StreamContent(chunks(17))
     assert short.open()._rolled is False  # type: ignore[attr-defined]
     assert long.open()._rolled is True  # type: ignore[attr-defined]
     assert long.size() == 17 * 64 * 1024

@@ -137,12 +137,9 @@ class HandleContent(Content):
 
 
 class StreamContent(Content):
-    """A stream that cannot seek: copied once to a spooled file.
+    """A stream that cannot seek: copied once to a spooled file."""
 
-    ``chunks`` begins to read ``source``.
-    """
-
-    def __init__(self, chunks: Callable[[], Iterator[bytes]] | None, source: object = None) -> None:
+    def __init__(self, chunks: Iterable[bytes] | None, source: object = None) -> None:
         self._chunks = chunks
         self._spool: BinaryIO | None = None
         self._identity = id(self if source is None else source)
@@ -156,8 +153,8 @@ class StreamContent(Content):
 
         What it raises ends the reading.
         """
-        if (chunks := self._chunks) is not None:
-            self._chunks = lambda: _watched(chunks(), watch)
+        if self._chunks is not None:
+            self._chunks = _watched(self._chunks, watch)
 
     def open(self) -> BinaryIO:
         if self._spool is None:
@@ -173,7 +170,7 @@ class StreamContent(Content):
             )
         chunks, self._chunks = self._chunks, None
         with closing_on_error(new_spool()) as spool:
-            for chunk in chunks():
+            for chunk in chunks:
                 heed_cancellation()
                 spool.write(as_bytes(chunk))
         return spool
@@ -231,7 +228,7 @@ def content_of(source: Any) -> Content:
     if isinstance(source, os.PathLike):
         return PathContent(cast("os.PathLike[str]", source))
     if is_response(source):
-        return _content_of_chunks(response_chunks(source), source)
+        return _streamed(response_chunks(source), source)
     handle = uploaded_file(source)
     if isinstance(handle, str):
         return BytesContent(handle.encode())
@@ -242,19 +239,11 @@ def content_of(source: Any) -> Content:
     if callable(getattr(handle, "read", None)) or isinstance(handle, AsyncIterable):
         return _content_of_handle(handle, source)
     if isinstance(source, Iterable) and not isinstance(source, dict | list | tuple | set):
-        return StreamContent(lambda: iter(source), source)
+        return StreamContent(source, source)
     raise TypeError(
         "the content of a file is bytes, str, a path, a binary file object, an upload or an "
         f"iterator of bytes, not {type(source).__name__}"
     )
-
-
-def _content_of_chunks(
-    chunks: Iterable[bytes] | AsyncIterable[bytes], source: object
-) -> StreamContent:
-    if isinstance(chunks, AsyncIterable):
-        return AsyncStreamContent(chunks, source)
-    return StreamContent(lambda: iter(chunks), source)
 
 
 def _content_of_handle(handle: Any, owner: object) -> Content:
@@ -262,7 +251,13 @@ def _content_of_handle(handle: Any, owner: object) -> Content:
         return AsyncStreamContent(chunks, handle)
     if _can_seek(handle):
         return HandleContent(handle, owner)
-    return StreamContent(lambda: iter(lambda: handle.read(CHUNK_SIZE), b""), handle)
+    return StreamContent(iter(lambda: handle.read(CHUNK_SIZE), b""), handle)
+
+
+def _streamed(chunks: Iterable[bytes] | AsyncIterable[bytes], source: object) -> StreamContent:
+    if isinstance(chunks, AsyncIterable):
+        return AsyncStreamContent(chunks, source)
+    return StreamContent(chunks, source)
 
 
 def given_content(content: Any, content_path: str | os.PathLike[str] | None) -> Content:
@@ -306,7 +301,7 @@ def _can_seek(handle: Any) -> bool:
     return callable(getattr(handle, "seek", None)) and callable(getattr(handle, "tell", None))
 
 
-def _watched(chunks: Iterator[bytes], watch: Callable[[Any], None]) -> Iterator[bytes]:
+def _watched(chunks: Iterable[bytes], watch: Callable[[Any], None]) -> Iterator[bytes]:
     for chunk in chunks:
         watch(chunk)
         yield chunk
