@@ -9,7 +9,7 @@ from sys import getswitchinterval, setswitchinterval
 from threading import Thread
 
 import pytest
-from sqlalchemy import Engine, create_engine, insert, select, update
+from sqlalchemy import Connection, Engine, create_engine, event, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncSession, create_async_engine
 from sqlalchemy.orm import Session
 from sqlalchemy.pool import Pool, SingletonThreadPool, StaticPool
@@ -134,6 +134,35 @@ def test_what_another_task_does_while_the_transaction_ends_is_not_lost(
 
     for pauses in range(0, 60, 3):
         assert asyncio.run(named_at_the_end(pauses)) <= set(keys(storage))
+
+
+def test_a_rollback_that_is_sent_after_the_commit_of_another_session_undoes_nothing(
+    storage: MemoryStorage,
+) -> None:
+    async def named_at_the_end() -> set[str]:
+        engine = create_async_engine("sqlite+aiosqlite://")
+        async with engine.begin() as connection:
+            await connection.run_sync(Base.metadata.create_all)
+        async with AsyncSession(engine) as one, AsyncSession(engine) as two:
+            rollbacks: list[asyncio.Future[None]] = []
+
+            @event.listens_for(engine.sync_engine, "commit", once=True)
+            def begin_rollback(connection: Connection) -> None:
+                rollbacks.append(asyncio.ensure_future(one.rollback()))
+
+            for session in one, two:
+                session.add(Paper(body=File(b"kept")))
+                await session.flush()
+            await two.commit()
+            await rollbacks[0]
+        async with AsyncSession(engine) as last:
+            found = {file["file_id"] for file in await last.scalars(select(Paper.body))}
+        await engine.dispose()
+        return found
+
+    named = asyncio.run(named_at_the_end())
+    assert named == set(keys(storage))
+    assert len(named) == 2
 
 
 @pytest.mark.parametrize("end", ["commit", "rollback"])

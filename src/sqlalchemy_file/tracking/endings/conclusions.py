@@ -170,6 +170,8 @@ def _conclude_others(verb: str, unit: Unit) -> None:
     for other, progress in concerned:
         if progress is None or progress != other.progress:
             other.lose_track()  # nobody knows which of its statements came before the end
+        elif verb == "do_commit" and other.phase is Phase.ROLLING_BACK:
+            other.commit()  # its ROLLBACK came later, or would have been answered first
         else:
             _CONCLUSIONS[verb](other)
         if (connection := other.connection) is not None:
