@@ -26,9 +26,9 @@ def code_of(error: DBAPIError) -> object:
 
 
 def is_unreadable(error: DBAPIError) -> bool:
-    """Return True if a query failed because a table or column is missing, or is not to be read.
+    """Return True if a query failed because a table or column is missing or may not be read.
 
-    A lost connection, a timeout or a damaged disk is no such answer: raise it.
+    It is false for a lost connection, a timeout or a damaged disk.
     """
     if error.connection_invalidated:
         return False
@@ -39,4 +39,4 @@ def is_unreadable(error: DBAPIError) -> bool:
         return code in _MISSING or code in REFUSALS
     if isinstance(code, str) and len(code) == len("42P01"):
         return code[:2] in _MISSING_OR_REFUSED
-    return True  # this driver does not tell
+    return True  # this driver has no codes

@@ -13,11 +13,10 @@ from sqlalchemy import Connection, RootTransaction, text
 from sqlalchemy_file.exceptions import LedgerError
 
 _PATIENCE = 60
-"""Seconds to wait for another process on MariaDB and MySQL; others wait as they are set to."""
-
+"""Seconds to wait for another process on MariaDB and MySQL; others have settings of their own."""
 
 _locked: WeakSet[RootTransaction] = WeakSet()
-"""Transactions on PostgreSQL that hold the lock: who asks twice would wait for themselves."""
+"""Transactions on PostgreSQL that hold the lock: to take it again, one would wait for itself."""
 
 
 @contextmanager
@@ -38,9 +37,9 @@ def exclusive(connection: Connection, name: str) -> Iterator[None]:
 
 
 def _advise(connection: Connection, key: int) -> None:
-    """Take PostgreSQL's lock; at REPEATABLE READ wait for it elsewhere.
+    """Take PostgreSQL's lock; at REPEATABLE READ wait for it on another connection.
 
-    There, to ask for the lock takes the snapshot, which must show what its holder has made.
+    The statement that takes the lock also takes the snapshot, which must show the holder's changes.
     """
     lock = text("SELECT pg_advisory_xact_lock(:key)")
     transaction = connection.get_transaction()
@@ -52,7 +51,7 @@ def _advise(connection: Connection, key: int) -> None:
         connection.execute(lock, {"key": key})
         return
     with _fresh(connection) as waiting, waiting.begin():
-        waiting.execute(lock, {"key": key + 1})  # who has this one is the next
+        waiting.execute(lock, {"key": key + 1})  # its holder is the next
         with waiting.begin_nested() as turn:
             waiting.execute(lock, {"key": key})
             turn.rollback()  # and with it the lock
@@ -63,7 +62,7 @@ def _advise(connection: Connection, key: int) -> None:
 def as_committed(connection: Connection) -> Iterator[Connection]:
     """Yield a connection that sees what others have committed by now.
 
-    That is another one where a transaction of PostgreSQL sees the catalog as it was at its begin.
+    It is another one if the transaction has a snapshot of its begin.
     """
     if connection.dialect.name != "postgresql" or _sees_commits(connection):
         yield connection
@@ -74,10 +73,7 @@ def as_committed(connection: Connection) -> Iterator[Connection]:
 
 
 def commits_each_statement(connection: Connection) -> bool:
-    """Return True if the server has no transaction open, though SQLAlchemy may have begun one.
-
-    PostgreSQL has no savepoints and no cursors then.
-    """
+    """Return True in PostgreSQL's autocommit, where there are no savepoints and no cursors."""
     if connection.dialect.name != "postgresql":
         return False
     own = connection.connection.dbapi_connection
@@ -99,7 +95,7 @@ def _key(name: str) -> int:
 
 @contextmanager
 def _writing(connection: Connection) -> Iterator[None]:
-    """Begin SQLite's transaction with the lock; end it here where nobody else would."""
+    """Begin SQLite's transaction with the lock; end it here in the driver's autocommit."""
     driver: Any = connection.connection.driver_connection
     if getattr(driver, "in_transaction", True):
         yield

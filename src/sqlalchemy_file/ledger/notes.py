@@ -57,12 +57,13 @@ _usable: WeakKeyDictionary[Any, dict[Any, tuple[float, bool]]] = WeakKeyDictiona
 
 @dataclass(frozen=True, slots=True)
 class Note:
-    """A row of the ledger. ``storage`` is None where the record did not tell it."""
+    """An entry. ``storage`` is None where the record does not tell it; ``tries`` includes this."""
 
     id: Any
     path: str
     storage: str | None
     lease: str | None = None
+    tries: int = 1
 
     @property
     def is_kept(self) -> bool:
@@ -70,69 +71,65 @@ class Note:
         return self.lease == KEPT
 
 
-@dataclass(frozen=True, slots=True)
-class Mark:
-    """What tells the notes of one transaction: for MariaDB a token, for SQLite the last id before.
+Mark = str | int | None
+"""Marks the entries of one transaction: a token on MariaDB, on SQLite the last id before it.
 
-    PostgreSQL knows its transactions itself.
-    """
-
-    token: str | None = None
-    last: int | None = None
+None on PostgreSQL, whose entries contain the transaction's id, and if there is no transaction.
+"""
 
 
 def begin(connection: Connection, ledger: LedgerTables) -> Mark:
     """Mark the entries that this transaction writes from now on.
 
-    To be called directly before the first statement that may release something. On SQLite it
-    takes the write lock, as that statement would.
+    Call it directly before the first statement that may release something. On SQLite it takes the
+    write lock, as that statement would.
     """
     name = connection.dialect.name
     if name == "postgresql" or name not in DATABASES:
-        return Mark()
+        return None
     if name != "sqlite":
         token = uuid4().hex
         # Not text(): SQLAlchemy would compile it again for each transaction.
         connection.exec_driver_sql(f"SET {TX_VARIABLE} = '{token}'")
-        return Mark(token=token)
+        return token
     driver: Any = connection.connection.driver_connection
     if not getattr(driver, "in_transaction", True):
         if getattr(driver, "isolation_level", "") is None:
-            return Mark()  # every statement is a transaction of its own
+            return None  # every statement is a transaction of its own
         connection.exec_driver_sql("BEGIN IMMEDIATE")
     table = ledger.releases
     schema = connection.schema_for_object(table) or "main"
-    return Mark(last=int(connection.scalar(_last_id(schema), {"name": table.name}) or 0))
+    return int(connection.scalar(_last_id(schema), {"name": table.name}) or 0)
 
 
 def lease_mine(
     connection: Connection, ledger: LedgerTables, mark: Mark, paths: Iterable[str], lease: str
 ) -> list[Note]:
-    """Lease this transaction's notes of these paths, and return them.
+    """Lease this transaction's entries of these paths, except of kept objects, and return them.
 
-    Not those of objects that are kept, though no field of this metadata may keep any more.
-    ``lease`` is a token of the caller's that nobody else uses.
+    ``lease`` is a token that nobody else uses.
     """
-    returns = connection.dialect.name in ("postgresql", "sqlite")
-    if mark == Mark() and connection.dialect.name != "postgresql":
+    name = connection.dialect.name
+    if mark is None and name != "postgresql":
         return []
-    own = {"own_token": mark.token, "own_last": mark.last, "new_lease": lease}
-    leasing = _leasing(ledger, connection.dialect.name == "postgresql", mark.last is not None)
+    returns = name in ("postgresql", "sqlite")
+    finding, leasing, taking = _leasing(ledger, name)
     found: list[Note] = []
     for batch in _batches(paths):
-        rows = connection.execute(leasing[returns], {**own, "own_paths": batch})
+        asked = {"own_mark": mark, "own_paths": batch, "new_lease": lease}
+        rows = connection.execute(leasing if returns else finding, asked)
         found += [Note(row.id, row.path, row.storage, lease) for row in rows]
-    if not returns:
-        _take(connection, ledger, found, lease)
+    for ids in () if returns else _batches(note.id for note in found):
+        connection.execute(taking, {"own_ids": ids, "new_lease": lease})
     return found
 
 
 def clear(
     connection: Connection, ledger: LedgerTables, ids: Iterable[Any], *, lease: str | None = None
 ) -> None:
-    """Delete notes whose objects are gone; of another's lease by now, they stay.
+    """Delete entries whose objects are gone; with ``lease``, only if that still holds them.
 
-    On MariaDB to be called in a transaction at READ COMMITTED.
+    On MariaDB, call it at READ COMMITTED.
     """
     note = ledger.releases.c
     for batch in _batches(ids):
@@ -145,7 +142,7 @@ def clear(
 def add_missing(
     connection: Connection, ledger: LedgerTables, paths: Collection[str], *, is_kept: bool = False
 ) -> None:
-    """Note that objects were released, and perhaps that they stay, where no trigger has."""
+    """Write the entries that no trigger has written."""
     lease = KEPT if is_kept else None
     noted = {note.path for note in visible(connection, ledger, paths) if note.lease == lease}
     values = {"lease": KEPT, "due_at": NEVER} if is_kept else {}
@@ -159,12 +156,12 @@ def add_missing(
 
 
 def kept(connection: Connection, ledger: LedgerTables, paths: Iterable[str]) -> set[str]:
-    """Return which of these objects stay, by notes that this transaction sees."""
+    """Return which of these objects are kept, by entries that this transaction sees."""
     return {note.path for note in visible(connection, ledger, paths) if note.is_kept}
 
 
 def visible(connection: Connection, ledger: LedgerTables, paths: Iterable[str]) -> list[Note]:
-    """Return the notes of these paths that this transaction sees, its own included."""
+    """Return the entries of these paths that this transaction sees, its own included."""
     note = ledger.releases.c
     query: Any = select(note.id, note.path, note.storage, note.lease)
     return [
@@ -175,10 +172,9 @@ def visible(connection: Connection, ledger: LedgerTables, paths: Iterable[str]) 
 
 
 def may_use(connection: Connection, ledger: LedgerTables) -> bool:
-    """Return whether the ledger is there in today's layout, fed, with rights to lease and clear.
+    """Return whether the ledger is current, has triggers, and this account may lease and clear.
 
-    Asks the catalog, so that it cannot fail and take the transaction along; what it says is
-    believed for a minute.
+    It asks the catalog, at most once a minute: a query that fails would end the transaction.
     """
     known = _usable.setdefault(connection.engine.pool, {})
     key = (ledger.releases.name, connection.schema_for_object(ledger.releases))
@@ -198,17 +194,12 @@ def _may_use(connection: Connection, ledger: LedgerTables) -> bool:
     if where is None or is_of_earlier_release(database.columns(connection, where)):
         return False
     if not fed_tables(connection, schema) and sees_triggers(connection, ledger):
-        return False  # nothing is noted where there are no triggers, which `problems` tells
+        return False  # without triggers there are no entries, which is one of the `problems`
     return has_rights(connection, where, "SELECT", "UPDATE", "DELETE")
 
 
-def _take(connection: Connection, ledger: LedgerTables, notes: Iterable[Note], lease: str) -> None:
-    for ids in _batches(note.id for note in notes):
-        connection.execute(_taking(ledger), {"own_ids": ids, "new_lease": lease})
-
-
 def leased(ledger: LedgerTables, lease: Any) -> dict[str, Any]:
-    """Return what a note holds from now on that is leased."""
+    """Return the values of an entry that is leased now."""
     return {"due_at": now_ms() + LEASE, "tries": ledger.releases.c.tries + 1, "lease": lease}
 
 
@@ -218,37 +209,29 @@ def _last_id(schema: str) -> Any:
 
 
 @lru_cache(maxsize=64)
-def _taking(ledger: LedgerTables) -> Any:
-    """Return the statement that leases notes by their ids; it is built once, like the one below."""
-    table = ledger.releases
-    which = table.c.id.in_(bindparam("own_ids", expanding=True))
-    return update(table).where(which).values(leased(ledger, bindparam("new_lease")))
+def _leasing(ledger: LedgerTables, dialect: str) -> tuple[Any, Any, Any]:
+    """Return the statements that find a transaction's entries, that lease them, and lease by id.
 
-
-@lru_cache(maxsize=64)
-def _leasing(ledger: LedgerTables, is_postgresql: bool, by_id: bool) -> tuple[Any, Any]:
-    """Return the statements that find notes of one's own, and that lease them at once.
-
-    Built once: a transaction that releases a file would else spend as long on that as on the rest.
+    They are built once: that takes as long as the rest of a transaction that releases a file.
     """
     table = ledger.releases
     note = table.c
-    if is_postgresql:
-        # Numbers of transactions are those of one cluster: a restored note may have this one.
+    if dialect == "postgresql":
+        # Another cluster, from which entries were restored, may have used this transaction id.
         began = cast(func.floor(extract("epoch", func.now()) * 1000), BigInteger)
         mine = and_(note.tx == this_transaction(), note.at >= began)
-    elif by_id:
-        mine = note.id > bindparam("own_last")
+    elif dialect == "sqlite":
+        mine = note.id > bindparam("own_mark")
     else:
-        mine = note.tx == bindparam("own_token")
+        mine = note.tx == bindparam("own_mark")
     other = table.alias()
     is_kept = and_(other.c.path == note.path, other.c.lease == KEPT)
     unkept = not_(select(other.c.id).where(is_kept).correlate(table).exists())
     asked = note.path.in_(bindparam("own_paths", expanding=True))
     which, returned = and_(mine, unkept, asked), (note.id, note.path, note.storage)
-    taken = leased(ledger, bindparam("new_lease"))
-    leasing = update(table).where(which).values(taken).returning(*returned)
-    return select(*returned).where(which), leasing
+    leasing = update(table).values(leased(ledger, bindparam("new_lease")))
+    by_id = leasing.where(note.id.in_(bindparam("own_ids", expanding=True)))
+    return select(*returned).where(which), leasing.where(which).returning(*returned), by_id
 
 
 def _batches(values: Iterable[Any]) -> Iterator[Collection[Any]]:

@@ -61,7 +61,7 @@ def paths_in(
     paths: Iterable[str],
     schemas: Mapping[str | None, str | None] | None = None,
 ) -> set[str]:
-    """Return which of these paths stand in file columns; ``schemas`` is their translation."""
+    """Return which of these paths file columns contain; ``schemas`` translates their schemas."""
     asked = sorted(set(paths))
     found: set[str] = set()
     for column in columns if asked else ():
@@ -72,7 +72,7 @@ def paths_in(
 def lookup_of(
     connection: Connection, metadata: MetaData, table: Table, column: Column[Any]
 ) -> Lookup | None:
-    """Return what finds rows by an index, or None where the table has to be scanned."""
+    """Return the condition that an index answers, or None if the table has to be scanned."""
     ledger = metadata.info.get(IN_INFO)
     if ledger is None or not ledger.indexed:
         return None
@@ -99,10 +99,7 @@ def _looked_up(
 
 @contextmanager
 def _by_index(connection: Connection) -> Iterator[None]:
-    """Have PostgreSQL use the index: it takes many paths for many rows, and would scan.
-
-    What is set ends with a savepoint.
-    """
+    """Make PostgreSQL use the index, though it expects many rows, until the end of a savepoint."""
     if connection.dialect.name != "postgresql" or commits_each_statement(connection):
         yield
         return
@@ -121,7 +118,7 @@ def _scanned(
     asked: list[str],
     schemas: Mapping[str | None, str | None] | None = None,
 ) -> set[str]:
-    """Read every row once, and look here for the paths: nothing odd in a row makes that fail."""
+    """Read every row, and search for the paths here: no odd value makes that fail."""
     hints = _hints(asked)
     found: set[str] = set()
     for raw in _values(connection, column, asked, schemas):
@@ -139,9 +136,9 @@ def _values(
     asked: Sequence[str],
     schemas: Mapping[str | None, str | None] | None,
 ) -> Iterator[str | bytes]:
-    """Yield what rows hold; for very few paths only where the database sees a part of them.
+    """Yield the values of rows; for very few paths, the database selects the likely ones.
 
-    For more, to look here is faster.
+    For more paths, to search here is faster.
     """
     name = connection.dialect.name
     query = select(as_read(connection, column)).where(column.is_not(None))
@@ -159,20 +156,20 @@ def _values(
 
 
 def as_read(connection: Connection, column: Column[Any]) -> Any:
-    """Return what selects a column's text, for `as_text`: nothing in a row makes that fail."""
-    # Bytes that are no text would raise in the driver of SQLite.
+    """Return the expression that selects a column's text, for `as_text`; no value makes it fail."""
+    # SQLite's driver would raise for bytes that are not UTF-8.
     return cast(column, LargeBinary if connection.dialect.name == "sqlite" else Text)
 
 
 def as_text(raw: str | bytes) -> str:
-    """Return the text of what `as_read` has selected."""
+    """Return the text of a value that `as_read` has selected."""
     return raw if isinstance(raw, str) else raw.decode(json.detect_encoding(raw), "replace")
 
 
 def _hints(paths: Iterable[str]) -> set[str]:
-    """Return strings to search for: every record with one of the paths contains one of them.
+    """Return strings of which every record with one of the paths contains one.
 
-    A record may name the storage and the key apart, and names of storages may hold slashes.
+    A record may have storage and key apart, and names of storages may contain slashes.
     """
     return {
         part
@@ -182,12 +179,12 @@ def _hints(paths: Iterable[str]) -> set[str]:
 
 
 def plainest_part(path: str) -> str:
-    """Return the longest part of a path that only an escape of a plain letter could hide."""
+    """Return the longest part of a path that JSON writes without escapes, as a rule."""
     return max(re.findall(r"[A-Za-z0-9._-]+", path), key=len, default="")
 
 
 def paths_in_value(raw: str, strings: Iterable[str]) -> Iterator[str]:
-    """Yield the paths in a value; all strings of one that cannot be understood."""
+    """Yield the paths in a value; all its strings if it is not JSON."""
     try:
         entries = entries_in(raw)
     except ValueError:

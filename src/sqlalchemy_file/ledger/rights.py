@@ -24,13 +24,13 @@ RIGHTS: Mapping[str, tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]] =
         "sweep": (("SELECT",), _ALL, _ALL),
     }
 )
-"""For each kind of work: rights on tables with files, on the ledger's notes, and on its state.
+"""For each kind of work: rights on tables with files, on the entries, and on the state.
 
-A session needs rights of its own on the tables that it writes, too. Without those on the ledger it
-leaves what it released to the drain.
+A session also needs rights on the tables that it writes. Without those on the ledger it leaves
+deletions to the drain.
 """
 
-# Nothing that needs this right does no harm; of roles the names are enough.
+# No statement tries this right without a change, so the catalog is read; roles have no host there.
 _MINE = """grantee = concat("'", replace(current_user(), '@', "'@'"), "'") OR grantee IN
 (SELECT concat("'", role_name, "'@''") FROM information_schema.enabled_roles)"""
 _TRIGGER_RIGHTS = text(f"""
@@ -45,7 +45,7 @@ SELECT EXISTS (SELECT 1 FROM information_schema.user_privileges
 
 
 def missing_rights(connection: Connection, ledger: LedgerTables, work: str) -> list[str]:
-    """Return what the account lacks for a kind of work of `RIGHTS`, as "DELETE on …"."""
+    """Return the rights that the account lacks for some work of `RIGHTS`, as "DELETE on …"."""
     files, notes, state = RIGHTS[work]
     if files and connection.dialect.name in ("mysql", "mariadb"):
         files = (*files, "TRIGGER")  # triggers are hidden from others
@@ -59,7 +59,7 @@ def missing_rights(connection: Connection, ledger: LedgerTables, work: str) -> l
 
 
 def sees_triggers(connection: Connection, ledger: LedgerTables) -> bool:
-    """Return whether the account is shown the triggers of all tables with files."""
+    """Return whether the account sees the triggers of all tables with files."""
     if connection.dialect.name not in ("mysql", "mariadb"):
         return True
     tables = [table for table, _ in all_file_columns(ledger.metadata)]
@@ -69,7 +69,7 @@ def sees_triggers(connection: Connection, ledger: LedgerTables) -> bool:
 def has_rights(connection: Connection, where: Place, *rights: str) -> bool:
     """Return True if this role of PostgreSQL has these rights on a table; True elsewhere.
 
-    Asks the catalog, so that it cannot fail and take the transaction along.
+    It asks the catalog: a statement that fails would end the transaction.
     """
     if connection.dialect.name != "postgresql":
         return True
@@ -102,7 +102,7 @@ def _has_trigger_right(connection: Connection, table: Table) -> bool:
 def _probe(connection: Connection, table: Table, right: str) -> str:
     """Return a statement that needs a right and changes nothing.
 
-    The catalogs of MariaDB and MySQL do not tell what roles add.
+    The catalogs of MariaDB and MySQL do not show the rights of roles.
     """
     quoted, name = connection.dialect.identifier_preparer, table_name(connection, table)
     demanding = [
@@ -123,7 +123,7 @@ def _succeeds(connection: Connection, statement: str) -> bool:
     try:
         connection.execute(text(statement.replace(":", "\\:"))).close()
     except DBAPIError as error:
-        if code_of(error) in REFUSALS:
-            return False
-        raise
+        if code_of(error) not in REFUSALS:
+            raise
+        return False
     return True

@@ -7,7 +7,6 @@ from typing import Any, Protocol
 from sqlalchemy import (
     BigInteger,
     Column,
-    ColumnElement,
     Connection,
     Index,
     Integer,
@@ -94,27 +93,56 @@ def state_table(metadata: MetaData, schema: str | None = None) -> Table:
     )
 
 
-class now_ms(FunctionElement[int]):  # noqa: N801  named as a function of SQL
+NOW_ON_POSTGRESQL = "CAST(extract(epoch FROM clock_timestamp()) * 1000 AS bigint)"
+
+
+class _BySQL(FunctionElement[Any]):
+    """An expression with a text for each dialect."""
+
+    sqlite = "NULL"
+    postgresql: str
+    mysql = "NULL"
+
+
+@compiles(_BySQL, "sqlite")
+@compiles(_BySQL, "postgresql")
+@compiles(_BySQL, "mysql")
+@compiles(_BySQL, "mariadb")
+def _compiled(element: _BySQL, compiler: Any, **_: Any) -> str:
+    name = compiler.dialect.name
+    return str(getattr(element, "mysql" if name == "mariadb" else name))
+
+
+class now_ms(_BySQL):  # noqa: N801  named as a function of SQL
     """The database's clock, in milliseconds since the epoch."""
 
     type: BigInteger = BigInteger()  # pyright: ignore[reportIncompatibleVariableOverride]
     inherit_cache: bool | None = True
     name = "now_ms"
+    sqlite = "CAST((julianday('now') - 2440587.5) * 86400000 AS INTEGER)"
+    postgresql = NOW_ON_POSTGRESQL
+    mysql = "CAST(unix_timestamp(sysdate(3)) * 1000 AS signed)"
 
 
-class new_id(FunctionElement[Any]):  # noqa: N801
-    """The default of a note's id."""
+class new_id(_BySQL):  # noqa: N801
+    """The default of an entry's id; on SQLite, AUTOINCREMENT gives it."""
 
     inherit_cache: bool | None = True
     name = "new_id"
+    postgresql = "gen_random_uuid()"
+    mysql = "(uuid_short() & 9223372036854775807)"
 
 
-class this_transaction(FunctionElement[str]):  # noqa: N801
-    """What tells the transaction that writes a note from all others, or NULL."""
+class this_transaction(_BySQL):  # noqa: N801
+    """The id of the transaction that writes an entry, or NULL.
+
+    On MariaDB and MySQL triggers copy a variable instead, which no default may read.
+    """
 
     type: String = String()  # pyright: ignore[reportIncompatibleVariableOverride]
     inherit_cache: bool | None = True
     name = "this_transaction"
+    postgresql = "CAST(pg_current_xact_id() AS text)"
 
 
 def now(connection: Connection) -> int:
@@ -137,37 +165,3 @@ def name_in(dialect: Dialect, table: Table, schema: str | None) -> str:
 # Other collations would take "a" and "A" for one path.
 _PATH = Text().with_variant(Text(collation="utf8mb4_bin"), "mysql", "mariadb")
 _ID = BigInteger().with_variant(Integer(), "sqlite").with_variant(Uuid(), "postgresql")
-
-
-def _register(element: type[FunctionElement[Any]], **texts: str) -> None:
-    def compiled(sql: str) -> Any:
-        def compile_(element: ColumnElement[Any], compiler: Any, **options: Any) -> str:
-            return sql
-
-        return compile_
-
-    for name, sql in texts.items():
-        for dialect in ("mysql", "mariadb") if name == "mysql" else (name,):
-            compiles(element, dialect)(compiled(sql))
-
-
-NOW_ON_POSTGRESQL = "CAST(extract(epoch FROM clock_timestamp()) * 1000 AS bigint)"
-
-_register(
-    now_ms,
-    sqlite="CAST((julianday('now') - 2440587.5) * 86400000 AS INTEGER)",
-    postgresql=NOW_ON_POSTGRESQL,
-    mysql="CAST(unix_timestamp(sysdate(3)) * 1000 AS signed)",
-)
-_register(
-    new_id,
-    sqlite="NULL",  # AUTOINCREMENT gives it
-    postgresql="gen_random_uuid()",
-    mysql="(uuid_short() & 9223372036854775807)",
-)
-_register(
-    this_transaction,
-    sqlite="NULL",
-    postgresql="CAST(pg_current_xact_id() AS text)",
-    mysql="NULL",  # the triggers copy a variable, which no default may read
-)

@@ -14,16 +14,16 @@ from sqlalchemy import ColumnElement
 VERSION = 2
 PREFIX = "sqlalchemy_file_"
 LONGEST_PATH = 2048
-"""In bytes. Storages take keys of half that; PostgreSQL's indexes refuse what is much longer."""
+"""In bytes. Storages take keys of half that; PostgreSQL's indexes refuse much longer ones."""
 LONGEST_VALUE = 16 * 1024 * 1024
-"""In bytes. What is longer is not read by a trigger, so that nobody makes it work for minutes."""
+"""In bytes. Triggers do not read longer values, which would take minutes."""
 
 _NAME = re.compile(rf"{PREFIX}([a-z]+)_v\d+_[0-9a-f]{{12}}")
 _NOTE = re.compile(r"/\*sqlalchemy-file (.*?)\*/", re.DOTALL)
 
 
 Lookup = Callable[[Sequence[str]], ColumnElement[bool]]
-"""Returns the condition, answered by an index, that all rows meet which may name these paths."""
+"""Returns a condition, which an index answers, of all rows that may contain these paths."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,10 +49,10 @@ class Trigger:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """A trigger of the ledger that is there.
+    """A trigger that is there.
 
-    ``fault`` says why it does not work, if so, and ``repair`` is the SQL that mends just that;
-    without it the trigger has to be made again.
+    ``fault`` says why it does not work, and ``repair`` is SQL for that; without ``repair`` it has
+    to be created again.
     """
 
     place: Place
@@ -85,19 +85,19 @@ def trigger_name(kind: str, *parts: object) -> str:
 
 
 def kind_of(name: str) -> str | None:
-    """Return the kind of trigger that a name tells, or None for one that is not ours."""
+    """Return the kind of trigger of this name, or None for one that is not ours."""
     match = _NAME.fullmatch(name)
     return match[1] if match else None
 
 
 def note(ledger: Place, columns: Sequence[str] = (), kept: Sequence[str] = ()) -> str:
-    """Return a comment for a trigger's body that says what it was made for.
+    """Return a comment for a trigger's body, with the names of its ledger and columns.
 
-    Without ``kept`` it is that of earlier versions, so that their triggers need not be replaced.
+    Without ``kept`` it is that of earlier versions, whose triggers need not be replaced.
     """
     said: dict[str, Any] = {"ledger": str(ledger), "columns": list(columns)}
     text = json.dumps(said | ({"kept": list(kept)} if kept else {}))
-    # Without asterisks, for a name must not end the comment, nor open another inside it.
+    # Without asterisks: no name may end the comment, or open another.
     return f"/*sqlalchemy-file {text.replace('*', chr(92) + 'u002a')}*/"
 
 

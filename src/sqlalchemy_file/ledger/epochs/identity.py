@@ -28,10 +28,10 @@ _changes: list[None] = []
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """One ledger, as it is known in the storages that it writes to.
+    """A ledger as storages know it.
 
-    ``epoch`` is that of what it stores now. What it stored in ``epochs`` it may delete; what it
-    stored in ``earlier`` ones rows of another database may name as well.
+    It stores in ``epoch``, and may delete what it stored in ``epochs``. Rows of another database
+    may refer to objects of ``earlier`` ones.
     """
 
     id: str
@@ -41,12 +41,11 @@ class Identity:
     earlier: frozenset[int] = frozenset()
 
     def may_delete(self, key: str) -> bool:
-        """Return True if an object that no row names any more is this database's to delete.
+        """Return True if this database may delete an unreferenced object.
 
-        A key without a known epoch is of before there were any, or was chosen by a program.
+        A key without an epoch is older than epochs, or was chosen by a program.
         """
-        epoch = epoch_of(key)
-        return epoch in self.epochs or not self.earlier
+        return epoch_of(key) in self.epochs or not self.earlier
 
     def __str__(self) -> str:
         return f"{self.id} ({self.site.name})"
@@ -54,7 +53,7 @@ class Identity:
 
 @dataclass(frozen=True, slots=True)
 class Home:
-    """Where a ledger was at home when that was last noted, and in which epochs."""
+    """The site of a ledger when it was last recorded, and its epochs."""
 
     server: str
     marks: frozenset[str]
@@ -88,9 +87,9 @@ class Home:
 def identity(
     connection: Connection, ledger: LedgerTables, schema: str | None = None
 ) -> Identity | None:
-    """Return who a ledger is, and write nothing; None before it was noted by `record_home`.
+    """Return a ledger's identity, or None before `record_home`; nothing is written.
 
-    ``schema`` is where its tables are, if that is another one than the connection means.
+    ``schema`` is that of its tables, if it differs from the connection's.
     """
     options = connection.get_execution_options().get("schema_translate_map") or {}
     schemas = {**options, ledger.state.schema: schema} if schema else options
@@ -102,10 +101,9 @@ def identity(
 
 
 def record_home(connection: Connection, ledger: LedgerTables, *, adopt: bool = False) -> Identity:
-    """Return who a ledger is, and note where it is now; the caller commits.
+    """Return a ledger's identity, and record its site; the caller commits.
 
-    With ``adopt`` this database has taken the place of those in which the ledger was before: what
-    was stored in their epochs may be deleted here from now on.
+    With ``adopt`` this database has replaced those of earlier epochs, and may delete their objects.
     """
     known = read_all(connection, ledger, (_ID, _HOME))
     site = site_of(connection, connection.schema_for_object(ledger.state))
@@ -122,7 +120,7 @@ def record_home(connection: Connection, ledger: LedgerTables, *, adopt: bool = F
 
 
 def begin_epoch(connection: Connection, ledger: LedgerTables) -> Identity:
-    """Leave all that was stored until now to somebody's decision; the caller commits."""
+    """Begin a new epoch: what was stored so far waits for ``adopt``. The caller commits."""
     found = record_home(connection, ledger)
     earlier = found.earlier | found.epochs
     home = Home(found.site.server, found.site.marks, (secrets.randbits(32),), earlier)
@@ -137,9 +135,9 @@ def changes() -> int:
 
 
 def at_site(home: Home | None, site: Site, own: str) -> Home:
-    """Return the home of a ledger that is found at a site: the same, or a new one.
+    """Return the home of a ledger at a site: the same, or a new one.
 
-    The epoch of a new home follows from the site, so that all who find it there agree on it.
+    The epoch of a new home follows from the site, so that all processes find the same.
     """
     if home is None:
         return Home(site.server, site.marks, (secrets.randbits(32),))
@@ -149,18 +147,18 @@ def at_site(home: Home | None, site: Site, own: str) -> Home:
         return Home(site.server, site.marks, (epoch,), home.earlier | set(home.epochs))
     if site.marks <= home.marks:
         return home
-    # Of the marks that changed, the old ones may be those of another way to the same server.
+    # Old marks may belong to another way to connect to the same server.
     marks = {each for each in home.marks if not each.startswith("since ")} | site.marks
     return Home(home.server, frozenset(marks), home.epochs, home.earlier)
 
 
 def as_text(epoch: int) -> str:
-    """Return an epoch as it is written at the end of a key."""
+    """Return an epoch as keys contain it."""
     return f"{epoch:08x}"
 
 
 def may_all_delete(identities: Iterable[Identity], key: str) -> bool:
-    """Return True if no ledger of several says that an object is not its database's to delete."""
+    """Return True if all of several ledgers may delete an object."""
     return all(each.may_delete(key) for each in identities)
 
 

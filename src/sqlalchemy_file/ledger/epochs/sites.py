@@ -6,7 +6,7 @@ import hashlib
 import os
 import sys
 import uuid
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -27,10 +27,10 @@ _GET_VERSION = 0x80087601  # FS_IOC_GETVERSION of Linux: ext4, xfs and btrfs ans
 
 @dataclass(frozen=True, slots=True)
 class Site:
-    """Where a database lives.
+    """The site of a database.
 
-    ``server`` does not change while it lives there. ``marks`` may, one at a time: an address, the
-    time of the server's start, a device number. ``name`` is one of the marks, for people.
+    ``server`` never changes at one site. ``marks`` may, one at a time: an address, the time of the
+    server's start, a device number. ``name`` is one of the marks, for people.
     """
 
     server: str
@@ -43,7 +43,7 @@ class Site:
 
 
 def site_of(connection: Connection, schema: str | None = None) -> Site:
-    """Return where the database of a connection lives, with the ledger in ``schema``."""
+    """Return the site of a connection's database, with the ledger in ``schema``."""
     name = connection.dialect.name
     if name == "postgresql":
         return _postgresql(connection, schema)
@@ -51,10 +51,9 @@ def site_of(connection: Connection, schema: str | None = None) -> Site:
 
 
 def is_there(connection: Connection, server: str, name: str) -> bool:
-    """Return True if the database at another site is there, as far as this one lets anybody know.
+    """Return True if the database at another site, with this ``server`` and ``name``, can be seen.
 
-    ``server`` and ``name`` are those of the other `Site`. Other schemas and databases of the same
-    server can be seen, and files of SQLite on the same machine.
+    Those are other schemas and databases of the same server, and files of SQLite on this machine.
     """
     if os.path.isabs(name) and _file_site(name) == server:  # noqa: PTH117
         return True
@@ -78,10 +77,10 @@ def _is_on_postgresql(connection: Connection, own: str, server: str) -> bool:
 
 
 def _postgresql(connection: Connection, schema: str | None) -> Site:
-    """Tell a physical copy from its original: by its timeline, or by both address and start.
+    """Return the site; that of a physical copy has another timeline, or both marks differ.
 
-    The address depends on how one is connected, and may change with a restart; the time of the
-    start is the same for all, and no copy shares it. A standby is where its primary is.
+    The address depends on the connection, and may change with a restart. The time of the start is
+    the same for all connections, and differs for each copy. A standby has its primary's site.
     """
     row = connection.execute(text(_ON_POSTGRESQL), {"schema": schema}).one()
     system, timeline = _cluster(connection)
@@ -94,24 +93,19 @@ def _postgresql(connection: Connection, schema: str | None) -> Site:
 
 
 def _cluster(connection: Connection) -> tuple[str, str]:
-    """Return the cluster's id and timeline, as far as this server lets anybody ask."""
+    """Return the cluster's id and timeline; empty where this account may not ask."""
     is_open = connection.in_transaction() and not commits_each_statement(connection)
-    savepoint = connection.begin_nested() if is_open else None
     try:
-        row = connection.execute(text(_CLUSTER)).one()
+        with connection.begin_nested() if is_open else nullcontext():
+            row = connection.execute(text(_CLUSTER)).one()
     except DBAPIError as error:
         if error.connection_invalidated:
             raise
-        if savepoint is not None:
-            savepoint.rollback()
         return "", ""
-    if savepoint is not None:
-        savepoint.commit()
     return str(row[0]), str(row[1])
 
 
 def _mariadb(connection: Connection, schema: str | None) -> Site:
-    """Use the server's own id if it has one; its host name may change."""
     values = {row[0]: row[1] for row in connection.execute(text(_ON_MARIADB))}
     server = values.get("server_uid") or values.get("server_uuid") or ""
     database = schema or connection.scalar(text("SELECT database()"))
@@ -120,7 +114,7 @@ def _mariadb(connection: Connection, schema: str | None) -> Site:
 
 
 def _sqlite(connection: Connection, schema: str | None) -> Site:
-    """Use the file: a copy is another file. Its path, device or machine may change."""
+    """Return the site: a file, whose path, device or machine may change. A copy is another file."""
     query = text("SELECT file FROM pragma_database_list WHERE name = :name")
     path = connection.scalar(query, {"name": schema or "main"})
     server = _file_site(path) if path else None
@@ -132,7 +126,7 @@ def _sqlite(connection: Connection, schema: str | None) -> Site:
 
 
 def _file_site(path: str) -> str | None:
-    """Return what tells a file from all others, or None if there is none."""
+    """Return what identifies a file, or None if there is none."""
     try:
         found = os.stat(path)  # noqa: PTH116
     except OSError:
@@ -142,7 +136,7 @@ def _file_site(path: str) -> str | None:
 
 
 def _generation(path: str) -> int | None:
-    """Return what tells a file from all that had its inode before, if the file system says it."""
+    """Return what tells a file from others that had its inode before, on some file systems."""
     if fcntl is None:  # pragma: no cover  Windows
         return None
     with suppress(OSError), Path(path).open("rb") as file:
@@ -155,12 +149,9 @@ def _generation(path: str) -> int | None:
 def machine() -> str:
     """Return what tells this machine from others."""
     for name in ("/etc/machine-id", "/var/lib/dbus/machine-id"):
-        try:
-            found = Path(name).read_text().strip()
-        except OSError:
-            continue
-        if found:
-            return hashlib.sha256(found.encode()).hexdigest()[:16]
+        with suppress(OSError):
+            if found := Path(name).read_text().strip():
+                return hashlib.sha256(found.encode()).hexdigest()[:16]
     return f"{uuid.getnode():x}"
 
 
@@ -170,7 +161,7 @@ _ON_POSTGRESQL = """
         extract(epoch FROM pg_postmaster_start_time()) AS since
     FROM pg_catalog.pg_database WHERE datname = current_database()
 """
-# A server in recovery has no place to write; its files of WAL are those of its primary.
+# A server in recovery has no current WAL file; those that it replays are its primary's.
 _CLUSTER = """
     SELECT (SELECT system_identifier FROM pg_control_system()),
         CASE WHEN pg_is_in_recovery() THEN

@@ -16,21 +16,20 @@ from sqlalchemy_file.ledger.epochs.sites import site_of
 from sqlalchemy_file.ledger.tables import LedgerTables, name_in, now
 
 DEFAULT_GRACE = 3600.0
-"""Seconds for which an object may be stored before the row that names it is committed."""
+"""Seconds that may pass between storing an object and committing its row."""
 
 _GRACE, _CHECKPOINT, _POSITION = "grace", "checkpoint:", "full:"
 IDENTITY = "database"
-"""Under which name the random id of a ledger is kept."""
+"""The name of a ledger's random id."""
 
 _POSITION_KEPT = 24 * 3_600_000
 
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """How far a storage was swept.
+    """Objects whose ids were made before ``until`` were swept, ``at`` a time, in a ``database``.
 
-    Every object whose id was made before ``until`` has been looked at; ``at`` is when. Both are
-    milliseconds since the epoch. ``database`` is the `database_id` of where that was.
+    Times are milliseconds since 1970; the database is its `database_id`.
     """
 
     until: int
@@ -44,7 +43,7 @@ def grace(connection: Connection, ledger: LedgerTables) -> float:
 
 
 def grace_in(value: str | None) -> float:
-    """Return the seconds that a value of the table of state says; a ValueError if it is damaged."""
+    """Return the seconds in a value of the state table; raises `ValueError` if it is damaged."""
     try:
         return DEFAULT_GRACE if value is None else float(json.loads(value)["seconds"])
     except (TypeError, KeyError) as error:
@@ -52,7 +51,7 @@ def grace_in(value: str | None) -> float:
 
 
 def grace_query(dialect: Dialect, ledger: LedgerTables, schema: str | None) -> str:
-    """Return the query for that value, of the ledger in a schema, without parameters."""
+    """Return the query for that value, without parameters."""
     table = name_in(dialect, ledger.state, schema)
     return f"SELECT value FROM {table} WHERE name = '{_GRACE}'"
 
@@ -60,7 +59,7 @@ def grace_query(dialect: Dialect, ledger: LedgerTables, schema: str | None) -> s
 def sweeping_grace(connection: Connection, ledger: LedgerTables) -> float:
     """Return the seconds for which the sweep leaves an object alone.
 
-    That is `grace`, or the longer one before it while transactions may be open that still go by it.
+    That is `grace`, or a longer one before it, while open transactions may still rely on that.
     """
     known = load(connection, ledger, _GRACE) or {}
     seconds, before = known.get("seconds", DEFAULT_GRACE), known.get("before", 0)
@@ -71,7 +70,7 @@ def sweeping_grace(connection: Connection, ledger: LedgerTables) -> float:
 
 
 def set_grace(connection: Connection, ledger: LedgerTables, seconds: float) -> None:
-    """Keep another grace period; the caller commits. Zero keeps every session from committing."""
+    """Change the grace period; the caller commits."""
     if not 0 <= seconds < 366 * 86400:
         raise ValueError(f"the grace period is a number of seconds up to a year, not {seconds!r}")
     before = sweeping_grace(connection, ledger)
@@ -80,7 +79,7 @@ def set_grace(connection: Connection, ledger: LedgerTables, seconds: float) -> N
 
 
 def checkpoint(connection: Connection, ledger: LedgerTables, storage: str) -> Checkpoint | None:
-    """Return how far a storage was swept, or None before its first sweep."""
+    """Return the checkpoint of a storage, or None before its first sweep."""
     known = load(connection, ledger, f"{_CHECKPOINT}{storage}")
     return None if known is None else Checkpoint(**known)
 
@@ -88,7 +87,7 @@ def checkpoint(connection: Connection, ledger: LedgerTables, storage: str) -> Ch
 def set_checkpoint(
     connection: Connection, ledger: LedgerTables, storage: str, until: int
 ) -> Checkpoint:
-    """Note that a storage was swept up to ``until``, in milliseconds; the caller commits."""
+    """Record that a storage was swept up to ``until``; the caller commits."""
     swept = Checkpoint(until, now(connection), database_id(connection, ledger))
     save(connection, ledger, f"{_CHECKPOINT}{storage}", asdict(swept))
     return swept
@@ -97,9 +96,9 @@ def set_checkpoint(
 def position(
     connection: Connection, ledger: LedgerTables, storage: str, purpose: str
 ) -> str | None:
-    """Return the last key that an interrupted full pass over a storage has looked at.
+    """Return the last key of an interrupted full pass over a storage.
 
-    That is None for a pass with another purpose, and for one that was interrupted a day ago.
+    None for a pass with another purpose, and one that was interrupted more than a day ago.
     """
     try:
         known = load(connection, ledger, f"{_POSITION}{storage}") or {}
@@ -121,8 +120,7 @@ def set_position(
 def database_id(connection: Connection, ledger: LedgerTables) -> str:
     """Return what tells this database from its copies elsewhere; the caller commits.
 
-    It is made at first use of a random part, which travels with a dump, and of the server's
-    own identity, which does not. Another address, or name of a host, makes no other database.
+    A dump contains the random id, but not the server's identity.
     """
     own = ledger_id(connection, ledger)
     return f"{own}@{site_of(connection, connection.schema_for_object(ledger.state)).server}"
@@ -175,12 +173,12 @@ def save(connection: Connection, ledger: LedgerTables, name: str, value: Any) ->
 
 
 def write(connection: Connection, ledger: LedgerTables, name: str, value: str) -> None:
-    """Note something under a name; the caller commits."""
+    """Save a text under a name; the caller commits."""
     change = update(ledger.state).where(ledger.state.c.name == name).values(value=value)
     if connection.execute(change).rowcount:
         return
     try:
         with connection.begin_nested():
             connection.execute(insert(ledger.state).values(name=name, value=value))
-    except IntegrityError:  # somebody else was first
+    except IntegrityError:  # another transaction was first
         connection.execute(change)
