@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from sqlalchemy import Engine, MetaData
@@ -33,8 +34,8 @@ async def adrain(
     watcher: OnProgress | None = None,
 ) -> AsyncIterator[Finding]:
     """Drain as `drain` does, without blocking the event loop."""
-    options = {"batch_size": batch_size, "patience": patience, "watcher": watcher}
-    async for finding in _driven(drain, bind, metadata, others, **options):
+    search = partial(drain, batch_size=batch_size, patience=patience, watcher=watcher)
+    async for finding in _driven(search, bind, metadata, others):
         yield finding
 
 
@@ -51,14 +52,9 @@ async def asweep(
     watcher: OnProgress | None = None,
 ) -> AsyncIterator[Finding]:
     """Sweep as `sweep` does, without blocking the event loop."""
-    options: dict[str, Any] = {
-        "storages": storages,
-        "delete": delete,
-        "grace": grace,
-        "adopt": adopt,
-    }
-    options |= {"patience": patience, "watcher": watcher}
-    async for finding in _driven(sweep, bind, metadata, others, **options):
+    search = partial(sweep, storages=storages, delete=delete, grace=grace, adopt=adopt)
+    search = partial(search, patience=patience, watcher=watcher)
+    async for finding in _driven(search, bind, metadata, others):
         yield finding
 
 
@@ -76,14 +72,9 @@ async def acompare(
     watcher: OnProgress | None = None,
 ) -> AsyncIterator[Finding]:
     """Compare as `compare` does, without blocking the event loop."""
-    options: dict[str, Any] = {
-        "storages": storages,
-        "delete": delete,
-        "grace": grace,
-        "adopt": adopt,
-    }
-    options |= {"restart": restart, "patience": patience, "watcher": watcher}
-    async for finding in _driven(compare, bind, metadata, others, **options):
+    search = partial(compare, storages=storages, delete=delete, grace=grace, adopt=adopt)
+    search = partial(search, restart=restart, patience=patience, watcher=watcher)
+    async for finding in _driven(search, bind, metadata, others):
         yield finding
 
 
@@ -105,10 +96,9 @@ async def _driven(
     bind: AsyncBind,
     metadata: MetaData,
     others: AsyncOthers,
-    **options: Any,
 ) -> AsyncIterator[Finding]:
-    options["others"] = [(_engine(each), further) for each, further in others]
-    findings: Any = search(_engine(bind), metadata, **options)
+    given = [(_engine(each), further) for each, further in others]
+    findings: Any = search(_engine(bind), metadata, others=given)
     try:
         while (finding := await greenlet_spawn(next, findings, None)) is not None:
             yield finding

@@ -30,20 +30,17 @@ P = ParamSpec("P")
 Bind = Session | Engine
 
 _DEADLOCKS = (1213, "40P01")
-_ATTEMPTS = 5
+_RETRIES = 4
 
 
 @dataclass(frozen=True, slots=True)
 class PassContext:
-    """A database. Each block of work has a connection, and a transaction, of its own.
-
-    Nothing is held open while a storage is asked.
-    """
+    """A database and its ledger. No transaction is open while a storage works."""
 
     engine: Engine
     metadata: MetaData
     others: Sequence[PassContext] = ()
-    """Other ledgers that write to the same storages: what their rows name stays."""
+    """Other ledgers of the same storages: objects of their rows stay."""
 
     @property
     def has_ledger(self) -> bool:
@@ -77,16 +74,16 @@ class PassContext:
             yield connection
 
     def run(self, work: Callable[[Connection], T]) -> T:
-        """Do some work in a transaction, again where the database made it a deadlock's victim."""
-        attempts = 1
-        while True:
+        """Do some work in a transaction; try again after a deadlock."""
+        for _ in range(_RETRIES):
             try:
                 with self.transaction() as connection:
                     return work(connection)
             except DBAPIError as error:
-                if attempts == _ATTEMPTS or code_of(error) not in _DEADLOCKS:
+                if code_of(error) not in _DEADLOCKS:
                     raise
-            attempts += 1
+        with self.transaction() as connection:
+            return work(connection)
 
     def ask(
         self,
@@ -109,14 +106,15 @@ def context_of(
     *,
     needs_ledger: bool = True,
 ) -> PassContext:
-    """Return where to work; raises `LedgerError` without a ledger, or its tables.
+    """Return the context of a pass; raises `LedgerError` without a ledger, or its tables.
 
-    Without ``needs_ledger`` it is enough that all metadata, or none, have one.
+    Without ``needs_ledger`` it is enough that all metadata have one, or none.
     """
     context = replace(_placed(bind, metadata), others=[_placed(*each) for each in others])
     if needs_ledger or any(each.has_ledger for each in context.everywhere):
         for each in context.everywhere:
-            _refuse_without_tables(each)
+            tables = (each.ledger.releases, each.ledger.state)
+            each.run(partial(_refuse_without, tables=tables, remedy=_INSTALL))
     return context
 
 
@@ -134,11 +132,6 @@ def _placed(bind: Bind, metadata: MetaData) -> PassContext:
     return PassContext(found, metadata)
 
 
-def _refuse_without_tables(context: PassContext) -> None:
-    tables = (context.ledger.releases, context.ledger.state)
-    context.run(partial(_refuse_without, tables=tables, remedy=_INSTALL))
-
-
 def _refuse_without(connection: Connection, tables: Iterable[Table], remedy: str) -> None:
     inspector = inspect(connection)
     for table in tables:
@@ -150,7 +143,7 @@ def _refuse_without(connection: Connection, tables: Iterable[Table], remedy: str
 
 
 def refuse_missing_columns(connection: Connection, metadata: MetaData) -> None:
-    """Raise `LedgerError` where a table with files, or one of its file columns, is not there."""
+    """Raise `LedgerError` for a missing table with files, or a missing file column."""
     tables = dict(all_file_columns(metadata))
     _refuse_without(connection, tables, _CREATE)
     fold = database_of(connection).folded
@@ -170,16 +163,13 @@ _INSTALL = "create_all() of the metadata, install(connection) of the ledger, or 
 
 
 def refuse_problems(context: PassContext) -> None:
-    """Raise `LedgerError` where nothing must be deleted.
-
-    That is where triggers are missing or out of date, and on a replica, which may be behind.
-    """
+    """Raise `LedgerError` if triggers are missing or out of date, and on a replica."""
     if any(each.run(_is_replica) for each in context.everywhere):
         raise LedgerError(
             "this database is a replica, which cannot be written to, and may be behind: what "
             "deletes has to use the primary"
         )
-    # What was not noted once is left, and no reason to leave the rest.
+    # Objects whose entries are missing stay, which is no reason to leave the rest.
     problems = [each for each in _problems(context) if each.kind != "missed notes"]
     if problems:
         raise LedgerError("the ledger is not in order: " + "; ".join(map(str, problems[:5])))
@@ -196,22 +186,16 @@ def _problems(context: PassContext) -> Iterator[Problem]:
 
 
 def _tables_of(context: PassContext, each: PassContext) -> set[str]:
-    """Return the tables of all metadata that are given and share a ledger with one of them."""
+    """Return the tables of all metadata that share a ledger with one, as problems name them."""
+
+    def tables(connection: Connection, metadata: MetaData) -> set[str]:
+        place, schema_of = database_of(connection).place, connection.schema_for_object
+        every = list(metadata.tables.values())
+        return {str(place(connection, table.name, schema_of(table))) for table in every}
+
     own = each.ask(database_id)
-    return {
-        table
-        for other in context.everywhere
-        if other.ask(database_id) == own
-        for table in other.run(partial(_tables, metadata=other.metadata))
-    }
-
-
-def _tables(connection: Connection, metadata: MetaData) -> set[str]:
-    """Return the names that tables have in a database, as its problems name them."""
-    find = database_of(connection).place
-    tables = list(metadata.tables.values())
-    found = (find(connection, each.name, connection.schema_for_object(each)) for each in tables)
-    return set(map(str, found))
+    sharing = [other for other in context.everywhere if other.ask(database_id) == own]
+    return set().union(*(other.run(partial(tables, metadata=other.metadata)) for other in sharing))
 
 
 def _is_replica(connection: Connection) -> bool:
@@ -223,7 +207,7 @@ def _is_replica(connection: Connection) -> bool:
 
 
 def refuse_unknown_storages(names: set[str]) -> None:
-    """Raise `UnknownStorageError` for storages that rows name and nobody added."""
+    """Raise `UnknownStorageError` for storages of rows that have not been added."""
     unknown = sorted(name for name in names if not is_known(name))
     if unknown:
         listed = ", ".join(map(repr, unknown[:5]))
@@ -247,6 +231,6 @@ def pause(seconds: float) -> None:
 
 
 def in_batches(items: Iterator[T], size: int) -> Iterator[Sequence[T]]:
-    """Yield what a storage lists in batches, without blocking an event loop."""
+    """Yield items in batches, without blocking an event loop."""
     while batch := run_blocking(lambda: list(islice(items, size))):
         yield batch

@@ -72,7 +72,7 @@ def drain(
 
 
 class _Objections:
-    """Says which released objects are not this drain's to delete."""
+    """Returns why this drain must not delete an object, or None."""
 
     def __init__(self, context: PassContext) -> None:
         fields = all_fields(context.metadata)

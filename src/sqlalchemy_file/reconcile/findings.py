@@ -9,10 +9,10 @@ from typing import Any
 from sqlalchemy_file.storage import ObjectInfo, StorageManager
 
 DONE = frozenset({"deleted", "aborted", "named"})
-"""Kinds of findings that leave nothing to be done."""
+"""Kinds of findings that need no further action."""
 
 MOST_NAMED = 100
-"""How many malformed values are named one by one."""
+"""The number of malformed values that are named."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,7 +91,7 @@ def about_object(kind: str, storage: str, info: ObjectInfo, detail: str | None) 
 
 
 class Malformed:
-    """Values that are not such as this package writes, as findings; the first ones are named."""
+    """Values that this package does not write, as findings; only the first ones are named."""
 
     def __init__(self) -> None:
         self._named: list[Finding] = []

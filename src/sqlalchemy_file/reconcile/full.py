@@ -21,6 +21,7 @@ from sqlalchemy_file.exceptions import InvalidKeyError, ObjectNotFoundError
 from sqlalchemy_file.ledger.epochs.state import position, set_position
 from sqlalchemy_file.observing import counted
 from sqlalchemy_file.reconcile.context import Bind, context_of, in_batches
+from sqlalchemy_file.reconcile.deleting.confirming import named_now
 from sqlalchemy_file.reconcile.deleting.open_transactions import PATIENCE
 from sqlalchemy_file.reconcile.deleting.orphans import OrphanFinder
 from sqlalchemy_file.reconcile.findings import Finding, Malformed, OnProgress, Progress
@@ -76,7 +77,7 @@ def compare(
 def _paired(
     finders: Iterable[OrphanFinder], groups: Iterator[tuple[str, Iterator[tuple[str, str]]]]
 ) -> Iterator[tuple[OrphanFinder, Iterator[str]]]:
-    """Yield each finder with the keys that rows name in its storage; both come in order."""
+    """Yield each finder with the keys of rows in its storage; both are sorted."""
     name, group = next(groups, _NO_GROUP)
     for finder in finders:
         while name and name < finder.storage_name:
@@ -96,9 +97,9 @@ def _counted(storage_name: str, findings: Iterator[Finding]) -> Iterator[Finding
 
 
 class Merger:
-    """Compares sorted keys that rows name with sorted objects, which come in batches.
+    """Compares the sorted keys of rows with sorted objects, which come in batches.
 
-    A key may be named more than once. Files of metadata belong to their objects.
+    A key may occur more than once. Files of metadata belong to their objects.
     """
 
     def __init__(self, named: Iterable[str]) -> None:
@@ -137,8 +138,10 @@ def _compare(
     restart: bool,
     watcher: OnProgress | None,
 ) -> Iterator[Finding]:
-    name = finder.storage_name
-    reached = None if restart else _position(finder, purpose)
+    name, context = finder.storage_name, finder.context
+    reached = None
+    if context.has_ledger and not restart:
+        reached = context.ask(position, name, purpose)
     merger = Merger(key for key in keys if reached is None or key > reached)
     pending: list[Difference] = []
     count = 0
@@ -160,11 +163,6 @@ def _compare(
         _note_position(finder, purpose, reached)
 
 
-def _position(finder: OrphanFinder, purpose: str) -> str | None:
-    context = finder.context
-    return context.ask(position, finder.storage_name, purpose) if context.has_ledger else None
-
-
 def _note_position(finder: OrphanFinder, purpose: str, reached: str | None) -> None:
     """Record the position of the pass, if it may write."""
     if finder.context.has_ledger:
@@ -183,7 +181,7 @@ def _orphans(finder: OrphanFinder, differences: Sequence[Difference]) -> Iterato
 
 
 def _dangling(finder: OrphanFinder, keys: Sequence[str]) -> Iterator[Finding]:
-    """Yield the keys that are still missing, and still named after that was seen."""
+    """Yield the keys that are still missing, and to which rows refer even afterwards."""
     asked = [Operation(partial(finder.storage.stat, key)) for key in keys]
     outcomes = carry_out(asked, limit=concurrency_of(finder.storage), go_on=True)
     missing: list[str] = []
@@ -192,7 +190,7 @@ def _dangling(finder: OrphanFinder, keys: Sequence[str]) -> Iterator[Finding]:
             missing.append(key)
         elif outcome.error is not None:
             raise outcome.error
-    named = finder.named({f"{finder.storage_name}/{key}" for key in missing})
+    named = named_now(finder.context, {f"{finder.storage_name}/{key}" for key in missing})
     for key in missing:
         if f"{finder.storage_name}/{key}" in named:
             yield Finding(kind="dangling", storage=finder.storage_name, key=key)

@@ -7,7 +7,7 @@ or at an earlier sweep, and if no other field is declared to use it.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 
 from sqlalchemy import Connection
 
@@ -23,7 +23,12 @@ _KEEPING = "keeping"
 
 def keeping_storages(context: PassContext, columns: Iterable[Named], *, remember: bool) -> set[str]:
     """Return these storages; with ``remember``, record what rows refer to for later sweeps."""
-    keeping = set(_keeping_columns(context))
+    keeping = {
+        (table.fullname, column.name)
+        for table, columns in all_file_columns(context.metadata)
+        for column in columns
+        if keeps(column)
+    }
     if not keeping:
         return set()
     fields = list(all_fields(context.metadata))
@@ -31,13 +36,8 @@ def keeping_storages(context: PassContext, columns: Iterable[Named], *, remember
     others = declared_storages(field for field in fields if field.on_release != "keep")
     used.update(each.storage for each in columns if (each.table, each.column) in keeping)
     known = context.ask(_remembered, used if remember else set()) if context.has_ledger else set()
-    # Files are placed elsewhere by File(storage=...), and by what was the default before.
+    # File(storage=...), and earlier defaults, place files elsewhere.
     return used | known | (set(StorageManager.names()) - others)
-
-
-def _keeping_columns(context: PassContext) -> Iterator[tuple[str, str]]:
-    for table, columns in all_file_columns(context.metadata):
-        yield from ((table.fullname, column.name) for column in columns if keeps(column))
 
 
 def _remembered(connection: Connection, ledger: Ledger, seen: set[str]) -> set[str]:

@@ -18,16 +18,16 @@ def owner(key: str) -> str:
 
 
 def is_ours(key: str) -> bool:
-    """Return True if a key is one that this package makes: a UUID, or a draft, in any folder."""
+    """Return True if this package makes such keys: a UUID, or a temporary name, in any folder."""
     name = _name(key)
     return _ID.fullmatch(name) is not None or name.startswith(TEMPORARY)
 
 
 def may_be_noted(key: str, *, is_chosen: bool) -> bool:
-    """Return True if a released object of this key may be one of ours.
+    """Return True if the object of an entry with this key may be one of ours.
 
-    That is so of our ids, of keys that are derived from one (``<id>.webp``, or in a folder of
-    that name), and of any key where fields choose keys.
+    That is one of our ids, a key derived from one (``<id>.webp``, ``<id>/small``), and any key
+    where fields choose keys.
     """
     try:
         check_key(key)
@@ -39,7 +39,7 @@ def may_be_noted(key: str, *, is_chosen: bool) -> bool:
 
 
 def made_at(key: str) -> int | None:
-    """Return when a key was made, in milliseconds since the epoch, if it tells."""
+    """Return the time of a key in milliseconds, or None if it contains no time."""
     name = _name(key)
     found = _ID.fullmatch(name)
     if found is None or found[1] != "7":
@@ -48,16 +48,13 @@ def made_at(key: str) -> int | None:
 
 
 def bound(milliseconds: int) -> str:
-    """Return what sorts before every id made at that time or later, after all earlier ones."""
+    """Return the beginning of every id made at a time: it sorts after all earlier ids."""
     digits = f"{max(0, milliseconds):012x}"
     return f"{digits[:8]}-{digits[8:]}"
 
 
 def time_prefixes(since: int, until: int) -> Iterator[str]:
-    """Yield, in order, prefixes of all ids made in a span of milliseconds.
-
-    There are few of them, for storages that can list by prefix only.
-    """
+    """Yield, in order, a few prefixes of all ids made in a span of milliseconds."""
     for digits in range(8, -1, -1):
         width = 4 * (12 - digits)
         first, last = max(0, since) >> width, max(0, until) >> width

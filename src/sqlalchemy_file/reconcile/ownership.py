@@ -49,7 +49,7 @@ _TOKENS, _MOST_TOKENS = "tokens:", 16
 
 @dataclass(frozen=True, slots=True)
 class Ownership:
-    """What several ledgers, given together, may delete in one storage."""
+    """The owners of one storage, and the ledgers that are given together."""
 
     identities: Sequence[Identity]
     storage: Storage
@@ -57,7 +57,7 @@ class Ownership:
     _folders: dict[str, bool] = field(default_factory=dict)
 
     def objection(self, key: str) -> Objection | None:
-        """Return why an object is not theirs to delete; None if it is."""
+        """Return why the given ledgers must not delete an object; None if they may."""
         epoch = epoch_of(key)
         if any(epoch in each.epochs for each in self.identities):
             return None
@@ -65,14 +65,11 @@ class Ownership:
             return "earlier", _EARLIER
         if any(epoch == each.epoch for each in self.owners) or self._is_in_signed_folder(key):
             return "foreign", _OTHERS
-        # Made before there were epochs, without a ledger, or under a key that a program chose.
+        # Older than epochs, stored without a ledger, or with a key that a program chose.
         return ("earlier", _EARLIER) if any(each.earlier for each in self.identities) else None
 
     def strangers(self) -> list[Owner]:
-        """Return owners that were not given: each epoch of each ledger.
-
-        A ledger that was at the very place of a given one has been dropped there.
-        """
+        """Return the owners that were not given, but not ledgers that a given one has replaced."""
         given = {each.id for each in self.identities}
         servers = {each.site.server for each in self.identities}
         strange = {
@@ -95,7 +92,7 @@ class Ownership:
 def identities_of(
     contexts: Iterable[PassContext], *, adopt: bool = False, writes: bool
 ) -> list[Identity]:
-    """Return who the ledgers are; with ``writes`` it is noted where their databases are now."""
+    """Return the identities of ledgers; with ``writes``, record their sites."""
     if writes or adopt:
         return [context.ask(record_home, adopt=adopt) for context in contexts]
     found = [context.ask(identity) for context in contexts]
@@ -103,17 +100,19 @@ def identities_of(
 
 
 def ownership(storage_name: str, identities: Sequence[Identity]) -> Ownership:
-    """Return what ledgers may delete in a storage, as the storage says now."""
+    """Return the present owners of a storage."""
     storage = StorageManager.storage(storage_name)
     with named(storage_name):
         owners = run_blocking(partial(owners_of, storage))
         if isinstance(storage, HasPath):
-            owners = [*owners, *(owner for _, owner in run_blocking(partial(_above, storage)))]
+            root = str(storage.path("x").parent)
+            above = run_blocking(lambda: list(owners_above(root)))
+            owners = [*owners, *(owner for _, owner in above)]
     return Ownership(identities, storage, owners)
 
 
 def refuse_strangers(storage_name: str, found: Ownership) -> None:
-    """Raise `LedgerError` for ledgers that write to a storage and were not given."""
+    """Raise `LedgerError` for other ledgers that write to a storage."""
     strangers = found.strangers()
     if strangers:
         own = ", ".join(map(str, found.identities)) or "a ledger that has stored nothing yet"
@@ -126,7 +125,7 @@ def refuse_strangers(storage_name: str, found: Ownership) -> None:
 
 
 def refuse_overlaps(names: Iterable[str]) -> None:
-    """Raise `LedgerError` for a storage whose folder is that of another one, or inside it."""
+    """Raise `LedgerError` for a storage whose folder is that of another, or inside it."""
     asked = set(names)
     roots = {name: root for name in StorageManager.names() if (root := _root_of(name))}
     for (name, root), (other, other_root) in permutations(sorted(roots.items()), 2):
@@ -147,10 +146,10 @@ def sign_for(storage_name: str, found: Ownership) -> None:
 
 
 def fence(context: PassContext, storage_names: Iterable[str], *, adopt: bool) -> None:
-    """Leave new tokens in storages; begin a new epoch where an unknown one was left before.
+    """Leave new tokens in storages, and begin a new epoch if a storage has an unknown one.
 
-    The database knows a token before the storage. So one that finds an unknown token is older than
-    the storage: it was restored, or a copy of it has swept.
+    The database knows a token before the storage does. So a database that finds an unknown token
+    was restored, or a copy of it has swept.
     """
     for name in storage_names:
         storage, token = StorageManager.storage(name), uuid4().hex
@@ -165,7 +164,7 @@ def fence(context: PassContext, storage_names: Iterable[str], *, adopt: bool) ->
 
 
 def _issue(connection: Connection, ledger: Ledger, storage: str, token: str) -> list[str]:
-    """Note a token before it is left anywhere, and return those that were known."""
+    """Record a token before a storage gets it, and return the known ones."""
     name = f"{_TOKENS}{storage}"
     known: list[str] = load(connection, ledger, name) or []
     save(connection, ledger, name, [*known, token][-_MOST_TOKENS:])
@@ -220,10 +219,6 @@ def _refuse_living(context: PassContext, owner: Owner) -> None:
             f"the database of {owner} still exists: give both together (--app may return "
             "several). If only its ledger is gone, give its present ledger"
         )
-
-
-def _above(storage: HasPath) -> list[tuple[str, Owner]]:
-    return list(owners_above(str(storage.path("x").parent)))
 
 
 def _root_of(name: str) -> str | None:

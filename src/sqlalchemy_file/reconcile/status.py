@@ -122,7 +122,7 @@ def _count(context: PassContext, problems: Sequence[Problem]) -> tuple[Count, li
         return Count(), [Problem("the file columns", "unreadable", message)]
     try:
         return count_files(context), []
-    except LedgerError as error:  # what this account cannot see, it cannot count
+    except LedgerError as error:  # this account does not see all rows
         return Count(), [Problem("the file columns", "unreadable", str(error))]
 
 
@@ -157,16 +157,15 @@ def _signatures(name: str) -> Sequence[str] | None:
         return ()
     try:
         with named(name):
-            found = run_blocking(partial(owners_of, StorageManager.storage(name)))
+            return [*map(str, run_blocking(partial(owners_of, StorageManager.storage(name))))]
     except StorageError:
         return None
-    return [str(each) for each in found]
 
 
 def _waiting(connection: Connection, ledger: Ledger) -> dict[str, _Waiting]:
     row = ledger.releases.c
     is_whole = func.substr(row.path, 1, func.char_length(row.storage) + 1) == row.storage + "/"
-    # LIKE would take capitals for small letters on SQLite.
+    # LIKE ignores case on SQLite.
     known = [
         (func.substr(row.path, 1, len(name) + 1) == f"{name}/", literal(name))
         for name in StorageManager.names()

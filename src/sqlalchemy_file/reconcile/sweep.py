@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
+from itertools import takewhile
 
 from sqlalchemy import Connection, MetaData
 from sqlalchemy.exc import DBAPIError
@@ -138,10 +139,10 @@ def _counted(context: PassContext, *, remember: bool) -> tuple[Counter[str], set
 def _owned(
     context: PassContext, files: Counter[str], names: Sequence[str], *, delete: bool, adopt: bool
 ) -> dict[str, Ownership]:
-    """Return whose the storages are; raises an error for one that is not only theirs."""
+    """Return the owners of storages; raises an error for one with others, too."""
     refuse_overlaps(names)
     if not context.has_ledger:
-        # Nothing is deleted: what a ledger has signed is reported as that one's.
+        # Nothing is deleted, and objects of ledgers are reported as foreign.
         return {name: ownership(name, ()) for name in names}
     identities = identities_of(context.everywhere, adopt=adopt, writes=delete)
     owned = {name: ownership(name, identities) for name in names}
@@ -155,8 +156,7 @@ def _owned(
 def _taken(
     context: PassContext, files: Counter[str], owned: dict[str, Ownership], *, adopt: bool
 ) -> dict[str, Ownership]:
-    """Sign the storages, and leave new tokens there; return whose they are then."""
-    # Nothing is left in a storage that none of them has ever used.
+    """Sign the storages that are in use, and leave new tokens there; return the new owners."""
     used = [name for name in owned if files[name] or owned[name].owners]
     for each in context.everywhere:
         fence(each, used, adopt=adopt)
@@ -209,16 +209,15 @@ def _advance(connection: Connection, ledger: Ledger, name: str, until: int) -> N
 
 
 def _concerns(key: str, since: int) -> bool:
-    """Return True if a listed key is this sweep's business: old ids are the full pass's."""
+    """Return True if a key concerns this sweep: old ids are left to the full pass."""
     made = made_at(key)
     return not is_ours(key) if made is None else made >= since
 
 
 def _listing(storage: Storage, since: int, until: int, folders: bool) -> Iterator[ObjectInfo]:
-    """Yield at least the objects whose ids were made in a span of time.
+    """Yield at least the objects whose ids were made in a span of time; all if keys have folders.
 
-    Random ids of older versions sort behind every checkpoint, hence the end. Where keys have
-    folders, everything is listed.
+    Random ids of older versions sort behind every checkpoint, so the listing needs an end.
     """
     if folders:
         yield from storage.list()
@@ -230,7 +229,4 @@ def _listing(storage: Storage, since: int, until: int, folders: bool) -> Iterato
 
 
 def _until(objects: Iterator[ObjectInfo], end: str) -> Iterator[ObjectInfo]:
-    for info in objects:
-        if info.key >= end:
-            return
-        yield info
+    return takewhile(lambda info: info.key < end, objects)

@@ -19,15 +19,15 @@ from sqlalchemy_file.transfer import run_blocking
 from sqlalchemy_file.values.objects import fresh_key
 
 SKEW = 300_000
-"""By how many milliseconds the clocks of writers may differ from that of this machine."""
+"""The difference, in milliseconds, between the clocks of writers and this machine's."""
 MOST_APART = 300_000
-"""By how many milliseconds the clocks of the database and of the storages may."""
+"""That between the clocks of the database and the storages, and this machine's."""
 
 _LOOKS, _PAUSE = 5, 0.1
 
 
 def age_limit(context: PassContext, grace: float | None) -> int:
-    """Return when an object must have been made, in milliseconds, to be old enough.
+    """Return the time, in milliseconds, before which an object must have been made.
 
     Raises `LedgerError` if the grace period is too short, or the clocks differ too much.
     """
@@ -37,7 +37,7 @@ def age_limit(context: PassContext, grace: float | None) -> int:
 
 
 def _agreed_grace(context: PassContext, asked: float | None) -> float:
-    # A pass without a ledger deletes nothing, and may go by any.
+    # A pass without a ledger deletes nothing.
     if not context.has_ledger:
         return DEFAULT_GRACE if asked is None else asked
     kept = max(each.ask(sweeping_grace) for each in context.everywhere)
@@ -59,7 +59,7 @@ def now_here() -> int:
 
 
 def _agreed_now(context: PassContext) -> int:
-    """Return the earlier time of this machine's and the database's."""
+    """Return the time of this machine or of the database, whichever is earlier."""
     before = now_here()
     there = context.now()
     _refuse_apart("the database", there, before, now_here())
@@ -67,10 +67,9 @@ def _agreed_now(context: PassContext) -> int:
 
 
 def refuse_other_time(name: str, storage: Storage) -> None:
-    """Raise `LedgerError` where the clocks of a storage and of this machine differ.
+    """Raise `LedgerError` if the clocks of a storage and of this machine differ.
 
-    For this a small object is stored, looked at and deleted. If that is cut short, it is one of
-    those that a sweep deletes.
+    A small object is stored and deleted for this. If the deletion fails, a later sweep deletes it.
     """
     before = now_here()
     key = fresh_key()
@@ -97,10 +96,9 @@ def _refuse_apart(who: str, there: int, before: int, after: int) -> None:
 
 
 def _refuse_writers(context: PassContext) -> None:
-    """Raise `LedgerError` where others are connected: without a grace, their files would be lost.
+    """Raise `LedgerError` if others are connected, or this account cannot see others.
 
-    So it does where this account cannot see the others. SQLite knows only of those that are
-    writing at this moment.
+    On SQLite only those are seen that are writing at this moment.
     """
     is_sqlite = context.engine.dialect.name == "sqlite"
     if _is_being_written(context) if is_sqlite else _has_others(context):
@@ -151,18 +149,18 @@ def _connected(connection: Connection) -> set[int]:
             "a grace of 0 is for a database that nobody writes to, and this account cannot see "
             "who is connected: grant it PROCESS, or let the sweep have a grace period"
         ) from error
-    connection.rollback()  # the next look is to be a new one
+    connection.rollback()  # so that the next look sees the present
     return found
 
 
-# An ordinary role sees who is connected where, but neither the kind of process nor its state.
+# An ordinary role sees neither the kind of other processes nor their state.
 _ON_POSTGRESQL = """
     SELECT pid FROM pg_catalog.pg_stat_activity
     WHERE datname = current_database() AND usesysid IS NOT NULL
     UNION ALL SELECT 0 FROM pg_catalog.pg_prepared_xacts WHERE database = current_database()
 """
-# The list of transactions is asked for because it needs PROCESS, without which the list of
-# processes shows one's own account only. Prepared transactions that lost their connection have 0.
+# The list of transactions needs PROCESS; without it the list of processes shows only one's own.
+# Prepared transactions that lost their connection have 0.
 _ON_MARIADB = """
     SELECT id FROM information_schema.processlist
     WHERE (db = database() OR db IS NULL) AND user NOT IN ('system user', 'event_scheduler')

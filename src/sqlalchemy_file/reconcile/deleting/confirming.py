@@ -1,9 +1,9 @@
-"""Confirm that no row refers to the objects of leased notes, and delete them.
+"""Confirm that no row refers to the objects of leased entries, and delete them.
 
-The order is what makes it safe. The notes of these paths are read; every transaction that is open
-then is waited for; one snapshot tells what rows name, and whether there is a note that was not
-there before. A transaction that removes a name leaves such a note. Without a new note, a
-transaction that began after the wait has seen no name that the snapshot lacks.
+The order makes it safe. The entries of these paths are read; the transactions that are open then
+end; one snapshot shows the references of rows, and new entries. A transaction that removes a
+reference leaves an entry. So without a new entry, a transaction that began after the wait has seen
+no reference that the snapshot lacks.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from sqlalchemy_file.storage import StorageManager
 from sqlalchemy_file.tracking.deleting.deletion import delete_objects
 
 ObjectionTo = Callable[[str, str], Objection | None]
-"""Returns why the object of a storage and a key is not to be deleted; None if it may be."""
+"""Returns why the object of a storage and a key must not be deleted; None if it may."""
 
 _Outcome = tuple[str, str | None]
 """The kind of a `Finding`, and its detail."""
@@ -43,7 +43,7 @@ _Outcome = tuple[str, str | None]
 
 @dataclass(frozen=True, slots=True)
 class Confirmed:
-    """What became of leased notes; ``is_held_up`` if open transactions did not end in time."""
+    """The findings of leased entries; ``is_held_up`` if open transactions did not end in time."""
 
     findings: Sequence[Finding]
     is_held_up: bool = False
@@ -51,11 +51,11 @@ class Confirmed:
 
 @dataclass(frozen=True, slots=True)
 class _Seen:
-    """What a snapshot after the wait has shown of paths."""
+    """The paths that a snapshot after the wait has shown."""
 
     named: set[str] = field(default_factory=set)
     moving: set[str] = field(default_factory=set)
-    """Those with a note that could not be seen before the wait."""
+    """Those with an entry that could not be seen before the wait."""
     kept: set[str] = field(default_factory=set)
     """Those that a field with ``on_release="keep"`` has released."""
 
@@ -63,7 +63,7 @@ class _Seen:
 def delete_unnamed(
     context: PassContext, lease: Lease, objection_to: ObjectionTo, patience: float
 ) -> Confirmed:
-    """Delete the objects of leased notes that no row names, and return what became of each."""
+    """Delete the objects of leased entries that no row refers to, and return the findings."""
     try:
         return _confirmed(context, lease, objection_to, patience)
     except BaseException:
@@ -77,7 +77,7 @@ def _confirmed(
     paths = list(dict.fromkeys(note.path for note in lease.notes))
     objections = {path: objection_to(*StorageManager.resolve(path)) for path in paths}
     before = [each.ask(_notes, paths) for each in context.everywhere]
-    if not _wait_everywhere(context, patience):
+    if not all(wait(each, patience) for each in context.everywhere):
         context.ask(give_back, lease, wait=FIRST_WAIT)
         return Confirmed([about("waiting", path, _HELD_UP) for path in paths], True)
     seen = _look(context, paths, before)
@@ -85,10 +85,6 @@ def _confirmed(
     outcomes |= _deleted(lease, [path for path in paths if outcomes[path] == _DELETED])
     context.ask(_note_outcomes, lease, outcomes)
     return Confirmed([about(kind, path, why) for path, (kind, why) in outcomes.items()])
-
-
-def _wait_everywhere(context: PassContext, patience: float) -> bool:
-    return all(wait(each, patience) for each in context.everywhere)
 
 
 def _look(
@@ -104,10 +100,7 @@ def _look(
 
 
 def _decide(path: str, objection: Objection | None, seen: _Seen) -> _Outcome:
-    """Return what is to become of an object: a note is a hint, and only this makes it a deletion.
-
-    A reference counts first: an object that a row names stays, even one of another database.
-    """
+    """Decide about an object: an entry is a hint. References count first, whoever stored it."""
     if path in seen.named:
         return "named", None
     if objection is not None:
@@ -118,10 +111,7 @@ def _decide(path: str, objection: Objection | None, seen: _Seen) -> _Outcome:
 
 
 def named_now(context: PassContext, paths: Collection[str]) -> set[str]:
-    """Return which of these paths rows name, in one snapshot.
-
-    A file of metadata is named with the object that it belongs to.
-    """
+    """Return which of these paths rows refer to, in one snapshot."""
     if not paths:
         return set()
     return {
@@ -132,10 +122,7 @@ def named_now(context: PassContext, paths: Collection[str]) -> set[str]:
 
 
 def kept_now(context: PassContext, paths: Collection[str]) -> set[str]:
-    """Return which of these objects stay because a field that keeps them has released them.
-
-    A file of metadata stays with the object that it belongs to.
-    """
+    """Return which of these objects a field with ``on_release="keep"`` has released."""
     if not paths:
         return set()
     asked = {*paths, *map(owner, paths)}
@@ -161,17 +148,17 @@ def _names_and_notes(
 
 
 def _holds(found: Collection[str], path: str) -> bool:
-    """Return True if an object is among these, or the one that a file of metadata belongs to."""
+    """Return True if these contain an object, or the one that a file of metadata belongs to."""
     return path in found or owner(path) in found
 
 
 def _deleted(lease: Lease, paths: Sequence[str]) -> dict[str, _Outcome]:
-    """Delete objects, and return the outcomes of those that could not be."""
+    """Delete objects, and return the outcomes of those that stay."""
     if not lease.is_fresh:
         return dict.fromkeys(paths, ("waiting", _LATE))
     failures = delete_objects(paths)
     refused = [path for path in failures if isinstance(failures[path], InvalidKeyError)]
-    if len(refused) > 1:  # one key that a storage refuses fails all of the same request
+    if len(refused) > 1:  # one refused key fails all keys of the same request
         for path in refused:
             failures.pop(path)
             failures |= delete_objects([path])

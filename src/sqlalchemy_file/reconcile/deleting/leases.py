@@ -14,7 +14,7 @@ from uuid import uuid4
 from sqlalchemy import Connection, Row, func, insert, select, update
 
 from sqlalchemy_file.ledger import Ledger
-from sqlalchemy_file.ledger.notes import LEASE, clear, leased
+from sqlalchemy_file.ledger.notes import LEASE, Note, clear, leased
 from sqlalchemy_file.ledger.tables import now, now_ms
 from sqlalchemy_file.storage.common.keys import Location
 
@@ -23,35 +23,26 @@ _ERROR_LENGTH = 500
 
 
 @dataclass(frozen=True, slots=True)
-class Leased:
-    """One row of the ledger. ``tries`` counts this one."""
-
-    id: Any
-    path: str
-    tries: int
-
-
-@dataclass(frozen=True, slots=True)
 class Lease:
-    """Notes that this worker holds."""
+    """Entries that this worker holds."""
 
     token: str
-    notes: Sequence[Leased]
+    notes: Sequence[Note]
     taken_at: float = field(default_factory=time.monotonic)
 
     @property
     def is_fresh(self) -> bool:
-        """Whether there is time for another request: after half of it none is begun."""
+        """Whether there is time for another request: less than half of the lease has passed."""
         return time.monotonic() - self.taken_at < LEASE / 2000
 
 
 def count_due(connection: Connection, ledger: Ledger, until: int) -> int:
-    due = ledger.releases.c.due_at <= until
-    return connection.scalar(select(func.count()).select_from(ledger.releases).where(due)) or 0
+    query = select(func.count()).where(ledger.releases.c.due_at <= until)
+    return connection.scalar(query) or 0
 
 
 def take(connection: Connection, ledger: Ledger, limit: int, until: int) -> Lease:
-    """Lease notes that were due at a time in milliseconds, the oldest first."""
+    """Lease entries that were due at a time in milliseconds, the oldest first."""
     table, token = ledger.releases, uuid4().hex
     row = table.c
     due = select(row.id).where(row.due_at <= until).order_by(row.due_at).limit(limit)
@@ -67,18 +58,17 @@ def take(connection: Connection, ledger: Ledger, limit: int, until: int) -> Leas
 
 
 def add(connection: Connection, ledger: Ledger, storage: str, paths: Sequence[str]) -> Lease:
-    """Note objects as released, leased by this worker from the start."""
+    """Write entries of objects, leased by this worker from the start."""
     table, token, begun = ledger.releases, uuid4().hex, now(connection)
     values = {"storage": storage, "at": begun, "due_at": begun + LEASE, "tries": 1, "lease": token}
     connection.execute(insert(table), [{"path": path, **values} for path in paths])
     row = table.c
-    mine = select(row.id, row.path, row.storage, row.tries)
-    mine = mine.where(row.path.in_(paths), row.lease == token)
-    return Lease(token, _notes(connection.execute(mine), tries=0))
+    mine = select(row.id, row.path, row.storage, row.tries).where(row.lease == token)
+    return Lease(token, _notes(connection.execute(mine.where(row.path.in_(paths))), tries=0))
 
 
 def finish(connection: Connection, ledger: Ledger, lease: Lease, done: Collection[str]) -> None:
-    """Remove the notes of paths for which nothing is left to do."""
+    """Delete the entries of paths for which nothing is left to do."""
     ids = [note.id for note in lease.notes if note.path in done]
     clear(connection, ledger, ids, lease=lease.token)
 
@@ -86,7 +76,7 @@ def finish(connection: Connection, ledger: Ledger, lease: Lease, done: Collectio
 def put_off(
     connection: Connection, ledger: Ledger, lease: Lease, reasons: Mapping[str, str | None]
 ) -> None:
-    """Leave paths for later, ever longer, and note what went wrong, if anything."""
+    """Leave paths for later, each time longer, and record their errors."""
     for note in lease.notes:
         if note.path in reasons:
             wait = min(FIRST_WAIT * 2 ** min(note.tries - 1, 20), _LONGEST_WAIT)
@@ -95,18 +85,21 @@ def put_off(
 
 
 def give_back(connection: Connection, ledger: Ledger, lease: Lease, wait: int = 0) -> None:
-    """Leave all of it for others, or for later, as if it had not been tried."""
+    """Leave all entries for others, or for later, as if they had not been tried."""
     tries = ledger.releases.c.tries - 1
     _let_go(connection, ledger, lease, lease.notes, due_at=now_ms() + wait, tries=tries)
 
 
 def _let_go(
-    connection: Connection, ledger: Ledger, lease: Lease, notes: Sequence[Leased], **values: Any
+    connection: Connection, ledger: Ledger, lease: Lease, notes: Sequence[Note], **values: Any
 ) -> None:
     row = ledger.releases.c
     held = row.id.in_([note.id for note in notes]), row.lease == lease.token
     connection.execute(update(ledger.releases).where(*held).values(lease=None, **values))
 
 
-def _notes(rows: Iterable[Row[Any]], *, tries: int) -> list[Leased]:
-    return [Leased(row.id, Location.of(row.path, row.storage), row.tries + tries) for row in rows]
+def _notes(rows: Iterable[Row[Any]], *, tries: int) -> list[Note]:
+    return [
+        Note(row.id, Location.of(row.path, row.storage), row.storage, tries=row.tries + tries)
+        for row in rows
+    ]

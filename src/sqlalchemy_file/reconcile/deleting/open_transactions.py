@@ -1,7 +1,7 @@
 """Wait until every transaction has ended that is open now.
 
-A transaction that read a row before it changed may still write a copy of it (``INSERT ...
-SELECT``). After all of them have ended, a new snapshot shows what they wrote.
+One that has read a row before its change may still write a copy (``INSERT ... SELECT``). After all
+of them have ended, a new snapshot shows what they wrote.
 """
 
 from __future__ import annotations
@@ -25,27 +25,26 @@ PATIENCE = 30.0
 
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.001, 0.5
 _DETACHED = "0/"
-"""How the names begin of prepared transactions, which no connection holds any more."""
+"""The names of prepared transactions, which no connection holds, begin so."""
 
 _Look = Callable[[], set[str]]
 
 
 class _TimedOutError(Exception):
-    """The transactions did not end in time, or could not be listed in time."""
+    """The transactions did not end, or could not be listed, in time."""
 
 
 def wait(context: PassContext, patience: float) -> bool:
     """Wait until all transactions have ended that are open now, and return whether they did.
 
-    Raises `LedgerError` where this account can neither see transactions nor lock tables.
+    Raises `LedgerError` if this account can neither see transactions nor lock tables.
     """
-    # SQLite has one writer at a time. It refuses a write by a transaction that has read an older
-    # state.
-    barrier = _BARRIERS.get(context.engine.dialect.name)
-    if barrier is None:
-        return True
+    name, deadline = context.engine.dialect.name, time.monotonic() + patience
     try:
-        barrier(context, time.monotonic() + patience)
+        if name == "postgresql":
+            _wait_on_postgresql(context, deadline)
+        elif name != "sqlite":  # which refuses a write by a transaction that read an older state
+            _wait_on_mariadb(context, deadline)
     except _TimedOutError:
         return False
     return True
@@ -69,7 +68,7 @@ def _wait_on_mariadb(context: PassContext, deadline: float) -> None:
 
 
 def _wait_for_all(look: _Look, deadline: float) -> None:
-    """Wait for open transactions, and then for those that were prepared meanwhile."""
+    """Wait for open transactions, and for those that were prepared meanwhile."""
     if first := look():
         _wait_for(first, look, deadline)
         _wait_for({name for name in look() if name.startswith(_DETACHED)}, look, deadline)
@@ -86,10 +85,10 @@ def _wait_for(rest: set[str], look: _Look, deadline: float) -> None:
 
 
 def _innodb_transactions(context: PassContext, deadline: float) -> set[str]:
-    """Return the transactions of InnoDB as they are now.
+    """Return the present transactions of InnoDB.
 
-    Its list is a copy, which is made again only if nobody has read it for a tenth of a second. So
-    it is read until it shows this very statement.
+    Its list is a copy, renewed only if nobody has read it for a tenth of a second. So it is read
+    until it contains this very statement.
     """
     longest = _STALE
     while True:
@@ -102,13 +101,13 @@ def _innodb_transactions(context: PassContext, deadline: float) -> set[str]:
         if time.monotonic() > deadline:
             raise _TimedOutError
         longest = min(2 * longest, 1.0)
-        pause(uniform(_STALE, longest))  # noqa: S311  two that read in turn would keep it old for each other
+        pause(uniform(_STALE, longest))  # noqa: S311  two readers in turn would keep it old
 
 
 def _wait_for_locks(context: PassContext, deadline: float) -> None:
-    """Have every file table for oneself for a moment: nobody who has read it is open then.
+    """Lock every file table for a moment: then no transaction that has read it is open.
 
-    The lock is asked for without waiting, for others would queue up behind it.
+    The lock does not wait, because others would queue up behind it.
     """
     while True:
         with context.transaction() as connection:
@@ -138,9 +137,8 @@ def _locks_all(connection: Connection, context: PassContext) -> bool:
 _STALE = 0.12
 _LOCK_TIMEOUT = 1205
 
-# A transaction has its virtual id from before its first snapshot to its end, and locks it.
-# Prepared ones have no process any more. A worker of autovacuum has no user; it copies no rows.
-# Nor does VACUUM, which takes part in no transaction: who runs it now has begun none before.
+# A transaction locks its virtual id from before its first snapshot to its end. Prepared ones have
+# no process. VACUUM, and workers of autovacuum, which have no user, copy no rows.
 _ON_POSTGRESQL = """
     SELECT held.virtualtransaction
     FROM pg_catalog.pg_locks AS held
@@ -152,15 +150,10 @@ _ON_POSTGRESQL = """
     UNION ALL SELECT '0/' || transaction::text FROM pg_catalog.pg_prepared_xacts
     WHERE database = current_database()
 """
-# Not by trx_id, which a transaction gets at its first write. Prepared ones that lost their
-# connection have the thread 0.
+# Not by trx_id, which changes at the first write. Prepared transactions that lost their connection
+# have the thread 0.
 _ON_MARIADB = """
     SELECT concat(trx_mysql_thread_id, '/', trx_started),
         trx_mysql_thread_id = connection_id() AND coalesce(trx_query, '') LIKE '%{token}%'
     FROM information_schema.innodb_trx
 """
-_BARRIERS = {
-    "postgresql": _wait_on_postgresql,
-    "mariadb": _wait_on_mariadb,
-    "mysql": _wait_on_mariadb,
-}

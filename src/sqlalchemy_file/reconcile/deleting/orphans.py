@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from sqlalchemy_file.exceptions import StorageError
@@ -21,8 +21,8 @@ from sqlalchemy_file.transfer import run_blocking
 class OrphanFinder:
     """The settings of one pass for one storage.
 
-    Objects have to be made ``before`` a time in milliseconds; ``files`` is the number of those that
-    rows name; ``keeps`` says that the storage may contain objects which are kept on purpose.
+    ``before`` is the age limit in milliseconds, ``files`` the number of files of rows; ``keeps``
+    says that the storage may contain objects that are kept on purpose.
     """
 
     context: PassContext
@@ -41,38 +41,31 @@ class OrphanFinder:
     def find(self, objects: Sequence[ObjectInfo]) -> list[Finding]:
         """Return the findings of these objects; with ``delete``, delete them first."""
         old = {f"{self.storage_name}/{info.key}": info for info in objects if self._is_old(info)}
-        named = self.named(old)
+        named = named_now(self.context, old)
         lost = {path: info for path, info in old.items() if path not in named}
         objections = {path: self._objection(info.key) for path, info in lost.items()}
         outcomes = {path: why for path, why in objections.items() if why is not None}
-        free = lost.keys() - outcomes.keys()
-        outcomes |= self._deleted(free) if self.delete else self._reported(free)
+        free = sorted(lost.keys() - outcomes.keys())
+        if self.delete:
+            outcomes |= self._deleted(free)
+        else:
+            kept = kept_now(self.context, free)
+            outcomes |= {path: ("kept" if path in kept else "orphan", None) for path in free}
         return [
             about_object(kind, self.storage_name, lost[path], detail)
             for path, (kind, detail) in outcomes.items()
         ]
-
-    def named(self, asked: Collection[str]) -> set[str]:
-        """Return which of these paths rows name now."""
-        return named_now(self.context, asked)
 
     def _objection(self, key: str) -> Objection | None:
         if not is_ours(key):
             return "foreign", None
         return self.ownership.objection(key) or (("kept", None) if self.keeps else None)
 
-    def _reported(self, paths: Collection[str]) -> dict[str, Objection]:
-        kept = kept_now(self.context, paths)
-        return {path: ("kept" if path in kept else "orphan", None) for path in sorted(paths)}
-
-    def _deleted(self, paths: Collection[str]) -> dict[str, Objection]:
-        """Delete objects by way of the ledger: as carefully as those that rows have released.
-
-        What fails is tried again by the next drain.
-        """
+    def _deleted(self, paths: Sequence[str]) -> dict[str, Objection]:
+        """Delete objects as a drain does; the next drain tries again what fails."""
         if not paths:
             return {}
-        lease = self.context.ask(add, self.storage_name, sorted(paths))
+        lease = self.context.ask(add, self.storage_name, paths)
         outcome = delete_unnamed(
             self.context, lease, lambda _, key: self._objection(key), self.patience
         )
@@ -84,10 +77,7 @@ class OrphanFinder:
         return made is None or made < self.before
 
     def abandoned_uploads(self) -> Iterator[Finding]:
-        """Yield the multipart uploads older than the grace period: their parts cost money.
-
-        With ``delete``, after they were aborted; those under keys that are not ours are left alone.
-        """
+        """Yield the multipart uploads older than the grace period, with ``delete`` aborted."""
         storage = self.storage
         if not isinstance(storage, HasUploads):
             return

@@ -28,7 +28,7 @@ _Row = Sequence[Any]
 
 @dataclass(frozen=True, slots=True)
 class Named:
-    """The files of one column in one storage; ``bytes`` are theirs, without their variants'."""
+    """The files of one column in one storage; ``bytes`` without those of variants."""
 
     table: str
     column: str
@@ -39,14 +39,14 @@ class Named:
 
 @dataclass(slots=True)
 class Count:
-    """What rows name, and the values that nobody can make sense of."""
+    """The files of rows, and malformed values."""
 
     columns: list[Named] = field(default_factory=list)
     malformed: Malformed = field(default_factory=Malformed)
 
 
 def count_files(context: PassContext) -> Count:
-    """Return how many files the rows of each column name in each storage, at one moment."""
+    """Return the number of files of each column in each storage, at one moment."""
     return in_snapshot(context, partial(_counted, context=context))
 
 
@@ -68,11 +68,10 @@ def _counted(connection: Connection, context: PassContext) -> Count:
 
 
 def keys_named(context: PassContext, malformed: Malformed) -> Iterator[tuple[str, str]]:
-    """Return storage name and key of every object that rows name, in order.
+    """Return storage name and key of every object of rows, sorted.
 
     All rows are read before this returns, a few thousand in a transaction, and spooled to a
-    temporary file where they are many. So a row that moves meanwhile may be missed, or be
-    seen twice. Values that make no sense are added to ``malformed``.
+    temporary file if they are many. A row that moves meanwhile may be missed, or seen twice.
     """
     joined = (
         _END_OF_NAME.join(StorageManager.resolve(path))
@@ -80,32 +79,26 @@ def keys_named(context: PassContext, malformed: Malformed) -> Iterator[tuple[str
         for _, file in _files(columns, _rows(context, table, columns), malformed)
         for path in file.paths
     )
-    return (_split(each) for each in in_order(joined))
-
-
-def _split(joined: str) -> tuple[str, str]:
-    storage, _, key = joined.partition(_END_OF_NAME)
-    return storage, key
+    parts = (each.partition(_END_OF_NAME) for each in in_order(joined))
+    return ((storage, key) for storage, _, key in parts)
 
 
 def _files(
     columns: Sequence[Column[Any]], rows: Iterable[_Row], malformed: Malformed
 ) -> Iterator[tuple[Column[Any], Stored]]:
-    """Yield the files of rows, each with its column; no odd value makes that fail."""
+    """Yield the files of rows, each with its column; no value makes that fail."""
     for row in rows:
+        key = row[len(columns) :]
         for column, raw in zip(columns, row, strict=False):
             if raw is None:
                 continue
             value = read_value(as_text(raw))
             if value.faults:
                 name = f"{column.table.fullname}.{column.name}"
-                malformed.add(name, map(_shown, row[len(columns) :]), value.faults)
+                keys = (as_text(each) if isinstance(each, bytes) else each for each in key)
+                malformed.add(name, keys, value.faults)
             for file in value.files:
                 yield column, file
-
-
-def _shown(key: Any) -> Any:
-    return as_text(key) if isinstance(key, bytes) else key
 
 
 def _rows(context: PassContext, table: Table, columns: Sequence[Column[Any]]) -> Iterator[_Row]:
@@ -134,7 +127,7 @@ def _page(
     limit: int | None = None,
 ) -> Iterator[_Row]:
     keys = tuple(table.primary_key.columns)
-    # Keys that only show where a row is are read as text: no odd key makes that fail.
+    # Keys that are only shown are read as text: no odd key makes that fail.
     shown = keys if limit is not None else [as_read(connection, key) for key in keys]
     query = select(*(as_read(connection, column) for column in columns), *shown)
     if limit is not None:

@@ -21,7 +21,7 @@ T = TypeVar("T")
 
 
 def in_snapshot(context: PassContext, work: Callable[[Connection], T]) -> T:
-    """Do some reading in a snapshot taken now. Raises `LedgerError` where it would not see all."""
+    """Read in a snapshot taken now. Raises `LedgerError` if it would not see all rows."""
     with snapshot(context) as connection:
         return work(connection)
 
@@ -32,17 +32,23 @@ def snapshot(context: PassContext) -> Iterator[Connection]:
     name = context.engine.dialect.name
     level = None if name == "sqlite" else "REPEATABLE READ"
     with context.transaction(level) as connection:
-        _BEGINNINGS[name](connection, context)
+        if name == "postgresql":
+            _begin_on_postgresql(connection, context)
+        elif name != "sqlite":
+            connection.exec_driver_sql("START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY")
+        # Python's driver would begin a transaction at the first write.
+        elif not getattr(connection.connection.driver_connection, "in_transaction", False):
+            connection.exec_driver_sql("BEGIN")
         yield connection
 
 
 def _begin_on_postgresql(connection: Connection, context: PassContext) -> None:
-    """Lock what will be read against a change of its type, and look at it.
+    """Lock the tables against a change of their types, and check these.
 
-    The type of a column, or a view in the place of a table, may call functions of the table's
-    owner, with the rights of this account. Policies would hide rows: an error is better.
+    A type, or a view in place of a table, may call functions of its owner with the rights of this
+    account. Policies would hide rows.
     """
-    # None of these takes the snapshot: the first SELECT does, when the tables are locked.
+    # The first SELECT takes the snapshot, when the tables are locked.
     connection.exec_driver_sql("SET TRANSACTION READ ONLY")
     connection.exec_driver_sql("SET LOCAL row_security = off")
     files = [
@@ -82,23 +88,6 @@ def _refuse_odd(row: Any) -> None:
             "jsonb are read: others may run functions of their owner with this account's rights"
         )
 
-
-def _begin_on_mariadb(connection: Connection, context: PassContext) -> None:
-    connection.exec_driver_sql("START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY")
-
-
-def _begin_on_sqlite(connection: Connection, context: PassContext) -> None:
-    # Python's driver begins a transaction at the first write only, unless it is told to.
-    if not getattr(connection.connection.driver_connection, "in_transaction", False):
-        connection.exec_driver_sql("BEGIN")
-
-
-_BEGINNINGS: dict[str, Callable[[Connection, PassContext], None]] = {
-    "postgresql": _begin_on_postgresql,
-    "mariadb": _begin_on_mariadb,
-    "mysql": _begin_on_mariadb,
-    "sqlite": _begin_on_sqlite,
-}
 
 _TABLES: Sequence[str] = ("r", "p")
 _VIEWS: Sequence[str] = ("v", "m")

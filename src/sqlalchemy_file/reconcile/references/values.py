@@ -19,7 +19,7 @@ _SHOWN = 60
 
 @dataclass(slots=True)
 class Stored:
-    """One file that a value names: its storage, its size, the paths of all its objects."""
+    """One file of a value: its storage, its size, the paths of all its objects."""
 
     storage: str
     bytes: int
@@ -28,14 +28,14 @@ class Stored:
 
 @dataclass(slots=True)
 class Value:
-    """What a value says: files, and in words what is odd about it."""
+    """The files of a value, and its faults as sentences."""
 
     files: list[Stored] = field(default_factory=list)
     faults: list[str] = field(default_factory=list)
 
 
 def read_value(text: str) -> Value:
-    """Return what the text in a file column says."""
+    """Return the files and faults of the text in a file column."""
     value = Value()
     try:
         entries = entries_in(text)
