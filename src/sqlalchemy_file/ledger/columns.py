@@ -14,7 +14,7 @@ from sqlalchemy_file.types import FileField, file_field
 
 @dataclass(frozen=True, slots=True)
 class Release:
-    """What a trigger records of a row: the old paths in ``columns`` that are not in ``now``."""
+    """A trigger records the old paths in ``columns`` that are not in the new ``now``."""
 
     columns: tuple[str, ...]
     now: tuple[str, ...]
@@ -58,7 +58,7 @@ class FileColumns:
 
     @property
     def releases(self) -> tuple[Release, ...]:
-        """What triggers record: paths whose objects are to be deleted, and paths of kept objects.
+        """What triggers record: the paths of objects to delete, and of kept objects.
 
         An object in any column of the row is not recorded as kept: it may have moved to a column
         that deletes.

@@ -108,8 +108,7 @@ def look(
 ) -> State:
     """Compare the triggers in the catalog with those that these tables need.
 
-    Tables without file columns need none; with ``is_needed=False`` no table does. What they have
-    is out of date. Indexes are looked at with ``has_indexes`` only.
+    Without ``is_needed`` they need none. Indexes are compared only with ``has_indexes``.
     """
     database = database_of(connection)
     state = State(database.place(connection, RELEASES, schema))
@@ -186,10 +185,7 @@ def _compare(
 def fed_tables(
     connection: Connection, schema: str | None, *, without: FileColumns | None = None
 ) -> list[FileColumns]:
-    """Return the tables whose triggers write into a ledger, as the catalog has them.
-
-    A schema that is the connection's default is None, as in a metadata.
-    """
+    """Return the tables with triggers for a ledger; the default schema is None."""
     database = database_of(connection)
     ledger = database.place(connection, RELEASES, schema)
     own = without and database.place(connection, without.table, without.schema)
@@ -218,7 +214,7 @@ def repair(connection: Connection, state: State) -> None:
             execute(connection, old.repair or (*old.drop, *new.create))
         for new in state.missing:
             execute(connection, new.create)
-        # What one of them used may be unused in turn.
+        # Dropping one may leave another unused.
         while state.ledger and (unused := database.unused(connection, state.ledger)):
             execute(connection, unused)
 
@@ -232,7 +228,7 @@ def indexes_of(connection: Connection, files: FileColumns) -> list[Found]:
 
 
 def database_of(connection: Connection) -> Database:
-    """Return what knows a connection's database, or raise `LedgerError`."""
+    """Return the dialect of a connection, or raise `LedgerError`."""
     name = connection.dialect.name
     if name not in DATABASES:
         raise LedgerError(

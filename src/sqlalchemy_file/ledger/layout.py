@@ -46,17 +46,13 @@ def flaws(connection: Connection, ledger: Place, columns: set[str]) -> Iterator[
     """Yield the faults of the ledger's table, in the order of their repair."""
     name = connection.dialect.name
     if is_of_earlier_release(columns):
-        yield Flaw(
-            OUT_OF_DATE,
-            "its layout is that of an earlier release",
-            tuple(_upgrades(connection, ledger, columns)),
-        )
+        upgrades = tuple(_upgrades(connection, ledger, columns))
+        yield Flaw(OUT_OF_DATE, "its layout is that of an earlier release", upgrades)
     if name == "postgresql":
         yield from _flaws_of_rights(connection, ledger)
         yield from _missed_on_postgresql(connection, ledger)
     elif name != "sqlite":
         yield from _missed_on_mariadb(connection, ledger)
-    # What an earlier release made has nothing but columns of ours.
     for strange in _demanding(connection, ledger, columns):
         yield Flaw(
             "unknown column",
@@ -122,7 +118,7 @@ def _altered_on_postgresql(
         if column.name not in columns:
             changes.append(f"ADD COLUMN IF NOT EXISTS {column.name} {kind}")
     yield f"ALTER TABLE {name} {', '.join(changes)}"
-    # Apart from the above, for old notes are of no transaction that is known.
+    # Not in the statement above: old entries must get no transaction id.
     for column in table.columns:
         spec = str(CreateColumn(column).compile(dialect=connection.dialect))
         _, default, sql = spec.partition(" DEFAULT ")
@@ -136,33 +132,21 @@ def _flaws_of_rights(connection: Connection, ledger: Place) -> Iterator[Flaw]:
     name, sequence = qualified(ledger), qualified(Place(ledger.schema, MISSED))
     found = connection.execute(_RIGHTS, {"ledger": name, "missed": sequence}).one()
     if not found.may_enter:
-        yield Flaw(
-            "rights",
-            "PUBLIC has no USAGE on its schema, so roles without that note nothing",
-            (f"GRANT USAGE ON SCHEMA {quoted(ledger.schema)} TO PUBLIC",),
-        )
+        grant = f"GRANT USAGE ON SCHEMA {quoted(ledger.schema)} TO PUBLIC"
+        lack = "PUBLIC has no USAGE on its schema, so roles without that note nothing"
+        yield Flaw("rights", lack, (grant,))
     if not found.may_note:
-        columns = ", ".join(_NOTED)
-        yield Flaw(
-            "rights",
-            f"PUBLIC may not INSERT ({columns}), so roles without that note nothing",
-            (f"GRANT INSERT ({columns}) ON {name} TO PUBLIC",),
-        )
+        # The columns that triggers write; all others have defaults.
+        grant = f"GRANT INSERT (path, storage) ON {name} TO PUBLIC"
+        lack = "PUBLIC may not INSERT (path, storage), so roles without that note nothing"
+        yield Flaw("rights", lack, (grant,))
     if not found.may_tell:
-        yield Flaw(
-            "rights",
-            f"PUBLIC may not UPDATE the sequence {MISSED}, so notes are missed without a trace",
-            (
-                f"CREATE SEQUENCE IF NOT EXISTS {sequence} OWNED BY {name}.path",
-                f"GRANT UPDATE ON SEQUENCE {sequence} TO PUBLIC",
-            ),
-        )
+        create = f"CREATE SEQUENCE IF NOT EXISTS {sequence} OWNED BY {name}.path"
+        grant = f"GRANT UPDATE ON SEQUENCE {sequence} TO PUBLIC"
+        lack = f"PUBLIC may not UPDATE the sequence {MISSED}, so notes are missed without a trace"
+        yield Flaw("rights", lack, (create, grant))
     if found.is_guarded:
-        yield Flaw(
-            "rights",
-            "row-level security is enabled on it, so roles that its policies exclude note "
-            "nothing; disable it",
-        )
+        yield Flaw("rights", _GUARDED)
 
 
 def _missed_on_postgresql(connection: Connection, ledger: Place) -> Iterator[Flaw]:
@@ -207,7 +191,7 @@ def _missed_on_mariadb(connection: Connection, ledger: Place) -> Iterator[Flaw]:
 
 
 def _demanding(connection: Connection, ledger: Place, columns: set[str]) -> list[str]:
-    """Return columns that are not ours and that no trigger can leave out."""
+    """Return columns of others that take no NULL and have no default."""
     strange = columns - {column.name for column in releases_table(MetaData()).columns}
     if not strange:
         return []
@@ -221,6 +205,10 @@ def _demanding(connection: Connection, ledger: Place, columns: set[str]) -> list
     return sorted(strange & required)
 
 
+_GUARDED = (
+    "row-level security is enabled on it, so roles that its policies exclude note nothing; "
+    "disable it"
+)
 _FIND = (
     "the server's log may say why; what it would have noted is found by a full pass "
     "(sweep --full), after which forget_missed(connection) of the ledger ends this"
@@ -229,9 +217,6 @@ _FIND = (
 _MISSED_AT: Any = text("""
 SELECT CASE WHEN has_sequence_privilege(oid, 'SELECT, USAGE') THEN pg_sequence_last_value(oid) END
 FROM pg_class WHERE oid = to_regclass(:missed)""")
-
-_NOTED = ("path", "storage")
-"""The columns that triggers write; all others are filled by defaults."""
 
 _RIGHTS: Any = text("""
 SELECT has_schema_privilege('public', n.oid, 'USAGE') AS may_enter,

@@ -19,9 +19,9 @@ _PASSED_OVER = "DECLARE CONTINUE HANDLER FOR SQLEXCEPTION BEGIN END;"
 
 
 def row_body(kind: str, ledger: Place, files: FileColumns) -> str:
-    """Return a trigger's body: plain records are read without a query, which costs a tenth."""
+    """Return a trigger's body. It reads plain records without a query, in a tenth of the time."""
     rows = ("OLD", "NEW") if kind == "update" else ("OLD",)
-    # By way of variables: where a column is gone, only its own SET fails, and is passed over.
+    # With variables, only the SET of a column that is gone fails, and is passed over.
     values = {row: {name: f"{row}_{i}" for i, name in enumerate(files.noted)} for row in rows}
     every = [value for row in rows for value in values[row].values()]
     parts_of = [f"{value}_{part}" for value in every for part in _PARTS]
@@ -55,7 +55,7 @@ def _are_same(values: dict[str, dict[str, str]]) -> str:
 def _record(
     ledger: Place, files: FileColumns, old: dict[str, str], new: dict[str, str]
 ) -> list[str]:
-    """Return what records paths: of plain records one by one, of others by a query."""
+    """Return SQL that records the paths of plain records one by one, of others by a query."""
     plain, others = [], []
     for release in files.releases:
         was = [old[name] for name in release.columns]
@@ -66,7 +66,7 @@ def _record(
 
 
 def cascade_body(ledger: Place, ancestor: Ancestor, named: dict[Place, FileColumns]) -> str:
-    """Return a trigger's body that reads the files of all rows which a DELETE will take along."""
+    """Return a trigger's body that reads the files of all rows to which a DELETE cascades."""
     blocks = [
         _note_each(
             ledger,
@@ -76,24 +76,17 @@ def cascade_body(ledger: Place, ancestor: Ancestor, named: dict[Place, FileColum
         for place in sorted(ancestor.targets, key=str)
         for name in named[place].noted
     ]
-    return "\n".join(
-        [
-            f"BEGIN\n{note(ledger)}",
-            f"DECLARE n_path, n_storage {_TEXT};",
-            _PASSED_OVER,
-            *blocks,
-            "END",
-        ]
-    )
+    declared = f"DECLARE n_path, n_storage {_TEXT};"
+    return "\n".join([f"BEGIN\n{note(ledger)}", declared, _PASSED_OVER, *blocks, "END"])
 
 
 _PARTS = ("path", "storage")
 
 
 def _read_plain(value: str) -> str:
-    """Return what reads path and storage of a record that has one object, without escapes.
+    """Return SQL that reads path and storage of a record with one object and no escapes.
 
-    Both keep their opening quotation mark, until they are compared.
+    Both keep their quotation marks until they are compared.
     """
     path, storage = (f"{value}_{part}" for part in _PARTS)
     return (
@@ -129,29 +122,25 @@ def _note_plain(ledger: Place, value: str, now: Sequence[str], is_kept: bool) ->
 
 def _note_each(ledger: Place, released: str, is_kept: bool) -> str:
     """Return a block that records the results of a query, one by one."""
-    return "\n".join(
-        [
-            "BEGIN",
-            "DECLARE ended BOOLEAN DEFAULT FALSE;",
-            f"DECLARE released CURSOR FOR {released};",
-            "DECLARE CONTINUE HANDLER FOR NOT FOUND SET ended = TRUE;",
-            # A table that is gone has no rows to lose.
-            "DECLARE EXIT HANDLER FOR 1146 BEGIN END;",
-            f"DECLARE EXIT HANDLER FOR SQLEXCEPTION {_tell_missed(ledger, is_kept)};",
-            "OPEN released;",
-            "each_note: LOOP",
-            "FETCH released INTO n_path, n_storage;",
-            "IF ended THEN LEAVE each_note; END IF;",
-            _write(ledger, is_kept),
-            "END LOOP;",
-            "CLOSE released;",
-            "END;",
-        ]
-    )
+    # Error 1146: a table that is gone has no rows to lose.
+    return f"""BEGIN
+DECLARE ended BOOLEAN DEFAULT FALSE;
+DECLARE released CURSOR FOR {released};
+DECLARE CONTINUE HANDLER FOR NOT FOUND SET ended = TRUE;
+DECLARE EXIT HANDLER FOR 1146 BEGIN END;
+DECLARE EXIT HANDLER FOR SQLEXCEPTION {_tell_missed(ledger, is_kept)};
+OPEN released;
+each_note: LOOP
+FETCH released INTO n_path, n_storage;
+IF ended THEN LEAVE each_note; END IF;
+{_write(ledger, is_kept)}
+END LOOP;
+CLOSE released;
+END;"""
 
 
 def _write(ledger: Place, is_kept: bool) -> str:
-    """Return a block that writes a note, or tells that it could not."""
+    """Return a block that writes an entry, or records that it could not."""
     columns, values = (", lease, due_at", f", '{KEPT}', {NEVER}") if is_kept else ("", "")
     return (
         f"BEGIN\nDECLARE EXIT HANDLER FOR SQLEXCEPTION {_tell_missed(ledger, is_kept)};\n"
@@ -171,7 +160,7 @@ def _tell_missed(ledger: Place, is_kept: bool) -> str:
 
 
 def _released(was: Sequence[str], now: Sequence[str]) -> str:
-    """Return a query for what some values name and others do not; it sorts what it finds once."""
+    """Return a query for the paths that old values contain and new ones do not."""
     sources = [(1, each) for each in was] + [(0, each) for each in now]
     notes = " UNION ALL ".join(
         f"SELECT {number} AS was, {each}.path, {each}.storage FROM ({_notes_in(each)}) AS {each}"
@@ -202,5 +191,5 @@ def _notes_in(value: str, rows: str = "") -> str:
 
 
 def _as_text(json: str, length: int) -> str:
-    # Longer texts would make of each temporary table one on disk.
+    # With longer texts, temporary tables would be on disk.
     return f"CAST(JSON_UNQUOTE({json}) AS CHAR({length}) CHARACTER SET utf8mb4) COLLATE utf8mb4_bin"

@@ -37,10 +37,10 @@ from sqlalchemy_file.ledger.triggers import (
 )
 
 READABLE = ("text", "character varying", "json", "jsonb")
-"""The types whose values are read: to read others may call a function that an owner wrote."""
+"""The types whose values are read. To read others may call a function of their owner."""
 
 Below = Mapping[Place, Sequence[tuple[Place, bool]]]
-"""By table, those that are partitions of it or inherit from it, and which of both."""
+"""By table, the tables below it, and whether each is a partition; else it inherits."""
 
 
 class PostgreSQL(Database):
@@ -139,7 +139,7 @@ class PostgreSQL(Database):
 def _triggers(
     connection: Connection, used: Used, where: Place, noting: dict[Place, FileColumns], below: Below
 ) -> Iterator[Trigger]:
-    """Yield the triggers of a table, and of tables below it that have none of their own.
+    """Yield the triggers of a table, and of tables below it without their own.
 
     PostgreSQL clones row triggers to partitions, but not those for TRUNCATE.
     """
@@ -153,10 +153,10 @@ def _triggers(
 
 
 def _shared(feeds: Sequence[Feed], below: Below) -> dict[Place, FileColumns]:
-    """Return the columns that triggers of each table read, if one table inherits from another.
+    """Return the columns that the triggers of each table read.
 
-    One that inherits notes its parent's columns with its own. A partition has its parent's row
-    triggers, and notes what is left.
+    A table that inherits records its parent's columns with its own. A partition has its parent's
+    row triggers, and records the rest.
     """
     noting = dict(feeds)
     for where, files in feeds:
@@ -164,19 +164,14 @@ def _shared(feeds: Sequence[Feed], below: Below) -> dict[Place, FileColumns]:
             own = noting.get(table)
             if own is None:
                 continue
-            share = _without if is_partition else _union
+            columns, kept = (
+                [each for each in mine if each not in its] if is_partition else [*mine, *its]
+                for mine, its in ((own.columns, files.columns), (own.kept, files.kept))
+            )
             noting[table] = replace(
-                own, columns=share(own.columns, files.columns), kept=share(own.kept, files.kept)
+                own, columns=tuple(dict.fromkeys(columns)), kept=tuple(dict.fromkeys(kept))
             )
     return noting
-
-
-def _without(own: Sequence[str], inherited: Sequence[str]) -> tuple[str, ...]:
-    return tuple(each for each in own if each not in inherited)
-
-
-def _union(own: Sequence[str], inherited: Sequence[str]) -> tuple[str, ...]:
-    return tuple(dict.fromkeys([*own, *inherited]))
 
 
 def _trigger_function(kind: str, where: Place, body: str) -> Trigger:
@@ -194,7 +189,7 @@ def _trigger(
         f"TRIGGER {name} {moment} {kind.upper()} ON {qualified(table)} "
         f"FOR EACH {rows} EXECUTE FUNCTION {qualified(function.place)}()"
     )
-    # At REPEATABLE READ nobody sees what another process has made meanwhile.
+    # At REPEATABLE READ, a trigger that another process has created meanwhile is not seen.
     if (connection.dialect.server_version_info or ()) >= (14,):
         return Trigger(table, kind, name, (*function.create, f"CREATE OR REPLACE {event}"))
     drop = f"DROP TRIGGER IF EXISTS {name} ON {qualified(table)}"
@@ -220,7 +215,7 @@ def _indexes(
 ) -> Iterator[Trigger]:
     for column in names:
         expression = _read(ledger, reader, column)
-        # Pending entries would be read one by one for each path that is looked up.
+        # Each search for a path would read all pending entries of the index.
         definition = f"USING gin (({expression})) WITH (fastupdate = off)"
         name = trigger_name("index", where, definition)
         create = f"CREATE INDEX IF NOT EXISTS {quoted(name)} ON {qualified(where)} {definition}"
@@ -246,9 +241,9 @@ def _reader(ledger: Place, kind: str) -> Trigger:
 
 
 def _view_of_kept(ledger: Place) -> Trigger:
-    """Return the view into which triggers write what columns keep.
+    """Return the view into which triggers write the paths of kept objects.
 
-    PUBLIC may insert a path and its storage there, and so cannot write notes with other leases.
+    PUBLIC may insert only path and storage there, so it cannot write entries with other leases.
     """
     select = f"SELECT path, storage, lease, due_at FROM {qualified(ledger)}"
     name = trigger_name("kept", ledger, select, KEPT, NEVER)

@@ -40,10 +40,10 @@ def create_function(signature: str, returned: str, options: str, body: str) -> s
 
 
 def reader_body(kind: str) -> str:
-    """Return the body of the function that reads all paths that `paths_of` of a record knows.
+    """Return the body of the function that reads the same paths as `paths_of` of a record.
 
-    With ``kind="notes"`` each has its storage in front. The plainest record needs no query. For a
-    value that cannot be read it returns `UNREADABLE`.
+    With ``kind="notes"`` each has its storage in front. A plain record needs no query. An
+    unreadable value gives `UNREADABLE`.
     """
     return f"""
 DECLARE
@@ -88,7 +88,7 @@ END"""
 
 @dataclass(frozen=True, slots=True)
 class Used:
-    """What a trigger function uses: the ledger, the view for what is kept, and a reader."""
+    """What a trigger function uses: the ledger, the view of kept objects, and a reader."""
 
     ledger: Place
     keeping: Place
@@ -102,9 +102,8 @@ class Used:
 def row_body(used: Used, files: FileColumns) -> str:
     """Return the body of the trigger function for rows.
 
-    All that can fail stands in one block: a subtransaction is most of what the trigger costs. If
-    it fails, rows are read again by way of JSON, which a column that is gone or has another type
-    does not disturb.
+    It has one block, because a subtransaction is most of its cost. If that fails, the row is read
+    again as JSON, which works if a column is gone or has another type.
     """
     same = " AND ".join(
         f"OLD.{each}::text IS NOT DISTINCT FROM NEW.{each}::text"
@@ -169,9 +168,9 @@ def _record_by_json(used: Used, release: Release) -> str:
 
 
 def truncate_body(used: Used, files: FileColumns) -> str:
-    """Return the body of the trigger function for TRUNCATE, which reads all rows beforehand.
+    """Return the body of the trigger function for TRUNCATE, which reads all rows before.
 
-    Rows that a policy hides must not be passed over in silence: so it runs with row_security off.
+    It runs with row_security off: rows that a policy hides are an error.
     """
     return f"""{note(used.ledger, files.columns, files.kept)}
 BEGIN
@@ -216,7 +215,7 @@ def _names(names: Sequence[str]) -> str:
 
 
 def _in_json(row: str, name: str) -> str:
-    """Return a column's value as text, by way of JSON; NULL where there is no such column."""
+    """Return a column's value as text, read as JSON; NULL for a missing column."""
     value = f"(row_to_json({row}) -> {name})"
     return f"CASE json_typeof({value}) WHEN 'string' THEN {value} #>> '{{}}' ELSE {value}::text END"
 
@@ -249,10 +248,10 @@ def _missed(ledger: Place) -> str:
 
 
 def _made_sound() -> str:
-    """Return what rids text of escapes that jsonb refuses: of a NUL, and of half a surrogate pair.
+    """Return the expression that replaces escapes which jsonb refuses: NUL and lone surrogates.
 
-    They become U+0001, which no key has. Each step takes time in proportion to the length: first
-    no backslash is escaped by another, then whole pairs are set aside.
+    They become U+0001, which no key has. Each step takes linear time: escaped backslashes are
+    replaced, and whole pairs set aside.
     """
     backslash = chr(92)
     high, low = r"([dD][89abAB][0-9a-fA-F]{2})", r"([dD][c-fC-F][0-9a-fA-F]{2})"

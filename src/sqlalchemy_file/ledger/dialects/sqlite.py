@@ -25,11 +25,11 @@ from sqlalchemy_file.ledger.triggers import (
 )
 
 _READ_IT = ""
-"""Stands in the index for the path of a record that has to be read."""
+"""Replaces, in the index, the path of a record that has to be read."""
 
 
 class SQLite(Database):
-    """SQLite, where values have types, not columns. Triggers for rows of views belong to tables."""
+    """SQLite, where values have types, not columns."""
 
     def place(self, connection: Connection, table: str, schema: str | None) -> Place | None:
         return _named(connection, table, schema, "table")
@@ -123,14 +123,11 @@ def _index(where: Place, column: str, number: int) -> Trigger:
 
 
 def _indexed(column: str, number: int) -> str:
-    """Return the first or second path of a plain record; `_READ_IT` for any other first one.
-
-    Plain is a single file with no objects but its own and a thumbnail, as `_is_plain` knows it.
-    """
+    """Return the first or second path of a plain record; `_READ_IT` as the first of another."""
     value = quoted(column)
     path = f"json_extract({value}, '$.files[{number}]')"
     other = "NULL" if number else f"'{_READ_IT}'"
-    # CASE keeps what follows from what would raise, and a statement of the user fail with it.
+    # CASE keeps JSON functions from values that would make a user's statement fail.
     return (
         f"CASE WHEN {value} IS NULL THEN NULL WHEN typeof({value}) <> 'text' THEN {other} "
         f"WHEN NOT json_valid({value}) THEN {other} WHEN {_is_plain(value)} THEN {path} "
@@ -139,10 +136,9 @@ def _indexed(column: str, number: int) -> str:
 
 
 def _is_plain(value: str) -> str:
-    """Return whether all paths in valid JSON stand in a list of one or two, beyond any doubt.
+    """Return the condition that a record has one or two paths, both in its list of files.
 
-    Names that stand there twice, or with letters that are escaped, are doubtful: what reads the
-    record in the end may take another one of them.
+    A name that occurs twice, or has escapes, is in doubt: a reader may take another value.
     """
     thumbnail = f"json_type({value}, '$.thumbnail') = 'object'"
     conditions = [
@@ -191,7 +187,7 @@ def _notes(row: str, columns: Sequence[str]) -> str:
 def _notes_in(value: str) -> str:
     """Return a query for the paths in any value, and their storages.
 
-    Each CASE keeps values from json_each() that it would refuse.
+    Each CASE keeps values from json_each() that would make it fail.
     """
     records = (
         f"CASE WHEN typeof({value}) = 'text' AND length({value}) <= {LONGEST_VALUE} "
@@ -205,7 +201,7 @@ def _notes_in(value: str) -> str:
         f"substr(file.value, 1, length({storage}) + 1) = {storage} || '/' "
         f"THEN {storage} END AS storage "
         f"FROM json_each({records}) AS record, "
-        # A table of one row: an expression would be worked out for each file again.
+        # A table of one row: an expression would be computed again for each file.
         "json_each(json_array(CASE record.type WHEN 'object' "
         "THEN json_extract(record.value, '$.upload_storage') END)) AS storage, "
         "json_each(CASE record.type WHEN 'object' THEN record.value END) AS part, "

@@ -10,7 +10,6 @@ from __future__ import annotations
 import hashlib
 import json
 import secrets
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -64,13 +63,11 @@ class Home:
         return site.is_at(self.server, self.marks)
 
     def dump(self) -> str:
+        epochs = [f"{each:08x}" for each in self.epochs]
+        earlier = [f"{each:08x}" for each in sorted(self.earlier)]
+        marks = sorted(self.marks)
         return json.dumps(
-            {
-                "server": self.server,
-                "marks": sorted(self.marks),
-                "epochs": [as_text(each) for each in self.epochs],
-                "earlier": sorted(map(as_text, self.earlier)),
-            }
+            {"server": self.server, "marks": marks, "epochs": epochs, "earlier": earlier}
         )
 
     @classmethod
@@ -150,16 +147,6 @@ def at_site(home: Home | None, site: Site, own: str) -> Home:
     # Old marks may belong to another way to connect to the same server.
     marks = {each for each in home.marks if not each.startswith("since ")} | site.marks
     return Home(home.server, frozenset(marks), home.epochs, home.earlier)
-
-
-def as_text(epoch: int) -> str:
-    """Return an epoch as keys contain it."""
-    return f"{epoch:08x}"
-
-
-def may_all_delete(identities: Iterable[Identity], key: str) -> bool:
-    """Return True if all of several ledgers may delete an object."""
-    return all(each.may_delete(key) for each in identities)
 
 
 def _identity(own: str, home: Home, site: Site) -> Identity:

@@ -12,7 +12,7 @@ from typing import Any
 from sqlalchemy import Connection, Dialect, Executable
 
 from sqlalchemy_file.ledger import Ledger, ledger_of
-from sqlalchemy_file.ledger.epochs.identity import Identity, may_all_delete
+from sqlalchemy_file.ledger.epochs.identity import Identity
 from sqlalchemy_file.storage import StorageManager
 from sqlalchemy_file.tracking.claims import claim_of
 from sqlalchemy_file.tracking.deleting.deletion import discard, tell_released
@@ -152,7 +152,9 @@ class Unit:
     def _left_to_others(self, path: str) -> bool:
         """Return True if another database has stored an object, or its storage is not there."""
         storage_name, key = StorageManager.resolve(path)
-        return storage_name in self._absent or not may_all_delete(self._identities, key)
+        if storage_name in self._absent:
+            return True
+        return not all(each.may_delete(key) for each in self._identities)
 
     def succeeded(self, statement: Any, rowcount: Callable[[], int]) -> bool:
         """Count what a statement did; if that is not known, its rows are read again later.
