@@ -5,6 +5,7 @@ ledger = Ledger(Base.metadata)
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from contextlib import AbstractContextManager
 from typing import Any
 
@@ -20,6 +21,7 @@ from sqlalchemy_file.ledger.installing import (
     State,
     database_of,
     look,
+    place_of,
     repair,
 )
 from sqlalchemy_file.ledger.layout import OUT_OF_DATE, forget_missed, is_of_earlier_release
@@ -128,11 +130,9 @@ class Ledger:
         columns = self._columns(connection)
         return columns is not None and is_of_earlier_release(columns)
 
-    def _columns(self, connection: Connection) -> set[str] | None:
-        database = database_of(connection)
-        schema = connection.schema_for_object(self.releases)
-        where = database.place(connection, self.releases.name, schema)
-        return None if where is None else database.columns(connection, where)
+    def _columns(self, connection: Connection) -> Iterable[str] | None:
+        where = place_of(connection, self.releases)
+        return None if where is None else database_of(connection).columns(connection, where)
 
     def _look(self, connection: Connection, *, is_needed: bool = True) -> State:
         columns = dict(self.file_tables())

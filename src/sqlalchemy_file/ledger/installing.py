@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import DDL, Connection
+from sqlalchemy import DDL, Connection, Table
 
 from sqlalchemy_file.exceptions import LedgerError
 from sqlalchemy_file.ledger.columns import FileColumns
@@ -116,7 +116,7 @@ def look(
     needed: list[Trigger] = []
     if state.ledger is not None and is_needed:
         needed = list(database.needed(connection, state.ledger, feeds))
-        columns = database.columns(connection, state.ledger)
+        columns = set(database.columns(connection, state.ledger))
         state.flaws = list(flaws(connection, state.ledger, columns))
     found = [each for each in database.found(connection) if has_indexes or each.kind != "index"]
     _compare(state, needed, found, {*state.places, *_others(connection, tables, found)})
@@ -143,17 +143,14 @@ def _feeds(
         where = database.place(connection, files.table, files.schema) if files.noted else None
         if where is not None:
             state.places[where] = files
-            names = database.columns(connection, where)
-            without = [each for each in files.noted if database.folded(each) not in names]
-            unreadable = database.unreadable(connection, where).intersection(files.noted)
-            state.unsolved += [
-                *(Problem(str(files), "missing column", _ABSENT.format(each)) for each in without),
-                *(
-                    Problem(str(files), "wrong type", _UNREADABLE.format(each))
-                    for each in sorted(unreadable)
-                ),
-            ]
-            yield where, files.without({*without, *unreadable})
+            there = database.columns(connection, where)
+            unread = [each for each in files.noted if not there.get(database.folded(each))]
+            for name in unread:
+                problem = Problem(str(files), "missing column", _ABSENT.format(name))
+                if database.folded(name) in there:
+                    problem = Problem(str(files), "wrong type", _UNREADABLE.format(name))
+                state.unsolved.append(problem)
+            yield where, files.without(unread)
         elif files.noted and not database.is_view(connection, files.table, files.schema):
             state.unsolved.append(Problem(str(files), "missing table", _NOT_CREATED))
 
@@ -235,6 +232,12 @@ def database_of(connection: Connection) -> Database:
             f"the ledger works on SQLite, PostgreSQL, MariaDB and MySQL, not on {name}"
         )
     return DATABASES[name]
+
+
+def place_of(connection: Connection, table: Table) -> Place | None:
+    """Return the place of a table in the schema that the connection gives it, or None."""
+    schema = connection.schema_for_object(table)
+    return database_of(connection).place(connection, table.name, schema)
 
 
 def execute(connection: Connection, statements: Sequence[str]) -> None:

@@ -5,7 +5,7 @@ Version 1 had an identity key and the path. Its entries are kept; their storage 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -72,9 +72,9 @@ def forget_missed(connection: Connection, schema: str | None) -> None:
         connection.execute(delete(state).where(state.c.name.startswith(MISSED_NOTE)))
 
 
-def is_of_earlier_release(columns: set[str]) -> bool:
+def is_of_earlier_release(columns: Iterable[str]) -> bool:
     """Return whether a ledger's table with these columns has the layout of an earlier release."""
-    return not columns.issuperset(_NEW)
+    return not set(columns).issuperset(_NEW)
 
 
 def _upgrades(connection: Connection, ledger: Place, columns: set[str]) -> Iterator[str]:

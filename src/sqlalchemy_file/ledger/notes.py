@@ -32,7 +32,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.types import BigInteger
 
-from sqlalchemy_file.ledger.installing import DATABASES, database_of, fed_tables
+from sqlalchemy_file.ledger.installing import DATABASES, database_of, fed_tables, place_of
 from sqlalchemy_file.ledger.layout import is_of_earlier_release
 from sqlalchemy_file.ledger.rights import has_rights, sees_triggers
 from sqlalchemy_file.ledger.tables import (
@@ -188,11 +188,10 @@ def may_use(connection: Connection, ledger: LedgerTables) -> bool:
 def _may_use(connection: Connection, ledger: LedgerTables) -> bool:
     if connection.dialect.name not in DATABASES:
         return False
-    database = database_of(connection)
-    schema = connection.schema_for_object(ledger.releases)
-    where = database.place(connection, ledger.releases.name, schema)
-    if where is None or is_of_earlier_release(database.columns(connection, where)):
+    where = place_of(connection, ledger.releases)
+    if where is None or is_of_earlier_release(database_of(connection).columns(connection, where)):
         return False
+    schema = connection.schema_for_object(ledger.releases)
     if not fed_tables(connection, schema) and sees_triggers(connection, ledger):
         return False  # without triggers there are no entries, which is one of the `problems`
     return has_rights(connection, where, "SELECT", "UPDATE", "DELETE")

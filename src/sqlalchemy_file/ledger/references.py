@@ -22,7 +22,7 @@ from sqlalchemy import (
 )
 
 from sqlalchemy_file.ledger.columns import all_file_columns
-from sqlalchemy_file.ledger.installing import database_of
+from sqlalchemy_file.ledger.installing import database_of, place_of
 from sqlalchemy_file.ledger.locking import commits_each_statement
 from sqlalchemy_file.ledger.tables import IN_INFO, LedgerTables
 from sqlalchemy_file.ledger.triggers import Lookup
@@ -76,12 +76,10 @@ def lookup_of(
     ledger = metadata.info.get(IN_INFO)
     if ledger is None or not ledger.indexed:
         return None
-    database, schema_of = database_of(connection), connection.schema_for_object
-    releases = database.place(connection, ledger.releases.name, schema_of(ledger.releases))
-    where = database.place(connection, table.name, schema_of(table))
+    releases, where = place_of(connection, ledger.releases), place_of(connection, table)
     if releases is None or where is None:
         return None
-    return database.lookup(connection, releases, where, column.name)
+    return database_of(connection).lookup(connection, releases, where, column.name)
 
 
 def _looked_up(

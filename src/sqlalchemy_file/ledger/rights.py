@@ -3,27 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from types import MappingProxyType
 
 from sqlalchemy import Connection, Table, and_, func, select, text
 from sqlalchemy.exc import DBAPIError
 
 from sqlalchemy_file.ledger.columns import all_file_columns
 from sqlalchemy_file.ledger.errors import REFUSALS, code_of
-from sqlalchemy_file.ledger.installing import database_of
+from sqlalchemy_file.ledger.installing import place_of
 from sqlalchemy_file.ledger.tables import LedgerTables, table_name
 from sqlalchemy_file.ledger.triggers import Place, qualified
 
 _ALL = ("SELECT", "INSERT", "UPDATE", "DELETE")
 
-RIGHTS: Mapping[str, tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]] = MappingProxyType(
-    {
-        "session": ((), ("SELECT", "UPDATE", "DELETE"), ("SELECT",)),
-        "status": (("SELECT",), ("SELECT",), ("SELECT",)),
-        "drain": (("SELECT",), _ALL, _ALL),
-        "sweep": (("SELECT",), _ALL, _ALL),
-    }
-)
+RIGHTS: Mapping[str, tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]] = {
+    "session": ((), ("SELECT", "UPDATE", "DELETE"), ("SELECT",)),
+    "status": (("SELECT",), ("SELECT",), ("SELECT",)),
+    "drain": (("SELECT",), _ALL, _ALL),
+    "sweep": (("SELECT",), _ALL, _ALL),
+}
 """For each kind of work: rights on tables with files, on the entries, and on the state.
 
 A session also needs rights on the tables that it writes. Without those on the ledger it leaves
@@ -80,8 +77,7 @@ def has_rights(connection: Connection, where: Place, *rights: str) -> bool:
 
 def _lacking(connection: Connection, table: Table, rights: tuple[str, ...]) -> Iterator[str]:
     if connection.dialect.name == "postgresql":
-        schema = connection.schema_for_object(table)
-        where = database_of(connection).place(connection, table.name, schema)
+        where = place_of(connection, table)
         if where is not None:
             yield from (each for each in rights if not has_rights(connection, where, each))
     elif connection.dialect.name != "sqlite":

@@ -19,7 +19,7 @@ from sqlalchemy_file.ledger import Ledger, Problem, ledger_of
 from sqlalchemy_file.ledger.columns import all_file_columns
 from sqlalchemy_file.ledger.epochs.state import database_id
 from sqlalchemy_file.ledger.errors import code_of
-from sqlalchemy_file.ledger.installing import DATABASES, database_of
+from sqlalchemy_file.ledger.installing import DATABASES, database_of, place_of
 from sqlalchemy_file.ledger.tables import now
 from sqlalchemy_file.storage import StorageManager
 from sqlalchemy_file.transfer import run_blocking
@@ -113,8 +113,7 @@ def context_of(
     context = replace(_placed(bind, metadata), others=[_placed(*each) for each in others])
     if needs_ledger or any(each.has_ledger for each in context.everywhere):
         for each in context.everywhere:
-            tables = (each.ledger.releases, each.ledger.state)
-            each.run(partial(_refuse_without, tables=tables, remedy=_INSTALL))
+            _refuse_without_tables(each)
     return context
 
 
@@ -130,6 +129,11 @@ def _placed(bind: Bind, metadata: MetaData) -> PassContext:
             f"this works on SQLite, PostgreSQL, MariaDB and MySQL, not on {found.dialect.name}"
         )
     return PassContext(found, metadata)
+
+
+def _refuse_without_tables(context: PassContext) -> None:
+    tables = (context.ledger.releases, context.ledger.state)
+    context.run(partial(_refuse_without, tables=tables, remedy=_INSTALL))
 
 
 def _refuse_without(connection: Connection, tables: Iterable[Table], remedy: str) -> None:
@@ -189,9 +193,8 @@ def _tables_of(context: PassContext, each: PassContext) -> set[str]:
     """Return the tables of all metadata that share a ledger with one, as problems name them."""
 
     def tables(connection: Connection, metadata: MetaData) -> set[str]:
-        place, schema_of = database_of(connection).place, connection.schema_for_object
         every = list(metadata.tables.values())
-        return {str(place(connection, table.name, schema_of(table))) for table in every}
+        return {str(place_of(connection, table)) for table in every}
 
     own = each.ask(database_id)
     sharing = [other for other in context.everywhere if other.ask(database_id) == own]

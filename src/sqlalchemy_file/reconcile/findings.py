@@ -81,12 +81,7 @@ def about_object(kind: str, storage: str, info: ObjectInfo, detail: str | None) 
     """Return a finding about an object as it was listed."""
     date = None if info.last_modified is None else info.last_modified.isoformat()
     return Finding(
-        kind=kind,
-        storage=storage,
-        key=info.key,
-        size=info.size,
-        last_modified=date,
-        detail=detail,
+        kind=kind, storage=storage, key=info.key, size=info.size, last_modified=date, detail=detail
     )
 
 

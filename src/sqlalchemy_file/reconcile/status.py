@@ -79,12 +79,8 @@ class Status:
         ]  # fmt: skip
 
 
-@dataclass(frozen=True, slots=True)
-class _Waiting:
-    pending: int = 0
-    oldest: int | None = None
-    failed: int = 0
-    last_error: str | None = None
+_Waiting = tuple[int, int | None, int, str | None]
+"""Of the entries of a storage: their number, the oldest, the number of failures, the last error."""
 
 
 def status(bind: Bind, metadata: MetaData) -> Status:
@@ -101,8 +97,16 @@ def status(bind: Bind, metadata: MetaData) -> Status:
     waiting = context.ask(_waiting)
     names = sorted({*StorageManager.names(), *waiting, *(each.storage for each in columns)})
     now = context.now()
-    swept = {name: context.ask(checkpoint, name) for name in names}
-    storages = [_of_storage(name, columns, waiting, swept[name], now) for name in names]
+    storages = [
+        _of_storage(
+            name,
+            [each for each in columns if each.storage == name],
+            waiting.get(name, (0, None, 0, None)),
+            context.ask(checkpoint, name),
+            now,
+        )
+        for name in names
+    ]
     for each in storages:
         counted("pending releases", each.pending, each.name)
         counted("failed deletions", each.failed, each.name)
@@ -130,23 +134,18 @@ _ABSENT = ("missing table", "missing column")
 
 
 def _of_storage(
-    name: str,
-    columns: Sequence[Named],
-    waiting: dict[str, _Waiting],
-    swept: Checkpoint | None,
-    now: int,
+    name: str, columns: Sequence[Named], waiting: _Waiting, swept: Checkpoint | None, now: int
 ) -> StorageStatus:
-    mine = [each for each in columns if each.storage == name]
-    rows = waiting.get(name, _Waiting())
+    pending, oldest, failed, last_error = waiting
     return StorageStatus(
         name=name,
         is_known=is_known(name),
-        files=sum(each.files for each in mine),
-        bytes=sum(each.bytes for each in mine),
-        pending=rows.pending,
-        oldest_pending=None if rows.oldest is None else max(0.0, (now - rows.oldest) / 1000),
-        failed=rows.failed,
-        last_error=rows.last_error,
+        files=sum(each.files for each in columns),
+        bytes=sum(each.bytes for each in columns),
+        pending=pending,
+        oldest_pending=None if oldest is None else max(0.0, (now - oldest) / 1000),
+        failed=failed,
+        last_error=last_error,
         last_sweep=None if swept is None else max(0.0, (now - swept.at) / 1000),
         signatures=_signatures(name),
     )
@@ -178,6 +177,6 @@ def _waiting(connection: Connection, ledger: Ledger) -> dict[str, _Waiting]:
         .group_by(storage)
     )
     return {
-        name or StorageManager.resolve(path)[0]: _Waiting(*rest)
-        for name, path, *rest in connection.execute(statement)
+        name or StorageManager.resolve(path)[0]: (pending, oldest, failed, error)
+        for name, path, pending, oldest, failed, error in connection.execute(statement)
     }

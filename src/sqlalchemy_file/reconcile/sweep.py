@@ -17,8 +17,14 @@ from sqlalchemy.exc import DBAPIError
 
 from sqlalchemy_file.exceptions import LedgerError
 from sqlalchemy_file.ledger import Ledger
-from sqlalchemy_file.ledger.columns import all_fields
-from sqlalchemy_file.ledger.epochs.state import checkpoint, database_id, set_checkpoint
+from sqlalchemy_file.ledger.columns import all_fields, all_file_columns, declared_storages, keeps
+from sqlalchemy_file.ledger.epochs.state import (
+    checkpoint,
+    database_id,
+    load,
+    save,
+    set_checkpoint,
+)
 from sqlalchemy_file.reconcile.context import (
     Bind,
     PassContext,
@@ -32,7 +38,6 @@ from sqlalchemy_file.reconcile.deleting.ages import SKEW, age_limit, now_here, r
 from sqlalchemy_file.reconcile.deleting.open_transactions import PATIENCE
 from sqlalchemy_file.reconcile.deleting.orphans import OrphanFinder
 from sqlalchemy_file.reconcile.findings import Finding, OnProgress, Progress
-from sqlalchemy_file.reconcile.keeping import keeping_storages
 from sqlalchemy_file.reconcile.keys import bound, is_ours, made_at, time_prefixes
 from sqlalchemy_file.reconcile.ownership import (
     Ownership,
@@ -43,13 +48,15 @@ from sqlalchemy_file.reconcile.ownership import (
     refuse_strangers,
     sign_for,
 )
-from sqlalchemy_file.reconcile.references.rows import count_files
+from sqlalchemy_file.reconcile.references.rows import Named, count_files
 from sqlalchemy_file.storage import ObjectInfo, Storage, StorageManager
 from sqlalchemy_file.tracking.claims import refuse_unmounted
 
 BATCH_SIZE = 1000
 OVERLAP = 24 * 3_600_000
 """How far before the end of the last sweep the next one begins, in milliseconds."""
+
+_KEEPING = "keeping"
 
 
 def sweep(
@@ -130,10 +137,42 @@ def _counted(context: PassContext, *, remember: bool) -> tuple[Counter[str], set
         except DBAPIError:
             each.run(partial(refuse_missing_columns, metadata=each.metadata))
             raise
-        keeping |= keeping_storages(each, columns, remember=remember)
+        keeping |= _keeping(each, columns, remember=remember)
         for column in columns:
             files[column.storage] += column.files
     return files, keeping
+
+
+def _keeping(context: PassContext, columns: Iterable[Named], *, remember: bool) -> set[str]:
+    """Return storages that may contain objects left by fields with ``on_release="keep"``.
+
+    Unless a session has recorded it, such an object looks like an orphan. Those are the storages
+    that keeping fields use, or to which rows of keeping columns refer, now or at an earlier sweep,
+    and those that no other field is declared to use. With ``remember``, the references of rows are
+    recorded for later sweeps.
+    """
+    keeping = {
+        (table.fullname, column.name)
+        for table, all_columns in all_file_columns(context.metadata)
+        for column in all_columns
+        if keeps(column)
+    }
+    if not keeping:
+        return set()
+    fields = list(all_fields(context.metadata))
+    used = declared_storages(field for field in fields if field.on_release == "keep")
+    others = declared_storages(field for field in fields if field.on_release != "keep")
+    used.update(each.storage for each in columns if (each.table, each.column) in keeping)
+    known = context.ask(_remembered, used if remember else set()) if context.has_ledger else set()
+    # File(storage=...), and earlier defaults, place files elsewhere.
+    return used | known | (set(StorageManager.names()) - others)
+
+
+def _remembered(connection: Connection, ledger: Ledger, seen: set[str]) -> set[str]:
+    known: set[str] = set(load(connection, ledger, _KEEPING) or [])
+    if not seen <= known:
+        save(connection, ledger, _KEEPING, sorted(known | seen))
+    return known
 
 
 def _owned(

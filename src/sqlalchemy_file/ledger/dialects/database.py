@@ -25,17 +25,13 @@ class Database:
         """Return True if this is a view, or another relation without triggers."""
         raise NotImplementedError
 
-    def columns(self, connection: Connection, where: Place) -> set[str]:
-        """Return the names of a table's columns, as `folded` returns them."""
+    def columns(self, connection: Connection, where: Place) -> dict[str, bool]:
+        """Return a table's columns by `folded` names, and whether triggers read their types."""
         raise NotImplementedError
 
     def folded(self, name: str) -> str:
         """Return a column's name as this database compares it."""
         return name.lower()
-
-    def unreadable(self, connection: Connection, where: Place) -> set[str]:
-        """Return the columns whose type triggers do not read."""
-        return set()
 
     def needed(
         self, connection: Connection, ledger: Place, feeds: Sequence[Feed]

@@ -28,13 +28,13 @@ class MariaDB(Database):
     def is_view(self, connection: Connection, table: str, schema: str | None) -> bool:
         return any(_named(connection, table, schema, "VIEW"))
 
-    def columns(self, connection: Connection, where: Place) -> set[str]:
+    def columns(self, connection: Connection, where: Place) -> dict[str, bool]:
         query = text(
             "SELECT column_name FROM information_schema.columns "
             "WHERE table_schema = :schema AND table_name = :name AND BINARY table_name = :name"
         )
         parameters = {"schema": where.schema, "name": where.table}
-        return {self.folded(name) for name in connection.execute(query, parameters).scalars()}
+        return {self.folded(name): True for name in connection.scalars(query, parameters)}
 
     def needed(
         self, connection: Connection, ledger: Place, feeds: Sequence[Feed]

@@ -62,12 +62,9 @@ class PostgreSQL(Database):
         kind = "SELECT relkind IN ('v', 'm', 'f') FROM pg_class WHERE oid = to_regclass(:name)"
         return bool(connection.execute(text(kind), {"name": name}).scalar())
 
-    def columns(self, connection: Connection, where: Place) -> set[str]:
-        return {row.name for row in connection.execute(_COLUMNS, {"name": qualified(where)})}
-
-    def unreadable(self, connection: Connection, where: Place) -> set[str]:
+    def columns(self, connection: Connection, where: Place) -> dict[str, bool]:
         rows = connection.execute(_COLUMNS, {"name": qualified(where)})
-        return {row.name for row in rows if not row.is_readable}
+        return {row.name: row.is_readable for row in rows}
 
     def folded(self, name: str) -> str:
         return name

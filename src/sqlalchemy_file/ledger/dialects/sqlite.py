@@ -37,9 +37,9 @@ class SQLite(Database):
     def is_view(self, connection: Connection, table: str, schema: str | None) -> bool:
         return _named(connection, table, schema, "view") is not None
 
-    def columns(self, connection: Connection, where: Place) -> set[str]:
+    def columns(self, connection: Connection, where: Place) -> dict[str, bool]:
         query = f"PRAGMA {quoted(where.schema)}.table_xinfo({quoted(where.table)})"
-        return {self.folded(row[1]) for row in connection.exec_driver_sql(query)}
+        return {self.folded(row[1]): True for row in connection.exec_driver_sql(query)}
 
     def needed(
         self, connection: Connection, ledger: Place, feeds: Sequence[Feed]

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial
 from typing import Any
 
 from sqlalchemy import Connection
@@ -24,13 +23,12 @@ from sqlalchemy_file.reconcile.deleting.leases import (
     Lease,
     finish,
     give_back,
-    put_off,
 )
 from sqlalchemy_file.reconcile.deleting.open_transactions import wait
 from sqlalchemy_file.reconcile.findings import Finding, about
 from sqlalchemy_file.reconcile.keys import owner
 from sqlalchemy_file.reconcile.ownership import Objection
-from sqlalchemy_file.reconcile.references.snapshot import in_snapshot
+from sqlalchemy_file.reconcile.references.snapshot import snapshot
 from sqlalchemy_file.storage import StorageManager
 from sqlalchemy_file.tracking.deleting.deletion import delete_objects
 
@@ -83,7 +81,12 @@ def _confirmed(
     seen = _look(context, paths, before)
     outcomes = {path: _decide(path, objections[path], seen) for path in paths}
     outcomes |= _deleted(lease, [path for path in paths if outcomes[path] == _DELETED])
-    context.ask(_note_outcomes, lease, outcomes)
+    reasons = {
+        path: None if kind == "waiting" else why
+        for path, (kind, why) in outcomes.items()
+        if kind not in _DONE
+    }
+    context.ask(finish, lease, reasons)
     return Confirmed([about(kind, path, why) for path, (kind, why) in outcomes.items()])
 
 
@@ -92,8 +95,9 @@ def _look(
 ) -> _Seen:
     seen = _Seen()
     for each, known in zip(context.everywhere, before, strict=True):
-        names, notes = in_snapshot(each, partial(_names_and_notes, context=each, paths=paths))
-        seen.named.update(names)
+        with snapshot(each) as connection:
+            seen.named.update(_named(connection, each, paths))
+            notes = _notes(connection, each.ledger, paths)
         seen.moving.update(note.path for id_, note in notes.items() if id_ not in known)
         seen.kept.update(note.path for note in notes.values() if note.is_kept)
     return seen
@@ -112,13 +116,11 @@ def _decide(path: str, objection: Objection | None, seen: _Seen) -> _Outcome:
 
 def named_now(context: PassContext, paths: Collection[str]) -> set[str]:
     """Return which of these paths rows refer to, in one snapshot."""
-    if not paths:
-        return set()
-    return {
-        path
-        for each in context.everywhere
-        for path in in_snapshot(each, partial(_named, context=each, paths=paths))
-    }
+    found: set[str] = set()
+    for each in context.everywhere if paths else ():
+        with snapshot(each) as connection:
+            found |= _named(connection, each, paths)
+    return found
 
 
 def kept_now(context: PassContext, paths: Collection[str]) -> set[str]:
@@ -141,12 +143,6 @@ def _named(connection: Connection, context: PassContext, paths: Collection[str])
     return {path for path in paths if _holds(named, path)}
 
 
-def _names_and_notes(
-    connection: Connection, context: PassContext, paths: Sequence[str]
-) -> tuple[set[str], dict[Any, Note]]:
-    return _named(connection, context, paths), _notes(connection, context.ledger, paths)
-
-
 def _holds(found: Collection[str], path: str) -> bool:
     """Return True if these contain an object, or the one that a file of metadata belongs to."""
     return path in found or owner(path) in found
@@ -167,20 +163,8 @@ def _deleted(lease: Lease, paths: Sequence[str]) -> dict[str, _Outcome]:
     }
 
 
-def _note_outcomes(
-    connection: Connection, ledger: Ledger, lease: Lease, outcomes: Mapping[str, _Outcome]
-) -> None:
-    done = {path for path, (kind, _) in outcomes.items() if kind in ("deleted", "named", "kept")}
-    finish(connection, ledger, lease, done)
-    reasons = {
-        path: None if kind == "waiting" else why
-        for path, (kind, why) in outcomes.items()
-        if path not in done
-    }
-    put_off(connection, ledger, lease, reasons)
-
-
 _DELETED: _Outcome = ("deleted", None)
+_DONE = ("deleted", "named", "kept")
 _HELD_UP = "transactions are open that began before; it will be tried again"
 _LATE = "its turn came too late to be deleted safely; it will be tried again"
 _MOVING = "rows that name it come and go; it will be tried again"

@@ -6,7 +6,7 @@ A lease expires by the database's clock. Its worker stops long before, by its ow
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 from uuid import uuid4
@@ -67,16 +67,12 @@ def add(connection: Connection, ledger: Ledger, storage: str, paths: Sequence[st
     return Lease(token, _notes(connection.execute(mine.where(row.path.in_(paths))), tries=0))
 
 
-def finish(connection: Connection, ledger: Ledger, lease: Lease, done: Collection[str]) -> None:
-    """Delete the entries of paths for which nothing is left to do."""
-    ids = [note.id for note in lease.notes if note.path in done]
-    clear(connection, ledger, ids, lease=lease.token)
-
-
-def put_off(
+def finish(
     connection: Connection, ledger: Ledger, lease: Lease, reasons: Mapping[str, str | None]
 ) -> None:
-    """Leave paths for later, each time longer, and record their errors."""
+    """Delete the entries; those of paths with a reason stay, each time longer, with the error."""
+    ids = [note.id for note in lease.notes if note.path not in reasons]
+    clear(connection, ledger, ids, lease=lease.token)
     for note in lease.notes:
         if note.path in reasons:
             wait = min(FIRST_WAIT * 2 ** min(note.tries - 1, 20), _LONGEST_WAIT)

@@ -85,13 +85,9 @@ class OrphanFinder:
             if upload.begun_at.timestamp() * 1000 < self.before:
                 kind, detail = self._aborted(storage, upload)
                 begun = upload.begun_at.isoformat()
-                yield Finding(
-                    kind=kind,
-                    storage=self.storage_name,
-                    key=upload.key,
-                    last_modified=begun,
-                    detail=detail or f"an upload that was begun, last at {begun}",
-                )
+                detail = detail or f"an upload that was begun, last at {begun}"
+                name, key = self.storage_name, upload.key
+                yield Finding(kind=kind, storage=name, key=key, last_modified=begun, detail=detail)
 
     def _aborted(self, storage: HasUploads, upload: PendingUpload) -> Objection:
         is_free = is_ours(upload.key) and not self.ownership.objection(upload.key)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from functools import partial
 from typing import Any
 
 from sqlalchemy import Column, ColumnElement, Connection, Table, select, tuple_
@@ -14,7 +13,7 @@ from sqlalchemy_file.ledger.columns import all_file_columns
 from sqlalchemy_file.ledger.references import as_read, as_text
 from sqlalchemy_file.reconcile.context import PassContext
 from sqlalchemy_file.reconcile.findings import Malformed
-from sqlalchemy_file.reconcile.references.snapshot import in_snapshot, snapshot
+from sqlalchemy_file.reconcile.references.snapshot import snapshot
 from sqlalchemy_file.reconcile.references.values import Stored, read_value
 from sqlalchemy_file.storage import StorageManager
 from sqlalchemy_file.storage.common.sorting import in_order
@@ -47,23 +46,20 @@ class Count:
 
 def count_files(context: PassContext) -> Count:
     """Return the number of files of each column in each storage, at one moment."""
-    return in_snapshot(context, partial(_counted, context=context))
-
-
-def _counted(connection: Connection, context: PassContext) -> Count:
     count = Count()
-    for table, columns in all_file_columns(context.metadata):
-        totals: defaultdict[tuple[str, str], list[int]] = defaultdict(lambda: [0, 0])
-        for column, file in _files(columns, _page(connection, table, columns), count.malformed):
-            total = totals[column.name, file.storage]
-            total[0] += 1
-            total[1] += file.bytes
-        count.columns += [
-            Named(table.fullname, *key, *totals[key])
-            for column in columns
-            for key in sorted(totals)
-            if key[0] == column.name
-        ]
+    with snapshot(context) as connection:
+        for table, columns in all_file_columns(context.metadata):
+            totals: defaultdict[tuple[str, str], list[int]] = defaultdict(lambda: [0, 0])
+            for column, file in _files(columns, _page(connection, table, columns), count.malformed):
+                total = totals[column.name, file.storage]
+                total[0] += 1
+                total[1] += file.bytes
+            count.columns += [
+                Named(table.fullname, *key, *totals[key])
+                for column in columns
+                for key in sorted(totals)
+                if key[0] == column.name
+            ]
     return count
 
 
@@ -108,12 +104,12 @@ def _rows(context: PassContext, table: Table, columns: Sequence[Column[Any]]) ->
         with snapshot(context) as connection:
             yield from _page(connection, table, columns)
         return
-
-    def page(connection: Connection, condition: ColumnElement[bool] | None) -> list[_Row]:
-        return list(_page(connection, table, columns, condition, limit=_ROWS_AT_ONCE))
-
     beyond: ColumnElement[bool] | None = None
-    while rows := in_snapshot(context, partial(page, condition=beyond)):
+    while True:
+        with snapshot(context) as connection:
+            rows = list(_page(connection, table, columns, beyond, limit=_ROWS_AT_ONCE))
+        if not rows:
+            return
         yield from rows
         last = rows[-1][len(columns) :]
         beyond = keys[0] > last[0] if len(keys) == 1 else tuple_(*keys) > tuple_(*last)

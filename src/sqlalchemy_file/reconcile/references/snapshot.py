@@ -5,9 +5,9 @@ Reading table after table would miss a file that moves from one row to another.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, TypeVar
+from typing import Any
 
 from sqlalchemy import Connection, text
 
@@ -17,18 +17,13 @@ from sqlalchemy_file.ledger.dialects.postgresql import READABLE
 from sqlalchemy_file.ledger.tables import table_name
 from sqlalchemy_file.reconcile.context import PassContext
 
-T = TypeVar("T")
-
-
-def in_snapshot(context: PassContext, work: Callable[[Connection], T]) -> T:
-    """Read in a snapshot taken now. Raises `LedgerError` if it would not see all rows."""
-    with snapshot(context) as connection:
-        return work(connection)
-
 
 @contextmanager
 def snapshot(context: PassContext) -> Iterator[Connection]:
-    """Yield a connection that sees one state of the database, and all rows of the file tables."""
+    """Yield a connection that sees one state of the database, and all rows of the file tables.
+
+    Raises `LedgerError` if this account would not see all rows.
+    """
     name = context.engine.dialect.name
     level = None if name == "sqlite" else "REPEATABLE READ"
     with context.transaction(level) as connection:

@@ -29,7 +29,7 @@ from sqlalchemy.pool import Pool
 
 from sqlalchemy_file.ledger import Ledger
 from sqlalchemy_file.ledger.columns import all_file_columns, keeps
-from sqlalchemy_file.ledger.installing import database_of
+from sqlalchemy_file.ledger.installing import place_of
 from sqlalchemy_file.ledger.notes import kept
 from sqlalchemy_file.ledger.references import (
     as_read,
@@ -130,8 +130,7 @@ def _asked(connection: Connection, ledger: Ledger) -> _Columns | None:
 def _look(connection: Connection, ledger: Ledger) -> list[_Asked] | None:
     asked: list[_Asked] = []
     for table, columns in all_file_columns(ledger.metadata):
-        schema = connection.schema_for_object(table)
-        where = database_of(connection).place(connection, table.name, schema)
+        where = place_of(connection, table)
         if where is None:
             continue  # there is no such table here
         if not _sees_all(connection, where):
