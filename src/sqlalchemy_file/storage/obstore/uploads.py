@@ -35,14 +35,6 @@ from sqlalchemy_file.support.limits import current_limits
 _log = logging.getLogger("sqlalchemy_file.storage")
 
 
-@dataclass(frozen=True, slots=True)
-class _Begun:
-    """The beginning of a content, and whether it is large; None if unknown."""
-
-    chunks: list[bytes]
-    is_large: bool | None
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Upload:
     """One content and its key. ``refuse_taken`` raises `ObjectExistsError`."""
@@ -65,19 +57,22 @@ class Upload:
     async def put(self) -> ObjectInfo:
         refuse_extra(self.attributes, self.key)
         options = self._options()
-        begun: _Begun = await self.requests.read(
-            partial(_beginning, self.content, self.translator),
-            is_in_memory=is_in_memory(self.content),
-        )
-        if begun.is_large is False:
-            return await self._small(begun, options)
-        async with self.requests.turn():
-            if begun.is_large is None:
-                read_on = partial(_reading_on, begun.chunks, self.content, self.translator)
-                begun = await self.requests.read(read_on, is_in_memory=False)
-            if not begun.is_large:
+        size, begun = size_left(self.content), []
+        if size is None or size <= PART_SIZE:
+            first = READ_SIZE if size is None else PART_SIZE + 1
+            begun = [await self._read(first)]
+            if len(begun[0]) < first:
                 return await self._small(begun, options)
+        async with self.requests.turn():
+            if size is None:
+                begun.append(await self._read(PART_SIZE + 1 - READ_SIZE))
+                if sum(map(len, begun)) <= PART_SIZE:
+                    return await self._small(begun, options)
             return await self._large(begun, options)
+
+    async def _read(self, size: int) -> bytes:
+        read = partial(self.translator.read_full, self.content, size)
+        return await self.requests.read(read, is_in_memory=is_in_memory(self.content))
 
     def _options(self) -> dict[str, Any]:
         if self.names is None:
@@ -98,9 +93,9 @@ class Upload:
             return
         raise ObjectExistsError(key=self.key)
 
-    async def _small(self, begun: _Begun, options: dict[str, Any]) -> ObjectInfo:
+    async def _small(self, begun: list[bytes], options: dict[str, Any]) -> ObjectInfo:
         await self._look()
-        data = b"".join(begun.chunks)
+        data = b"".join(begun)
         put = partial(self.requests.request, "put", self.key, data, **options)
         if not self.exclusive:  # nothing is deleted: the object may be another writer's
             return self._info(await put(mode="overwrite"), len(data))
@@ -112,11 +107,11 @@ class Upload:
             answer = await put(mode="overwrite")
         return self._info(answer, len(data))
 
-    async def _large(self, begun: _Begun, options: dict[str, Any]) -> ObjectInfo:
+    async def _large(self, begun: list[bytes], options: dict[str, Any]) -> ObjectInfo:
         await self._look()
         at_end = partial(self.refuse_taken, self.key) if self._looks else None
-        source = Source(begun.chunks, self.content, self.translator, at_end)
-        begun.chunks.clear()  # sent chunks are not kept in memory
+        source = Source(begun, self.content, self.translator, at_end)
+        begun.clear()  # sent chunks are not kept in memory
         options = {**options, **_parts(), "source": source}
         if self.exclusive and self.has_conditions:
             await self._create_by_renaming(options)
@@ -158,22 +153,6 @@ class Upload:
         etag = None if answer is None else etag_of(answer["e_tag"])
         kept = Attributes() if self.names is None else self.attributes
         return ObjectInfo(key=self.key, size=size, etag=etag, attributes=kept)
-
-
-def _beginning(content: BinaryIO, translator: Translator) -> _Begun:
-    size = size_left(content)
-    if size is None:
-        first = translator.read_full(content, READ_SIZE)
-        return _Begun([first], None if len(first) == READ_SIZE else False)
-    return _Begun([], True) if size > PART_SIZE else _reading_on([], content, translator)
-
-
-def _reading_on(begun: list[bytes], content: BinaryIO, translator: Translator) -> _Begun:
-    missing = PART_SIZE - sum(map(len, begun))
-    chunks = [*begun, translator.read_full(content, missing)]
-    if len(chunks[-1]) == missing and (more := translator.read(content, READ_SIZE)):
-        return _Begun([*chunks, more], True)
-    return _Begun(chunks, False)
 
 
 def _parts() -> dict[str, Any]:
