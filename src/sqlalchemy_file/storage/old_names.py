@@ -14,29 +14,25 @@ class OldNames(type):
         return _Containers(cls)
 
     @_storages.setter
-    def _storages(cls, containers: Mapping[str, Any]) -> None:
-        manager: Any = cls
-        given, limit, default = dict(containers), manager.limits(), manager._default
-        manager.clear()
-        manager.set_limit(limit)
+    def _storages(cls: Any, containers: Mapping[str, Any]) -> None:
+        given, limit, default = dict(containers), cls.limits(), cls._default
+        cls.clear()
+        cls.set_limit(limit)
         for name, container in given.items():
-            manager.add_storage(name, container)
-        manager._default = default if default in given else manager._default
+            cls.add_storage(name, container)
+        cls._default = default if default in given else cls._default
 
     @property
-    def _default_storage_name(cls) -> str | None:
-        manager: Any = cls
-        default: str | None = manager._default
-        return default
+    def _default_storage_name(cls: Any) -> Any:
+        return cls._default
 
     @_default_storage_name.setter
-    def _default_storage_name(cls, name: str | None) -> None:
-        manager: Any = cls
-        manager._default = name
+    def _default_storage_name(cls: Any, name: str | None) -> None:
+        cls._default = name
 
 
 class _Containers(MutableMapping[str, Any]):
-    """What was added, by name; a change is one of the manager's."""
+    """The given containers by name; a change changes the manager."""
 
     def __init__(self, manager: Any) -> None:
         self._manager = manager
