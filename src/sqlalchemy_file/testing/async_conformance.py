@@ -9,7 +9,7 @@ import hashlib
 import io
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from functools import wraps
-from typing import Any, TypeVar, cast
+from typing import Any, TypeAlias, TypeVar, cast
 
 import pytest
 
@@ -29,6 +29,7 @@ from sqlalchemy_file.testing.suite import (
 )
 
 T = TypeVar("T")
+_Test: TypeAlias = Callable[..., None]
 
 
 class _Coroutines:
@@ -44,7 +45,7 @@ class _Coroutines:
         return lambda *arguments, **options: _run(method(*arguments, **options))
 
 
-def _awaited(test: Callable[..., None]) -> Callable[..., None]:
+def _awaited(test: _Test) -> _Test:
     """Return a test that runs the coroutines of a storage instead of its methods."""
 
     @wraps(test)
@@ -78,20 +79,24 @@ class AsyncStorageConformance(Suite):
         expected = hashlib.sha256(b"".join(blocks)).digest()
         assert hashlib.sha256(_run(_read(storage, "key"))).digest() == expected
 
-    test_a_coroutine_reads_ranges_as_python_slices = _awaited(
+    test_a_coroutine_reads_ranges_as_python_slices: _Test = _awaited(
         Reading.test_a_range_is_read_as_python_slices
     )
-    test_a_coroutine_that_is_exclusive_leaves_what_is_there = _awaited(
+    test_a_coroutine_that_is_exclusive_leaves_what_is_there: _Test = _awaited(
         Exclusive.test_exclusive_leaves_what_is_there
     )
-    test_coroutines_do_not_find_what_is_missing = _awaited(
+    test_coroutines_do_not_find_what_is_missing: _Test = _awaited(
         Reading.test_a_missing_object_is_not_found
     )
-    test_coroutines_refuse_bad_keys = _awaited(Keys.test_a_key_that_leaves_the_container_is_refused)
-    test_coroutines_copy = _awaited(DeletingAndCopying.test_a_copy_has_bytes_and_attributes)
-    test_coroutines_delete = _awaited(DeletingAndCopying.test_deleting_what_is_missing_is_no_error)
-    test_coroutines_list = _awaited(Listing.test_listing_goes_on_after_a_key)
-    test_content_that_fails_in_a_coroutine_leaves_nothing = _awaited(
+    test_coroutines_refuse_bad_keys: _Test = _awaited(
+        Keys.test_a_key_that_leaves_the_container_is_refused
+    )
+    test_coroutines_copy: _Test = _awaited(DeletingAndCopying.test_a_copy_has_bytes_and_attributes)
+    test_coroutines_delete: _Test = _awaited(
+        DeletingAndCopying.test_deleting_what_is_missing_is_no_error
+    )
+    test_coroutines_list: _Test = _awaited(Listing.test_listing_goes_on_after_a_key)
+    test_content_that_fails_in_a_coroutine_leaves_nothing: _Test = _awaited(
         Wholeness.test_content_that_fails_leaves_nothing
     )
 
