@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import io
 import json
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Annotated, Any
 
+import fastapi
 import msgspec
 import pytest
 import strawberry
@@ -15,6 +17,7 @@ from sqlalchemy import Engine
 from sqlalchemy.orm import Session
 from sqlmodel import Field, SQLModel
 from starlette.testclient import TestClient
+from urllib3 import encode_multipart_formdata
 
 from sqlalchemy_file import File, FileField, StorageManager
 from sqlalchemy_file.integrations.msgspec import PublicFile
@@ -154,6 +157,48 @@ def test_json_never_names_a_file(engine: Engine, body: Any) -> None:
         LetterIn.model_validate({"body": body})
     with pytest.raises(ValidationError):
         LetterIn.model_validate_json(json.dumps({"body": body}))
+
+
+class Form(SQLModel):
+    body: File | None = None
+    pages: list[File] = []
+
+
+def test_an_upload_becomes_the_file_of_a_model() -> None:
+    upload = UploadFile(io.BytesIO(b"hello"), filename="a.txt")
+    for model in (
+        LetterIn(body=upload),
+        Form(pages=[upload]),
+        Note.model_validate({"body": upload}),
+    ):
+        (file,) = model.pages if isinstance(model, Form) else [model.body]
+        assert isinstance(file, File)
+        assert (file.filename, file.size) == ("a.txt", 5)
+    with pytest.raises(ValidationError, match="instance of File"):
+        LetterIn(body=UploadFile(io.BytesIO(), filename=""))
+
+
+def test_a_form_of_fastapi_is_a_model_with_files(engine: Engine) -> None:
+    app = FastAPI()
+
+    @app.post("/")
+    def take(form: Annotated[Form, fastapi.Form(media_type="multipart/form-data")]) -> Form:
+        return form
+
+    client = TestClient(app)
+    several = [
+        ("body", ("a.txt", b"hello")),
+        ("pages", ("1.txt", b"1")),
+        ("pages", ("2.txt", b"2")),
+    ]
+    sent = client.post("/", files=several).json()
+    assert sent["body"]["filename"] == "a.txt"
+    assert [page["filename"] for page in sent["pages"]] == ["1.txt", "2.txt"]
+    empty = encode_multipart_formdata([("body", ("", b"")), ("pages", ("", b""))])
+    headers = {"Content-Type": empty[1]}
+    assert client.post("/", content=empty[0], headers=headers).json() == {"body": None, "pages": []}
+    for text in ({"body": "main/x"}, {"pages": '{"path": "main/x"}'}):
+        assert client.post("/", data=text, files=several[1:2]).status_code == 422
 
 
 def test_a_sqlmodel_and_msgspec_take_files(engine: Engine) -> None:

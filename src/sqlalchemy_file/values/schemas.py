@@ -10,6 +10,7 @@ import logging
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, overload
 
+from sqlalchemy_file.content.received import is_unchosen, is_upload
 from sqlalchemy_file.exceptions import InvalidKeyError, UnknownStorageError
 from sqlalchemy_file.values.objects import public_url
 from sqlalchemy_file.values.records import own_path
@@ -83,13 +84,21 @@ def public_record(file: Mapping[str, Any] | None) -> dict[str, Any] | None:
     return shown
 
 
-def pydantic_schema(kind: type) -> Any:
-    """Return the core schema of a file: an instance in Python, a public record in JSON."""
+def pydantic_schema(kind: Callable[..., Any]) -> Any:
+    """Return the core schema of a file: an instance or an upload in Python, a record in JSON.
+
+    JSON that a framework has parsed already is validated as Python, and is never an upload.
+    """
     from pydantic_core import core_schema  # noqa: PLC0415  only Pydantic asks for it
 
+    def of_upload(value: Any) -> Any:
+        is_chosen = is_upload(value) and not is_unchosen(value)
+        return kind(value) if is_chosen else value
+
+    instance = core_schema.is_instance_schema(kind, cls_repr="File")
     return core_schema.json_or_python_schema(
         json_schema=core_schema.no_info_plain_validator_function(_refuse_json),
-        python_schema=core_schema.is_instance_schema(kind, cls_repr="File"),
+        python_schema=core_schema.no_info_before_validator_function(of_upload, instance),
         serialization=core_schema.plain_serializer_function_ser_schema(
             public_record, return_schema=core_schema.dict_schema()
         ),
