@@ -375,6 +375,17 @@ def test_the_digest_of_a_record_is_that_of_an_object_of_its_size(faulty: FaultyS
         assert ("Repr-Digest" in found) == ("ETag" in found) == (size == 100)
 
 
+@pytest.mark.parametrize(
+    ("path", "root", "below"),
+    [("/files/x", "/files", "/x"), ("/x", "/files", "/x"), ("/files", "/files", "/files"),
+     ("/filesystem/x", "/files", "/filesystem/x"), ("/files/files/x", "/files", "/files/x"),
+     ("/x", None, "/x")],
+)  # fmt: skip
+def test_a_path_is_that_below_the_mount(path: str, root: str | None, below: str) -> None:
+    scope = {"type": "http", "method": "GET", "path": path, "root_path": root, "headers": []}
+    assert RequestFacts.of_scope(scope).path == below
+
+
 @pytest.mark.parametrize("storage_url", ["local"], indirect=True)
 @pytest.mark.parametrize("size", [99, 101])
 def test_a_local_file_of_another_size_than_its_record_s_is_refused_before_the_headers(

@@ -165,6 +165,13 @@ def test_the_application_is_asked_first(engine: Engine) -> None:
     assert found.status_code == HTTPStatus.OK
     assert found.headers["Cache-Control"] == "private, no-cache"
     assert asked == [("user=2", file["file_id"]), ("user=1", file["file_id"])]
+    etag = found.headers["ETag"]
+    known = get(server, url, cookie="user=1", if_none_match=etag)
+    assert known.status_code == HTTPStatus.NOT_MODIFIED
+    for each in (found, known):
+        assert each.headers["Vary"] == "Authorization, Cookie"
+    refused = get(server, url, cookie="user=2", if_none_match=etag)
+    assert refused.status_code == HTTPStatus.FORBIDDEN
 
 
 def test_the_application_is_not_asked_about_public_files(engine: Engine) -> None:
