@@ -329,6 +329,27 @@ def test_starlette_admin_tells_every_file_that_is_refused(engine: Any) -> None:
 
 
 @pytest.mark.parametrize("engine", ["memory"], indirect=True)
+def test_a_box_of_starlette_admin_removes_only_the_file_that_its_form_shows(engine: Any) -> None:
+    client, edit = starlette_admin_of(engine, Note), "/admin/note/edit?pk=1"
+    _send(client, "/admin/note/create", {}, [("text", ("1.txt", b"1"))])
+
+    def tokens() -> list[str]:
+        return re.findall(r'name="text-current" value="(\w+)"', client.get(edit).text)
+
+    (first,) = tokens()
+    box = {"_text-delete": "on", "text-current": first}
+    _send(client, edit, {}, [("text", ("2.txt", b"2"))])
+    _send(client, edit, box, [])
+    assert contents(StorageManager.storage("notes")) == [b"2"]
+    _send(client, edit, box, [("text", ("3.txt", b"3"))])
+    assert contents(StorageManager.storage("notes")) == [b"3"]
+    (third,) = tokens()
+    _send(client, edit, {**box, "text-current": third}, [])
+    assert contents(StorageManager.storage("notes")) == []
+    assert tokens() == []
+
+
+@pytest.mark.parametrize("engine", ["memory"], indirect=True)
 def test_a_required_file_is_asked_for_by_starlette_admin(engine: Any) -> None:
     client = starlette_admin_of(engine, Bill)
     create, edit = "/admin/bill/create", "/admin/bill/edit?pk=1"

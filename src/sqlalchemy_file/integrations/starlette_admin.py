@@ -25,7 +25,7 @@ from sqlalchemy_file import types
 from sqlalchemy_file.content.filenames import clean_filename
 from sqlalchemy_file.exceptions import UnknownStorageError, ValidationErrors
 from sqlalchemy_file.file import File
-from sqlalchemy_file.integrations.forms.changes import SeveralFiles, several, token_of
+from sqlalchemy_file.integrations.forms.changes import OneFile, SeveralFiles, several, token_of
 from sqlalchemy_file.storage import StorageManager
 from sqlalchemy_file.support.defaults import UNNAMED
 from sqlalchemy_file.transfer import in_thread
@@ -53,15 +53,30 @@ class _Edited(list[Any]):
     change: SeveralFiles
 
 
+class _EditedOne(tuple[Any, bool]):  # noqa: SLOT001  a tuple has none for a further value
+    """The upload of an edit form, and whether its box is ticked; ``shown`` are its tokens."""
+
+    shown: frozenset[str]
+
+
 class _StoredField:
     """The base of both fields: URLs of a file server, and changes of several files one by one."""
 
     edits_each: bool
+    multiple: bool
+    plain_template: str
+    """The template of the form, which that of a view with one file includes."""
 
     async def parse_form_data(self, request: Request, form_data: FormData) -> tuple[Any, bool]:
         """Return the upload, and whether the old value is deleted."""
         value, is_deleted = await super().parse_form_data(request, form_data)  # type: ignore[misc]
-        if not self.edits_each or is_deleted or request.state.action == RequestAction.CREATE:
+        if not self.edits_each or request.state.action == RequestAction.CREATE:
+            return value, is_deleted
+        if not self.multiple:
+            edited_one = _EditedOne((value, is_deleted))
+            edited_one.shown = frozenset(form_data.getlist(f"{self.id}-current"))  # type: ignore[attr-defined]
+            return edited_one
+        if is_deleted:
             return value, is_deleted
         change = several(form_data, self.id, value)  # type: ignore[attr-defined]
         edited = _Edited([*change.added, *change.replaced.values()])
@@ -148,9 +163,11 @@ class FilesView:
         super().__init__(*args, **kwargs)
         fields: Any = self.fields  # type: ignore[attr-defined]
         for field in fields:
-            if isinstance(field, StoredFileField | StoredImageField) and field.multiple:
+            if isinstance(field, StoredFileField | StoredImageField):
                 field.edits_each = True
-                field.form_template = "plugins/sqlalchemy-file/files.html"
+                field.plain_template = field.form_template
+                template = "files.html" if field.multiple else "file.html"
+                field.form_template = f"plugins/sqlalchemy-file/{template}"
 
     def get_fields_list(self, request: Request, **options: Any) -> Any:
         """Return the fields of an action; an export contains the files themselves."""
@@ -165,8 +182,15 @@ class FilesView:
             for name, value in data.items()
             if isinstance(value, tuple) and value and isinstance(value[0], _Edited)
         }
-        if edited:
+        removed = {
+            name: OneFile(value[0], removed=True, shown=value.shown)
+            for name, value in data.items()
+            if isinstance(value, _EditedOne) and value[1]
+        }
+        if edited or removed:
             row = await self.find_by_pk(request, pk)  # type: ignore[attr-defined]
+            for name, one in removed.items():
+                data[name] = (one.chosen, one.applied(getattr(row, name)) is None)
             for name, change in edited.items():
                 files = change.applied(getattr(row, name)) if change else []
                 if change and not files and self._is_required(name):
