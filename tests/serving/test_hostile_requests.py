@@ -103,6 +103,17 @@ def test_the_server_that_answers_decides_which_types_browsers_show(engine: Engin
     assert strict.headers["Content-Disposition"].startswith("attachment")
 
 
+def test_head_gets_no_body_of_a_problem() -> None:
+    server = FileServer(secret=SECRET)
+    assert len(get(server, "/forged", "HEAD").data) == 0
+    start, body = answered(
+        server, {"type": "http", "method": "HEAD", "path": "/forged", "headers": []}
+    )
+    assert (start["status"], body["body"]) == (403, b"")
+    length = dict(start["headers"])[b"content-length"]
+    assert int(length) == len(get(server, "/forged").data) > 0
+
+
 def test_a_name_in_the_url_changes_nothing(engine: Engine) -> None:
     server = FileServer(secret=SECRET)
     url = server.url_for(saved(engine, CONTENT, "a.txt")).rpartition("/")[0]

@@ -74,7 +74,8 @@ class _StoredField:
             return value, is_deleted
         if not self.multiple:
             edited_one = _EditedOne((value, is_deleted))
-            edited_one.shown = frozenset(form_data.getlist(f"{self.id}-current"))  # type: ignore[attr-defined]
+            tokens = form_data.getlist(f"{self.id}-current")  # type: ignore[attr-defined]
+            edited_one.shown = frozenset(each for each in tokens if isinstance(each, str))
             return edited_one
         if is_deleted:
             return value, is_deleted
