@@ -12,7 +12,6 @@ from litestar.enums import RequestEncodingType
 from litestar.exceptions import NotFoundException
 from litestar.handlers import asgi
 from litestar.params import Body, FromPath, FromQuery
-from litestar.types import Receive, Scope, Send
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import async_sessionmaker, create_async_engine
 
@@ -63,9 +62,7 @@ async def cover(
         raise NotFoundException from None
 
 
-@asgi(server.path, is_mount=True, copy_scope=True)
-async def files(scope: Scope, receive: Receive, send: Send) -> None:
-    await server.asgi(scope, receive, send)
+files = asgi(server.path, is_mount=True, copy_scope=True)(server.asgi)
 
 
 app = Litestar(

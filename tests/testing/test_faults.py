@@ -400,10 +400,17 @@ def test_other_names_are_none_of_its_tools() -> None:
 
 
 @pytest.mark.parametrize(
-    ("verb", "fault"), [("stat", flips_a_bit()), ("delete", tears()), ("stream", repeats())]
+    ("verb", "fault", "suitable"),
+    [
+        ("stat", flips_a_bit(), "put, stream"),
+        ("delete", tears(), "put, stream"),
+        ("stream", repeats(), "put, delete, copy"),
+    ],
 )
-def test_a_fault_that_cannot_happen_to_a_verb_is_refused(verb: Verb, fault: Fault) -> None:
-    with pytest.raises(ValueError, match="cannot happen"):
+def test_a_fault_that_cannot_happen_to_a_verb_is_refused(
+    verb: Verb, fault: Fault, suitable: str
+) -> None:
+    with pytest.raises(ValueError, match=f"happens to {suitable} only, not to '{verb}'"):
         FaultyStorage(MemoryStorage()).inject(verb, fault)
 
 

@@ -10,6 +10,7 @@ from typing import Any, BinaryIO, assert_type
 
 from hypercorn.middleware.dispatcher import AsyncioDispatcherMiddleware
 from libcloud.storage.drivers.local import LocalStorageDriver
+from litestar import asgi
 from litestar.types import Receive, Send
 from litestar.types import Scope as LitestarScope
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -178,8 +179,9 @@ def mounted(server: FileServer) -> tuple[object, ...]:
 
 async def mounted_in_litestar(
     server: FileServer, scope: LitestarScope, receive: Receive, send: Send
-) -> None:
+) -> object:
     await server.asgi(scope, receive, send)
+    return asgi(server.path, is_mount=True, copy_scope=True)(server.asgi)
 
 
 def may_read(request: RequestFacts, target: Target) -> bool:

@@ -131,7 +131,8 @@ class Plan:
         if verb not in VERBS:
             raise ValueError(f"a verb is one of {', '.join(VERBS)}, not {verb!r}")
         if not fault.suits(verb):
-            raise ValueError(f"{fault} cannot happen to {verb!r}")
+            suitable = ", ".join(each for each in VERBS if fault.suits(each))
+            raise ValueError(f"this fault happens to {suitable} only, not to {verb!r}")
         with self._lock:
             self._counts[verb] = 0
             self._named[verb, at] = fault
