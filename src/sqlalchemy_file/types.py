@@ -111,7 +111,7 @@ class FileField(ChoosesPlace, TypeDecorator[Any]):
         self.headers = headers
         self.key = key
         self.on_release = on_release
-        self.disposition = disposition
+        self.disposition: Disposition | None = disposition
         self.validators: list[Validator] = checked_steps(validators, "validators")
         self.processors: list[Processor] = checked_steps(processors, "processors")
         self.transforms: list[TransformChoice] = list(transforms or ())

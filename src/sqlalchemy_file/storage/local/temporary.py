@@ -31,7 +31,7 @@ class TemporaryFile:
         self._folder = folder
         self._name: str | None = None
         if unnamed:
-            self.descriptor = folder.open_unnamed(mode)
+            self.descriptor: int = folder.open_unnamed(mode)
         else:
             name = _hidden_name()
             self.descriptor = folder.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
