@@ -26,10 +26,7 @@ def code_of(error: DBAPIError) -> object:
 
 
 def is_unreadable(error: DBAPIError) -> bool:
-    """Return True if a query failed because a table or column is missing or may not be read.
-
-    It is false for a lost connection, a timeout or a damaged disk.
-    """
+    """Return True if a query failed because a table or column is missing or may not be read."""
     if error.connection_invalidated:
         return False
     name, code = getattr(error.orig, "sqlite_errorname", None), code_of(error)

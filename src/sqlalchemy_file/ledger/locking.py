@@ -60,10 +60,7 @@ def _advise(connection: Connection, key: int) -> None:
 
 @contextmanager
 def as_committed(connection: Connection) -> Iterator[Connection]:
-    """Yield a connection that sees what others have committed by now.
-
-    It is another one if the transaction has a snapshot of its begin.
-    """
+    """Yield a connection that sees what others have committed: another one at REPEATABLE READ."""
     if connection.dialect.name != "postgresql" or _sees_commits(connection):
         yield connection
         return
@@ -114,7 +111,7 @@ def _writing(connection: Connection) -> Iterator[None]:
 
 @contextmanager
 def _named(connection: Connection, name: str) -> Iterator[None]:
-    # Locks of a name are the server's; 64 letters are the longest.
+    # Names of locks are those of the whole server, with up to 64 characters.
     lock = "left(concat(:name, ':', sha1(database())), 64)"
     taken = connection.scalar(
         text(f"SELECT get_lock({lock}, :patience)"), {"name": name, "patience": _PATIENCE}

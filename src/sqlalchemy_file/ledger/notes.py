@@ -1,8 +1,7 @@
 """Ledger entries, as the session, the drain and the sweep use them.
 
-An object is deleted by the holder of a lease on its entries, which is committed first: a leased
-entry means that its object is being deleted. Rows are changed and deleted by id only, so that
-nobody waits for gap locks.
+The holder of a committed lease on its entries deletes an object: a leased entry means that its
+object is being deleted. Entries are changed and deleted by id only, to avoid gap locks.
 """
 
 from __future__ import annotations
@@ -46,7 +45,7 @@ from sqlalchemy_file.ledger.tables import (
 from sqlalchemy_file.storage import StorageManager
 
 LEASE = 600_000
-"""Milliseconds for which a note is leased: then others may take it."""
+"""Milliseconds for which an entry is leased: then others may take it."""
 
 BATCH_SIZE = 500
 """How many parameters a statement has; every database takes that many."""

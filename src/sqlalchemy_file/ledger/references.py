@@ -134,10 +134,7 @@ def _values(
     asked: Sequence[str],
     schemas: Mapping[str | None, str | None] | None,
 ) -> Iterator[str | bytes]:
-    """Yield the values of rows; for very few paths, the database selects the likely ones.
-
-    For more paths, to search here is faster.
-    """
+    """Yield the values of rows; for very few paths it is faster if the database selects them."""
     name = connection.dialect.name
     query = select(as_read(connection, column)).where(column.is_not(None))
     if len(asked) <= _ASKED_AT_ONCE and name in _POSITIONS:

@@ -64,10 +64,7 @@ def sees_triggers(connection: Connection, ledger: LedgerTables) -> bool:
 
 
 def has_rights(connection: Connection, where: Place, *rights: str) -> bool:
-    """Return True if this role of PostgreSQL has these rights on a table; True elsewhere.
-
-    It asks the catalog: a statement that fails would end the transaction.
-    """
+    """Return True if a role of PostgreSQL has these rights, by the catalog; True elsewhere."""
     if connection.dialect.name != "postgresql":
         return True
     has = [func.has_table_privilege(qualified(where), right) for right in rights]
@@ -96,10 +93,7 @@ def _has_trigger_right(connection: Connection, table: Table) -> bool:
 
 
 def _probe(connection: Connection, table: Table, right: str) -> str:
-    """Return a statement that needs a right and changes nothing.
-
-    The catalogs of MariaDB and MySQL do not show the rights of roles.
-    """
+    """Return a statement that needs a right and changes nothing: catalogs show no roles' rights."""
     quoted, name = connection.dialect.identifier_preparer, table_name(connection, table)
     demanding = [
         quoted.format_column(each)

@@ -24,24 +24,24 @@ from sqlalchemy.sql.functions import FunctionElement
 RELEASES = "sqlalchemy_file_release"
 STATE = "sqlalchemy_file_state"
 MISSED = "sqlalchemy_file_missed"
-"""The sequence of PostgreSQL that holds when a trigger last failed to write a note."""
+"""The sequence of PostgreSQL that contains the time when a trigger last failed."""
 MISSED_NOTE = "missed:"
-"""Begins the names of rows of the state that hold what MariaDB could not write into the ledger."""
+"""Begins the names of state rows with entries that MariaDB could not write into the ledger."""
 
 IN_INFO = "sqlalchemy_file.ledger"
-"""Where a metadata keeps its ledger."""
+"""The key of the ledger in ``metadata.info``."""
 
 KEPT = "kept"
-"""The lease of a note about a field with ``on_release="keep"``: its object is not deleted."""
+"""The lease of entries of fields with ``on_release="keep"``, whose objects are not deleted."""
 NEVER = 253_402_300_799_000
-"""When such a note is due: at the end of the year 9999."""
+"""When such an entry is due: at the end of the year 9999."""
 
 TX_VARIABLE = "@sqlalchemy_file_tx"
 """The user variable of MariaDB and MySQL that triggers copy into ``tx``."""
 
 
 class LedgerTables(Protocol):
-    """What most of the ledger's functions need to know of a `Ledger`."""
+    """The attributes of a `Ledger` that other modules of this package use."""
 
     metadata: MetaData
     indexed: bool
@@ -52,15 +52,15 @@ class LedgerTables(Protocol):
 
 
 def releases_table(metadata: MetaData, schema: str | None = None) -> Table:
-    """Make the table of released paths: one row for each path that a row no longer names.
+    """Return the table of entries: one row for each path that a row no longer contains.
 
-    ``storage`` is that of the record, where the path begins with it and a slash. ``at`` and
-    ``due_at`` are milliseconds since the epoch by the database's clock. ``tx`` tells which
-    transaction wrote the note, ``lease`` who is deleting its object, or `KEPT`; ``seen_at`` is not
-    used yet. All but path and storage are filled by defaults.
+    ``storage`` is that of the record, if the path begins with it. ``at`` and ``due_at`` are
+    milliseconds since 1970 by the database's clock. ``tx`` is the transaction that wrote the
+    entry, ``lease`` the worker that deletes the object, or `KEPT`; ``seen_at`` is not used yet. All
+    but path and storage have defaults.
 
-    A path may stand there more than once: a unique one would make a user's DELETE fail. Ids are
-    never used again, and none comes from a counter that statements would wait for.
+    A unique path would make a user's DELETE fail. Ids are never used again, and do not come from a
+    counter, for which statements would wait.
     """
     return Table(
         RELEASES,
@@ -83,7 +83,7 @@ def releases_table(metadata: MetaData, schema: str | None = None) -> Table:
 
 
 def state_table(metadata: MetaData, schema: str | None = None) -> Table:
-    """Make the table of what writers and workers share: the grace period, checkpoints."""
+    """Return the table of what writers and workers share: the grace period, checkpoints."""
     return Table(
         STATE,
         metadata,

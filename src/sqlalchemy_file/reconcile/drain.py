@@ -6,13 +6,13 @@ object may be deleted twice, which is harmless.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
+from functools import cache
 
 from sqlalchemy import MetaData
 
 from sqlalchemy_file.exceptions import StorageError
 from sqlalchemy_file.ledger.columns import all_fields, declared_storages
-from sqlalchemy_file.ledger.epochs.identity import Identity
 from sqlalchemy_file.reconcile.context import (
     Bind,
     PassContext,
@@ -20,7 +20,7 @@ from sqlalchemy_file.reconcile.context import (
     is_known,
     refuse_problems,
 )
-from sqlalchemy_file.reconcile.deleting.confirming import delete_unnamed
+from sqlalchemy_file.reconcile.deleting.confirming import ObjectionTo, delete_unnamed
 from sqlalchemy_file.reconcile.deleting.leases import count_due, take
 from sqlalchemy_file.reconcile.deleting.open_transactions import PATIENCE
 from sqlalchemy_file.reconcile.findings import Finding, OnProgress, Progress
@@ -57,12 +57,12 @@ def drain(
     """
     context = context_of(bind, metadata, others)
     refuse_problems(context)
-    objections = _Objections(context)
+    objection_to = _objections(context)
     begun = context.now()
     due = context.ask(count_due, begun) if watcher else 0
     done = 0
     while (lease := context.ask(take, batch_size, begun)).notes:
-        outcome = delete_unnamed(context, lease, objections, patience)
+        outcome = delete_unnamed(context, lease, objection_to, patience)
         yield from outcome.findings
         done += len(lease.notes)
         if watcher:
@@ -71,33 +71,30 @@ def drain(
             return
 
 
-class _Objections:
-    """Returns why this drain must not delete an object, or None."""
+def _objections(context: PassContext) -> ObjectionTo:
+    fields = all_fields(context.metadata)
+    choosing = declared_storages(each for each in fields if each.key is not None)
+    identities = identities_of(context.everywhere, writes=True)
 
-    def __init__(self, context: PassContext) -> None:
-        fields = all_fields(context.metadata)
-        self._choosing = declared_storages(each for each in fields if each.key is not None)
-        self._identities: Sequence[Identity] = identities_of(context.everywhere, writes=True)
-        self._owned: dict[str, Ownership | StorageError] = {}
-
-    def __call__(self, storage: str, key: str) -> Objection | None:
-        if not is_known(storage):
-            return "foreign", _NOT_ADDED
-        if not may_be_noted(key, is_chosen=storage in self._choosing):
-            return "foreign", _NOT_OURS
-        if storage not in self._owned:
-            self._owned[storage] = self._look(storage)
-        owned = self._owned[storage]
-        return ("failed", str(owned)) if isinstance(owned, StorageError) else owned.objection(key)
-
-    def _look(self, storage: str) -> Ownership | StorageError:
+    @cache
+    def owned(storage: str) -> Ownership | StorageError:
         try:
-            owned = ownership(storage, self._identities)
-            if not owned.owners:
-                refuse_unmounted(owned.storage, storage, lambda _: True)
+            found = ownership(storage, identities)
+            if not found.owners:
+                refuse_unmounted(found.storage, storage, lambda _: True)
         except StorageError as error:
             return error
-        return owned
+        return found
+
+    def objection_to(storage: str, key: str) -> Objection | None:
+        if not is_known(storage):
+            return "foreign", _NOT_ADDED
+        if not may_be_noted(key, is_chosen=storage in choosing):
+            return "foreign", _NOT_OURS
+        found = owned(storage)
+        return ("failed", str(found)) if isinstance(found, StorageError) else found.objection(key)
+
+    return objection_to
 
 
 _NOT_ADDED = "its storage has not been added: call StorageManager.add_storage() first"

@@ -149,14 +149,14 @@ def _compare(
         for batch in in_batches(finder.storage.list(start_after=reached), BATCH_SIZE):
             pending += merger.against(batch)
             if len(pending) >= BATCH_SIZE:
-                yield from _orphans(finder, pending)
+                yield from _differing(finder, pending)
                 pending.clear()
             reached = reached if pending else batch[-1].key
             count += len(batch)
             if watcher:
                 watcher(Progress(name, count, max(count, finder.files)))
         for more in in_batches(chain(pending, merger.rest()), BATCH_SIZE):
-            yield from _orphans(finder, more)
+            yield from _differing(finder, more)
         yield from finder.abandoned_uploads()
         reached = None
     finally:
@@ -173,7 +173,7 @@ def _note_position(finder: OrphanFinder, purpose: str, reached: str | None) -> N
                 raise
 
 
-def _orphans(finder: OrphanFinder, differences: Sequence[Difference]) -> Iterator[Finding]:
+def _differing(finder: OrphanFinder, differences: Sequence[Difference]) -> Iterator[Finding]:
     yield from finder.find([info for _, info in differences if info is not None])
     missing = [key for key, info in differences if info is None]
     if missing:

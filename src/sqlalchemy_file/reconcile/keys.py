@@ -26,8 +26,7 @@ def is_ours(key: str) -> bool:
 def may_be_noted(key: str, *, is_chosen: bool) -> bool:
     """Return True if the object of an entry with this key may be one of ours.
 
-    That is one of our ids, a key derived from one (``<id>.webp``, ``<id>/small``), and any key
-    where fields choose keys.
+    Its key is an id, derived from one (``<id>.webp``, ``<id>/small``), or chosen by a field.
     """
     try:
         check_key(key)

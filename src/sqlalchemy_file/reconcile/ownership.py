@@ -1,7 +1,7 @@
-"""The owners of objects: those of this pass, and others.
+"""The owners of objects: the ledgers of this pass, and others.
 
-A key contains the epoch in which its object was stored; a storage contains the signatures of its
-ledgers, and the token of the sweep that deleted there last.
+A key contains the epoch in which its object was stored. A storage contains the signatures of its
+ledgers, and the token of the last sweep that deleted there.
 """
 
 from __future__ import annotations

@@ -17,10 +17,7 @@ from sqlalchemy_file.ledger.triggers import PREFIX, Found, Place, Trigger, trigg
 
 
 class MariaDB(Database):
-    """MariaDB and MySQL.
-
-    No path is indexed: that would need a generated column, which users would meet everywhere.
-    """
+    """MariaDB and MySQL. Paths have no index: that would need a column that users see."""
 
     def place(self, connection: Connection, table: str, schema: str | None) -> Place | None:
         return next(_named(connection, table, schema, "BASE TABLE"), None)

@@ -84,10 +84,8 @@ _PARTS = ("path", "storage")
 
 
 def _read_plain(value: str) -> str:
-    """Return SQL that reads path and storage of a record with one object and no escapes.
-
-    Both keep their quotation marks until they are compared.
-    """
+    """Return SQL that reads path and storage of a record with one object and no escapes."""
+    # Both keep their quotation marks until they are compared.
     path, storage = (f"{value}_{part}" for part in _PARTS)
     return (
         f"IF LENGTH({value}) > {LONGEST_VALUE} THEN SET {value} = NULL;\n"

@@ -185,10 +185,8 @@ def _notes(row: str, columns: Sequence[str]) -> str:
 
 
 def _notes_in(value: str) -> str:
-    """Return a query for the paths in any value, and their storages.
-
-    Each CASE keeps values from json_each() that would make it fail.
-    """
+    """Return a query for the paths in any value, and their storages."""
+    # Each CASE keeps values from json_each() that would make it fail.
     records = (
         f"CASE WHEN typeof({value}) = 'text' AND length({value}) <= {LONGEST_VALUE} "
         f"THEN CASE WHEN json_valid({value}) THEN "

@@ -60,7 +60,7 @@ class Home:
     earlier: frozenset[int] = frozenset()
 
     def is_at(self, site: Site) -> bool:
-        return site.is_at(self.server, self.marks)
+        return self.server == site.server and not self.marks.isdisjoint(site.marks)
 
     def dump(self) -> str:
         epochs = [f"{each:08x}" for each in self.epochs]

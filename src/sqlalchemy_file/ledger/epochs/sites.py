@@ -37,10 +37,6 @@ class Site:
     name: str
     marks: frozenset[str]
 
-    def is_at(self, server: str, marks: frozenset[str]) -> bool:
-        """Return True if this is the site that was known by ``marks``."""
-        return self.server == server and not self.marks.isdisjoint(marks)
-
 
 def site_of(connection: Connection, schema: str | None = None) -> Site:
     """Return the site of a connection's database, with the ledger in ``schema``."""

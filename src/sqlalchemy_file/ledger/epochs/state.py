@@ -27,10 +27,7 @@ _POSITION_KEPT = 24 * 3_600_000
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """Objects whose ids were made before ``until`` were swept, ``at`` a time, in a ``database``.
-
-    Times are milliseconds since 1970; the database is its `database_id`.
-    """
+    """At a time, in a database, all objects were swept whose ids were made before ``until``."""
 
     until: int
     at: int
@@ -118,10 +115,7 @@ def set_position(
 
 
 def database_id(connection: Connection, ledger: LedgerTables) -> str:
-    """Return what tells this database from its copies elsewhere; the caller commits.
-
-    A dump contains the random id, but not the server's identity.
-    """
+    """Return the ledger's id, which a dump contains, and its server, which differs for a copy."""
     own = ledger_id(connection, ledger)
     return f"{own}@{site_of(connection, connection.schema_for_object(ledger.state)).server}"
 

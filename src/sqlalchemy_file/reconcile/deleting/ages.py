@@ -59,7 +59,7 @@ def now_here() -> int:
 
 
 def _agreed_now(context: PassContext) -> int:
-    """Return the time of this machine or of the database, whichever is earlier."""
+    """Return the earlier time of this machine's and the database's."""
     before = now_here()
     there = context.now()
     _refuse_apart("the database", there, before, now_here())
@@ -96,10 +96,7 @@ def _refuse_apart(who: str, there: int, before: int, after: int) -> None:
 
 
 def _refuse_writers(context: PassContext) -> None:
-    """Raise `LedgerError` if others are connected, or this account cannot see others.
-
-    On SQLite only those are seen that are writing at this moment.
-    """
+    """Raise `LedgerError` if others are connected; SQLite shows only present writers."""
     is_sqlite = context.engine.dialect.name == "sqlite"
     if _is_being_written(context) if is_sqlite else _has_others(context):
         raise LedgerError(

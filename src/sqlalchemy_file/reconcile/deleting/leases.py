@@ -77,16 +77,16 @@ def finish(
         if note.path in reasons:
             wait = min(FIRST_WAIT * 2 ** min(note.tries - 1, 20), _LONGEST_WAIT)
             error = (reasons[note.path] or "")[:_ERROR_LENGTH] or None
-            _let_go(connection, ledger, lease, [note], due_at=now_ms() + wait, last_error=error)
+            _unlease(connection, ledger, lease, [note], due_at=now_ms() + wait, last_error=error)
 
 
 def give_back(connection: Connection, ledger: Ledger, lease: Lease, wait: int = 0) -> None:
     """Leave all entries for others, or for later, as if they had not been tried."""
     tries = ledger.releases.c.tries - 1
-    _let_go(connection, ledger, lease, lease.notes, due_at=now_ms() + wait, tries=tries)
+    _unlease(connection, ledger, lease, lease.notes, due_at=now_ms() + wait, tries=tries)
 
 
-def _let_go(
+def _unlease(
     connection: Connection, ledger: Ledger, lease: Lease, notes: Sequence[Note], **values: Any
 ) -> None:
     row = ledger.releases.c

@@ -105,10 +105,8 @@ def _innodb_transactions(context: PassContext, deadline: float) -> set[str]:
 
 
 def _wait_for_locks(context: PassContext, deadline: float) -> None:
-    """Lock every file table for a moment: then no transaction that has read it is open.
-
-    The lock does not wait, because others would queue up behind it.
-    """
+    """Lock every file table for a moment: then no transaction that has read it is open."""
+    # The lock does not wait, because others would queue up behind it.
     while True:
         with context.transaction() as connection:
             if _locks_all(connection, context):
