@@ -6,6 +6,7 @@ import errno
 import os
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from sqlalchemy_file.exceptions import (
     InvalidKeyError,
@@ -15,7 +16,7 @@ from sqlalchemy_file.exceptions import (
 )
 from sqlalchemy_file.storage.common.errors import Translator
 from sqlalchemy_file.storage.local.directories import Folder, Route
-from sqlalchemy_file.storage.local.rules import Modes, apply_mode
+from sqlalchemy_file.storage.local.rules import apply_mode, checked_mode
 
 
 class Root:
@@ -24,10 +25,13 @@ class Root:
     Each method that ends with ``_error`` is a `Translation`.
     """
 
-    def __init__(self, path: str, *, create: bool, hold: bool, modes: Modes) -> None:
+    def __init__(
+        self, path: str, *, create: bool, hold: bool, file_mode: Any, folder_mode: Any
+    ) -> None:
         self.path = path
         self.hold = hold
-        self.modes = modes
+        self.file_mode = checked_mode("file_mode", file_mode, 0o600)
+        self.folder_mode = checked_mode("folder_mode", folder_mode, 0o700)
         self._create = create
         self._known: tuple[int, int] | None = None
         with Translator(self.root_error):
@@ -39,7 +43,7 @@ class Root:
         """Create the folder if it is missing and may be created."""
         if not self._create or Path(self.path).is_dir():
             return
-        mode = self.modes.folder
+        mode = self.folder_mode
         Path(self.path).mkdir(0o777 if mode is None else mode, parents=True, exist_ok=True)
         apply_mode(mode, None, self.path)
         self._remember()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy_file.exceptions import InvalidKeyError, InvalidStorageError
@@ -40,24 +39,20 @@ def _check_for_windows(key: str) -> str:
     return key
 
 
-_FILE = 0o600
-_FOLDER = 0o700
-"""The least that the process itself needs."""
-
-
-@dataclass(frozen=True, slots=True)
-class Modes:
-    """Permissions of new files and folders; None leaves them to the umask."""
-
-    file: int | None = None
-    folder: int | None = None
-
-
-def checked_modes(file_mode: Any, folder_mode: Any) -> Modes:
-    """Return valid modes, or raise `InvalidStorageError`."""
-    _check("file_mode", file_mode, _FILE)
-    _check("folder_mode", folder_mode, _FOLDER)
-    return Modes(file_mode, folder_mode)
+def checked_mode(name: str, mode: Any, least: int) -> int | None:
+    """Return a mode that includes ``least``, or None, or raise `InvalidStorageError`."""
+    if mode is None:
+        return None
+    is_number = isinstance(mode, int) and not isinstance(mode, bool)
+    if not is_number or not 0 <= mode <= 0o777 or mode & least != least:
+        shown = f"0o{mode:o}" if is_number and mode >= 0 else repr(mode)
+        raise InvalidStorageError(
+            f"{name!r} is an octal number between 0o{least:o} and 0o777 with which the owner can "
+            f"read and write, such as 0o{least:o}, not {shown}"
+        )
+    if not hasattr(os, "fchmod"):
+        raise InvalidStorageError(f"{name!r} has no meaning on this platform: leave it out")
+    return int(mode)
 
 
 def apply_mode(mode: int | None, descriptor: int | None, path: str) -> None:
@@ -68,20 +63,3 @@ def apply_mode(mode: int | None, descriptor: int | None, path: str) -> None:
         os.chmod(path, mode)  # noqa: PTH101
     else:
         os.fchmod(descriptor, mode)
-
-
-def _check(name: str, mode: Any, least: int) -> None:
-    if mode is None:
-        return
-    is_number = isinstance(mode, int) and not isinstance(mode, bool)
-    if not is_number or not 0 <= mode <= 0o777 or mode & least != least:
-        raise InvalidStorageError(
-            f"{name!r} is an octal number between 0o{least:o} and 0o777 with which the owner can "
-            f"read and write, such as 0o{least:o}, not {_shown(mode, is_number=is_number)}"
-        )
-    if not hasattr(os, "fchmod"):
-        raise InvalidStorageError(f"{name!r} has no meaning on this platform: leave it out")
-
-
-def _shown(mode: Any, *, is_number: bool) -> str:
-    return f"0o{mode:o}" if is_number and mode >= 0 else repr(mode)

@@ -35,7 +35,7 @@ from sqlalchemy_file.storage.local.files import (
     refuse_unless_file,
 )
 from sqlalchemy_file.storage.local.root import Root
-from sqlalchemy_file.storage.local.rules import check_local_key, checked_modes
+from sqlalchemy_file.storage.local.rules import check_local_key
 from sqlalchemy_file.storage.local.temporary import locked, temporary_files_below
 from sqlalchemy_file.storage.local.writing import Writer, by_folder
 
@@ -75,8 +75,9 @@ class LocalStorage:
         folder_mode: int | None = None,
     ) -> None:
         path = os.path.abspath(root)  # noqa: PTH100  a root that is a link stays one
-        modes = checked_modes(file_mode, folder_mode)
-        self._root = Root(path, create=create, hold=CAN_HOLD, modes=modes)
+        self._root = Root(
+            path, create=create, hold=CAN_HOLD, file_mode=file_mode, folder_mode=folder_mode
+        )
         self._at_root = os.path.join(path, "")  # noqa: PTH118
         self._sidecars = sidecars
         self._fsync = fsync

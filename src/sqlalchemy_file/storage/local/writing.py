@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from io import FileIO
 from itertools import groupby
-from typing import TypeAlias, TypeVar
+from typing import TypeVar
 
 from sqlalchemy_file.storage.common.errors import Translator
 from sqlalchemy_file.storage.common.keys import SIDECAR
@@ -29,24 +29,21 @@ from sqlalchemy_file.transfer import Operation, carry_out, results
 
 _THREADS = 4
 
-Sync: TypeAlias = Callable[[Sequence[str]], None]
-"""Syncs the objects of one storage with these keys, and their names, to disk."""
-
-_unsynced: ContextVar[dict[Sync, list[str]] | None] = ContextVar("_unsynced", default=None)
+_unsynced: ContextVar[dict[Writer, list[str]] | None] = ContextVar("_unsynced", default=None)
 
 
 @contextmanager
 def synced_together() -> Iterator[None]:
     """Sync all objects that this block stores at its end; after an error any may be unsynced."""
-    unsynced: dict[Sync, list[str]] = {}
+    unsynced: dict[Writer, list[str]] = {}
     token = _unsynced.set(unsynced)
     try:
         yield
     finally:
         _unsynced.reset(token)
     parts = [
-        Operation(partial(sync, keys[start::_THREADS]))
-        for sync, keys in unsynced.items()
+        Operation(partial(writer.sync_all, keys[start::_THREADS]))
+        for writer, keys in unsynced.items()
         for start in range(min(_THREADS, len(keys)))
     ]
     results(carry_out(parts, limit=_THREADS))
@@ -103,7 +100,7 @@ class Writer:
             if syncs:
                 route.sync()
             if unsynced is not None:
-                unsynced.setdefault(self.sync_all, []).append(key)
+                unsynced.setdefault(self, []).append(key)
         return size, attributes
 
     def names_of(self, key: str) -> tuple[str, ...]:
@@ -136,7 +133,7 @@ class Writer:
                 with Translator(self.root.writing_error, key):
                     os.fsync(file.fileno())
 
-    def _unsynced(self, folder: Folder, name: str, size: int) -> dict[Sync, list[str]] | None:
+    def _unsynced(self, folder: Folder, name: str, size: int) -> dict[Writer, list[str]] | None:
         """Return the batch in which a small file that replaces none is synced, if there is one."""
         unsynced = _unsynced.get() if self.fsync and self.root.hold else None
         waits = unsynced is not None and size <= _SMALL and not folder.exists(name)
@@ -146,12 +143,11 @@ class Writer:
         root = self.root
         if root.hold and not folders and not self.sidecars:
             return Route.to_root(root.path)
-        mode = root.modes.folder
-        route = Route(root.path, folders, hold=root.hold, create=True, mode=mode)
+        route = Route(root.path, folders, hold=root.hold, create=True, mode=root.folder_mode)
         return self._retrying(route, route.walk)
 
     def _temporary_file(self, route: Route) -> TemporaryFile:
-        mode = self.root.modes.file
+        mode = self.root.file_mode
         return self._retrying(
             route, lambda: TemporaryFile(route.last, unnamed=self._nameless(route), mode=mode)
         )

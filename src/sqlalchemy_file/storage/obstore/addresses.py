@@ -189,7 +189,8 @@ def _store(parts: SplitResult, options: dict[str, Any], common: dict[str, Any]) 
     except BaseException as error:
         if not isinstance(error, BaseError | ValueError | TypeError) and not is_panic(error):
             raise
-        fault = f"no store with these options ({_names(options, common)}): {_ADVICE}"
+        names = _names(options, common)
+        fault = f"no store with these options ({names}): one is missing or has an unusable value"
     raise InvalidStorageError(f"the URL of this storage, {place}, allows {fault}")
 
 
@@ -205,6 +206,3 @@ def _names(options: dict[str, Any], common: dict[str, Any]) -> str:
     client = common["client_options"]
     chosen = [name for name in client if client[name] != DEFAULT_TIMEOUTS.get(name)]
     return ", ".join([*options, *chosen]) or "from the environment"
-
-
-_ADVICE = "one is missing or has an unusable value"
