@@ -62,9 +62,11 @@ class Storage(Protocol):
         unchanged. The returned size is that in the storage, if that needs no further request; a
         storage with ``verify = True`` is asked with `stat` as well.
         """
+        ...
 
     def stat(self, key: str) -> ObjectInfo:
         """Return the facts about one object, without reading it."""
+        ...
 
     def stream(self, key: str, start: int = 0, end: int | None = None) -> Iterator[bytes]:
         """Yield the bytes from ``start`` up to, not including, ``end``; never an empty chunk.
@@ -72,15 +74,19 @@ class Storage(Protocol):
         A range past the end of the object yields nothing. A missing object raises at the first
         ``next`` at the latest.
         """
+        ...
 
     def delete(self, keys: Sequence[str]) -> None:
         """Delete several objects. A missing one is no error; failures raise `DeletionError`."""
+        ...
 
     def copy(self, key: str, new_key: str) -> ObjectInfo:
         """Copy an object with its attributes, inside the storage if possible."""
+        ...
 
     def list(self, prefix: str = "", start_after: str | None = None) -> Iterator[ObjectInfo]:
         """Yield the objects whose key starts with ``prefix`` (any characters), in key order."""
+        ...
 
 
 @runtime_checkable
@@ -114,6 +120,7 @@ class HasPath(Protocol):
 
     def path(self, key: str) -> Path:
         """Return the path of an object, which need not exist."""
+        ...
 
 
 @runtime_checkable
@@ -122,6 +129,7 @@ class HasPublicURL(Protocol):
 
     def public_url(self, key: str) -> str | None:
         """Return the URL, or None for private objects; never a URL that expires."""
+        ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -141,6 +149,7 @@ class HasUploads(Protocol):
 
     def abort_upload(self, upload: PendingUpload) -> None:
         """Delete the parts of an upload; a missing one is no error."""
+        ...
 
 
 @runtime_checkable
@@ -155,6 +164,7 @@ class HasSignedURL(Protocol):
         ``expires`` is its validity; a number means seconds. Raises `ValueError` if the service does
         not allow that long. Nothing is requested, and the object need not exist.
         """
+        ...
 
 
 @runtime_checkable
@@ -169,6 +179,7 @@ class HasSignedDownload(Protocol):
         If the service cannot sign these, the answer has those with which the object was stored.
         None if this storage cannot sign.
         """
+        ...
 
 
 @runtime_checkable
@@ -180,11 +191,13 @@ class HasNotes(Protocol):
 
     def notes(self) -> Mapping[str, bytes]:
         """Return all notes by their names."""
+        ...
 
     def add_note(self, name: str, content: bytes) -> None: ...
 
     def remove_note(self, name: str) -> None:
         """Remove a note; a missing one is no error."""
+        ...
 
 
 @runtime_checkable

@@ -23,9 +23,11 @@ class HasFiles(Protocol):
 
     def open_file(self, key: str) -> io.FileIO:
         """Return the object's file, open for reading and unbuffered."""
+        ...
 
     def read_file(self, key: str) -> bytes:
         """Return the whole object."""
+        ...
 
 
 class ObjectReader(io.RawIOBase):
