@@ -30,8 +30,8 @@ class Root:
     ) -> None:
         self.path = path
         self.hold = hold
-        self.file_mode = checked_mode("file_mode", file_mode, 0o600)
-        self.folder_mode = checked_mode("folder_mode", folder_mode, 0o700)
+        self.file_mode: int | None = checked_mode("file_mode", file_mode, 0o600)
+        self.folder_mode: int | None = checked_mode("folder_mode", folder_mode, 0o700)
         self._create = create
         self._known: tuple[int, int] | None = None
         with Translator(self.root_error):
