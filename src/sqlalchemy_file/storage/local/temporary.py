@@ -30,7 +30,6 @@ class TemporaryFile:
     def __init__(self, folder: Folder, *, unnamed: bool, mode: int | None = None) -> None:
         self._folder = folder
         self._name: str | None = None
-        self.descriptor: int
         if unnamed:
             self.descriptor: int = folder.open_unnamed(mode)
         else:
