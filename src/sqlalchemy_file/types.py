@@ -236,7 +236,8 @@ class FileField(ChoosesPlace, TypeDecorator[Any]):
             return [_encoded(file) for file in value]
         if not value:
             return None
-        raise TypeError(f"expected {self._expected()}, not {type(value).__name__}")
+        expected = "a list of File" if self.multiple else "a File"
+        raise TypeError(f"expected {expected}, not {type(value).__name__}")
 
     def result_processor(self, dialect: Dialect, coltype: object) -> Callable[[Any], Any] | None:
         """Return the function that makes files of the column's JSON."""
@@ -271,9 +272,6 @@ class FileField(ChoosesPlace, TypeDecorator[Any]):
         if self.multiple:
             return files if files or isinstance(value, list) else None
         return files if len(files) > 1 else next(iter(files), None)
-
-    def _expected(self) -> str:
-        return "a list of File" if self.multiple else "a File"
 
 
 def _require_choices(on_release: str, disposition: str | None) -> None:

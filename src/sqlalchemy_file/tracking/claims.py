@@ -48,8 +48,14 @@ class Claim:
         Raises `StorageError` for an empty folder where rows name objects: it is not mounted.
         """
         for name in storage_names:
-            if not self._is_known(name):
-                self._sign(name)
+            storage = StorageManager.storage(name)
+            known = _signed.get(name)
+            if known is None or known[0]() is not storage:
+                known = _reference(storage), set()
+            if self.epoch not in known[1]:
+                self._sign(storage, name)
+                known[1].add(self.epoch)
+                _signed[name] = known
 
     def covers(self, storage_name: str) -> bool:
         """Return True if a storage is there and knows of this ledger, as far as is known."""
@@ -59,25 +65,12 @@ class Claim:
             return False
         return True
 
-    def _is_known(self, storage_name: str) -> bool:
-        known = _signed.get(storage_name)
-        return (
-            known is not None
-            and self.epoch in known[1]
-            and known[0]() is StorageManager.storage(storage_name)
-        )
-
-    def _sign(self, storage_name: str) -> None:
-        storage = StorageManager.storage(storage_name)
+    def _sign(self, storage: Storage, name: str) -> None:
         owner = owner_of(self.identity)
-        with named(storage_name):
+        with named(name):
             if not run_blocking(partial(is_signed, storage, owner)):
-                refuse_unmounted(storage, storage_name, self._is_named)
+                refuse_unmounted(storage, name, self._is_named)
                 run_blocking(partial(sign, storage, owner))
-        known = _signed.get(storage_name)
-        if known is None or known[0]() is not storage:
-            known = _signed[storage_name] = _reference(storage), set()
-        known[1].add(self.epoch)
 
     def _is_named(self, storage_name: str) -> bool:
         """Return True if a row refers to an object of a storage; False if a table is missing."""

@@ -71,7 +71,8 @@ def _is_about_table(connection: Connection, error: Exception) -> bool:
 
 def _all_searched(database: Database, target: FileTable) -> Iterator[_Searched]:
     """Yield all tables with files, those of other metadata too, in the schemas that are in use."""
-    translations = (database.schemas or {}, _own_schemas(database.connection))
+    options = database.connection.get_execution_options()
+    translations = (database.schemas or {}, options.get("schema_translate_map") or {})
     own = _schema(target.table, translations[0])
     yield _Searched(target.table, own, (), is_own=True)
     for metadata in known_metadata(target.table):
@@ -79,10 +80,6 @@ def _all_searched(database: Database, target: FileTable) -> Iterator[_Searched]:
             for schema in dict.fromkeys(_schema(table, each) for each in translations):
                 if table is not target.table or schema != own:
                     yield _Searched(table, schema, columns)
-
-
-def _own_schemas(connection: Connection) -> Mapping[str | None, str | None]:
-    return connection.get_execution_options().get("schema_translate_map") or {}
 
 
 def _schema(table: Table, translation: Mapping[str | None, str | None]) -> str | None:

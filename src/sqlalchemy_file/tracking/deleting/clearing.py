@@ -48,9 +48,6 @@ class _Waiting:
     is_awaited: bool = False
     """Whether an upload may want one of the keys again."""
 
-    def add(self, where: _LedgerInSchemas, ids: Iterable[Any]) -> None:
-        self.ids[where].extend(ids)
-
     def take(self) -> Mapping[_LedgerInSchemas, list[Any]]:
         taken, self.ids = self.ids, defaultdict(list)
         self.transactions, self.cleared_at, self.is_awaited = 0, time.monotonic(), False
@@ -84,7 +81,7 @@ def clear_later(
         waiting.transactions += 1
         for each in leased:
             if ids := [note.id for note in each.notes if note.path in gone]:
-                waiting.add(_LedgerInSchemas(each.ledger, frozenset(schemas.items())), ids)
+                waiting.ids[_LedgerInSchemas(each.ledger, frozenset(schemas.items()))] += ids
                 waiting.is_awaited |= any(is_chosen(note.path) for note in each.notes)
     return waiting
 

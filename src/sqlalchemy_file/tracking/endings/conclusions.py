@@ -25,12 +25,7 @@ from sqlalchemy_file.tracking.unit.registry import (
     session_of,
     unit_of_lent,
 )
-from sqlalchemy_file.tracking.unit.standing import (
-    Standing,
-    asked_if_stale,
-    standing,
-    standing_of,
-)
+from sqlalchemy_file.tracking.unit.standing import Standing, asked_if_stale, standing, standing_of
 from sqlalchemy_file.tracking.unit.units import Phase, Unit
 
 

@@ -20,11 +20,7 @@ from sqlalchemy_file.tracking.endings.conclusions import (
 from sqlalchemy_file.tracking.endings.raw_sql import is_opaque, undoes_a_part
 from sqlalchemy_file.tracking.unit.guard import refuse_if_late
 from sqlalchemy_file.tracking.unit.looking import make_sure
-from sqlalchemy_file.tracking.unit.registry import (
-    UNIT,
-    enter_in_pool,
-    known_unit,
-)
+from sqlalchemy_file.tracking.unit.registry import UNIT, enter_in_pool, known_unit
 from sqlalchemy_file.tracking.unit.standing import (
     Standing,
     asked,

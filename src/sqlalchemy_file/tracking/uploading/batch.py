@@ -18,12 +18,7 @@ from sqlalchemy_file.tracking.unit.frames import Frame, Moment, now
 from sqlalchemy_file.tracking.uploading.checking import check, destinations
 from sqlalchemy_file.tracking.uploading.chosen import wait_until_free
 from sqlalchemy_file.tracking.uploading.steps import Unsaved, add_note, in_parallel
-from sqlalchemy_file.tracking.uploading.storing import (
-    Processing,
-    Storing,
-    copying,
-    path_of_copy,
-)
+from sqlalchemy_file.tracking.uploading.storing import Processing, Storing, copying, path_of_copy
 from sqlalchemy_file.transfer import carry_out, results, run_blocking
 from sqlalchemy_file.types import FileField
 from sqlalchemy_file.values.objects import LARGE

@@ -22,21 +22,11 @@ from sqlalchemy_file.storage.common.calling import (
 )
 from sqlalchemy_file.storage.common.protocol import named
 from sqlalchemy_file.support.calling import acall
-from sqlalchemy_file.tracking.uploading.steps import (
-    Reading,
-    Step,
-    grouped,
-    is_async_step,
-)
+from sqlalchemy_file.tracking.uploading.steps import Reading, Step, grouped, is_async_step
 from sqlalchemy_file.transfer import Operation
 from sqlalchemy_file.values.objects import LARGE, fresh_key
 from sqlalchemy_file.values.records import paths_of
-from sqlalchemy_file.values.saving import (
-    begin_upload,
-    checked,
-    finish_upload,
-    set_destination,
-)
+from sqlalchemy_file.values.saving import begin_upload, checked, finish_upload, set_destination
 from sqlalchemy_file.values.state import state_of
 
 

@@ -7,13 +7,7 @@ from itertools import chain
 
 from sqlalchemy.sql.dml import Delete
 
-from sqlalchemy_file.tracking.reading import (
-    Database,
-    OldRow,
-    pinned,
-    rows_by_key,
-    rows_matching,
-)
+from sqlalchemy_file.tracking.reading import Database, OldRow, pinned, rows_by_key, rows_matching
 from sqlalchemy_file.tracking.tables import Key
 from sqlalchemy_file.tracking.unit.decisions import equalities, key_named
 from sqlalchemy_file.tracking.unit.units import Unit
@@ -25,7 +19,10 @@ def matched_rows(database: Database, unit: Unit, plan: Plan) -> list[list[OldRow
     equal = equalities(plan.statement, plan.target)
     keys = [key_named(plan.target, equal, parameters) for parameters in plan.parameters]
     if all(key is None for key in keys):
-        found = _read(database, plan)
+        found = [
+            rows_matching(database, plan.target, plan.statement, parameters)
+            for parameters in plan.parameters
+        ]
         if len(found) == 1 and plan.target.keys:
             keys_found = [row.key for row in found[0]]
             plan.statement = pinned(database.connection, plan.statement, plan.target, keys_found)
@@ -59,13 +56,6 @@ def _countable(database: Database, plan: Plan, found: list[list[OldRow]]) -> int
     return sum(map(len, found))
 
 
-def _read(database: Database, plan: Plan) -> list[list[OldRow]]:
-    return [
-        rows_matching(database, plan.target, plan.statement, parameters)
-        for parameters in plan.parameters
-    ]
-
-
 def _by_key(
     database: Database, unit: Unit, plan: Plan, keys: list[Key | None], *, exact: bool
 ) -> list[list[OldRow]]:
@@ -87,7 +77,7 @@ def _by_key(
 def _taken(
     database: Database, unit: Unit, plan: Plan, keys: Iterable[Key | None]
 ) -> dict[Key, OldRow]:
-    """Return, and forget, the rows that a flush has read already."""
+    """Take the rows that a flush has read already."""
     if unit.decisions is None or not database.is_as_connected:
         return {}
     read, table = unit.decisions.known, plan.target.table
