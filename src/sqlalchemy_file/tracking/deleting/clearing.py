@@ -25,7 +25,7 @@ from sqlalchemy_file.tracking.deleting.notes import Leased, is_chosen
 logger: logging.Logger = logging.getLogger("sqlalchemy_file")
 
 MOST_TRANSACTIONS = 20
-"""After how many transactions their notes are cleared, however fast they come."""
+"""After how many transactions their entries are removed, however fast they come."""
 
 MOST_SECONDS = 1.0
 """After how long they are, however few."""
@@ -40,7 +40,7 @@ class _LedgerInSchemas(NamedTuple):
 
 @dataclass(slots=True)
 class _Waiting:
-    """The notes of one database whose objects are gone."""
+    """The ledger entries of one database whose objects are gone."""
 
     ids: dict[_LedgerInSchemas, list[Any]] = field(default_factory=lambda: defaultdict(list))
     transactions: int = 0
@@ -62,7 +62,7 @@ class _Waiting:
 
 
 def clear(connection: Connection, leased: Iterable[Leased], gone: Collection[str]) -> None:
-    """Clear the notes of deleted objects, now or with those of later transactions."""
+    """Remove the entries of deleted objects, now or with those of later transactions."""
     pool = connection.engine.pool
     waiting = clear_later(connection, leased, gone)
     with _lock:
@@ -74,7 +74,7 @@ def clear(connection: Connection, leased: Iterable[Leased], gone: Collection[str
 def clear_later(
     connection: Connection, leased: Iterable[Leased], gone: Collection[str]
 ) -> _Waiting:
-    """Have the notes of deleted objects cleared with those of a later transaction."""
+    """Leave the entries of deleted objects to a later transaction."""
     schemas = connection.get_execution_options().get("schema_translate_map") or {}
     with _lock:
         waiting = _waiting.setdefault(connection.engine.pool, _Waiting())

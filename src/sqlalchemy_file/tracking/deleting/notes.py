@@ -26,7 +26,7 @@ from sqlalchemy_file.tracking.deleting.sharing import must_stay, named
 
 @dataclass(slots=True)
 class Leased:
-    """The notes of one ledger that a transaction has leased, so that it may delete the objects."""
+    """The entries of one ledger that a transaction has leased, to delete the objects."""
 
     ledger: Ledger
     token: str
@@ -35,10 +35,10 @@ class Leased:
 
 @dataclass(slots=True)
 class Notes:
-    """The notes that a transaction should find in the ledger, and those that it has found.
+    """The entries that a transaction should find in the ledger, and those that it has found.
 
-    With a ledger, an object is deleted if it was counted as released and the database has noted it:
-    only the database knows the effect of the statements.
+    With a ledger, an object is deleted if it is unreferenced by count and has an entry: only the
+    database knows the effect of the statements.
     """
 
     _marks: dict[Ledger, Mark] = field(default_factory=dict)
@@ -59,10 +59,10 @@ class Notes:
         *,
         is_unseen: bool,
     ) -> None:
-        """Prepare for the notes of a statement about to run, if the ledger can be used.
+        """Prepare for the entries of a statement about to run, if the ledger can be used.
 
-        ``kept`` are released, and ``entrusted`` acquired, by fields that keep their objects.
-        ``is_unseen`` says that triggers may not fire: then the notes are written before the commit.
+        ``kept`` are released, and ``entrusted`` acquired, by fields that keep their objects. With
+        ``is_unseen``, triggers may not fire, so the entries are written before the commit.
         """
         if not (released or kept or entrusted) or not may_use(connection, ledger):
             return
@@ -108,7 +108,7 @@ class Notes:
         return found
 
     def forget_kept(self, connection: Connection, moved: Collection[str]) -> None:
-        """Remove the notes of kept objects that other fields have acquired since."""
+        """Remove the entries of kept objects that other fields have acquired since."""
         for ledger, concerned in self.keeping.items():
             if paths := concerned.intersection(moved):
                 found = visible(connection, ledger, paths)
@@ -117,10 +117,10 @@ class Notes:
     def settle_kept(
         self, connection: Connection, staying: Collection[str], others: Collection[str]
     ) -> None:
-        """Leave those notes of keeping fields that hold, and no others.
+        """Remove the entries of keeping fields that do not hold.
 
-        ``staying`` are what they release: earlier notes of them, of how they came to the field,
-        are removed. ``others`` are named by other rows now, or were never committed.
+        ``staying`` are what they release: earlier entries, of how these came to the field, are
+        removed. Other rows refer to the ``others``, or these were never committed.
         """
         for ledger, concerned in self.keeping.items():
             if unseen := self._unseen & concerned.intersection(staying):

@@ -77,7 +77,7 @@ class Unit:
         """Statements in progress, and whether a part of each may be done if it fails."""
         self._doomed, self._released = set[str](), set[str]()
         self.leased: list[Leased] = []
-        """Notes of objects that a committed transaction has released."""
+        """Entries of objects that a committed transaction has released."""
         self._identities: set[Identity] = set()
         self._absent: set[str] = set()
         """Storages that are not there, such as folders whose disk is not mounted."""

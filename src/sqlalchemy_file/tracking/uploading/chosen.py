@@ -26,7 +26,7 @@ _PAUSE = 0.05
 
 
 def wait_until_free(claim: Claim, chosen: Iterable[tuple[str, str]]) -> None:
-    """Wait while notes say that one of these keys, each with its storage, is being deleted.
+    """Wait while an entry says that one of these keys, each with its storage, is being deleted.
 
     Raises `ObjectExistsError` for one that is not free soon.
     """

@@ -217,9 +217,13 @@ def _read_old_rows(connection: Connection, decisions: Decisions, work: Work) -> 
     """Read and lock the rows of a flush, in one order of tables and keys for all sessions."""
     updated: dict[FileTable, set[Key]] = defaultdict(set)
     for assigned in work.writes:
-        if assigned.state.key is not None and (place := _place_of(assigned)) is not None:
-            assigned.place = place
-            updated[place[0]].add(place[1])
+        if assigned.state.key is None:
+            continue  # a new row
+        target = file_table(assigned.attribute.column.table)
+        key = row_key(target, assigned.state) if target else None
+        if target and key:
+            assigned.place = target, key
+            updated[target].add(key)
     if updated:
         _read(_database(connection), decisions, updated, deleting=False)
     if work.deletes:
@@ -252,16 +256,11 @@ def _released(
     for found in changes:
         if found.released:
             add_each(released, found.released)
-    if deletes:
-        add_each(released, _released_by(decisions, deletes))
+    for target, key in _deleted_rows(deletes) if deletes else ():
+        if (row := decisions.known.get((target.table, key or ()))) is not None:
+            for gone in row.deleted():
+                add_each(released, [path for record in gone.old for path in paths_of(record)])
     return released
-
-
-def _released_by(decisions: Decisions, deletes: Iterable[InstanceState[Any]]) -> Iterator[str]:
-    for target, key in _deleted_rows(deletes):
-        row = decisions.known.get((target.table, key or ()))
-        for records in map(row.records, row.values) if row else ():
-            yield from (path for record in records for path in paths_of(record))
 
 
 def _deleted_rows(deletes: Iterable[InstanceState[Any]]) -> Iterator[tuple[FileTable, Key | None]]:
@@ -274,12 +273,3 @@ def _change(decisions: Decisions, assigned: Assigned) -> tuple[OldRow | None, Ch
     place = assigned.place
     old = None if place is None else decisions.known.get((place[0].table, place[1]))
     return old, change(old.records(assigned.attribute.column) if old else (), assigned.files)
-
-
-def _place_of(assigned: Assigned) -> tuple[FileTable, Key] | None:
-    """Return the table and the primary key of the row to be written, or None for a new one."""
-    if assigned.state.key is None:
-        return None
-    target = file_table(assigned.attribute.column.table)
-    key = row_key(target, assigned.state) if target else None
-    return (target, key) if target and key else None
