@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 from typing import Any
 
 import pytest
@@ -173,3 +174,14 @@ def test_names_of_files_are_escaped(session: Session) -> None:
     session.commit()
     assert "<script>" not in file_markup(album.cover)
     assert "<script>" not in AlbumForm(obj=album).cover()
+
+
+def test_an_input_tells_browsers_what_it_takes(album: Album) -> None:
+    empty, filled_in = StrictForm(obj=Album()).cover(), StrictForm(obj=album).cover()
+    assert re.search(r'<input type="file"[^>]* required', empty)
+    assert "required" not in filled_in
+    assert "cover-remove" not in filled_in
+    form = AlbumForm(obj=album)
+    assert "cover-remove" in form.cover()
+    assert re.search(r'<input type="file" name="pages"[^>]* multiple', form.pages())
+    assert "multiple" not in form.cover()

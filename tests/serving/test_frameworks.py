@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import flask
@@ -117,6 +118,18 @@ def quart_client(file: Any, server: FileServer) -> Any:
 
     app.asgi_app = AsyncioDispatcherMiddleware({server.path: server.asgi, "": app.asgi_app})
     return TestClient(app)
+
+
+def test_quart_may_send_a_file_for_longer_than_a_page(engine: Engine) -> None:
+    file = saved(engine, CONTENT, "letter.bin")
+
+    async def timeout() -> float | None:
+        async with quart.Quart(__name__).test_request_context("/own"):
+            response = await quart_integration.send_file(file)
+            assert await response.get_data(as_text=False) == CONTENT
+            return response.timeout
+
+    assert asyncio.run(timeout()) is None
 
 
 def litestar_client(file: Any, server: FileServer) -> Any:
