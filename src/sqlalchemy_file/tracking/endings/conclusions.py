@@ -16,7 +16,6 @@ from sqlalchemy import Connection
 from sqlalchemy.engine import Dialect
 
 from sqlalchemy_file.tracking.deleting.clearing import clear_later
-from sqlalchemy_file.tracking.unit.looking import make_sure
 from sqlalchemy_file.tracking.unit.registry import (
     UNIT,
     borrowers,
@@ -25,6 +24,7 @@ from sqlalchemy_file.tracking.unit.registry import (
     session_of,
     unit_of_lent,
 )
+from sqlalchemy_file.tracking.unit.rereading import resolve_doubts
 from sqlalchemy_file.tracking.unit.standing import Standing, asked_if_stale, standing, standing_of
 from sqlalchemy_file.tracking.unit.units import Phase, Unit
 
@@ -144,7 +144,7 @@ def _include_others(unit: Unit, target: Any) -> None:
         now = standing_of(unit.dialect, getattr(target, "driver_connection", None))
         if now is Standing.OPEN and connection is not None and connection.in_transaction():
             try:
-                make_sure(connection, other)
+                resolve_doubts(connection, other)
             except Exception:  # noqa: BLE001  the commit is somebody else's
                 other.lose_track()
             else:

@@ -19,8 +19,8 @@ from sqlalchemy_file.tracking.endings.conclusions import (
 )
 from sqlalchemy_file.tracking.endings.raw_sql import is_opaque, undoes_a_part
 from sqlalchemy_file.tracking.unit.guard import refuse_if_late
-from sqlalchemy_file.tracking.unit.looking import make_sure
 from sqlalchemy_file.tracking.unit.registry import UNIT, enter_in_pool, known_unit
+from sqlalchemy_file.tracking.unit.rereading import resolve_doubts
 from sqlalchemy_file.tracking.unit.standing import (
     Standing,
     asked,
@@ -80,14 +80,14 @@ def roll_back(conn: Connection, xid: Any = None, is_prepared: Any = None) -> Non
         unit.observe(asked_if_stale(conn))
     if unit.is_final:
         with suppress(SQLAlchemyError):
-            _make_sure_or_lose_track(conn, unit)
+            _resolve_or_lose_track(conn, unit)
     unit.phase, unit.is_unended = Phase.ROLLING_BACK, True
 
 
 def savepoint(conn: Connection, name: str | None) -> None:
     unit = unit_of(conn)
     if unit.is_final:
-        _make_sure_or_lose_track(conn, unit)
+        _resolve_or_lose_track(conn, unit)
         unit.commit()
     unit.is_outside = is_outside_transaction(conn)
 
@@ -111,7 +111,7 @@ def _prepared(conn: Connection, unit: Unit, phase: Phase) -> Phase:
         unit.observe(now)
         if now is Standing.ABORTED:
             return Phase.ROLLING_BACK  # what PostgreSQL answers its COMMIT with
-    make_sure(conn, unit)
+    resolve_doubts(conn, unit)
     if unit.graces and not unit.is_final:
         refuse_if_late(conn, unit.graces, unit.frames.began)
     return phase
@@ -153,9 +153,9 @@ def _undo(conn: Connection, unit: Unit, xid: Any = None) -> None:
         settle_unless_in_session(unit, conn)
 
 
-def _make_sure_or_lose_track(conn: Connection, unit: Unit) -> None:
+def _resolve_or_lose_track(conn: Connection, unit: Unit) -> None:
     try:
-        make_sure(conn, unit)
+        resolve_doubts(conn, unit)
     except BaseException:
         unit.lose_track()
         raise

@@ -24,7 +24,7 @@ from sqlalchemy_file.tracking.endings.conclusions import unit_of
 from sqlalchemy_file.tracking.reading import Database, OldRow, rows_by_key
 from sqlalchemy_file.tracking.tables import FileTable, Key, file_table, file_tables, row_key
 from sqlalchemy_file.tracking.unit.decisions import Decision, Decisions
-from sqlalchemy_file.tracking.unit.looking import holders
+from sqlalchemy_file.tracking.unit.rereading import reference_counter
 from sqlalchemy_file.tracking.unit.standing import commits_at_once
 from sqlalchemy_file.tracking.unit.units import Unit
 from sqlalchemy_file.tracking.uploading.batch import UploadBatch
@@ -92,7 +92,7 @@ def check_moves(connection: Connection, unit: Unit) -> None:
     moved = None if unit.decisions is None else unit.decisions.moved
     if not moved:
         return
-    count = holders(connection, unit)
+    count = reference_counter(connection, unit)
     shared = [path for path in moved if count(path) > 1]
     if shared:
         raise StorageError(
@@ -137,7 +137,7 @@ def _prepare(
     changes = [(assigned, *_change(decisions, assigned)) for assigned in work.writes]
     written = batch.written
     released = _released([found for *_, found in changes], decisions, work.deletes)
-    ownership = Ownership(partial(holders, connection, unit), written, elsewhere)
+    ownership = Ownership(partial(reference_counter, connection, unit), written, elsewhere)
 
     def given(assigned: Assigned, path: str) -> int:
         count = released.get(path, 0)

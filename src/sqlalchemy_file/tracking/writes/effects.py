@@ -16,7 +16,7 @@ from sqlalchemy_file.tracking.endings.conclusions import unit_of
 from sqlalchemy_file.tracking.reading import Database
 from sqlalchemy_file.tracking.searching import still_named
 from sqlalchemy_file.tracking.unit.effects import Effects
-from sqlalchemy_file.tracking.unit.looking import holders
+from sqlalchemy_file.tracking.unit.rereading import reference_counter
 from sqlalchemy_file.tracking.unit.units import Unit
 from sqlalchemy_file.tracking.uploading.batch import UploadBatch
 from sqlalchemy_file.tracking.uploading.steps import Unsaved
@@ -125,7 +125,7 @@ def _effects(
     if unit.frames.has_doubts:
         _lose_rows(database, unit, plan)
     given = _given(plan)
-    ownership = Ownership(partial(holders, database.connection, unit), batch.written)
+    ownership = Ownership(partial(reference_counter, database.connection, unit), batch.written)
     foreign = [each for each in acquired if not _acquires(effects, unit, ownership, given, each)]
     copies = batch.copy([file for *_, file in foreign], claim)
     for (row, position, _), copy in zip(foreign, copies, strict=True):

@@ -21,8 +21,8 @@ from sqlalchemy_file.tracking.reading import Database
 from sqlalchemy_file.tracking.tables import FileTable, clauses_of, file_table_of
 from sqlalchemy_file.tracking.unit.decisions import Decision, effects_of
 from sqlalchemy_file.tracking.unit.effects import Effects
-from sqlalchemy_file.tracking.unit.looking import look_now
 from sqlalchemy_file.tracking.unit.registry import known_unit
+from sqlalchemy_file.tracking.unit.rereading import reread_now
 from sqlalchemy_file.tracking.unit.units import Unit
 from sqlalchemy_file.tracking.uploading.batch import UploadBatch
 from sqlalchemy_file.tracking.writes.conflicts import follow_clauses, refuse_replacing
@@ -60,7 +60,7 @@ def before(
     unit = known_unit(database.connection)
     if unit is not None:
         decided = _decided(database, unit, target, statement, parameters)
-        _look_beforehand(database, unit, target, statement, parameters)
+        _reread_beforehand(database, unit, target, statement, parameters)
         if decided is not None:
             return _carry_out(database, unit, target, statement, parameters, decided)
     refuse_others(statement)
@@ -97,20 +97,19 @@ def _decided(
     return None if decisions is None else decisions.take(statement, target, parameters)
 
 
-def _look_beforehand(
+def _reread_beforehand(
     database: Database, unit: Unit, target: FileTable, statement: Any, parameters: Parameters
 ) -> None:
-    """Look at rows in doubt before it is too late.
+    """Read rows in doubt again before an UPDATE changes the primary keys that tell them apart.
 
-    That is before an UPDATE changes the primary keys that tell them apart, and before anything else
-    happens to rows that are found by other columns.
+    Those that are found by other columns are read again before any other statement.
     """
     if isinstance(statement, Update) and _changes_keys(statement, target, parameters):
         if unit.decisions is not None:
             unit.decisions.forget_table(target.table)
-        look_now(database.connection, unit)
+        reread_now(database.connection, unit)
     elif unit.frames.is_unlocated:
-        look_now(database.connection, unit)
+        reread_now(database.connection, unit)
 
 
 def _changes_keys(statement: Any, target: FileTable, parameters: Parameters) -> bool:

@@ -15,10 +15,10 @@ from sqlalchemy_file.tracking.unit.units import Unit
 from sqlalchemy_file.values.records import paths_of
 
 
-def make_sure(connection: Connection, unit: Unit) -> None:
+def resolve_doubts(connection: Connection, unit: Unit) -> None:
     """Read rows again for statements whose effect is not known, and count it.
 
-    What the ledger has noted need not be looked at.
+    That is not needed for objects with entries in the ledger.
     """
     for effects in unit.take_unsure():
         database = Database(connection, effects.schemas)
@@ -38,7 +38,7 @@ def make_sure(connection: Connection, unit: Unit) -> None:
     unit.settle_kept()
 
 
-def look_now(connection: Connection, unit: Unit) -> None:
+def reread_now(connection: Connection, unit: Unit) -> None:
     """Read rows again as long as they are found by their primary keys.
 
     What outer transactions believe is left alone: a savepoint that is rolled back restores it.
@@ -51,7 +51,7 @@ def look_now(connection: Connection, unit: Unit) -> None:
     unit.frames.correct(corrections)
 
 
-def holders(connection: Connection, unit: Unit) -> Callable[[str], int]:
+def reference_counter(connection: Connection, unit: Unit) -> Callable[[str], int]:
     """Return a function that counts the rows that refer to an object, and reads rows in doubt."""
     corrections: Counter[str] | None = None
 
