@@ -110,6 +110,11 @@ def test_a_file_that_is_no_picture_raises(process):
         process(Variants(small=(20, 20)), b"text")
 
 
+def test_the_name_of_a_thumbnail_is_no_name_of_a_variant():
+    with pytest.raises(ValueError, match="give the variant another name"):
+        Variants(thumbnail=(100, 100))
+
+
 def test_at_least_one_variant_is_named():
     with pytest.raises(ValueError, match="name at least one variant"):
         Variants()

@@ -83,6 +83,11 @@ class Variants(Processor):
             )
         if not variants and not placeholder:
             raise ValueError("name at least one variant, as in Variants(small=(128, 128))")
+        if "thumbnail" in variants:
+            raise ValueError(
+                "thumbnail is the name of the image that thumbnail_size and ThumbnailGenerator "
+                "make: give the variant another name"
+            )
         self.placeholder = placeholder
         self.max_pixels = max_pixels
         self.variants: dict[str, Variant] = {
