@@ -67,3 +67,16 @@ def test_any_name_is_valid_json(name: str) -> None:
     error = refusal("a.txt", None, given=name)
     found = answer(refusal_response, error)
     assert json.loads(found.content)["detail"][0]["ctx"] == {"given": name}
+
+
+@pytest.mark.parametrize("handler", [refusal_response, problem_response])
+def test_any_parameter_is_valid_json_and_a_file_a_public_record(handler: Any) -> None:
+    file = File(b"x", filename="a.txt", extra={"owner": "secret"})
+    error = refusal("a.txt", 0, ratio=float("nan"), sizes={(1, 2): {"x"}}, files=[file])
+    text = answer(handler, error).text
+    json.loads(text, parse_constant=pytest.fail)
+    assert '"ratio": "nan"' in text
+    assert '"sizes": {"(1, 2)": ["x"]}' in text
+    assert '"files": [{"filename": "a.txt"' in text
+    assert "secret" not in text
+    assert "content_path" not in text

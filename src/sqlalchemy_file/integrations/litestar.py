@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Generator, Mapping
 from contextvars import ContextVar
 from dataclasses import replace
@@ -27,6 +26,7 @@ from sqlalchemy_file.serving.apps.asgi import Receive, Scope, Send, send_answer
 from sqlalchemy_file.serving.request import RequestFacts
 from sqlalchemy_file.serving.responses import ResponseOptions, answer_with
 from sqlalchemy_file.types import file_field
+from sqlalchemy_file.values.schemas import json_of
 
 if TYPE_CHECKING:
     from litestar.config.app import AppConfig
@@ -290,6 +290,4 @@ def refusal_response(request: Request[Any, Any, Any], error: ValidationError) ->
     """Answer refused files with 422: each with its field, index, code and parameters."""
     extra = [each.as_dict() for each in error.refusals]
     content = {"status_code": 422, "detail": "files were refused", "extra": extra}
-    # Parameters of a program's own validators may be of any type.
-    body = json.dumps(content, default=str).encode()
-    return Response(body, status_code=422, media_type=MediaType.JSON)
+    return Response(json_of(content).encode(), status_code=422, media_type=MediaType.JSON)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, MutableMapping
 from typing import Any, Unpack
 
@@ -14,6 +13,7 @@ from sqlalchemy_file.serving.answering import adrive
 from sqlalchemy_file.serving.apps.asgi import Receive, Send, send_answer
 from sqlalchemy_file.serving.request import RequestFacts
 from sqlalchemy_file.serving.responses import ResponseOptions, answer_with
+from sqlalchemy_file.values.schemas import json_of
 
 __all__ = ["FileResponse", "problem_response", "refusal_response"]
 
@@ -71,7 +71,7 @@ def refusal_response(request: Request, error: Any) -> Response:
         }
         for each in error.refusals
     ]
-    return Response(_json({"detail": detail}), 422, media_type="application/json")
+    return Response(json_of({"detail": detail}), 422, media_type="application/json")
 
 
 def problem_response(request: Request, error: Any) -> Response:
@@ -88,9 +88,4 @@ def problem_response(request: Request, error: Any) -> Response:
         "detail": "One file was refused." if count == 1 else f"{count} files were refused.",
         "errors": refusals,
     }
-    return Response(_json(problem), 422, media_type="application/problem+json")
-
-
-def _json(content: Any) -> str:
-    # Parameters of a program's own validators may be of any type.
-    return json.dumps(content, default=str)
+    return Response(json_of(problem), 422, media_type="application/problem+json")

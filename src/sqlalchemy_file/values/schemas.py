@@ -6,7 +6,9 @@ files.
 
 from __future__ import annotations
 
+import json
 import logging
+import math
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, overload
 
@@ -14,6 +16,7 @@ from sqlalchemy_file.content.received import is_unchosen, is_upload
 from sqlalchemy_file.exceptions import InvalidKeyError, UnknownStorageError
 from sqlalchemy_file.values.objects import public_url
 from sqlalchemy_file.values.records import own_path
+from sqlalchemy_file.values.state import BaseFile
 
 _logger = logging.getLogger("sqlalchemy_file")
 
@@ -103,6 +106,25 @@ def pydantic_schema(kind: Callable[..., Any]) -> Any:
             public_record, return_schema=core_schema.dict_schema()
         ),
     )
+
+
+def json_of(content: Any) -> str:
+    """Return the JSON of an answer that contains parameters of a program's own validators.
+
+    They may be of any type. Files are written as public records.
+    """
+    return json.dumps(_plain(content), default=str)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, BaseFile):
+        return public_record(value)
+    if isinstance(value, Mapping):
+        return {str(key): _plain(each) for key, each in value.items()}
+    if isinstance(value, list | tuple | set | frozenset):
+        return [_plain(each) for each in value]
+    is_number = not isinstance(value, float) or math.isfinite(value)
+    return value if is_number else str(value)
 
 
 def json_schema(mode: str) -> dict[str, Any]:
