@@ -10,6 +10,8 @@ from urllib.parse import quote
 import pytest
 from sqlalchemy import Engine
 from sqlalchemy.orm import Session
+from werkzeug.datastructures import WWWAuthenticate
+from werkzeug.exceptions import abort
 from werkzeug.test import Client
 
 from sqlalchemy_file import File, StorageManager
@@ -172,6 +174,17 @@ def test_the_application_is_asked_first(engine: Engine) -> None:
         assert each.headers["Vary"] == "Authorization, Cookie"
     refused = get(server, url, cookie="user=2", if_none_match=etag)
     assert refused.status_code == HTTPStatus.FORBIDDEN
+
+
+def test_authorize_may_abort_with_an_answer_of_werkzeug(engine: Engine) -> None:
+    def authorize(request: Any, target: Any) -> bool:
+        abort(HTTPStatus.UNAUTHORIZED, www_authenticate=WWWAuthenticate("basic"))
+
+    server = FileServer(secret=SECRET, authorize=authorize)
+    found = get(server, server.url_for(saved(engine, b"content", "a.txt")))
+    assert found.status_code == HTTPStatus.UNAUTHORIZED
+    assert found.headers["WWW-Authenticate"] == "Basic"
+    assert b"content" not in found.data
 
 
 def test_the_application_is_not_asked_about_public_files(engine: Engine) -> None:

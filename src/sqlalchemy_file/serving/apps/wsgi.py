@@ -21,7 +21,14 @@ class WSGIFileApp:
 
     def __call__(self, environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
         request = RequestFacts.of_environ(environ)
-        answer, body = with_body(drive(self.server.answering(request)))
+        try:
+            answer, body = with_body(drive(self.server.answering(request)))
+        except Exception as error:
+            if not callable(error):
+                raise
+            # What `abort` of Werkzeug and Flask raises is an application itself.
+            answered: Iterable[bytes] = error(environ, start_response)
+            return answered
         status = answer.plan.status
         start_response(f"{int(status)} {status.phrase}", list(answer.plan.headers))
         return () if request.method == "HEAD" else body
