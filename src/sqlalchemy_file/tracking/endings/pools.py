@@ -13,7 +13,7 @@ from sqlalchemy_file.tracking.unit.units import Phase, Unit
 
 
 def reset(dbapi_connection: Any, record: Any, state: Any) -> None:
-    """Roll back what SQLAlchemy takes for ended and is not, before somebody else gets it."""
+    """Roll back a transaction that only SQLAlchemy takes for ended."""
     if record is None or IN_INFO not in record.info:
         return
     unit: Unit = record.info[IN_INFO]
@@ -34,7 +34,7 @@ def reset(dbapi_connection: Any, record: Any, state: Any) -> None:
 
 
 def detach(dbapi_connection: Any, record: Any) -> None:
-    """Leave a connection that leaves its pool to itself: its record gets another one."""
+    """Separate a connection that leaves its pool from its record, which gets another one."""
     unit: Unit | None = record.info.pop(IN_INFO, None)
     if unit is None:
         return
@@ -66,7 +66,7 @@ def checkin(dbapi_connection: Any, record: Any) -> None:
 
 
 def _is_still_lent(unit: Unit) -> bool:
-    """Return True if it is another borrower of the driver's connection who gives it back."""
+    """Return True if another borrower of the driver's connection has given it back."""
     connection = unit.connection
     if connection is None or not _lends_to_several(unit):
         return False

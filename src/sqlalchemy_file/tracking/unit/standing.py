@@ -236,15 +236,15 @@ _SAVEPOINT = "sqlalchemy_file_token"
 class Token:
     """A mark inside one transaction, left there by `set_token`, which ends with it.
 
-    It tells a transaction from one that began after its end, which no state of a driver does: after
-    a procedure that commits and continues, or COMMIT AND CHAIN, there is a transaction as before.
+    No state of a driver distinguishes a transaction from the next one: after a procedure that
+    commits and continues, or COMMIT AND CHAIN, a transaction is open as before.
     """
 
     value: str
     """Empty where the database has no tokens and its driver's state has to do."""
 
     def is_there(self, connection: Connection, *, is_single: bool = True) -> bool:
-        """Return True if the transaction is still the same; False also where nobody can tell.
+        """Return True if the transaction is still the same; False also if that is not known.
 
         An aborted transaction answers no questions, but one statement (``is_single``) that
         failed in it cannot have ended it and begun another.

@@ -172,10 +172,7 @@ class UploadBatch:
 
 
 def _plain_storages(items: Sequence[Unsaved]) -> list[str] | None:
-    """Return the storages of files that are written at once: nobody judges, derives or waits.
-
-    Returns None if anything else has to be done for one of them.
-    """
+    """Return the storages of files that are only written, without waiting; else None."""
     names, at_once = [], dict[str, bool]()
     for item in items:
         name = item.field.fixed_storage(item.file) if _is_plain(item) else None

@@ -34,12 +34,10 @@ from sqlalchemy_file.values.state import source_content, state_of, unspent
 
 
 def check(items: Sequence[Unsaved], *, is_ahead: bool = False) -> None:
-    """Run all validators on all files; all refusals are raised together.
+    """Run all validators on all files; the first refusal of each file is raised.
 
-    ``is_ahead`` is for files that are not stored next: nothing is left to processors.
-
-    Of one file that is what its first validator says that refuses it. A single refusal is raised
-    as it is, several as `ValidationErrors`.
+    A single one is raised as it is, several as `ValidationErrors`. ``is_ahead`` is for files that
+    are not stored next: nothing is left to processors.
     """
     refused: dict[int, ValidationError] = {}
     fetching = [_Fetching(item) for item in items if item.needs_fetching]
