@@ -221,11 +221,6 @@ class Route:
     mode: int | None = None
     folders: list[Folder] = field(default_factory=list)
 
-    @classmethod
-    def to_root(cls, root: str) -> Self:
-        """Return the route to names in the root, which needs no open folder."""
-        return cls(root, (), folders=[Folder(root)])
-
     def walk(self) -> Self:
         """Open all folders, again if a folder that had become empty was removed."""
         self.close()

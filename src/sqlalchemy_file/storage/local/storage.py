@@ -188,8 +188,6 @@ class LocalStorage:
         except OSError as error:
             raise translated(error, self._root.reading_error, key) from error
 
-    # --- notes of the folder itself
-
     def notes(self) -> dict[str, bytes]:
         """Return the notes of this folder, from its extended attributes or from hidden files."""
         with Translator(self._root.root_error):
@@ -211,17 +209,16 @@ class LocalStorage:
             unnote_at(self._root.path, name)
         self.delete([f"{RESERVED}{name}"])
 
-    # --- reading
-
     def _way_to(self, key: str) -> tuple[Route, str]:
         """Return the route to the folder of an object, and the name of its file."""
         *folders, name = self._check(key).split("/")
-        return (self._root.route(folders) if folders else Route.to_root(self._root.path)), name
+        if folders:
+            return self._root.route(folders), name
+        path = self._root.path
+        return Route(path, (), folders=[Folder(path)]), name  # needs no open folder
 
     def _is_object(self, key: str) -> bool:
         return is_valid(key, self._check)
-
-    # --- deleting
 
     def _delete_in(
         self, folders: Sequence[str], keys: Sequence[str], failures: dict[str, Exception]
@@ -247,8 +244,6 @@ class LocalStorage:
                     folder.discard(name)
             except OSError as error:
                 failures[key] = error
-
-    # --- keys
 
     def _check(self, key: str) -> str:
         return check_local_key(key, sidecars=self._sidecars)

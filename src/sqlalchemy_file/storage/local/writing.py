@@ -142,7 +142,7 @@ class Writer:
     def _route(self, folders: Sequence[str]) -> Route:
         root = self.root
         if root.hold and not folders and not self.sidecars:
-            return Route.to_root(root.path)
+            return Route(root.path, (), folders=[Folder(root.path)])  # needs no open folder
         route = Route(root.path, folders, hold=root.hold, create=True, mode=root.folder_mode)
         return self._retrying(route, route.walk)
 
@@ -187,9 +187,11 @@ class Writer:
 
     def _retrying(self, route: Route, action: Callable[[], T]) -> T:
         """Act in the last folder, which is created again if another process removes it."""
-        for attempt in _attempts():
+        for attempt in range(_ATTEMPTS):
             try:
                 if attempt:
+                    # A folder that is being removed can be entered until the disk has removed it.
+                    time.sleep(min(attempt - 1, 50) / 1000)
                     route.walk()
                 return action()
             except FileNotFoundError:
@@ -206,14 +208,3 @@ def by_folder(keys: Iterable[str]) -> Iterator[tuple[list[str], list[str]]]:
 
 def _folder_name(key: str) -> str:
     return key.rpartition("/")[0]
-
-
-def _attempts() -> Iterator[int]:
-    """Count the attempts, with growing pauses.
-
-    A folder that is being removed can still be entered until the disk has removed it.
-    """
-    for attempt in range(_ATTEMPTS):
-        if attempt > 2:
-            time.sleep(min(attempt, 50) / 1000)
-        yield attempt
