@@ -2,7 +2,8 @@
 
 ``python -m benchmarks.downloads PORT PATH N AT_ONCE SIZE RATE SECONDS``: every third request is for
 the middle half of the file. Each connection takes RATE bytes a second (0: as many as come), and all
-end after SECONDS (0: when everything has come). Prints how many seconds it took.
+end after SECONDS (0: when everything has come). Prints how many seconds it took, and how many bytes
+came in a second.
 """
 
 from __future__ import annotations
@@ -45,6 +46,7 @@ class Download(asyncio.Protocol):
     def _take(self, size: int) -> None:
         """Wait until so much may have come."""
         self._taken += size
+        self._load.taken += size
         early = self._load.seconds_for(self._taken) - (time.perf_counter() - self._start)
         if early > 0:
             self._transport.pause_reading()
@@ -77,6 +79,7 @@ class Load:
 
     def __init__(self, path: str, n: int, size: int, rate: int) -> None:
         self.size = size
+        self.taken = 0
         self._rate = rate
         self._left = n
         self._whole = f"GET {path} HTTP/1.1\r\nHost: bench\r\n\r\n".encode()
@@ -121,7 +124,8 @@ async def main(
         await loop.create_connection(load.begin, "127.0.0.1", port)
     await asyncio.wait([load.ended], timeout=seconds or None)
     load.ended.cancel()
-    print(time.perf_counter() - start)
+    took = time.perf_counter() - start
+    print(took, load.taken / took)
     return load.failure
 
 

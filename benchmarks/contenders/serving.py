@@ -31,14 +31,14 @@ async def _serve(app: Any, path: str, setting: Setting, this: Round) -> None:
     processor = time.process_time()
     with this.memory_watched():
         async with this.loop_watched():
-            seconds = await _downloaded(port, path, setting, this)
+            seconds, rate = await _downloaded(port, path, setting, this)
     this.measured["processor_seconds"] = time.process_time() - processor
-    this.measured["seconds"] = seconds
+    this.measured |= {"seconds": seconds, "bytes_a_second": rate}
     server.should_exit = True
     await serving
 
 
-async def _downloaded(port: int, path: str, setting: Setting, this: Round) -> float:
+async def _downloaded(port: int, path: str, setting: Setting, this: Round) -> tuple[float, float]:
     slowly = (setting.options.get("rate", 0), setting.options.get("seconds", 0))
     arguments = map(str, (port, path, this.n, setting.at_once, this.size, *slowly))
     client = await asyncio.create_subprocess_exec(
@@ -47,4 +47,5 @@ async def _downloaded(port: int, path: str, setting: Setting, this: Round) -> fl
     output, _ = await client.communicate()
     if client.returncode:
         raise RuntimeError("a download failed; what the client printed says why")
-    return float(output)
+    seconds, rate = map(float, output.split())
+    return seconds, rate

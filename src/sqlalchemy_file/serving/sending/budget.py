@@ -20,7 +20,7 @@ from sqlalchemy_file.serving.sending.turns import OfLoop, turns
 STREAMS = 4
 """Streams that are open at once; each takes some two megabytes."""
 
-SLICES = 32
+SLICES = 16
 """Slices that are read at once."""
 
 WHOLE = 128 * 1024

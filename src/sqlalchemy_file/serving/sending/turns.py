@@ -13,7 +13,7 @@ from weakref import WeakKeyDictionary
 
 T = TypeVar("T")
 
-MOST = 16
+MOST = 8
 """Pieces of work between two rounds of the loop; each takes less than half a millisecond."""
 
 
