@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import io
 import threading
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator
 from typing import Any
 
 import pytest
@@ -192,6 +192,27 @@ def test_clients_that_stop_hold_no_more_than_their_budget(
             assert sum(held) <= budget.HELD + len(held) * pace.SMALLEST
             for each in stopped:
                 await each.aclose()  # type: ignore[attr-defined]
+
+    asyncio.run(run())
+
+
+def test_small_pieces_do_not_make_a_stream_less_idle() -> None:
+    async def ranges(start: int, end: int) -> AsyncGenerator[bytes, None]:
+        yield CONTENT[start : end // 2]
+        yield CONTENT[end // 2 : end]
+
+    async def run() -> None:
+        stream = budget._Budget()._open(ranges, 0, SIZE)
+        await stream.read(1)
+        since = stream.idle_since
+        await asyncio.sleep(0.001)
+        await stream.read(1)
+        assert stream.idle_since == since is not None
+        await stream.read(SIZE)
+        await stream.read(1)
+        assert stream.idle_since is not None
+        assert stream.idle_since > since
+        await stream.aclose()
 
     asyncio.run(run())
 

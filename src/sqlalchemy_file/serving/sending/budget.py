@@ -32,8 +32,8 @@ HELD = 4 * 1024 * 1024
 _SHARE = 8
 """One client is sent no more than this part of what is left of them."""
 
-PATIENCE = 0.05
-"""Seconds that a client may keep a stream idle while others wait for one."""
+PATIENCE = 0.1
+"""Seconds in which a client has to take a chunk of its stream while others wait for one."""
 
 WAIT = 1.0
 """Seconds that a quick client waits for a stream, before it gets a large slice."""
@@ -95,7 +95,6 @@ class _Stream:
 
     async def read(self, size: int) -> bytes:
         """Return the next piece; an empty one if the stream is over, or has to be given back."""
-        self.idle_since = None
         if self._closing is not None:
             return b""
         if self._position >= len(self._chunk) and not await self._read_chunk():
@@ -107,18 +106,20 @@ class _Stream:
             self._chunk = b""  # the piece may be all of it
         if self._left <= 0:  # its client may take the last piece slowly
             await self.aclose()
-        else:
-            self.idle_since = asyncio.get_running_loop().time()
         return piece
 
     async def _read_chunk(self) -> bool:
         """Read the next chunk; return False if there is none, or others have their turn."""
+        self.idle_since = None
         is_turn_over = self._read >= QUANTUM and self._budget.has_others_waiting
         if is_turn_over or self._left <= 0:
             return False
         self._chunk, self._position = await anext(self._chunks, b""), 0
         self._read += len(self._chunk)
         self.is_short = not self._chunk
+        if not self.is_short:
+            # However small the pieces are, the client has to take the chunk in time.
+            self.idle_since = asyncio.get_running_loop().time()
         return not self.is_short
 
     async def aclose(self) -> None:
