@@ -7,6 +7,7 @@ import socket
 import threading
 from collections.abc import Iterator
 from contextlib import closing
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -25,7 +26,7 @@ from starlette.testclient import TestClient
 from sqlalchemy_file import StorageManager
 from sqlalchemy_file.integrations.starlette import FileResponse
 from sqlalchemy_file.serving.target import Target
-from sqlalchemy_file.storage import Attributes
+from sqlalchemy_file.storage import Attributes, ObjectInfo
 from sqlalchemy_file.storage.memory import MemoryStorage
 from tests.services.web import serving
 from tests.serving.models import saved
@@ -43,6 +44,9 @@ class EndlessStorage(MemoryStorage):
         super().__init__()
         self.put("key", io.BytesIO(), Attributes())
         self.released = threading.Event()
+
+    def stat(self, key: str) -> ObjectInfo:
+        return replace(super().stat(key), size=SIZE)
 
     def stream(self, key: str, start: int = 0, end: int | None = None) -> Iterator[bytes]:
         try:
