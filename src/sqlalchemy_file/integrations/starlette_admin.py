@@ -178,26 +178,20 @@ class FilesView:
 
     async def edit(self, request: Request, pk: Any, data: dict[str, Any]) -> Any:
         """Change the row: its files keep their order, and the form replaces or removes some."""
-        edited = {
-            name: value[0].change
-            for name, value in data.items()
-            if isinstance(value, tuple) and value and isinstance(value[0], _Edited)
-        }
-        removed = {
-            name: OneFile(value[0], removed=True, shown=value.shown)
-            for name, value in data.items()
-            if isinstance(value, _EditedOne) and value[1]
-        }
-        if edited or removed:
+        edited = {name: value for name, value in data.items() if _changes(value)}
+        if edited:
             row = await self.find_by_pk(request, pk)  # type: ignore[attr-defined]
-            for name, one in removed.items():
-                data[name] = (one.chosen, one.applied(getattr(row, name)) is None)
-            for name, change in edited.items():
-                files = change.applied(getattr(row, name)) if change else []
-                if change and not files and self._is_required(name):
-                    raise FormValidationError({name: gettext(_REQUIRED)})
-                data[name] = (files, bool(change) and not files)
+            for name, value in edited.items():
+                apply = _one if isinstance(value, _EditedOne) else self._several
+                data[name] = apply(name, value, getattr(row, name))
         return await super().edit(request, pk, data)  # type: ignore[misc]
+
+    def _several(self, name: str, value: tuple[_Edited, bool], now: Any) -> tuple[Any, bool]:
+        change = value[0].change
+        files = change.applied(now) if change else []
+        if change and not files and self._is_required(name):
+            raise FormValidationError({name: gettext(_REQUIRED)})
+        return files, bool(change) and not files
 
     async def handle_exception(self, request: Request, exc: Exception) -> None:
         """Show all refused files in the form; starlette-admin shows the first one."""
@@ -212,6 +206,18 @@ class FilesView:
     def _is_required(self, name: str) -> bool:
         fields: Any = self.fields  # type: ignore[attr-defined]
         return any(field.required for field in fields if field.name == name)
+
+
+def _changes(value: Any) -> bool:
+    """Return True if the value of a field depends on the files that the row has now."""
+    if isinstance(value, _EditedOne):
+        return bool(value[1])
+    return isinstance(value, tuple) and bool(value) and isinstance(value[0], _Edited)
+
+
+def _one(_name: str, value: _EditedOne, now: Any) -> tuple[Any, bool]:
+    one = OneFile(value[0], removed=True, shown=value.shown)
+    return one.chosen, one.applied(now) is None
 
 
 class _Exports(BaseStorage):

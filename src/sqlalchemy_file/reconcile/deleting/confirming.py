@@ -78,16 +78,18 @@ def _confirmed(
     if not all(wait(each, patience) for each in context.everywhere):
         context.ask(give_back, lease, wait=FIRST_WAIT)
         return Confirmed([about("waiting", path, _HELD_UP) for path in paths], True)
-    seen = _look(context, paths, before)
-    outcomes = {path: _decide(path, objections[path], seen) for path in paths}
-    outcomes |= _deleted(lease, [path for path in paths if outcomes[path] == _DELETED])
-    reasons = {
+    outcomes = _carried_out(lease, objections, _look(context, paths, before))
+    context.ask(finish, lease, _unfinished(outcomes))
+    return Confirmed([about(kind, path, why) for path, (kind, why) in outcomes.items()])
+
+
+def _unfinished(outcomes: Mapping[str, _Outcome]) -> dict[str, str | None]:
+    """Return why entries stay, by path."""
+    return {
         path: None if kind == "waiting" else why
         for path, (kind, why) in outcomes.items()
         if kind not in _DONE
     }
-    context.ask(finish, lease, reasons)
-    return Confirmed([about(kind, path, why) for path, (kind, why) in outcomes.items()])
 
 
 def _look(
@@ -101,6 +103,14 @@ def _look(
         seen.moving.update(note.path for id_, note in notes.items() if id_ not in known)
         seen.kept.update(note.path for note in notes.values() if note.is_kept)
     return seen
+
+
+def _carried_out(
+    lease: Lease, objections: Mapping[str, Objection | None], seen: _Seen
+) -> dict[str, _Outcome]:
+    """Delete what nothing speaks for; return what became of each object."""
+    outcomes = {path: _decide(path, objection, seen) for path, objection in objections.items()}
+    return outcomes | _deleted(lease, [path for path in outcomes if outcomes[path] == _DELETED])
 
 
 def _decide(path: str, objection: Objection | None, seen: _Seen) -> _Outcome:

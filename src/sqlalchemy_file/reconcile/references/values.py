@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeGuard
 
@@ -57,18 +57,23 @@ def _add(value: Value, record: dict[str, Any], *, has_escapes: bool) -> None:
     if not has_storage:
         record = {**record, "upload_storage": None}
     own = own_path(record)
-    paths = paths_of(record, own)
+    storages = _sound_paths(value, paths_of(record, own))
+    if own is not None and own in storages:
+        value.files.append(Stored(storages[own], size if _is_size(size) else 0, tuple(storages)))
+
+
+def _sound_paths(value: Value, paths: Collection[str]) -> dict[str, str]:
+    """Return the paths that objects can have, with storages; the others are faults of the value."""
     if not paths:
         value.faults.append("it names no object")
     places = {path: StorageManager.resolve(path) for path in paths}
-    sound = tuple([path for path, place in places.items() if _is_sound(*place)])
+    sound = {path: place[0] for path, place in places.items() if _is_sound(*place)}
     if len(sound) < len(paths):
         cannot = "which cannot be the path of an object"
         value.faults += [
             f"it names {_shown(path)}, {cannot}" for path in paths if path not in sound
         ]
-    if own is not None and own in sound:
-        value.files.append(Stored(places[own][0], size if _is_size(size) else 0, sound))
+    return sound
 
 
 def _faults(record: Mapping[str, Any], *, has_escapes: bool) -> Iterator[str]:
