@@ -213,7 +213,10 @@ def inline_columns(statement: Any) -> Sequence[Any]:
     """Return the columns that ``values()`` names as such, which may be those of another table."""
     if not isinstance(statement, Update):
         return ()
-    return [key for key in _inline(statement) if isinstance(key, Column)]
+    # Not by _inline: every UPDATE of the program comes here.
+    ordered = getattr(statement, "_ordered_values", None)
+    keys = [key for key, _ in ordered] if ordered else statement._values or ()
+    return [key for key in keys if isinstance(key, Column)]
 
 
 def inline_names(statement: Any) -> set[str]:
