@@ -146,6 +146,43 @@ def test_a_quick_client_gets_slices_while_no_stream_is_given_back(
     assert storage.open == 0
 
 
+def test_a_client_that_has_waited_for_too_long_keeps_its_place_in_line(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(budget, "STREAMS", 1)
+    monkeypatch.setattr(budget, "PATIENCE", 60)
+    quick = pace.Pace()
+    quick.note(pace.LARGEST, 0)
+    served: list[str] = []
+
+    async def ranges(start: int, end: int) -> AsyncGenerator[bytes, None]:
+        yield CONTENT[start:end]
+
+    async def run() -> None:
+        shared = budget._Budget()
+        places = {name: budget._Place() for name in ("first", "second", "third")}
+
+        async def join(name: str) -> None:
+            reading = await shared.begin(ranges, 0, SIZE, quick, places[name])
+            served.append(name)
+            await reading.aclose()
+
+        open_one = await shared.begin(ranges, 0, SIZE, quick, budget._Place())
+        monkeypatch.setattr(budget, "WAIT", 0.001)
+        await join("first")  # it reads a slice
+        monkeypatch.setattr(budget, "WAIT", 60)
+        joined = []
+        for name in ("second", "third", "first"):
+            joined.append(asyncio.create_task(join(name)))
+            await asyncio.sleep(0)
+        await open_one.aclose()
+        await asyncio.gather(*joined)
+        assert not shared.has_others_waiting
+
+    asyncio.run(run())
+    assert served == ["first", "first", "second", "third"]
+
+
 def test_slow_clients_hold_no_streams_while_more_want_one_than_there_are(
     storage: Counting, monkeypatch: pytest.MonkeyPatch
 ) -> None:

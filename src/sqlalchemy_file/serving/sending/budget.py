@@ -9,6 +9,7 @@ nothing is open while the client takes it.
 from __future__ import annotations
 
 import asyncio
+from bisect import insort
 from collections import defaultdict
 from collections.abc import AsyncGenerator, Iterator
 from contextlib import aclosing, contextmanager, suppress
@@ -47,9 +48,10 @@ async def within_budget(
 ) -> AsyncGenerator[bytes, None]:
     """Yield the bytes from ``start`` up to ``end``, or to where they end, within the budget."""
     budget, pace = _budgets()[storage_name], Pace()
+    place = _Place()
     taking, clock = turns(), asyncio.get_running_loop().time
     while start < end:
-        reading = await budget.begin(ranges, start, end, pace)
+        reading = await budget.begin(ranges, start, end, pace, place)
         async with aclosing(reading):
             while piece := await reading.read(budget.size_for(pace)):
                 await taking.take()
@@ -61,6 +63,50 @@ async def within_budget(
                 pace.note(size, clock() - sent)
         if reading.is_short:
             return
+
+
+class _Place:
+    """The place in line of one client. It is kept until the client gets a stream."""
+
+    def __init__(self) -> None:
+        self.number = 0
+        self.comes_first = asyncio.Event()
+
+
+class _Line:
+    """The clients that wait for a stream, in the order in which they began to.
+
+    A client that has waited for a second reads a slice and joins again. Behind clients that have
+    had a stream in that second, it would never get one.
+    """
+
+    def __init__(self) -> None:
+        self._waiting: list[_Place] = []
+        self._last = 0
+
+    def __len__(self) -> int:
+        return len(self._waiting)
+
+    @contextmanager
+    def joined(self, place: _Place) -> Iterator[None]:
+        """Wait in line, where this client was before if it had a place."""
+        if not place.number:
+            self._last += 1
+            place.number = self._last
+        insort(self._waiting, place, key=lambda each: each.number)
+        self._call()
+        try:
+            yield
+        finally:
+            place.comes_first.clear()
+            self._waiting.remove(place)
+            self._call()
+
+    def _call(self) -> None:
+        for each in self._waiting[1:2]:  # it was the first until now
+            each.comes_first.clear()
+        for each in self._waiting[:1]:
+            each.comes_first.set()
 
 
 class _Slice:
@@ -148,13 +194,13 @@ class _Budget:
         self._left = STREAMS
         self._held = 0
         self._streams: set[_Stream] = set()
-        self._line = asyncio.Lock()
+        self._line = _Line()
         self._given_back = asyncio.Event()
         self._slices = asyncio.Semaphore(SLICES)
 
     @property
     def has_others_waiting(self) -> bool:
-        return self._line.locked()
+        return len(self._line) > 0
 
     def size_for(self, pace: Pace) -> int:
         """Return how many bytes to send next, fewer if slow clients hold a lot already."""
@@ -170,13 +216,15 @@ class _Budget:
         finally:
             self._held -= beyond
 
-    async def begin(self, ranges: Ranges, start: int, end: int, pace: Pace) -> _Stream | _Slice:
+    async def begin(
+        self, ranges: Ranges, start: int, end: int, pace: Pace, place: _Place
+    ) -> _Stream | _Slice:
         """Return a stream if there is one for this client, else a slice."""
         if end - start <= WHOLE:
             return await self._slice(ranges, start, end)
-        if self._left and not self._line.locked():
+        if self._left and not self._line:
             return self._open(ranges, start, end)
-        if pace.is_quick and await self._turn_comes():
+        if pace.is_quick and await self._turn_comes(place):
             return self._open(ranges, start, min(end, start + QUANTUM))
         size = min(self.size_for(pace), WHOLE)
         return await self._slice(ranges, start, min(end, start + size))
@@ -196,12 +244,15 @@ class _Budget:
         self._streams.discard(stream)
         self._given_back.set()
 
-    async def _turn_comes(self) -> bool:
+    async def _turn_comes(self, place: _Place) -> bool:
         """Wait for a stream; who came first is served first."""
-        with suppress(TimeoutError):
-            async with asyncio.timeout(WAIT), self._line:
+        with suppress(TimeoutError), self._line.joined(place):
+            async with asyncio.timeout(WAIT):
+                await place.comes_first.wait()
                 while not self._left:
                     await self._make_room()
+                    await place.comes_first.wait()
+                place.number = 0
                 return True
         return False
 
