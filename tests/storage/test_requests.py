@@ -179,7 +179,10 @@ def test_a_range_that_is_answered_with_the_whole_object_is_cut(kind: str) -> Non
 
 
 @pytest.mark.parametrize("kind", ["obstore", "libcloud"])
-def test_ranges_of_one_version_of_an_object_end_when_it_is_replaced(kind: str) -> None:
+@pytest.mark.parametrize("is_awaited", [False, True])
+def test_ranges_of_one_version_of_an_object_end_when_it_is_replaced(
+    kind: str, *, is_awaited: bool
+) -> None:
     etags = iter("112")
 
     def fault(request: Request) -> Answer:
@@ -193,8 +196,18 @@ def test_ranges_of_one_version_of_an_object_end_when_it_is_replaced(kind: str) -
         with pytest.raises(StorageError, match="replaced while it was read"):
             await anext(ranges(2, 5))
 
+    def read_in_thread(storage: Any) -> None:
+        ranges = storage.ranges("key")
+        for _ in range(2):
+            assert b"".join(ranges(2, 5)) == b"234"
+        with pytest.raises(StorageError, match="replaced while it was read"):
+            next(ranges(2, 5))
+
     with served(kind, fault) as (storage, _):
-        asyncio.run(read(storage))
+        if is_awaited:
+            asyncio.run(read(storage))
+        else:
+            read_in_thread(storage)
 
 
 def test_parts_of_one_object_are_sent_at_the_same_time() -> None:

@@ -91,6 +91,12 @@ class S3ContainerStorage(LibcloudStorage):
     def astream(self, key: str, start: int = 0, end: int | None = None) -> AsyncIterator[bytes]:
         return IN_LOOP.items(self._through, "stream", key, start, end)
 
+    def ranges(
+        self, key: str, etag: str | None = None, size: int | None = None
+    ) -> Callable[[int, int | None], Iterator[bytes]] | None:
+        """Return a function like `ObstoreStorage.ranges`, or None if libcloud reads."""
+        return None if self._carrier is None else self._carrier.ranges(key, etag, size)
+
     def aranges(
         self, key: str, etag: str | None = None, size: int | None = None
     ) -> Callable[[int, int | None], AsyncIterator[bytes]] | None:

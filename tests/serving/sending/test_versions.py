@@ -49,6 +49,20 @@ def test_an_object_of_another_size_is_not_sent_as_a_whole_one(storage: Any) -> N
             list(stream("main", "key", [*PARTS, ByteRange(5, 6)], None, size))
 
 
+@pytest.mark.parametrize("is_awaited", [False, True])
+def test_a_small_object_that_is_longer_than_its_record_is_not_sent(
+    storage: Any, *, is_awaited: bool
+) -> None:
+    storage.put("small", io.BytesIO(b"0123456789"), Attributes())
+    whole, sent = [ByteRange(0, 9)], list(stream("main", "small", [ByteRange(0, 10)], None, 10))
+    assert b"".join(sent) == b"0123456789"
+    with pytest.raises(StorageError, match=r"and not 9|more bytes than were announced"):
+        if is_awaited:
+            asyncio.run(astream("main", "small", whole, None, 9))
+        else:
+            stream("main", "small", whole, None, 9)
+
+
 @pytest.fixture(params=KINDS)
 def storage(request: pytest.FixtureRequest, tmp_path: Path) -> Any:
     StorageManager.add_storage("main", KINDS[request.param](tmp_path))

@@ -11,7 +11,12 @@ from sqlalchemy_file.exceptions import StorageError
 from sqlalchemy_file.serving.http.plan import Segment
 from sqlalchemy_file.serving.http.ranges import ByteRange
 from sqlalchemy_file.serving.sending.file_reading import require_size
-from sqlalchemy_file.serving.sending.sources import ranges_of, require_version, version_of
+from sqlalchemy_file.serving.sending.sources import (
+    one_more,
+    ranges_of,
+    require_version,
+    version_of,
+)
 from sqlalchemy_file.serving.sending.timeouts import refuse_if_hanging
 from sqlalchemy_file.storage import ObjectInfo, StorageManager
 from sqlalchemy_file.storage.common.protocol import named
@@ -85,12 +90,18 @@ def _stream(
             info = storage.stat(key)
             require_size(info.size, size, key)
         version = None if info is None else version_of(info)
+        of_one_version: Any = getattr(storage, "ranges", None)  # obstore's
+        ranges = None if of_one_version is None else of_one_version(key, None, size)
         for segment in segments:
             if isinstance(segment, bytes):
                 yield segment
                 continue
             left = segment.size
-            chunks: Any = storage.stream(key, segment.start, segment.end)
+            chunks: Any = (
+                storage.stream(key, segment.start, one_more(segment.end, size))
+                if ranges is None
+                else ranges(*segment)
+            )
             with closing(chunks):
                 for chunk in chunks:
                     if version is not None and left == segment.size:

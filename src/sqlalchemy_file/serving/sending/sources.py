@@ -32,11 +32,19 @@ def ranges_of(
     ranges: Any = None if of_one_version is None else of_one_version(key, etag, size)
     is_obstore = ranges is not None
     if not is_obstore:
-        ranges = partial(IN_LOOP.items, storage, "stream", key)
+
+        def streamed(start: int, end: int) -> Any:
+            return IN_LOOP.items(storage, "stream", key, start, one_more(end, size))
+
         is_one_request = info is None and len(wanted) == 1 and wanted[0].size <= WHOLE
-        ranges = ranges if is_one_request else _Compared(storage, key, ranges, info, size)
+        ranges = streamed if is_one_request else _Compared(storage, key, streamed, info, size)
     in_time = partial(chunks_in_time, storage_name, key, ranges, can_be_cancelled=is_obstore)
     return nullcontext(partial(within_budget, storage_name, in_time))
+
+
+def one_more(end: int, size: int | None) -> int:
+    """Return the end of a range to request: one byte more at the end shows a longer object."""
+    return end + 1 if end == size else end
 
 
 class _Compared:

@@ -148,6 +148,17 @@ class ObstoreStorage:
     def astream(self, key: str, start: int = 0, end: int | None = None) -> AsyncIterator[bytes]:
         return self._stream(self._client.in_loop, key, start, end)
 
+    def ranges(
+        self, key: str, etag: str | None = None, size: int | None = None
+    ) -> Callable[[int, int | None], Iterator[bytes]]:
+        """Do what `aranges` does, for threads."""
+        version = Version(etag, size)
+
+        def of_version(start: int, end: int | None) -> Iterator[bytes]:
+            return iterate(self._stream(self._client.in_thread, key, start, end, version))
+
+        return of_version
+
     def aranges(
         self, key: str, etag: str | None = None, size: int | None = None
     ) -> Callable[[int, int | None], AsyncIterator[bytes]]:
