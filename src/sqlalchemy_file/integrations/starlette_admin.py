@@ -106,8 +106,7 @@ class _StoredField:
 class StoredFileField(_StoredField, FileField):
     """A `starlette_admin.FileField` whose links are URLs of a file server.
 
-    starlette-admin's own field takes only keys without a slash. It links to a route that shows
-    every upload in the browser, HTML included.
+    starlette-admin's own field takes only keys without a slash, and links to a route of the admin.
     """
 
     edits_each: bool = False
