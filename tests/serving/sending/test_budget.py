@@ -6,6 +6,7 @@ import asyncio
 import io
 import threading
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator
+from http import HTTPStatus
 from typing import Any
 
 import pytest
@@ -14,7 +15,8 @@ from obstore.store import MemoryStore
 from sqlalchemy_file import StorageManager
 from sqlalchemy_file.exceptions import ObjectNotFoundError, StorageError
 from sqlalchemy_file.serving.http.ranges import ByteRange
-from sqlalchemy_file.serving.sending import budget, pace
+from sqlalchemy_file.serving.problems import problem_of
+from sqlalchemy_file.serving.sending import budget, pace, timeouts
 from sqlalchemy_file.serving.sending.bodies import astream
 from sqlalchemy_file.storage import Attributes
 from sqlalchemy_file.storage.memory import MemoryStorage
@@ -262,6 +264,24 @@ def test_a_small_range_is_one_request_and_waits_for_no_stream(storage: Counting,
         assert storage.opened == AT_ONCE + 1
         for each in idle:
             await each.aclose()  # type: ignore[attr-defined]
+
+    asyncio.run(run())
+
+
+def test_a_request_does_not_wait_for_ever_for_slices_that_hang(
+    storage: Counting, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def run() -> None:
+        slices = budget._budgets()["main"]._slices
+        for _ in range(SLICES):
+            await slices.acquire()
+        monkeypatch.setattr(timeouts, "TIMEOUT", 0.005)
+        with pytest.raises(StorageError, match="earlier requests") as raised:
+            await whole(SIZE - 1)
+        assert problem_of(raised.value).status is HTTPStatus.GATEWAY_TIMEOUT
+        slices.release()
+        monkeypatch.setattr(timeouts, "TIMEOUT", 60)
+        assert [await whole(SIZE - 1) for _ in range(SLICES)] == [CONTENT[-1:]] * SLICES
 
     asyncio.run(run())
 

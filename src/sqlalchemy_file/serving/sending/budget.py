@@ -14,6 +14,8 @@ from collections import defaultdict
 from collections.abc import AsyncGenerator, Iterator
 from contextlib import aclosing, contextmanager, suppress
 
+from sqlalchemy_file.exceptions import StorageError
+from sqlalchemy_file.serving.sending import timeouts
 from sqlalchemy_file.serving.sending.pace import SMALLEST, Pace
 from sqlalchemy_file.serving.sending.timeouts import Ranges
 from sqlalchemy_file.serving.sending.turns import OfLoop, turns
@@ -230,8 +232,16 @@ class _Budget:
         return await self._slice(ranges, start, min(end, start + size))
 
     async def _slice(self, ranges: Ranges, start: int, end: int) -> _Slice:
-        async with self._slices, aclosing(ranges(start, end)) as chunks:
-            return _Slice([chunk async for chunk in chunks], end - start)
+        try:
+            async with asyncio.timeout(timeouts.TIMEOUT):
+                await self._slices.acquire()
+        except TimeoutError as error:  # the slices of others hang
+            raise StorageError("the storage did not answer earlier requests in time") from error
+        try:
+            async with aclosing(ranges(start, end)) as chunks:
+                return _Slice([chunk async for chunk in chunks], end - start)
+        finally:
+            self._slices.release()
 
     def _open(self, ranges: Ranges, start: int, end: int) -> _Stream:
         self._left -= 1
