@@ -28,6 +28,14 @@ def test_a_driver_without_uploads_in_parts_has_none_to_abort() -> None:
     assert not storage.lists_from_key
 
 
+def test_the_dummy_driver_keeps_metadata_under_the_name_that_it_uses_itself() -> None:
+    storage = LibcloudStorage(DummyStorageDriver("key", "secret").create_container("files"))
+    put(storage, "key", metadata={"cdn_url": "mine", "page": "1"})
+    assert storage.stat("key").attributes.metadata == {"cdn_url": "mine", "page": "1"}
+    put(storage, "plain")
+    assert storage.stat("plain").attributes.metadata == {}
+
+
 NOON = datetime(2026, 3, 1, 12, 30, 45, tzinfo=UTC)
 
 

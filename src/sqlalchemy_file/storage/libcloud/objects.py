@@ -6,6 +6,7 @@ import logging
 import re
 from collections.abc import Iterator
 from contextlib import suppress
+from copy import copy
 from dataclasses import replace
 from itertools import chain
 from typing import Any, BinaryIO, cast
@@ -141,9 +142,11 @@ class DummyObjects(Objects):
         return iter([found.content[start:end]])
 
     def info(self, found: Object) -> ObjectInfo:
-        info = super().info(found)
-        own = {name: each for name, each in info.attributes.metadata.items() if name != "cdn_url"}
-        return replace(info, attributes=replace(info.attributes, metadata=own))
+        described = copy(found)  # without what the driver adds; a program's own name is escaped
+        described.meta_data = {
+            name: value for name, value in found.meta_data.items() if name != "cdn_url"
+        }
+        return super().info(described)
 
 
 def objects_of(driver: Any) -> Objects:
