@@ -115,10 +115,11 @@ class MutableList(mutable.MutableList[T]):
 
     def __setitem__(self, index: Any, value: Any) -> None:
         taken = self[index] if isinstance(index, slice) else [self[index]]
-        if not isinstance(index, slice) and self._is_nothing(value):
+        values = list(value) if isinstance(index, slice) else [value]
+        if values and all(map(self._is_nothing, values)):
             return
         # SQLAlchemy 2.0's own method takes a File for an iterable, and leaves the item as it is.
-        given = self._files(value) if isinstance(index, slice) else self._file(value)
+        given = self._files(values) if isinstance(index, slice) else self._file(value)
         list.__setitem__(self, index, given)
         self.changed()
         self._removed.extend(taken)

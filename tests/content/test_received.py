@@ -140,6 +140,8 @@ def test_changes_of_a_list_leave_out_what_was_not_chosen(
     pages.append(empty)
     pages.insert(0, empty)
     pages[0] = empty
+    pages[:] = [empty, empty]
+    pages[::2] = [empty]
     pages.extend([empty])
     assert not session.is_modified(paper, include_collections=False)
     pages += [empty, UPLOADS[kind]("c.txt", b"3"), empty]
