@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import io
 from collections.abc import Callable
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -61,6 +62,29 @@ def test_a_small_object_that_is_longer_than_its_record_is_not_sent(
             asyncio.run(astream("main", "small", whole, None, 9))
         else:
             stream("main", "small", whole, None, 9)
+
+
+class Encrypting(LocalStorageDriver):
+    """Stores more bytes than it is given, as a program's driver that encrypts does."""
+
+    def upload_object_via_stream(self, iterator: Any, *args: Any, **options: Any) -> Any:
+        stored = chain(iterator, [b"16 bytes of more"])
+        return super().upload_object_via_stream(stored, *args, **options)
+
+
+def test_an_object_of_a_driver_that_encrypts_is_sent(tmp_path: Path) -> None:
+    container = Encrypting(str(tmp_path.parent)).get_container(tmp_path.name)
+    StorageManager.add_storage("main", container)
+    storage = StorageManager.storage("main")
+    storage.put("key", io.BytesIO(OLD), Attributes())
+    assert storage.stat("key").size == SIZE + 16
+
+    async def run() -> bytes:
+        answer = await astream("main", "key", [ByteRange(0, SIZE)], None, SIZE)
+        return b"".join([chunk async for chunk in answer])
+
+    assert asyncio.run(run()) == OLD
+    assert b"".join(stream("main", "key", PARTS, None, SIZE)).count(b"o" * 10) == 2
 
 
 @pytest.fixture(params=KINDS)

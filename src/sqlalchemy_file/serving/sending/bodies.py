@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy_file.exceptions import StorageError
 from sqlalchemy_file.serving.http.plan import Segment
 from sqlalchemy_file.serving.http.ranges import ByteRange
-from sqlalchemy_file.serving.sending.file_reading import require_size
+from sqlalchemy_file.serving.sending.file_reading import compared_size, require_size
 from sqlalchemy_file.serving.sending.sources import (
     one_more,
     ranges_of,
@@ -82,6 +82,7 @@ def _stream(
     size: int | None,
 ) -> Generator[bytes, None, None]:
     storage = StorageManager.storage(storage_name)
+    size = compared_size(storage, size)
     with named(storage_name):
         if hasattr(storage, "open_file"):
             with storage.open_file(key) as file:
@@ -121,7 +122,7 @@ async def _astream(
 ) -> AsyncGenerator[bytes, None]:
     storage = StorageManager.storage(storage_name)
     wanted = [segment for segment in segments if isinstance(segment, ByteRange)]
-    reading = ranges_of(storage_name, storage, key, wanted, info, size)
+    reading = ranges_of(storage_name, storage, key, wanted, info, compared_size(storage, size))
     with named(storage_name), reading as ranges:
         for segment in segments:
             if isinstance(segment, bytes):

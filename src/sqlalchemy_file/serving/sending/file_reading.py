@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import AsyncGenerator
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy_file.exceptions import StorageError
 from sqlalchemy_file.serving.sending.timeouts import Ranges, in_time
@@ -26,6 +26,11 @@ CHUNK = 64 * 1024
 
 _FROM_DISK = 256 * 1024
 _AT_ONCE = getattr(os, "RWF_NOWAIT", 0) if hasattr(os, "preadv") else 0
+
+
+def compared_size(storage: Any, size: int | None) -> int | None:
+    """Return the size that an object must have; None if the storage may tell another one."""
+    return size if getattr(storage, "tells_size", True) else None
 
 
 def require_size(found: int, size: int | None, key: str) -> None:

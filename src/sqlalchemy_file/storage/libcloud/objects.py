@@ -149,5 +149,11 @@ class DummyObjects(Objects):
         return super().info(described)
 
 
+def transfers_as_libcloud(driver: Any) -> bool:
+    """Return False if a program has overridden one of the driver's `TRANSFERS`."""
+    modules = (str(getattr(getattr(driver, name), "__module__", "")) for name in TRANSFERS)
+    return all(module.startswith("libcloud.") for module in modules)
+
+
 def objects_of(driver: Any) -> Objects:
     return DummyObjects(driver) if isinstance(driver, DummyStorageDriver) else Objects(driver)

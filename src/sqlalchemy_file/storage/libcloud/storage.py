@@ -41,7 +41,7 @@ from sqlalchemy_file.storage.common.protocol import (
 from sqlalchemy_file.storage.common.sorting import in_order
 from sqlalchemy_file.storage.common.streams import closing_on_error, copy_by_reading, new_spool
 from sqlalchemy_file.storage.libcloud.clones import Shared, drivers_for
-from sqlalchemy_file.storage.libcloud.objects import STATUS, objects_of
+from sqlalchemy_file.storage.libcloud.objects import STATUS, objects_of, transfers_as_libcloud
 from sqlalchemy_file.support.limits import CONCURRENCY
 
 T = TypeVar("T")
@@ -82,6 +82,8 @@ class LibcloudStorage:
         self._is_shared = isinstance(self._drivers, Shared)
         self._objects = objects_of(container.driver)
         self._max_retries = retries if self._objects.is_s3 else 0
+        # A program's own driver may encrypt, and tell the size of that.
+        self.tells_size: bool = transfers_as_libcloud(container.driver)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self._container!r})"
