@@ -165,6 +165,38 @@ def test_a_rollback_that_is_sent_after_the_commit_of_another_session_undoes_noth
     assert len(named) == 2
 
 
+@pytest.mark.parametrize("end", ["rollback", "close", "commit"])
+@pytest.mark.parametrize("stays_open", [False, True])
+def test_a_reader_who_ends_while_a_commit_is_under_way_ends_nothing(
+    storage: MemoryStorage, end: str, stays_open: bool
+) -> None:
+    async def named_at_the_end() -> set[str]:
+        engine = create_async_engine("sqlite+aiosqlite://")
+        async with engine.begin() as connection:
+            await connection.run_sync(Base.metadata.create_all)
+            await connection.execute(insert(Paper).values(id=1, body=File(b"old")))
+        async with AsyncSession(engine) as reader, engine.connect() as writer:
+            ends: list[asyncio.Future[None]] = []
+
+            @event.listens_for(engine.sync_engine, "commit", once=True)
+            def begin_end(connection: Connection) -> None:
+                ends.append(asyncio.ensure_future(getattr(reader, end)()))
+
+            await reader.execute(select(1))
+            await writer.execute(update(Paper).values(body=File(b"new")))
+            await writer.commit()
+            if not stays_open:
+                await writer.close()
+            await ends[0]
+        async with AsyncSession(engine) as last:
+            found = {file["file_id"] for file in await last.scalars(select(Paper.body))}
+        await engine.dispose()
+        return found
+
+    assert asyncio.run(named_at_the_end()) == set(keys(storage))
+    assert contents(storage) == [b"new"]
+
+
 @pytest.mark.parametrize("end", ["commit", "rollback"])
 def test_a_borrower_who_gives_the_connection_back_as_it_is_ends_nothing(
     storage: MemoryStorage, end: str

@@ -19,6 +19,7 @@ from sqlalchemy_file.tracking.deleting.clearing import clear_later
 from sqlalchemy_file.tracking.unit.registry import (
     UNIT,
     borrowers,
+    is_unknown,
     known_unit,
     new_unit,
     session_of,
@@ -78,7 +79,8 @@ def _followed(verb: str, send: Callable[..., Any]) -> Callable[..., Any]:
     @wraps(send)
     def sent(target: Any, *arguments: Any, **options: Any) -> Any:
         unit = known_unit(target) if isinstance(target, Connection) else unit_of_lent(target)
-        if unit is None:
+        if unit is None or (unit.verbs and unit.verbs[0] in _ENDS and is_unknown(target)):
+            # The latter is another borrower's: it comes after the end, and so ends nothing.
             return send(target, *arguments, **options)
         _sending(verb, unit, target)
         try:

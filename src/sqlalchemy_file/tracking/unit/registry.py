@@ -72,6 +72,11 @@ def unit_of_lent(lent: Any) -> Unit | None:
     return info.get(IN_INFO) if isinstance(info, dict) else None
 
 
+def is_unknown(target: Any) -> bool:
+    """Return True for a pool's connection of a borrower that has no unit."""
+    return not isinstance(target, Connection) and target not in _lent
+
+
 def _ending(unit: Unit, lent: Any) -> Unit:
     """Return the unit that is about to end, of those whose connections share what a pool lends."""
     for each in borrowers(unit):
