@@ -5,13 +5,15 @@ The fixture `url` is the URL of each database in turn.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import Engine, MetaData, Table, create_engine
+from sqlalchemy import Connection, Engine, MetaData, Table, create_engine
+from sqlalchemy.exc import OperationalError
 
 DATABASES = ("sqlite", "postgresql", "mariadb")
 
@@ -41,3 +43,18 @@ def tables_on(
     engine.dispose()  # a test that failed may have left a transaction open, which holds locks
     metadata.drop_all(engine, tables)
     engine.dispose()
+
+
+def end_prepared(connection: Connection, sql: str) -> None:
+    """End a prepared transaction, once the server has seen that its own connection is gone."""
+    deadline = time.monotonic() + 30
+    while True:
+        try:
+            connection.exec_driver_sql(sql)
+        except OperationalError as error:
+            is_unknown = error.orig is not None and error.orig.args[0] == 1397  # MariaDB
+            if not is_unknown or time.monotonic() > deadline:
+                raise
+            time.sleep(0.02)
+        else:
+            return

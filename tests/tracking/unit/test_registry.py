@@ -39,6 +39,7 @@ from sqlalchemy.pool import StaticPool
 from sqlalchemy_file import File, FileField
 from sqlalchemy_file.storage.memory import MemoryStorage
 from tests.databases import (
+    end_prepared,
     on_servers,
     on_sqlite_and_postgresql,
     postgresql_only,
@@ -519,7 +520,7 @@ def test_a_listener_that_raises_before_the_second_phase_leaves_it_to_recovery(
             query, commit = "XA RECOVER", "XA COMMIT"
         *_, xid = connection.exec_driver_sql(query).one()
         xid = xid.decode() if isinstance(xid, bytes) else xid
-        connection.exec_driver_sql(f"{commit} '{xid}'")
+        end_prepared(connection, f"{commit} '{xid}'")
     recovering.dispose()
     assert ids(engine) == [2]
     assert_nothing_is_missing(engine, storage)

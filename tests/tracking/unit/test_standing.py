@@ -31,7 +31,14 @@ from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from sqlalchemy_file import File, FileField
 from sqlalchemy_file.storage.memory import MemoryStorage
-from tests.databases import mariadb_only, postgresql_only, sqlite_only, tables_on, url_of
+from tests.databases import (
+    end_prepared,
+    mariadb_only,
+    postgresql_only,
+    sqlite_only,
+    tables_on,
+    url_of,
+)
 from tests.stores import keys, named
 
 metadata = MetaData()
@@ -357,7 +364,7 @@ def test_a_distributed_transaction_as_text(
         if not connection.closed:
             connection.invalidate()
     with engine.execution_options(isolation_level="AUTOCOMMIT").connect() as connection:
-        connection.execute(text(f"XA {way} '{xid}'"))
+        end_prepared(connection, f"XA {way} '{xid}'")
     assert ids(engine) == ([2] if way == "COMMIT" else [1])
     assert_nothing_is_missing(engine, storage)
 
