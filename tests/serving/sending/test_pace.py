@@ -27,7 +27,8 @@ def taking(pace: Pace, size: int, *, rate: float, buffers: int = 0) -> list[int]
 
 def test_each_piece_that_is_taken_at_once_doubles_the_next_one() -> None:
     pieces = taking(Pace(), 2 * MB, rate=math.inf)
-    assert pieces[:6] == [SMALLEST, 2 * SMALLEST, 4 * SMALLEST, 8 * SMALLEST, LARGEST, LARGEST]
+    doubled = [SMALLEST * factor for factor in (1, 2, 4, 8, 16)]
+    assert pieces[:7] == [*doubled, LARGEST, LARGEST]
 
 
 def test_no_piece_is_smaller_or_larger_than_the_limits() -> None:

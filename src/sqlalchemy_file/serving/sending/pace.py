@@ -9,8 +9,11 @@ from __future__ import annotations
 SMALLEST = 32 * 1024
 """Bytes that any client is sent at once."""
 
-LARGEST = 512 * 1024
-"""Bytes that a quick client is sent at once."""
+LARGEST = 768 * 1024
+"""Bytes that a client is sent at once at most."""
+
+QUICK = 512 * 1024
+"""Bytes that a quick client takes in time: 13 MB/s."""
 
 AHEAD = 0.04
 """Seconds in which a client should take what it is sent."""
@@ -38,8 +41,7 @@ class Pace:
 
     @property
     def is_quick(self) -> bool:
-        """Return True for a client that takes the largest pieces in time: 13 MB/s or more."""
-        return self.size == LARGEST
+        return self.size >= QUICK
 
     def note(self, size: int, seconds: float) -> None:
         """Take into account a piece, and how long the client kept the server waiting."""
