@@ -286,6 +286,25 @@ def test_a_request_does_not_wait_for_ever_for_slices_that_hang(
     asyncio.run(run())
 
 
+def test_a_request_waits_for_slices_as_long_as_others_get_theirs(
+    storage: Counting, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def run() -> None:
+        waiting_room = budget._budgets()["main"]
+        for _ in range(SLICES):
+            await waiting_room._slices.acquire()
+        monkeypatch.setattr(timeouts, "TIMEOUT", 0.02)
+        waits = asyncio.create_task(whole(SIZE - 1))
+        for _ in range(10):
+            await asyncio.sleep(0.01)
+            waiting_room._answers += 1
+        assert not waits.done()
+        waiting_room._slices.release()
+        assert await waits == CONTENT[-1:]
+
+    asyncio.run(run())
+
+
 @pytest.mark.parametrize("leaves", ["a reader", "one who waits"])
 def test_a_client_that_leaves_takes_no_memory_with_it(storage: Counting, leaves: str) -> None:
     async def run() -> None:

@@ -199,6 +199,7 @@ class _Budget:
         self._line = _Line()
         self._given_back = asyncio.Event()
         self._slices = asyncio.Semaphore(SLICES)
+        self._answers = 0
 
     @property
     def has_others_waiting(self) -> bool:
@@ -232,16 +233,28 @@ class _Budget:
         return await self._slice(ranges, start, min(end, start + size))
 
     async def _slice(self, ranges: Ranges, start: int, end: int) -> _Slice:
-        try:
-            async with asyncio.timeout(timeouts.TIMEOUT):
-                await self._slices.acquire()
-        except TimeoutError as error:  # the slices of others hang
-            raise StorageError("the storage did not answer earlier requests in time") from error
+        await self._slice_comes()
         try:
             async with aclosing(ranges(start, end)) as chunks:
-                return _Slice([chunk async for chunk in chunks], end - start)
+                read = _Slice([chunk async for chunk in chunks], end - start)
         finally:
             self._slices.release()
+        self._answers += 1
+        return read
+
+    async def _slice_comes(self) -> None:
+        """Wait for a slice as long as others get theirs; raise `StorageError` if all hang."""
+        while True:
+            answers = self._answers
+            try:
+                async with asyncio.timeout(timeouts.TIMEOUT):
+                    await self._slices.acquire()
+            except TimeoutError as error:
+                if answers == self._answers:
+                    hanging = "the storage did not answer earlier requests in time"
+                    raise StorageError(hanging) from error
+            else:
+                return
 
     def _open(self, ranges: Ranges, start: int, end: int) -> _Stream:
         self._left -= 1
