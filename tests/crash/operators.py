@@ -240,6 +240,11 @@ class Program:
             is_kept = ledger.releases.c.lease == KEPT
             connection.execute(update(ledger.releases).where(is_kept.isnot(True)).values(due_at=0))
 
+    def listed(self) -> set[str]:
+        """Return what its ledger lists: objects that are still to be deleted."""
+        paths = self._select("path", ledger.releases.name)
+        return {str(path) for (path,) in paths}
+
     def copy_to(self, path: Path) -> None:
         """Copy its SQLite database into another file, over what is there."""
         with closing(sqlite3.connect(path)) as target:

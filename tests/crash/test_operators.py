@@ -71,7 +71,7 @@ class Schedule:
         self.history = [f"seed {seed}"]
         self.counts: Counter[str] = Counter()
         self.stranded: set[str] = set()
-        """What rows named that a restored database knows nothing of."""
+        """What rows named, or a ledger listed, that a restored database knows nothing of."""
 
     def run(self, buckets: Buckets) -> None:
         self.buckets = buckets
@@ -159,7 +159,7 @@ class Schedule:
         backup = self.town.backup_of(program)
         if program.origin is not None or not backup.exists():
             return "nothing", set()
-        before = program.named()
+        before = program.named() | program.listed()
         program.restore_from(backup)
         self.stranded |= (before | program.kept) - program.named()
         program.excused |= program.named() - self.buckets.there()
