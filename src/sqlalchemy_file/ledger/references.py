@@ -162,7 +162,7 @@ def as_text(raw: str | bytes) -> str:
 
 
 def _hints(paths: Iterable[str]) -> set[str]:
-    """Return strings of which every record with one of the paths contains one.
+    """Return strings to search for: every record with one of the paths contains one of them.
 
     A record may have storage and key apart, and names of storages may contain slashes.
     """

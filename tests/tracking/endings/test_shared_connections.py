@@ -10,7 +10,7 @@ from threading import Thread
 
 import pytest
 from sqlalchemy import Connection, Engine, create_engine, event, insert, select, update
-from sqlalchemy.ext.asyncio import AsyncSession, create_async_engine
+from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, create_async_engine
 from sqlalchemy.orm import Session
 from sqlalchemy.pool import Pool, SingletonThreadPool, StaticPool
 
@@ -103,14 +103,27 @@ def test_a_borrower_without_a_transaction_ends_that_of_another_one(
     engine.dispose()
 
 
+async def _engine_in_memory() -> AsyncEngine:
+    engine = create_async_engine("sqlite+aiosqlite://")
+    async with engine.begin() as connection:
+        await connection.run_sync(Base.metadata.create_all)
+    return engine
+
+
+async def _ids_at_the_end(engine: AsyncEngine) -> set[str]:
+    """Return which files rows refer to, and dispose of the engine."""
+    async with AsyncSession(engine) as last:
+        found = {file["file_id"] for file in await last.scalars(select(Paper.body))}
+    await engine.dispose()
+    return found
+
+
 @pytest.mark.parametrize("end", ["commit", "rollback"])
 def test_what_another_task_does_while_the_transaction_ends_is_not_lost(
     storage: MemoryStorage, end: str
 ) -> None:
     async def named_at_the_end(pauses: int) -> set[str]:
-        engine = create_async_engine("sqlite+aiosqlite://")
-        async with engine.begin() as connection:
-            await connection.run_sync(Base.metadata.create_all)
+        engine = await _engine_in_memory()
         async with AsyncSession(engine) as one, AsyncSession(engine) as two:
 
             async def end_it() -> None:
@@ -127,10 +140,7 @@ def test_what_another_task_does_while_the_transaction_ends_is_not_lost(
             one.add(Paper(id=1, body=File(b"one")))
             await one.flush()
             await asyncio.gather(end_it(), go_on())
-        async with AsyncSession(engine) as last:
-            found = {file["file_id"] for file in await last.scalars(select(Paper.body))}
-        await engine.dispose()
-        return found
+        return await _ids_at_the_end(engine)
 
     for pauses in range(0, 60, 3):
         assert asyncio.run(named_at_the_end(pauses)) <= set(keys(storage))
@@ -140,9 +150,7 @@ def test_a_rollback_that_is_sent_after_the_commit_of_another_session_undoes_noth
     storage: MemoryStorage,
 ) -> None:
     async def named_at_the_end() -> set[str]:
-        engine = create_async_engine("sqlite+aiosqlite://")
-        async with engine.begin() as connection:
-            await connection.run_sync(Base.metadata.create_all)
+        engine = await _engine_in_memory()
         async with AsyncSession(engine) as one, AsyncSession(engine) as two:
             rollbacks: list[asyncio.Future[None]] = []
 
@@ -155,10 +163,7 @@ def test_a_rollback_that_is_sent_after_the_commit_of_another_session_undoes_noth
                 await session.flush()
             await two.commit()
             await rollbacks[0]
-        async with AsyncSession(engine) as last:
-            found = {file["file_id"] for file in await last.scalars(select(Paper.body))}
-        await engine.dispose()
-        return found
+        return await _ids_at_the_end(engine)
 
     named = asyncio.run(named_at_the_end())
     assert named == set(keys(storage))
@@ -171,9 +176,8 @@ def test_a_reader_who_ends_while_a_commit_is_under_way_ends_nothing(
     storage: MemoryStorage, end: str, stays_open: bool
 ) -> None:
     async def named_at_the_end() -> set[str]:
-        engine = create_async_engine("sqlite+aiosqlite://")
+        engine = await _engine_in_memory()
         async with engine.begin() as connection:
-            await connection.run_sync(Base.metadata.create_all)
             await connection.execute(insert(Paper).values(id=1, body=File(b"old")))
         async with AsyncSession(engine) as reader, engine.connect() as writer:
             ends: list[asyncio.Future[None]] = []
@@ -188,10 +192,7 @@ def test_a_reader_who_ends_while_a_commit_is_under_way_ends_nothing(
             if not stays_open:
                 await writer.close()
             await ends[0]
-        async with AsyncSession(engine) as last:
-            found = {file["file_id"] for file in await last.scalars(select(Paper.body))}
-        await engine.dispose()
-        return found
+        return await _ids_at_the_end(engine)
 
     assert asyncio.run(named_at_the_end()) == set(keys(storage))
     assert contents(storage) == [b"new"]
@@ -265,9 +266,7 @@ def test_what_follows_the_commit_of_another_session_is_followed(
 
 def test_two_asynchronous_sessions_on_a_database_in_memory(storage: MemoryStorage) -> None:
     async def main() -> list[bytes]:
-        engine = create_async_engine("sqlite+aiosqlite://")
-        async with engine.begin() as connection:
-            await connection.run_sync(Base.metadata.create_all)
+        engine = await _engine_in_memory()
         async with AsyncSession(engine) as one, AsyncSession(engine) as two:
             one.add(Paper(id=1, body=File(b"a")))
             await one.commit()

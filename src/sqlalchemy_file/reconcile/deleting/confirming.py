@@ -114,7 +114,7 @@ def _carried_out(
 
 
 def _decide(path: str, objection: Objection | None, seen: _Seen) -> _Outcome:
-    """Decide about an object: an entry is a hint. References count first, whoever stored it."""
+    """Return what should become of an object. A row that refers to it counts first."""
     if path in seen.named:
         return "named", None
     if objection is not None:

@@ -73,7 +73,7 @@ class _Judging(Step):
 
     @contextmanager
     def _reading(self) -> Iterator[File]:
-        """Keep a refusal, and say which file of which object it is about."""
+        """Keep a refusal, and add the file, its position in a list and its row to it."""
         item = self.item
         try:
             with Reading(item) as file:

@@ -77,7 +77,7 @@ class Step:
 
 
 class Reading:
-    """A block that reads a file's content: its errors say which file of which column.
+    """A block that reads a file's content. Its errors name the file and the column.
 
     What a program's own code stores meanwhile is noted in the file.
     """
