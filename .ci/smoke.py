@@ -25,7 +25,7 @@ NEED_MORE = (
     "sqlalchemy_file.imaging.",
     "sqlalchemy_file.integrations.",
     "sqlalchemy_file.storage.fsspec",
-    "sqlalchemy_file.serving.tokens",
+    "sqlalchemy_file.serving.urls",
     "sqlalchemy_file.storage.obstore",
     "sqlalchemy_file.storage.s3_container",
     "sqlalchemy_file.testing.async_conformance",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from email.parser import BytesParser
 from typing import Any
 
-from sqlalchemy_file.serving.http.plan import Plan
+from sqlalchemy_file.serving.http import Plan
 
 from .raw_client import Received
 from .table import DATA, bytes_at

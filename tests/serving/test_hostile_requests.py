@@ -19,8 +19,8 @@ from werkzeug.test import Client
 from sqlalchemy_file import File, StorageManager
 from sqlalchemy_file.exceptions import StorageError
 from sqlalchemy_file.serving import FileServer, RequestFacts, XAccelRedirect
-from sqlalchemy_file.serving.responses import answer_with
-from sqlalchemy_file.serving.sending.delivery import x_sendfile
+from sqlalchemy_file.serving.answering import answer_with
+from sqlalchemy_file.serving.delivery import x_sendfile
 from sqlalchemy_file.storage.memory import MemoryStorage
 from sqlalchemy_file.testing import FaultyStorage
 from sqlalchemy_file.testing.faults import Fault, fails

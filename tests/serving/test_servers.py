@@ -14,7 +14,7 @@ from sqlalchemy import Engine
 
 from sqlalchemy_file import File, StorageManager
 from sqlalchemy_file.serving.answering import drive
-from sqlalchemy_file.serving.request import RequestFacts
+from sqlalchemy_file.serving.target import RequestFacts
 
 from .checking import difference, received
 from .models import saved

@@ -10,8 +10,8 @@ import pytest
 from sqlalchemy_file import StorageManager
 from sqlalchemy_file.exceptions import MissingExtraError
 from sqlalchemy_file.serving import FileServer, XAccelRedirect
-from sqlalchemy_file.serving.http.facts import FileFacts
-from sqlalchemy_file.serving.sending.delivery import stream, x_sendfile
+from sqlalchemy_file.serving.delivery import stream, x_sendfile
+from sqlalchemy_file.serving.http import FileFacts
 from sqlalchemy_file.serving.target import Target
 from tests.serving.models import SECRET
 

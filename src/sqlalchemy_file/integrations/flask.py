@@ -6,10 +6,9 @@ from typing import Any, Unpack
 
 from flask import Response, request
 
-from sqlalchemy_file.serving.answering import drive
-from sqlalchemy_file.serving.apps.wsgi import with_body
-from sqlalchemy_file.serving.request import RequestFacts
-from sqlalchemy_file.serving.responses import ResponseOptions, answer_with
+from sqlalchemy_file.serving.answering import ResponseOptions, answer_with, drive
+from sqlalchemy_file.serving.apps import with_body
+from sqlalchemy_file.serving.target import RequestFacts
 
 __all__ = ["send_file"]
 

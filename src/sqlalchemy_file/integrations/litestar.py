@@ -21,10 +21,9 @@ from sqlalchemy.orm import Mapper
 from sqlalchemy_file.exceptions import ValidationError
 from sqlalchemy_file.file import File
 from sqlalchemy_file.integrations.msgspec import PublicFile
-from sqlalchemy_file.serving.answering import adrive
-from sqlalchemy_file.serving.apps.asgi import Receive, Scope, Send, send_answer
-from sqlalchemy_file.serving.request import RequestFacts
-from sqlalchemy_file.serving.responses import ResponseOptions, answer_with
+from sqlalchemy_file.serving.answering import ResponseOptions, adrive, answer_with
+from sqlalchemy_file.serving.apps import Receive, Scope, Send, send_answer
+from sqlalchemy_file.serving.target import RequestFacts
 from sqlalchemy_file.types import file_field
 from sqlalchemy_file.values.schemas import json_of
 

@@ -6,10 +6,9 @@ from typing import Any, Unpack
 
 from quart import Response, request
 
-from sqlalchemy_file.serving.answering import adrive
-from sqlalchemy_file.serving.apps.asgi import awith_body
-from sqlalchemy_file.serving.request import RequestFacts
-from sqlalchemy_file.serving.responses import ResponseOptions, answer_with
+from sqlalchemy_file.serving.answering import ResponseOptions, adrive, answer_with
+from sqlalchemy_file.serving.apps import awith_body
+from sqlalchemy_file.serving.target import RequestFacts
 
 __all__ = ["send_file"]
 

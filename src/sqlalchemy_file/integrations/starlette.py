@@ -9,10 +9,9 @@ from starlette.background import BackgroundTask
 from starlette.requests import Request
 from starlette.responses import Response
 
-from sqlalchemy_file.serving.answering import adrive
-from sqlalchemy_file.serving.apps.asgi import Receive, Send, send_answer
-from sqlalchemy_file.serving.request import RequestFacts
-from sqlalchemy_file.serving.responses import ResponseOptions, answer_with
+from sqlalchemy_file.serving.answering import ResponseOptions, adrive, answer_with
+from sqlalchemy_file.serving.apps import Receive, Send, send_answer
+from sqlalchemy_file.serving.target import RequestFacts
 from sqlalchemy_file.values.schemas import json_of
 
 __all__ = ["FileResponse", "problem_response", "refusal_response"]

@@ -6,13 +6,10 @@ function of method, headers and facts about the file. ``bodies`` reads the bytes
 """
 
 from sqlalchemy_file.content.disposition import INLINE_TYPES, content_disposition
-from sqlalchemy_file.serving.http.facts import FileFacts
-from sqlalchemy_file.serving.http.plan import Plan, plan
-from sqlalchemy_file.serving.http.ranges import ByteRange
-from sqlalchemy_file.serving.request import RequestFacts
-from sqlalchemy_file.serving.sending.delivery import Handover, Redirect, XAccelRedirect
+from sqlalchemy_file.serving.delivery import Handover, Redirect, XAccelRedirect
+from sqlalchemy_file.serving.http import ByteRange, FileFacts, Plan, plan
 from sqlalchemy_file.serving.server import FileServer
-from sqlalchemy_file.serving.target import Target
+from sqlalchemy_file.serving.target import RequestFacts, Target
 from sqlalchemy_file.values.schemas import public_record, set_url_resolver
 
 __all__ = [

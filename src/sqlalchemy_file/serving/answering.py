@@ -1,32 +1,94 @@
 """Answer a request, as steps for both ASGI and WSGI applications.
 
-The generator yields what must be waited for; its driver calls or awaits it.
+The generator yields what must be waited for; its driver calls or awaits it. Answers without a file
+are problem documents (RFC 9457) without details.
 """
 
 from __future__ import annotations
 
 import inspect
+import json
 import re
-from collections.abc import Awaitable, Generator, Sequence
+from collections.abc import Awaitable, Collection, Generator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from http import HTTPStatus
-from typing import Any, Protocol, cast
+from typing import Any, Protocol, TypedDict, cast
 
-from sqlalchemy_file.serving.http.facts import FileFacts
-from sqlalchemy_file.serving.http.plan import Plan, plan, plan_without_file
-from sqlalchemy_file.serving.http.ranges import ByteRange
-from sqlalchemy_file.serving.problems import problem, problem_of
-from sqlalchemy_file.serving.request import Authorize, RequestFacts
-from sqlalchemy_file.serving.sending.delivery import Delivery, Handover, stream
-from sqlalchemy_file.serving.sending.timeouts import in_time, refuse_if_hanging
-from sqlalchemy_file.serving.sending.turns import turns
-from sqlalchemy_file.serving.target import Target
+from sqlalchemy_file.content.disposition import INLINE_TYPES, Disposition
+from sqlalchemy_file.exceptions import (
+    InvalidKeyError,
+    ObjectNotFoundError,
+    StorageError,
+    UnknownStorageError,
+)
+from sqlalchemy_file.observing import not_served
+from sqlalchemy_file.serving.delivery import (
+    Delivery,
+    DeliveryChoice,
+    Handover,
+    chosen_delivery,
+    stream,
+)
+from sqlalchemy_file.serving.event_loop import in_time, refuse_if_hanging, turns
+from sqlalchemy_file.serving.http import ByteRange, FileFacts, Plan, plan, plan_without_file
+from sqlalchemy_file.serving.target import (
+    Authorize,
+    RequestFacts,
+    Target,
+    protecting_headers,
+    require_resource_policy,
+    target_of,
+)
 from sqlalchemy_file.storage import ObjectInfo, StorageManager
 from sqlalchemy_file.storage.common.calling import IN_LOOP
 from sqlalchemy_file.storage.common.keys import check_key, refuse_reserved
 from sqlalchemy_file.storage.common.protocol import named
 from sqlalchemy_file.transfer import Operation, in_thread
+
+RETRY_AFTER = 5
+"""Seconds after which a client may ask a storage again that did not answer."""
+
+_DETAILS = {
+    HTTPStatus.FORBIDDEN: "This URL is not valid.",
+    HTTPStatus.NOT_FOUND: "There is no such file.",
+    HTTPStatus.GONE: "This URL has expired.",
+    HTTPStatus.SERVICE_UNAVAILABLE: "The file cannot be read at the moment.",
+    HTTPStatus.GATEWAY_TIMEOUT: "The file could not be read in time.",
+}
+
+
+def problem(status: HTTPStatus) -> Plan:
+    """Return an answer whose body is a problem document."""
+    body = json.dumps(
+        {"type": "about:blank", "title": status.phrase, "status": int(status),
+         "detail": _DETAILS[status]}
+    ).encode()  # fmt: skip
+    headers = [
+        ("Content-Type", "application/problem+json"),
+        ("Content-Length", str(len(body))),
+        ("Cache-Control", "no-store"),
+        ("X-Content-Type-Options", "nosniff"),
+    ]
+    if status is HTTPStatus.SERVICE_UNAVAILABLE:
+        headers.append(("Retry-After", str(RETRY_AFTER)))
+    return Plan(status, headers, (body,))
+
+
+def problem_of(error: Exception) -> Plan:
+    """Return the answer to an error of a storage, and log it; any other error is raised again."""
+    if isinstance(error, ObjectNotFoundError | InvalidKeyError):
+        return problem(HTTPStatus.NOT_FOUND)
+    if isinstance(error, StorageError | UnknownStorageError):
+        not_served(error)
+    if isinstance(error, StorageError):
+        causes = (error, error.__cause__, getattr(error.__cause__, "__cause__", None))
+        timed_out = any(isinstance(cause, TimeoutError) for cause in causes)
+        late, down = HTTPStatus.GATEWAY_TIMEOUT, HTTPStatus.SERVICE_UNAVAILABLE
+        return problem(late if timed_out else down)
+    if isinstance(error, UnknownStorageError):
+        return problem(HTTPStatus.NOT_FOUND)
+    raise error
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,3 +274,46 @@ def _caching_of_redirect(whole: Plan, max_age: int) -> str:
     if allowed is None or "no-cache" in known or "no-store" in known:
         return "private, no-store"
     return f"private, max-age={min(int(allowed[1]), max_age)}"
+
+
+PRIVATE = "private, no-cache"
+"""``Cache-Control`` of files whose readers the application decides on: browsers ask each time."""
+
+
+class ResponseOptions(TypedDict, total=False):
+    """The options of `answer_with`."""
+
+    variant: str | None
+    disposition: Disposition | None
+    filename: str | None
+    inline: Collection[str]
+    delivery: DeliveryChoice
+    cache_control: str
+    resource_policy: str
+
+
+def answer_with(
+    request: RequestFacts,
+    file: Any,
+    *,
+    variant: str | None = None,
+    disposition: Disposition | None = None,
+    filename: str | None = None,
+    inline: Collection[str] = INLINE_TYPES,
+    delivery: DeliveryChoice = "stream",
+    cache_control: str = PRIVATE,
+    resource_policy: str = "same-origin",
+) -> Answering:
+    """Answer a request with a stored file, its thumbnail, or one of its variants.
+
+    Raises what `target_of` raises. The parameters are those of `FileServer`.
+    """
+    target = target_of(
+        file, variant=variant, disposition=disposition, filename=filename, inline=inline
+    )
+    require_resource_policy(resource_policy)
+    headers = [
+        ("Cache-Control", cache_control),
+        *protecting_headers(target.content_type, target.disposition, resource_policy),
+    ]
+    return answering(request, target, headers, chosen_delivery(delivery)(target.storage))

@@ -13,22 +13,36 @@ from urllib.parse import quote, unquote, urlsplit
 from sqlalchemy_file.content.disposition import INLINE_TYPES, Disposition, known_disposition
 from sqlalchemy_file.exceptions import InvalidKeyError
 from sqlalchemy_file.file import File
-from sqlalchemy_file.serving.answering import Answer, Answering, answering, stat
-from sqlalchemy_file.serving.apps.asgi import FileApp
-from sqlalchemy_file.serving.apps.wsgi import WSGIFileApp
-from sqlalchemy_file.serving.http.plan import Plan, plan_without_file
-from sqlalchemy_file.serving.policy import (
+from sqlalchemy_file.serving.answering import (
+    Answer,
+    Answering,
+    answering,
+    problem,
+    problem_of,
+    stat,
+)
+from sqlalchemy_file.serving.apps import FileApp, WSGIFileApp
+from sqlalchemy_file.serving.delivery import Delivery, DeliveryChoice, chosen_delivery
+from sqlalchemy_file.serving.http import Plan, plan_without_file
+from sqlalchemy_file.serving.target import (
     CACHED_FOREVER,
+    Authorize,
+    RequestFacts,
+    Target,
     caching,
     protecting_headers,
     require_resource_policy,
+    require_types,
+    target_of,
 )
-from sqlalchemy_file.serving.problems import problem, problem_of
-from sqlalchemy_file.serving.public import public_path, public_target
-from sqlalchemy_file.serving.request import Authorize, RequestFacts
-from sqlalchemy_file.serving.sending.delivery import Delivery, DeliveryChoice, chosen_delivery
-from sqlalchemy_file.serving.target import Target, require_types, target_of
-from sqlalchemy_file.serving.tokens import Forged, Signer, read_token, signer_with
+from sqlalchemy_file.serving.urls import (
+    Forged,
+    Signer,
+    public_path,
+    public_target,
+    read_token,
+    signer_with,
+)
 from sqlalchemy_file.storage import StorageManager
 from sqlalchemy_file.storage.registry import is_base_url
 from sqlalchemy_file.values.derivatives import DerivedImage, variants_of
@@ -174,7 +188,7 @@ class FileServer:
     # --- a request
 
     def answering(self, request: RequestFacts) -> Answering:
-        """Answer a request, as a generator of steps; see `serving.answering`."""
+        """Answer a request, as a generator of steps; see `answering`."""
         found = plan_without_file(request.method) or self.resolve(request)
         if isinstance(found, Plan):
             return Answer(found)

@@ -1,22 +1,88 @@
-"""The target of a URL of the file server: one object, and how to show it."""
+"""A request, and the target of its URL: one object, and how to show it."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+import re
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from fnmatch import fnmatchcase
+from functools import lru_cache
 from typing import Any
 
 from sqlalchemy_file.content.disposition import Disposition, allowed_disposition, known_disposition
 from sqlalchemy_file.content.filenames import clean_filename
 from sqlalchemy_file.detection.names import content_encoding
 from sqlalchemy_file.file import File
-from sqlalchemy_file.serving.http.facts import FileFacts
-from sqlalchemy_file.serving.policy import sent_type
+from sqlalchemy_file.serving.http import FileFacts
 from sqlalchemy_file.storage import ObjectInfo, StorageManager
 from sqlalchemy_file.support.defaults import UNKNOWN_TYPE
 from sqlalchemy_file.values.derivatives import DerivedImage
 from sqlalchemy_file.values.records import entity_tag, own_path, sha256_of
+
+_ACTIVE_TYPES = (
+    "*/*html*", "*/*xml*", "image/svg*", "*/*script*", "*/*ecmascript*", "text/css", "text/vtt",
+    "text/cache-manifest", "multipart/*", "message/*", "application/wasm",
+    "application/x-shockwave-flash", "application/manifest+json", "application/speculationrules*",
+)  # fmt: skip
+"""Types that a page could load as a script, a style or a document; they are sent as bytes."""
+
+_NOTHING_RUNS = "sandbox; default-src 'none'; style-src 'unsafe-inline'; img-src data:"
+
+_RESOURCE_POLICIES = ("same-origin", "same-site", "cross-origin")
+
+CACHED_FOREVER = "public, max-age=31536000, immutable"
+"""``Cache-Control`` for a public URL: a key never changes its bytes."""
+
+
+_NAME = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
+_MEDIA_TYPE = re.compile(rf'{_NAME}/{_NAME}(?: *; *{_NAME}=(?:{_NAME}|"[ !#-\[\]-~]*"))*', re.ASCII)
+
+
+@lru_cache(maxsize=256)
+def sent_type(content_type: str) -> str:
+    """Return the content type to send: one that no page can use as a script or a style."""
+    essence = content_type.partition(";")[0].strip().lower()
+    if not is_clean(content_type) or any(fnmatchcase(essence, each) for each in _ACTIVE_TYPES):
+        return UNKNOWN_TYPE
+    return content_type
+
+
+def is_clean(content_type: str) -> bool:
+    """Return True for a content type that may stand in a header (RFC 9110, section 8.3.1)."""
+    return _MEDIA_TYPE.fullmatch(content_type) is not None
+
+
+def require_resource_policy(value: str) -> str:
+    """Return the value, or raise `ValueError` for one that browsers would ignore."""
+    if value not in _RESOURCE_POLICIES:
+        known = ", ".join(map(repr, _RESOURCE_POLICIES))
+        raise ValueError(f"resource_policy is one of {known}, not {value!r}")
+    return value
+
+
+def protecting_headers(
+    content_type: str | None, disposition: Disposition, resource_policy: str
+) -> list[tuple[str, str]]:
+    """Return the headers that every answer with a file carries.
+
+    Chromium's viewer shows no sandboxed PDF, so an inline one goes without the sandbox.
+    """
+    headers = [
+        ("X-Content-Type-Options", "nosniff"),
+        ("Cross-Origin-Resource-Policy", resource_policy),
+    ]
+    if not (disposition == "inline" and content_type == "application/pdf"):
+        headers.append(("Content-Security-Policy", _NOTHING_RUNS))
+    return headers
+
+
+def caching(expires: datetime | None, now: datetime) -> str:
+    """Return ``Cache-Control`` for a signed URL; without ``expires``, clients ask each time."""
+    if expires is None:
+        return "private, no-cache"
+    rest = max(0, int((expires - now).total_seconds()))
+    return f"private, max-age={rest}, immutable"
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,3 +244,47 @@ def _moment(text: Any) -> datetime | None:
     except (TypeError, ValueError):
         return None
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class RequestFacts:
+    """A request: ``headers`` have lower-case names, ``path`` is the path below the server.
+
+    ``scope`` is the ASGI scope or the WSGI environment.
+    """
+
+    method: str
+    path: str
+    headers: Mapping[str, str]
+    scope: Mapping[str, Any]
+
+    @classmethod
+    def of_scope(cls, scope: Mapping[str, Any]) -> RequestFacts:
+        """Return the facts of an ASGI request."""
+        path, root = scope["path"], scope.get("root_path") or ""
+        inner = path.removeprefix(root) if path.startswith(f"{root}/") else path
+        pairs = (
+            (name.decode("latin-1"), value.decode("latin-1")) for name, value in scope["headers"]
+        )
+        return cls(scope["method"], inner, _joined(pairs), scope)
+
+    @classmethod
+    def of_environ(cls, environ: Mapping[str, Any]) -> RequestFacts:
+        """Return the facts of a WSGI request."""
+        pairs = (
+            (name[5:].replace("_", "-").lower(), value)
+            for name, value in environ.items()
+            if name.startswith("HTTP_")
+        )
+        path = environ.get("PATH_INFO", "").encode("latin-1").decode("utf-8", "replace")
+        return cls(environ["REQUEST_METHOD"], path, _joined(pairs), environ)
+
+
+Authorize = Callable[[RequestFacts, Target], "bool | Awaitable[bool]"]
+
+
+def _joined(pairs: Iterable[tuple[str, str]]) -> dict[str, str]:
+    headers: dict[str, str] = {}
+    for name, value in pairs:
+        headers[name] = f"{headers[name]}, {value}" if name in headers else value
+    return headers

@@ -9,9 +9,7 @@ from http import HTTPStatus
 import pytest
 
 from sqlalchemy_file.serving import content_disposition
-from sqlalchemy_file.serving.http.facts import FileFacts
-from sqlalchemy_file.serving.http.plan import Plan, plan
-from sqlalchemy_file.serving.http.ranges import MOST_RANGES, ByteRange
+from sqlalchemy_file.serving.http import MOST_RANGES, ByteRange, FileFacts, Plan, plan
 from tests.serving.checking import difference, received
 from tests.serving.table import DATA, MODIFIED, ROWS, SAME, Row
 

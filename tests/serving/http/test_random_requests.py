@@ -14,12 +14,15 @@ from hypothesis import strategies as st
 from sqlalchemy_file import StorageManager
 from sqlalchemy_file.serving import FileServer
 from sqlalchemy_file.serving.answering import drive
-from sqlalchemy_file.serving.http.facts import FileFacts, content_disposition
-from sqlalchemy_file.serving.http.plan import plan
-from sqlalchemy_file.serving.http.ranges import ByteRange, requested_ranges
-from sqlalchemy_file.serving.request import RequestFacts
-from sqlalchemy_file.serving.sending.bodies import stream
-from sqlalchemy_file.serving.target import Target
+from sqlalchemy_file.serving.bodies import stream
+from sqlalchemy_file.serving.http import (
+    ByteRange,
+    FileFacts,
+    content_disposition,
+    plan,
+    requested_ranges,
+)
+from sqlalchemy_file.serving.target import RequestFacts, Target
 from sqlalchemy_file.storage import Attributes
 from tests.serving.models import SECRET
 

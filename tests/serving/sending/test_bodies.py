@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from sqlalchemy_file import StorageManager
-from sqlalchemy_file.serving.http.ranges import ByteRange
-from sqlalchemy_file.serving.sending.bodies import stream
+from sqlalchemy_file.serving.bodies import stream
+from sqlalchemy_file.serving.http import ByteRange
 from sqlalchemy_file.storage import Attributes
 from sqlalchemy_file.storage.memory import MemoryStorage
 

@@ -14,10 +14,10 @@ from obstore.store import MemoryStore
 
 from sqlalchemy_file import StorageManager
 from sqlalchemy_file.exceptions import ObjectNotFoundError, StorageError
-from sqlalchemy_file.serving.http.ranges import ByteRange
-from sqlalchemy_file.serving.problems import problem_of
-from sqlalchemy_file.serving.sending import budget, pace, timeouts
-from sqlalchemy_file.serving.sending.bodies import astream
+from sqlalchemy_file.serving import budget, event_loop
+from sqlalchemy_file.serving.answering import problem_of
+from sqlalchemy_file.serving.bodies import astream
+from sqlalchemy_file.serving.http import ByteRange
 from sqlalchemy_file.storage import Attributes
 from sqlalchemy_file.storage.memory import MemoryStorage
 
@@ -114,7 +114,7 @@ def test_a_long_download_gives_its_stream_to_a_quick_client_that_waits(
 ) -> None:
     for name in ("PATIENCE", "WAIT"):
         monkeypatch.setattr(budget, name, 60)
-    monkeypatch.setattr(pace, "AHEAD", 60)
+    monkeypatch.setattr(budget, "AHEAD", 60)
     monkeypatch.setattr(budget, "QUANTUM", SIZE // 2)
 
     async def run() -> None:
@@ -136,7 +136,7 @@ def test_a_quick_client_gets_slices_while_no_stream_is_given_back(
     storage: Counting, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(budget, "PATIENCE", 60)
-    monkeypatch.setattr(pace, "AHEAD", 60)
+    monkeypatch.setattr(budget, "AHEAD", 60)
     monkeypatch.setattr(budget, "WAIT", 0.005)
 
     async def run() -> None:
@@ -153,8 +153,8 @@ def test_a_client_that_has_waited_for_too_long_keeps_its_place_in_line(
 ) -> None:
     monkeypatch.setattr(budget, "STREAMS", 1)
     monkeypatch.setattr(budget, "PATIENCE", 60)
-    quick = pace.Pace()
-    quick.note(pace.LARGEST, 0)
+    quick = budget.Pace()
+    quick.note(budget.LARGEST, 0)
     served: list[str] = []
 
     async def ranges(start: int, end: int) -> AsyncGenerator[bytes, None]:
@@ -188,13 +188,13 @@ def test_a_client_that_has_waited_for_too_long_keeps_its_place_in_line(
 def test_slow_clients_hold_no_streams_while_more_want_one_than_there_are(
     storage: Counting, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(pace, "AHEAD", 0)
+    monkeypatch.setattr(budget, "AHEAD", 0)
 
     async def run() -> None:
         slow = [await begun() for _ in range(5 * AT_ONCE)]
         for _ in range(3):
             for each in slow[AT_ONCE:]:
-                assert len(await anext(each)) == pace.SMALLEST
+                assert len(await anext(each)) == budget.SMALLEST
         assert storage.open == AT_ONCE  # those of the first
         assert await asyncio.gather(*map(rest_of, slow))
 
@@ -204,21 +204,21 @@ def test_slow_clients_hold_no_streams_while_more_want_one_than_there_are(
 
 def test_pieces_grow_for_a_quick_client(storage: Counting, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("AHEAD", "_AT_FIRST"):  # a busy machine does not make it slow
-        monkeypatch.setattr(pace, name, 60)
+        monkeypatch.setattr(budget, name, 60)
 
     async def run() -> list[int]:
         return [len(piece) async for piece in await begun()]
 
     pieces = asyncio.run(run())
     assert sum(pieces) == SIZE
-    assert pieces[0] == pace.SMALLEST
+    assert pieces[0] == budget.SMALLEST
     assert max(pieces) > budget.WHOLE
 
 
 def test_clients_that_stop_hold_no_more_than_their_budget(
     storage: Counting, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(pace, "AHEAD", 60)  # all have been quick
+    monkeypatch.setattr(budget, "AHEAD", 60)  # all have been quick
     monkeypatch.setattr(budget, "HELD", 1024 * 1024)
     monkeypatch.setattr(budget, "WAIT", 0.001)
 
@@ -227,8 +227,8 @@ def test_clients_that_stop_hold_no_more_than_their_budget(
             stopped = [await begun() for _ in range(40)]
             held = [len(await anext(each)) for each in stopped]
             assert held[0] == budget.WHOLE
-            assert held[-1] < 2 * pace.SMALLEST
-            assert sum(held) <= budget.HELD + len(held) * pace.SMALLEST
+            assert held[-1] < 2 * budget.SMALLEST
+            assert sum(held) <= budget.HELD + len(held) * budget.SMALLEST
             for each in stopped:
                 await each.aclose()  # type: ignore[attr-defined]
 
@@ -256,7 +256,7 @@ def test_small_pieces_do_not_make_a_stream_less_idle() -> None:
     asyncio.run(run())
 
 
-@pytest.mark.parametrize("size", [1, pace.SMALLEST, budget.WHOLE])
+@pytest.mark.parametrize("size", [1, budget.SMALLEST, budget.WHOLE])
 def test_a_small_range_is_one_request_and_waits_for_no_stream(storage: Counting, size: int) -> None:
     async def run() -> None:
         idle = [await begun() for _ in range(AT_ONCE)]
@@ -275,12 +275,12 @@ def test_a_request_does_not_wait_for_ever_for_slices_that_hang(
         slices = budget._budgets()["main"]._slices
         for _ in range(SLICES):
             await slices.acquire()
-        monkeypatch.setattr(timeouts, "TIMEOUT", 0.005)
+        monkeypatch.setattr(event_loop, "TIMEOUT", 0.005)
         with pytest.raises(StorageError, match="earlier requests") as raised:
             await whole(SIZE - 1)
         assert problem_of(raised.value).status is HTTPStatus.GATEWAY_TIMEOUT
         slices.release()
-        monkeypatch.setattr(timeouts, "TIMEOUT", 60)
+        monkeypatch.setattr(event_loop, "TIMEOUT", 60)
         assert [await whole(SIZE - 1) for _ in range(SLICES)] == [CONTENT[-1:]] * SLICES
 
     asyncio.run(run())
@@ -293,7 +293,7 @@ def test_a_request_waits_for_slices_as_long_as_others_get_theirs(
         waiting_room = budget._budgets()["main"]
         for _ in range(SLICES):
             await waiting_room._slices.acquire()
-        monkeypatch.setattr(timeouts, "TIMEOUT", 0.02)
+        monkeypatch.setattr(event_loop, "TIMEOUT", 0.02)
         waits = asyncio.create_task(whole(SIZE - 1))
         for _ in range(10):
             await asyncio.sleep(0.01)

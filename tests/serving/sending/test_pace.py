@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from sqlalchemy_file.serving.sending.pace import AHEAD, LARGEST, SMALLEST, Pace
+from sqlalchemy_file.serving.budget import AHEAD, LARGEST, SMALLEST, Pace
 
 MB = 1_000_000
 

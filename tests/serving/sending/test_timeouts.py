@@ -15,10 +15,9 @@ import pytest
 
 from sqlalchemy_file import StorageManager
 from sqlalchemy_file.exceptions import StorageError
-from sqlalchemy_file.serving import FileServer
-from sqlalchemy_file.serving.http.ranges import ByteRange
-from sqlalchemy_file.serving.sending import budget, timeouts
-from sqlalchemy_file.serving.sending.bodies import astream
+from sqlalchemy_file.serving import FileServer, budget, event_loop
+from sqlalchemy_file.serving.bodies import astream
+from sqlalchemy_file.serving.http import ByteRange
 from sqlalchemy_file.storage import Attributes, ObjectInfo
 from sqlalchemy_file.storage.memory import MemoryStorage
 from tests.services.web import serving
@@ -80,7 +79,7 @@ class HangingAsync(Hanging):
 
 @pytest.fixture(params=[Hanging, HangingAsync])
 def storage(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[Hanging]:
-    monkeypatch.setattr(timeouts, "TIMEOUT", 0.1)
+    monkeypatch.setattr(event_loop, "TIMEOUT", 0.1)
     storage: Hanging = request.param()
     StorageManager.add_storage("main", storage)
     yield storage
@@ -137,8 +136,8 @@ def test_streams_that_hang_are_given_back_to_other_downloads(
 def test_a_storage_whose_calls_all_hang_takes_no_more_threads(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(timeouts, "TIMEOUT", 0.1)
-    monkeypatch.setattr(timeouts, "MOST_HANGING", 2)
+    monkeypatch.setattr(event_loop, "TIMEOUT", 0.1)
+    monkeypatch.setattr(event_loop, "MOST_HANGING", 2)
     storage = Hanging()
     storage.at = 0
     StorageManager.add_storage("main", storage)
@@ -147,11 +146,11 @@ def test_a_storage_whose_calls_all_hang_takes_no_more_threads(
         for _ in range(2):
             with pytest.raises(StorageError, match="did not answer"):
                 await whole()
-        monkeypatch.setattr(timeouts, "TIMEOUT", 3600)
+        monkeypatch.setattr(event_loop, "TIMEOUT", 3600)
         with pytest.raises(StorageError, match="did not answer"):
             await whole()
         storage.let_go.set()
-        while timeouts._hanging["main"]:  # noqa: ASYNC110  a thread ends
+        while event_loop._hanging["main"]:  # noqa: ASYNC110  a thread ends
             await asyncio.sleep(0.01)
         assert await whole() == CONTENT
 

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from sqlalchemy_file.exceptions import StorageError
-from sqlalchemy_file.serving.sending import file_reading
-from sqlalchemy_file.serving.sending.turns import MOST, turns
+from sqlalchemy_file.serving import bodies
+from sqlalchemy_file.serving.event_loop import MOST, turns
 from sqlalchemy_file.storage.local import LocalStorage
 
 
@@ -96,7 +96,7 @@ def storage(tmp_path: Path) -> LocalStorage:
 CONTENT = bytes(range(256)) * 2000
 
 
-@pytest.mark.parametrize("at_once", [file_reading._AT_ONCE, 0], ids=["at once", "in threads"])
+@pytest.mark.parametrize("at_once", [bodies._AT_ONCE, 0], ids=["at once", "in threads"])
 @pytest.mark.parametrize(
     ("start", "end"),
     [(0, len(CONTENT)), (0, 1), (100, 70_000), (65_536, 65_537), (400_000, 512_000)],
@@ -104,7 +104,7 @@ CONTENT = bytes(range(256)) * 2000
 def test_a_file_is_read_from_one_position_to_another(
     storage: LocalStorage, monkeypatch: pytest.MonkeyPatch, at_once: int, start: int, end: int
 ) -> None:
-    monkeypatch.setattr(file_reading, "_AT_ONCE", at_once)
+    monkeypatch.setattr(bodies, "_AT_ONCE", at_once)
     assert asyncio.run(_read(storage, start, end)) == CONTENT[start:end]
 
 
@@ -114,7 +114,7 @@ def test_what_is_not_in_memory_is_read_in_a_thread(
     def waits(*_: Any) -> int:
         raise BlockingIOError
 
-    monkeypatch.setattr(file_reading, "_AT_ONCE", 8)
+    monkeypatch.setattr(bodies, "_AT_ONCE", 8)
     monkeypatch.setattr("os.preadv", waits)
     assert asyncio.run(_read(storage, 0, len(CONTENT))) == CONTENT
 
@@ -131,5 +131,5 @@ def test_a_file_that_cannot_be_read_is_an_error_of_its_storage(
 
 
 async def _read(storage: LocalStorage, start: int, end: int) -> bytes:
-    with file_reading.LocalFile("main", storage, "key", None) as ranges:
+    with bodies.LocalFile("main", storage, "key", None) as ranges:
         return b"".join([each async for each in ranges(start, end)])

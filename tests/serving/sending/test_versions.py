@@ -17,10 +17,9 @@ from obstore.store import MemoryStore
 
 from sqlalchemy_file import StorageManager
 from sqlalchemy_file.exceptions import StorageError
-from sqlalchemy_file.serving.http.plan import Segment
-from sqlalchemy_file.serving.http.ranges import ByteRange
-from sqlalchemy_file.serving.sending import budget, pace
-from sqlalchemy_file.serving.sending.bodies import astream, stream
+from sqlalchemy_file.serving import budget
+from sqlalchemy_file.serving.bodies import astream, stream
+from sqlalchemy_file.serving.http import ByteRange, Segment
 from sqlalchemy_file.storage import Attributes
 
 SIZE = 3_000_000
@@ -137,7 +136,7 @@ def test_a_slow_download_that_is_taken_up_again_is_of_one_version(
     storage: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(budget, "STREAMS", 0)
-    monkeypatch.setattr(pace, "AHEAD", 0)
+    monkeypatch.setattr(budget, "AHEAD", 0)
     received: list[bytes] = []
     error = None
 

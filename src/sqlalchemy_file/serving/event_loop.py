@@ -1,18 +1,82 @@
-"""A limit to the time that a storage may take for one answer or chunk.
+"""Share an event loop: take turns, and limit the time that a storage may take for one answer.
 
-Not every storage has timeouts of its own. One that hangs must not keep what others wait for.
+Two hundred downloads that are ready would each do a little, and the other tasks of the loop would
+wait for all. Not every storage has timeouts of its own: one that hangs must not keep what others
+wait for.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections import defaultdict
+from collections import defaultdict, deque
 from collections.abc import AsyncGenerator, Awaitable, Callable
-from typing import Any, TypeVar
+from typing import Any, Generic, TypeVar
+from weakref import WeakKeyDictionary
 
 from sqlalchemy_file.exceptions import StorageError
 
 T = TypeVar("T")
+
+MOST = 8
+"""Pieces of work between two rounds of the loop; each takes less than half a millisecond."""
+
+
+class Turns:
+    """Lets a few tasks work in each round of one event loop; the others queue."""
+
+    def __init__(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._left = MOST
+        self._queue: deque[asyncio.Future[None]] = deque()
+
+    async def take(self) -> None:
+        """Return when it is this task's turn; that is at once while few have work to do."""
+        if self._left == MOST:
+            self._loop.call_soon(self._next_round)
+        if self._left > 0:
+            self._left -= 1
+            return
+        waiting = self._loop.create_future()
+        self._queue.append(waiting)
+        await waiting
+
+    def _next_round(self) -> None:
+        self._left = MOST
+        while self._queue and self._left > 0:
+            waiting = self._queue.popleft()
+            if not waiting.done():  # it may have been cancelled
+                waiting.set_result(None)
+                self._left -= 1
+        if self._left < MOST:
+            self._loop.call_soon(self._next_round)
+
+
+class OfLoop(Generic[T]):
+    """One object for each event loop, made at its first use."""
+
+    def __init__(self, make: Callable[[], T]) -> None:
+        self._make = make
+        self._known: WeakKeyDictionary[asyncio.AbstractEventLoop, T] = WeakKeyDictionary()
+
+    def __call__(self) -> T:
+        """Return the object of the running event loop."""
+        loop = asyncio.get_running_loop()
+        found = self._known.get(loop)
+        if found is None:
+            self._forget_closed()
+            found = self._known[loop] = self._make()
+        return found
+
+    def _forget_closed(self) -> None:
+        """Forget loops that are closed: what is kept for a loop may refer to it."""
+        for known in self._known.keyrefs():
+            loop = known()
+            if loop is not None and loop.is_closed():
+                self._known.pop(loop, None)
+
+
+turns: OfLoop[Turns] = OfLoop(Turns)
+"""Returns the turns of the running event loop."""
 
 Ranges = Callable[[int, int], AsyncGenerator[bytes, None]]
 """Yields the bytes of an object from one position to another."""

@@ -1,19 +1,26 @@
-"""An ASGI application that sends answers."""
+"""The ASGI and WSGI applications, which send answers."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, MutableMapping, Sequence
+import asyncio
+from collections.abc import (
+    AsyncGenerator,
+    Awaitable,
+    Callable,
+    Iterable,
+    Mapping,
+    MutableMapping,
+    Sequence,
+)
 from contextlib import aclosing
 from http import HTTPStatus
 from typing import Any
 
 from sqlalchemy_file.exceptions import StorageError
-from sqlalchemy_file.serving.answering import Answer, Answers, adrive
-from sqlalchemy_file.serving.apps.leaving import Leaving
-from sqlalchemy_file.serving.problems import problem_of
-from sqlalchemy_file.serving.request import RequestFacts
-from sqlalchemy_file.serving.sending.bodies import astream
-from sqlalchemy_file.serving.sending.delivery import path_to_send
+from sqlalchemy_file.serving.answering import Answer, Answers, adrive, drive, problem_of
+from sqlalchemy_file.serving.bodies import astream, stream
+from sqlalchemy_file.serving.delivery import path_to_send
+from sqlalchemy_file.serving.target import RequestFacts
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -112,3 +119,73 @@ def _sendable_path(answer: Answer, scope: Mapping[str, Any]) -> str | None:
     except StorageError:
         return None  # the error is answered before the first byte
     return str(path) if path is not None and path.is_file() else None
+
+
+_FROM = 256 * 1024
+"""Bytes that are sent before anybody watches: less may be sent to a client that has left."""
+
+
+class Leaving:
+    """Watches for the end of a connection while a long body is sent.
+
+    Servers of ASGI 2.4 raise in ``send`` instead, and are left alone.
+    """
+
+    def __init__(self, scope: Mapping[str, Any], receive: Callable[[], Awaitable[Any]]) -> None:
+        version = str(scope.get("asgi", {}).get("spec_version", "2.0"))
+        self._raises = tuple(map(int, version.split("."))) >= (2, 4)
+        self._receive = receive
+        self._watching: asyncio.Task[None] | None = None
+        self._sent = 0
+
+    def has_left(self, sent: int) -> bool:
+        """Count bytes that were sent; return True once the client has left."""
+        self._sent += sent
+        if self._watching is None and self._sent >= _FROM and not self._raises:
+            self._watching = asyncio.create_task(self._watch())
+        return self._watching is not None and self._watching.done()
+
+    async def end(self) -> None:
+        """Stop watching."""
+        if self._watching is not None:
+            self._watching.cancel()
+            await asyncio.wait([self._watching])
+
+    async def _watch(self) -> None:
+        while (await self._receive())["type"] != "http.disconnect":
+            pass
+
+
+StartResponse = Callable[..., Any]
+
+
+class WSGIFileApp:
+    """The WSGI application of a `FileServer`."""
+
+    def __init__(self, server: Answers) -> None:
+        self.server = server
+
+    def __call__(self, environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
+        request = RequestFacts.of_environ(environ)
+        try:
+            answer, body = with_body(drive(self.server.answering(request)))
+        except Exception as error:
+            if not callable(error):
+                raise
+            # What `abort` of Werkzeug and Flask raises is an application itself.
+            answered: Iterable[bytes] = error(environ, start_response)
+            return answered
+        status = answer.plan.status
+        start_response(f"{int(status)} {status.phrase}", list(answer.plan.headers))
+        return () if request.method == "HEAD" else body
+
+
+def with_body(answer: Answer) -> tuple[Answer, Iterable[bytes]]:
+    """Return an answer with its bytes; a storage that fails at once makes it a problem body."""
+    if answer.target is not None:
+        try:
+            target, body = answer.target, answer.plan.body
+            return answer, stream(target.storage, target.key, body, answer.info, target.size)
+        except Exception as error:  # noqa: BLE001  other errors than a storage's are raised again
+            answer = Answer(problem_of(error))
+    return answer, [part for part in answer.plan.body if isinstance(part, bytes)]

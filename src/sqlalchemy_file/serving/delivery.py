@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Literal, Protocol
 from urllib.parse import quote
 
-from sqlalchemy_file.serving.http.facts import FileFacts
-from sqlalchemy_file.serving.sending.file_reading import require_size
+from sqlalchemy_file.serving.bodies import require_size
+from sqlalchemy_file.serving.http import FileFacts
 from sqlalchemy_file.serving.target import Target
 from sqlalchemy_file.storage import StorageManager
 from sqlalchemy_file.storage.common.protocol import (

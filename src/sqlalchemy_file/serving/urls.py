@@ -1,24 +1,29 @@
-"""Signed tokens: a target and its expiry.
+"""The URLs of a file server: signed tokens, and public paths.
 
 The signature is itsdangerous's. A token contains its purpose and which of the secrets signed it, so
-that secrets can be replaced one after the other.
+that secrets can be replaced one after the other. There are two purposes: the token of a server that
+asks ``authorize`` is not valid at a server with the same secret that asks nobody.
 
-There are two purposes. The token of a server that asks ``authorize`` is not valid at a server with
-the same secret that asks nobody.
+Objects of public storages need no signature. ``/public/STORAGE/KEY`` shows what browsers may show,
+``/attachment/STORAGE/KEY`` is saved. Bytes that are stored compressed say so:
+``/public.gzip/STORAGE/KEY``. A storage need not know.
 """
 
 from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any
+from urllib.parse import quote
 
+from sqlalchemy_file.content.disposition import Disposition
 from sqlalchemy_file.exceptions import MissingExtraError
-from sqlalchemy_file.serving.target import Target
+from sqlalchemy_file.serving.target import ENCODINGS, Target
+from sqlalchemy_file.storage.common.keys import check_key, refuse_reserved
 
 _PURPOSE = "sqlalchemy-file.serving"
 _AUTHORIZED = f"{_PURPOSE}.authorized"
@@ -133,3 +138,29 @@ def _unpacked(checksum: Any) -> str | None:
 def _key_id(secret: str) -> str:
     """Return a name for a secret that reveals nothing about it."""
     return hashlib.sha256(f"{_PURPOSE}:{secret}".encode()).hexdigest()[:8]
+
+
+_KINDS: Mapping[str, Disposition] = {"public": "inline", "attachment": "attachment"}
+
+
+def public_path(target: Target, disposition: Disposition | None) -> str:
+    """Return the path of an object's public URL, below the server."""
+    kind = "attachment" if disposition == "attachment" else "public"
+    encoded = kind if target.encoding is None else f"{kind}.{target.encoding}"
+    return f"/{encoded}/{quote(target.storage)}/{quote(target.key)}"
+
+
+def public_target(path: str, storages: Collection[str]) -> Target | None:
+    """Return the target of a public URL, without what only the storage knows; None for others.
+
+    Raises `InvalidKeyError` for an object that is in none of the public ``storages``.
+    """
+    kind, _, rest = path.lstrip("/").partition("/")
+    name, dot, encoding = kind.partition(".")
+    if name not in _KINDS or (dot and encoding not in ENCODINGS):
+        return None
+    storage = next((each for each in storages if rest.startswith(f"{each}/")), None)
+    key = "" if storage is None else rest.removeprefix(f"{storage}/")
+    refuse_reserved(check_key(key))  # the path of a request is decoded already
+    filename = key.rpartition("/")[2]
+    return Target(storage or "", key, None, filename, _KINDS[name], encoding=encoding or None)

@@ -1,9 +1,13 @@
-"""A budget of memory for downloads from one storage.
+"""A budget of memory for downloads from one storage, and the pace of each client.
 
 An open stream of a bucket holds about a megabyte, which its HTTP client reads ahead. A few
 downloads have a stream each. While there are more, streams are for clients that are quick, for some
 megabytes each. The others get slices: one request reads a slice as fast as the bucket sends it, and
 nothing is open while the client takes it.
+
+A client is sent at once what it takes in 40 ms, at the rate it had lately. The buffers of a
+connection take a megabyte at once even if the client behind them is slow. So the rate is that of
+the last megabyte or two, not that of the last piece.
 """
 
 from __future__ import annotations
@@ -15,10 +19,8 @@ from collections.abc import AsyncGenerator, Iterator
 from contextlib import aclosing, contextmanager, suppress
 
 from sqlalchemy_file.exceptions import StorageError
-from sqlalchemy_file.serving.sending import timeouts
-from sqlalchemy_file.serving.sending.pace import SMALLEST, Pace
-from sqlalchemy_file.serving.sending.timeouts import Ranges
-from sqlalchemy_file.serving.sending.turns import OfLoop, turns
+from sqlalchemy_file.serving import event_loop
+from sqlalchemy_file.serving.event_loop import OfLoop, Ranges, turns
 
 STREAMS = 4
 """Streams that are open at once; each takes some two megabytes."""
@@ -247,7 +249,7 @@ class _Budget:
         while True:
             answers = self._answers
             try:
-                async with asyncio.timeout(timeouts.TIMEOUT):
+                async with asyncio.timeout(event_loop.TIMEOUT):
                     await self._slices.acquire()
             except TimeoutError as error:
                 if answers == self._answers:
@@ -295,3 +297,49 @@ class _Budget:
 
 _budgets: OfLoop[defaultdict[str, _Budget]] = OfLoop(lambda: defaultdict(_Budget))
 """The budgets of an event loop, by the names of storages."""
+
+
+SMALLEST = 32 * 1024
+"""Bytes that any client is sent at once."""
+
+LARGEST = 768 * 1024
+"""Bytes that a client is sent at once at most."""
+
+QUICK = 512 * 1024
+"""Bytes that a quick client takes in time: 13 MB/s."""
+
+AHEAD = 0.04
+"""Seconds in which a client should take what it is sent."""
+
+_AT_FIRST = 0.04
+_RECENT = 1024 * 1024
+_LONGEST = 1.0  # a client that has paused for a minute is not slow for ever
+_SHORTEST = 0.001
+
+
+class Pace:
+    """The rate at which one client takes what it is sent.
+
+    The first piece is of the smallest size, and each that is taken at once doubles the size.
+    """
+
+    def __init__(self) -> None:
+        self._bytes: float = SMALLEST
+        self._seconds = _AT_FIRST
+
+    @property
+    def size(self) -> int:
+        """Return how many bytes to send next."""
+        return max(SMALLEST, min(LARGEST, int(self._bytes * AHEAD / self._seconds)))
+
+    @property
+    def is_quick(self) -> bool:
+        return self.size >= QUICK
+
+    def note(self, size: int, seconds: float) -> None:
+        """Take into account a piece, and how long the client kept the server waiting."""
+        self._bytes += size
+        self._seconds += min(seconds, _LONGEST)
+        while self._bytes > 2 * _RECENT:
+            self._bytes /= 2
+            self._seconds = max(self._seconds / 2, _SHORTEST)

@@ -1,1 +1,0 @@
-"""The ASGI and WSGI applications."""

@@ -1,0 +1,311 @@
+"""The bytes of an answer, read from a storage in threads or awaited.
+
+All ranges of an object are of one version of it: it may be replaced while it is sent. Local files
+are read without blocking the event loop: a thread opens the file. What is in the page cache is then
+read on the event loop, in a few microseconds; a thread would take fifty. What must come from a disk
+is read in a thread.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncGenerator, Generator, Iterator, Sequence
+from contextlib import AbstractContextManager, aclosing, closing, nullcontext
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy_file.exceptions import StorageError
+from sqlalchemy_file.serving.budget import WHOLE, within_budget
+from sqlalchemy_file.serving.event_loop import (
+    Ranges,
+    chunks_in_time,
+    in_time,
+    refuse_if_hanging,
+    turns,
+)
+from sqlalchemy_file.serving.http import ByteRange, Segment
+from sqlalchemy_file.storage import ObjectInfo, StorageManager
+from sqlalchemy_file.storage.common.calling import IN_LOOP
+from sqlalchemy_file.storage.common.protocol import named
+from sqlalchemy_file.transfer import in_thread
+
+if TYPE_CHECKING:
+    from io import FileIO
+
+    from sqlalchemy_file.storage.reading.readers import HasFiles
+
+
+def stream(
+    storage_name: str,
+    key: str,
+    segments: Sequence[Segment],
+    info: ObjectInfo | None = None,
+    size: int | None = None,
+) -> Iterator[bytes]:
+    """Yield the segments; a storage that has fewer bytes than that raises `StorageError`.
+
+    So does one whose object is not the one that ``info`` describes, or has another ``size``, where
+    the storage tells it without a further request. The first chunk is read before this returns, so
+    that a missing object raises here.
+    """
+    size = size if info is None else info.size
+    chunks = _stream(storage_name, key, segments, info, size)
+    return _after([next(chunks, b"")], chunks)
+
+
+def _after(first: list[bytes], chunks: Generator[bytes, None, None]) -> Iterator[bytes]:
+    with closing(chunks):  # a server closes the body when its client has left
+        yield first.pop()
+        yield from chunks
+
+
+async def astream(
+    storage_name: str,
+    key: str,
+    segments: Sequence[Segment],
+    info: ObjectInfo | None = None,
+    size: int | None = None,
+) -> AsyncGenerator[bytes, None]:
+    """Do what `stream` does without blocking the event loop."""
+    refuse_if_hanging(storage_name, key)
+    size = size if info is None else info.size
+    chunks = _astream(storage_name, key, segments, info, size)
+    return _aafter([await anext(chunks, b"")], chunks)
+
+
+async def _aafter(
+    first: list[bytes], chunks: AsyncGenerator[bytes, None]
+) -> AsyncGenerator[bytes, None]:
+    async with aclosing(chunks):
+        yield first.pop()
+        async for chunk in chunks:
+            yield chunk
+            del chunk
+
+
+# Hundreds of downloads wait for their next chunk at the same time: none keeps the last one, so each
+# loop below deletes its variable.
+
+
+def _stream(
+    storage_name: str,
+    key: str,
+    segments: Sequence[Segment],
+    info: ObjectInfo | None,
+    size: int | None,
+) -> Generator[bytes, None, None]:
+    storage = StorageManager.storage(storage_name)
+    size = compared_size(storage, size)
+    with named(storage_name):
+        if hasattr(storage, "open_file"):
+            with storage.open_file(key) as file:
+                require_size(os.fstat(file.fileno()).st_size, size, key)
+        if info is None and len(segments) > 1:
+            info = storage.stat(key)
+            require_size(info.size, size, key)
+        version = None if info is None else version_of(info)
+        of_one_version: Any = getattr(storage, "ranges", None)  # obstore's
+        ranges = None if of_one_version is None else of_one_version(key, None, size)
+        for segment in segments:
+            if isinstance(segment, bytes):
+                yield segment
+                continue
+            left = segment.size
+            chunks: Any = (
+                storage.stream(key, segment.start, one_more(segment.end, size))
+                if ranges is None
+                else ranges(*segment)
+            )
+            with closing(chunks):
+                for chunk in chunks:
+                    if version is not None and left == segment.size:
+                        require_version(version, storage.stat(key))
+                    left = _left(left, chunk, key)
+                    yield chunk
+                    del chunk
+            _require_all(left, key)
+
+
+async def _astream(
+    storage_name: str,
+    key: str,
+    segments: Sequence[Segment],
+    info: ObjectInfo | None,
+    size: int | None,
+) -> AsyncGenerator[bytes, None]:
+    storage = StorageManager.storage(storage_name)
+    wanted = [segment for segment in segments if isinstance(segment, ByteRange)]
+    reading = ranges_of(storage_name, storage, key, wanted, info, compared_size(storage, size))
+    with named(storage_name), reading as ranges:
+        for segment in segments:
+            if isinstance(segment, bytes):
+                yield segment
+                continue
+            left = segment.size
+            async with aclosing(ranges(segment.start, segment.end)) as chunks:
+                async for chunk in chunks:
+                    left = _left(left, chunk, key)
+                    yield chunk
+                    del chunk
+            _require_all(left, key)
+
+
+def _left(left: int, chunk: bytes, key: str) -> int:
+    """Return how many bytes are left behind a chunk."""
+    left -= len(chunk)
+    if left < 0:
+        raise StorageError("the storage yields more bytes than were announced", key=key)
+    return left
+
+
+def _require_all(left: int, key: str) -> None:
+    if left:
+        raise StorageError(f"the object has {left} bytes fewer than announced", key=key)
+
+
+def ranges_of(
+    storage_name: str,
+    storage: Any,
+    key: str,
+    wanted: Sequence[ByteRange],
+    info: ObjectInfo | None,
+    size: int | None,
+) -> AbstractContextManager[Ranges]:
+    """Return what streams ranges of an object, those that are wanted and parts of them."""
+    if hasattr(storage, "open_file"):
+        return LocalFile(storage_name, storage, key, size)
+    of_one_version: Any = getattr(storage, "aranges", None)
+    etag = None if info is None else info.etag
+    ranges: Any = None if of_one_version is None else of_one_version(key, etag, size)
+    is_obstore = ranges is not None
+    if not is_obstore:
+
+        def streamed(start: int, end: int) -> Any:
+            return IN_LOOP.items(storage, "stream", key, start, one_more(end, size))
+
+        is_one_request = info is None and len(wanted) == 1 and wanted[0].size <= WHOLE
+        ranges = streamed if is_one_request else _Compared(storage, key, streamed, info, size)
+    in_time = partial(chunks_in_time, storage_name, key, ranges, can_be_cancelled=is_obstore)
+    return nullcontext(partial(within_budget, storage_name, in_time))
+
+
+def one_more(end: int, size: int | None) -> int:
+    """Return the end of a range to request: one byte more at the end shows a longer object."""
+    return end + 1 if end == size else end
+
+
+class _Compared:
+    """Compares what the storage tells about the object before the first range and in each other."""
+
+    def __init__(
+        self, storage: Any, key: str, ranges: Ranges, info: ObjectInfo | None, size: int | None
+    ) -> None:
+        self._storage, self._key, self._ranges, self._size = storage, key, ranges, size
+        self._known: Version | None = None if info is None else version_of(info)
+
+    async def __call__(self, start: int, end: int) -> AsyncGenerator[bytes, None]:
+        is_checked = self._known is None
+        if self._known is None:
+            self._known = version_of(await self._stat())
+        async with aclosing(self._ranges(start, end)) as chunks:
+            async for chunk in chunks:
+                if not is_checked:
+                    require_version(self._known, await self._stat())
+                    is_checked = True
+                yield chunk
+                del chunk  # it is not kept while the next one is waited for
+
+    async def _stat(self) -> ObjectInfo:
+        found: ObjectInfo = await IN_LOOP.call(self._storage, "stat", self._key)
+        require_size(found.size, self._size, self._key)
+        return found
+
+
+Version = tuple[object, ...]
+
+
+def version_of(info: ObjectInfo) -> Version:
+    """Return what tells one version of an object from another."""
+    return info.etag, info.last_modified, info.size
+
+
+def require_version(known: Version, found: ObjectInfo) -> None:
+    """Raise `StorageError` if an object was replaced."""
+    if version_of(found) != known:
+        raise StorageError("the object was replaced while it was read", key=found.key)
+
+
+CHUNK = 64 * 1024
+"""What is read at once; each of several hundred downloads holds one or two of these."""
+
+_FROM_DISK = 256 * 1024
+_AT_ONCE = getattr(os, "RWF_NOWAIT", 0) if hasattr(os, "preadv") else 0
+
+
+def compared_size(storage: Any, size: int | None) -> int | None:
+    """Return the size that an object must have; None if the storage may tell another one."""
+    return size if getattr(storage, "tells_size", True) else None
+
+
+def require_size(found: int, size: int | None, key: str) -> None:
+    """Raise `StorageError` if an object has another size than the one that was described."""
+    if size not in (None, found):
+        raise StorageError(
+            f"the object has {found} bytes, and not {size}: it was replaced", key=key
+        )
+
+
+class LocalFile:
+    """The ranges of one local file. It is opened once: all are of the same version."""
+
+    def __init__(self, storage_name: str, storage: HasFiles, key: str, size: int | None) -> None:
+        self._name, self._storage, self._key, self._size = storage_name, storage, key, size
+        self._file: FileIO | None = None
+        self._is_closed = False
+
+    def __enter__(self) -> Ranges:
+        return self._chunks
+
+    def __exit__(self, *_error: object) -> None:
+        self._is_closed = True
+        if self._file is not None:
+            self._file.close()
+
+    async def _chunks(self, start: int, end: int) -> AsyncGenerator[bytes, None]:
+        """Yield the bytes from ``start`` up to ``end``, or to where they end."""
+        taking, is_slow = turns(), self._file is None
+        while start < end:
+            await taking.take()
+            chunk = None if is_slow else self._read_at_once(min(CHUNK, end - start), start)
+            if chunk is None:
+                size = CHUNK if self._file is None else _FROM_DISK
+                reading = in_thread(partial(self._read, min(size, end - start), start))
+                chunk = await in_time(self._name, self._key, reading)
+            if not chunk:
+                return
+            start, is_slow = start + len(chunk), not _AT_ONCE
+            yield chunk
+            del chunk  # it is not kept while the next one is waited for
+
+    def _read(self, size: int, start: int) -> bytes:
+        """Open the file if it is not, and read from it."""
+        if self._file is None:
+            self._file = self._storage.open_file(self._key)
+            require_size(os.fstat(self._file.fileno()).st_size, self._size, self._key)
+        try:
+            return os.pread(self._file.fileno(), size, start)
+        except OSError as error:
+            message = f"the file cannot be read: {error.strerror}"
+            raise StorageError(message, key=self._key) from error
+        finally:
+            if self._is_closed:  # while a storage that hangs was opening it
+                self._file.close()
+
+    def _read_at_once(self, size: int, start: int) -> bytes | None:
+        """Return bytes from the page cache, or None if reading would wait or fail."""
+        buffer = bytearray(size)
+        try:
+            size = os.preadv(self._file.fileno(), [buffer], start, _AT_ONCE)  # type: ignore[union-attr]
+        except OSError:  # a thread reads it, and tells what is wrong
+            return None
+        return bytes(memoryview(buffer)[:size])

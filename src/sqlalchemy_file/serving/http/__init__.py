@@ -1,1 +1,0 @@
-"""RFC 9110 for files, without any I/O."""

@@ -1,1 +1,0 @@
-"""Send the bytes of an answer, from this process or another server."""
