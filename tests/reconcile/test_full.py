@@ -16,8 +16,8 @@ from uuid_utils import uuid4
 from sqlalchemy_file import File
 from sqlalchemy_file.reconcile import compare, status, sweep
 from sqlalchemy_file.reconcile.full import Merger
+from sqlalchemy_file.storage.common.keys import in_order
 from sqlalchemy_file.storage.common.protocol import ObjectInfo
-from sqlalchemy_file.storage.common.sorting import in_order
 from tests.reconcile.accounts import account
 from tests.reconcile.helpers import Base, Paper, add, kinds, raw_delete, rows, store
 from tests.stores import add_memory, keys

@@ -26,8 +26,7 @@ from sqlalchemy_file.exceptions import (
     StorageError,
 )
 from sqlalchemy_file.storage import Attributes, Limits, MemoryStorage, Storage, adapt
-from sqlalchemy_file.storage.common.calling import concurrency_of
-from sqlalchemy_file.storage.common.options import pauses
+from sqlalchemy_file.storage.common.calling import concurrency_of, pauses
 from tests.databases import tables_on
 from tests.models import Base, Paper
 from tests.services.ceph import S3Server

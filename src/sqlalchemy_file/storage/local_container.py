@@ -10,7 +10,7 @@ from libcloud.storage.base import Container, Object
 from libcloud.storage.drivers.local import LocalStorageDriver
 
 from sqlalchemy_file.storage.common.attributes import meta_data_of
-from sqlalchemy_file.storage.common.errors import Translator
+from sqlalchemy_file.storage.common.calling import Translator
 from sqlalchemy_file.storage.common.protocol import Storage
 from sqlalchemy_file.storage.libcloud.objects import TRANSFERS
 from sqlalchemy_file.storage.libcloud.storage import LibcloudStorage, our_error

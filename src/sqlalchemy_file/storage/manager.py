@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from contextvars import ContextVar
 from functools import partial
 from os import PathLike
 from typing import Any
@@ -21,16 +22,17 @@ from sqlalchemy_file.storage.common.calling import (
 )
 from sqlalchemy_file.storage.common.keys import check_key, refuse_reserved
 from sqlalchemy_file.storage.common.protocol import Attributes, Storage, named
-from sqlalchemy_file.storage.common.streams import aspooled, async_chunks, size_left
-from sqlalchemy_file.storage.given import opened
-from sqlalchemy_file.storage.noting import note
-from sqlalchemy_file.storage.old_names import OldNames
+from sqlalchemy_file.storage.common.streams import aspooled, async_chunks, opened, size_left
 from sqlalchemy_file.storage.reading.stored_file import StoredFile
-from sqlalchemy_file.storage.registry import Registry, registered_as
+from sqlalchemy_file.storage.registry import OldNames, Registry, registered_as
 from sqlalchemy_file.support.deprecation import with_metadata
 from sqlalchemy_file.support.limits import Limits, current_limits, set_limits
 
 __all__ = ["StorageManager", "attributes_of"]
+
+
+noted: ContextVar[list[str] | None] = ContextVar("sqlalchemy_file_noted", default=None)
+"""Receives the path of each object that `StorageManager` stores, unless it is None."""
 
 
 class StorageManager(Registry, metaclass=OldNames):
@@ -83,7 +85,7 @@ class StorageManager(Registry, metaclass=OldNames):
         """
         registered = registered_as(name, container, options, base_url)
         with cls._lock:
-            before, default = cls._registered.get(name), cls._default
+            before, default = cls._registered.get(name), cls._default_storage_name
             cls._register(name, registered, replace=True)
         try:
             yield registered.storage
@@ -91,7 +93,7 @@ class StorageManager(Registry, metaclass=OldNames):
             with cls._lock:
                 if before is None:
                     cls._forget(name)
-                    cls._default = default
+                    cls._default_storage_name = default
                 else:
                     cls._registered = {**cls._registered, name: before}
 
@@ -164,14 +166,14 @@ class StorageManager(Registry, metaclass=OldNames):
         """Make another storage the default."""
         with cls._lock:
             cls._found(name)
-            cls._default = name
+            cls._default_storage_name = name
 
     @classmethod
     def clear(cls) -> None:
         """Forget all storages, and the limit; their objects stay."""
         with cls._lock:
             cls._registered = {}
-            cls._default = None
+            cls._default_storage_name = None
         set_limits(Limits())
 
     @classmethod
@@ -266,7 +268,8 @@ class StorageManager(Registry, metaclass=OldNames):
             stored = await calling.call(storage, "put", name, stream, attributes)
             info = await verify(calling, storage, stored, size)
             task.size = info.size
-        note(path)
+        if (paths := noted.get()) is not None:
+            paths.append(path)
         return StoredFile(storage, name, storage_name=storage_name, info=info)
 
     @classmethod

@@ -11,7 +11,7 @@ from functools import partial
 from typing import BinaryIO
 
 from sqlalchemy_file.exceptions import DeletionError, ObjectExistsError, ObjectNotFoundError
-from sqlalchemy_file.storage.common.errors import sort_out
+from sqlalchemy_file.storage.common.calling import sort_out
 from sqlalchemy_file.storage.common.keys import check_key, is_listed
 from sqlalchemy_file.storage.common.protocol import CHUNK_SIZE, Attributes, ObjectInfo
 from sqlalchemy_file.storage.common.streams import as_bytes

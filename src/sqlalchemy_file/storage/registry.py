@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import unicodedata
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, MutableMapping
 from dataclasses import dataclass
 from typing import Any, cast
 from urllib.parse import quote, urlsplit
@@ -108,18 +108,61 @@ def _check_name(name: str) -> None:
         )
 
 
+class OldNames(type):
+    """Gives `StorageManager` the attribute ``_storages`` of version 0.7, which programs use."""
+
+    @property
+    def _storages(cls) -> MutableMapping[str, Any]:
+        return _Containers(cls)
+
+    @_storages.setter
+    def _storages(cls: Any, containers: Mapping[str, Any]) -> None:
+        given, limit, default = dict(containers), cls.limits(), cls._default_storage_name
+        cls.clear()
+        cls.set_limit(limit)
+        for name, container in given.items():
+            cls.add_storage(name, container)
+        if default in given:
+            cls.set_default(default)
+
+
+class _Containers(MutableMapping[str, Any]):
+    """The given containers by name; a change changes the manager."""
+
+    def __init__(self, manager: Any) -> None:
+        self._manager = manager
+
+    def __getitem__(self, name: str) -> Any:
+        return self._manager._registered[name].given
+
+    def __setitem__(self, name: str, container: Any) -> None:
+        self._manager.add_storage(name, container, replace=True)
+
+    def __delitem__(self, name: str) -> None:
+        self._manager._forget(name)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._manager._registered)
+
+    def __len__(self) -> int:
+        return len(self._manager._registered)
+
+    def __repr__(self) -> str:
+        return repr(dict(self))
+
+
 class Registry:
     """The registered storages of this process, by name."""
 
     # Replaced as a whole and never changed, so that reading needs no lock.
     _registered: Mapping[str, Registered] = {}
-    _default: str | None = None
+    _default_storage_name: str | None = None  # so named in version 0.7
     _lock = threading.Lock()
 
     @classmethod
     def get_default(cls) -> str:
         """Return the name of the default storage."""
-        default = cls._default
+        default = cls._default_storage_name
         if default is None:
             raise UnknownStorageError(
                 "No default storage has been added: call StorageManager.add_storage(name, ...)"
@@ -148,13 +191,13 @@ class Registry:
         if not (replace and name in cls._registered):
             refuse_ambiguous(name, cls._registered)
         cls._registered = {**cls._registered, name: registered}
-        cls._default = cls._default or name
+        cls._default_storage_name = cls._default_storage_name or name
 
     @classmethod
     def _forget(cls, name: str) -> None:
         cls._registered = {key: each for key, each in cls._registered.items() if key != name}
-        if cls._default == name:
-            cls._default = next(iter(cls._registered), None)
+        if cls._default_storage_name == name:
+            cls._default_storage_name = next(iter(cls._registered), None)
 
     @classmethod
     def _found(cls, name: str | None) -> Registered:

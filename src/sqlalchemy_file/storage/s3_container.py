@@ -19,8 +19,13 @@ from obstore.exceptions import BaseError
 from obstore.store import S3Store
 from requests.utils import get_environ_proxies, prepend_scheme_if_needed, select_proxy
 
-from sqlalchemy_file.storage.common.calling import IN_LOOP
-from sqlalchemy_file.storage.common.options import FIRST_PAUSE, LONGEST_PAUSE, MAX_RETRIES, WITHIN
+from sqlalchemy_file.storage.common.calling import (
+    FIRST_PAUSE,
+    IN_LOOP,
+    LONGEST_PAUSE,
+    MAX_RETRIES,
+    WITHIN,
+)
 from sqlalchemy_file.storage.common.protocol import Attributes, ObjectInfo
 from sqlalchemy_file.storage.libcloud import LibcloudStorage
 from sqlalchemy_file.storage.libcloud.objects import TRANSFERS

@@ -58,7 +58,7 @@ class ChoosesPlace:
         storage = self.upload_storage
         if self.key is not None or callable(storage):
             return None
-        name = file._storage or storage or StorageManager._default
+        name = file._storage or storage or StorageManager._default_storage_name
         return name if name in StorageManager._registered else None
 
     def place(self, file: FileRecord, row: Any = None) -> Destination:

@@ -10,6 +10,8 @@ from hypothesis import strategies as st
 
 from sqlalchemy_file.storage import Attributes
 from sqlalchemy_file.storage.common.attributes import (
+    HEADERS,
+    IDENTIFIERS,
     attributes_from,
     attributes_of,
     from_headers,
@@ -17,7 +19,6 @@ from sqlalchemy_file.storage.common.attributes import (
     meta_data_of,
     to_headers,
 )
-from sqlalchemy_file.storage.common.metadata_names import HEADERS, IDENTIFIERS
 
 TEXT = st.text(st.characters(codec="utf-8"))
 

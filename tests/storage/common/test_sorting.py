@@ -6,7 +6,7 @@ import random
 
 import pytest
 
-from sqlalchemy_file.storage.common.sorting import in_order
+from sqlalchemy_file.storage.common.keys import in_order
 
 
 @pytest.mark.parametrize("count", [0, 4, 5, 6, 500])

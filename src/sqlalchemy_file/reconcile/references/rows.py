@@ -16,7 +16,7 @@ from sqlalchemy_file.reconcile.findings import Malformed
 from sqlalchemy_file.reconcile.references.snapshot import snapshot
 from sqlalchemy_file.reconcile.references.values import Stored, read_value
 from sqlalchemy_file.storage import StorageManager
-from sqlalchemy_file.storage.common.sorting import in_order
+from sqlalchemy_file.storage.common.keys import in_order
 
 _ROWS_AT_ONCE = 5000
 _END_OF_NAME = "\0"  # sorts before everything that a key may hold

@@ -1,17 +1,38 @@
-"""One implementation for threads and for coroutines.
+"""Calls of storages and of their libraries: options, retries, errors, threads and coroutines.
 
-It is a coroutine that awaits only the methods of `InThread` or `InLoop`. With those of `InThread`
-it never suspends, and `run` calls it like a function.
+There is one implementation for threads and for coroutines: a coroutine that awaits only the methods
+of `InThread` or `InLoop`. With those of `InThread` it never suspends, and `run` calls it like a
+function.
 """
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Iterator
+import random
+import re
+from collections.abc import (
+    AsyncGenerator,
+    AsyncIterator,
+    Callable,
+    Coroutine,
+    Iterator,
+    Mapping,
+    Sequence,
+)
 from functools import cache, partial
-from typing import Any, TypeAlias, TypeVar
+from time import monotonic, sleep
+from types import TracebackType
+from typing import Any, BinaryIO, Self, TypeAlias, TypeVar
 
-from sqlalchemy_file.exceptions import ObjectNotFoundError, StorageError
+from sqlalchemy_file.exceptions import (
+    DeletionError,
+    InvalidKeyError,
+    InvalidStorageError,
+    ObjectNotFoundError,
+    SQLAlchemyFileError,
+    StorageError,
+)
 from sqlalchemy_file.storage.common.protocol import AsyncStorage, ObjectInfo, Storage
+from sqlalchemy_file.storage.common.streams import as_bytes
 from sqlalchemy_file.support.limits import CONCURRENCY
 from sqlalchemy_file.transfer import in_thread
 
@@ -144,3 +165,149 @@ async def verify(
             key=info.key,
         )
     return info
+
+
+LEAST = {"concurrency": 1, "max_retries": 0}
+
+
+def checked_number(name: str, value: Any) -> int:
+    """Return an option of `LEAST`, or raise `InvalidStorageError`."""
+    if isinstance(value, bool) or not isinstance(value, int) or value < LEAST[name]:
+        raise InvalidStorageError(
+            f"{name!r} is a whole number from {LEAST[name]} on, not {value!r}"
+        )
+    return value
+
+
+def checked_verify(value: Any) -> bool:
+    if not isinstance(value, bool):
+        raise InvalidStorageError(f"'verify' is True or False, not {value!r}")
+    return value
+
+
+MAX_RETRIES = 4
+WITHIN = 60.0
+"""Seconds after the first request within which retries are sent."""
+
+OVERLOADED = frozenset({429, 500, 502, 503, 504})
+"""Statuses after which a request is retried."""
+
+FIRST_PAUSE = 0.1
+LONGEST_PAUSE = 5.0
+
+
+def pauses(most: int, *, within: float = WITHIN) -> Iterator[float]:
+    """Yield the seconds to wait before each retry: exponential backoff with jitter."""
+    end = monotonic() + within
+    for attempt in range(most):
+        longest = min(FIRST_PAUSE * 2**attempt, LONGEST_PAUSE)
+        pause = longest * random.uniform(0.5, 1)  # noqa: S311  nobody gains by guessing it
+        if monotonic() + pause > end:
+            return
+        yield pause
+
+
+def retrying(action: Callable[[], T], is_transient: Callable[[Exception], bool], most: int) -> T:
+    """Retry an idempotent action after errors that are transient."""
+    waits = pauses(most)
+    while True:
+        try:
+            return action()
+        except Exception as error:
+            pause = next(waits, None) if is_transient(error) else None
+            if pause is None:
+                raise
+        sleep(pause)
+
+
+_QUERY = re.compile(r"\?[^\s,)\"']*")
+_LOGIN = re.compile(r"://[^\s/@]*@")
+
+Translation = Callable[[Exception, str | None], StorageError | None]
+"""Returns our error for a foreign one about a key, or None to raise the foreign one."""
+
+
+class Translator:
+    """A context manager that translates a library's exceptions into `StorageError`.
+
+    Errors of the content of a `put` belong to the caller. They pass through unchanged if it is read
+    by `Translator.read`.
+    """
+
+    __slots__ = ("_from_content", "_key", "_translation")
+
+    def __init__(self, translation: Translation, key: str | None = None) -> None:
+        self._translation = translation
+        self._key = key
+        self._from_content: BaseException | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if not isinstance(error, Exception) or error is self._from_content:
+            return
+        ours = translated(error, self._translation, self._key)
+        if ours is not error:
+            raise ours from error
+
+    def read(self, content: BinaryIO, size: int) -> bytes:
+        """Return at most ``size`` bytes of ``content``, none at its end."""
+        try:
+            chunk = content.read(size)
+            return chunk if type(chunk) is bytes else as_bytes(chunk)
+        except BaseException as error:
+            self._from_content = error
+            raise
+
+    def read_full(self, content: BinaryIO, size: int) -> bytes:
+        """Return exactly ``size`` bytes of ``content``, fewer only at its end."""
+        chunk = self.read(content, size)
+        if len(chunk) == size or not chunk:
+            return chunk
+        chunks, missing = [chunk], size - len(chunk)
+        while missing and (chunk := self.read(content, missing)):
+            chunks.append(chunk)
+            missing -= len(chunk)
+        return b"".join(chunks)
+
+
+def translated(error: Exception, translation: Translation, key: str | None) -> Exception:
+    """Return our error for a foreign one, with its cause; others are returned unchanged."""
+    ours = None if isinstance(error, SQLAlchemyFileError) else translation(error, key)
+    if ours is None:
+        return error
+    ours.__cause__ = error
+    return ours
+
+
+def redacted(text: str) -> str:
+    """Return a text without the queries and logins of URLs, which may be secrets."""
+    return _LOGIN.sub("://", _QUERY.sub("", text))
+
+
+def sort_out(
+    keys: Sequence[str], check: Callable[[str], str]
+) -> tuple[list[str], dict[str, Exception]]:
+    """Return the valid keys, and the errors of the others: one bad key does not stop a deletion."""
+    valid: list[str] = []
+    failures: dict[str, Exception] = {}
+    for key in keys:
+        try:
+            valid.append(check(key))
+        except InvalidKeyError as error:
+            failures[str(key)] = error
+    return valid, failures
+
+
+def raise_failures(failures: Mapping[str, Exception], translation: Translation) -> None:
+    """Raise a `DeletionError` of all failures, if there are any."""
+    if failures:
+        raise DeletionError(
+            {key: translated(error, translation, key) for key, error in failures.items()}
+        )

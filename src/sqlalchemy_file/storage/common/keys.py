@@ -1,11 +1,14 @@
-"""Keys of objects: valid ones, reserved ones, and locations (``<storage>/<key>``)."""
+"""Keys of objects: valid and reserved ones, their order, and locations (``<storage>/<key>``)."""
 
 from __future__ import annotations
 
+import pickle
 import re
 import unicodedata
-from collections.abc import Callable
-from typing import Self
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import closing
+from itertools import chain, islice
+from typing import Any, Self, TypeVar
 
 from sqlalchemy_file.exceptions import InvalidKeyError
 
@@ -20,6 +23,11 @@ TEMPORARY = ".sqlalchemy-file-"
 
 SIDECAR = ".metadata.json"
 """The suffix of files that hold the attributes of an object in a local folder."""
+
+T = TypeVar("T")
+
+RUN_SIZE = 100_000
+"""How many items are sorted in memory."""
 
 _SIMPLE = re.compile(r"[0-9A-Za-z-]{1,100}")
 
@@ -137,3 +145,38 @@ def refuse_reserved(key: str) -> str:
             f"{RESERVED!r} is reserved: it says which ledgers write to the storage", key=key
         )
     return key
+
+
+def in_order(
+    items: Iterable[T], key: Callable[[T], str] = str, *, run_size: int = RUN_SIZE
+) -> Iterator[T]:
+    """Return the items in the order of their keys; all are read before it returns.
+
+    More than ``run_size`` are pickled into a temporary file.
+    """
+    rest = iter(items)
+    held = list(islice(rest, run_size))
+    if len(held) < run_size:
+        return iter(sorted(held, key=key))
+    return _read(_written(chain(held, rest), key))
+
+
+def _written(items: Iterable[Any], key: Callable[[Any], str]) -> Any:
+    import sqlite3  # noqa: PLC0415  few programs need it here
+
+    database = sqlite3.connect("", check_same_thread=False)  # the empty name: a temporary file
+    try:
+        database.execute("CREATE TABLE item (key BLOB, content BLOB)")
+        # UTF-8 sorts like the characters.
+        rows = ((key(each).encode("utf-8", "surrogatepass"), pickle.dumps(each)) for each in items)
+        database.executemany("INSERT INTO item VALUES (?, ?)", rows)
+    except BaseException:
+        database.close()
+        raise
+    return database
+
+
+def _read(database: Any) -> Iterator[Any]:
+    with closing(database):
+        for (content,) in database.execute("SELECT content FROM item ORDER BY key"):
+            yield pickle.loads(content)  # noqa: S301  written above

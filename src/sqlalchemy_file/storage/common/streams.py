@@ -6,9 +6,11 @@ import io
 import os
 import tempfile
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from functools import partial
 from inspect import iscoroutinefunction
+from os import PathLike
+from pathlib import Path
 from typing import Any, BinaryIO, Self, cast
 
 from sqlalchemy_file.storage.common.protocol import CHUNK_SIZE, ObjectInfo, Storage
@@ -203,3 +205,32 @@ def is_in_memory(content: Any) -> bool:
 
 _LITTLE = 128 * 1024
 _SEEKABLE = (io.BytesIO, io.FileIO, tempfile.SpooledTemporaryFile)
+
+
+def opened(
+    content: Any, content_path: str | PathLike[str] | None
+) -> AbstractContextManager[BinaryIO]:
+    """Return a context manager of the content as a binary file. The caller's files stay open."""
+    if content is None and content_path is None:
+        raise ValueError("Either content or content_path must be specified")
+    return _opened(content, content_path)
+
+
+@contextmanager
+def _opened(content: Any, content_path: Any) -> Iterator[BinaryIO]:
+    if content is None:
+        with Path(content_path).open("rb") as file:
+            yield file
+        return
+    if isinstance(content, io.TextIOBase):
+        raise TypeError("a file must be opened in binary mode ('rb'), not as text")
+    if async_chunks(content) is not None:
+        raise TypeError(
+            "asynchronous content can be awaited only: await asave_file, or give its bytes, "
+            "a binary file or an ordinary iterator"
+        )
+    if isinstance(content, str):
+        content = content.encode()
+    if isinstance(content, bytes | bytearray | memoryview):
+        content = io.BytesIO(content)
+    yield content if callable(getattr(content, "read", None)) else reader_of(content)

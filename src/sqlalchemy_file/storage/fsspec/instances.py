@@ -13,7 +13,7 @@ from itertools import zip_longest
 from typing import Any
 
 from sqlalchemy_file.exceptions import InvalidStorageError
-from sqlalchemy_file.storage.common.errors import redacted
+from sqlalchemy_file.storage.common.calling import redacted
 
 _SECRET = re.compile(r"pass|secret|token|key|cred|auth", re.IGNORECASE)
 _REFUSED = "the storage refused access: check the keys and rights"

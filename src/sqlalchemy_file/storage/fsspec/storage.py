@@ -18,14 +18,16 @@ from sqlalchemy_file.exceptions import (
     StorageError,
 )
 from sqlalchemy_file.storage.common.attributes import refuse_extra
-from sqlalchemy_file.storage.common.errors import Translator, raise_failures, sort_out
-from sqlalchemy_file.storage.common.keys import TEMPORARY, check_key, is_hidden, is_listed, is_valid
-from sqlalchemy_file.storage.common.options import (
+from sqlalchemy_file.storage.common.calling import (
     MAX_RETRIES,
+    Translator,
     checked_number,
     checked_verify,
+    raise_failures,
     retrying,
+    sort_out,
 )
+from sqlalchemy_file.storage.common.keys import TEMPORARY, check_key, is_hidden, is_listed, is_valid
 from sqlalchemy_file.storage.common.protocol import Attributes, ObjectInfo
 from sqlalchemy_file.storage.common.streams import copy_by_reading, read_range
 from sqlalchemy_file.storage.fsspec.folders import (

@@ -19,7 +19,10 @@ from libcloud.storage.drivers.s3 import BaseS3StorageDriver
 
 from sqlalchemy_file.exceptions import StorageError
 from sqlalchemy_file.storage.common.attributes import (
+    HEADERS,
+    IDENTIFIERS,
     attributes_from,
+    blob_headers,
     checked_headers,
     date_of,
     from_headers,
@@ -27,7 +30,6 @@ from sqlalchemy_file.storage.common.attributes import (
     meta_data_of,
     to_headers,
 )
-from sqlalchemy_file.storage.common.metadata_names import HEADERS, IDENTIFIERS, blob_headers
 from sqlalchemy_file.storage.common.protocol import CHUNK_SIZE, Attributes, ObjectInfo
 from sqlalchemy_file.storage.common.streams import cut
 from sqlalchemy_file.support.escaping import escaped

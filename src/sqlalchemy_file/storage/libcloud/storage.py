@@ -23,22 +23,23 @@ from sqlalchemy_file.exceptions import (
     StorageError,
 )
 from sqlalchemy_file.storage.common.attributes import meta_data_of
-from sqlalchemy_file.storage.common.errors import Translator, raise_failures, sort_out
-from sqlalchemy_file.storage.common.keys import check_key, is_listed
-from sqlalchemy_file.storage.common.options import (
+from sqlalchemy_file.storage.common.calling import (
     MAX_RETRIES,
     OVERLOADED,
+    Translator,
     checked_number,
     checked_verify,
+    raise_failures,
     retrying,
+    sort_out,
 )
+from sqlalchemy_file.storage.common.keys import check_key, in_order, is_listed
 from sqlalchemy_file.storage.common.protocol import (
     CHUNK_SIZE,
     Attributes,
     ObjectInfo,
     PendingUpload,
 )
-from sqlalchemy_file.storage.common.sorting import in_order
 from sqlalchemy_file.storage.common.streams import closing_on_error, copy_by_reading, new_spool
 from sqlalchemy_file.storage.libcloud.clones import Shared, drivers_for
 from sqlalchemy_file.storage.libcloud.objects import STATUS, objects_of, transfers_as_libcloud

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import KW_ONLY, dataclass, field
 from typing import Self
 
-from sqlalchemy_file.storage.common.sorting import in_order
+from sqlalchemy_file.storage.common.keys import in_order
 from sqlalchemy_file.storage.local.rules import apply_mode
 
 BINARY = getattr(os, "O_BINARY", 0)

@@ -14,7 +14,7 @@ from sqlalchemy_file.exceptions import (
     ObjectNotFoundError,
     StorageError,
 )
-from sqlalchemy_file.storage.common.errors import Translator
+from sqlalchemy_file.storage.common.calling import Translator
 from sqlalchemy_file.storage.local.directories import Folder, Route
 from sqlalchemy_file.storage.local.rules import apply_mode, checked_mode
 

@@ -13,7 +13,7 @@ from typing import BinaryIO
 
 from sqlalchemy_file.exceptions import InvalidKeyError
 from sqlalchemy_file.storage.common.attributes import refuse_extra
-from sqlalchemy_file.storage.common.errors import Translator, raise_failures, sort_out, translated
+from sqlalchemy_file.storage.common.calling import Translator, raise_failures, sort_out, translated
 from sqlalchemy_file.storage.common.keys import RESERVED, TEMPORARY, is_valid
 from sqlalchemy_file.storage.common.protocol import Attributes, ObjectInfo, PendingUpload
 from sqlalchemy_file.storage.common.streams import pour, read_range

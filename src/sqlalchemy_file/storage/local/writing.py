@@ -17,7 +17,7 @@ from io import FileIO
 from itertools import groupby
 from typing import TypeVar
 
-from sqlalchemy_file.storage.common.errors import Translator
+from sqlalchemy_file.storage.common.calling import Translator
 from sqlalchemy_file.storage.common.keys import SIDECAR
 from sqlalchemy_file.storage.common.protocol import Attributes
 from sqlalchemy_file.storage.local.attributes import publish_both, sidecar_of, write_extended

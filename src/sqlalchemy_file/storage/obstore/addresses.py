@@ -12,7 +12,7 @@ from obstore.exceptions import BaseError, UnknownConfigurationKeyError
 from obstore.store import HTTPStore, from_url
 
 from sqlalchemy_file.exceptions import InvalidStorageError
-from sqlalchemy_file.storage.common.options import LEAST
+from sqlalchemy_file.storage.common.calling import LEAST
 from sqlalchemy_file.storage.obstore.errors import is_panic
 from sqlalchemy_file.storage.obstore.storage import ObstoreStorage
 from sqlalchemy_file.support.limits import BUCKET_CONCURRENCY

@@ -19,6 +19,11 @@ from obstore.store import AzureStore, GCSStore, S3Store
 
 from sqlalchemy_file.exceptions import StorageError
 
+_METHODS = ("GET", "HEAD", "PUT", "DELETE")
+
+_LONGEST = timedelta(days=7)
+"""The longest validity of signatures of S3 and Google."""
+
 _S3_SECRETS = ("secret_access_key", "aws_secret_access_key")
 _AZURE_SECRETS = ("account_key", "access_key", "master_key")
 # The parts of Azure's signature, in order (version 2020-12-06 and later); None is the resource.
@@ -26,6 +31,30 @@ _AZURE_PARTS = (
     *("sp", "st", "se", None, "si", "sip", "spr", "sv", "sr", "snapshot", "ses"),
     *("rscc", "rscd", "rsce", "rscl", "rsct"),
 )
+
+
+def checked_expiry(expires: Any, method: str, *, is_limited: bool) -> timedelta:
+    """Return the validity of a URL; a number means seconds.
+
+    Raises `ValueError` for what a server would refuse.
+    """
+    is_number = isinstance(expires, int | float) and not isinstance(expires, bool)
+    if not is_number and not isinstance(expires, timedelta):
+        raise TypeError(
+            f"'expires' is a timedelta or a number of seconds, not {type(expires).__name__}"
+        )
+    validity = expires if isinstance(expires, timedelta) else timedelta(seconds=expires)
+    if method not in _METHODS or validity < timedelta(seconds=1):
+        raise ValueError(
+            f"a URL is signed for one of {', '.join(_METHODS)} and a time that is still "
+            f"to come, not for {method!r} and {validity}"
+        )
+    if is_limited and validity > _LONGEST:
+        raise ValueError(
+            f"this storage refuses URLs that are valid for more than 7 days, and {validity} was "
+            "asked for: sign a new one when it is needed"
+        )
+    return validity
 
 
 def signed(store: Any, method: Any, key: str, validity: timedelta) -> str | None:

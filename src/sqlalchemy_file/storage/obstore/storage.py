@@ -12,11 +12,17 @@ from obstore.exceptions import InvalidPathError
 from obstore.store import AzureStore, GCSStore, LocalStore, MemoryStore, S3Store
 
 from sqlalchemy_file.exceptions import ObjectExistsError, ObjectNotFoundError
-from sqlalchemy_file.storage.common.calling import iterate, run
-from sqlalchemy_file.storage.common.errors import Translator, raise_failures, sort_out
+from sqlalchemy_file.storage.common.attributes import HEADERS, IDENTIFIERS
+from sqlalchemy_file.storage.common.calling import (
+    Translator,
+    checked_number,
+    checked_verify,
+    iterate,
+    raise_failures,
+    run,
+    sort_out,
+)
 from sqlalchemy_file.storage.common.keys import check_key
-from sqlalchemy_file.storage.common.metadata_names import HEADERS, IDENTIFIERS
-from sqlalchemy_file.storage.common.options import checked_expiry, checked_number, checked_verify
 from sqlalchemy_file.storage.common.protocol import Attributes, ObjectInfo
 from sqlalchemy_file.storage.common.streams import copy_by_reading
 from sqlalchemy_file.storage.obstore.client import Client, Requests
@@ -37,7 +43,7 @@ from sqlalchemy_file.storage.obstore.requests import (
     describe,
     open_range,
 )
-from sqlalchemy_file.storage.obstore.signing import signed, with_answer
+from sqlalchemy_file.storage.obstore.signing import checked_expiry, signed, with_answer
 from sqlalchemy_file.storage.obstore.uploads import Upload
 from sqlalchemy_file.support.limits import BUCKET_CONCURRENCY
 

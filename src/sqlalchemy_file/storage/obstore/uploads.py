@@ -16,14 +16,14 @@ from uuid_utils import uuid7
 
 from sqlalchemy_file.exceptions import ObjectExistsError, StorageError
 from sqlalchemy_file.storage.common.attributes import (
+    Names,
     checked_headers,
     header_value,
     meta_data_of,
     refuse_extra,
     to_headers,
 )
-from sqlalchemy_file.storage.common.errors import Translator
-from sqlalchemy_file.storage.common.metadata_names import Names
+from sqlalchemy_file.storage.common.calling import Translator
 from sqlalchemy_file.storage.common.protocol import Attributes, ObjectInfo
 from sqlalchemy_file.storage.common.streams import PART_SIZE, is_in_memory, size_left
 from sqlalchemy_file.storage.obstore.client import READ_SIZE, Requests, Source

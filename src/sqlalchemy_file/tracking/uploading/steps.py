@@ -12,7 +12,7 @@ from typing import Any, NamedTuple, TypeVar
 
 from sqlalchemy_file.file import File, Processor, Validator
 from sqlalchemy_file.storage.common.calling import IN_LOOP, IN_THREAD, Calling, run
-from sqlalchemy_file.storage.noting import noted
+from sqlalchemy_file.storage.manager import noted
 from sqlalchemy_file.support.calling import is_async
 from sqlalchemy_file.tracking.claims import Claim
 from sqlalchemy_file.transfer import Operation, carry_out, in_thread, results, run_blocking
