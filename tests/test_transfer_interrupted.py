@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from sqlalchemy.util import greenlet_spawn
 
-from sqlalchemy_file.support.limits import Limits
+from sqlalchemy_file.support.defaults import Limits
 from sqlalchemy_file.transfer import (
     Operation,
     carry_out,

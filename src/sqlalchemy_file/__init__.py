@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from sqlalchemy_file.support.first_use import at_first_column, late, submodule_of
+from sqlalchemy_file.support.names import at_first_column, late, submodule_of
 
 if TYPE_CHECKING:
     from sqlalchemy_file.file import File

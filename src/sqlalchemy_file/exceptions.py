@@ -28,8 +28,6 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import Any, Self, cast
 
-from sqlalchemy_file.support.escaping import escaped
-
 __all__ = [
     "AspectRatioValidationError",
     "CommitRefusedError",
@@ -314,3 +312,17 @@ def _rebuild_storage_error(cls: type[StorageError], state: dict[str, Any]) -> St
     StorageError.__init__(error, state["reason"])
     vars(error).update(state)
     return error
+
+
+def escaped(text: object) -> str:
+    """Return text as one line without control and bidirectional characters.
+
+    What is not printable is escaped as in Python's literals: line breaks, control characters,
+    bidirectional controls, lone surrogates.
+    """
+    words = str(text)
+    if words.isprintable():
+        return words
+    return "".join(
+        each if each.isprintable() else each.encode("unicode_escape").decode() for each in words
+    )

@@ -15,8 +15,7 @@ from sqlalchemy_file.content.sources import PathContent, given_content, given_na
 from sqlalchemy_file.detection import UNKNOWN, essence, guess_type
 from sqlalchemy_file.storage import StorageManager, StoredFile
 from sqlalchemy_file.support.calling import call_now
-from sqlalchemy_file.support.deprecation import moved, with_metadata
-from sqlalchemy_file.support.first_use import column_declared
+from sqlalchemy_file.support.names import column_declared, moved, with_metadata
 from sqlalchemy_file.values import saving, schemas
 from sqlalchemy_file.values.derivatives import DerivedImage, derived_image
 from sqlalchemy_file.values.further import FurtherObjects

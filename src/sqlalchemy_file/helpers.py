@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 from sqlalchemy_file.content.received import uploaded_file
-from sqlalchemy_file.support.deprecation import moved
+from sqlalchemy_file.support.names import moved
 
 __all__ = ["convert_size", "get_content_from_file_obj"]
 

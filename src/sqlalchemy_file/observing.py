@@ -15,8 +15,7 @@ from time import perf_counter
 from types import MappingProxyType
 from typing import Any, Literal, Protocol, Self
 
-from sqlalchemy_file.exceptions import DeletionError
-from sqlalchemy_file.support.escaping import escaped
+from sqlalchemy_file.exceptions import DeletionError, escaped
 
 __all__ = ["Count", "Observer", "Task", "Verb", "forget", "observe"]
 

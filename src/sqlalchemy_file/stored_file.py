@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 from sqlalchemy_file.storage.reading.stored_file import StoredFile
-from sqlalchemy_file.support.deprecation import moved
+from sqlalchemy_file.support.names import moved
 
 __all__ = ["StoredFile"]
 

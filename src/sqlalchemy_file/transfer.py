@@ -20,7 +20,7 @@ from typing import Any, Generic, TypeVar
 
 from sqlalchemy.util.concurrency import await_only
 
-from sqlalchemy_file.support.limits import CONCURRENCY, current_limits
+from sqlalchemy_file.support.defaults import CONCURRENCY, current_limits
 
 try:
     from sqlalchemy.util.concurrency import in_greenlet

@@ -16,9 +16,8 @@ from sqlalchemy_file.file import File
 from sqlalchemy_file.mutable_list import MutableList, as_file
 from sqlalchemy_file.processors import Processor, ThumbnailGenerator
 from sqlalchemy_file.storage import StorageManager  # noqa: F401  version 0.7 had it here
-from sqlalchemy_file.support.deprecation import moved
-from sqlalchemy_file.support.first_use import column_declared
-from sqlalchemy_file.support.steps import checked_steps
+from sqlalchemy_file.support.calling import checked_steps
+from sqlalchemy_file.support.names import column_declared, moved
 from sqlalchemy_file.transforms import Transform
 from sqlalchemy_file.transforms.joining import TransformChoice, joined
 from sqlalchemy_file.validators import ImageValidator, Validator

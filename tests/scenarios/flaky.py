@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from sqlalchemy_file.storage.common.protocol import Storage
-from sqlalchemy_file.support.limits import CONCURRENCY
+from sqlalchemy_file.support.defaults import CONCURRENCY
 from sqlalchemy_file.testing import Fault, FaultyStorage, fails
 from sqlalchemy_file.testing.faults import Verb
 

@@ -18,10 +18,10 @@ from sqlalchemy_file.exceptions import (
     SQLAlchemyFileError,
     StorageError,
     UnknownStorageError,
+    escaped,
 )
 from sqlalchemy_file.observing import Task, counted
 from sqlalchemy_file.reconcile import Finding
-from sqlalchemy_file.support.escaping import escaped
 
 HOSTILE = [
     "a\nERROR root: nothing is wrong",

@@ -20,7 +20,7 @@ def test_a_module_that_cannot_be_imported_says_what_it_lacks(
     package = tmp_path / "with_late_modules"
     package.mkdir()
     (package / "__init__.py").write_text(
-        "from sqlalchemy_file.support.first_use import submodule_of\n"
+        "from sqlalchemy_file.support.names import submodule_of\n"
         "__getattr__ = submodule_of(__name__)\n"
     )
     (package / "broken.py").write_text("import not_installed\n")

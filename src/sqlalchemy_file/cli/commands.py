@@ -19,9 +19,8 @@ from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy_file import reconcile
 from sqlalchemy_file.cli.loading import App, load
 from sqlalchemy_file.cli.output import Printer, show_status
-from sqlalchemy_file.exceptions import SQLAlchemyFileError, StorageError
+from sqlalchemy_file.exceptions import SQLAlchemyFileError, StorageError, escaped
 from sqlalchemy_file.reconcile.findings import Finding, OnProgress
-from sqlalchemy_file.support.escaping import escaped
 
 _POLL, _LONGEST_POLL = 2.0, 60.0  # seconds between looks at the ledger, with --watch
 _FindingsOf = Callable[[OnProgress | None], Iterator[Finding]]

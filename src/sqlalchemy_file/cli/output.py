@@ -26,9 +26,9 @@ from rich.progress import Progress as Bars
 from rich.table import Table
 from rich.text import Text
 
+from sqlalchemy_file.exceptions import escaped
 from sqlalchemy_file.reconcile import Finding, Progress, Status
 from sqlalchemy_file.reconcile.findings import OnProgress
-from sqlalchemy_file.support.escaping import escaped
 
 _SAID = {
     "deleted": "deleted",

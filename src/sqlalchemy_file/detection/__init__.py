@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy_file.detection.names import canonical, essence, guess_type, type_of_suffix
 from sqlalchemy_file.support.defaults import UNKNOWN_TYPE as UNKNOWN
-from sqlalchemy_file.support.first_use import late
+from sqlalchemy_file.support.names import late
 
 if TYPE_CHECKING:
     from sqlalchemy_file.detection.content import certain_type, content_type_of, detect, judge

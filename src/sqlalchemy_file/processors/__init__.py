@@ -6,7 +6,7 @@ from typing import Any
 from sqlalchemy_file.file import Processor
 from sqlalchemy_file.imaging.variant import Variant
 from sqlalchemy_file.processors.images import ThumbnailGenerator, Variants
-from sqlalchemy_file.support.deprecation import moved
+from sqlalchemy_file.support.names import moved
 
 __all__ = ["Processor", "ThumbnailGenerator", "Variant", "Variants"]
 

@@ -23,9 +23,8 @@ from sqlalchemy_file.storage.common.protocol import (
 )
 from sqlalchemy_file.storage.manager import StorageManager
 from sqlalchemy_file.storage.reading.stored_file import StoredFile
-from sqlalchemy_file.support.deprecation import moved
-from sqlalchemy_file.support.first_use import late
-from sqlalchemy_file.support.limits import Limits
+from sqlalchemy_file.support.defaults import Limits
+from sqlalchemy_file.support.names import late, moved
 
 if TYPE_CHECKING:
     from sqlalchemy_file.storage.adapters import adapt

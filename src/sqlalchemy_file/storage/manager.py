@@ -25,8 +25,8 @@ from sqlalchemy_file.storage.common.protocol import Attributes, Storage, named
 from sqlalchemy_file.storage.common.streams import aspooled, async_chunks, opened, size_left
 from sqlalchemy_file.storage.reading.stored_file import StoredFile
 from sqlalchemy_file.storage.registry import OldNames, Registry, registered_as
-from sqlalchemy_file.support.deprecation import with_metadata
-from sqlalchemy_file.support.limits import Limits, current_limits, set_limits
+from sqlalchemy_file.support.defaults import Limits, current_limits, set_limits
+from sqlalchemy_file.support.names import with_metadata
 
 __all__ = ["StorageManager", "attributes_of"]
 

@@ -31,7 +31,7 @@ from sqlalchemy_file.storage.libcloud import LibcloudStorage
 from sqlalchemy_file.storage.libcloud.objects import TRANSFERS
 from sqlalchemy_file.storage.obstore import ObstoreStorage
 from sqlalchemy_file.storage.obstore.requests import HEADERS
-from sqlalchemy_file.support.limits import BUCKET_CONCURRENCY
+from sqlalchemy_file.support.defaults import BUCKET_CONCURRENCY
 
 _HOOKS = frozenset(
     {"request", "pre_connect_hook", "add_default_headers", "add_default_params", "encode_data"}

@@ -1,10 +1,11 @@
-"""Call functions of programs: with the parameters that they take, awaited if needed."""
+"""Functions and objects of programs: their parameters, awaited if needed, and checked."""
 
 from __future__ import annotations
 
 import inspect
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from functools import lru_cache
+from types import FunctionType
 from typing import Any
 
 _Parameter = inspect.Parameter
@@ -88,3 +89,21 @@ def _parameter_after(function: Callable[..., Any], known: int) -> str | None:
         each for each in parameters if each.kind in _BY_POSITION and each.default is each.empty
     ]
     return "another" if len(required) > known else None
+
+
+def checked_steps(steps: Any, parameter: str) -> list[Any]:
+    """Return validators or processors as a list; raise `TypeError` for anything else.
+
+    A class whose ``process`` needs no instance is accepted.
+    """
+    if not isinstance(steps, Iterable | None):
+        raise TypeError(f"{parameter} is a list: give [{type(steps).__name__}(...)]")
+    listed = list(steps or ())
+    for step in listed:
+        if not callable(getattr(step, "process", None)):
+            raise TypeError(f"{parameter} are objects with a method process, not {step!r}")
+        is_class = isinstance(step, type)
+        if is_class and isinstance(inspect.getattr_static(step, "process"), FunctionType):
+            name = step.__name__
+            raise TypeError(f"{parameter} are objects, not classes: give {name}(...), not {name}")
+    return listed

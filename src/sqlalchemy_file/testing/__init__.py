@@ -18,7 +18,7 @@ others.
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy_file.support.first_use import late
+from sqlalchemy_file.support.names import late
 from sqlalchemy_file.testing.faults import (
     Fault,
     delays,

@@ -13,10 +13,10 @@ from typing import Any, NamedTuple
 from sqlalchemy import Column, Connection, Table, false, func, inspect, select, text
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
+from sqlalchemy_file.exceptions import escaped
 from sqlalchemy_file.ledger.columns import all_file_columns
 from sqlalchemy_file.ledger.references import paths_in
 from sqlalchemy_file.ledger.tables import name_in
-from sqlalchemy_file.support.escaping import escaped
 from sqlalchemy_file.tracking.reading import Database, unharmed
 from sqlalchemy_file.tracking.tables import FileTable, known_metadata
 

@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy_file.content.sources import Content, given_content
 from sqlalchemy_file.storage import StorageManager, StoredFile
 from sqlalchemy_file.storage.common.attributes import attributes_of
-from sqlalchemy_file.support.deprecation import with_metadata
+from sqlalchemy_file.support.names import with_metadata
 from sqlalchemy_file.values.objects import StoredObject, Upload
 from sqlalchemy_file.values.saving import upload_of
 from sqlalchemy_file.values.state import FileRecord, begin

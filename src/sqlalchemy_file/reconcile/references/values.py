@@ -7,10 +7,9 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeGuard
 
-from sqlalchemy_file.exceptions import InvalidKeyError
+from sqlalchemy_file.exceptions import InvalidKeyError, escaped
 from sqlalchemy_file.storage import StorageManager
 from sqlalchemy_file.storage.common.keys import check_key
-from sqlalchemy_file.support.escaping import escaped
 from sqlalchemy_file.values.records import entries_in, own_path, paths_of
 
 _MOST_BYTES = 10**15

@@ -33,7 +33,7 @@ from sqlalchemy_file.exceptions import (
 )
 from sqlalchemy_file.storage.common.protocol import AsyncStorage, ObjectInfo, Storage
 from sqlalchemy_file.storage.common.streams import as_bytes
-from sqlalchemy_file.support.limits import CONCURRENCY
+from sqlalchemy_file.support.defaults import CONCURRENCY
 from sqlalchemy_file.transfer import in_thread
 
 T = TypeVar("T")

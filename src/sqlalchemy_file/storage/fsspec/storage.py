@@ -48,7 +48,7 @@ from sqlalchemy_file.storage.fsspec.instances import (
     advise_another_way,
     is_lost,
 )
-from sqlalchemy_file.support.limits import CONCURRENCY
+from sqlalchemy_file.support.defaults import CONCURRENCY
 
 WINDOW = 2 * 1024 * 1024
 """Bytes in one request."""

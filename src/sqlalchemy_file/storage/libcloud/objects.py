@@ -17,7 +17,7 @@ from libcloud.storage.drivers.azure_blobs import AzureBlobsStorageDriver
 from libcloud.storage.drivers.dummy import DummyStorageDriver
 from libcloud.storage.drivers.s3 import BaseS3StorageDriver
 
-from sqlalchemy_file.exceptions import StorageError
+from sqlalchemy_file.exceptions import StorageError, escaped
 from sqlalchemy_file.storage.common.attributes import (
     HEADERS,
     IDENTIFIERS,
@@ -32,7 +32,6 @@ from sqlalchemy_file.storage.common.attributes import (
 )
 from sqlalchemy_file.storage.common.protocol import CHUNK_SIZE, Attributes, ObjectInfo
 from sqlalchemy_file.storage.common.streams import cut
-from sqlalchemy_file.support.escaping import escaped
 
 STATUS = re.compile(r"(?i)(?:status|code|error|http)\D{0,12}\b([1-5]\d\d)\b")
 """A status in a driver's message, the only place where drivers report it."""

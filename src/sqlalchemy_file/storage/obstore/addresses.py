@@ -15,7 +15,7 @@ from sqlalchemy_file.exceptions import InvalidStorageError
 from sqlalchemy_file.storage.common.calling import LEAST
 from sqlalchemy_file.storage.obstore.errors import is_panic
 from sqlalchemy_file.storage.obstore.storage import ObstoreStorage
-from sqlalchemy_file.support.limits import BUCKET_CONCURRENCY
+from sqlalchemy_file.support.defaults import BUCKET_CONCURRENCY
 
 DEFAULT_TIMEOUTS: dict[str, timedelta] = {
     "connect_timeout": timedelta(seconds=5),

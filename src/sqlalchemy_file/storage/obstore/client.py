@@ -17,7 +17,7 @@ from obstore.store import HTTPStore
 from sqlalchemy_file.exceptions import StorageError
 from sqlalchemy_file.storage.common.calling import InLoop, InThread, Steps, Translator
 from sqlalchemy_file.storage.obstore.errors import Panic, is_panic, reason_of
-from sqlalchemy_file.support.limits import current_limits
+from sqlalchemy_file.support.defaults import current_limits
 from sqlalchemy_file.transfer import await_to_end, in_thread
 
 

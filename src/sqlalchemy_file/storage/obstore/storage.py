@@ -45,7 +45,7 @@ from sqlalchemy_file.storage.obstore.requests import (
 )
 from sqlalchemy_file.storage.obstore.signing import checked_expiry, signed, with_answer
 from sqlalchemy_file.storage.obstore.uploads import Upload
-from sqlalchemy_file.support.limits import BUCKET_CONCURRENCY
+from sqlalchemy_file.support.defaults import BUCKET_CONCURRENCY
 
 if TYPE_CHECKING:
     from obstore.store import ObjectStore

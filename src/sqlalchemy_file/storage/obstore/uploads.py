@@ -29,8 +29,7 @@ from sqlalchemy_file.storage.common.streams import PART_SIZE, is_in_memory, size
 from sqlalchemy_file.storage.obstore.client import READ_SIZE, Requests, Source
 from sqlalchemy_file.storage.obstore.errors import is_unknown_there
 from sqlalchemy_file.storage.obstore.requests import HEADERS, etag_of
-from sqlalchemy_file.support.defaults import UNKNOWN_TYPE
-from sqlalchemy_file.support.limits import current_limits
+from sqlalchemy_file.support.defaults import UNKNOWN_TYPE, current_limits
 
 _log = logging.getLogger("sqlalchemy_file.storage")
 

@@ -18,8 +18,8 @@ from weakref import WeakKeyDictionary
 from sqlalchemy import Connection
 from sqlalchemy.pool import Pool, QueuePool
 
+from sqlalchemy_file.exceptions import escaped
 from sqlalchemy_file.ledger import Ledger, notes
-from sqlalchemy_file.support.escaping import escaped
 from sqlalchemy_file.tracking.deleting.notes import Leased, is_chosen
 
 logger: logging.Logger = logging.getLogger("sqlalchemy_file")

@@ -19,7 +19,7 @@ from sqlalchemy_file.file import File
 from sqlalchemy_file.storage.common.calling import IN_LOOP, Calling
 from sqlalchemy_file.storage.common.protocol import CHUNK_SIZE
 from sqlalchemy_file.support.calling import acall, takes_row
-from sqlalchemy_file.support.limits import CONCURRENCY
+from sqlalchemy_file.support.defaults import CONCURRENCY
 from sqlalchemy_file.tracking.uploading.steps import (
     Reading,
     Step,
