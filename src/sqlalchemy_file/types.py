@@ -18,8 +18,7 @@ from sqlalchemy_file.processors import Processor, ThumbnailGenerator
 from sqlalchemy_file.storage import StorageManager  # noqa: F401  version 0.7 had it here
 from sqlalchemy_file.support.calling import checked_steps
 from sqlalchemy_file.support.names import column_declared, moved
-from sqlalchemy_file.transforms import Transform
-from sqlalchemy_file.transforms.joining import TransformChoice, joined
+from sqlalchemy_file.transforms import Transform, TransformChoice, joined
 from sqlalchemy_file.validators import ImageValidator, Validator
 from sqlalchemy_file.values.comparator import FileComparator
 from sqlalchemy_file.values.json_text import faster

@@ -10,11 +10,11 @@ from typing import Any, BinaryIO
 from PIL import ExifTags, Image
 
 from sqlalchemy_file.imaging import COPIED_FORMATS, MAX_PIXELS
-from sqlalchemy_file.imaging.channels import has_profile_of_its_own, in_srgb
 from sqlalchemy_file.imaging.decoding import (
     ANIMATED,
     JPEG,
     decoding,
+    format_name,
     frame_count,
     orientation_of,
     read_through,
@@ -22,8 +22,13 @@ from sqlalchemy_file.imaging.decoding import (
     require_one_page,
     turned_size,
 )
-from sqlalchemy_file.imaging.encoding import Rendition, Timing, encode
-from sqlalchemy_file.imaging.formats import format_name
+from sqlalchemy_file.imaging.encoding import (
+    Rendition,
+    Timing,
+    encode,
+    has_profile_of_its_own,
+    in_srgb,
+)
 from sqlalchemy_file.imaging.notes import Stripped, kinds_in, strip
 from sqlalchemy_file.imaging.rendering import each_frame, keeps_frames, render_upright, turned
 from sqlalchemy_file.imaging.variant import Size, Variant

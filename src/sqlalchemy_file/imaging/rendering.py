@@ -7,18 +7,17 @@ from typing import Any, TypeVar
 
 from PIL import Image, ImageFilter
 
-from sqlalchemy_file.imaging.channels import filterable, in_srgb
 from sqlalchemy_file.imaging.decoding import (
     ANIMATED,
     JPEG,
     ON_ITS_SIDE,
+    format_name,
     frame_count,
     orientation_of,
     require_animation,
     turned_size,
 )
-from sqlalchemy_file.imaging.encoding import Rendition, Timing, encode
-from sqlalchemy_file.imaging.formats import format_name
+from sqlalchemy_file.imaging.encoding import Rendition, Timing, encode, filterable, in_srgb
 from sqlalchemy_file.imaging.thumbhash import thumbhash
 from sqlalchemy_file.imaging.variant import PLACEHOLDER_FORMAT, Plan, Size, Variant
 from sqlalchemy_file.support.defaults import UNKNOWN_TYPE

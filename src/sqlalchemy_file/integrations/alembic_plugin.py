@@ -23,7 +23,7 @@ def setup(plugin: Any) -> None:
 
 
 def _compare(context: Any, upgrade_ops: Any, schemas: Any) -> Any:
-    from sqlalchemy_file.integrations.alembic.comparing import compare_files  # noqa: PLC0415  as above
+    from sqlalchemy_file.integrations.alembic.autogenerate import compare_files  # noqa: PLC0415  as above
 
     return compare_files(context, upgrade_ops, schemas)
 

@@ -133,14 +133,14 @@ def _decoders(
 
     Raises `ValueError` where this Pillow decodes none of them, or not all that were named.
     """
-    from sqlalchemy_file.imaging import formats as known  # noqa: PLC0415  Pillow is optional
+    from sqlalchemy_file.imaging import decoding  # noqa: PLC0415  Pillow is optional
 
     if formats is not None:
-        return known.known_formats(formats, what)
+        return decoding.known_formats(formats, what)
     listed = parsed_types(content_types) if content_types else frozenset({"image/*"})
     named = {name for name in listed if not name.endswith("/*")}
     usual = DEFAULT_FORMATS if named != listed else ()
-    return tuple(dict.fromkeys((*usual, *(known.formats_of(named, what) if named else ()))))
+    return tuple(dict.fromkeys((*usual, *(decoding.formats_of(named, what) if named else ()))))
 
 
 def _positive(max_pixels: int) -> int:
@@ -150,7 +150,7 @@ def _positive(max_pixels: int) -> int:
 
 
 def _content_types(formats: Collection[str]) -> list[str]:
-    from sqlalchemy_file.imaging.formats import types_of  # noqa: PLC0415  Pillow is optional
+    from sqlalchemy_file.imaging.decoding import types_of  # noqa: PLC0415  Pillow is optional
 
     return list(dict.fromkeys(name for each in formats for name in types_of(each)))
 

@@ -14,13 +14,16 @@ try:
 except ImportError as _error:
     raise MissingExtraError("sqlalchemy_file.integrations.alembic", "alembic") from _error
 
-from sqlalchemy_file.integrations.alembic.comparing import ensure_triggers
+from sqlalchemy_file.integrations.alembic.autogenerate import (
+    ensure_triggers,
+    ledger_default,
+    render_item,
+)
 from sqlalchemy_file.integrations.alembic.operations import (
     CreateFileTriggersOp,
     DropFileTriggersOp,
     UpgradeFileLedgerOp,
 )
-from sqlalchemy_file.integrations.alembic.rendering import ledger_default, render_item
 
 __all__ = [
     "CreateFileTriggersOp",

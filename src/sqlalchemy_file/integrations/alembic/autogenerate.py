@@ -1,4 +1,4 @@
-"""Autogenerate: what a migration has to change for the ledgers, and triggers after a migration."""
+"""Autogenerate: what a migration has to change for the ledgers, and file columns as JSON."""
 
 from __future__ import annotations
 
@@ -7,21 +7,26 @@ from dataclasses import replace
 from typing import Any
 
 from alembic import util
-from alembic.autogenerate import comparators
+from alembic.autogenerate import comparators, renderers
 from alembic.autogenerate.api import AutogenContext
 from alembic.operations import MigrateOperation, ops
-from sqlalchemy import Connection, MetaData
+from sqlalchemy import JSON, Column, ColumnElement, Connection, MetaData
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.types import TypeEngine
 
 from sqlalchemy_file.integrations.alembic.operations import (
     CreateFileTriggersOp,
     DropFileTriggersOp,
+    FileTriggersOp,
+    KeepFileLedgerOp,
     UpgradeFileLedgerOp,
 )
-from sqlalchemy_file.integrations.alembic.types import use_json
 from sqlalchemy_file.ledger import Ledger, ledger_of
 from sqlalchemy_file.ledger.columns import FileColumns
 from sqlalchemy_file.ledger.installing import fed_tables, indexes_of
+from sqlalchemy_file.ledger.tables import new_id, now_ms, this_transaction
 from sqlalchemy_file.ledger.triggers import kind_of
+from sqlalchemy_file.types import file_field
 
 # Alembic's own comparison comes first. Before 1.18, comparators run in the order of registration.
 _priorities: Any = getattr(util, "DispatchPriority", None)
@@ -161,3 +166,106 @@ def _drops_own_index(each: MigrateOperation) -> bool:
 
 def _modified(upgrade_ops: Any) -> list[ops.ModifyTableOps]:
     return [each for each in upgrade_ops.ops if isinstance(each, ops.ModifyTableOps)]
+
+
+_DEFAULTS = {each.name: each for each in (new_id, now_ms, this_transaction)}
+"""By their names in existing migrations, so these may not change."""
+
+
+def ledger_default(name: str) -> ColumnElement[Any]:
+    """Return a server default of the ledger's tables, for any dialect."""
+    return _DEFAULTS[name]()
+
+
+def render_item(kind: str, item: Any, context: AutogenContext) -> str | bool:
+    """Render file columns as JSON columns; for ``context.configure(render_item=render_item)``.
+
+    Defaults of the ledger's tables are rendered so that the migration runs on any database.
+    """
+    default = getattr(item, "arg", None) if kind == "server_default" else None
+    for name, known in _DEFAULTS.items():
+        if isinstance(default, known):
+            context.imports.add("import sqlalchemy_file.integrations.alembic")
+            return f"sqlalchemy_file.integrations.alembic.ledger_default({name!r})"
+    field = file_field(item) if kind == "type" else None
+    if field is None:
+        return False
+    dialect = context.migration_context.dialect if context.migration_context else None
+    if dialect is not None and isinstance(field.load_dialect_impl(dialect), JSONB):
+        context.imports.add("from sqlalchemy.dialects import postgresql")
+        return "postgresql.JSONB(astext_type=sa.Text())"
+    return "sa.JSON()"
+
+
+@renderers.dispatch_for(UpgradeFileLedgerOp)
+def _render_upgrade(context: AutogenContext, operation: UpgradeFileLedgerOp) -> str:
+    context.imports.add("import sqlalchemy_file.integrations.alembic")
+    schema = operation.ledger_schema
+    return f"op.{operation.name}({f'ledger_schema={schema!r}' if schema else ''})"
+
+
+@renderers.dispatch_for(KeepFileLedgerOp)
+def _render_nothing(context: AutogenContext, operation: KeepFileLedgerOp) -> str:
+    return "pass  # the ledger keeps its layout, and its notes"
+
+
+@renderers.dispatch_for(CreateFileTriggersOp)
+@renderers.dispatch_for(DropFileTriggersOp)
+def _render(context: AutogenContext, operation: FileTriggersOp) -> str:
+    context.imports.add("import sqlalchemy_file.integrations.alembic")
+    files = operation.files
+    parts = [repr(files.table), repr(list(files.columns))]
+    parts += [f"kept={list(files.kept)!r}"] if files.kept else []
+    parts += ["indexed=True"] if files.indexed and operation.name.startswith("create") else []
+    parts += [f"schema={files.schema!r}"] if files.schema else []
+    parts += [f"ledger_schema={operation.ledger_schema!r}"] if operation.ledger_schema else []
+    return f"op.{operation.name}({', '.join(parts)})"
+
+
+def use_json(operations: ops.OpContainer) -> None:
+    """Let all operations name JSON instead of file fields; no column of a model changes."""
+    for each in operations.ops:
+        if isinstance(each, ops.OpContainer):
+            use_json(each)
+        elif isinstance(each, ops.CreateTableOp):
+            each.columns = [_column(item) for item in each.columns]
+        elif isinstance(each, ops.AddColumnOp):
+            each.column = _column(each.column)
+        elif isinstance(each, ops.AlterColumnOp):
+            each.modify_type = _json(each.modify_type)
+            each.existing_type = _json(each.existing_type)
+
+
+def _column(item: Any) -> Any:
+    """Return a JSON column for a file column, and anything else unchanged."""
+    if not isinstance(item, Column) or file_field(item.type) is None:
+        return item
+    default: Any = item.server_default
+    return Column(
+        item.name,
+        _json(item.type),
+        key=item.key,
+        nullable=item.nullable,
+        server_default=getattr(default, "arg", None),
+        comment=item.comment,
+    )
+
+
+def _json(kind: Any) -> Any:
+    field = file_field(kind) if isinstance(kind, TypeEngine) else None
+    if field is None:
+        return kind
+    plain: Any = JSON()
+    for dialect, variant in field.impl_instance._variant_mapping.items():
+        is_jsonb = variant.__visit_name__ == "JSONB"
+        plain = plain.with_variant(_JSONB() if is_jsonb else JSON(), dialect)
+    return plain
+
+
+class _JSONB(JSONB):
+    """JSONB as migrations name it; Alembic writes a name that they lack on other databases."""
+
+    __module__ = JSONB.__module__
+
+    def __repr__(self) -> str:
+        return "JSONB()"
