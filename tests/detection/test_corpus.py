@@ -5,7 +5,7 @@ import random
 
 import pytest
 
-from sqlalchemy_file.detection import UNKNOWN, canonical, content_type_of, judge, library
+from sqlalchemy_file.detection import UNKNOWN, canonical, content_type_of, judge
 from tests.detection.corpus import CORPUS, FALSE_CLAIMS, TEXTS, Sample
 
 named = pytest.mark.parametrize
@@ -14,7 +14,7 @@ named = pytest.mark.parametrize
 @pytest.fixture(autouse=True)
 def without_library(monkeypatch):
     """What everybody has must be enough: the extra library knows rarer formats only."""
-    monkeypatch.setattr(library, "_database", lambda: None)
+    monkeypatch.setattr("sqlalchemy_file.detection.content._database", lambda: None)
 
 
 def found(sample: Sample, declared: str | None = None, name: str | None = None) -> str:

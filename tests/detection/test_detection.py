@@ -16,10 +16,9 @@ from sqlalchemy_file.detection import (
     canonical,
     content_type_of,
     detect,
-    library,
 )
-from sqlalchemy_file.detection.claims import decide, refutes
-from sqlalchemy_file.detection.formats.markup import looks_like_html
+from sqlalchemy_file.detection.content import _database, decide, look_up, refutes
+from sqlalchemy_file.detection.signatures import looks_like_html
 from tests.samples import (
     DOCX,
     ODT,
@@ -240,12 +239,12 @@ def test_a_mapped_tga_has_colours_of_a_known_depth(depth, content_type):
 
 
 def test_without_its_library_a_rare_format_is_unknown(monkeypatch):
-    library._database.cache_clear()
+    _database.cache_clear()
     monkeypatch.setitem(sys.modules, "pure_magic_rs", None)
     try:
-        assert library.look_up(b"RARE\0\0\0\0header") is None
+        assert look_up(b"RARE\0\0\0\0header") is None
     finally:
-        library._database.cache_clear()
+        _database.cache_clear()
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from collections import Counter
 import pytest
 
 from sqlalchemy_file.detection import canonical
-from sqlalchemy_file.detection.tables import rows
+from sqlalchemy_file.detection.names import rows
 
 
 @pytest.mark.parametrize("table", ["types", "signatures", "texts"])

@@ -3,26 +3,32 @@
 from __future__ import annotations
 
 import re
-from functools import partial
-from typing import BinaryIO
+from functools import cache, partial
+from typing import TYPE_CHECKING, BinaryIO
 
 from sqlalchemy_file.detection import HEAD_SIZE
-from sqlalchemy_file.detection.claims import NARROWED, decide, table_type
-from sqlalchemy_file.detection.formats.archives import (
+from sqlalchemy_file.detection.archives import (
+    COMPOUND,
     OFFICE_TYPES,
     ZIP,
     ReadAt,
+    compound_type,
     hides_parts,
     listed_zip_type,
 )
-from sqlalchemy_file.detection.formats.compound import COMPOUND, compound_type
-from sqlalchemy_file.detection.formats.markup import looks_like_html, markup_type
-from sqlalchemy_file.detection.formats.media import tag_end, untagged_type
-from sqlalchemy_file.detection.formats.signatures import is_text, signature_type
-from sqlalchemy_file.detection.library import look_up
-from sqlalchemy_file.detection.names import canonical, guess_type
-from sqlalchemy_file.detection.tables import rows
+from sqlalchemy_file.detection.media import tag_end, untagged_type
+from sqlalchemy_file.detection.names import canonical, guess_type, rows
+from sqlalchemy_file.detection.signatures import (
+    KNOWN_TYPES,
+    is_text,
+    looks_like_html,
+    markup_type,
+    signature_type,
+)
 from sqlalchemy_file.support.defaults import UNKNOWN_TYPE as UNKNOWN
+
+if TYPE_CHECKING:
+    from pure_magic_rs import MagicDb
 
 _TAGGED_SOUND = "audio/mpeg"
 _INCOMPLETE = frozenset({COMPOUND, ZIP, _TAGGED_SOUND, *OFFICE_TYPES})
@@ -88,8 +94,7 @@ def _read_on(found: str | None, head: bytes, read_at: ReadAt) -> str | None:
 
 def _plain(head: bytes, declared: str | None, filename: str | None) -> str:
     """Return the type of a text whose claims were refuted."""
-    table = table_type(head, declared)
-    if table is not None:
+    if table := table_type(head, declared):
         return table
     claims = {canonical(declared), guess_type(filename)} - {None, UNKNOWN}
     return "text/plain" if head and claims else UNKNOWN
@@ -123,3 +128,123 @@ def text_hint(head: bytes) -> str | None:
 def binary_hint(head: bytes) -> str | None:
     """Return the type that binary data look like, by a weak rule or by the optional library."""
     return "image/x-tga" if _TARGA.match(head) else look_up(head)
+
+
+# --- what is claimed, and when the bytes refute it
+
+_SPECIAL_CASES = {name: tuple(names) for name, *names in rows("claims")}
+_ZIPPED, _ACTIVE, _UNMARKED, _BINARY, _TEXTUAL, _NEVER_TEXT = map(
+    _SPECIAL_CASES.pop, ("zipped", "active", "unmarked", "binary", "textual", "never-text")
+)
+NARROWED = frozenset({"text/xml", *_SPECIAL_CASES})
+"""Detected types that have special cases."""
+
+_SIGNED = KNOWN_TYPES.union(
+    case
+    for cases in _SPECIAL_CASES.values()
+    for case in cases
+    if not case.endswith(("/", "-", ".")) and not case.startswith("text/")
+).difference(_UNMARKED)
+"""Types whose files all begin with a signature: without it the claim is refuted."""
+
+
+def decide(
+    detected: str | None, declared: str | None, filename: str | None, *, is_text: bool = False
+) -> str:
+    """Return the content type of a file: what its bytes prove, if they prove something.
+
+    Otherwise the declared type counts, then the name, unless the bytes refute them; also where
+    these narrow down what the bytes prove: a .docx is a ZIP archive, and text/xml may be Atom.
+    `UNKNOWN` if nothing is left.
+    """
+    if detected is not None and detected not in NARROWED:
+        return detected  # as for most files
+    for claim in (canonical(declared), guess_type(filename)):
+        if claim is not None and _is_believed(claim, detected, is_text=is_text):
+            return claim
+    return detected or UNKNOWN
+
+
+def refutes(detected: str | None, claimed: str, *, is_text: bool = False) -> bool:
+    """Return True if bytes of the type ``detected`` cannot be of the claimed type."""
+    name = canonical(claimed)
+    if name is None or name == detected or _narrows(name, detected or ""):
+        return False
+    is_marked = name in _SIGNED or name.startswith(_ZIPPED)
+    is_binary = name in _NEVER_TEXT or (name.startswith(_BINARY) and name not in _TEXTUAL)
+    return detected is not None or is_marked or (is_text and is_binary)
+
+
+def table_type(head: bytes, declared: str | None) -> str | None:
+    """Return the type of a text that is a table, which an office program claims as its own."""
+    if canonical(declared) != "application/vnd.ms-excel":
+        return None
+    first, second = (*head.split(b"\n", 2), b"")[:2]
+    marks = (b"\t", b",", b";")
+    mark = next((each for each in marks if 0 < first.count(each) == second.count(each)), None)
+    return {None: None, b"\t": "text/tab-separated-values"}.get(mark, "text/csv")
+
+
+def _is_believed(claim: str, detected: str | None, *, is_text: bool) -> bool:
+    if detected is not None:
+        return _narrows(claim, detected)
+    return claim != UNKNOWN and not refutes(None, claim, is_text=is_text)
+
+
+def _narrows(name: str, detected: str) -> bool:
+    """Return True if a type is a special case of what the bytes prove."""
+    if detected == "text/xml":
+        return name.endswith("+xml")
+    cases = _SPECIAL_CASES.get(detected, ())
+    if name in cases:
+        return True
+    if name == UNKNOWN or name in _ACTIVE or name in _SIGNED:
+        return False
+    if name.startswith(_ZIPPED):
+        zipped = tuple(case for case in cases if case.startswith(_ZIPPED))
+        return detected == ZIP or name.startswith(zipped)
+    return name.startswith(cases)
+
+
+# --- some hundred rare formats, from pure-magic-rs (the rules of libmagic): the extra "detect"
+
+_HEADER = 64
+
+# Rules of one or two bytes, which one random file in a hundred matches, and one for numbers.
+_TOO_WEAK = frozenset(
+    {"image/x-tga", "image/x-adobe-aco", "application/x-dosexec", "audio/x-mp4a-latm"}
+)
+
+
+def look_up(head: bytes) -> str | None:
+    """Return the content type of binary data by the library's rules; None where none applies."""
+    if not _has_header(head):
+        return None
+    if (database := _database()) is None:
+        return None
+    try:
+        name = database.first_magic_buffer(head).mime_type
+    except ValueError:  # pragma: no cover  documented, and no content is known that causes it
+        return None
+    if name in _TOO_WEAK or name == UNKNOWN or name.startswith("text/"):
+        return None
+    return canonical(name)
+
+
+def _has_header(head: bytes) -> bool:
+    """Return True if there are letters at the start, or zeros near it, as in a header.
+
+    Encrypted and compressed data would cost a search of 0.2 ms, and sometimes match a weak rule.
+    """
+    if b"\0\0" not in head[:_HEADER]:
+        return head[:4].isalnum()
+    return bool(head.strip(b"\0"))
+
+
+@cache
+def _database() -> MagicDb | None:
+    try:
+        from pure_magic_rs import MagicDb  # noqa: PLC0415  the extra "detect"
+    except ImportError:
+        return None
+    return MagicDb()

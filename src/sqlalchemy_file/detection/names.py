@@ -8,10 +8,21 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from importlib.resources import files
 from typing import Any
 
-from sqlalchemy_file.detection.tables import rows
 from sqlalchemy_file.support.defaults import UNKNOWN_TYPE as UNKNOWN
+
+
+def rows(name: str) -> list[list[str]]:
+    """Return the words of each row of a table, without comments.
+
+    An indented line continues the row before it.
+    """
+    text = files("sqlalchemy_file.detection").joinpath("tables", f"{name}.txt").read_text("utf-8")
+    lines = text.replace("\n ", " ").splitlines()
+    return [line.split() for line in lines if line and not line.startswith("#")]
+
 
 _PART = r"[a-z0-9!#$&^_.+-]{1,127}"
 _ESSENCE = re.compile(rf"\s*({_PART}/{_PART})\s*(?:;|$)", re.IGNORECASE)

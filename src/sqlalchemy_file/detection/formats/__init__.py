@@ -1,1 +1,0 @@
-"""Detection of formats by their bytes: one module for each method."""
