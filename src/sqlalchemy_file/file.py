@@ -17,8 +17,7 @@ from sqlalchemy_file.storage import StorageManager, StoredFile
 from sqlalchemy_file.support.calling import call_now
 from sqlalchemy_file.support.names import column_declared, moved, with_metadata
 from sqlalchemy_file.values import saving, schemas
-from sqlalchemy_file.values.derivatives import DerivedImage, derived_image
-from sqlalchemy_file.values.further import FurtherObjects
+from sqlalchemy_file.values.further import DerivedImage, FurtherObjects, derived_image
 from sqlalchemy_file.values.objects import public_url
 from sqlalchemy_file.values.records import described_extra, own_path, without_objects
 from sqlalchemy_file.values.state import UploadState, state_of, unspent

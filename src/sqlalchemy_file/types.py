@@ -10,7 +10,7 @@ from sqlalchemy import JSON
 from sqlalchemy.engine.interfaces import Dialect
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
-from sqlalchemy_file.content.disposition import Disposition
+from sqlalchemy_file.content.filenames import Disposition
 from sqlalchemy_file.content.received import is_unchosen, is_upload
 from sqlalchemy_file.file import File
 from sqlalchemy_file.mutable_list import MutableList, as_file
@@ -20,8 +20,7 @@ from sqlalchemy_file.support.calling import checked_steps
 from sqlalchemy_file.support.names import column_declared, moved
 from sqlalchemy_file.transforms import Transform, TransformChoice, joined
 from sqlalchemy_file.validators import ImageValidator, Validator
-from sqlalchemy_file.values.comparator import FileComparator
-from sqlalchemy_file.values.json_text import faster
+from sqlalchemy_file.values.json_column import FileComparator, faster
 from sqlalchemy_file.values.saving import ChoosesPlace, KeyChoice, StorageChoice
 
 __all__ = ["FileField", "ImageField"]

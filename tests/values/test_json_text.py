@@ -11,7 +11,7 @@ from sqlalchemy import JSON, Engine, create_engine, select, text
 from sqlalchemy.dialects.sqlite.base import SQLiteDialect
 from sqlalchemy.orm import Session
 
-from sqlalchemy_file.values.json_text import faster
+from sqlalchemy_file.values.json_column import faster
 from tests.models import Base, Paper
 
 pytest.importorskip("msgspec")

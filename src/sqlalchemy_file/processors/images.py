@@ -7,8 +7,7 @@ from base64 import b64encode
 from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy_file.content.disposition import headers_to_store, known_disposition
-from sqlalchemy_file.content.filenames import clean_filename
+from sqlalchemy_file.content.filenames import clean_filename, headers_to_store, known_disposition
 from sqlalchemy_file.file import File, Processor
 from sqlalchemy_file.imaging import COPIED_FORMATS, MAX_PIXELS, require_pillow
 from sqlalchemy_file.imaging.variant import PLACEHOLDER, Variant

@@ -5,7 +5,7 @@ function of method, headers and facts about the file. ``bodies`` reads the bytes
 ``asgi`` and ``wsgi`` send them.
 """
 
-from sqlalchemy_file.content.disposition import INLINE_TYPES, content_disposition
+from sqlalchemy_file.content.filenames import INLINE_TYPES, content_disposition
 from sqlalchemy_file.serving.delivery import Handover, Redirect, XAccelRedirect
 from sqlalchemy_file.serving.http import ByteRange, FileFacts, Plan, plan
 from sqlalchemy_file.serving.server import FileServer

@@ -15,7 +15,7 @@ from functools import partial
 from http import HTTPStatus
 from typing import Any, Protocol, TypedDict, cast
 
-from sqlalchemy_file.content.disposition import INLINE_TYPES, Disposition
+from sqlalchemy_file.content.filenames import INLINE_TYPES, Disposition
 from sqlalchemy_file.exceptions import (
     InvalidKeyError,
     ObjectNotFoundError,

@@ -12,7 +12,7 @@ from email.utils import format_datetime, parsedate
 from http import HTTPStatus
 from typing import NamedTuple
 
-from sqlalchemy_file.content.disposition import Disposition, content_disposition
+from sqlalchemy_file.content.filenames import Disposition, content_disposition
 
 
 @dataclass(frozen=True, slots=True)

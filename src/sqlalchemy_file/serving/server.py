@@ -10,7 +10,7 @@ from http import HTTPStatus
 from typing import Any
 from urllib.parse import quote, unquote, urlsplit
 
-from sqlalchemy_file.content.disposition import INLINE_TYPES, Disposition, known_disposition
+from sqlalchemy_file.content.filenames import INLINE_TYPES, Disposition, known_disposition
 from sqlalchemy_file.exceptions import InvalidKeyError
 from sqlalchemy_file.file import File
 from sqlalchemy_file.serving.answering import (
@@ -45,7 +45,7 @@ from sqlalchemy_file.serving.urls import (
 )
 from sqlalchemy_file.storage import StorageManager
 from sqlalchemy_file.storage.registry import is_base_url
-from sqlalchemy_file.values.derivatives import DerivedImage, variants_of
+from sqlalchemy_file.values.further import DerivedImage, variants_of
 
 _LONGEST = timedelta(days=36525)
 

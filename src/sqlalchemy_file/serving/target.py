@@ -10,14 +10,18 @@ from fnmatch import fnmatchcase
 from functools import lru_cache
 from typing import Any
 
-from sqlalchemy_file.content.disposition import Disposition, allowed_disposition, known_disposition
-from sqlalchemy_file.content.filenames import clean_filename
+from sqlalchemy_file.content.filenames import (
+    Disposition,
+    allowed_disposition,
+    clean_filename,
+    known_disposition,
+)
 from sqlalchemy_file.detection.names import content_encoding
 from sqlalchemy_file.file import File
 from sqlalchemy_file.serving.http import FileFacts
 from sqlalchemy_file.storage import ObjectInfo, StorageManager
 from sqlalchemy_file.support.defaults import UNKNOWN_TYPE
-from sqlalchemy_file.values.derivatives import DerivedImage
+from sqlalchemy_file.values.further import DerivedImage
 from sqlalchemy_file.values.records import entity_tag, own_path, sha256_of
 
 _ACTIVE_TYPES = (

@@ -20,7 +20,7 @@ from functools import lru_cache
 from typing import Any
 from urllib.parse import quote
 
-from sqlalchemy_file.content.disposition import Disposition
+from sqlalchemy_file.content.filenames import Disposition
 from sqlalchemy_file.exceptions import MissingExtraError
 from sqlalchemy_file.serving.target import ENCODINGS, Target
 from sqlalchemy_file.storage.common.keys import check_key, refuse_reserved

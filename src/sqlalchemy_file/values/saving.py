@@ -9,7 +9,7 @@ from itertools import chain
 from typing import Any
 
 from sqlalchemy_file import detection
-from sqlalchemy_file.content.disposition import Disposition, headers_to_store, known_disposition
+from sqlalchemy_file.content.filenames import Disposition, headers_to_store, known_disposition
 from sqlalchemy_file.content.sources import Content, content_of
 from sqlalchemy_file.detection.names import content_encoding, type_within
 from sqlalchemy_file.storage import Attributes, StorageManager

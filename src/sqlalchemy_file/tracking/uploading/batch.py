@@ -2,24 +2,36 @@
 
 from __future__ import annotations
 
+import asyncio
+import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from copy import copy
 from functools import cache, partial
 
-from sqlalchemy_file.exceptions import StorageError
+from sqlalchemy import Connection
+
+from sqlalchemy_file.exceptions import ObjectExistsError, StorageError
 from sqlalchemy_file.file import File
+from sqlalchemy_file.ledger import notes
 from sqlalchemy_file.storage import StorageManager
 from sqlalchemy_file.storage.common.calling import concurrency_of, is_native
 from sqlalchemy_file.storage.local.writing import synced_together
 from sqlalchemy_file.tracking.claims import Claim
+from sqlalchemy_file.tracking.deleting.clearing import has_room
 from sqlalchemy_file.tracking.deleting.deletion import discard
 from sqlalchemy_file.tracking.unit.frames import Frame, Moment, now
 from sqlalchemy_file.tracking.uploading.checking import check, destinations
-from sqlalchemy_file.tracking.uploading.chosen import wait_until_free
-from sqlalchemy_file.tracking.uploading.steps import Unsaved, add_note, in_parallel
-from sqlalchemy_file.tracking.uploading.storing import Processing, Storing, copying, path_of_copy
-from sqlalchemy_file.transfer import carry_out, results, run_blocking
+from sqlalchemy_file.tracking.uploading.steps import (
+    Processing,
+    Storing,
+    Unsaved,
+    add_note,
+    copying,
+    in_parallel,
+    path_of_copy,
+)
+from sqlalchemy_file.transfer import Operation, carry_out, results, run_blocking
 from sqlalchemy_file.types import FileField
 from sqlalchemy_file.values.objects import LARGE
 from sqlalchemy_file.values.records import paths_of
@@ -221,3 +233,49 @@ def _store_plain(items: Sequence[Unsaved], storage_names: Sequence[str]) -> None
             raise
         finally:
             release(file)
+
+
+# --- chosen keys
+
+PATIENCE = 1.0
+"""How many seconds a deletion is waited for."""
+
+_PAUSE = 0.05
+
+
+def wait_until_free(claim: Claim, chosen: Iterable[tuple[str, str]]) -> None:
+    """Wait while an entry says that one of these keys, each with its storage, is being deleted.
+
+    Raises `ObjectExistsError` for one that is not free soon.
+    """
+    wanted = {f"{storage_name}/{key}": (storage_name, key) for storage_name, key in chosen}
+    if not wanted or not notes.may_use(claim.database.connection, claim.ledger):
+        return
+    until = time.monotonic() + PATIENCE
+    while noted := _noted(claim, wanted):
+        if time.monotonic() >= until:
+            storage_name, key = wanted[min(noted)]
+            raise ObjectExistsError(
+                "an earlier object with this key is about to be deleted: use another key, or try "
+                "again later",
+                storage=storage_name,
+                key=key,
+            )
+        pause = Operation(partial(time.sleep, _PAUSE), partial(asyncio.sleep, _PAUSE))
+        results(carry_out([pause]))
+
+
+def _noted(claim: Claim, paths: Iterable[str]) -> set[str]:
+    connection = claim.database.connection
+    if connection.dialect.name == "sqlite" or not has_room(connection.engine.pool):
+        return _seen_by(connection, claim, paths)
+    # The transaction may see the ledger as it was when it began.
+    with connection.engine.connect() as fresh:
+        own = connection.get_execution_options().get("schema_translate_map")
+        fresh.execution_options(schema_translate_map=claim.database.schemas or own)
+        return _seen_by(fresh, claim, paths)
+
+
+def _seen_by(connection: Connection, claim: Claim, paths: Iterable[str]) -> set[str]:
+    noted = notes.visible(connection, claim.ledger, paths)
+    return {note.path for note in noted if not note.is_kept}
