@@ -31,7 +31,7 @@ NEED_MORE = (
     "sqlalchemy_file.testing.async_conformance",
     "sqlalchemy_file.testing.conformance",
     "sqlalchemy_file.testing.objects",
-    "sqlalchemy_file.testing.suite",
+    "sqlalchemy_file.testing.objects",
 )
 
 Base = declarative_base()

@@ -22,7 +22,7 @@ from sqlalchemy_file import cli
 from sqlalchemy_file.cli import commands
 from sqlalchemy_file.cli.output import Printer, show_status
 from sqlalchemy_file.reconcile import Finding, Progress, Status, StorageStatus
-from sqlalchemy_file.reconcile.references.rows import Named
+from sqlalchemy_file.reconcile.references import Named
 
 APP = """
 import time
@@ -485,8 +485,8 @@ def test_without_the_extra_it_is_named(
 def test_another_module_that_is_missing_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delitem(sys.modules, "sqlalchemy_file.cli.commands")
     monkeypatch.delattr(cli, "commands")
-    monkeypatch.setitem(sys.modules, "sqlalchemy_file.cli.loading", None)
-    with pytest.raises(ModuleNotFoundError, match="loading"):
+    monkeypatch.setitem(sys.modules, "sqlalchemy_file.cli.output", None)
+    with pytest.raises(ModuleNotFoundError, match="output"):
         cli.main()
 
 

@@ -18,8 +18,7 @@ from typing import Any
 import pytest
 from sqlalchemy import Engine, create_engine, event, make_url
 
-from sqlalchemy_file.reconcile import Finding, compare, context, drain, sweep
-from sqlalchemy_file.reconcile.deleting import ages
+from sqlalchemy_file.reconcile import Finding, ages, compare, context, drain, sweep
 
 from . import town_steps
 from .operators import (

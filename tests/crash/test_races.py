@@ -22,8 +22,7 @@ from sqlalchemy.orm.exc import ObjectDeletedError, StaleDataError
 
 from sqlalchemy_file import File
 from sqlalchemy_file.exceptions import CommitRefusedError, ObjectNotFoundError
-from sqlalchemy_file.reconcile import drain, sweep
-from sqlalchemy_file.reconcile.deleting import ages
+from sqlalchemy_file.reconcile import ages, drain, sweep
 from sqlalchemy_file.storage.memory import MemoryStorage
 from tests.stores import add_memory, keys, named
 

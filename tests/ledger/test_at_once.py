@@ -12,7 +12,7 @@ from sqlalchemy import Engine, create_engine, inspect
 from sqlalchemy.exc import DBAPIError, OperationalError
 
 from sqlalchemy_file.exceptions import LedgerError
-from sqlalchemy_file.ledger import locking
+from sqlalchemy_file.ledger import connections
 
 from .earlier import first_layout
 from .helpers import Schema, fill, record, run
@@ -80,7 +80,7 @@ def test_processes_make_everything_at_once_behind_the_lock(engine: Engine, anoth
 def test_a_lock_that_another_process_keeps_is_an_error(
     mariadb: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(locking, "_PATIENCE", 0)
+    monkeypatch.setattr(connections, "_PATIENCE", 0)
     ledger = Schema().ledger
     with mariadb.connect() as holder, mariadb.connect() as late:
         with (

@@ -10,7 +10,7 @@ from sqlalchemy import Connection, create_engine, event, make_url, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import NullPool
 
-from sqlalchemy_file.ledger.errors import is_unreadable
+from sqlalchemy_file.ledger.connections import is_unreadable
 from tests.databases import on_servers, sqlite_only
 
 

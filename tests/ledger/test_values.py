@@ -9,7 +9,7 @@ from collections.abc import Callable
 import pytest
 from sqlalchemy import Connection, Engine, text
 
-from sqlalchemy_file.ledger.dialects import mariadb_bodies, postgresql_bodies, sqlite
+from sqlalchemy_file.ledger.dialects import mariadb, postgresql_bodies, sqlite
 
 from .helpers import Schema, record, run
 
@@ -180,7 +180,7 @@ def _seconds(connection: Connection, value: str, count: int) -> float:
 
 
 def test_a_value_that_is_too_long_is_not_read(engine: Engine, monkeypatch) -> None:
-    for module in (postgresql_bodies, mariadb_bodies, sqlite):
+    for module in (postgresql_bodies, mariadb, sqlite):
         monkeypatch.setattr(module, "LONGEST_VALUE", 100)
     assert _write_over(engine, [record("s/a"), record("s/a", "s/" + "b" * 100)]) == [["s/a"], []]
 

@@ -16,7 +16,7 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 from sqlalchemy_file import File, FileField
 from sqlalchemy_file.ledger import Ledger
 from sqlalchemy_file.reconcile import Finding
-from sqlalchemy_file.reconcile.keys import bound
+from sqlalchemy_file.reconcile.sweep import bound
 from sqlalchemy_file.storage import Attributes, MemoryStorage
 from tests.stores import named
 

@@ -13,9 +13,9 @@ from sqlalchemy.orm import Session
 
 from sqlalchemy_file import StorageManager
 from sqlalchemy_file.exceptions import InvalidKeyError, LedgerError
+from sqlalchemy_file.ledger import notes
 from sqlalchemy_file.ledger.notes import LEASE
 from sqlalchemy_file.reconcile import drain
-from sqlalchemy_file.reconcile.deleting import leases
 from sqlalchemy_file.storage.common.protocol import Attributes
 from sqlalchemy_file.storage.memory import MemoryStorage
 from tests.reconcile.helpers import Base, Paper, add, kinds, ledger, pending, raw_delete, rows
@@ -313,7 +313,7 @@ def test_what_was_leased_too_long_ago_is_not_deleted(
     add(engine, 1)
     raw_delete(engine)
     with monkeypatch.context() as patch:
-        patch.setattr(leases, "LEASE", 0)  # as if the process had been suspended
+        patch.setattr(notes, "LEASE", 0)  # as if the process had been suspended
         assert kinds(drain(engine, Base.metadata)) == {"waiting": 1}
     assert len(keys(storage)) == 1
     make_due(engine)

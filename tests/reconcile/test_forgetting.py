@@ -14,7 +14,7 @@ from sqlalchemy.pool import NullPool
 
 from sqlalchemy_file import File, StorageManager
 from sqlalchemy_file.exceptions import LedgerError, StorageError
-from sqlalchemy_file.ledger.epochs.identity import identity
+from sqlalchemy_file.ledger.identity import identity
 from sqlalchemy_file.reconcile import forget, status, sweep
 from sqlalchemy_file.storage.memory import MemoryStorage
 from sqlalchemy_file.storage.owners import owners_of

@@ -106,7 +106,7 @@ def test_a_pass_does_not_go_on_from_one_of_another_kind(
         next(first)
     first.close()
     if other == "long ago":
-        monkeypatch.setattr("sqlalchemy_file.ledger.epochs.state._POSITION_KEPT", -1)
+        monkeypatch.setattr("sqlalchemy_file.ledger.state._POSITION_KEPT", -1)
     assert len(list(compare(engine, Base.metadata, **options))) == 30
 
 
@@ -137,7 +137,7 @@ def test_it_can_begin_anew(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> N
 def test_all_rows_are_read_however_many(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
     add_memory()
     add(engine, 23)
-    monkeypatch.setattr("sqlalchemy_file.reconcile.references.rows._ROWS_AT_ONCE", 5)
+    monkeypatch.setattr("sqlalchemy_file.reconcile.references._ROWS_AT_ONCE", 5)
     assert list(compare(engine, Base.metadata)) == []
 
 

@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from uuid_utils import uuid4, uuid7
 
-from sqlalchemy_file.reconcile.keys import bound, is_ours, made_at, owner, time_prefixes
+from sqlalchemy_file.reconcile.ownership import is_ours, made_at, owner
+from sqlalchemy_file.reconcile.sweep import bound, time_prefixes
 
 MOMENTS = st.integers(0, 2**47)
 

@@ -15,7 +15,7 @@ from sqlalchemy.pool import NullPool
 
 from sqlalchemy_file import File, StorageManager
 from sqlalchemy_file.exceptions import LedgerError, StorageError
-from sqlalchemy_file.ledger.epochs.identity import begin_epoch, identity
+from sqlalchemy_file.ledger.identity import begin_epoch, identity
 from sqlalchemy_file.reconcile import compare, drain, sweep
 from sqlalchemy_file.storage import MemoryStorage
 from sqlalchemy_file.storage.common.protocol import PendingUpload

@@ -15,10 +15,9 @@ from uuid_utils import uuid4
 
 from sqlalchemy_file import File, StorageManager
 from sqlalchemy_file.exceptions import LedgerError, UnknownStorageError
-from sqlalchemy_file.ledger.epochs.state import checkpoint, set_checkpoint, set_grace
-from sqlalchemy_file.reconcile import Finding, compare, sweep
-from sqlalchemy_file.reconcile.deleting import ages
-from sqlalchemy_file.reconcile.keys import bound
+from sqlalchemy_file.ledger.state import checkpoint, set_checkpoint, set_grace
+from sqlalchemy_file.reconcile import Finding, ages, compare, sweep
+from sqlalchemy_file.reconcile.sweep import bound
 from sqlalchemy_file.storage.common.protocol import ObjectInfo
 from sqlalchemy_file.storage.memory import MemoryStorage
 from tests.reconcile.accounts import account

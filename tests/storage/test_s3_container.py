@@ -28,7 +28,7 @@ from sqlalchemy_file.exceptions import DeletionError
 from sqlalchemy_file.storage import Attributes, LibcloudStorage, Storage, adapt, adapters
 from sqlalchemy_file.storage.common.protocol import AsyncStorage, HasSignedURL, HasUploads
 from sqlalchemy_file.storage.s3_container import S3ContainerStorage
-from sqlalchemy_file.testing.suite import MEGABYTE
+from sqlalchemy_file.testing.objects import MEGABYTE
 from tests.storage.helpers import keys, put, read
 from tests.storage.server import Answer, Bucket, Request, answering
 

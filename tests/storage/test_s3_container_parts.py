@@ -22,7 +22,7 @@ from sqlalchemy_file.exceptions import StorageError
 from sqlalchemy_file.storage import Limits, Storage, adapt
 from sqlalchemy_file.storage.common.streams import PART_SIZE
 from sqlalchemy_file.storage.obstore.client import READ_SIZE
-from sqlalchemy_file.testing.suite import MEGABYTE
+from sqlalchemy_file.testing.objects import MEGABYTE
 from tests.storage.helpers import PLAIN, put, read
 from tests.storage.server import Answer, Request, answering
 

@@ -38,7 +38,7 @@ from sqlalchemy_file.testing import (
     tears,
 )
 from sqlalchemy_file.testing.faults import Verb
-from sqlalchemy_file.testing.suite import PLAIN, keys_of, put, read
+from sqlalchemy_file.testing.objects import PLAIN, keys_of, put, read
 from tests.stores import contents, named, sqlite
 
 

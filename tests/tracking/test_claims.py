@@ -17,7 +17,7 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 from sqlalchemy_file import File, FileField, StorageManager
 from sqlalchemy_file.exceptions import StorageError
 from sqlalchemy_file.ledger import Ledger
-from sqlalchemy_file.ledger.epochs.identity import identity
+from sqlalchemy_file.ledger.identity import identity
 from sqlalchemy_file.storage.memory import MemoryStorage
 from sqlalchemy_file.storage.owners import owners_of
 from sqlalchemy_file.tracking.claims import claim_of

@@ -13,8 +13,8 @@ from sqlalchemy import Column, Connection, MetaData, Table, event, inspect
 
 from sqlalchemy_file.exceptions import LedgerError
 from sqlalchemy_file.ledger.columns import FileColumns, all_file_columns
-from sqlalchemy_file.ledger.epochs.identity import record_home
-from sqlalchemy_file.ledger.epochs.state import set_grace
+from sqlalchemy_file.ledger.connections import as_committed, exclusive
+from sqlalchemy_file.ledger.identity import record_home
 from sqlalchemy_file.ledger.installing import (
     DATABASES,
     Problem,
@@ -25,8 +25,8 @@ from sqlalchemy_file.ledger.installing import (
     repair,
 )
 from sqlalchemy_file.ledger.layout import OUT_OF_DATE, forget_missed, is_of_earlier_release
-from sqlalchemy_file.ledger.locking import as_committed, exclusive
 from sqlalchemy_file.ledger.references import named_paths
+from sqlalchemy_file.ledger.state import set_grace
 from sqlalchemy_file.ledger.tables import IN_INFO, RELEASES, releases_table, state_table
 
 __all__ = ["Ledger", "LedgerError", "Problem", "ledger_of", "named_paths"]

@@ -10,7 +10,7 @@ from sqlalchemy import DDL, Connection, Table
 
 from sqlalchemy_file.exceptions import LedgerError
 from sqlalchemy_file.ledger.columns import FileColumns
-from sqlalchemy_file.ledger.dialects.database import Database
+from sqlalchemy_file.ledger.dialects import Database
 from sqlalchemy_file.ledger.dialects.mariadb import MariaDB
 from sqlalchemy_file.ledger.dialects.postgresql import PostgreSQL
 from sqlalchemy_file.ledger.dialects.sqlite import SQLite

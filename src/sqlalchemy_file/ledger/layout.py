@@ -14,7 +14,7 @@ from sqlalchemy import Connection, MetaData, Table, delete, func, select, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.schema import CreateColumn, CreateIndex, CreateTable
 
-from sqlalchemy_file.ledger.errors import is_unreadable
+from sqlalchemy_file.ledger.connections import is_unreadable
 from sqlalchemy_file.ledger.tables import (
     MISSED,
     MISSED_NOTE,

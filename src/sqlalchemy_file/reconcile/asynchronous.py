@@ -10,10 +10,10 @@ from sqlalchemy import Engine, MetaData
 from sqlalchemy.util import greenlet_spawn
 
 from sqlalchemy_file.exceptions import LedgerError
-from sqlalchemy_file.reconcile.deleting.open_transactions import PATIENCE
 from sqlalchemy_file.reconcile.drain import BATCH_SIZE, drain
 from sqlalchemy_file.reconcile.findings import Finding, OnProgress
 from sqlalchemy_file.reconcile.full import compare
+from sqlalchemy_file.reconcile.open_transactions import PATIENCE
 from sqlalchemy_file.reconcile.status import Status, status
 from sqlalchemy_file.reconcile.sweep import sweep
 

@@ -13,6 +13,7 @@ from sqlalchemy import MetaData
 
 from sqlalchemy_file.exceptions import StorageError
 from sqlalchemy_file.ledger.columns import all_fields, declared_storages
+from sqlalchemy_file.ledger.notes import count_due, take
 from sqlalchemy_file.reconcile.context import (
     Bind,
     PassContext,
@@ -20,15 +21,14 @@ from sqlalchemy_file.reconcile.context import (
     is_known,
     refuse_problems,
 )
-from sqlalchemy_file.reconcile.deleting.confirming import ObjectionTo, delete_unnamed
-from sqlalchemy_file.reconcile.deleting.leases import count_due, take
-from sqlalchemy_file.reconcile.deleting.open_transactions import PATIENCE
+from sqlalchemy_file.reconcile.deleting import ObjectionTo, delete_unnamed
 from sqlalchemy_file.reconcile.findings import Finding, OnProgress, Progress
-from sqlalchemy_file.reconcile.keys import may_be_noted
+from sqlalchemy_file.reconcile.open_transactions import PATIENCE
 from sqlalchemy_file.reconcile.ownership import (
     Objection,
     Ownership,
     identities_of,
+    may_be_noted,
     ownership,
 )
 from sqlalchemy_file.tracking.claims import refuse_unmounted

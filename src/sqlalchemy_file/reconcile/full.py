@@ -18,15 +18,14 @@ from sqlalchemy import MetaData
 from sqlalchemy.exc import DBAPIError
 
 from sqlalchemy_file.exceptions import InvalidKeyError, ObjectNotFoundError
-from sqlalchemy_file.ledger.epochs.state import position, set_position
+from sqlalchemy_file.ledger.state import position, set_position
 from sqlalchemy_file.observing import counted
 from sqlalchemy_file.reconcile.context import Bind, context_of, in_batches
-from sqlalchemy_file.reconcile.deleting.confirming import named_now
-from sqlalchemy_file.reconcile.deleting.open_transactions import PATIENCE
-from sqlalchemy_file.reconcile.deleting.orphans import OrphanFinder
+from sqlalchemy_file.reconcile.deleting import OrphanFinder, named_now
 from sqlalchemy_file.reconcile.findings import Finding, Malformed, OnProgress, Progress
-from sqlalchemy_file.reconcile.keys import owner
-from sqlalchemy_file.reconcile.references.rows import keys_named
+from sqlalchemy_file.reconcile.open_transactions import PATIENCE
+from sqlalchemy_file.reconcile.ownership import owner
+from sqlalchemy_file.reconcile.references import keys_named
 from sqlalchemy_file.reconcile.sweep import finders_for
 from sqlalchemy_file.storage import ObjectInfo
 from sqlalchemy_file.storage.common.calling import concurrency_of

@@ -1,12 +1,13 @@
-"""The owners of objects: the ledgers of this pass, and others.
+"""The owners of objects: this package, the ledgers of this pass, and others.
 
-A key contains the epoch in which its object was stored. A storage contains the signatures of its
-ledgers, and the token of the last sweep that deleted there.
+A key contains the time and the epoch in which its object was stored. A storage contains the
+signatures of its ledgers, and the token of the last sweep that deleted there.
 """
 
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -15,13 +16,14 @@ from uuid import uuid4
 
 from sqlalchemy import Connection, MetaData
 
-from sqlalchemy_file.exceptions import LedgerError
+from sqlalchemy_file.exceptions import InvalidKeyError, LedgerError
 from sqlalchemy_file.ledger import Ledger
-from sqlalchemy_file.ledger.epochs.identity import Identity, begin_epoch, identity, record_home
-from sqlalchemy_file.ledger.epochs.sites import is_there
-from sqlalchemy_file.ledger.epochs.state import ledger_id, load, save
+from sqlalchemy_file.ledger.identity import Identity, begin_epoch, identity, record_home
+from sqlalchemy_file.ledger.sites import is_there
+from sqlalchemy_file.ledger.state import ledger_id, load, save
 from sqlalchemy_file.reconcile.context import Bind, PassContext, context_of
 from sqlalchemy_file.storage import HasPath, Storage, StorageManager
+from sqlalchemy_file.storage.common.keys import SIDECAR, TEMPORARY, check_key
 from sqlalchemy_file.storage.common.protocol import HasNotes, named
 from sqlalchemy_file.storage.owners import (
     Owner,
@@ -45,6 +47,45 @@ _EARLIER = (
 )
 _OTHERS = "it was stored by another ledger, or by a copy of this one"
 _TOKENS, _MOST_TOKENS = "tokens:", 16
+_ID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-([47])[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}")
+
+
+def owner(key: str) -> str:
+    """Return the key of the object that a file of metadata belongs to; any other key itself."""
+    return key.removesuffix(SIDECAR)
+
+
+def is_ours(key: str) -> bool:
+    """Return True if this package makes such keys: a UUID, or a temporary name, in any folder."""
+    name = _name(key)
+    return _ID.fullmatch(name) is not None or name.startswith(TEMPORARY)
+
+
+def may_be_noted(key: str, *, is_chosen: bool) -> bool:
+    """Return True if the object of an entry with this key may be one of ours.
+
+    Its key is an id, derived from one (``<id>.webp``, ``<id>/small``), or chosen by a field.
+    """
+    try:
+        check_key(key)
+    except InvalidKeyError:
+        return False
+    if _name(key).startswith(TEMPORARY):
+        return False
+    return is_chosen or any(_ID.match(part) for part in key.split("/"))
+
+
+def made_at(key: str) -> int | None:
+    """Return the time of a key in milliseconds, or None if it contains no time."""
+    name = _name(key)
+    found = _ID.fullmatch(name)
+    if found is None or found[1] != "7":
+        return None
+    return int(name[:8] + name[9:13], 16)
+
+
+def _name(key: str) -> str:
+    return owner(key).rpartition("/")[2]
 
 
 @dataclass(frozen=True, slots=True)

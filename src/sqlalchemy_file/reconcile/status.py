@@ -11,13 +11,13 @@ from sqlalchemy import Connection, MetaData, case, func, literal, select
 
 from sqlalchemy_file.exceptions import LedgerError, StorageError
 from sqlalchemy_file.ledger import Ledger, Problem
-from sqlalchemy_file.ledger.epochs.state import Checkpoint, checkpoint, grace
 from sqlalchemy_file.ledger.rights import missing_rights
+from sqlalchemy_file.ledger.state import Checkpoint, checkpoint, grace
 from sqlalchemy_file.ledger.tables import KEPT
 from sqlalchemy_file.observing import counted
 from sqlalchemy_file.reconcile.context import Bind, PassContext, context_of, is_known
 from sqlalchemy_file.reconcile.findings import Finding
-from sqlalchemy_file.reconcile.references.rows import Count, Named, count_files
+from sqlalchemy_file.reconcile.references import Count, Named, count_files
 from sqlalchemy_file.storage import StorageManager
 from sqlalchemy_file.storage.common.protocol import named
 from sqlalchemy_file.storage.owners import owners_of

@@ -18,13 +18,14 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy_file.exceptions import LedgerError
 from sqlalchemy_file.ledger import Ledger
 from sqlalchemy_file.ledger.columns import all_fields, all_file_columns, declared_storages, keeps
-from sqlalchemy_file.ledger.epochs.state import (
+from sqlalchemy_file.ledger.state import (
     checkpoint,
     database_id,
     load,
     save,
     set_checkpoint,
 )
+from sqlalchemy_file.reconcile.ages import SKEW, age_limit, now_here, refuse_other_time
 from sqlalchemy_file.reconcile.context import (
     Bind,
     PassContext,
@@ -34,21 +35,21 @@ from sqlalchemy_file.reconcile.context import (
     refuse_problems,
     refuse_unknown_storages,
 )
-from sqlalchemy_file.reconcile.deleting.ages import SKEW, age_limit, now_here, refuse_other_time
-from sqlalchemy_file.reconcile.deleting.open_transactions import PATIENCE
-from sqlalchemy_file.reconcile.deleting.orphans import OrphanFinder
+from sqlalchemy_file.reconcile.deleting import OrphanFinder
 from sqlalchemy_file.reconcile.findings import Finding, OnProgress, Progress
-from sqlalchemy_file.reconcile.keys import bound, is_ours, made_at, time_prefixes
+from sqlalchemy_file.reconcile.open_transactions import PATIENCE
 from sqlalchemy_file.reconcile.ownership import (
     Ownership,
     fence,
     identities_of,
+    is_ours,
+    made_at,
     ownership,
     refuse_overlaps,
     refuse_strangers,
     sign_for,
 )
-from sqlalchemy_file.reconcile.references.rows import Named, count_files
+from sqlalchemy_file.reconcile.references import Named, count_files
 from sqlalchemy_file.storage import ObjectInfo, Storage, StorageManager
 from sqlalchemy_file.tracking.claims import refuse_unmounted
 
@@ -57,6 +58,7 @@ OVERLAP = 24 * 3_600_000
 """How far before the end of the last sweep the next one begins, in milliseconds."""
 
 _KEEPING = "keeping"
+_MAX_REQUESTS = 24
 
 
 def sweep(
@@ -273,3 +275,20 @@ def _listing(storage: Storage, since: int, until: int, folders: bool) -> Iterato
 
 def _until(objects: Iterator[ObjectInfo], end: str) -> Iterator[ObjectInfo]:
     return takewhile(lambda info: info.key < end, objects)
+
+
+def bound(milliseconds: int) -> str:
+    """Return the beginning of every id made at a time: it sorts after all earlier ids."""
+    digits = f"{max(0, milliseconds):012x}"
+    return f"{digits[:8]}-{digits[8:]}"
+
+
+def time_prefixes(since: int, until: int) -> Iterator[str]:
+    """Yield, in order, a few prefixes of all ids made in a span of milliseconds."""
+    for digits in range(8, -1, -1):
+        width = 4 * (12 - digits)
+        first, last = max(0, since) >> width, max(0, until) >> width
+        if last - first < _MAX_REQUESTS:
+            break
+    for number in range(first, last + 1):
+        yield f"{number:0{digits}x}" if digits else ""

@@ -16,11 +16,14 @@ import pytest
 from sqlalchemy_file.storage.common.calling import is_native
 from sqlalchemy_file.storage.common.protocol import AsyncStorage, Attributes, Storage
 from sqlalchemy_file.testing.conformance import Listing, Wholeness
-from sqlalchemy_file.testing.objects import DeletingAndCopying, Exclusive, Keys, Reading
-from sqlalchemy_file.testing.suite import (
+from sqlalchemy_file.testing.objects import (
     BLOCK,
     MEGABYTE,
     PLAIN,
+    DeletingAndCopying,
+    Exclusive,
+    Keys,
+    Reading,
     Suite,
     block,
     keys_of,

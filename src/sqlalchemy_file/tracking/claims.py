@@ -19,8 +19,8 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy_file.exceptions import StorageError, UnknownStorageError
 from sqlalchemy_file.ledger import Ledger, ledger_of
 from sqlalchemy_file.ledger.columns import all_file_columns
-from sqlalchemy_file.ledger.epochs.identity import Identity, changes, identity
-from sqlalchemy_file.ledger.errors import is_unreadable
+from sqlalchemy_file.ledger.connections import is_unreadable
+from sqlalchemy_file.ledger.identity import Identity, changes, identity
 from sqlalchemy_file.ledger.installing import DATABASES, database_of
 from sqlalchemy_file.ledger.rights import has_rights
 from sqlalchemy_file.storage import HasPath, Storage, StorageManager

@@ -28,7 +28,7 @@ from sqlalchemy.sql.dml import Delete, Update
 from sqlalchemy.sql.sqltypes import _Binary
 
 from sqlalchemy_file.exceptions import UnsupportedStatementError
-from sqlalchemy_file.ledger.locking import commits_each_statement
+from sqlalchemy_file.ledger.connections import commits_each_statement
 from sqlalchemy_file.tracking.changes import RowChange, records_in
 from sqlalchemy_file.tracking.tables import FileTable, Key
 

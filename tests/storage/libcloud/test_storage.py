@@ -37,7 +37,7 @@ from sqlalchemy_file.storage import (
     adapt,
 )
 from sqlalchemy_file.storage.s3_container import S3ContainerStorage
-from sqlalchemy_file.testing.suite import MEGABYTE
+from sqlalchemy_file.testing.objects import MEGABYTE
 from tests.services.ceph import S3Server
 from tests.storage.helpers import PLAIN, keys, names, put, read
 from tests.storage.server import Answer, Bucket, Request, answering

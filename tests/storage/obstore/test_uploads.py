@@ -20,7 +20,7 @@ from sqlalchemy_file import File, FileField, StorageManager
 from sqlalchemy_file.exceptions import ObjectExistsError
 from sqlalchemy_file.storage import Attributes, Limits
 from sqlalchemy_file.storage.obstore import ObstoreStorage
-from sqlalchemy_file.testing.suite import stream_of
+from sqlalchemy_file.testing.objects import stream_of
 from tests.databases import tables_on
 from tests.storage.helpers import keys, put, read
 

@@ -31,7 +31,7 @@ from sqlalchemy_file.storage import (
     StoredFile,
     adapt,
 )
-from sqlalchemy_file.testing.suite import MEGABYTE
+from sqlalchemy_file.testing.objects import MEGABYTE
 from tests.storage.helpers import put
 
 TEXT = b"first\nsecond\r\n\nlast"

@@ -15,7 +15,7 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 from sqlalchemy_file import File, FileField
 from sqlalchemy_file.exceptions import CommitRefusedError, DeletionError
 from sqlalchemy_file.ledger import Ledger, notes
-from sqlalchemy_file.ledger.epochs.state import set_grace
+from sqlalchemy_file.ledger.state import set_grace
 from sqlalchemy_file.ledger.tables import KEPT, NEVER
 from sqlalchemy_file.storage.memory import MemoryStorage
 from sqlalchemy_file.tracking.unit import guard

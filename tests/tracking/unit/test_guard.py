@@ -18,7 +18,7 @@ from sqlalchemy.pool import NullPool
 from sqlalchemy_file import File, FileField
 from sqlalchemy_file.exceptions import CommitRefusedError
 from sqlalchemy_file.ledger import Ledger
-from sqlalchemy_file.ledger.epochs.state import set_grace
+from sqlalchemy_file.ledger.state import set_grace
 from sqlalchemy_file.storage.memory import MemoryStorage
 from sqlalchemy_file.tracking.unit import guard
 from tests.databases import on_servers, postgresql_only, sqlite_only, tables_on

@@ -12,7 +12,7 @@ from typing import Any
 from sqlalchemy import ARRAY, Connection, Text, literal, literal_column, text
 
 from sqlalchemy_file.ledger.columns import FileColumns
-from sqlalchemy_file.ledger.dialects.database import Database, Feed
+from sqlalchemy_file.ledger.dialects import Database, Feed
 from sqlalchemy_file.ledger.dialects.postgresql_bodies import (
     PINNED,
     UNREADABLE,

@@ -8,7 +8,7 @@ from sqlalchemy import Connection, Text, literal_column, or_
 
 from sqlalchemy_file.exceptions import LedgerError
 from sqlalchemy_file.ledger.columns import FileColumns, Release
-from sqlalchemy_file.ledger.dialects.database import Database, Feed
+from sqlalchemy_file.ledger.dialects import Database, Feed
 from sqlalchemy_file.ledger.tables import KEPT, NEVER
 from sqlalchemy_file.ledger.triggers import (
     LONGEST_PATH,

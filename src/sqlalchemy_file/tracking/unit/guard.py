@@ -12,7 +12,7 @@ from sqlalchemy.engine import Dialect
 
 from sqlalchemy_file.exceptions import CommitRefusedError, escaped
 from sqlalchemy_file.ledger import Ledger
-from sqlalchemy_file.ledger.epochs.state import DEFAULT_GRACE, grace_in, grace_query
+from sqlalchemy_file.ledger.state import DEFAULT_GRACE, grace_in, grace_query
 from sqlalchemy_file.tracking.reading import unharmed
 from sqlalchemy_file.tracking.unit.frames import Moment, now
 

@@ -12,7 +12,7 @@ from typing import Any
 from sqlalchemy import Connection, Dialect, Executable
 
 from sqlalchemy_file.ledger import Ledger, ledger_of
-from sqlalchemy_file.ledger.epochs.identity import Identity
+from sqlalchemy_file.ledger.identity import Identity
 from sqlalchemy_file.storage import StorageManager
 from sqlalchemy_file.tracking.claims import claim_of
 from sqlalchemy_file.tracking.deleting.deletion import discard, tell_released

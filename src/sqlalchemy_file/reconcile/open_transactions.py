@@ -16,7 +16,7 @@ from sqlalchemy.exc import DBAPIError
 
 from sqlalchemy_file.exceptions import LedgerError
 from sqlalchemy_file.ledger.columns import all_file_columns
-from sqlalchemy_file.ledger.errors import ACCESS_DENIED, code_of
+from sqlalchemy_file.ledger.connections import ACCESS_DENIED, code_of
 from sqlalchemy_file.ledger.tables import table_name
 from sqlalchemy_file.reconcile.context import PassContext, pause
 

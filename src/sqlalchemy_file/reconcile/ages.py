@@ -11,8 +11,8 @@ from sqlalchemy import Connection, text
 from sqlalchemy.exc import DBAPIError, OperationalError
 
 from sqlalchemy_file.exceptions import LedgerError
-from sqlalchemy_file.ledger.epochs.state import DEFAULT_GRACE, sweeping_grace
-from sqlalchemy_file.ledger.errors import ACCESS_DENIED, code_of
+from sqlalchemy_file.ledger.connections import ACCESS_DENIED, code_of
+from sqlalchemy_file.ledger.state import DEFAULT_GRACE, sweeping_grace
 from sqlalchemy_file.reconcile.context import PassContext, pause
 from sqlalchemy_file.storage import Attributes, Storage
 from sqlalchemy_file.transfer import run_blocking

@@ -10,11 +10,10 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Engine, MetaData, create_engine, make_url, text
 
-from sqlalchemy_file.ledger import Ledger
-from sqlalchemy_file.ledger.epochs import sites
-from sqlalchemy_file.ledger.epochs.identity import Home, Identity, at_site, identity, record_home
-from sqlalchemy_file.ledger.epochs.sites import Site, site_of
-from sqlalchemy_file.ledger.epochs.state import checkpoint, set_checkpoint
+from sqlalchemy_file.ledger import Ledger, sites
+from sqlalchemy_file.ledger.identity import Home, Identity, at_site, identity, record_home
+from sqlalchemy_file.ledger.sites import Site, site_of
+from sqlalchemy_file.ledger.state import checkpoint, set_checkpoint
 from sqlalchemy_file.values.objects import epoch_of, fresh_key
 from tests.databases import postgresql_only, tables_on
 from tests.ledger.helpers import move

@@ -1,4 +1,4 @@
-"""A lock for changes of the ledger in a database, and what a connection sees of others."""
+"""A connection: its lock for changes of the ledger, what it sees of others, and its errors."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any
 from weakref import WeakSet
 
 from sqlalchemy import Connection, RootTransaction, text
+from sqlalchemy.exc import DBAPIError
 
 from sqlalchemy_file.exceptions import LedgerError
 
@@ -126,3 +127,36 @@ def _named(connection: Connection, name: str) -> Iterator[None]:
     finally:
         if not connection.closed and not connection.invalidated:
             connection.execute(text(f"SELECT release_lock({lock})"), {"name": name})
+
+
+ACCESS_DENIED = 1227
+"""MariaDB and MySQL: the account lacks a right that is not one on a table."""
+
+REFUSALS = frozenset({1044, 1142, 1143, ACCESS_DENIED, 1290})
+"""MariaDB and MySQL: the account lacks a right, or the server is read-only."""
+
+_MISSING = frozenset({1049, 1054, 1146})
+_MISSING_OR_REFUSED = ("3F", "42")  # SQLSTATE classes of PostgreSQL
+
+
+def code_of(error: DBAPIError) -> object:
+    """Return the error number or the SQLSTATE of a driver's exception."""
+    original: Any = error.orig
+    first = next(iter(getattr(original, "args", ())), None)
+    named = (getattr(original, name, None) for name in ("errno", "sqlstate", "pgcode"))
+    codes = (first if isinstance(first, int) else None, *named)
+    return next((code for code in codes if code), first)
+
+
+def is_unreadable(error: DBAPIError) -> bool:
+    """Return True if a query failed because a table or column is missing or may not be read."""
+    if error.connection_invalidated:
+        return False
+    name, code = getattr(error.orig, "sqlite_errorname", None), code_of(error)
+    if name is not None:
+        return bool(name == "SQLITE_ERROR")
+    if isinstance(code, int):
+        return code in _MISSING or code in REFUSALS
+    if isinstance(code, str) and len(code) == len("42P01"):
+        return code[:2] in _MISSING_OR_REFUSED
+    return True  # this driver has no codes

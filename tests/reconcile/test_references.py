@@ -13,7 +13,7 @@ from sqlalchemy.orm import DeclarativeBase, Session
 from sqlalchemy_file import File, FileField
 from sqlalchemy_file.ledger import Ledger
 from sqlalchemy_file.reconcile import compare, drain, status, sweep
-from sqlalchemy_file.reconcile.references.values import read_value
+from sqlalchemy_file.reconcile.references import read_value
 from tests.calls import calls_noted
 from tests.reconcile.helpers import Base, Paper, add, kinds, raw_delete, rows, store
 from tests.stores import add_memory, keys

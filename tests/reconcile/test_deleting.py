@@ -18,8 +18,7 @@ from sqlalchemy.pool import NullPool
 
 from sqlalchemy_file import File
 from sqlalchemy_file.exceptions import LedgerError
-from sqlalchemy_file.reconcile import Finding, compare, drain, status, sweep
-from sqlalchemy_file.reconcile.deleting import confirming as settling
+from sqlalchemy_file.reconcile import Finding, compare, deleting, drain, status, sweep
 from tests.reconcile.accounts import account
 from tests.reconcile.helpers import Base, Paper, add, kinds, ledger, raw_delete, rows, store
 from tests.services import postgresql
@@ -50,7 +49,7 @@ def test_a_copy_begun_between_the_wait_and_the_look_keeps_its_object(
             read.append(body(copier, 2))
             raw_delete(engine, "id = 2")
 
-        patch.setattr(settling, "wait", followed_by(settling.wait, read_and_delete))
+        patch.setattr(deleting, "wait", followed_by(deleting.wait, read_and_delete))
         assert kinds(drain(engine, Base.metadata, batch_size=1)) == {"waiting": 1}
         copier.execute(COPY, {"id": 3, "value": read[0]})
         copier.commit()

@@ -15,9 +15,9 @@ from typing import Any
 
 from sqlalchemy import Connection, and_, update
 
-from sqlalchemy_file.ledger.epochs.sites import Site, site_of
-from sqlalchemy_file.ledger.epochs.state import IDENTITY as _ID
-from sqlalchemy_file.ledger.epochs.state import forget_checkpoints, ledger_id, read_all, write
+from sqlalchemy_file.ledger.sites import Site, site_of
+from sqlalchemy_file.ledger.state import IDENTITY as _ID
+from sqlalchemy_file.ledger.state import forget_checkpoints, ledger_id, read_all, write
 from sqlalchemy_file.ledger.tables import KEPT, LedgerTables, now_ms
 from sqlalchemy_file.values.objects import epoch_of
 

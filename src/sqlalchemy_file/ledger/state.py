@@ -12,7 +12,7 @@ from sqlalchemy import Connection, delete, insert, or_, select, update
 from sqlalchemy.engine import Dialect
 from sqlalchemy.exc import IntegrityError
 
-from sqlalchemy_file.ledger.epochs.sites import site_of
+from sqlalchemy_file.ledger.sites import site_of
 from sqlalchemy_file.ledger.tables import LedgerTables, name_in, now
 
 DEFAULT_GRACE = 3600.0

@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import Connection, Engine, MetaData, create_engine, make_url, text
 
 from sqlalchemy_file.ledger import Ledger
-from sqlalchemy_file.ledger.epochs.state import (
+from sqlalchemy_file.ledger.state import (
     Checkpoint,
     checkpoint,
     database_id,

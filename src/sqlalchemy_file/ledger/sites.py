@@ -14,7 +14,7 @@ from pathlib import Path
 from sqlalchemy import Connection, text
 from sqlalchemy.exc import DBAPIError
 
-from sqlalchemy_file.ledger.locking import commits_each_statement
+from sqlalchemy_file.ledger.connections import commits_each_statement
 from sqlalchemy_file.ledger.tables import STATE
 
 try:

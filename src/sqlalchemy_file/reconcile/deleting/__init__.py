@@ -1,1 +1,0 @@
-"""Confirm that no row refers to an object, and delete it."""

@@ -1,1 +1,0 @@
-"""The references of rows, and the number of files."""
