@@ -283,6 +283,7 @@ def test_a_commit_that_fails_is_rolled_back_at_once(engine: Engine, storage: Mem
             connection.commit()
         driver: Any = connection.connection.driver_connection
         assert not driver.in_transaction
+        assert contents(storage) == [b"old"]  # no session follows, and this connection stays open
 
 
 @sqlite_only
