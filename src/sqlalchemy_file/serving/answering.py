@@ -9,11 +9,11 @@ from __future__ import annotations
 import inspect
 import json
 import re
-from collections.abc import Awaitable, Collection, Generator, Sequence
+from collections.abc import Awaitable, Callable, Collection, Generator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from http import HTTPStatus
-from typing import Any, Protocol, TypedDict, cast
+from typing import Any, TypedDict, cast
 
 from sqlalchemy_file.content.filenames import INLINE_TYPES, Disposition
 from sqlalchemy_file.exceptions import (
@@ -111,10 +111,8 @@ class Answer:
 Answering = Generator[Operation[Any], Any, Answer]
 
 
-class Answers(Protocol):
-    """What an application needs of a file server."""
-
-    def answering(self, request: RequestFacts) -> Answering: ...
+Answers = Callable[[RequestFacts], Answering]
+"""What an application needs of a file server: how it answers."""
 
 
 def answering(
@@ -314,6 +312,6 @@ def answer_with(
     require_resource_policy(resource_policy)
     headers = [
         ("Cache-Control", cache_control),
-        *protecting_headers(target.content_type, target.disposition, resource_policy),
+        *protecting_headers(target, resource_policy),
     ]
     return answering(request, target, headers, chosen_delivery(delivery)(target.storage))

@@ -30,8 +30,8 @@ Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 class FileApp:
     """The ASGI application of a `FileServer`."""
 
-    def __init__(self, server: Answers) -> None:
-        self.server = server
+    def __init__(self, answering: Answers) -> None:
+        self._answering = answering
 
     # Each framework has types of its own for these.
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
@@ -43,7 +43,7 @@ class FileApp:
         if scope["type"] != "http":
             raise RuntimeError(f"a file server answers HTTP requests, not {scope['type']!r}")
         request = RequestFacts.of_scope(scope)
-        await send_answer(await adrive(self.server.answering(request)), scope, receive, send)
+        await send_answer(await adrive(self._answering(request)), scope, receive, send)
 
 
 async def send_answer(
@@ -162,13 +162,13 @@ StartResponse = Callable[..., Any]
 class WSGIFileApp:
     """The WSGI application of a `FileServer`."""
 
-    def __init__(self, server: Answers) -> None:
-        self.server = server
+    def __init__(self, answering: Answers) -> None:
+        self._answering = answering
 
     def __call__(self, environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
         request = RequestFacts.of_environ(environ)
         try:
-            answer, body = with_body(drive(self.server.answering(request)))
+            answer, body = with_body(drive(self._answering(request)))
         except Exception as error:
             if not callable(error):
                 raise

@@ -88,15 +88,11 @@ async def _aafter(
 
 
 def _stream(
-    storage_name: str,
-    key: str,
-    segments: Sequence[Segment],
-    info: ObjectInfo | None,
-    size: int | None,
+    name: str, key: str, segments: Sequence[Segment], info: ObjectInfo | None, size: int | None
 ) -> Generator[bytes, None, None]:
-    storage = StorageManager.storage(storage_name)
+    storage = StorageManager.storage(name)
     size = compared_size(storage, size)
-    with named(storage_name):
+    with named(name):
         if hasattr(storage, "open_file"):
             with storage.open_file(key) as file:
                 require_size(os.fstat(file.fileno()).st_size, size, key)
@@ -127,16 +123,12 @@ def _stream(
 
 
 async def _astream(
-    storage_name: str,
-    key: str,
-    segments: Sequence[Segment],
-    info: ObjectInfo | None,
-    size: int | None,
+    name: str, key: str, segments: Sequence[Segment], info: ObjectInfo | None, size: int | None
 ) -> AsyncGenerator[bytes, None]:
-    storage = StorageManager.storage(storage_name)
+    storage = StorageManager.storage(name)
     wanted = [segment for segment in segments if isinstance(segment, ByteRange)]
-    reading = ranges_of(storage_name, storage, key, wanted, info, compared_size(storage, size))
-    with named(storage_name), reading as ranges:
+    reading = ranges_of(name, storage, key, wanted, info, compared_size(storage, size))
+    with named(name), reading as ranges:
         for segment in segments:
             if isinstance(segment, bytes):
                 yield segment

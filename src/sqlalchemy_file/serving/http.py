@@ -76,47 +76,24 @@ def requested_ranges(header: str, size: int) -> Sequence[ByteRange] | None:
     An empty sequence means that no range can be satisfied. Unknown units, malformed ranges, an
     empty file and more than `MOST_RANGES` parts are reasons to ignore it.
     """
-    specs = _specs(header)
-    if specs is None or size == 0:
+    unit, _, listed = header.partition("=")
+    if unit.strip(_SPACE).lower() != "bytes" or len(header) > _LONGEST_HEADER or size == 0:
         return None
-    satisfiable = [found for spec in specs if (found := _within(spec, size)) is not None]
-    merged = _merged(satisfiable)
-    return merged if len(merged) <= MOST_RANGES else None
-
-
-def _specs(header: str) -> list[tuple[int | None, int | None]] | None:
-    """Return first and last position of each range, a suffix as (None, length), or None."""
-    unit, equals, listed = header.partition("=")
-    if not equals or unit.strip(_SPACE).lower() != "bytes" or len(header) > _LONGEST_HEADER:
-        return None
-    specs: list[tuple[int | None, int | None]] = []
-    for item in listed.split(","):
-        if not (text := item.strip(_SPACE)):
-            continue  # a recipient has to accept empty elements of a list
-        if (spec := _spec(text)) is None:
+    # A recipient has to accept empty elements of a list.
+    items = [item for each in listed.split(",") if (item := each.strip(_SPACE))]
+    satisfiable = []
+    for item in items:
+        if (match := _SPEC.fullmatch(item)) is None:
             return None
-        specs.append(spec)
-    return specs or None
-
-
-def _spec(text: str) -> tuple[int | None, int | None] | None:
-    match = _SPEC.fullmatch(text)
-    if match is None:
-        return None
-    first, last, suffix = (None if group is None else int(group) for group in match.groups())
-    if first is not None and last is not None and last < first:
-        return None
-    return first, last if suffix is None else suffix
-
-
-def _within(spec: tuple[int | None, int | None], size: int) -> ByteRange | None:
-    first, last = spec
-    if first is None:
-        length = min(last or 0, size)
-        return ByteRange(size - length, size) if length else None
-    if first >= size:
-        return None
-    return ByteRange(first, size if last is None else min(last + 1, size))
+        first, last, suffix = (None if group is None else int(group) for group in match.groups())
+        start = max(size - (suffix or 0), 0) if first is None else first
+        if last is not None and last < start:
+            return None
+        if start < size:
+            end = size if last is None else min(last + 1, size)
+            satisfiable.append(ByteRange(start, end))
+    merged = _merged(satisfiable)
+    return merged if items and len(merged) <= MOST_RANGES else None
 
 
 def _merged(ranges: Sequence[ByteRange]) -> list[ByteRange]:
@@ -208,6 +185,10 @@ def _is_newer(modified: datetime | None, header: str | None) -> bool:
 
 
 METHODS = ("GET", "HEAD", "OPTIONS")
+_ALLOW = ("Allow", ", ".join(METHODS))
+_EMPTY = ("Content-Length", "0")
+# What is said to one request must not be kept as an answer to others.
+_NOT_STORED = ("Cache-Control", "no-store")
 
 Segment = bytes | ByteRange
 """A piece of a body: these bytes, or those of the file in a range."""
@@ -244,37 +225,28 @@ def plan(
         return answer
     modified = facts.modified and facts.modified.replace(microsecond=0)
     failed = failed_precondition(headers, facts.etag, modified)
+    if failed is HTTPStatus.NOT_MODIFIED:
+        return Plan(failed, _validators(facts))
     if failed is not None:
-        return _without_body(failed, facts)
+        return Plan(failed, [_NOT_STORED, _EMPTY])
     if method != "GET":
         return _with_body(HTTPStatus.OK, facts, ())
-    ranges = _asked_for(headers, facts, modified, now)
-    if ranges is not None:
-        return _partial(facts, ranges, boundary or secrets.token_hex(16))
+    asked = headers.get("range")
+    now = now or datetime.now(UTC)
+    if asked is not None and may_send_range(headers, facts.etag, modified, now):
+        ranges = requested_ranges(asked, facts.size)
+        if ranges is not None:
+            return _partial(facts, ranges, boundary or secrets.token_hex(16))
     return _with_body(HTTPStatus.OK, facts, (ByteRange(0, facts.size),) if facts.size else ())
 
 
 def plan_without_file(method: str) -> Plan | None:
     """Return the answer that is the same for every file: to ``OPTIONS``, and to other methods."""
     if method not in METHODS:
-        return Plan(HTTPStatus.METHOD_NOT_ALLOWED, [_allow(), _NOT_STORED, _EMPTY])
+        return Plan(HTTPStatus.METHOD_NOT_ALLOWED, [_ALLOW, _NOT_STORED, _EMPTY])
     if method == "OPTIONS":
-        return Plan(HTTPStatus.NO_CONTENT, [_allow(), ("Accept-Ranges", "bytes")])
+        return Plan(HTTPStatus.NO_CONTENT, [_ALLOW, ("Accept-Ranges", "bytes")])
     return None
-
-
-def _asked_for(
-    headers: Mapping[str, str], facts: FileFacts, modified: datetime | None, now: datetime | None
-) -> Sequence[ByteRange] | None:
-    asked = headers.get("range")
-    if asked is None or not may_send_range(headers, facts.etag, modified, now or _now()):
-        return None
-    return requested_ranges(asked, facts.size)
-
-
-def _without_body(failed: HTTPStatus, facts: FileFacts) -> Plan:
-    is_unchanged = failed is HTTPStatus.NOT_MODIFIED
-    return Plan(failed, _validators(facts) if is_unchanged else [_NOT_STORED, _EMPTY])
 
 
 def _partial(facts: FileFacts, ranges: Sequence[ByteRange], boundary: str) -> Plan:
@@ -335,16 +307,3 @@ def _representation(facts: FileFacts) -> list[tuple[str, str]]:
     if facts.repr_digest is not None:
         headers.append(("Repr-Digest", facts.repr_digest))
     return headers
-
-
-def _allow() -> tuple[str, str]:
-    return "Allow", ", ".join(METHODS)
-
-
-def _now() -> datetime:
-    return datetime.now(UTC)
-
-
-_EMPTY = ("Content-Length", "0")
-# What is said to one request must not be kept as an answer to others.
-_NOT_STORED = ("Cache-Control", "no-store")

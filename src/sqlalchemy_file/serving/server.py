@@ -35,14 +35,7 @@ from sqlalchemy_file.serving.target import (
     require_types,
     target_of,
 )
-from sqlalchemy_file.serving.urls import (
-    Forged,
-    Signer,
-    public_path,
-    public_target,
-    read_token,
-    signer_with,
-)
+from sqlalchemy_file.serving.urls import Forged, Signer, public_path, public_target
 from sqlalchemy_file.storage import StorageManager
 from sqlalchemy_file.storage.registry import is_base_url
 from sqlalchemy_file.values.further import DerivedImage, variants_of
@@ -113,7 +106,7 @@ class FileServer:
         default = "same-origin" if self.url.startswith("/") or not self.url else "same-site"
         self.resource_policy: str = require_resource_policy(resource_policy or default)
         self.delivery_for: Callable[[str], Delivery] = chosen_delivery(delivery)
-        self._signer: Signer | None = signer_with(secret)
+        self._signer: Signer | None = None if secret is None else Signer(secret)
 
     def url_for(
         self,
@@ -205,55 +198,52 @@ class FileServer:
 
     def resolve(self, request: RequestFacts) -> Resolved | Plan:
         """Return the target of a request, or the answer to an invalid one."""
-        return _resolved_public(request.path, self.public) or self._resolved_signed(request)
-
-    def _resolved_signed(self, request: RequestFacts) -> Resolved | Plan:
         try:
-            token = request.path.lstrip("/").partition("/")[0]
-            authorizes = self.authorize is not None
-            target, expires = read_token(self._signer, token, authorizes=authorizes)
+            public = public_target(request.path, self.public)
+        except InvalidKeyError:
+            return problem(HTTPStatus.NOT_FOUND)
+        if public is not None:
+            return Resolved(public, [("Cache-Control", CACHED_FOREVER)], is_public=True)
+        try:
+            return self._resolved_signed(request)
         except Forged:
             return problem(HTTPStatus.FORBIDDEN)
+
+    def _resolved_signed(self, request: RequestFacts) -> Resolved | Plan:
+        if self._signer is None:
+            raise Forged
+        token = request.path.lstrip("/").partition("/")[0]
+        authorizes = self.authorize is not None
+        target, expires = self._signer.read(token, authorizes=authorizes)
         now = _now()
         if expires is not None and expires <= now:
             return problem(HTTPStatus.GONE)
         if not self.cross_site and request.headers.get("sec-fetch-site") == "cross-site":
             return problem(HTTPStatus.FORBIDDEN)
-        return Resolved(target.shown_by(self.inline), self._signed_headers(expires, now))
-
-    def _signed_headers(self, expires: datetime | None, now: datetime) -> list[tuple[str, str]]:
-        cache = caching(None if self.authorize else expires, now)
+        cache = caching(None if authorizes else expires, now)
         headers = [("Cache-Control", cache), ("Referrer-Policy", "no-referrer")]
-        varying = [] if self.authorize is None else ["Authorization", "Cookie"]
+        varying = ["Authorization", "Cookie"] if authorizes else []
         varying += [] if self.cross_site else ["Sec-Fetch-Site"]
-        return [*headers, ("Vary", ", ".join(varying))] if varying else headers
+        if varying:
+            headers.append(("Vary", ", ".join(varying)))
+        return Resolved(target.shown_by(self.inline), headers)
 
     def protecting(self, target: Target) -> list[tuple[str, str]]:
         """Return the security headers for an untrusted file."""
         policy = "cross-origin" if self._is_public(target.storage) else self.resource_policy
-        return protecting_headers(target.content_type, target.disposition, policy)
+        return protecting_headers(target, policy)
 
     # --- applications
 
     @property
     def asgi(self) -> FileApp:
         """The ASGI application to mount at the server's path."""
-        return FileApp(self)
+        return FileApp(self.answering)
 
     @property
     def wsgi(self) -> WSGIFileApp:
         """The WSGI application to mount at the server's path."""
-        return WSGIFileApp(self)
-
-
-def _resolved_public(path: str, storages: Collection[str]) -> Resolved | Plan | None:
-    try:
-        target = public_target(path, storages)
-    except InvalidKeyError:
-        return problem(HTTPStatus.NOT_FOUND)
-    if target is None:
-        return None
-    return Resolved(target, [("Cache-Control", CACHED_FOREVER)], is_public=True)
+        return WSGIFileApp(self.answering)
 
 
 def _checked_url(url: str) -> str:

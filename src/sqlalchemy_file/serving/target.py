@@ -65,9 +65,7 @@ def require_resource_policy(value: str) -> str:
     return value
 
 
-def protecting_headers(
-    content_type: str | None, disposition: Disposition, resource_policy: str
-) -> list[tuple[str, str]]:
+def protecting_headers(target: Target, resource_policy: str) -> list[tuple[str, str]]:
     """Return the headers that every answer with a file carries.
 
     Chromium's viewer shows no sandboxed PDF, so an inline one goes without the sandbox.
@@ -76,7 +74,7 @@ def protecting_headers(
         ("X-Content-Type-Options", "nosniff"),
         ("Cross-Origin-Resource-Policy", resource_policy),
     ]
-    if not (disposition == "inline" and content_type == "application/pdf"):
+    if (target.disposition, target.content_type) != ("inline", "application/pdf"):
         headers.append(("Content-Security-Policy", _NOTHING_RUNS))
     return headers
 
@@ -178,8 +176,16 @@ def target_of(
     if disposition not in (None, "inline", "attachment"):
         raise ValueError(f'disposition is "inline" or "attachment", not {disposition!r}')
     require_types(inline)
-    original = _stored(file.original if isinstance(file, DerivedImage) else file)
-    record = _record_of(_part(file, variant))
+    original = file.original if isinstance(file, DerivedImage) else file
+    if not isinstance(original, File) or not original.saved or own_path(original) is None:
+        raise ValueError(f"expected a stored File, got {_what_came(original)}")
+    if variant is not None and isinstance(file, DerivedImage):
+        raise ValueError(f"give the File with variant={variant!r}, not its image {file.name!r}")
+    part = file if variant is None else file.variant(variant)
+    record: Mapping[str, Any] = part
+    if isinstance(part, DerivedImage):
+        described = {"filename": part.filename, "content_type": part.content_type}
+        record = {**part.record, **described}
     storage, key = StorageManager.resolve(own_path(record) or "")
     content_type = str(record.get("content_type") or UNKNOWN_TYPE)
     return Target(
@@ -195,27 +201,6 @@ def target_of(
         modified=_moment(original.get("uploaded_at")),
         encoding=_encoding(record),
     )
-
-
-def _stored(file: Any) -> File:
-    if not isinstance(file, File) or not file.saved or own_path(file) is None:
-        raise ValueError(f"expected a stored File, got {_what_came(file)}")
-    return file
-
-
-def _record_of(part: File | DerivedImage) -> Mapping[str, Any]:
-    if isinstance(part, File):
-        return part
-    described = {"filename": part.filename, "content_type": part.content_type}
-    return {**part.record, **described}
-
-
-def _part(file: File | DerivedImage, variant: str | None) -> File | DerivedImage:
-    if variant is None:
-        return file
-    if isinstance(file, File):
-        return file.variant(variant)
-    raise ValueError(f"give the File with variant={variant!r}, not its image {file.name!r}")
 
 
 def _what_came(file: Any) -> str:

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -36,39 +36,17 @@ class Forged(Exception):  # noqa: N818  it names what the token is
     """A token that was not made by these secrets for this purpose."""
 
 
-def signer_with(secret: str | Sequence[str] | None) -> Signer | None:
-    """Return a signer for one secret or several, None for none; raises `ValueError`."""
-    if secret is None:
-        return None
-    secrets = [secret] if isinstance(secret, str) else list(secret)
-    if not secrets or any(
-        not isinstance(each, str) or len(each) < _SHORTEST_SECRET for each in secrets
-    ):
-        raise ValueError(
-            f"a secret is a string of at least {_SHORTEST_SECRET} characters, best a random one"
-        )
-    return Signer(secrets)
-
-
-def read_token(
-    signer: Signer | None, token: str, *, authorizes: bool
-) -> tuple[Target, datetime | None]:
-    """Return the target and when the token expires, past or not; raises `Forged`.
-
-    A server that ``authorizes`` each request also accepts the tokens of one that does not.
-    """
-    if signer is None or len(token) > _LONGEST_TOKEN:
-        raise Forged
-    if authorizes:
-        with suppress(Forged):
-            return signer.read(token, _AUTHORIZED)
-    return signer.read(token, _PURPOSE)
-
-
 class Signer:
     """Makes and reads tokens; the first secret signs, all of them verify."""
 
-    def __init__(self, secrets: Sequence[str]) -> None:
+    def __init__(self, secret: str | Sequence[str]) -> None:
+        secrets = [secret] if isinstance(secret, str) else list(secret)
+        if not secrets or any(
+            not isinstance(each, str) or len(each) < _SHORTEST_SECRET for each in secrets
+        ):
+            raise ValueError(
+                f"a secret is a string of at least {_SHORTEST_SECRET} characters, best a random one"
+            )
         try:
             from itsdangerous import URLSafeSerializer  # noqa: PLC0415  an optional dependency
         except ImportError as error:
@@ -84,9 +62,7 @@ class Signer:
             for purpose in (_PURPOSE, _AUTHORIZED)
         }
         # A browser asks for many ranges of one video. What is forged is not remembered.
-        self.read: Callable[[str, str], tuple[Target, datetime | None]] = lru_cache(1024)(
-            self._read
-        )
+        self._read_cached = lru_cache(1024)(self._read)
 
     def sign(self, target: Target, expires: datetime | None, *, authorizes: bool = False) -> str:
         token = self._serializers[_AUTHORIZED if authorizes else _PURPOSE].dumps(
@@ -106,6 +82,18 @@ class Signer:
             ]
         )
         return token if isinstance(token, str) else token.decode("ascii")
+
+    def read(self, token: str, *, authorizes: bool) -> tuple[Target, datetime | None]:
+        """Return the target and when the token expires, past or not; raises `Forged`.
+
+        A server that ``authorizes`` each request also accepts the tokens of one that does not.
+        """
+        if len(token) > _LONGEST_TOKEN:
+            raise Forged
+        if authorizes:
+            with suppress(Forged):
+                return self._read_cached(token, _AUTHORIZED)
+        return self._read_cached(token, _PURPOSE)
 
     def _read(self, token: str, purpose: str) -> tuple[Target, datetime | None]:
         from itsdangerous import BadData  # noqa: PLC0415  an optional dependency
