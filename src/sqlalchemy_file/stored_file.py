@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
-from sqlalchemy_file.storage.reading.stored_file import StoredFile
+from sqlalchemy_file.storage.stored_file import StoredFile
 from sqlalchemy_file.support.names import moved
 
 __all__ = ["StoredFile"]

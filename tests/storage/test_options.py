@@ -95,9 +95,9 @@ class RefusingContainer:
 @pytest.fixture
 def as_any_driver(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let libcloud's Dummy driver be used by libcloud's own methods, as any other one."""
-    from sqlalchemy_file.storage.libcloud import objects
+    from sqlalchemy_file.storage.libcloud import drivers
 
-    monkeypatch.setattr(objects, "DummyStorageDriver", type("NoDriver", (), {}))
+    monkeypatch.setattr(drivers, "DummyStorageDriver", type("NoDriver", (), {}))
 
 
 @pytest.mark.usefixtures("as_any_driver")

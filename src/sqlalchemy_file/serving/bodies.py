@@ -32,7 +32,7 @@ from sqlalchemy_file.transfer import in_thread
 if TYPE_CHECKING:
     from io import FileIO
 
-    from sqlalchemy_file.storage.reading.readers import HasFiles
+    from sqlalchemy_file.storage.readers import HasFiles
 
 
 def stream(

@@ -22,7 +22,7 @@ from sqlalchemy_file.storage.common.protocol import (
     Storage,
 )
 from sqlalchemy_file.storage.manager import StorageManager
-from sqlalchemy_file.storage.reading.stored_file import StoredFile
+from sqlalchemy_file.storage.stored_file import StoredFile
 from sqlalchemy_file.support.defaults import Limits
 from sqlalchemy_file.support.names import late, moved
 

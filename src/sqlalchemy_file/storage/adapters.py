@@ -113,7 +113,7 @@ def _bucket(parts: SplitResult, options: Options) -> Storage:
 def _elsewhere(parts: SplitResult, options: Options) -> Storage:
     others = "with the extra sqlalchemy-file[fsspec] also those of fsspec"
     if find_spec("fsspec") is not None:
-        from sqlalchemy_file.storage.fsspec.addresses import storage_at  # noqa: PLC0415  an extra
+        from sqlalchemy_file.storage.fsspec.storage import storage_at  # noqa: PLC0415  an extra
 
         if (storage := storage_at(parts, options)) is not None:
             return storage

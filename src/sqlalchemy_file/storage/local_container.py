@@ -12,7 +12,7 @@ from libcloud.storage.drivers.local import LocalStorageDriver
 from sqlalchemy_file.storage.common.attributes import meta_data_of
 from sqlalchemy_file.storage.common.calling import Translator
 from sqlalchemy_file.storage.common.protocol import Storage
-from sqlalchemy_file.storage.libcloud.objects import TRANSFERS
+from sqlalchemy_file.storage.libcloud.drivers import TRANSFERS
 from sqlalchemy_file.storage.libcloud.storage import LibcloudStorage, our_error
 from sqlalchemy_file.storage.local.storage import LocalStorage
 

@@ -23,8 +23,8 @@ from sqlalchemy_file.storage.common.calling import (
 from sqlalchemy_file.storage.common.keys import check_key, refuse_reserved
 from sqlalchemy_file.storage.common.protocol import Attributes, Storage, named
 from sqlalchemy_file.storage.common.streams import aspooled, async_chunks, opened, size_left
-from sqlalchemy_file.storage.reading.stored_file import StoredFile
 from sqlalchemy_file.storage.registry import OldNames, Registry, registered_as
+from sqlalchemy_file.storage.stored_file import StoredFile
 from sqlalchemy_file.support.defaults import Limits, current_limits, set_limits
 from sqlalchemy_file.support.names import with_metadata
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from sqlalchemy_file.exceptions import ObjectNotFoundError
 from sqlalchemy_file.storage.common.keys import RESERVED
 from sqlalchemy_file.storage.common.protocol import Attributes, HasNotes, HasPath, Storage
-from sqlalchemy_file.storage.local.attributes import noted_at
+from sqlalchemy_file.storage.local.files import noted_at
 
 _NAME = re.compile(r"([0-9a-f-]{36})-([0-9a-f]{8})\.json")
 

@@ -28,7 +28,7 @@ from sqlalchemy_file.storage.common.calling import (
 )
 from sqlalchemy_file.storage.common.protocol import Attributes, ObjectInfo
 from sqlalchemy_file.storage.libcloud import LibcloudStorage
-from sqlalchemy_file.storage.libcloud.objects import TRANSFERS
+from sqlalchemy_file.storage.libcloud.drivers import TRANSFERS
 from sqlalchemy_file.storage.obstore import ObstoreStorage
 from sqlalchemy_file.storage.obstore.requests import HEADERS
 from sqlalchemy_file.support.defaults import BUCKET_CONCURRENCY

@@ -45,8 +45,8 @@ from sqlalchemy_file.storage import (
     adapt,
 )
 from sqlalchemy_file.storage.common.keys import TEMPORARY
-from sqlalchemy_file.storage.local import attributes, temporary, writing
-from sqlalchemy_file.storage.local import rules as local_keys
+from sqlalchemy_file.storage.local import files, temporary, writing
+from sqlalchemy_file.storage.local import root as local_root
 from sqlalchemy_file.storage.local import storage as local_module
 from sqlalchemy_file.storage.local.directories import Folder
 from sqlalchemy_file.storage.local.temporary import locked
@@ -259,7 +259,7 @@ class TestNamesOnWindows:
         storage = LocalStorage(root, create=True)
         put(storage, key)
         assert keys(storage) == [key]
-        monkeypatch.setattr(local_keys, "IS_WINDOWS", True)
+        monkeypatch.setattr(local_root, "IS_WINDOWS", True)
         match = "for a device" if key in self.RESERVED else "no such file names"
         for action in (lambda: put(storage, key), lambda: storage.stat(key)):
             with pytest.raises(InvalidKeyError, match=match):
@@ -267,7 +267,7 @@ class TestNamesOnWindows:
 
     @pytest.mark.parametrize("key", FINE)
     def test_others_are_taken(self, root: Path, key: str, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(local_keys, "IS_WINDOWS", True)
+        monkeypatch.setattr(local_root, "IS_WINDOWS", True)
         storage = LocalStorage(root, create=True)
         put(storage, key)
         assert keys(storage) == [key]
@@ -782,7 +782,7 @@ def test_notes_lie_in_hidden_files_where_there_are_no_extended_attributes(
     def not_here(*_: object) -> None:
         raise OSError(errno.ENOTSUP, os.strerror(errno.ENOTSUP))
 
-    monkeypatch.setattr(attributes, "_CAN", is_linux)
+    monkeypatch.setattr(files, "_CAN", is_linux)
     for function in ("setxattr", "listxattr"):
         monkeypatch.setattr(os, function, not_here, raising=False)
     storage = LocalStorage(root, create=True)

@@ -12,6 +12,8 @@ from inspect import signature
 from itertools import zip_longest
 from typing import Any
 
+from fsspec.implementations.dirfs import DirFileSystem
+
 from sqlalchemy_file.exceptions import InvalidStorageError
 from sqlalchemy_file.storage.common.calling import redacted
 
@@ -104,6 +106,21 @@ class Instances:
         else:
             self._local.kept = kept
         return filesystem
+
+
+def instances_of(filesystem: Any, root: str | None) -> tuple[Instances, str]:
+    """Return the instances of a filesystem, and the root in it."""
+    if isinstance(filesystem, DirFileSystem):
+        root = "/".join(filter(None, [filesystem.path, root]))
+        filesystem = filesystem.fs
+    if root is None:
+        raise InvalidStorageError(
+            "a filesystem of fsspec needs a root, such as root='/srv/uploads' or "
+            "root='bucket/prefix'; a DirFileSystem has one"
+        )
+    if isinstance(filesystem, Instances):
+        return filesystem, root
+    return Instances.like(filesystem), str(filesystem._strip_protocol(root))
 
 
 def _words_of(error: BaseException) -> str:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from functools import partial
 from typing import Any, BinaryIO, TypeVar
+from urllib.parse import SplitResult, urlunsplit
 
-from fsspec.implementations.dirfs import DirFileSystem
+from fsspec.registry import available_protocols, get_filesystem_class
 
 from sqlalchemy_file.exceptions import (
     InvalidKeyError,
@@ -46,7 +47,9 @@ from sqlalchemy_file.storage.fsspec.instances import (
     BUCKETS,
     Instances,
     advise_another_way,
+    instances_of,
     is_lost,
+    with_limits,
 )
 from sqlalchemy_file.support.defaults import CONCURRENCY
 
@@ -82,7 +85,7 @@ class FsspecStorage:
         max_retries: int = MAX_RETRIES,
         verify: bool | None = None,
     ) -> None:
-        instances, root = _instances_of(filesystem, root)
+        instances, root = instances_of(filesystem, root)
         protocol = instances.kind.protocol
         protocols = {protocol} if isinstance(protocol, str) else set(protocol)
         self._root = root if root.endswith("/") or not root else f"{root}/"
@@ -306,15 +309,29 @@ class FsspecStorage:
         return StorageError(self._instances.message(error), key=key)
 
 
-def _instances_of(filesystem: Any, root: str | None) -> tuple[Instances, str]:
-    if isinstance(filesystem, DirFileSystem):
-        root = "/".join(filter(None, [filesystem.path, root]))
-        filesystem = filesystem.fs
-    if root is None:
+def storage_at(parts: SplitResult, given: Mapping[str, Any]) -> FsspecStorage | None:
+    """Return the storage of a URL, or None if fsspec does not know the scheme.
+
+    The filesystem is made at its first use, since some connect at once.
+    """
+    if parts.scheme not in available_protocols():
+        return None
+    if parts.query:
         raise InvalidStorageError(
-            "a filesystem of fsspec needs a root, such as root='/srv/uploads' or "
-            "root='bucket/prefix'; a DirFileSystem has one"
+            f"the URL of this storage at {parts.scheme}:// has a query: options of fsspec's "
+            "filesystems are given to add_storage by their names"
         )
-    if isinstance(filesystem, Instances):
-        return filesystem, root
-    return Instances.like(filesystem), str(filesystem._strip_protocol(root))
+    options = dict(given)
+    names = options.keys() & {"concurrency", "max_retries", "verify"}
+    own = {name: options.pop(name) for name in names}
+    try:
+        kind = get_filesystem_class(parts.scheme)
+    except ImportError as error:
+        raise InvalidStorageError(
+            f"a storage at {parts.scheme}:// needs one more package; fsspec says: {error}"
+        ) from error
+    url = urlunsplit(parts)
+    # fsspec calls these two itself for a URL.
+    options = {**kind._get_kwargs_from_urls(url), **with_limits(parts.scheme, options)}
+    root = str(kind._strip_protocol(url))
+    return FsspecStorage(Instances(kind, (), options), root=root, **own)

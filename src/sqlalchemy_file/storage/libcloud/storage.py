@@ -41,8 +41,13 @@ from sqlalchemy_file.storage.common.protocol import (
     PendingUpload,
 )
 from sqlalchemy_file.storage.common.streams import closing_on_error, copy_by_reading, new_spool
-from sqlalchemy_file.storage.libcloud.clones import Shared, drivers_for
-from sqlalchemy_file.storage.libcloud.objects import STATUS, objects_of, transfers_as_libcloud
+from sqlalchemy_file.storage.libcloud.drivers import (
+    STATUS,
+    Shared,
+    drivers_for,
+    objects_of,
+    transfers_as_libcloud,
+)
 from sqlalchemy_file.support.defaults import CONCURRENCY
 
 T = TypeVar("T")

@@ -12,7 +12,6 @@ from dataclasses import KW_ONLY, dataclass, field
 from typing import Self
 
 from sqlalchemy_file.storage.common.keys import in_order
-from sqlalchemy_file.storage.local.rules import apply_mode
 
 BINARY = getattr(os, "O_BINARY", 0)
 NO_FOLLOW = getattr(os, "O_NOFOLLOW", 0)
@@ -268,3 +267,13 @@ def _names_of(entries: Iterable[os.DirEntry[str]]) -> Iterator[str]:
             yield f"{entry.name}/"
         elif entry.is_file(follow_symlinks=False):
             yield entry.name
+
+
+def apply_mode(mode: int | None, descriptor: int | None, path: str) -> None:
+    """Give a new file or folder exactly this mode, regardless of the umask."""
+    if mode is None:
+        return
+    if descriptor is None:
+        os.chmod(path, mode)  # noqa: PTH101
+    else:
+        os.fchmod(descriptor, mode)

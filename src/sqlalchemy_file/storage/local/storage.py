@@ -17,25 +17,22 @@ from sqlalchemy_file.storage.common.calling import Translator, raise_failures, s
 from sqlalchemy_file.storage.common.keys import RESERVED, TEMPORARY, is_valid
 from sqlalchemy_file.storage.common.protocol import Attributes, ObjectInfo, PendingUpload
 from sqlalchemy_file.storage.common.streams import pour, read_range
-from sqlalchemy_file.storage.local.attributes import (
-    NOTHING,
-    note_at,
-    noted_at,
-    read_extended,
-    read_sidecar,
-    unnote_at,
-)
 from sqlalchemy_file.storage.local.directories import CAN_HOLD, NO_FOLLOW, Folder, Route
 from sqlalchemy_file.storage.local.files import (
+    NOTHING,
     Listing,
     clone,
     info_of,
+    note_at,
+    noted_at,
     open_object,
+    read_extended,
     read_object,
+    read_sidecar,
     refuse_unless_file,
+    unnote_at,
 )
-from sqlalchemy_file.storage.local.root import Root
-from sqlalchemy_file.storage.local.rules import check_local_key
+from sqlalchemy_file.storage.local.root import Root, check_local_key
 from sqlalchemy_file.storage.local.temporary import locked, temporary_files_below
 from sqlalchemy_file.storage.local.writing import Writer, by_folder
 

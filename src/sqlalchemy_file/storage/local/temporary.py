@@ -12,8 +12,7 @@ from pathlib import Path
 from typing import Self
 
 from sqlalchemy_file.storage.common.keys import TEMPORARY
-from sqlalchemy_file.storage.local.directories import Folder
-from sqlalchemy_file.storage.local.rules import apply_mode
+from sqlalchemy_file.storage.local.directories import Folder, apply_mode
 
 _NO_HARD_LINKS = (errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS)
 

@@ -20,9 +20,14 @@ from typing import TypeVar
 from sqlalchemy_file.storage.common.calling import Translator
 from sqlalchemy_file.storage.common.keys import SIDECAR
 from sqlalchemy_file.storage.common.protocol import Attributes
-from sqlalchemy_file.storage.local.attributes import publish_both, sidecar_of, write_extended
 from sqlalchemy_file.storage.local.directories import Folder, Route
-from sqlalchemy_file.storage.local.files import begin_sync, refuse_taken
+from sqlalchemy_file.storage.local.files import (
+    begin_sync,
+    publish_both,
+    refuse_taken,
+    sidecar_of,
+    write_extended,
+)
 from sqlalchemy_file.storage.local.root import Root
 from sqlalchemy_file.storage.local.temporary import TemporaryFile, can_be_unnamed
 from sqlalchemy_file.transfer import Operation, carry_out, results

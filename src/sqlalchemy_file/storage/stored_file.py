@@ -24,7 +24,7 @@ from sqlalchemy_file.storage.common.protocol import (
     Storage,
     named,
 )
-from sqlalchemy_file.storage.reading.readers import AsyncReader, FileReader, reader_for
+from sqlalchemy_file.storage.readers import AsyncReader, FileReader, reader_for
 from sqlalchemy_file.support.defaults import UNKNOWN_TYPE, UNNAMED
 from sqlalchemy_file.transfer import in_thread
 

@@ -1,1 +1,0 @@
-"""Stored objects, open for reading."""
