@@ -19,7 +19,7 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 from sqlalchemy_file import File, FileField, StorageManager
 from sqlalchemy_file.storage import MemoryStorage, ObjectInfo
 from sqlalchemy_file.storage.obstore import ObstoreStorage
-from sqlalchemy_file.tracking.deleting import deletion
+from sqlalchemy_file.tracking import deletion
 from tests.counting import WAIT
 from tests.storage.helpers import keys
 

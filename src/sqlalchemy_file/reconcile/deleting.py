@@ -33,7 +33,7 @@ from sqlalchemy_file.reconcile.ownership import Objection, Ownership, is_ours, m
 from sqlalchemy_file.reconcile.references import snapshot
 from sqlalchemy_file.storage import ObjectInfo, Storage, StorageManager
 from sqlalchemy_file.storage.common.protocol import HasUploads, PendingUpload
-from sqlalchemy_file.tracking.deleting.deletion import delete_objects
+from sqlalchemy_file.tracking.deletion import delete_objects
 from sqlalchemy_file.transfer import run_blocking
 
 ObjectionTo = Callable[[str, str], Objection | None]

@@ -1,14 +1,24 @@
-"""Compare old and new values of a column: what is kept, acquired and released. Pure."""
+"""What rows and statements do to references. Pure.
+
+Old and new values of a column go in; what is kept, acquired and released comes out.
+
+A statement that succeeded need not have done what it says: a trigger keeps a row or restores its
+value, a policy hides it, a LIMIT or a race lets it match fewer rows than were read, and row counts
+do not always tell. What it was meant to do is counted at once, so that the rest of the
+transaction can rely on it; before the commit its rows are read again, by their keys.
+"""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from sqlalchemy import Column
 
 from sqlalchemy_file.file import File
+from sqlalchemy_file.tracking.tables import FileTable, Key
 from sqlalchemy_file.values.records import entries_in, paths_of
 
 
@@ -33,6 +43,27 @@ class RowChange(NamedTuple):
     place: Any = None
     key: Any = None
     by: tuple[Column[Any], ...] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class OldRow:
+    """The primary key of a row, and its file columns as text."""
+
+    key: Key
+    values: Mapping[Column[Any], Any]
+    _records: dict[Column[Any], Sequence[Mapping[str, Any]]] = field(default_factory=dict)
+
+    def records(self, column: Column[Any]) -> Sequence[Mapping[str, Any]]:
+        """Return the value of a column; it is decoded at its first use."""
+        found = self._records.get(column)
+        if found is None:
+            found = self._records[column] = records_in(self.values[column])
+        return found
+
+    def deleted(self) -> Iterator[RowChange]:
+        """Yield the changes that the deletion of the row means for its columns."""
+        for column in self.values:
+            yield RowChange(column, self.records(column), (), None, self.key)
 
 
 def change(old: Sequence[Mapping[str, Any]], new: Sequence[File]) -> Change:
@@ -111,3 +142,202 @@ def records_in(raw: Any) -> tuple[Mapping[str, Any], ...]:
         return ()
     items = items if isinstance(items, list) else [items]
     return tuple([item for item in items if isinstance(item, Mapping)])
+
+
+class Subject(NamedTuple):
+    """A table as a statement addressed it, and the columns by which its rows are found."""
+
+    target: FileTable
+    columns: tuple[Column[Any], ...]
+    schemas: frozenset[tuple[str | None, str | None]] = frozenset()
+
+
+class Spot(NamedTuple):
+    """Where a row is found again."""
+
+    subject: Subject
+    key: Key
+
+
+@dataclass(slots=True)
+class Doubts:
+    """Beliefs about rows of one frame. Rows that are not found any more confirm them."""
+
+    gone: dict[str, set[Spot]] = field(default_factory=dict)
+    """The rows that should no longer refer to an object."""
+    named: dict[str, Spot | None] = field(default_factory=dict)
+    """The row that should refer to an object; None if that need not be asked any more."""
+    at: dict[Spot, list[tuple[str, RowChange]]] = field(default_factory=dict)
+    """What each row should name, or should have named before, and by which change."""
+    is_unlocated: bool = False
+    """Whether some of these rows are found by other columns than their primary keys."""
+    is_settled: bool = False
+    """Whether rows were read again, so that what outer frames believe is out of date."""
+
+    def __bool__(self) -> bool:
+        return bool(self.gone or self.named)
+
+    def absorb(self, later: Doubts) -> None:
+        """Take over the beliefs of a savepoint that was released."""
+        if later.is_settled:
+            self.gone, self.named, self.at = {}, {}, {}
+            self.is_unlocated, self.is_settled = False, True
+        for path, spot in later.named.items():
+            holder = self.named.get(path)
+            # A row that drops an object does not take it from the row that has it by now.
+            if (
+                spot is None
+                and holder is not None
+                and holder not in later.gone.get(path, (holder,))
+            ):
+                continue
+            self.named[path] = spot
+            if spot is not None and path in self.gone:  # it has taken it back
+                self.gone[path].discard(spot)
+        for path, spots in later.gone.items():
+            self.gone.setdefault(path, set()).update(spots)
+        for spot, paths in later.at.items():
+            self.at.setdefault(spot, []).extend(paths)
+        self.is_unlocated |= later.is_unlocated
+
+    def unless_noted(self, noted: Collection[str]) -> Doubts:
+        """Return the rows to read again, given what the ledger has recorded itself.
+
+        A row that released what it should has the object that the same statement gave it, if it
+        was given one in all.
+        """
+        gone = {path: spots for path, spots in self.gone.items() if path not in noted}
+        unsure = set[Spot]().union(*gone.values())
+        named: dict[str, Spot | None] = {
+            path: spot
+            for path, spot in self.named.items()
+            if spot is not None and (spot in unsure or not self._has_replaced(spot, noted))
+        }
+        return Doubts(gone, named)
+
+    def _has_replaced(self, spot: Spot, noted: Collection[str]) -> bool:
+        """Return True if the one object that a row was given has replaced one of these."""
+        (_, row), *others = self.at[spot]
+        return not others and any(path in noted for record in row.old for path in paths_of(record))
+
+    def spots(self) -> set[Spot]:
+        holders = {spot for spot in self.named.values() if spot is not None}
+        return holders.union(*self.gone.values())
+
+    def is_gone(self, path: str, spot: Spot) -> bool:
+        """Return True if a row has dropped an object, and has not taken it back since."""
+        return spot in self.gone.get(path, ()) and self.named.get(path) != spot
+
+    def kept(self, found: Mapping[Spot, Collection[str]]) -> Iterable[str]:
+        """Yield the objects that rows still name, once for each of these rows."""
+        for path, spots in self.gone.items():
+            for spot in spots:
+                if path in found.get(spot, ()) and self.is_gone(path, spot):
+                    yield path
+
+    def missed(self, found: Mapping[Spot, Collection[str]]) -> Iterable[str]:
+        """Yield the objects that the row which should name them does not, or that has no row.
+
+        Another row may name one, so that they have to be searched for.
+        """
+        for path, spot in self.named.items():
+            if spot is not None and path not in found.get(spot, ()):
+                yield path
+
+
+@dataclass(slots=True, eq=False)
+class Effects:
+    """What one statement does to the references, once it has succeeded."""
+
+    target: Any = None
+    """The table that the statement writes."""
+    acquired: list[str] = field(default_factory=list)
+    released: list[str] = field(default_factory=list)
+    archived: list[str] = field(default_factory=list)
+    """Released by a field with ``on_release="keep"``."""
+    entrusted: list[str] = field(default_factory=list)
+    """Acquired by such a field; these are among ``acquired``, too."""
+    schemas: Any = None
+    """The schema names that the statement translated."""
+    gains: list[tuple[RowChange, str]] = field(default_factory=list)
+    """Which row acquires what, of those that can be found again."""
+    losses: list[tuple[RowChange, str]] = field(default_factory=list)
+    """Which row releases what, of those that can be found again."""
+    rows: int | None = None
+    """The number of rows that the database has to report, for all to be believed."""
+    is_believed: bool = True
+    """Whether all is believed if no number is expected."""
+    is_found_by_path: bool = False
+    """Whether its rows cannot be found again by a key."""
+    is_unseen: bool = False
+    """Whether triggers may not fire for the rows that it deletes, as for REPLACE on SQLite."""
+
+    def is_certain(self, rowcount: Callable[[], int]) -> bool:
+        """Return True if the statement, which succeeded, has done what it was meant to do."""
+        if self.rows is None:
+            return self.is_believed
+        return rowcount() == self.rows
+
+    def acquire(self, row: RowChange, paths: Sequence[str]) -> None:
+        self.acquired += paths
+        if paths and self.target.keeps(row.column):
+            self.entrusted += paths
+        if row.key:
+            self.gains += [(row, path) for path in paths]
+
+    def release(self, row: RowChange, paths: Sequence[str]) -> None:
+        if not paths:
+            return
+        (self.archived if self.target.keeps(row.column) else self.released).extend(paths)
+        if row.key:
+            self.losses += [(row, path) for path in paths]
+
+    def missing(
+        self, old: OldRow, expected: Callable[[Spot], Iterable[str]]
+    ) -> list[tuple[RowChange, str]]:
+        """Return what a row that goes should name, and does not."""
+        row = RowChange(self.target.columns[0], (), (), None, old.key)
+        there = {path for each in old.deleted() for record in each.old for path in paths_of(record)}
+        return [(row, path) for path in expected(self.spot(row)) if path not in there]
+
+    def lose(self, missing: Sequence[tuple[RowChange, str]]) -> None:
+        """Release what no row names: nobody finds it later."""
+        may_keep = any(map(self.target.keeps, self.target.columns))
+        (self.archived if may_keep else self.released).extend([path for _, path in missing])
+        self.losses += missing
+
+    def paths(self) -> set[str]:
+        return {*self.acquired, *self.released, *self.archived}
+
+    def as_seen(self, named: set[str], count: Callable[[str], int]) -> Effects:
+        """Return what brings the counts to what was found: which objects rows refer to now.
+
+        ``count`` is how many rows refer to an object without this statement.
+        """
+        lost = [path for path in {*self.released, *self.archived} if path not in named]
+        kept = set(self.archived)
+        return Effects(
+            self.target,
+            [path for path in self.paths() if path in named and count(path) < 1],
+            [path for path in lost if path not in kept for _ in range(count(path))],
+            [path for path in lost if path in kept for _ in range(count(path))],
+            [path for path in self.entrusted if path in named],
+            self.schemas,
+        )
+
+    def doubts(self) -> Doubts:
+        """Return what rows should name, and no longer name, after the statement."""
+        doubts = Doubts()
+        for row, path in self.losses:
+            spot = self.spot(row)
+            doubts.named[path] = None
+            doubts.gone.setdefault(path, set()).add(spot)
+        for row, path in self.gains:
+            spot = doubts.named[path] = self.spot(row)
+            doubts.at.setdefault(spot, []).append((path, row))
+            doubts.is_unlocated |= spot.subject.columns != self.target.keys
+        return doubts
+
+    def spot(self, row: RowChange) -> Spot:
+        schemas = frozenset((self.schemas or {}).items())
+        return Spot(Subject(self.target, row.by or self.target.keys, schemas), row.key)

@@ -17,12 +17,12 @@ from sqlalchemy.sql.dml import Delete, Insert, Update
 from sqlalchemy.sql.elements import ClauseElement
 
 from sqlalchemy_file.mutable_list import MutableList
-from sqlalchemy_file.tracking.deleting.clearing import clear
-from sqlalchemy_file.tracking.endings import pools, transactions
-from sqlalchemy_file.tracking.endings.errors import follow_error
+from sqlalchemy_file.tracking.deletion import clear
+from sqlalchemy_file.tracking.endings import connections, transactions
+from sqlalchemy_file.tracking.endings.connections import SESSION, UNIT, known_unit
+from sqlalchemy_file.tracking.endings.statements import after_statement, follow_error, may_end
 from sqlalchemy_file.tracking.reading import Database
 from sqlalchemy_file.tracking.tables import FileAttribute, file_attributes, forget, know
-from sqlalchemy_file.tracking.unit.registry import SESSION, UNIT, known_unit
 from sqlalchemy_file.tracking.unit.standing import (
     Standing,
     asked_if_stale,
@@ -172,7 +172,7 @@ def _followed(send: Callable[..., Any]) -> Callable[..., Any]:
         unit = _unit_to_look_after(context, sql)
         result = send(cursor, sql, *arguments)
         if unit is not None:
-            transactions.after_statement(context.root_connection, unit)
+            after_statement(context.root_connection, unit)
         return result
 
     return sent
@@ -186,7 +186,7 @@ def _unit_to_look_after(context: Any, sql: str) -> Unit | None:
     unit: Unit | None = vars(conn).get(UNIT)
     if unit is None or unit.verbs or not unit.is_at_stake:
         return None
-    return unit if transactions.may_end(conn, unit, sql, is_ddl=context.isddl) else None
+    return unit if may_end(conn, unit, sql, is_ddl=context.isddl) else None
 
 
 def _follow_by_events(engine: Engine) -> None:
@@ -211,7 +211,7 @@ def _after_cursor_execute(
 ) -> None:
     unit = getattr(context, _BY_EVENTS, None)
     if unit is not None:
-        transactions.after_statement(conn, unit)
+        after_statement(conn, unit)
 
 
 def _after_execute(
@@ -257,8 +257,8 @@ _LISTENERS: dict[Any, dict[str, tuple[Any, dict[str, Any]]]] = {
         "after_transaction_end": (_session_ends, {}),
     },
     Engine: {
-        "begin": (transactions.begin, {}),
-        "begin_twophase": (transactions.begin, {}),
+        "begin": (connections.begin, {}),
+        "begin_twophase": (connections.begin, {}),
         "commit": (transactions.commit, {}),
         "commit_twophase": (transactions.commit, {}),
         "prepare_twophase": (transactions.prepare, {}),
@@ -271,8 +271,8 @@ _LISTENERS: dict[Any, dict[str, tuple[Any, dict[str, Any]]]] = {
         "handle_error": (_handle_error, {}),
     },
     Pool: {
-        "reset": (pools.reset, {}),
-        "detach": (pools.detach, {}),
-        "checkin": (pools.checkin, {}),
+        "reset": (transactions.reset, {}),
+        "detach": (transactions.detach, {}),
+        "checkin": (transactions.checkin, {}),
     },
 }

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -29,7 +28,7 @@ from sqlalchemy.sql.sqltypes import _Binary
 
 from sqlalchemy_file.exceptions import UnsupportedStatementError
 from sqlalchemy_file.ledger.connections import commits_each_statement
-from sqlalchemy_file.tracking.changes import RowChange, records_in
+from sqlalchemy_file.tracking.changes import OldRow
 from sqlalchemy_file.tracking.tables import FileTable, Key
 
 BATCH_SIZE = 500
@@ -37,27 +36,6 @@ BATCH_SIZE = 500
 
 MOST_PARAMETERS = 30_000
 """How many parameters every database takes in one statement, SQLite being the strictest."""
-
-
-@dataclass(frozen=True, slots=True)
-class OldRow:
-    """The primary key of a row, and its file columns as text."""
-
-    key: Key
-    values: Mapping[Column[Any], Any]
-    _records: dict[Column[Any], Sequence[Mapping[str, Any]]] = field(default_factory=dict)
-
-    def records(self, column: Column[Any]) -> Sequence[Mapping[str, Any]]:
-        """Return the value of a column; it is decoded at its first use."""
-        found = self._records.get(column)
-        if found is None:
-            found = self._records[column] = records_in(self.values[column])
-        return found
-
-    def deleted(self) -> Iterator[RowChange]:
-        """Yield the changes that the deletion of the row means for its columns."""
-        for column in self.values:
-            yield RowChange(column, self.records(column), (), None, self.key)
 
 
 class Database(NamedTuple):

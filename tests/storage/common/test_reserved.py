@@ -18,7 +18,7 @@ from sqlalchemy_file.exceptions import InvalidKeyError
 from sqlalchemy_file.storage import Storage, adapt
 from sqlalchemy_file.storage.common.keys import RESERVED, is_reserved
 from sqlalchemy_file.storage.common.protocol import Attributes
-from sqlalchemy_file.tracking.deleting.deletion import delete_objects
+from sqlalchemy_file.tracking.deletion import delete_objects
 from tests.storage.helpers import keys
 from tests.stores import add_memory
 

@@ -16,8 +16,7 @@ from sqlalchemy.pool import Pool, SingletonThreadPool, StaticPool
 
 from sqlalchemy_file import File
 from sqlalchemy_file.storage.memory import MemoryStorage
-from sqlalchemy_file.tracking.endings.conclusions import unit_of
-from sqlalchemy_file.tracking.unit.registry import borrowers
+from sqlalchemy_file.tracking.endings.connections import borrowers, unit_of
 from tests.models import Base, Paper
 from tests.stores import contents, keys, named
 

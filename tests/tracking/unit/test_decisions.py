@@ -19,7 +19,7 @@ from tests.models import Paper
 from tests.stores import contents, keys, named
 
 MOST_CALLS = 264
-MOST_MODULES = 34
+MOST_MODULES = 29
 
 
 Hook = Callable[[Any, Connection, Paper], None]

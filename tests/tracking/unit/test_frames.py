@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sqlalchemy_file import File
-from sqlalchemy_file.tracking.unit.effects import Effects
+from sqlalchemy_file.tracking.changes import Effects
 from sqlalchemy_file.tracking.unit.frames import Ending, Frames
 
 

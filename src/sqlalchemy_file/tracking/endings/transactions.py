@@ -1,7 +1,7 @@
-"""Begin and end of a connection's transactions and savepoints.
+"""SQLAlchemy's events around transactions, savepoints and pools.
 
-SQLAlchemy's events fire before the database has done anything: they only prepare. Conclusions
-follow the database's answers.
+They fire before the database has done anything, so they only prepare. Conclusions follow the
+database's answers.
 """
 
 from __future__ import annotations
@@ -11,38 +11,29 @@ from typing import Any
 
 from sqlalchemy import Connection
 from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.pool import SingletonThreadPool, StaticPool
 
-from sqlalchemy_file.tracking.endings.conclusions import (
-    end_unanswered,
+from sqlalchemy_file.tracking.endings.connections import (
+    IN_INFO,
+    UNIT,
+    borrowers,
+    known_unit,
+    rolled_back,
     settle_unless_in_session,
     unit_of,
 )
-from sqlalchemy_file.tracking.endings.raw_sql import is_opaque, undoes_a_part
+from sqlalchemy_file.tracking.unit.doubts import resolve_doubts
 from sqlalchemy_file.tracking.unit.guard import refuse_if_late
-from sqlalchemy_file.tracking.unit.registry import UNIT, enter_in_pool, known_unit
-from sqlalchemy_file.tracking.unit.rereading import resolve_doubts
 from sqlalchemy_file.tracking.unit.standing import (
     Standing,
     asked,
     asked_if_stale,
     is_outside_transaction,
-    set_token,
+    standing_of,
 )
 from sqlalchemy_file.tracking.unit.units import Phase, Unit
 
 # --- what SQLAlchemy is about to do
-
-
-def begin(conn: Connection, xid: Any = None) -> None:
-    if (unit := vars(conn).get(UNIT)) is None:
-        return
-    # Files stored by the statement that makes the transaction begin are in its frame already.
-    if unit.is_unended or unit.has_begun:
-        end_unanswered(conn, unit)
-    enter_in_pool(conn, unit)  # it may be another one, after the first was lost
-    if unit.is_final:  # of a driver's own autocommit, and not ended by anybody
-        unit.commit()
-    settle_unless_in_session(unit, conn)
 
 
 def commit(conn: Connection, xid: Any = None, is_prepared: Any = None) -> None:
@@ -161,23 +152,73 @@ def _resolve_or_lose_track(conn: Connection, unit: Unit) -> None:
         raise
 
 
-# --- statements that SQLAlchemy does not know to end a transaction
+# --- connections that leave their pool or return to it
 
 
-def may_end(conn: Connection, unit: Unit, sql: str, *, is_ddl: bool) -> bool:
-    """Follow what has ended since the last statement, and mark what this one may end.
+def reset(dbapi_connection: Any, record: Any, state: Any) -> None:
+    """Roll back a transaction that only SQLAlchemy takes for ended."""
+    if record is None or IN_INFO not in record.info:
+        return
+    unit: Unit = record.info[IN_INFO]
+    if not state.asyncio_safe:
+        return
+    if unit.is_prepared:
+        if state.transaction_was_reset:
+            # It was not: a listener raised before the second phase. Nobody could use it.
+            record.invalidate()
+        return
+    # A listener that was called before ours may have raised.
+    is_unended = unit.is_unended or (unit.has_begun and state.transaction_was_reset)
+    if not is_unended or standing_of(unit.dialect, record.driver_connection) is Standing.CLOSED:
+        return
+    dbapi_connection.rollback()
+    unit.is_unended = False
+    rolled_back(unit)
 
-    Returns whether it may end the transaction, so that `after_statement` has to look.
-    """
-    unit.observe(asked_if_stale(conn))
-    if unit.has_begun and not is_ddl and is_opaque(conn, sql):
-        unit.token = None if undoes_a_part(conn, sql) else set_token(conn)
-        if unit.token is None:
-            unit.lose_track()
-    return unit.token is not None
+
+def detach(dbapi_connection: Any, record: Any) -> None:
+    """Separate a connection that leaves its pool from its record, which gets another one."""
+    unit: Unit | None = record.info.pop(IN_INFO, None)
+    if unit is None:
+        return
+    unit.is_detached = True
+    if unit.connection is None:  # garbage, of a driver that cannot be awaited any more
+        unit.end(is_lost=True)
+        unit.settle_later()
 
 
-def after_statement(conn: Connection, unit: Unit) -> None:
-    token, unit.token = unit.token, None
-    if token is not None and not token.is_there(conn):
-        unit.lose_track()
+def checkin(dbapi_connection: Any, record: Any) -> None:
+    unit: Unit | None = record.info.pop(IN_INFO, None)
+    if unit is None:
+        return
+    for other in borrowers(unit):
+        if _is_still_lent(other):
+            record.info[IN_INFO] = other
+            if other is unit:
+                return
+    if IN_INFO not in record.info and _lends_to_several(unit):
+        record.info[IN_INFO] = unit  # so that the next one is known to share its connection
+    unit.is_unended = False
+    if unit.frames or unit.phase is not Phase.OPEN:
+        unit.end(is_lost=dbapi_connection is None)
+    connection = unit.connection
+    if connection is None:
+        unit.settle_later()
+    else:
+        settle_unless_in_session(unit, connection)
+
+
+def _is_still_lent(unit: Unit) -> bool:
+    """Return True if another borrower of the driver's connection has given it back."""
+    connection = unit.connection
+    if connection is None or not _lends_to_several(unit):
+        return False
+    return not connection.closed and connection.in_transaction()
+
+
+def _lends_to_several(unit: Unit) -> bool:
+    connection = unit.connection
+    return connection is not None and isinstance(connection.engine.pool, _LENDING_TO_SEVERAL)
+
+
+_LENDING_TO_SEVERAL = (SingletonThreadPool, StaticPool)

@@ -17,10 +17,9 @@ from sqlalchemy.sql.dml import Delete, Insert
 from sqlalchemy.sql.elements import BinaryExpression, BindParameter, BooleanClauseList
 
 from sqlalchemy_file.file import File
-from sqlalchemy_file.tracking.changes import RowChange, add_each
-from sqlalchemy_file.tracking.reading import OldRow, entity_of
+from sqlalchemy_file.tracking.changes import Effects, OldRow, RowChange, add_each
+from sqlalchemy_file.tracking.reading import entity_of
 from sqlalchemy_file.tracking.tables import FileTable, Key
-from sqlalchemy_file.tracking.unit.effects import Effects
 
 
 class Decision(NamedTuple):

@@ -14,8 +14,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from sqlalchemy_file.file import File
-from sqlalchemy_file.tracking.changes import add_each
-from sqlalchemy_file.tracking.unit.effects import Doubts, Effects, Spot
+from sqlalchemy_file.tracking.changes import Doubts, Effects, Spot, add_each
 from sqlalchemy_file.values.records import paths_of
 
 _BOOT_TIME: int | None = getattr(time, "CLOCK_BOOTTIME", None)

@@ -14,13 +14,13 @@ from sqlalchemy import Connection, Dialect, Executable
 from sqlalchemy_file.ledger import Ledger, ledger_of
 from sqlalchemy_file.ledger.identity import Identity
 from sqlalchemy_file.storage import StorageManager
+from sqlalchemy_file.tracking.changes import Effects
 from sqlalchemy_file.tracking.claims import claim_of
-from sqlalchemy_file.tracking.deleting.deletion import discard, tell_released
-from sqlalchemy_file.tracking.deleting.notes import Leased, Notes
+from sqlalchemy_file.tracking.deletion import discard, tell_released
+from sqlalchemy_file.tracking.leases import Leased, Notes
 from sqlalchemy_file.tracking.reading import Database
 from sqlalchemy_file.tracking.unit import guard
 from sqlalchemy_file.tracking.unit.decisions import Decisions
-from sqlalchemy_file.tracking.unit.effects import Effects
 from sqlalchemy_file.tracking.unit.frames import Ending, Frames
 from sqlalchemy_file.tracking.unit.standing import Standing, Token
 from sqlalchemy_file.transfer import run_in_background

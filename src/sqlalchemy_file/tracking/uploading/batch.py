@@ -18,8 +18,7 @@ from sqlalchemy_file.storage import StorageManager
 from sqlalchemy_file.storage.common.calling import concurrency_of, is_native
 from sqlalchemy_file.storage.local.writing import synced_together
 from sqlalchemy_file.tracking.claims import Claim
-from sqlalchemy_file.tracking.deleting.clearing import has_room
-from sqlalchemy_file.tracking.deleting.deletion import discard
+from sqlalchemy_file.tracking.deletion import discard, has_room
 from sqlalchemy_file.tracking.unit.frames import Frame, Moment, now
 from sqlalchemy_file.tracking.uploading.checking import check, destinations
 from sqlalchemy_file.tracking.uploading.steps import (

@@ -18,13 +18,13 @@ from sqlalchemy.orm import InstanceState, Mapper, Session
 from sqlalchemy_file.exceptions import StorageError
 from sqlalchemy_file.file import File
 from sqlalchemy_file.ledger import ledger_of
-from sqlalchemy_file.tracking.changes import Change, Ownership, RowChange, add_each, change
+from sqlalchemy_file.tracking.changes import Change, OldRow, Ownership, RowChange, add_each, change
 from sqlalchemy_file.tracking.claims import Claim, claim_of
-from sqlalchemy_file.tracking.endings.conclusions import unit_of
-from sqlalchemy_file.tracking.reading import Database, OldRow, rows_by_key
+from sqlalchemy_file.tracking.endings.connections import unit_of
+from sqlalchemy_file.tracking.reading import Database, rows_by_key
 from sqlalchemy_file.tracking.tables import FileTable, Key, file_table, file_tables, row_key
 from sqlalchemy_file.tracking.unit.decisions import Decision, Decisions
-from sqlalchemy_file.tracking.unit.rereading import reference_counter
+from sqlalchemy_file.tracking.unit.doubts import reference_counter
 from sqlalchemy_file.tracking.unit.standing import commits_at_once
 from sqlalchemy_file.tracking.unit.units import Unit
 from sqlalchemy_file.tracking.uploading.batch import UploadBatch

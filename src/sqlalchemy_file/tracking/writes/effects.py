@@ -11,15 +11,13 @@ from typing import Any
 from sqlalchemy.sql.dml import Delete, Insert
 
 from sqlalchemy_file.file import File
-from sqlalchemy_file.tracking.changes import Ownership, RowChange, change, files_in
+from sqlalchemy_file.tracking.changes import Effects, OldRow, Ownership, RowChange, change, files_in
 from sqlalchemy_file.tracking.claims import Claim, claim_of
-from sqlalchemy_file.tracking.endings.conclusions import unit_of
-from sqlalchemy_file.tracking.reading import Database, OldRow, pinned, rows_by_key, rows_matching
-from sqlalchemy_file.tracking.searching import still_named
+from sqlalchemy_file.tracking.endings.connections import unit_of
+from sqlalchemy_file.tracking.reading import Database, pinned, rows_by_key, rows_matching
 from sqlalchemy_file.tracking.tables import Key
 from sqlalchemy_file.tracking.unit.decisions import equalities, key_named
-from sqlalchemy_file.tracking.unit.effects import Effects
-from sqlalchemy_file.tracking.unit.rereading import reference_counter
+from sqlalchemy_file.tracking.unit.doubts import reference_counter, still_named
 from sqlalchemy_file.tracking.unit.units import Unit
 from sqlalchemy_file.tracking.uploading.batch import UploadBatch
 from sqlalchemy_file.tracking.uploading.steps import Unsaved

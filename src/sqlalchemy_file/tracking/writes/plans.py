@@ -12,10 +12,8 @@ from sqlalchemy.sql.selectable import Join
 
 from sqlalchemy_file.exceptions import UnsupportedStatementError
 from sqlalchemy_file.file import File
-from sqlalchemy_file.tracking.changes import RowChange, files_in
-from sqlalchemy_file.tracking.reading import OldRow
+from sqlalchemy_file.tracking.changes import Effects, OldRow, RowChange, files_in
 from sqlalchemy_file.tracking.tables import FileTable, Key, file_table
-from sqlalchemy_file.tracking.unit.effects import Effects
 from sqlalchemy_file.tracking.uploading.batch import FilesByField
 from sqlalchemy_file.tracking.writes.upserts import Conflict, conflict_of, is_doing_nothing
 from sqlalchemy_file.tracking.writes.values import (

@@ -15,14 +15,13 @@ from sqlalchemy.sql.dml import Delete, Insert, Update
 
 from sqlalchemy_file.exceptions import UnknownStorageError, UnsupportedStatementError
 from sqlalchemy_file.storage import StorageManager
+from sqlalchemy_file.tracking.changes import Effects
 from sqlalchemy_file.tracking.claims import claim_of
-from sqlalchemy_file.tracking.endings.conclusions import unit_of
+from sqlalchemy_file.tracking.endings.connections import known_unit, unit_of
 from sqlalchemy_file.tracking.reading import Database
 from sqlalchemy_file.tracking.tables import FileTable, clauses_of, file_table_of
 from sqlalchemy_file.tracking.unit.decisions import Decision, effects_of
-from sqlalchemy_file.tracking.unit.effects import Effects
-from sqlalchemy_file.tracking.unit.registry import known_unit
-from sqlalchemy_file.tracking.unit.rereading import reread_now
+from sqlalchemy_file.tracking.unit.doubts import reread_now
 from sqlalchemy_file.tracking.unit.units import Unit
 from sqlalchemy_file.tracking.uploading.batch import UploadBatch
 from sqlalchemy_file.tracking.writes.conflicts import follow_clauses, refuse_replacing

@@ -10,8 +10,8 @@ from sqlalchemy import Column
 from sqlalchemy.sql.elements import ColumnClause
 
 from sqlalchemy_file.exceptions import UnsupportedStatementError
-from sqlalchemy_file.tracking.changes import RowChange, files_in
-from sqlalchemy_file.tracking.reading import Database, OldRow, rows_where
+from sqlalchemy_file.tracking.changes import OldRow, RowChange, files_in
+from sqlalchemy_file.tracking.reading import Database, rows_where
 from sqlalchemy_file.tracking.tables import FileTable, Key
 from sqlalchemy_file.tracking.writes.values import Place, RowValues, literal, names_of
 

@@ -12,7 +12,7 @@ from sqlalchemy_file import File, FileField
 from sqlalchemy_file.ledger import Ledger
 from sqlalchemy_file.reconcile import drain
 from sqlalchemy_file.storage.memory import MemoryStorage
-from sqlalchemy_file.tracking.deleting import sharing
+from sqlalchemy_file.tracking import leases
 from tests.databases import on_sqlite_and_postgresql, tables_on
 from tests.stores import contents
 
@@ -114,7 +114,7 @@ def test_where_no_index_answers_a_large_table_leaves_it_to_the_drain(
     monkeypatch: pytest.MonkeyPatch,
     request: pytest.FixtureRequest,
 ) -> None:
-    monkeypatch.setattr(sharing, "MOST_ROWS", 0)
+    monkeypatch.setattr(leases, "MOST_ROWS", 0)
     is_indexed = "indexed" in request.node.callspec.id
     delete_first(engine)
     assert contents(storage) == ([b"b"] if is_indexed else [b"a", b"b"])

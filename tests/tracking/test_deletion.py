@@ -9,8 +9,8 @@ from sqlalchemy.util import greenlet_spawn
 
 from sqlalchemy_file import StorageManager
 from sqlalchemy_file.storage.memory import MemoryStorage
-from sqlalchemy_file.tracking.deleting import deletion
-from sqlalchemy_file.tracking.deleting.deletion import delete_objects, discard
+from sqlalchemy_file.tracking import deletion
+from sqlalchemy_file.tracking.deletion import delete_objects, discard
 from tests.stores import add_memory
 
 

@@ -1,1 +1,0 @@
-"""Delete unreferenced objects, and remove their ledger entries."""
