@@ -14,12 +14,12 @@ from sqlalchemy_file.content.received import upload_type
 from sqlalchemy_file.content.sources import PathContent, given_content, given_name
 from sqlalchemy_file.detection import UNKNOWN, essence, guess_type
 from sqlalchemy_file.storage import StorageManager, StoredFile
+from sqlalchemy_file.storage.common.calling import IN_THREAD, run
 from sqlalchemy_file.support.calling import call_now
 from sqlalchemy_file.support.names import column_declared, moved, with_metadata
 from sqlalchemy_file.values import saving, schemas
 from sqlalchemy_file.values.further import DerivedImage, FurtherObjects, derived_image
-from sqlalchemy_file.values.objects import public_url
-from sqlalchemy_file.values.records import described_extra, own_path, without_objects
+from sqlalchemy_file.values.records import described_extra, own_path, public_url, without_objects
 from sqlalchemy_file.values.state import UploadState, state_of, unspent
 
 __all__ = ["File"]
@@ -218,7 +218,7 @@ class File(FurtherObjects):
         """
         storage_name = upload_storage or self._storage or StorageManager.get_default()
         if type(self).store_content is File.store_content:
-            saving.save(self, storage_name)
+            run(saving.save(self, storage_name, IN_THREAD))
             return
         state = saving.begin_saving(self)
         path = self._content.path if isinstance(self._content, PathContent) else None

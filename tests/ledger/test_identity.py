@@ -14,7 +14,7 @@ from sqlalchemy_file.ledger import Ledger, sites
 from sqlalchemy_file.ledger.identity import Home, Identity, at_site, identity, record_home
 from sqlalchemy_file.ledger.sites import Site, site_of
 from sqlalchemy_file.ledger.state import checkpoint, set_checkpoint
-from sqlalchemy_file.values.objects import epoch_of, fresh_key
+from sqlalchemy_file.values.records import epoch_of, fresh_key
 from tests.databases import postgresql_only, tables_on
 from tests.ledger.helpers import move
 

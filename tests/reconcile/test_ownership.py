@@ -20,7 +20,7 @@ from sqlalchemy_file.reconcile import compare, drain, sweep
 from sqlalchemy_file.storage import MemoryStorage
 from sqlalchemy_file.storage.common.protocol import PendingUpload
 from sqlalchemy_file.storage.owners import owners_of
-from sqlalchemy_file.values.objects import fresh_key
+from sqlalchemy_file.values.records import fresh_key
 from tests.ledger.helpers import move
 from tests.reconcile.helpers import (
     OLD,

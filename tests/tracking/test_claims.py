@@ -22,7 +22,7 @@ from sqlalchemy_file.storage.memory import MemoryStorage
 from sqlalchemy_file.storage.owners import owners_of
 from sqlalchemy_file.tracking.claims import claim_of
 from sqlalchemy_file.tracking.reading import Database
-from sqlalchemy_file.values.objects import epoch_of
+from sqlalchemy_file.values.records import epoch_of
 from tests.databases import postgresql_only, tables_on
 from tests.ledger.helpers import move
 from tests.stores import add_memory, contents, keys

@@ -60,7 +60,9 @@ def type_of_suffix(suffix: str) -> str | None:
 
 def content_encoding(headers: Mapping[str, Any] | None) -> str:
     """Return how headers say that a content is compressed; "" if it is not."""
-    lowered = {str(name).lower(): value for name, value in (headers or {}).items()}
+    if not headers:
+        return ""
+    lowered = {str(name).lower(): value for name, value in headers.items()}
     encoding = str(lowered.get("content-encoding", "")).strip().lower()
     return "" if encoding == "identity" else encoding
 

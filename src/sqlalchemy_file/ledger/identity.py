@@ -19,7 +19,7 @@ from sqlalchemy_file.ledger.sites import Site, site_of
 from sqlalchemy_file.ledger.state import IDENTITY as _ID
 from sqlalchemy_file.ledger.state import forget_checkpoints, ledger_id, read_all, write
 from sqlalchemy_file.ledger.tables import KEPT, LedgerTables, now_ms
-from sqlalchemy_file.values.objects import epoch_of
+from sqlalchemy_file.values.records import epoch_of
 
 _HOME = "home"
 _changes: list[None] = []

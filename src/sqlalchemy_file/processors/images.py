@@ -12,7 +12,7 @@ from sqlalchemy_file.file import File, Processor
 from sqlalchemy_file.imaging import COPIED_FORMATS, MAX_PIXELS, require_pillow
 from sqlalchemy_file.imaging.variant import PLACEHOLDER, Variant
 from sqlalchemy_file.storage import StorageManager
-from sqlalchemy_file.values.objects import public_url
+from sqlalchemy_file.values.records import public_url
 
 if TYPE_CHECKING:
     from sqlalchemy_file.imaging.encoding import Rendition

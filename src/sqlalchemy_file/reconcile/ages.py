@@ -16,7 +16,7 @@ from sqlalchemy_file.ledger.state import DEFAULT_GRACE, sweeping_grace
 from sqlalchemy_file.reconcile.context import PassContext, pause
 from sqlalchemy_file.storage import Attributes, Storage
 from sqlalchemy_file.transfer import run_blocking
-from sqlalchemy_file.values.objects import fresh_key
+from sqlalchemy_file.values.records import fresh_key
 
 SKEW = 300_000
 """The difference, in milliseconds, between the clocks of writers and this machine's."""

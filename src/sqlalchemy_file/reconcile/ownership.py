@@ -36,7 +36,7 @@ from sqlalchemy_file.storage.owners import (
 )
 from sqlalchemy_file.tracking.claims import owner_of
 from sqlalchemy_file.transfer import run_blocking
-from sqlalchemy_file.values.objects import epoch_of
+from sqlalchemy_file.values.records import epoch_of
 
 Objection = tuple[str, str | None]
 """Why an object is not to be deleted: the kind of its `Finding`, and its detail."""

@@ -10,12 +10,12 @@ from sqlalchemy_file.content.sources import Content, given_content
 from sqlalchemy_file.detection import UNKNOWN
 from sqlalchemy_file.storage import StorageManager, StoredFile
 from sqlalchemy_file.storage.common.attributes import attributes_of
+from sqlalchemy_file.storage.common.calling import IN_LOOP, IN_THREAD, Calling, run
 from sqlalchemy_file.support.defaults import UNNAMED
 from sqlalchemy_file.support.names import with_metadata
-from sqlalchemy_file.values.objects import StoredObject, Upload
 from sqlalchemy_file.values.records import entity_tag, own_path, sha256_of
-from sqlalchemy_file.values.saving import upload_of
-from sqlalchemy_file.values.state import BaseFile, FileRecord, begin
+from sqlalchemy_file.values.saving import store
+from sqlalchemy_file.values.state import BaseFile, FileRecord
 
 
 class FurtherObjects(FileRecord):
@@ -37,8 +37,7 @@ class FurtherObjects(FileRecord):
         """
         extra = with_metadata(extra, metadata)
         source = given_content(content, content_path)
-        upload = self._further_upload(source, upload_storage, name, extra, headers)
-        return self._finish_further(upload, upload.run())
+        return run(self._store_further(source, upload_storage, name, extra, headers, IN_THREAD))
 
     async def astore_content(
         self,
@@ -51,33 +50,28 @@ class FurtherObjects(FileRecord):
     ) -> StoredFile:
         """Store as `store_content` does, without blocking the event loop."""
         source = given_content(content, content_path)
-        upload = self._further_upload(source, upload_storage, name, extra, headers)
-        return self._finish_further(upload, await upload.arun())
+        return await self._store_further(source, upload_storage, name, extra, headers, IN_LOOP)
 
-    def _further_upload(
+    async def _store_further(
         self,
-        source: Content,
+        content: Content,
         upload_storage: str | None,
-        name: str | None,
+        key: str | None,
         extra: dict[str, Any] | None,
         headers: dict[str, str] | None,
-    ) -> Upload:
+        calling: Calling,
+    ) -> StoredFile:
         self._refuse_if_frozen()
         described = (extra or {}).get("meta_data") or {}
         attributes = attributes_of(
             described.get("filename"), described.get("content_type"), extra, headers
         )
-        storage_name = upload_storage or self.get("upload_storage") or StorageManager.get_default()
-        return upload_of(self, begin(self), source, storage_name, name, attributes)
-
-    def _finish_further(self, upload: Upload, stored: StoredObject) -> StoredFile:
-        state = self._state
-        state.latest = stored
-        if upload.exclusive:
-            state.note_begun(upload.path)
+        name = upload_storage or self.get("upload_storage") or StorageManager.get_default()
+        stored = await store(self, content, name, key, attributes, calling)
+        self._state.latest = stored
         self["files"] = [*self["files"], stored.path]
-        upload.content.release()
-        return StoredFile(upload.registered.storage, stored.key, storage_name=upload.storage_name)
+        content.release()
+        return StoredFile(stored.registered.storage, stored.key, storage_name=name)
 
 
 # --- thumbnails and variants

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from itertools import chain
 from typing import Any
@@ -12,12 +12,14 @@ from sqlalchemy_file import detection
 from sqlalchemy_file.content.filenames import Disposition, headers_to_store, known_disposition
 from sqlalchemy_file.content.sources import Content, content_of
 from sqlalchemy_file.detection.names import content_encoding, type_within
+from sqlalchemy_file.exceptions import StorageError
+from sqlalchemy_file.observing import Task
 from sqlalchemy_file.storage import Attributes, StorageManager
 from sqlalchemy_file.storage.common.attributes import attributes_of
+from sqlalchemy_file.storage.common.calling import Calling, verify
 from sqlalchemy_file.storage.common.keys import check_key
 from sqlalchemy_file.support.calling import acall, call_now, is_async
-from sqlalchemy_file.values.objects import StoredObject, Upload, fresh_key
-from sqlalchemy_file.values.records import described_extra
+from sqlalchemy_file.values.records import Measured, StoredObject, described_extra, fresh_key
 from sqlalchemy_file.values.state import (
     FileRecord,
     UploadState,
@@ -105,7 +107,6 @@ def prepare(file: FileRecord, headers: Mapping[str, str] | None = None) -> None:
 
 
 def _look_at_content(file: FileRecord, state: UploadState) -> None:
-    file._refuse_if_frozen()
     content, declared, name = unspent(file), file["declared_content_type"], file["filename"]
     found = (
         type_within(declared, name)
@@ -191,68 +192,70 @@ def stored_headers(file: FileRecord) -> dict[str, str] | None:
     return headers_to_store(file.get("headers"), wanted, file["filename"], file["content_type"])
 
 
-def begin_upload(file: FileRecord, storage_name: str) -> Upload:
-    """Return the upload of the content; its key is a new UUIDv7 unless one was chosen."""
+async def save(file: FileRecord, storage_name: str, calling: Calling) -> None:
+    """Store the content, from its start, and turn the file into the record of it."""
     state = begin_saving(file)
-    name, content_type = file["filename"], file["content_type"]
     extra, headers = file.get("extra"), file.get("headers")
     if headers is not None or file.get("disposition") is not None:
         headers = stored_headers(file)
-    if extra or headers:
-        attributes = attributes_of(name, content_type, extra, headers)
-    else:
-        attributes = Attributes(filename=name, content_type=content_type)
-    return upload_of(file, state, unspent(file), storage_name, state.key, attributes)
-
-
-def save(file: FileRecord, storage_name: str) -> None:
-    """Store the content, from its start, and turn the file into the record of it."""
-    upload = begin_upload(file, storage_name)
-    finish_upload(file, upload, upload.run())
-
-
-def upload_of(
-    file: FileRecord,
-    state: UploadState,
-    content: Content,
-    storage_name: str,
-    key: str | None,
-    attributes: Attributes,
-) -> Upload:
-    """Return the upload of an object of a file, under a whole key or a new one."""
-    neighbour = file.get("file_id") or state.folder
-    chosen = key or fresh_key(neighbour, state.epoch)
-    is_bare = key is None and not neighbour  # a new id, which needs no check
-    upload = Upload(
-        content,
-        storage_name,
-        StorageManager._found(storage_name),
-        chosen,
-        f"{storage_name}/{chosen}" if is_bare else StorageManager.path(storage_name, chosen),
-        attributes,
-        exclusive=key is not None,
-    )
-    # A key of our own is noted before its first byte is sent. One that a
-    # program chose may be somebody else's, until it is known to be ours.
-    if not upload.exclusive:
-        state.note_begun(upload.path)
-    return upload
-
-
-def finish_upload(file: FileRecord, upload: Upload, stored: StoredObject) -> None:
-    """Turn a file into the record of what was stored."""
-    if upload.exclusive:
-        file._state.note_begun(upload.path)
+    attributes = attributes_of(file["filename"], file["content_type"], extra, headers)
+    stored = await store(file, unspent(file), storage_name, state.key, attributes, calling)
     describe(
         file,
-        upload.storage_name,
+        storage_name,
         stored.key,
         stored.path,
-        upload.registered.public_url(stored.key),
+        stored.registered.public_url(stored.key),
         files=[stored.path, *_further_objects(file)] if file.get("files") else [stored.path],
         size=stored.size,
         checksum=stored.checksum,
     )
+
+
+async def store(
+    file: FileRecord,
+    content: Content,
+    storage_name: str,
+    key: str | None,
+    attributes: Attributes,
+    calling: Calling,
+) -> StoredObject:
+    """Store an object of a file, under a whole key or a new UUIDv7.
+
+    A whole key that is taken is refused with `ObjectExistsError`. An error of the content passes
+    through as it is, any other is a `StorageError`.
+    """
+    state, registered, is_chosen = begin(file), StorageManager._found(storage_name), key is not None
+    if key is None:
+        neighbour = file.get("file_id") or state.folder
+        key = fresh_key(neighbour, state.epoch)
+        path = StorageManager.path(storage_name, key) if neighbour else f"{storage_name}/{key}"
+        # Noted before its first byte is sent. A key that a program chose may
+        # be somebody else's, until it is known to be ours.
+        state.begun.append(path)
+    else:
+        path = StorageManager.path(storage_name, key)
+    with Task("store", storage_name, (key,)) as task:
+        storage, measured, info = registered.storage, Measured(content.open()), None
+        try:
+            info = await calling.call(
+                storage, "put", key, measured, attributes, exclusive=is_chosen
+            )
+            await verify(calling, storage, info, measured.size)
+        except StorageError as error:
+            if is_chosen and info is not None:  # incomplete, and nobody else deletes it
+                with suppress(StorageError):
+                    await calling.call(storage, "delete", [key])
+            error.storage = error.storage or storage_name
+            raise
+        except Exception as error:
+            if measured.error is not None:
+                raise
+            raise StorageError(str(error), storage=storage_name, key=key) from error
+        task.size = measured.size
+    if is_chosen:
+        state.note_begun(path)
+    return StoredObject(key, path, measured.size, measured.checksum, registered)
 
 
 def describe(

@@ -14,8 +14,7 @@ from typing import Any, overload
 
 from sqlalchemy_file.content.received import is_unchosen, is_upload
 from sqlalchemy_file.exceptions import InvalidKeyError, UnknownStorageError
-from sqlalchemy_file.values.objects import public_url
-from sqlalchemy_file.values.records import own_path
+from sqlalchemy_file.values.records import own_path, public_url
 from sqlalchemy_file.values.state import BaseFile
 
 _logger = logging.getLogger("sqlalchemy_file")

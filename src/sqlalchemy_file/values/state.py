@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any, NoReturn, Self
 
 from sqlalchemy_file.content.sources import Content
 from sqlalchemy_file.exceptions import ContentSpentError
-from sqlalchemy_file.values.objects import StoredObject, public_url
 from sqlalchemy_file.values.records import (
     SET_BY_SAVING,
+    StoredObject,
     paths_of,
+    public_url,
     relocated,
     snapshot,
     without_objects,
@@ -261,8 +262,9 @@ def source_content(file: FileRecord) -> Content:
 
 def begin(file: FileRecord) -> UploadState:
     """Keep the record as it is before the transaction stores anything of the file."""
-    state = state_of(file)
+    state = file._state
     if state.undo is None:
+        state = state_of(file)
         state.undo = snapshot(file), False
     return state
 

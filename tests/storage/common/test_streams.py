@@ -14,7 +14,7 @@ import pytest
 from sqlalchemy_file.storage import MemoryStorage
 from sqlalchemy_file.storage.common.streams import ChunkReader, reader_of, size_left
 from sqlalchemy_file.storage.stored_file import StoredFile
-from sqlalchemy_file.values.objects import Measured
+from sqlalchemy_file.values.records import Measured
 from tests.storage.helpers import put
 
 

@@ -18,8 +18,8 @@ from tests.calls import calls_noted
 from tests.models import Paper
 from tests.stores import contents, keys, named
 
-MOST_CALLS = 264
-MOST_MODULES = 29
+MOST_CALLS = 258
+MOST_MODULES = 28
 
 
 Hook = Callable[[Any, Connection, Paper], None]

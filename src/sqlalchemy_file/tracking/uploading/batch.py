@@ -15,7 +15,7 @@ from sqlalchemy_file.exceptions import ObjectExistsError, StorageError
 from sqlalchemy_file.file import File
 from sqlalchemy_file.ledger import notes
 from sqlalchemy_file.storage import StorageManager
-from sqlalchemy_file.storage.common.calling import concurrency_of, is_native
+from sqlalchemy_file.storage.common.calling import IN_THREAD, concurrency_of, is_native, run
 from sqlalchemy_file.storage.local.writing import synced_together
 from sqlalchemy_file.tracking.claims import Claim
 from sqlalchemy_file.tracking.deletion import discard, has_room
@@ -32,8 +32,7 @@ from sqlalchemy_file.tracking.uploading.steps import (
 )
 from sqlalchemy_file.transfer import Operation, carry_out, results, run_blocking
 from sqlalchemy_file.types import FileField
-from sqlalchemy_file.values.objects import LARGE
-from sqlalchemy_file.values.records import paths_of
+from sqlalchemy_file.values.records import LARGE, paths_of
 from sqlalchemy_file.values.saving import prepare, release, save, set_destination
 from sqlalchemy_file.values.state import (
     is_ownerless,
@@ -184,29 +183,34 @@ class UploadBatch:
 
 def _plain_storages(items: Sequence[Unsaved]) -> list[str] | None:
     """Return the storages of files that are only written, without waiting; else None."""
-    names, at_once = [], dict[str, bool]()
+    names, chosen = [], dict[tuple[int, str | None], str | None]()
     for item in items:
-        name = item.field.fixed_storage(item.file) if _is_plain(item) else None
-        if name is None:
-            return None
-        if name not in at_once:
-            storage = StorageManager._registered[name].storage
-            at_once[name] = not is_native(storage) and concurrency_of(storage) <= 1
-        if not at_once[name]:
+        file, field = item.file, item.field
+        place = id(field), file._storage
+        if place not in chosen:
+            chosen[place] = _plain_storage(field, file)
+        name = chosen[place]
+        if (
+            name is None
+            or item.claim is not None
+            or (file.get("size") or LARGE) >= LARGE
+            or not _is_stored_by_us(type(file))
+            or item.needs_fetching
+        ):
             return None
         names.append(name)
     return names
 
 
-def _is_plain(item: Unsaved) -> bool:
-    field, file = item.field, item.file
-    return (
-        item.claim is None
-        and not (field.validators or field.transforms or field.processors)
-        and (file.get("size") or LARGE) < LARGE
-        and (file._content is None or not file._content.needs_fetching)
-        and _is_stored_by_us(type(file))
-    )
+def _plain_storage(field: FileField, file: File) -> str | None:
+    """Return the storage of a field without steps, if it is known and makes nobody wait."""
+    if field.validators or field.transforms or field.processors:
+        return None
+    name = field.fixed_storage(file)
+    if name is None:
+        return None
+    storage = StorageManager._registered[name].storage
+    return None if is_native(storage) or concurrency_of(storage) > 1 else name
 
 
 @cache
@@ -225,7 +229,7 @@ def _store_plain(items: Sequence[Unsaved], storage_names: Sequence[str]) -> None
         try:
             prepare(file, item.field.headers)
             set_destination(file, item.field)
-            save(file, storage_name)
+            run(save(file, storage_name, IN_THREAD))
             file._freeze()
         except Exception as error:
             add_note(error, item)

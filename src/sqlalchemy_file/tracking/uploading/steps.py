@@ -29,13 +29,11 @@ from sqlalchemy_file.support.calling import acall, is_async
 from sqlalchemy_file.tracking.claims import Claim
 from sqlalchemy_file.transfer import Operation, carry_out, in_thread, results, run_blocking
 from sqlalchemy_file.types import FileField
-from sqlalchemy_file.values.objects import LARGE, fresh_key
-from sqlalchemy_file.values.records import paths_of
+from sqlalchemy_file.values.records import LARGE, fresh_key, paths_of
 from sqlalchemy_file.values.saving import (
-    begin_upload,
     checked,
-    finish_upload,
     release,
+    save,
     set_destination,
 )
 from sqlalchemy_file.values.state import state_of
@@ -224,8 +222,7 @@ class Storing(Step):
             epoch = None if claim is None else claim.epoch
             set_destination(file, self.item.field, self.key, self.folder, epoch)
             if calling is IN_LOOP:
-                upload = begin_upload(file, self.storage_name)
-                finish_upload(file, upload, await upload.arun())
+                await save(file, self.storage_name, IN_LOOP)
             else:
                 file.save_to_storage(self.storage_name)
                 if not self._is_ours:

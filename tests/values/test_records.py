@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from sqlalchemy_file.values.objects import LARGE, HashBehind, Measured
+from sqlalchemy_file.values.records import LARGE, HashBehind, Measured
 
 
 class Witness:
@@ -97,7 +97,7 @@ def test_a_forked_child_has_threads_of_its_own() -> None:
 def test_a_program_that_ends_can_still_hash() -> None:
     program = (
         "import atexit, io\n"
-        "from sqlalchemy_file.values.objects import Measured\n"
+        "from sqlalchemy_file.values.records import Measured\n"
         "measured = Measured(io.BytesIO(bytes(4_000_000)))\n"
         "def last():\n"
         "    while measured.read(300_000): pass\n"
