@@ -16,7 +16,7 @@ from sqlalchemy_file.exceptions import InvalidImageError
 from sqlalchemy_file.imaging import decoding
 from sqlalchemy_file.processors import Processor, ThumbnailGenerator, Variant, Variants
 from sqlalchemy_file.storage.memory import MemoryStorage
-from sqlalchemy_file.tracking.uploading import storing
+from sqlalchemy_file.tracking.uploading import steps
 from sqlalchemy_file.validators import ImageValidator
 from tests.pictures import animation, encoded, noise, opened
 
@@ -206,7 +206,7 @@ def test_nothing_decoded_outlives_the_processors(session: Session) -> None:
 def test_the_variants_of_two_files_of_one_flush_are_made_at_the_same_time(
     session: Session, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(storing, "cpu_count", lambda: 2)
+    monkeypatch.setattr(steps, "cpu_count", lambda: 2)
     together = threading.Barrier(2)
 
     class Meeting(Variants):

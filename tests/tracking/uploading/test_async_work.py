@@ -19,7 +19,7 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 
 from sqlalchemy_file import File, FileField, StorageManager
 from sqlalchemy_file.processors import Processor
-from sqlalchemy_file.tracking.uploading import storing
+from sqlalchemy_file.tracking.uploading import steps
 from sqlalchemy_file.validators import Validator
 from tests.scenarios.flaky import FlakyStorage
 from tests.storage.helpers import keys
@@ -145,7 +145,7 @@ def test_two_files_are_worked_on_at_the_same_time(
     way: Any,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(storing, "cpu_count", lambda: 2)
+    monkeypatch.setattr(steps, "cpu_count", lambda: 2)
     meeting = threading.Barrier(2)
     worker.work = lambda: meeting.wait(20)
     way(kind, 2, tmp_path)

@@ -14,7 +14,7 @@ from sqlalchemy_file import File, FileField
 from sqlalchemy_file.exceptions import ObjectExistsError
 from sqlalchemy_file.ledger import Ledger
 from sqlalchemy_file.storage.memory import MemoryStorage
-from sqlalchemy_file.tracking.uploading import chosen
+from sqlalchemy_file.tracking.uploading import batch
 from tests.databases import on_servers, tables_on
 from tests.stores import contents, keys
 
@@ -67,7 +67,7 @@ def test_a_key_is_free_again_as_soon_as_its_row_is_gone(
 def test_a_key_that_is_noted_is_not_stored_under(
     engine: Engine, storage: MemoryStorage, monkeypatch: pytest.MonkeyPatch, way: str
 ) -> None:
-    monkeypatch.setattr(chosen, "PATIENCE", 0.1)
+    monkeypatch.setattr(batch, "PATIENCE", 0.1)
     with Session(engine) as session:
         session.add(logo(b"1"))
         session.commit()
