@@ -120,10 +120,7 @@ def counted(what: Count, number: int, storage: str) -> None:
         {"event": "count", "operation": what, "storage": storage, "count": number},
     )
     for observer in _observers:
-        try:
-            observer.count(what, number, storage)
-        except Exception:
-            logger.exception("an observer failed")
+        _guarded(observer.count, what, number, storage)
 
 
 def not_served(error: Exception) -> None:
@@ -139,20 +136,16 @@ def failures_of(keys: Sequence[str], error: BaseException) -> Mapping[str, BaseE
 
 
 def _begin(task: Task) -> list[Callable[[], object]]:
-    ends = []
-    for observer in _observers:
-        try:
-            ends.append(observer.begin(task))
-        except Exception:
-            logger.exception("an observer failed")
-    return ends
+    return [_guarded(observer.begin, task) for observer in _observers]
 
 
-def _guarded(end: Callable[[], object]) -> None:
+def _guarded(function: Callable[..., Any], *arguments: Any) -> Any:
+    """Call a function of an observer; return what it returns, or a function that does nothing."""
     try:
-        end()
+        return function(*arguments)
     except Exception:
         logger.exception("an observer failed")
+        return lambda: None
 
 
 def _log(task: Task) -> None:

@@ -13,6 +13,7 @@ from sqlalchemy_file.support.defaults import UNNAMED
 MAX_NAME_BYTES = 255
 """The longest file name that common file systems take, as UTF-8."""
 
+_PLAIN = re.compile(r"\w(?:[\w ()+,.-]{0,100}[\w)])?", re.ASCII)  # as most names are
 _SEPARATORS = re.compile(r"[/\\]")
 
 # Control characters end header lines and confuse terminals; format characters (Cf) reverse or
@@ -35,6 +36,8 @@ def clean_filename(raw: str | None) -> str:
     control and bidirectional characters and others that cannot be seen, of at most 255 bytes
     with its suffix kept.
     """
+    if raw and _PLAIN.fullmatch(raw):
+        return raw
     for part in reversed(_SEPARATORS.split(raw or "")):
         if name := _printable(part):
             return _shortened(name) if name.strip(". ") else UNNAMED

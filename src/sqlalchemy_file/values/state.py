@@ -138,8 +138,8 @@ class BaseFile(dict[str, Any]):
 
     def setdefault(self, key: str, default: Any = None) -> Any:
         if key not in self:
-            self._refuse_if_frozen()
-        return super().setdefault(key, default)
+            self[key] = default
+        return self[key]
 
     def pop(self, *args: Any) -> Any:
         self._refuse_if_frozen()
@@ -202,11 +202,6 @@ class FileRecord(BaseFile):
                 "this file has none yet; use another key"
             )
         super().__setitem__(key, value)
-
-    def setdefault(self, key: str, default: Any = None) -> Any:
-        if key not in self:
-            self[key] = default
-        return self[key]
 
     def update(self, *args: Any, **kwargs: Any) -> None:
         """Change several keys; what only storing sets is left out until something is stored."""
