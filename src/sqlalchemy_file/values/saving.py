@@ -195,10 +195,14 @@ def stored_headers(file: FileRecord) -> dict[str, str] | None:
 async def save(file: FileRecord, storage_name: str, calling: Calling) -> None:
     """Store the content, from its start, and turn the file into the record of it."""
     state = begin_saving(file)
+    name, content_type = file["filename"], file["content_type"]
     extra, headers = file.get("extra"), file.get("headers")
     if headers is not None or file.get("disposition") is not None:
         headers = stored_headers(file)
-    attributes = attributes_of(file["filename"], file["content_type"], extra, headers)
+    if extra or headers:
+        attributes = attributes_of(name, content_type, extra, headers)
+    else:
+        attributes = Attributes(filename=name, content_type=content_type)
     stored = await store(file, unspent(file), storage_name, state.key, attributes, calling)
     describe(
         file,

@@ -195,7 +195,7 @@ def _plain_storages(items: Sequence[Unsaved]) -> list[str] | None:
             or item.claim is not None
             or (file.get("size") or LARGE) >= LARGE
             or not _is_stored_by_us(type(file))
-            or item.needs_fetching
+            or (file._content is not None and file._content.needs_fetching)
         ):
             return None
         names.append(name)
