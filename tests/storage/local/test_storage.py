@@ -478,7 +478,7 @@ class TestMountsBelowTheRoot:
             return real(path, flags, *args, **options)  # type: ignore[arg-type]
 
         monkeypatch.setattr(os, "open", open_as_fat_does)
-        monkeypatch.setattr(Folder, "device", lambda folder: len(folder._path))
+        monkeypatch.setattr(Folder, "device", lambda folder: len(folder.path))
         storage = LocalStorage(root)
         put(storage, "key")
         for key in ("mounted/a", "mounted/b", "other/c"):

@@ -39,10 +39,10 @@ class Folder:
     checks for links first, and a fast attacker on the same disk can win that race.
     """
 
-    __slots__ = ("_descriptor", "_path")
+    __slots__ = ("_descriptor", "path")
 
     def __init__(self, path: str, descriptor: int | None = None) -> None:
-        self._path = path
+        self.path = path
         self._descriptor = descriptor
 
     @classmethod
@@ -77,11 +77,11 @@ class Folder:
         except FileExistsError:
             return self._child(name)
         child = self._child(name)
-        apply_mode(mode, child._descriptor, child._path)
+        apply_mode(mode, child._descriptor, child.path)
         return child
 
     def _child(self, name: str) -> Folder:
-        path = os.path.join(self._path, name)
+        path = os.path.join(self.path, name)
         if self._descriptor is not None:
             return Folder(path, self._entered(name))
         found = os.lstat(path).st_mode
@@ -103,7 +103,7 @@ class Folder:
     def raise_if_removed(self) -> None:
         """Raise `FileNotFoundError` if this folder was removed."""
         if not os.stat(self._here).st_nlink:
-            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), self._path)
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), self.path)
 
     def device(self) -> int:
         """Return the device number of the file system of new files in this folder."""
@@ -197,15 +197,15 @@ class Folder:
         if self._descriptor is not None:
             os.fsync(self._descriptor)
         elif CAN_HOLD:
-            with Folder.root(self._path) as folder:
+            with Folder.root(self.path) as folder:
                 folder.sync()
 
     @property
     def _here(self) -> str | int:
-        return self._path if self._descriptor is None else self._descriptor
+        return self.path if self._descriptor is None else self._descriptor
 
     def _at(self, name: str) -> str:
-        return f"{self._path}/{name}" if self._descriptor is None else name
+        return f"{self.path}/{name}" if self._descriptor is None else name
 
 
 @dataclass(slots=True, eq=False)
@@ -219,22 +219,21 @@ class Route:
     create: bool = False
     mode: int | None = None
     folders: list[Folder] = field(default_factory=list)
+    last: Folder = field(init=False)
 
     def walk(self) -> Self:
         """Open all folders, again if a folder that had become empty was removed."""
         self.close()
+        self.last = Folder.root(self.root, hold=self.hold)
+        self.folders = [self.last]
         try:
-            self.folders.append(Folder.root(self.root, hold=self.hold))
             for name in self.names:
-                self.folders.append(self.last.child(name, create=self.create, mode=self.mode))
+                self.last = self.last.child(name, create=self.create, mode=self.mode)
+                self.folders.append(self.last)
         except BaseException:
             self.close()
             raise
         return self
-
-    @property
-    def last(self) -> Folder:
-        return self.folders[-1]
 
     def sync(self) -> None:
         """Sync all folders, the last one first."""
@@ -251,8 +250,9 @@ class Route:
         return self.folders[0]
 
     def close(self) -> None:
-        while self.folders:
-            self.folders.pop().close()
+        if self.hold:  # a route by paths stays usable, also for other threads
+            while self.folders:
+                self.folders.pop().close()
 
     def __enter__(self) -> Self:
         return self

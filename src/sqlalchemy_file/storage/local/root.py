@@ -84,6 +84,7 @@ class Root:
         with Translator(self.root_error):
             self.make()
             Folder.root(path, hold=hold).close()
+            self.here: Route = Route(path, (), hold=False).walk()
             self._remember()
 
     def make(self) -> None:
@@ -122,6 +123,7 @@ class Root:
         return not self._create and not Path(self.path).is_dir()
 
     def route(self, folders: Sequence[str]) -> Route:
+        """Return a route whose folders are open, the root too."""
         return Route(self.path, folders, hold=self.hold).walk()
 
     def root_error(self, error: Exception, key: str | None) -> StorageError | None:

@@ -209,10 +209,7 @@ class LocalStorage:
     def _way_to(self, key: str) -> tuple[Route, str]:
         """Return the route to the folder of an object, and the name of its file."""
         *folders, name = self._check(key).split("/")
-        if folders:
-            return self._root.route(folders), name
-        path = self._root.path
-        return Route(path, (), folders=[Folder(path)]), name  # needs no open folder
+        return self._root.route(folders) if folders else self._root.here, name
 
     def _is_object(self, key: str) -> bool:
         return is_valid(key, self._check)

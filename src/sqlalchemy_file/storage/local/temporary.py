@@ -86,9 +86,8 @@ class TemporaryFile:
 
     def __exit__(self, *_: object) -> None:
         self._close()
-        name, self._name = self._name, None
-        if name is not None:
-            self._folder.discard(name)
+        if self._name is not None:
+            self._folder.discard(self._name)
 
 
 def can_be_unnamed(folder: Folder) -> bool:

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from io import FileIO
 from itertools import groupby
-from typing import TypeVar
+from typing import Concatenate, ParamSpec, TypeVar
 
 from sqlalchemy_file.storage.common.calling import Translator
 from sqlalchemy_file.storage.common.keys import SIDECAR
@@ -54,6 +54,7 @@ def synced_together() -> Iterator[None]:
     results(carry_out(parts, limit=_THREADS))
 
 
+P = ParamSpec("P")
 T = TypeVar("T")
 
 _SMALL = 1024 * 1024
@@ -84,7 +85,7 @@ class Writer:
     ) -> tuple[int, Attributes]:
         """Write a file by ``fill``; return its size, and the attributes that are kept."""
         *folders, name = key.split("/")
-        with self._route(folders) as route, self._temporary_file(route) as temporary:
+        with self._route(folders) as route, self._retrying(route, self._begin) as temporary:
             if exclusive:
                 refuse_taken(route.last, name)
             size = fill(temporary)
@@ -99,9 +100,7 @@ class Writer:
                 kept = sidecar_of(attributes)
                 self._publish_both(route, name, temporary, kept, exclusive=exclusive, syncs=syncs)
             else:
-                self._retrying(
-                    route, lambda: temporary.publish(route.last, name, exclusive=exclusive)
-                )
+                self._retrying(route, temporary.publish, name, exclusive=exclusive)
             if syncs:
                 route.sync()
             if unsynced is not None:
@@ -147,27 +146,23 @@ class Writer:
     def _route(self, folders: Sequence[str]) -> Route:
         root = self.root
         if root.hold and not folders and not self.sidecars:
-            return Route(root.path, (), folders=[Folder(root.path)])  # needs no open folder
-        route = Route(root.path, folders, hold=root.hold, create=True, mode=root.folder_mode)
-        return self._retrying(route, route.walk)
+            return root.here  # needs no open folder
+        return Route(root.path, folders, hold=root.hold, create=True, mode=root.folder_mode)
 
-    def _temporary_file(self, route: Route) -> TemporaryFile:
-        mode = self.root.file_mode
-        return self._retrying(
-            route, lambda: TemporaryFile(route.last, unnamed=self._nameless(route), mode=mode)
-        )
+    def _begin(self, folder: Folder) -> TemporaryFile:
+        return TemporaryFile(folder, unnamed=self._nameless(folder), mode=self.root.file_mode)
 
-    def _nameless(self, route: Route) -> bool:
+    def _nameless(self, folder: Folder) -> bool:
         if not self.root.hold:
             return False
         # Another file system may be mounted on a folder below the root.
-        device = route.last.device() if len(route.folders) > 1 else None
+        device = None if folder.path == self.root.path else folder.device()
         known = self._unnamed.get(device)
         if known is None:
-            known = can_be_unnamed(route.last)
+            known = can_be_unnamed(folder)
             if not known:
-                route.last.raise_if_removed()  # then nothing was learnt
-            self._unnamed[device] = self._unnamed[route.last.device()] = known
+                folder.raise_if_removed()  # then nothing was learnt
+            self._unnamed[device] = self._unnamed[folder.device()] = known
         return known
 
     def _publish_both(
@@ -180,25 +175,29 @@ class Writer:
         exclusive: bool,
         syncs: bool,
     ) -> None:
-        with self._temporary_file(route) if kept else nullcontext() as sidecar:
+        with self._retrying(route, self._begin) if kept else nullcontext() as sidecar:
             if sidecar is not None:
                 sidecar.write(kept)
                 if syncs:
                     sidecar.sync()
-            self._retrying(
-                route,
-                lambda: publish_both(route.last, name, temporary, sidecar, exclusive=exclusive),
-            )
+            self._retrying(route, publish_both, name, temporary, sidecar, exclusive=exclusive)
 
-    def _retrying(self, route: Route, action: Callable[[], T]) -> T:
+    def _retrying(
+        self,
+        route: Route,
+        action: Callable[Concatenate[Folder, P], T],
+        *arguments: P.args,
+        **options: P.kwargs,
+    ) -> T:
         """Act in the last folder, which is created again if another process removes it."""
         for attempt in range(_ATTEMPTS):
             try:
                 if attempt:
                     # A folder that is being removed can be entered until the disk has removed it.
                     time.sleep(min(attempt - 1, 50) / 1000)
+                if attempt or not route.folders:
                     route.walk()
-                return action()
+                return action(route.last, *arguments, **options)
             except FileNotFoundError:
                 self.root.make()
                 self.root.require()
