@@ -22,7 +22,7 @@ from starlette.testclient import TestClient
 from sqlalchemy_file import File, FileField, StorageManager
 from sqlalchemy_file.integrations import sqladmin as for_sqladmin
 from sqlalchemy_file.integrations import starlette_admin as for_starlette_admin
-from sqlalchemy_file.integrations.forms.exports import spreadsheet_text
+from sqlalchemy_file.integrations.forms import spreadsheet_text
 from sqlalchemy_file.serving import FileServer
 from sqlalchemy_file.validators import SizeValidator
 from tests.stores import contents, sqlite

@@ -15,7 +15,7 @@ from flask_admin.model.typefmt import BASE_FORMATTERS, EXPORT_FORMATTERS
 from markupsafe import Markup
 
 from sqlalchemy_file.file import File
-from sqlalchemy_file.integrations.forms.exports import file_names, spreadsheet_text
+from sqlalchemy_file.integrations.forms import file_names, spreadsheet_text
 from sqlalchemy_file.integrations.wtforms import (
     StoredFileField,
     StoredFilesField,

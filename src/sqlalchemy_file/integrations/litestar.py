@@ -63,11 +63,6 @@ class FileResponse:
         await send_answer(answer, scope, receive, send)
 
 
-def _shown(holder: object, name: str) -> Any:
-    """Return an attribute for a response: a file as its public part."""
-    return _public(getattr(holder, name))
-
-
 def _public(value: Any) -> Any:
     """Return a value with the public part of each file in it, also in collections."""
     if isinstance(value, File):
@@ -89,7 +84,9 @@ class FilesDTO:
     that describes a file is refused. Name this class before the DTO.
     """
 
-    attribute_accessor: Callable[[object, str], Any] = staticmethod(_shown)
+    attribute_accessor: Callable[[object, str], Any] = staticmethod(
+        lambda holder, name: _public(getattr(holder, name))
+    )
 
     @classmethod
     def create_for_field_definition(
@@ -248,17 +245,15 @@ class FilesPlugin(InitPlugin, SerializationPlugin):
     def create_dto_for_type(self, field_definition: FieldDefinition) -> type[AbstractDTO[Any]]:
         """Return the DTO of files, or of the model."""
         model = _model(field_definition)
-        if model is None:
-            return _FileDTO
-        if model not in _dtos:
-            from advanced_alchemy.extensions.litestar.dto import SQLAlchemyDTO  # noqa: PLC0415
-
-            bases: Any = (FilesDTO, SQLAlchemyDTO.__class_getitem__(model))
-            _dtos[model] = type(f"{model.__name__}DTO", bases, {})
-        return _dtos[model]
+        return _FileDTO if model is None else _dto_of(model)
 
 
-_dtos: dict[type, type[AbstractDTO[Any]]] = {}
+@cache
+def _dto_of(model: Any) -> type[AbstractDTO[Any]]:
+    from advanced_alchemy.extensions.litestar.dto import SQLAlchemyDTO  # noqa: PLC0415  optional
+
+    bases: Any = (FilesDTO, SQLAlchemyDTO.__class_getitem__(model))
+    return type(f"{model.__name__}DTO", bases, {})
 
 
 def _model(field: FieldDefinition) -> Any:

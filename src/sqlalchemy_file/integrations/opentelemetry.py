@@ -55,18 +55,13 @@ def instrument(
 
     A second call replaces the first.
     """
-    observer = _Observer(
-        get_tracer(_NAME, tracer_provider=tracer_provider),
-        get_meter(_NAME, meter_provider=meter_provider),
-    )
-    with _lock:
-        _replace(observer)
+    tracer = get_tracer(_NAME, tracer_provider=tracer_provider)
+    _replace(_Observer(tracer, get_meter(_NAME, meter_provider=meter_provider)))
 
 
 def uninstrument() -> None:
     """Stop sending spans and metrics."""
-    with _lock:
-        _replace(None)
+    _replace(None)
 
 
 class _Observer:
@@ -143,11 +138,12 @@ def _kind(error: BaseException) -> str:
 
 
 def _replace(observer: _Observer | None) -> None:
-    for known in _installed:
-        observing.forget(known)
-    _installed[:] = [] if observer is None else [observer]
-    for known in _installed:
-        observing.observe(known)
+    with _lock:
+        while _installed:
+            observing.forget(_installed.pop())
+        if observer is not None:
+            _installed.append(observer)
+            observing.observe(observer)
 
 
 _installed: list[_Observer] = []

@@ -15,8 +15,14 @@ from sqladmin.formatters import BASE_FORMATTERS
 from sqladmin.forms import ModelConverter, converts
 
 from sqlalchemy_file.file import File
-from sqlalchemy_file.integrations.forms.changes import OneFile, SeveralFiles, token_of
-from sqlalchemy_file.integrations.forms.exports import file_names, listed, spreadsheet_text
+from sqlalchemy_file.integrations.forms import (
+    OneFile,
+    SeveralFiles,
+    file_names,
+    listed,
+    spreadsheet_text,
+    token_of,
+)
 from sqlalchemy_file.integrations.wtforms import (
     Part,
     StoredFileField,

@@ -25,7 +25,7 @@ from sqlalchemy_file import types
 from sqlalchemy_file.content.filenames import clean_filename
 from sqlalchemy_file.exceptions import UnknownStorageError, ValidationErrors
 from sqlalchemy_file.file import File
-from sqlalchemy_file.integrations.forms.changes import OneFile, SeveralFiles, several, token_of
+from sqlalchemy_file.integrations.forms import OneFile, SeveralFiles, several, token_of
 from sqlalchemy_file.storage import StorageManager
 from sqlalchemy_file.support.defaults import UNNAMED
 from sqlalchemy_file.transfer import in_thread
@@ -47,16 +47,10 @@ _SERVER = "sqlalchemy_file_server"
 """The name of a file server among the state of an admin's application."""
 
 
-class _Edited(list[Any]):
-    """The uploads of an edit form, and its changes of existing files."""
+class _Edited(tuple[Any, bool]):  # noqa: SLOT001  a tuple has none for a further value
+    """The uploads of an edit form, whether its box is ticked, and what that changes."""
 
-    change: SeveralFiles
-
-
-class _EditedOne(tuple[Any, bool]):  # noqa: SLOT001  a tuple has none for a further value
-    """The upload of an edit form, and whether its box is ticked; ``shown`` are its tokens."""
-
-    shown: frozenset[str]
+    change: OneFile | SeveralFiles
 
 
 class _StoredField:
@@ -72,17 +66,19 @@ class _StoredField:
         value, is_deleted = await super().parse_form_data(request, form_data)  # type: ignore[misc]
         if not self.edits_each or request.state.action == RequestAction.CREATE:
             return value, is_deleted
-        if not self.multiple:
-            edited_one = _EditedOne((value, is_deleted))
-            tokens = form_data.getlist(f"{self.id}-current")  # type: ignore[attr-defined]
-            edited_one.shown = frozenset(each for each in tokens if isinstance(each, str))
-            return edited_one
-        if is_deleted:
+        if self.multiple == is_deleted:  # nothing that depends on the files of the row
             return value, is_deleted
-        change = several(form_data, self.id, value)  # type: ignore[attr-defined]
-        edited = _Edited([*change.added, *change.replaced.values()])
+        name: str = self.id  # type: ignore[attr-defined]
+        if not self.multiple:
+            edited = _Edited((value, True))
+            tokens = form_data.getlist(f"{name}-current")
+            shown = frozenset(each for each in tokens if isinstance(each, str))
+            edited.change = OneFile(value, removed=True, shown=shown)
+            return edited
+        change = several(form_data, name, value)
+        edited = _Edited(([*change.added, *change.replaced.values()], False))
         edited.change = change
-        return edited, False
+        return edited
 
     async def validate(self, request: Request, value: Any, form_values: dict[str, Any]) -> None:
         """Raise `ValueError` for an upload that is refused, or missing in a required column."""
@@ -177,16 +173,18 @@ class FilesView:
 
     async def edit(self, request: Request, pk: Any, data: dict[str, Any]) -> Any:
         """Change the row: its files keep their order, and the form replaces or removes some."""
-        edited = {name: value for name, value in data.items() if _changes(value)}
+        edited = {name: value.change for name, value in data.items() if isinstance(value, _Edited)}
         if edited:
             row = await self.find_by_pk(request, pk)  # type: ignore[attr-defined]
-            for name, value in edited.items():
-                apply = _one if isinstance(value, _EditedOne) else self._several
-                data[name] = apply(name, value, getattr(row, name))
+            for name, change in edited.items():
+                now = getattr(row, name)
+                if isinstance(change, OneFile):
+                    data[name] = change.chosen, change.applied(now) is None
+                else:
+                    data[name] = self._several(name, change, now)
         return await super().edit(request, pk, data)  # type: ignore[misc]
 
-    def _several(self, name: str, value: tuple[_Edited, bool], now: Any) -> tuple[Any, bool]:
-        change = value[0].change
+    def _several(self, name: str, change: SeveralFiles, now: Any) -> tuple[Any, bool]:
         files = change.applied(now) if change else []
         if change and not files and self._is_required(name):
             raise FormValidationError({name: gettext(_REQUIRED)})
@@ -205,18 +203,6 @@ class FilesView:
     def _is_required(self, name: str) -> bool:
         fields: Any = self.fields  # type: ignore[attr-defined]
         return any(field.required for field in fields if field.name == name)
-
-
-def _changes(value: Any) -> bool:
-    """Return True if the value of a field depends on the files that the row has now."""
-    if isinstance(value, _EditedOne):
-        return bool(value[1])
-    return isinstance(value, tuple) and bool(value) and isinstance(value[0], _Edited)
-
-
-def _one(_name: str, value: _EditedOne, now: Any) -> tuple[Any, bool]:
-    one = OneFile(value[0], removed=True, shown=value.shown)
-    return one.chosen, one.applied(now) is None
 
 
 class _Exports(BaseStorage):

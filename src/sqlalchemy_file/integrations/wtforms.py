@@ -18,14 +18,14 @@ from markupsafe import Markup, escape
 from wtforms import Field
 
 from sqlalchemy_file.file import File
-from sqlalchemy_file.integrations.forms.changes import (
+from sqlalchemy_file.integrations.forms import (
     OneFile,
     SeveralFiles,
     chosen,
+    listed,
     several,
     token_of,
 )
-from sqlalchemy_file.integrations.forms.exports import listed
 from sqlalchemy_file.values.schemas import public_record
 
 __all__ = ["StoredFileField", "StoredFilesField", "file_markup"]

@@ -90,7 +90,8 @@ class Variants(Processor):
         self.placeholder = placeholder
         self.max_pixels = max_pixels
         self.variants: dict[str, Variant] = {
-            name: _variant(wanted) for name, wanted in variants.items()
+            name: wanted if isinstance(wanted, Variant) else Variant(wanted)
+            for name, wanted in variants.items()
         }
         formats = [variant.format for variant in self.variants.values()]
         _require_writable(formats, type(self).__name__)
@@ -109,10 +110,6 @@ class Variants(Processor):
             return
         records = {name: _store(file, copy, name, upload_storage) for name, copy in copies.items()}
         file["variants"] = {**(file.get("variants") or {}), **records}
-
-
-def _variant(wanted: Variant | tuple[int, int]) -> Variant:
-    return wanted if isinstance(wanted, Variant) else Variant(wanted)
 
 
 def _rendered(
@@ -156,18 +153,7 @@ def _store(
     file.store_content(
         io.BytesIO(rendition.content), upload_storage, extra=options, headers=headers
     )
-    return _record(file["files"][-1], rendition)
-
-
-def _require_writable(formats: Collection[str], what: str) -> None:
-    """Raise `MissingExtraError` without Pillow, `ValueError` for formats it cannot write."""
-    require_pillow(what)
-    from sqlalchemy_file.imaging import encoding  # noqa: PLC0415  Pillow is optional
-
-    encoding.require_encoders(formats)
-
-
-def _record(path: str, rendition: Rendition) -> dict[str, Any]:
+    path = file["files"][-1]
     storage_name, key = StorageManager.resolve(path)
     return {
         "file_id": key,
@@ -179,3 +165,11 @@ def _record(path: str, rendition: Rendition) -> dict[str, Any]:
         "path": path,
         "url": public_url(path),
     }
+
+
+def _require_writable(formats: Collection[str], what: str) -> None:
+    """Raise `MissingExtraError` without Pillow, `ValueError` for formats it cannot write."""
+    require_pillow(what)
+    from sqlalchemy_file.imaging import encoding  # noqa: PLC0415  Pillow is optional
+
+    encoding.require_encoders(formats)

@@ -41,7 +41,7 @@ from sqlalchemy_file.serving.target import (
     target_of,
 )
 from sqlalchemy_file.storage import ObjectInfo, StorageManager
-from sqlalchemy_file.storage.common.calling import IN_LOOP
+from sqlalchemy_file.storage.common.calling import IN_LOOP, IN_THREAD, run
 from sqlalchemy_file.storage.common.keys import check_key, refuse_reserved
 from sqlalchemy_file.storage.common.protocol import named
 from sqlalchemy_file.transfer import Operation, in_thread
@@ -79,16 +79,14 @@ def problem_of(error: Exception) -> Plan:
     """Return the answer to an error of a storage, and log it; any other error is raised again."""
     if isinstance(error, ObjectNotFoundError | InvalidKeyError):
         return problem(HTTPStatus.NOT_FOUND)
-    if isinstance(error, StorageError | UnknownStorageError):
-        not_served(error)
-    if isinstance(error, StorageError):
-        causes = (error, error.__cause__, getattr(error.__cause__, "__cause__", None))
-        timed_out = any(isinstance(cause, TimeoutError) for cause in causes)
-        late, down = HTTPStatus.GATEWAY_TIMEOUT, HTTPStatus.SERVICE_UNAVAILABLE
-        return problem(late if timed_out else down)
+    if not isinstance(error, StorageError | UnknownStorageError):
+        raise error
+    not_served(error)
     if isinstance(error, UnknownStorageError):
         return problem(HTTPStatus.NOT_FOUND)
-    raise error
+    causes = (error, error.__cause__, getattr(error.__cause__, "__cause__", None))
+    timed_out = any(isinstance(cause, TimeoutError) for cause in causes)
+    return problem(HTTPStatus.GATEWAY_TIMEOUT if timed_out else HTTPStatus.SERVICE_UNAVAILABLE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +108,6 @@ class Answer:
 
 Answering = Generator[Operation[Any], Any, Answer]
 
-
 Answers = Callable[[RequestFacts], Answering]
 """What an application needs of a file server: how it answers."""
 
@@ -127,30 +124,22 @@ def answering(
         return Answer(refused)
     if authorize is not None and not (yield _asking(authorize, request, target)):
         return Answer(problem(HTTPStatus.FORBIDDEN))
+    info: ObjectInfo | None = None
     try:
-        return (yield from _sending(request, target, headers, delivery))
+        if target.size is None or request.method == "HEAD":
+            info = yield stat(target)
+        facts = target.facts(info, headers)
+        # Signing may ask another server for credentials: it does not run on the event loop.
+        hands_over = partial(_handover, request, target, facts, delivery)
+        handover = None if delivery is stream else (yield Operation(hands_over))
+        if handover is not None:
+            return Answer(_handed_over(handover, facts))
+        answer = plan(request.method, request.headers, facts)
+        asks_storage_first = answer.body and isinstance(answer.body[0], ByteRange)
+        if info is None and not asks_storage_first:
+            info = yield stat(target)  # a missing object has no other answer than 404
     except Exception as error:  # noqa: BLE001  other errors than a storage's are raised again
         return Answer(problem_of(error))
-
-
-def _sending(
-    request: RequestFacts,
-    target: Target,
-    headers: Sequence[tuple[str, str]],
-    delivery: Delivery,
-) -> Answering:
-    info: ObjectInfo | None = None
-    if target.size is None or request.method == "HEAD":
-        info = yield stat(target)
-    facts = target.facts(info, headers)
-    # Signing may ask another server for credentials: it does not run on the event loop.
-    hands_over = partial(_handover, request, target, facts, delivery)
-    handover = None if delivery is stream else (yield Operation(hands_over))
-    if handover is not None:
-        return Answer(_handed_over(handover, facts))
-    answer = plan(request.method, request.headers, facts)
-    if info is None and not _asks_storage_first(answer):
-        info = yield stat(target)  # a missing object has no other answer than 404
     return Answer(answer, target if answer.body else None, info)
 
 
@@ -173,44 +162,26 @@ def stat(target: Target) -> Operation[ObjectInfo]:
 
 def drive(steps: Answering) -> Answer:
     """Take the steps in this thread."""
-    step = _next(steps)
-    while isinstance(step, Operation):
-        try:
-            value = step.run()
-        except Exception as error:  # noqa: BLE001  it is raised in the generator
-            step = _next(steps, error=error)
-        else:
-            step = _next(steps, value)
-    return step
+    return run(_taken(steps, lambda step: IN_THREAD.run(step.run)))
 
 
 async def adrive(steps: Answering) -> Answer:
     """Take the steps without blocking the event loop."""
     await turns().take()
-    step = _next(steps)
-    while isinstance(step, Operation):
+    return await _taken(steps, lambda step: step.arun() if step.arun else in_thread(step.run))
+
+
+async def _taken(steps: Answering, take: Callable[[Operation[Any]], Awaitable[Any]]) -> Answer:
+    go_on: Callable[[], Operation[Any]] = partial(next, steps)
+    while True:
         try:
-            value = await step.arun() if step.arun else await in_thread(step.run)
+            step = go_on()
+        except StopIteration as end:
+            return cast("Answer", end.value)
+        try:
+            go_on = partial(steps.send, await take(step))
         except Exception as error:  # noqa: BLE001  it is raised in the generator
-            step = _next(steps, error=error)
-        else:
-            step = _next(steps, value)
-    return step
-
-
-def _next(
-    steps: Answering, value: Any = None, error: Exception | None = None
-) -> Operation[Any] | Answer:
-    """Send the result of a step, and return the next step, or the answer."""
-    try:
-        return steps.send(value) if error is None else steps.throw(error)
-    except StopIteration as end:
-        return cast("Answer", end.value)
-
-
-def _asks_storage_first(answer: Plan) -> bool:
-    """Return True if the first byte to be sent comes from the storage."""
-    return bool(answer.body) and isinstance(answer.body[0], ByteRange)
+            go_on = partial(steps.throw, error)
 
 
 def _asking(authorize: Authorize, request: RequestFacts, target: Target) -> Operation[bool]:
@@ -248,8 +219,7 @@ def _handover(
     """
     refuse_reserved(check_key(target.key))  # a storage would; another server may follow ".."
     handover = delivery(target, facts)
-    is_refused = handover is not None and handover.is_redirect and request.method == "HEAD"
-    return None if is_refused else handover
+    return None if handover and handover.is_redirect and request.method == "HEAD" else handover
 
 
 def _handed_over(handover: Handover, facts: FileFacts) -> Plan:
@@ -310,8 +280,5 @@ def answer_with(
         file, variant=variant, disposition=disposition, filename=filename, inline=inline
     )
     require_resource_policy(resource_policy)
-    headers = [
-        ("Cache-Control", cache_control),
-        *protecting_headers(target, resource_policy),
-    ]
+    headers = [("Cache-Control", cache_control), *protecting_headers(target, resource_policy)]
     return answering(request, target, headers, chosen_delivery(delivery)(target.storage))

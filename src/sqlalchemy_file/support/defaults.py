@@ -41,21 +41,17 @@ class Limits:
                 raise ValueError(f"the limit is at least 1 of {name}, not {value}")
 
 
-class _Current:
-    limits = Limits()
-
-
-_current = _Current()
+_current = [Limits()]
 
 
 def set_limits(limits: Limits) -> None:
     """Use other limits from now on."""
-    _current.limits = limits
+    _current[0] = limits
 
 
 def current_limits() -> Limits:
     """Return the limits of this process."""
-    return _current.limits
+    return _current[0]
 
 
 UNKNOWN_TYPE = "application/octet-stream"
