@@ -10,7 +10,7 @@ from sqlalchemy.util import greenlet_spawn
 
 from sqlalchemy_file.file import File
 from sqlalchemy_file.tracking.uploading.checking import check
-from sqlalchemy_file.tracking.uploading.pending import pending
+from sqlalchemy_file.tracking.uploading.flush import pending
 from sqlalchemy_file.tracking.uploading.steps import Unsaved
 from sqlalchemy_file.types import FileField, file_field
 

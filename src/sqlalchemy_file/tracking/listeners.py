@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from functools import wraps
 from typing import Any
 from weakref import ref
@@ -10,19 +10,22 @@ from weakref import ref
 from sqlalchemy import Column, Connection, Engine, MetaData, Table, event
 from sqlalchemy.engine import Compiled, Dialect, ExceptionContext
 from sqlalchemy.engine.default import DefaultExecutionContext
-from sqlalchemy.orm import Mapper, ORMExecuteState, Session, SessionTransaction
+from sqlalchemy.orm import InstanceState, Mapper, ORMExecuteState, Session, SessionTransaction
 from sqlalchemy.pool import Pool
 from sqlalchemy.sql.ddl import ExecutableDDLElement
 from sqlalchemy.sql.dml import Delete, Insert, Update
 from sqlalchemy.sql.elements import ClauseElement
 
-from sqlalchemy_file.mutable_list import MutableList
+from sqlalchemy_file.file import File
+from sqlalchemy_file.mutable_list import MutableList, same_file
+from sqlalchemy_file.tracking.changes import files_in
 from sqlalchemy_file.tracking.deletion import clear
 from sqlalchemy_file.tracking.endings import connections, transactions
 from sqlalchemy_file.tracking.endings.connections import SESSION, UNIT, known_unit
 from sqlalchemy_file.tracking.endings.statements import after_statement, follow_error, may_end
 from sqlalchemy_file.tracking.reading import Database
 from sqlalchemy_file.tracking.tables import FileAttribute, file_attributes, forget, know
+from sqlalchemy_file.tracking.unit.doubts import check_moves
 from sqlalchemy_file.tracking.unit.standing import (
     Standing,
     asked_if_stale,
@@ -31,8 +34,7 @@ from sqlalchemy_file.tracking.unit.standing import (
     standing,
 )
 from sqlalchemy_file.tracking.unit.units import Unit
-from sqlalchemy_file.tracking.uploading import flush
-from sqlalchemy_file.tracking.uploading.pending import meant
+from sqlalchemy_file.tracking.uploading.flush import store_pending
 from sqlalchemy_file.tracking.writes import statements
 from sqlalchemy_file.tracking.writes.values import coerced
 
@@ -68,23 +70,69 @@ def _setter(attribute: FileAttribute) -> Any:
     def assign(state: Any, value: Any, old: Any, initiator: Any) -> Any:
         if isinstance(value, ClauseElement):
             return value  # judged when its statement runs
-        return meant(state, attribute, value, old)
+        return _meant(state, attribute, value, old)
 
     return assign
+
+
+def _meant(state: InstanceState[Any], attribute: FileAttribute, value: Any, old: Any) -> Any:
+    """Return the file, the list of files, or None that the attribute is to hold.
+
+    An upload that nobody has chosen leaves the attribute as it is. A record that the row holds
+    already, which a form or a PATCH request sends back, is the file it describes. Raises
+    `TypeError` for what is no file.
+    """
+    field = attribute.field
+    if value is None or isinstance(value, File):
+        return field.coerce(value, attribute.label)
+    if field.is_unchosen(value):
+        return _held(state, attribute, old)
+    if _has_records(value):
+        value = _handed_back(value, _files_held(state, attribute, old))
+    found = field.coerce(value, attribute.label)
+    if isinstance(found, MutableList) and found.is_held_by_another(state, attribute.name):
+        found = MutableList(found, kind=field.upload_type)
+    return found
+
+
+def _held(state: InstanceState[Any], attribute: FileAttribute, old: Any) -> Any:
+    """Return what the attribute holds; it is loaded if it has to be."""
+    if attribute.name not in state.dict and state.key is not None:
+        return getattr(state.obj(), attribute.name)
+    return old if isinstance(old, File | MutableList) else None
+
+
+def _files_held(state: InstanceState[Any], attribute: FileAttribute, old: Any) -> Sequence[File]:
+    now = files_in(_held(state, attribute, old))
+    before = state.committed_state.get(attribute.name)
+    return [*now, *files_in(before if isinstance(before, File | list) else None)]
+
+
+def _has_records(value: Any) -> bool:
+    if isinstance(value, list | tuple):
+        return any(map(_has_records, value)) if not hasattr(value, "_fields") else False
+    return isinstance(value, dict) and not isinstance(value, File)
+
+
+def _handed_back(value: Any, held: Sequence[File]) -> Any:
+    if isinstance(value, dict):
+        return same_file(value, held)
+    return [same_file(item, held) for item in value]
 
 
 # --- sessions
 
 
 def _before_flush(session: Session, context: Any, instances: Iterable[object] | None) -> None:
-    flush.store_pending(session, instances)
+    store_pending(session, instances)
 
 
 def _after_flush(session: Session, context: Any) -> None:
     for reference in vars(session).get(_CONNECTIONS, ()):
         connection = reference()
         if connection is not None and (unit := vars(connection).get(UNIT)) is not None:
-            flush.check_moves(connection, unit)
+            if unit.decisions is not None and unit.decisions.moved:
+                check_moves(connection, unit, unit.decisions.moved)
             unit.decisions = None
 
 

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 from sqlalchemy import Column, Connection, Table, false, func, inspect, select, text
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
-from sqlalchemy_file.exceptions import escaped
+from sqlalchemy_file.exceptions import StorageError, escaped
 from sqlalchemy_file.ledger.columns import all_file_columns
 from sqlalchemy_file.ledger.references import paths_in
 from sqlalchemy_file.ledger.tables import name_in
@@ -220,3 +220,13 @@ def _log(paths: Collection[str], where: _Searched, error: Exception) -> None:
         where.table,
         escaped(error),
     )
+
+
+def check_moves(connection: Connection, unit: Unit, moved: Iterable[str]) -> None:
+    """Refuse a flush that moved files to other rows while their owners kept them."""
+    count = reference_counter(connection, unit)
+    if shared := [path for path in moved if count(path) > 1]:
+        raise StorageError(
+            f"two rows would refer to {shared[0]}: a listener or a trigger has kept the file in "
+            "its row after another row took it over; assign the file to one row only"
+        )

@@ -9,38 +9,97 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
-from sqlalchemy import Connection, MetaData
+from sqlalchemy import Connection, MetaData, Table
 from sqlalchemy.orm import InstanceState, Mapper, Session
+from sqlalchemy.orm.attributes import instance_state
 
-from sqlalchemy_file.exceptions import StorageError
 from sqlalchemy_file.file import File
 from sqlalchemy_file.ledger import ledger_of
-from sqlalchemy_file.tracking.changes import Change, OldRow, Ownership, RowChange, add_each, change
+from sqlalchemy_file.mutable_list import MutableList
+from sqlalchemy_file.tracking.changes import (
+    Change,
+    OldRow,
+    Ownership,
+    RowChange,
+    add_each,
+    change,
+    files_in,
+)
 from sqlalchemy_file.tracking.claims import Claim, claim_of
 from sqlalchemy_file.tracking.endings.connections import unit_of
 from sqlalchemy_file.tracking.reading import Database, rows_by_key
-from sqlalchemy_file.tracking.tables import FileTable, Key, file_table, file_tables, row_key
+from sqlalchemy_file.tracking.tables import (
+    FileAttribute,
+    FileTable,
+    Key,
+    file_attributes,
+    file_table,
+    file_tables,
+    row_key,
+)
 from sqlalchemy_file.tracking.unit.decisions import Decision, Decisions
 from sqlalchemy_file.tracking.unit.doubts import reference_counter
 from sqlalchemy_file.tracking.unit.standing import commits_at_once
 from sqlalchemy_file.tracking.unit.units import Unit
-from sqlalchemy_file.tracking.uploading.batch import UploadBatch
-from sqlalchemy_file.tracking.uploading.pending import Assigned, Work, collect, separate
+from sqlalchemy_file.tracking.uploading.batch import FilesByField, UploadBatch
 from sqlalchemy_file.tracking.uploading.steps import Unsaved
 from sqlalchemy_file.transfer import yield_to_loop
 from sqlalchemy_file.values.records import paths_of
 
 
+@dataclass(slots=True)
+class Assigned:
+    """A file attribute of one object, with the files that this flush will write."""
+
+    state: InstanceState[Any]
+    attribute: FileAttribute
+    files: list[File]
+    place: tuple[Table, Key] | None = None
+    """The table and the primary key of its row; None for a new one."""
+    acquired: list[str] = field(default_factory=list)
+    """The paths that its row takes over."""
+
+    def unsaved(self, claim: Claim | None = None) -> list[Unsaved]:
+        field, name, row = self.attribute.field, self.attribute.name, self.state.obj()
+        return [
+            Unsaved(file, field, name, claim, index if field.multiple else None, row)
+            for index, file in enumerate(self.files)
+            if not file.saved
+        ]
+
+    def put(self, position: int, copy: File) -> None:
+        """Replace a file of another row by its copy."""
+        self.files[position] = copy
+        value = self.state.dict[self.attribute.name]
+        if isinstance(value, MutableList):
+            list.__setitem__(value, position, copy)
+        else:
+            self.state.dict[self.attribute.name] = copy
+
+
+@dataclass(slots=True)
+class Work:
+    """What a flush will do to files, all of it or on one connection."""
+
+    writes: list[Assigned] = field(default_factory=list)
+    deletes: list[InstanceState[Any]] = field(default_factory=list)
+    unit: Unit | None = None
+
+    @property
+    def files(self) -> list[File]:
+        return [file for assigned in self.writes for file in assigned.files]
+
+
 def store_pending(session: Session, instances: Iterable[object] | None) -> None:
     """Store the files of all objects about to be flushed, and prepare the change of their rows."""
-    work = collect(session, instances)
+    work = _collect(session, instances)
     if not work.writes and not work.deletes:
         return
-    separate(work.writes)
-    batch, parts = UploadBatch(), dict[Connection, Work]()
+    batch, parts = UploadBatch(), defaultdict[Connection, Work](Work)
     try:
         _store(session, work, batch, parts)
     except BaseException:
@@ -54,7 +113,51 @@ def store_pending(session: Session, instances: Iterable[object] | None) -> None:
             batch.hand_over(part.unit.frames.top, part.files if len(parts) > 1 else None)
 
 
-def _store(session: Session, work: Work, batch: UploadBatch, parts: dict[Connection, Work]) -> None:
+def pending(session: Session) -> list[Unsaved]:
+    return _unsaved(_collect(session, None), {})
+
+
+def _collect(session: Session, instances: Iterable[object] | None) -> Work:
+    written: Iterable[object] = (*session.new, *session.dirty)
+    deleted: Iterable[object] = session.deleted
+    if instances is not None:
+        chosen = set(map(id, instances))
+        written, deleted = (
+            [each for each in all_ if id(each) in chosen] for all_ in (written, deleted)
+        )
+    work = Work()
+    for state in map(instance_state, written):
+        values, before, is_new = state.dict, state.committed_state, state.key is None
+        for attribute in file_attributes(state.mapper):
+            value = values.get(attribute.name)
+            if (is_new and value is not None) or attribute.name in before:
+                if isinstance(value, File):
+                    files = [value]
+                else:
+                    files = [file for file in files_in(value) if isinstance(file, File)]
+                work.writes.append(Assigned(state, attribute, files))
+    _separate(work.writes)
+    for state in map(instance_state, deleted):
+        if file_attributes(state.mapper):
+            work.deletes.append(state)
+    return work
+
+
+def _separate(writes: Sequence[Assigned]) -> None:
+    """Give each field an own instance of each file."""
+    if len(writes) < 2:
+        return
+    files_of = FilesByField()
+    for assigned in writes:
+        for position, file in enumerate(assigned.files):
+            own = files_of.of(file, assigned.attribute.field)
+            if own is not file:
+                assigned.put(position, own)
+
+
+def _store(
+    session: Session, work: Work, batch: UploadBatch, parts: defaultdict[Connection, Work]
+) -> None:
     for assigned in work.writes:
         batch.take_over(assigned.files)
     if any(map(ledger_of, {each.attribute.column.table.metadata for each in work.writes})):
@@ -87,36 +190,17 @@ def _database(connection: Connection) -> Database:
     return Database(connection, connection.get_execution_options().get("schema_translate_map"))
 
 
-def check_moves(connection: Connection, unit: Unit) -> None:
-    """Refuse a flush that moved a file to another row while its owner kept it."""
-    moved = None if unit.decisions is None else unit.decisions.moved
-    if not moved:
-        return
-    count = reference_counter(connection, unit)
-    shared = [path for path in moved if count(path) > 1]
-    if shared:
-        raise StorageError(
-            f"two rows would refer to {shared[0]}: a listener or a trigger has kept the file in "
-            "its row after another row took it over; assign the file to one row only"
-        )
-
-
-def _divide(session: Session, work: Work, parts: dict[Connection, Work]) -> None:
+def _divide(session: Session, work: Work, parts: defaultdict[Connection, Work]) -> None:
     connections: dict[Mapper[Any], Connection] = {}
     choose = session.connection_callable  # a sharded session's, by the row
 
     def part(state: InstanceState[Any]) -> Work:
         mapper = state.mapper.base_mapper
         if choose is not None:
-            connection = choose(mapper, state.obj())
-        elif mapper in connections:
-            connection = connections[mapper]
-        else:
-            connection = session.connection(bind_arguments={"mapper": mapper})
-            connections[mapper] = connection
-        if connection not in parts:
-            parts[connection] = Work()
-        return parts[connection]
+            return parts[choose(mapper, state.obj())]
+        if mapper not in connections:
+            connections[mapper] = session.connection(bind_arguments={"mapper": mapper})
+        return parts[connections[mapper]]
 
     for assigned in work.writes:
         part(assigned.state).writes.append(assigned)
@@ -141,9 +225,12 @@ def _prepare(
 
     def given(assigned: Assigned, path: str) -> int:
         count = released.get(path, 0)
-        if count and commits_at_once(connection):  # the other row may never release it
-            return _given_by_row(changes, assigned, path)
-        return count
+        if not count or not commits_at_once(connection):
+            return count
+        # Another row may never release it: only other columns of this row count.
+        place = assigned.place
+        same_row = [found for each, _, found in changes if place and each.place == place]
+        return sum(found.released.count(path) for found in same_row)
 
     decisions.claims = taken = ownership.taken
     foreign = [
@@ -158,17 +245,6 @@ def _prepare(
     for assigned, old, found in changes:
         _decide(decisions, assigned, old, found.released)
     return set(taken)
-
-
-def _given_by_row(
-    changes: Iterable[tuple[Assigned, OldRow | None, Change]], taker: Assigned, path: str
-) -> int:
-    """Return how often other columns of the same row, and so one statement, release a path."""
-    return sum(
-        found.released.count(path)
-        for assigned, _, found in changes
-        if assigned.place is not None and assigned.place == taker.place
-    )
 
 
 def _takes_over(
@@ -222,7 +298,7 @@ def _read_old_rows(connection: Connection, decisions: Decisions, work: Work) -> 
         target = file_table(assigned.attribute.column.table)
         key = row_key(target, assigned.state) if target else None
         if target and key:
-            assigned.place = target, key
+            assigned.place = target.table, key
             updated[target].add(key)
     if updated:
         _read(_database(connection), decisions, updated, deleting=False)
@@ -270,6 +346,5 @@ def _deleted_rows(deletes: Iterable[InstanceState[Any]]) -> Iterator[tuple[FileT
 
 
 def _change(decisions: Decisions, assigned: Assigned) -> tuple[OldRow | None, Change]:
-    place = assigned.place
-    old = None if place is None else decisions.known.get((place[0].table, place[1]))
+    old = None if assigned.place is None else decisions.known.get(assigned.place)
     return old, change(old.records(assigned.attribute.column) if old else (), assigned.files)
