@@ -24,10 +24,9 @@ from sqlalchemy_file.cli.output import Printer, show_status
 from sqlalchemy_file.exceptions import SQLAlchemyFileError, StorageError, escaped
 from sqlalchemy_file.reconcile.findings import Finding, OnProgress
 
-_SHAPE = "module:callable, such as myapp.files:setup"
-
-
 App = tuple[Engine, MetaData]
+_SHAPE = "module:callable, such as myapp.files:setup"
+_wrong = click.ClickException
 
 
 def load(app: str) -> list[App]:
@@ -42,7 +41,8 @@ def load(app: str) -> list[App]:
         returned = function()
     except Exception as error:
         raise _wrong(f"{app} raised {type(error).__name__}: {error}") from error
-    return _checked(app, returned)
+    pairs = returned if isinstance(returned, list) and returned else [returned]
+    return [_pair(app, each) for each in pairs]
 
 
 def _function(app: str) -> Any:
@@ -65,11 +65,6 @@ def _function(app: str) -> Any:
     return found
 
 
-def _checked(app: str, returned: Any) -> list[App]:
-    pairs = returned if isinstance(returned, list) and returned else [returned]
-    return [_pair(app, each) for each in pairs]
-
-
 def _pair(app: str, returned: Any) -> App:
     if isinstance(returned, tuple) and len(returned) == 2:
         engine, metadata = returned
@@ -82,10 +77,6 @@ def _pair(app: str, returned: Any) -> App:
         f"--app: {app} is to return an Engine (not an AsyncEngine) and a MetaData, or a "
         f"declarative base, or a list of such pairs, not {shown}"
     )
-
-
-def _wrong(message: str) -> click.ClickException:
-    return click.ClickException(message)
 
 
 _POLL, _LONGEST_POLL = 2.0, 60.0  # seconds between looks at the ledger, with --watch

@@ -66,9 +66,7 @@ class Printer:
     def show(self, finding: Finding) -> None:
         self._counts[finding.kind] += 1
         self._left = self._left or not finding.is_done
-        self._print(_json(finding.as_dict()) if self._as_json else _line(finding))
-
-    def _print(self, line: str) -> None:
+        line = _json(finding.as_dict()) if self._as_json else _line(finding)
         if self._bars is not None and sys.stdout.isatty():
             self._bars.console.print(Text(line), soft_wrap=True)  # above the bars
         else:

@@ -52,9 +52,9 @@ class Ledger:
         self.releases: Table = releases_table(metadata, schema)
         self.state: Table = state_table(metadata, schema)
         metadata.info[IN_INFO] = self
-        event.listen(metadata, "after_create", self._after_create)
         event.listen(metadata, "before_drop", self._before_drop)
-        event.listen(metadata, "after_drop", self._after_drop)
+        for name in ("after_create", "after_drop"):  # ancestors' triggers read the tables below
+            event.listen(metadata, name, self._after_change)
 
     def file_tables(self) -> list[tuple[Table, tuple[Column[Any], ...]]]:
         """Return the tables with triggers, and their file columns."""
@@ -143,7 +143,7 @@ class Ledger:
         schema = connection.schema_for_object(self.releases)
         return look(connection, schema, tables, is_needed=is_needed, has_indexes=True)
 
-    def _after_create(self, target: MetaData, connection: Connection, **options: Any) -> None:
+    def _after_change(self, target: MetaData, connection: Connection, **options: Any) -> None:
         if _is_known(connection):
             self.ensure(connection)
 
@@ -152,11 +152,6 @@ class Ledger:
     ) -> None:
         if self.releases in (tables or ()) and _is_known(connection):
             self.uninstall(connection)
-
-    def _after_drop(self, target: MetaData, connection: Connection, **options: Any) -> None:
-        # Ancestors have triggers that read the tables below them.
-        if _is_known(connection):
-            self.ensure(connection)
 
 
 def ledger_of(metadata: MetaData) -> Ledger | None:

@@ -47,13 +47,11 @@ class FileColumns:
     ) -> FileColumns:
         kept = tuple(column.name for column in columns if keeps(column))
         names = tuple(column.name for column in columns)
-        others = tuple(name for name in names if name not in kept)
-        schema = connection.schema_for_object(table)
-        return cls(table.name, others, schema, names if is_indexed else (), kept)
+        files = cls(table.name, names, connection.schema_for_object(table))
+        return replace(files.without(kept), indexed=names if is_indexed else (), kept=kept)
 
     @property
     def noted(self) -> tuple[str, ...]:
-        """All columns that triggers read."""
         return (*self.columns, *self.kept)
 
     @property
@@ -67,7 +65,6 @@ class FileColumns:
         return tuple(each for each in parts if each.columns)
 
     def without(self, names: Collection[str]) -> FileColumns:
-        """Return the same without some of the columns."""
         columns, indexed, kept = (
             tuple(each for each in group if each not in names)
             for group in (self.columns, self.indexed, self.kept)
@@ -87,7 +84,6 @@ def all_file_columns(metadata: MetaData) -> Iterator[tuple[Table, tuple[Column[A
 
 
 def all_fields(metadata: MetaData) -> Iterator[FileField]:
-    """Yield the field of every file column."""
     for _, columns in all_file_columns(metadata):
         yield from filter(None, (file_field(column.type) for column in columns))
 

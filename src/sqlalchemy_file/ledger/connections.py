@@ -25,7 +25,7 @@ def exclusive(connection: Connection, name: str) -> Iterator[None]:
     """Hold a lock of this database; on PostgreSQL and SQLite until the transaction ends."""
     dialect = connection.dialect.name
     if dialect == "postgresql":
-        _advise(connection, _key(name))
+        _advise(connection, (zlib.crc32(name.encode()) << 31) | zlib.crc32(name[::-1].encode()))
         yield
     elif dialect == "sqlite":
         with _writing(connection):
@@ -85,10 +85,6 @@ def _fresh(connection: Connection) -> Connection:
 
 def _sees_commits(connection: Connection) -> bool:
     return connection.execute(text("SHOW transaction_isolation")).scalar() == "read committed"
-
-
-def _key(name: str) -> int:
-    return (zlib.crc32(name.encode()) << 31) | zlib.crc32(name[::-1].encode())
 
 
 @contextmanager

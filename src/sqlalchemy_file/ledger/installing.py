@@ -10,7 +10,7 @@ from sqlalchemy import DDL, Connection, Table
 
 from sqlalchemy_file.exceptions import LedgerError
 from sqlalchemy_file.ledger.columns import FileColumns
-from sqlalchemy_file.ledger.dialects import Database
+from sqlalchemy_file.ledger.dialects import Database, Feed
 from sqlalchemy_file.ledger.dialects.mariadb import MariaDB
 from sqlalchemy_file.ledger.dialects.postgresql import PostgreSQL
 from sqlalchemy_file.ledger.dialects.sqlite import SQLite
@@ -59,13 +59,11 @@ class State:
 
     @property
     def is_current(self) -> bool:
-        """Whether nothing needs repair."""
         mendable = any(each.repair for each in self.flaws)
         return not (mendable or self.missing or self.obsolete or self.faulty)
 
     @property
     def stale(self) -> list[FileColumns]:
-        """The tables that need a change."""
         touched = {each.place for each in self.missing} | {each.place for each in self.obsolete}
         touched |= {each.place for each, _ in self.faulty}
         return [files for place, files in self.places.items() if place in touched]
@@ -134,9 +132,7 @@ def _others(
             yield database.place(connection, each.table, each.schema)
 
 
-def _feeds(
-    connection: Connection, state: State, tables: Sequence[FileColumns]
-) -> Iterator[tuple[Place, FileColumns]]:
+def _feeds(connection: Connection, state: State, tables: Sequence[FileColumns]) -> Iterator[Feed]:
     """Yield the tables that are there, with the columns that triggers can read."""
     database = database_of(connection)
     for files in tables:

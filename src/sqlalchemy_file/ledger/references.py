@@ -63,10 +63,9 @@ def paths_in(
 ) -> set[str]:
     """Return which of these paths file columns contain; ``schemas`` translates their schemas."""
     asked = sorted(set(paths))
-    found: set[str] = set()
-    for column in columns if asked else ():
-        found |= _scanned(connection, column, asked, schemas)
-    return found
+    return set().union(
+        *(_scanned(connection, column, asked, schemas) for column in columns if asked)
+    )
 
 
 def lookup_of(

@@ -135,7 +135,6 @@ def read_all(
     names: Collection[str],
     schemas: Mapping[str | None, str | None] | None = None,
 ) -> dict[str, str]:
-    """Return the values of several names, in one query."""
     state = ledger.state.c
     query = select(state.name, state.value).where(state.name.in_(names))
     # The connection's own schemas would take precedence over those of the query.
@@ -156,7 +155,6 @@ def _read(connection: Connection, ledger: LedgerTables, name: str) -> str | None
 
 
 def load(connection: Connection, ledger: LedgerTables, name: str) -> Any:
-    """Return what was saved under a name, or None."""
     value = _read(connection, ledger, name)
     return None if value is None else json.loads(value)
 

@@ -156,7 +156,6 @@ def table_name(connection: Connection, table: Table) -> str:
 
 
 def name_in(dialect: Dialect, table: Table, schema: str | None) -> str:
-    """Return the quoted name of a table in a schema."""
     preparer = dialect.identifier_preparer
     name = preparer.quote(table.name)
     return f"{preparer.quote_schema(schema)}.{name}" if schema else name

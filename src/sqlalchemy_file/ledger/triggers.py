@@ -69,12 +69,10 @@ class Found:
 
 
 def quoted(name: str, mark: str = '"') -> str:
-    """Quote an identifier."""
     return mark + name.replace(mark, 2 * mark) + mark
 
 
 def qualified(where: Place, mark: str = '"') -> str:
-    """Quote a name with its schema."""
     return f"{quoted(where.schema, mark)}.{quoted(where.table, mark)}"
 
 

@@ -61,7 +61,6 @@ class PassContext:
 
     @property
     def everywhere(self) -> Sequence[PassContext]:
-        """This one, and the others."""
         return (self, *self.others)
 
     @contextmanager
@@ -95,7 +94,6 @@ class PassContext:
         return self.run(lambda connection: function(connection, self.ledger, *args, **options))
 
     def now(self) -> int:
-        """Return the database's time in milliseconds since the epoch."""
         return self.run(now)
 
 
@@ -221,7 +219,6 @@ def refuse_unknown_storages(names: set[str]) -> None:
 
 
 def is_known(storage_name: str) -> bool:
-    """Return True if a storage of this name has been added."""
     try:
         StorageManager.storage(storage_name)
     except UnknownStorageError:

@@ -39,8 +39,7 @@ from sqlalchemy_file.transfer import run_blocking
 ObjectionTo = Callable[[str, str], Objection | None]
 """Returns why the object of a storage and a key must not be deleted; None if it may."""
 
-_Outcome = tuple[str, str | None]
-"""The kind of a `Finding`, and its detail."""
+_Outcome = Objection
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,18 +81,16 @@ def _confirmed(
     if not all(wait(each, patience) for each in context.everywhere):
         context.ask(give_back, lease, wait=FIRST_WAIT)
         return Confirmed([about("waiting", path, _HELD_UP) for path in paths], True)
-    outcomes = _carried_out(lease, objections, _look(context, paths, before))
-    context.ask(finish, lease, _unfinished(outcomes))
-    return Confirmed([about(kind, path, why) for path, (kind, why) in outcomes.items()])
-
-
-def _unfinished(outcomes: Mapping[str, _Outcome]) -> dict[str, str | None]:
-    """Return why entries stay, by path."""
-    return {
+    seen = _look(context, paths, before)
+    outcomes = {path: _decide(path, objection, seen) for path, objection in objections.items()}
+    outcomes |= _deleted(lease, [path for path in outcomes if outcomes[path] == _DELETED])
+    staying = {
         path: None if kind == "waiting" else why
         for path, (kind, why) in outcomes.items()
         if kind not in _DONE
     }
+    context.ask(finish, lease, staying)
+    return Confirmed([about(kind, path, why) for path, (kind, why) in outcomes.items()])
 
 
 def _look(
@@ -107,14 +104,6 @@ def _look(
         seen.moving.update(note.path for id_, note in notes.items() if id_ not in known)
         seen.kept.update(note.path for note in notes.values() if note.is_kept)
     return seen
-
-
-def _carried_out(
-    lease: Lease, objections: Mapping[str, Objection | None], seen: _Seen
-) -> dict[str, _Outcome]:
-    """Delete what nothing speaks for; return what became of each object."""
-    outcomes = {path: _decide(path, objection, seen) for path, objection in objections.items()}
-    return outcomes | _deleted(lease, [path for path in outcomes if outcomes[path] == _DELETED])
 
 
 def _decide(path: str, objection: Objection | None, seen: _Seen) -> _Outcome:

@@ -72,13 +72,11 @@ OnProgress = Callable[[Progress], None]
 
 
 def about(kind: str, path: str, detail: str | None = None) -> Finding:
-    """Return a finding about the object of a path."""
     storage, key = StorageManager.resolve(path)
     return Finding(kind=kind, storage=storage, key=key, detail=detail)
 
 
 def about_object(kind: str, storage: str, info: ObjectInfo, detail: str | None) -> Finding:
-    """Return a finding about an object as it was listed."""
     date = None if info.last_modified is None else info.last_modified.isoformat()
     return Finding(
         kind=kind, storage=storage, key=info.key, size=info.size, last_modified=date, detail=detail

@@ -174,13 +174,7 @@ def _note_position(finder: OrphanFinder, purpose: str, reached: str | None) -> N
 
 def _differing(finder: OrphanFinder, differences: Sequence[Difference]) -> Iterator[Finding]:
     yield from finder.find([info for _, info in differences if info is not None])
-    missing = [key for key, info in differences if info is None]
-    if missing:
-        yield from _dangling(finder, missing)
-
-
-def _dangling(finder: OrphanFinder, keys: Sequence[str]) -> Iterator[Finding]:
-    """Yield the keys that are still missing, and to which rows refer even afterwards."""
+    keys = [key for key, info in differences if info is None]
     asked = [Operation(partial(finder.storage.stat, key)) for key in keys]
     outcomes = carry_out(asked, limit=concurrency_of(finder.storage), go_on=True)
     missing: list[str] = []

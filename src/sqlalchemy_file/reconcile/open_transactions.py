@@ -42,7 +42,7 @@ def wait(context: PassContext, patience: float) -> bool:
     name, deadline = context.engine.dialect.name, time.monotonic() + patience
     try:
         if name == "postgresql":
-            _wait_on_postgresql(context, deadline)
+            _wait_for_all(lambda: _postgresql_transactions(context), deadline)
         elif name != "sqlite":  # which refuses a write by a transaction that read an older state
             _wait_on_mariadb(context, deadline)
     except _TimedOutError:
@@ -50,12 +50,9 @@ def wait(context: PassContext, patience: float) -> bool:
     return True
 
 
-def _wait_on_postgresql(context: PassContext, deadline: float) -> None:
-    def look() -> set[str]:
-        with context.transaction() as connection:
-            return set(connection.execute(text(_ON_POSTGRESQL)).scalars())
-
-    _wait_for_all(look, deadline)
+def _postgresql_transactions(context: PassContext) -> set[str]:
+    with context.transaction() as connection:
+        return set(connection.execute(text(_ON_POSTGRESQL)).scalars())
 
 
 def _wait_on_mariadb(context: PassContext, deadline: float) -> None:

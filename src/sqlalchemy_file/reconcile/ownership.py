@@ -141,7 +141,6 @@ def identities_of(
 
 
 def ownership(storage_name: str, identities: Sequence[Identity]) -> Ownership:
-    """Return the present owners of a storage."""
     storage = StorageManager.storage(storage_name)
     with named(storage_name):
         owners = run_blocking(partial(owners_of, storage))

@@ -56,7 +56,6 @@ class Fault:
         return lambda: io.BytesIO(data)
 
     def failure(self, verb: str, key: str) -> BaseException:
-        """Return the exception of the call."""
         if self.error is not None:
             return self.error
         error = StorageError("the storage does not answer", key=key)

@@ -4,23 +4,27 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
-from contextlib import (
-    AbstractAsyncContextManager,
-    AbstractContextManager,
-    asynccontextmanager,
-    contextmanager,
-)
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from typing import Any, BinaryIO, Self, cast
 
 from sqlalchemy_file.exceptions import DeletionError, StorageError
 from sqlalchemy_file.storage import Attributes, HasPublicURL, ObjectInfo, Storage
-from sqlalchemy_file.storage.common.calling import concurrency_of, is_native
+from sqlalchemy_file.storage.common.calling import (
+    IN_LOOP,
+    IN_THREAD,
+    Calling,
+    InLoop,
+    concurrency_of,
+    is_native,
+    iterate,
+    run,
+)
 from sqlalchemy_file.storage.owners import keeper_of
 from sqlalchemy_file.testing.faults import Fault, Plan, Verb
 
 _TICK = 0.005
-"""Seconds after which a coroutine that hangs looks again whether it may continue."""
+"""Seconds after which a call that hangs looks again whether it may continue."""
 
 
 class FaultyStorage:
@@ -82,134 +86,134 @@ class FaultyStorage:
     def put(
         self, key: str, content: BinaryIO, attributes: Attributes, *, exclusive: bool = False
     ) -> ObjectInfo:
-        with self._call("put", key) as fault:
-            opened = fault.content(content)
-            for _ in _times(fault):
-                stored = self.inner.put(key, opened(), attributes, exclusive=exclusive)
-            return stored
+        return run(self._put(IN_THREAD, key, content, attributes, exclusive))
 
     def stat(self, key: str) -> ObjectInfo:
-        with self._call("stat", key):
-            return self.inner.stat(key)
+        return run(self._call(IN_THREAD, "stat", key))
 
     def stream(self, key: str, start: int = 0, end: int | None = None) -> Iterator[bytes]:
-        with self._call("stream", key) as fault:
-            chunks = self.inner.stream(key, start, end)
-            yield from _spoiled(fault, b"".join(chunks)) if fault.changes_bytes else chunks
+        return iterate(self._stream(IN_THREAD, key, start, end))
 
     def delete(self, keys: Sequence[str]) -> None:
-        plain, faulty = self._plan.split_deletion(keys)
-        failures: dict[str, Exception] = {}
-        for fault, key in faulty:
-            with _gathered(failures, key), self._injected(fault, "delete", key):
-                for _ in _times(fault):
-                    self.inner.delete([key])
-        with _gathered(failures):
-            self.inner.delete(plain)
-        if failures:
-            raise DeletionError(failures)
+        run(self._delete(IN_THREAD, keys))
 
     def copy(self, key: str, new_key: str) -> ObjectInfo:
-        with self._call("copy", key) as fault:
-            for _ in _times(fault):
-                copied = self.inner.copy(key, new_key)
-            return copied
+        return run(self._call(IN_THREAD, "copy", key, new_key))
 
     def list(self, prefix: str = "", start_after: str | None = None) -> Iterator[ObjectInfo]:
-        with self._call("list", prefix):
-            yield from self.inner.list(prefix, start_after)
+        return iterate(self._list(IN_THREAD, prefix, start_after))
 
     def public_url(self, key: str) -> str | None:
         return self.inner.public_url(key) if isinstance(self.inner, HasPublicURL) else None
 
-    def _call(self, verb: Verb, key: str) -> AbstractContextManager[Fault]:
-        return self._injected(self._plan.next(verb, key), verb, key)
+    async def _put(
+        self,
+        calling: Calling,
+        key: str,
+        content: BinaryIO,
+        attributes: Attributes,
+        exclusive: bool,
+    ) -> ObjectInfo:
+        async with self._injected(calling, "put", key) as fault:
+            opened = fault.content(content)
+            for _ in _times(fault):
+                stored: ObjectInfo = await calling.call(
+                    self.inner, "put", key, opened(), attributes, exclusive=exclusive
+                )
+            return stored
 
-    @contextmanager
-    def _injected(self, fault: Fault, verb: Verb, key: str) -> Iterator[Fault]:
-        """Let a fault happen around a call."""
+    async def _call(self, calling: Calling, verb: Verb, *keys: str) -> ObjectInfo:
+        async with self._injected(calling, verb, keys[0]) as fault:
+            for _ in _times(fault):
+                found: ObjectInfo = await calling.call(self.inner, verb, *keys)
+            return found
+
+    async def _stream(
+        self, calling: Calling, key: str, start: int, end: int | None
+    ) -> AsyncGenerator[bytes]:
+        async with self._injected(calling, "stream", key) as fault:
+            chunks = _items(calling, self.inner, "stream", key, start, end)
+            if not fault.changes_bytes:
+                async for chunk in chunks:
+                    yield chunk
+            elif spoiled := fault.spoiled(b"".join([each async for each in chunks])):
+                yield spoiled
+
+    async def _delete(self, calling: Calling, keys: Sequence[str]) -> None:
+        plain, faulty = self._plan.split_deletion(keys)
+        failures: dict[str, Exception] = {}
+        for fault, key in faulty:
+            with _gathered(failures, key):
+                async with self._injected(calling, "delete", key, fault):
+                    for _ in _times(fault):
+                        await calling.call(self.inner, "delete", [key])
+        with _gathered(failures):
+            await calling.call(self.inner, "delete", plain)
+        if failures:
+            raise DeletionError(failures)
+
+    async def _list(
+        self, calling: Calling, prefix: str, start_after: str | None
+    ) -> AsyncGenerator[ObjectInfo]:
+        async with self._injected(calling, "list", prefix):
+            async for info in _items(calling, self.inner, "list", prefix, start_after):
+                yield info
+
+    @asynccontextmanager
+    async def _injected(
+        self, calling: Calling, verb: Verb, key: str, fault: Fault | None = None
+    ) -> AsyncIterator[Fault]:
+        """Let a fault happen around a call: this one, or the next of the plan."""
+        fault = fault or self._plan.next(verb, key)
         if fault.before is not None:
-            fault.before()
+            await calling.run(fault.before)
         if fault.delay:
-            time.sleep(fault.delay)
-        if fault.hangs:
-            self._plan.free.wait()
-        _fail(fault, verb, key, is_done=False)
+            await _sleep(calling, fault.delay)
+        free = self._plan.free
+        while fault.hangs and not free.is_set():
+            await _sleep(calling, _TICK)
+        if fault.fails and not fault.is_done:
+            raise fault.failure(verb, key)
         yield fault
-        _fail(fault, verb, key, is_done=True)
+        if fault.fails:
+            raise fault.failure(verb, key)
 
 
 class AsyncFaultyStorage(FaultyStorage):
     """The same for a storage with native coroutines; `FaultyStorage` chooses it itself."""
 
-    inner: Any
-
     async def aput(
         self, key: str, content: BinaryIO, attributes: Attributes, *, exclusive: bool = False
     ) -> ObjectInfo:
-        async with self._acall("put", key) as fault:
-            opened = fault.content(content)
-            for _ in _times(fault):
-                stored = await self.inner.aput(key, opened(), attributes, exclusive=exclusive)
-            return cast("ObjectInfo", stored)
+        return await self._put(IN_LOOP, key, content, attributes, exclusive)
 
     async def astat(self, key: str) -> ObjectInfo:
-        async with self._acall("stat", key):
-            return cast("ObjectInfo", await self.inner.astat(key))
+        return await self._call(IN_LOOP, "stat", key)
 
-    async def astream(
-        self, key: str, start: int = 0, end: int | None = None
-    ) -> AsyncIterator[bytes]:
-        async with self._acall("stream", key) as fault:
-            chunks = self.inner.astream(key, start, end)
-            if fault.changes_bytes:
-                for chunk in _spoiled(fault, b"".join([each async for each in chunks])):
-                    yield chunk
-            else:
-                async for chunk in chunks:
-                    yield chunk
+    def astream(self, key: str, start: int = 0, end: int | None = None) -> AsyncIterator[bytes]:
+        return self._stream(IN_LOOP, key, start, end)
 
     async def adelete(self, keys: Sequence[str]) -> None:
-        plain, faulty = self._plan.split_deletion(keys)
-        failures: dict[str, Exception] = {}
-        for fault, key in faulty:
-            with _gathered(failures, key):
-                async with self._ainjected(fault, "delete", key):
-                    for _ in _times(fault):
-                        await self.inner.adelete([key])
-        with _gathered(failures):
-            await self.inner.adelete(plain)
-        if failures:
-            raise DeletionError(failures)
+        await self._delete(IN_LOOP, keys)
 
     async def acopy(self, key: str, new_key: str) -> ObjectInfo:
-        async with self._acall("copy", key) as fault:
-            for _ in _times(fault):
-                copied = await self.inner.acopy(key, new_key)
-            return cast("ObjectInfo", copied)
+        return await self._call(IN_LOOP, "copy", key, new_key)
 
-    async def alist(
-        self, prefix: str = "", start_after: str | None = None
-    ) -> AsyncIterator[ObjectInfo]:
-        async with self._acall("list", prefix):
-            async for info in self.inner.alist(prefix, start_after):
-                yield info
+    def alist(self, prefix: str = "", start_after: str | None = None) -> AsyncIterator[ObjectInfo]:
+        return self._list(IN_LOOP, prefix, start_after)
 
-    def _acall(self, verb: Verb, key: str) -> AbstractAsyncContextManager[Fault]:
-        return self._ainjected(self._plan.next(verb, key), verb, key)
 
-    @asynccontextmanager
-    async def _ainjected(self, fault: Fault, verb: Verb, key: str) -> AsyncIterator[Fault]:
-        if fault.before is not None:
-            await asyncio.to_thread(fault.before)
-        if fault.delay:
-            await asyncio.sleep(fault.delay)
-        free = self._plan.free
-        while fault.hangs and not free.is_set():  # noqa: ASYNC110  set by any thread
-            await asyncio.sleep(_TICK)
-        _fail(fault, verb, key, is_done=False)
-        yield fault
-        _fail(fault, verb, key, is_done=True)
+def _items(calling: Calling, storage: Storage, verb: Verb, *arguments: Any) -> AsyncIterator[Any]:
+    if isinstance(calling, InLoop):
+        return calling.items(storage, verb, *arguments)
+    return calling.iterate(getattr(storage, verb)(*arguments))
+
+
+async def _sleep(calling: Calling, seconds: float) -> None:
+    if calling is IN_LOOP:
+        await asyncio.sleep(seconds)
+    else:
+        time.sleep(seconds)  # noqa: ASYNC251  in a thread
 
 
 @contextmanager
@@ -227,14 +231,3 @@ def _gathered(failures: dict[str, Exception], key: str | None = None) -> Iterato
 
 def _times(fault: Fault) -> range:
     return range(2 if fault.twice else 1)
-
-
-def _fail(fault: Fault, verb: Verb, key: str, *, is_done: bool) -> None:
-    """Raise the error of a call, before it is done or after."""
-    if fault.fails and fault.is_done is is_done:
-        raise fault.failure(verb, key)
-
-
-def _spoiled(fault: Fault, data: bytes) -> Iterator[bytes]:
-    if spoiled := fault.spoiled(data):
-        yield spoiled

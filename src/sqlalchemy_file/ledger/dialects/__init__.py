@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from typing import Protocol
 
 from sqlalchemy import Connection
 
@@ -14,20 +15,17 @@ Feed = tuple[Place, FileColumns]
 """A table whose triggers write into the ledger, and its columns."""
 
 
-class Database:
+class Database(Protocol):
     """Triggers and the catalog of one kind of database."""
 
     def place(self, connection: Connection, table: str, schema: str | None) -> Place | None:
         """Return the place of a table, as the catalog spells it."""
-        raise NotImplementedError
 
     def is_view(self, connection: Connection, table: str, schema: str | None) -> bool:
         """Return True if this is a view, or another relation without triggers."""
-        raise NotImplementedError
 
     def columns(self, connection: Connection, where: Place) -> dict[str, bool]:
         """Return a table's columns by `folded` names, and whether triggers read their types."""
-        raise NotImplementedError
 
     def folded(self, name: str) -> str:
         """Return a column's name as this database compares it."""
@@ -37,11 +35,9 @@ class Database:
         self, connection: Connection, ledger: Place, feeds: Sequence[Feed]
     ) -> Iterator[Trigger]:
         """Yield the triggers, functions and indexes that these tables need."""
-        raise NotImplementedError
 
     def found(self, connection: Connection) -> Iterator[Found]:
         """Yield those that are there, in all visible schemas."""
-        raise NotImplementedError
 
     def creating(self, connection: Connection) -> AbstractContextManager[None]:
         """Return the context that triggers are created in."""
