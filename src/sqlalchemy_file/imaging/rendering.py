@@ -94,9 +94,7 @@ def turned(image: Image.Image, size: Size, orientation: int) -> Image.Image:
 
 
 def scale(
-    image: Image.Image,
-    size: Size,
-    box: tuple[float, float, float, float] | None = None,
+    image: Image.Image, size: Size, box: tuple[float, float, float, float] | None = None
 ) -> Image.Image:
     """Return a part of an image at a size."""
     if image.size == size and box is None:
@@ -171,17 +169,13 @@ def _padded(image: Image.Image, size: Size, background: str | None) -> Image.Ima
     return page
 
 
-def _hashed(image: Image.Image) -> Rendition:
-    colour = image.convert("RGBA")
-    content = thumbhash(colour.width, colour.height, colour.tobytes())
-    return Rendition(content, *colour.size, content_type=UNKNOWN_TYPE, suffix="bin")
-
-
 def _encoded(
     frames: list[Image.Image], variant: Variant, timing: Timing | None = None
 ) -> Rendition:
     if variant.format == PLACEHOLDER_FORMAT:
-        return _hashed(frames[0])
+        colour = frames[0].convert("RGBA")
+        content = thumbhash(colour.width, colour.height, colour.tobytes())
+        return Rendition(content, *colour.size, content_type=UNKNOWN_TYPE, suffix="bin")
     quality: dict[str, Any] = {} if variant.quality is None else {"quality": variant.quality}
     return encode(
         frames,

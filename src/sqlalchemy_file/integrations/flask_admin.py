@@ -16,11 +16,7 @@ from markupsafe import Markup
 
 from sqlalchemy_file.file import File
 from sqlalchemy_file.integrations.forms import file_names, spreadsheet_text
-from sqlalchemy_file.integrations.wtforms import (
-    StoredFileField,
-    StoredFilesField,
-    files_markup,
-)
+from sqlalchemy_file.integrations.wtforms import StoredFileField, StoredFilesField, files_markup
 from sqlalchemy_file.mutable_list import MutableList
 from sqlalchemy_file.types import file_field
 

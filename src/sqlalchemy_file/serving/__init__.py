@@ -2,7 +2,7 @@
 
 `FileServer` creates the URLs and answers requests for them. ``plan`` decides the answer, as a pure
 function of method, headers and facts about the file. ``bodies`` reads the bytes from the storage;
-``asgi`` and ``wsgi`` send them.
+``apps`` sends them.
 """
 
 from sqlalchemy_file.content.filenames import INLINE_TYPES, content_disposition

@@ -80,12 +80,10 @@ async def send_answer(
 
 async def awith_body(answer: Answer) -> tuple[Answer, AsyncGenerator[bytes, None]]:
     """Return an answer with its bytes; a storage that fails at once makes it a problem body."""
-    if answer.target is not None:
+    target, body = answer.target, answer.plan.body
+    if target is not None:
         try:
-            target = answer.target
-            chunks: Any = await astream(
-                target.storage, target.key, answer.plan.body, answer.info, target.size
-            )
+            chunks = await astream(target.storage, target.key, body, answer.info, target.size)
         except Exception as error:  # noqa: BLE001  other errors than a storage's are raised again
             answer = Answer(problem_of(error))
         else:
@@ -182,9 +180,9 @@ class WSGIFileApp:
 
 def with_body(answer: Answer) -> tuple[Answer, Iterable[bytes]]:
     """Return an answer with its bytes; a storage that fails at once makes it a problem body."""
-    if answer.target is not None:
+    target, body = answer.target, answer.plan.body
+    if target is not None:
         try:
-            target, body = answer.target, answer.plan.body
             return answer, stream(target.storage, target.key, body, answer.info, target.size)
         except Exception as error:  # noqa: BLE001  other errors than a storage's are raised again
             answer = Answer(problem_of(error))

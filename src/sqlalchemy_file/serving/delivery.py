@@ -14,12 +14,7 @@ from sqlalchemy_file.serving.bodies import require_size
 from sqlalchemy_file.serving.http import FileFacts
 from sqlalchemy_file.serving.target import Target
 from sqlalchemy_file.storage import StorageManager
-from sqlalchemy_file.storage.common.protocol import (
-    HasPath,
-    HasSignedDownload,
-    HasSignedURL,
-    Storage,
-)
+from sqlalchemy_file.storage.common.protocol import HasPath, HasSignedDownload, HasSignedURL
 
 DeliveryName = Literal["stream", "redirect", "x-sendfile"]
 
@@ -72,21 +67,18 @@ class Redirect:
             )
 
     def __call__(self, target: Target, facts: FileFacts) -> Handover | None:
-        url = self._signed(StorageManager.storage(target.storage), target.key, facts)
-        half = int(self.expires.total_seconds() / 2)  # the other half is for the download to begin
-        return None if url is None else Handover("Location", url, is_redirect=True, max_age=half)
-
-    def _signed(self, storage: Storage, key: str, facts: FileFacts) -> str | None:
+        storage, url = StorageManager.storage(target.storage), None
         if isinstance(storage, HasSignedDownload):
-            return storage.signed_download(
-                key,
+            url = storage.signed_download(
+                target.key,
                 expires=self.expires,
                 content_type=facts.content_type,
                 disposition=facts.content_disposition,
             )
-        if isinstance(storage, HasSignedURL):
-            return storage.signed_url(key, expires=self.expires)
-        return None
+        elif isinstance(storage, HasSignedURL):
+            url = storage.signed_url(target.key, expires=self.expires)
+        half = int(self.expires.total_seconds() / 2)  # the other half is for the download to begin
+        return None if url is None else Handover("Location", url, is_redirect=True, max_age=half)
 
 
 @dataclass(frozen=True, slots=True)

@@ -46,25 +46,22 @@ def submodule_of(package: str) -> Callable[[str], Any]:
     return find
 
 
-_start: Callable[[], None] | None = None
+_at_first_column: list[Callable[[], None]] = []
 _lock = threading.RLock()
 
 
 def at_first_column(start: Callable[[], None]) -> None:
     """Call a function once, when the first file column is declared."""
-    global _start  # noqa: PLW0603  there is one package
-    _start = start
+    _at_first_column[:] = [start]
 
 
 def column_declared() -> None:
     """Call that function if no file column has been declared before."""
-    global _start  # noqa: PLW0603  as above
-    if _start is None:
-        return
-    with _lock:  # another thread that declares one waits until all has started
-        if _start is not None:
-            _start()
-            _start = None
+    if _at_first_column:
+        with _lock:  # another thread that declares one waits until all has started
+            for start in _at_first_column:
+                start()
+            _at_first_column.clear()
 
 
 def moved(module: str, homes: Mapping[str, str]) -> Callable[[str], Any]:

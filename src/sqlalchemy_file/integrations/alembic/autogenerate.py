@@ -58,11 +58,6 @@ def compare_files(context: AutogenContext, upgrade_ops: Any, schemas: Any) -> No
     if vars(upgrade_ops).setdefault("has_compared_files", False):
         return
     upgrade_ops.has_compared_files = True
-    _compare(context, upgrade_ops)
-    use_json(upgrade_ops)
-
-
-def _compare(context: AutogenContext, upgrade_ops: Any) -> None:
     drops: list[MigrateOperation] = []
     creates: list[MigrateOperation] = []
     for ledger in _ledgers(context.metadata):
@@ -78,6 +73,7 @@ def _compare(context: AutogenContext, upgrade_ops: Any) -> None:
             drops.insert(0, UpgradeFileLedgerOp(ledger_schema=ledger.releases.schema))
     _leave_indexes_alone(upgrade_ops)
     upgrade_ops.ops[:] = [*drops, *upgrade_ops.ops, *creates]
+    use_json(upgrade_ops)
 
 
 def _ledgers(metadata: Any) -> Iterator[Ledger]:

@@ -51,10 +51,6 @@ class FileTriggersOp(MigrateOperation):
             ledger_schema=ledger_schema,
         )
 
-    @classmethod
-    def _invoke(cls, operations: Operations, *args: Any, **options: Any) -> Any:
-        return operations.invoke(cls(*args, **options))
-
 
 @Operations.register_operation("create_file_triggers")
 class CreateFileTriggersOp(FileTriggersOp):
@@ -68,7 +64,7 @@ class CreateFileTriggersOp(FileTriggersOp):
 
         ``indexed=True`` also creates the indexes on their paths.
         """
-        return cls._invoke(operations, *args, **options)
+        return operations.invoke(cls(*args, **options))
 
     def reverse(self) -> DropFileTriggersOp:
         """Return the operation that undoes this one."""
@@ -84,7 +80,7 @@ class DropFileTriggersOp(FileTriggersOp):
     @classmethod
     def drop_file_triggers(cls, operations: Operations, *args: Any, **options: Any) -> Any:
         """Drop the triggers of a table; the columns are those it had triggers for."""
-        return cls._invoke(operations, *args, **options)
+        return operations.invoke(cls(*args, **options))
 
     def reverse(self) -> CreateFileTriggersOp:
         """Return the operation that undoes this one."""
