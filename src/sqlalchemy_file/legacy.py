@@ -8,7 +8,10 @@ from collections.abc import Iterable
 from itertools import chain
 from pathlib import PurePath
 from tempfile import SpooledTemporaryFile
-from typing import Any
+from typing import Any, ClassVar
+
+from sqlalchemy import event
+from sqlalchemy.orm import Mapper, Session
 
 from sqlalchemy_file.content.received import upload_type
 from sqlalchemy_file.content.sources import given_name
@@ -52,3 +55,36 @@ def get_content_size_from_fileobj(file: Any) -> int:
     size = int(file.tell())
     file.seek(position)
     return size
+
+
+class FileFieldSessionTracker:
+    """Deprecated: does nothing. Files are tracked without it.
+
+    Its listeners can be removed and registered again.
+    """
+
+    mapped_entities: ClassVar[dict[type, list[str]]] = {}
+
+    @classmethod
+    def delete_files(cls, paths: set[str], ctx: str) -> None:
+        """Do nothing: what a transaction releases is deleted when it has ended."""
+
+    @classmethod
+    def clear_session(cls, session: Session) -> None:
+        """Do nothing."""
+
+    @classmethod
+    def _do_nothing(cls, *_arguments: Any) -> None: ...
+
+    _mapper_configured = _after_configured = _after_commit = _after_soft_rollback = _do_nothing
+
+    @classmethod
+    def setup(cls) -> None:
+        """Register the listeners."""
+        event.listen(Mapper, "mapper_configured", cls._mapper_configured)
+        event.listen(Mapper, "after_configured", cls._after_configured)
+        event.listen(Session, "after_commit", cls._after_commit)
+        event.listen(Session, "after_soft_rollback", cls._after_soft_rollback)
+
+
+FileFieldSessionTracker.setup()

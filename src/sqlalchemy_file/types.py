@@ -28,7 +28,7 @@ __all__ = ["FileField", "ImageField"]
 __getattr__: Callable[[str], Any] = moved(
     __name__,
     {
-        "FileFieldSessionTracker": "sqlalchemy_file.tracking.legacy",
+        "FileFieldSessionTracker": "sqlalchemy_file.legacy",
         "flatmap": "sqlalchemy_file.legacy",
     },
 )

@@ -18,7 +18,7 @@ from sqlalchemy_file.ledger import Ledger, notes
 from sqlalchemy_file.ledger.state import set_grace
 from sqlalchemy_file.ledger.tables import KEPT, NEVER
 from sqlalchemy_file.storage.memory import MemoryStorage
-from sqlalchemy_file.tracking.unit import guard
+from sqlalchemy_file.tracking import claims
 from tests.databases import on_servers, postgresql_only, tables_on
 from tests.stores import contents, keys
 
@@ -39,7 +39,7 @@ ledger = Ledger(Base.metadata)
 
 @pytest.fixture
 def engine(url: str, storage: MemoryStorage, monkeypatch: pytest.MonkeyPatch) -> Iterator[Engine]:
-    monkeypatch.setattr(guard, "_MOST_SECONDS_KNOWN", 0)
+    monkeypatch.setattr(claims, "_MOST_SECONDS_KNOWN", 0)
     with tables_on(url, Base.metadata) as engine:
         with Session(engine) as session:
             session.add_all([Paper(body=File(b"old")) for _ in range(2)])

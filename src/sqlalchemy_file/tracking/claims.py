@@ -1,33 +1,58 @@
-"""The ledger and the epoch in which a connection stores and deletes files.
+"""What a connection knows of its ledger: its epoch and its grace period.
 
-Read once for each connection of a pool, and signed once in each storage. Without a ledger nothing
-is asked.
+It stores and deletes files in the epoch, and has to commit within the grace period.
+
+The epoch is read once for each connection of a pool, and signed once in each storage. Without a
+ledger nothing is asked.
 """
 
 from __future__ import annotations
 
+import logging
+import time
 import weakref
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
+from weakref import WeakKeyDictionary
 
-from sqlalchemy import Select, Table, Text, cast, inspect, select, text
+from sqlalchemy import Connection, Select, Table, Text, cast, inspect, select, text
+from sqlalchemy.engine import Dialect
 from sqlalchemy.exc import DBAPIError
 
-from sqlalchemy_file.exceptions import StorageError, UnknownStorageError
+from sqlalchemy_file.exceptions import (
+    CommitRefusedError,
+    StorageError,
+    UnknownStorageError,
+    escaped,
+)
 from sqlalchemy_file.ledger import Ledger, ledger_of
 from sqlalchemy_file.ledger.columns import all_file_columns
 from sqlalchemy_file.ledger.connections import is_unreadable
 from sqlalchemy_file.ledger.identity import Identity, changes, identity
 from sqlalchemy_file.ledger.installing import DATABASES, database_of
 from sqlalchemy_file.ledger.rights import has_rights
+from sqlalchemy_file.ledger.state import DEFAULT_GRACE, grace_in, grace_query
 from sqlalchemy_file.storage import HasPath, Storage, StorageManager
 from sqlalchemy_file.storage.common.protocol import named
 from sqlalchemy_file.storage.owners import Owner, is_signed, sign
-from sqlalchemy_file.tracking.reading import Database
+from sqlalchemy_file.tracking.reading import Database, unharmed
 from sqlalchemy_file.transfer import run_blocking
+
+logger: logging.Logger = logging.getLogger("sqlalchemy_file")
+
+SHARE = 0.7
+"""How much of the grace period may have passed since the oldest upload began."""
+
+LedgerInSchema = tuple[Ledger, str | None]
+"""A ledger, and its schema after translation."""
+
+_MOST_SECONDS_KNOWN = 60.0
+_MOST_SECONDS_WAITED = 2
+_graces: WeakKeyDictionary[Dialect, dict[LedgerInSchema, tuple[float, float]]] = WeakKeyDictionary()
+"""By dialect: an engine shares it with the engines that `execution_options` makes of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +133,7 @@ def owner_of(found: Identity) -> Owner:
 
 def _identity_of(database: Database, ledger: Ledger) -> Identity | None:
     connection = database.connection
-    schema = _schema_of(database, ledger)
+    schema = schema_of(database, ledger)
     key = _IN_INFO, schema
     known: tuple[int, Identity | None] | None = connection.info.get(key)
     if known is not None and known[0] == changes():
@@ -119,7 +144,7 @@ def _identity_of(database: Database, ledger: Ledger) -> Identity | None:
     return found
 
 
-def _schema_of(database: Database, ledger: Ledger) -> str | None:
+def schema_of(database: Database, ledger: Ledger) -> str | None:
     schemas = database.schemas
     if schemas:
         return schemas.get(ledger.state.schema, ledger.state.schema)
@@ -161,3 +186,58 @@ def _reference(storage: Storage) -> Callable[[], Storage | None]:
 _IN_INFO = "sqlalchemy_file.identity"
 _signed: dict[str, tuple[Callable[[], Storage | None], set[int]]] = {}
 """By name, a storage and the epochs that it is known to have been signed with."""
+
+
+def refuse_if_late(
+    connection: Connection, graces: Mapping[LedgerInSchema, float], age: float | None
+) -> None:
+    """Refuse a commit so late that a sweep may have deleted its files.
+
+    ``age`` is how many seconds ago the oldest upload began.
+    """
+    if age is None:
+        return
+    for where, known in graces.items():
+        if age < SHARE * known:
+            continue
+        seconds = grace_within(connection, where, is_fresh=True)
+        if age >= SHARE * seconds:
+            raise CommitRefusedError(
+                f"refused to commit, and rolled back: the first file of this transaction was "
+                f"stored {age:.0f} seconds ago, and what is older than the grace period of "
+                f"{seconds:g} seconds may be swept away; commit within {SHARE:g} of it, store "
+                "files later in the transaction, or lengthen it with ledger.set_grace()"
+            )
+
+
+def grace_within(connection: Connection, where: LedgerInSchema, *, is_fresh: bool = False) -> float:
+    """Return a ledger's grace period, read at most once a minute, in the running transaction.
+
+    The transaction survives if that fails; the last value that was read then counts.
+    """
+    known = _graces.setdefault(connection.dialect, {})
+    seconds, read_at = known.get(where, (DEFAULT_GRACE, float("-inf")))
+    if not is_fresh and time.monotonic() - read_at < min(_MOST_SECONDS_KNOWN, seconds / 10):
+        return seconds
+    try:
+        seconds = grace_in(_read_grace(connection, where))
+    except (connection.dialect.loaded_dbapi.Error, ValueError) as error:
+        logger.warning(
+            "the grace period cannot be read from %s, so %g seconds are assumed: %s",
+            where[0].state,
+            seconds,
+            escaped(error),
+        )
+    known[where] = seconds, time.monotonic()
+    return seconds
+
+
+def _read_grace(connection: Connection, where: LedgerInSchema) -> str | None:
+    ledger, schema = where
+    with unharmed(connection, _MOST_SECONDS_WAITED) as cursor:
+        query = grace_query(connection.dialect, ledger, schema)
+        if getattr(connection.dialect, "is_mariadb", False):
+            query = f"SET STATEMENT lock_wait_timeout = {_MOST_SECONDS_WAITED} FOR {query}"
+        cursor.execute(query)
+        row = cursor.fetchone()
+    return None if row is None else row[0]

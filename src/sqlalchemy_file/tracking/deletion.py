@@ -28,8 +28,16 @@ from sqlalchemy_file.storage.common.keys import RESERVED
 from sqlalchemy_file.tracking.leases import Leased, is_chosen
 from sqlalchemy_file.transfer import Operation, carry_out
 
+logger: logging.Logger = logging.getLogger("sqlalchemy_file")
+
 BATCH_SIZE = 1000
 """The most keys that S3 takes in one request."""
+
+MOST_TRANSACTIONS = 20
+"""After how many transactions their entries are removed, however fast they come."""
+
+MOST_SECONDS = 1.0
+"""After how long they are, however few."""
 
 
 def discard(paths: Iterable[str]) -> set[str]:
@@ -84,15 +92,6 @@ def _deleting(storage_name: str, keys: list[str]) -> Operation[None]:
 
 _RESERVED = InvalidKeyError(f"{RESERVED!r} is no place for objects")
 _INTERRUPTED = StorageError("not deleted: an earlier deletion of the same batch was interrupted")
-
-
-logger: logging.Logger = logging.getLogger("sqlalchemy_file")
-
-MOST_TRANSACTIONS = 20
-"""After how many transactions their entries are removed, however fast they come."""
-
-MOST_SECONDS = 1.0
-"""After how long they are, however few."""
 
 
 class _LedgerInSchemas(NamedTuple):

@@ -268,7 +268,7 @@ def _after_execute(
     if UNIT not in vars(conn):
         return
     unit: Unit = vars(conn)[UNIT]
-    if unit.succeeded(element, lambda: int(result.rowcount)):
+    if unit.running and unit.succeeded(element, lambda: int(result.rowcount)):
         now = asked_if_stale(conn)
         unit.has_run(now, is_autocommit=now is Standing.UNKNOWN and is_autocommit(conn))
     is_ddl = isinstance(element, ExecutableDDLElement)

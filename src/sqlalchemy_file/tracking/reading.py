@@ -86,11 +86,8 @@ def rows_by_key(
     wanted = list(dict.fromkeys(keys))
     if wanted:
         database.lock(target)
-    found: dict[Key, OldRow] = {}
-    for row in _read(database, _by_key(target, deleting), target.keys, wanted):
-        old = _old_row(target, row)
-        found[old.key] = old
-    return found
+    rows = _read(database, _by_key(target, deleting), target.keys, wanted)
+    return {old.key: old for old in [_old_row(target, row) for row in rows]}
 
 
 def rows_by(

@@ -14,7 +14,6 @@ import weakref
 from collections.abc import Callable
 from functools import wraps
 from typing import Any
-from weakref import WeakSet
 
 from sqlalchemy import Connection
 from sqlalchemy.engine import Dialect
@@ -24,13 +23,6 @@ from sqlalchemy_file.tracking.deletion import clear_later
 from sqlalchemy_file.tracking.unit.doubts import resolve_doubts
 from sqlalchemy_file.tracking.unit.standing import Standing, asked_if_stale, standing, standing_of
 from sqlalchemy_file.tracking.unit.units import Phase, Unit
-
-
-def new_unit(connection: Connection) -> Unit:
-    unit = vars(connection)[UNIT] = Unit(connection)
-    _units.add(unit)
-    enter_in_pool(connection, unit)
-    return unit
 
 
 def known_unit(connection: Connection | None) -> Unit | None:
@@ -85,11 +77,6 @@ def unit_of_lent(lent: Any) -> Unit | None:
     return info.get(IN_INFO) if isinstance(info, dict) else None
 
 
-def is_unknown(target: Any) -> bool:
-    """Return True for a pool's connection of a borrower that has no unit."""
-    return not isinstance(target, Connection) and target not in _lent
-
-
 def _ending(unit: Unit, lent: Any) -> Unit:
     """Return the unit that is about to end, of those whose connections share what a pool lends."""
     for each in borrowers(unit):
@@ -122,7 +109,9 @@ def unit_of(connection: Connection) -> Unit:
     """Return the unit of a connection; there is one from its first file or savepoint on."""
     unit: Unit | None = vars(connection).get(UNIT)
     if unit is None:
-        unit = new_unit(connection)
+        unit = vars(connection)[UNIT] = Unit(connection)
+        _units.add(unit)
+        enter_in_pool(connection, unit)
         _follow(connection.dialect)
     if (unit.is_unended or unit.has_begun) and not connection.in_transaction():
         # What comes now belongs to the next transaction, which has yet to begin.
@@ -178,9 +167,12 @@ def _follow(dialect: Dialect) -> None:
 def _followed(verb: str, send: Callable[..., Any]) -> Callable[..., Any]:
     @wraps(send)
     def sent(target: Any, *arguments: Any, **options: Any) -> Any:
-        unit = known_unit(target) if isinstance(target, Connection) else unit_of_lent(target)
-        if unit is None or (unit.verbs and unit.verbs[0] in _ENDS and is_unknown(target)):
-            # The latter is another borrower's: it comes after the end, and so ends nothing.
+        is_lent = not isinstance(target, Connection)  # by a pool
+        unit = unit_of_lent(target) if is_lent else known_unit(target)
+        if unit is None or (
+            # It belongs to a borrower without a unit: it comes after the end, and so ends nothing.
+            unit.verbs and unit.verbs[0] in _ENDS and is_lent and target not in _lent
+        ):
             return send(target, *arguments, **options)
         _sending(verb, unit, target)
         try:
@@ -258,7 +250,7 @@ def _concerned(unit: Unit) -> tuple[tuple[Unit, int | None], ...]:
     if unit.sharing is None:
         return ()
     others = [each for each in borrowers(unit) if each is not unit]
-    return tuple([(each, each.progress) for each in others if each.is_at_stake or each.is_running])
+    return tuple([(each, each.progress) for each in others if each.is_at_stake or each.running])
 
 
 def _conclude_others(verb: str, unit: Unit) -> None:
@@ -310,10 +302,6 @@ def _rolled_back_second(unit: Unit, *arguments: Any) -> None:
     rolled_back(unit)
 
 
-def _set_savepoint(unit: Unit, name: str) -> None:
-    unit.savepoint(name)
-
-
 def _released_savepoint(unit: Unit, name: str) -> None:
     is_end = unit.ends_with(name)
     unit.release(name)
@@ -327,15 +315,15 @@ def _rolled_back_to_savepoint(unit: Unit, name: str) -> None:
     unit.settle()
 
 
-_dialects: WeakSet[Dialect] = WeakSet()
+_dialects: weakref.WeakSet[Dialect] = weakref.WeakSet()
 _ENDS = ("do_commit", "do_rollback")
-_CONCLUSIONS = {
+_CONCLUSIONS: dict[str, Callable[..., None]] = {
     "do_commit": _committed,
     "do_rollback": rolled_back,
     "do_prepare_twophase": _prepared_first,
     "do_commit_twophase": _committed,
     "do_rollback_twophase": _rolled_back_second,
-    "do_savepoint": _set_savepoint,
+    "do_savepoint": Unit.savepoint,
     "do_release_savepoint": _released_savepoint,
     "do_rollback_to_savepoint": _rolled_back_to_savepoint,
 }

@@ -13,6 +13,7 @@ from sqlalchemy import Connection
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.pool import SingletonThreadPool, StaticPool
 
+from sqlalchemy_file.tracking.claims import refuse_if_late
 from sqlalchemy_file.tracking.endings.connections import (
     IN_INFO,
     UNIT,
@@ -23,7 +24,6 @@ from sqlalchemy_file.tracking.endings.connections import (
     unit_of,
 )
 from sqlalchemy_file.tracking.unit.doubts import resolve_doubts
-from sqlalchemy_file.tracking.unit.guard import refuse_if_late
 from sqlalchemy_file.tracking.unit.standing import (
     Standing,
     asked,
@@ -98,21 +98,15 @@ def _prepared(conn: Connection, unit: Unit, phase: Phase) -> Phase:
     if unit.is_idle:
         return phase
     if unit.is_at_stake:
-        now = _asked_before_end(conn)
+        # asyncpg does not show that a transaction is aborted.
+        now = asked(conn) if conn.dialect.name == "postgresql" else asked_if_stale(conn)
         unit.observe(now)
         if now is Standing.ABORTED:
             return Phase.ROLLING_BACK  # what PostgreSQL answers its COMMIT with
     resolve_doubts(conn, unit)
     if unit.graces and not unit.is_final:
-        refuse_if_late(conn, unit.graces, unit.frames.began)
+        refuse_if_late(conn, unit.graces, unit.frames.age)
     return phase
-
-
-def _asked_before_end(conn: Connection) -> Standing:
-    """Return the state of the transaction; asyncpg does not show that it is aborted."""
-    if conn.dialect.name == "postgresql":
-        return asked(conn)
-    return asked_if_stale(conn)
 
 
 def _give_up(conn: Connection, unit: Unit) -> None:

@@ -25,6 +25,10 @@ from sqlalchemy_file.tracking.tables import FileTable, Key, known_metadata
 from sqlalchemy_file.tracking.unit.units import Unit
 from sqlalchemy_file.values.records import paths_of
 
+logger: logging.Logger = logging.getLogger("sqlalchemy_file")
+
+_MOST_SECONDS_WAITED = 2
+
 
 def resolve_doubts(connection: Connection, unit: Unit) -> None:
     """Read rows again for statements whose effect is not known, and count it.
@@ -119,19 +123,15 @@ def _read(connection: Connection, spots: Iterable[Spot]) -> dict[Spot, set[str]]
     return found
 
 
-logger: logging.Logger = logging.getLogger("sqlalchemy_file")
-
-_MOST_SECONDS_WAITED = 2
-
-
 class _Searched(NamedTuple):
-    """A table in one schema, and those of its columns that have to be searched."""
+    """A table in one schema, and those of its columns that have to be searched.
+
+    There are none of the table that the statement in doubt has written: it was searched first.
+    """
 
     table: Table
     schema: str | None
     columns: tuple[Column[Any], ...]
-    is_own: bool = False
-    """Whether the statement in doubt has written it."""
 
 
 class _HiddenRowsError(Exception):
@@ -152,7 +152,12 @@ def still_named(database: Database, target: FileTable, paths: Collection[str]) -
         except Exception as error:
             if not _is_about_table(database.connection, error):
                 raise
-            _log(missing, where, error)
+            logger.warning(
+                "%d objects are kept: a row of %s may refer to them, and that cannot be known: %s",
+                len(missing),
+                where.table,
+                escaped(error),
+            )
             return set(paths)
         missing -= found
         if not missing:
@@ -173,7 +178,7 @@ def _all_searched(database: Database, target: FileTable) -> Iterator[_Searched]:
     options = database.connection.get_execution_options()
     translations = (database.schemas or {}, options.get("schema_translate_map") or {})
     own = _schema(target.table, translations[0])
-    yield _Searched(target.table, own, (), is_own=True)
+    yield _Searched(target.table, own, ())
     for metadata in known_metadata(target.table):
         for table, columns in all_file_columns(metadata):
             for schema in dict.fromkeys(_schema(table, each) for each in translations):
@@ -195,7 +200,7 @@ def _search(connection: Connection, where: _Searched, paths: Collection[str]) ->
             if connection.scalar(select(func.row_security_active(name))):
                 raise _HiddenRowsError("a policy may hide rows")
         # Other views show rows of tables that are searched themselves.
-        if where.is_own and where.table.name in catalog.get_view_names(where.schema):
+        if not where.columns and where.table.name in catalog.get_view_names(where.schema):
             raise _HiddenRowsError("a view may hide rows")
         schemas = {where.table.schema: where.schema}
         return paths_in(connection, _present(connection, where, schemas), paths, schemas)
@@ -211,15 +216,6 @@ def _present(
     found = connection.execute(query, execution_options={"schema_translate_map": schemas})
     names = {str(name).lower() for name in list(found.keys())}
     return [column for column in where.columns if column.name.lower() in names]
-
-
-def _log(paths: Collection[str], where: _Searched, error: Exception) -> None:
-    logger.warning(
-        "%d objects are kept: a row of %s may refer to them, and that cannot be known: %s",
-        len(paths),
-        where.table,
-        escaped(error),
-    )
 
 
 def check_moves(connection: Connection, unit: Unit, moved: Iterable[str]) -> None:

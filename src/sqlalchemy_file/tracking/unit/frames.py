@@ -132,8 +132,10 @@ class Frames:
         return [frame.name for frame in self._stack]
 
     @property
-    def began(self) -> Moment | None:
-        return self._merged().began
+    def age(self) -> float | None:
+        """How many seconds ago the first upload began."""
+        began = self._merged().began
+        return None if began is None else began.seconds_until(now())
 
     def __bool__(self) -> bool:
         frame = self._stack[0]

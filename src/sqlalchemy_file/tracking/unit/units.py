@@ -15,11 +15,10 @@ from sqlalchemy_file.ledger import Ledger, ledger_of
 from sqlalchemy_file.ledger.identity import Identity
 from sqlalchemy_file.storage import StorageManager
 from sqlalchemy_file.tracking.changes import Effects
-from sqlalchemy_file.tracking.claims import claim_of
+from sqlalchemy_file.tracking.claims import LedgerInSchema, claim_of, grace_within, schema_of
 from sqlalchemy_file.tracking.deletion import discard, tell_released
 from sqlalchemy_file.tracking.leases import Leased, Notes
 from sqlalchemy_file.tracking.reading import Database
-from sqlalchemy_file.tracking.unit import guard
 from sqlalchemy_file.tracking.unit.decisions import Decisions
 from sqlalchemy_file.tracking.unit.frames import Ending, Frames
 from sqlalchemy_file.tracking.unit.standing import Standing, Token
@@ -73,7 +72,7 @@ class Unit:
         self.frames: Frames = Frames()
         self.verbs: list[str] = []
         """SQLAlchemy's own that are being sent, which may consist of statements, or of others."""
-        self._running: dict[int, tuple[Effects, bool]] = {}
+        self.running: dict[int, tuple[Effects, bool]] = {}
         """Statements in progress, and whether a part of each may be done if it fails."""
         self._doomed, self._released = set[str](), set[str]()
         self.leased: list[Leased] = []
@@ -81,7 +80,7 @@ class Unit:
         self._identities: set[Identity] = set()
         self._absent: set[str] = set()
         """Storages that are not there, such as folders whose disk is not mounted."""
-        self.graces: dict[guard.LedgerInSchema, float] = {}
+        self.graces: dict[LedgerInSchema, float] = {}
         self._process = os.getpid()
         self._connection = weakref.ref(connection)
         self.is_detached: bool = bool(connection.connection.is_detached)
@@ -120,7 +119,7 @@ class Unit:
         if isinstance(statement, Executable):
             self._statements += 1
             statement = statement.execution_options(**{_MARK: self._statements})
-        self._running[_mark_of(statement)] = effects, many
+        self.running[_mark_of(statement)] = effects, many
         return statement
 
     def _expect_notes(self, connection: Connection, ledger: Ledger, effects: Effects) -> None:
@@ -137,9 +136,9 @@ class Unit:
                 effects.entrusted,
                 is_unseen=effects.is_unseen,
             )
-        where = guard.in_schema(ledger, effects.schemas)
-        if where not in self.graces and self.frames.began is not None:
-            self.graces[where] = guard.grace_within(connection, where)
+        where = ledger, schema_of(database, ledger)
+        if where not in self.graces and self.frames.age is not None:
+            self.graces[where] = grace_within(connection, where)
 
     def _claim(self, database: Database, effects: Effects) -> None:
         """Learn what this database may delete, and which storages of released objects are there."""
@@ -161,7 +160,7 @@ class Unit:
 
         Returns whether it was expected.
         """
-        running = self._running.pop(_mark_of(statement), None)
+        running = self.running.pop(_mark_of(statement), None)
         if running is None:
             return False
         effects, _ = running
@@ -170,7 +169,7 @@ class Unit:
 
     def failed(self, statement: Any, *, is_undone: bool) -> bool:
         """Forget a statement that was undone. Returns whether a part of it may have been done."""
-        running = self._running.pop(_mark_of(statement), None)
+        running = self.running.pop(_mark_of(statement), None)
         if running is None:
             return False
         effects, many = running
@@ -180,8 +179,8 @@ class Unit:
         return True
 
     def take_unsure(self) -> list[Effects]:
-        unsure = [*self.frames.take_unsure(), *(effects for effects, _ in self._running.values())]
-        self._running.clear()
+        unsure = [*self.frames.take_unsure(), *(effects for effects, _ in self.running.values())]
+        self.running.clear()
         return unsure
 
     @property
@@ -191,7 +190,7 @@ class Unit:
 
     @property
     def is_idle(self) -> bool:
-        return not (self.frames or self.is_at_stake or self._running)
+        return not (self.frames or self.is_at_stake or self.running)
 
     def has_run(self, now: Standing, *, is_autocommit: bool) -> None:
         """Record the state of the transaction after a statement that changed references."""
@@ -298,13 +297,9 @@ class Unit:
         return (doomed, released) if self._process == os.getpid() else (set(), set())
 
     @property
-    def is_running(self) -> bool:
-        return bool(self._running)
-
-    @property
     def progress(self) -> int | None:
         """How many statements have been begun; None while one, or a flush, is under way."""
-        return None if self._running or self.decisions is not None else self._statements
+        return None if self.running or self.decisions is not None else self._statements
 
     @property
     def connection(self) -> Connection | None:
@@ -319,7 +314,7 @@ class Unit:
             if self.notes:
                 self.notes.end()
             self.graces.clear()
-        self._running.clear()
+        self.running.clear()
         self.decisions = None
         self._doomed |= ending.doomed
         if self._process != os.getpid():

@@ -20,7 +20,8 @@ from sqlalchemy_file.exceptions import CommitRefusedError
 from sqlalchemy_file.ledger import Ledger
 from sqlalchemy_file.ledger.state import set_grace
 from sqlalchemy_file.storage.memory import MemoryStorage
-from sqlalchemy_file.tracking.unit import guard
+from sqlalchemy_file.tracking import claims
+from sqlalchemy_file.tracking.unit import frames
 from tests.databases import on_servers, postgresql_only, sqlite_only, tables_on
 from tests.stores import keys, named
 
@@ -42,8 +43,8 @@ sheet: Any = Guarded.__table__
 
 @pytest.fixture
 def engine(url: str, storage: MemoryStorage, monkeypatch: pytest.MonkeyPatch) -> Iterator[Engine]:
-    monkeypatch.setattr(guard, "_MOST_SECONDS_KNOWN", 0)
-    monkeypatch.setattr(guard, "_MOST_SECONDS_WAITED", 1)
+    monkeypatch.setattr(claims, "_MOST_SECONDS_KNOWN", 0)
+    monkeypatch.setattr(claims, "_MOST_SECONDS_WAITED", 1)
     with tables_on(url, Base.metadata, pool_size=1, max_overflow=0) as engine:
         with Session(engine) as session:
             session.add(Guarded(id=1, body=File(b"old")))
@@ -159,7 +160,7 @@ def test_a_commit_that_was_refused_is_not_carried_out_by_the_next_one(
 def test_each_schema_has_a_grace_period_of_its_own(
     engine: Engine, storage: MemoryStorage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(guard, "_MOST_SECONDS_KNOWN", 60)
+    monkeypatch.setattr(claims, "_MOST_SECONDS_KNOWN", 60)
     tenants = {
         name: engine.execution_options(schema_translate_map={None: name})
         for name in ("guarded_one", "guarded_two")
@@ -205,7 +206,7 @@ elsewhere = Ledger(Other.metadata, schema="guarded_other")
 def test_each_ledger_has_a_grace_period_of_its_own(
     engine: Engine, storage: MemoryStorage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(guard, "_MOST_SECONDS_KNOWN", 60)
+    monkeypatch.setattr(claims, "_MOST_SECONDS_KNOWN", 60)
     with engine.begin() as connection:
         connection.exec_driver_sql("CREATE SCHEMA guarded_other")
     try:
@@ -237,17 +238,17 @@ def test_time_that_one_clock_alone_has_noticed_counts(
     with Session(engine) as session:
         session.add(Guarded(body=File(b"late")))
         session.flush()
-        moment = guard.now()
+        moment = frames.now()
         later = replace(moment, **{name: getattr(moment, name) + 3000})
-        monkeypatch.setattr(guard, "now", lambda: later)
+        monkeypatch.setattr(frames, "now", lambda: later)
         with pytest.raises(CommitRefusedError, match="stored 3000 seconds ago"):
             session.commit()
     assert_exact(engine, storage, 1)
 
 
 def test_a_clock_that_was_set_back_makes_nothing_younger() -> None:
-    began = guard.Moment(boot=1000, wall=50_000)
-    assert began.seconds_until(guard.Moment(boot=1100, wall=40_000)) == 100
+    began = frames.Moment(boot=1000, wall=50_000)
+    assert began.seconds_until(frames.Moment(boot=1100, wall=40_000)) == 100
 
 
 # --- after the commit
