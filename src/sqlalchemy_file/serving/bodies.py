@@ -45,7 +45,7 @@ def stream(
     """Yield the segments; a storage that has fewer bytes than that raises `StorageError`.
 
     So does one whose object is not the one that ``info`` describes, or has another ``size``, where
-    the storage tells it without a further request. The first chunk is read before this returns, so
+    the storage says so without a further request. The first chunk is read before this returns, so
     that a missing object raises here.
     """
     size = size if info is None else info.size
@@ -187,7 +187,7 @@ def one_more(end: int, size: int | None) -> int:
 
 
 class _Compared:
-    """Compares what the storage tells about the object before the first range and in each other."""
+    """Compares what the storage says of the object before the first range with later ranges."""
 
     def __init__(
         self, storage: Any, key: str, ranges: Ranges, info: ObjectInfo | None, size: int | None
@@ -217,7 +217,7 @@ Version = tuple[object, ...]
 
 
 def version_of(info: ObjectInfo) -> Version:
-    """Return what tells one version of an object from another."""
+    """Return what distinguishes one version of an object from another."""
     return info.etag, info.last_modified, info.size
 
 
@@ -298,6 +298,6 @@ class LocalFile:
         buffer = bytearray(size)
         try:
             size = os.preadv(self._file.fileno(), [buffer], start, _AT_ONCE)  # type: ignore[union-attr]
-        except OSError:  # a thread reads it, and tells what is wrong
+        except OSError:  # a thread reads it, and raises the error
             return None
         return bytes(memoryview(buffer)[:size])

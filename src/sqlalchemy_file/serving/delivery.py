@@ -14,7 +14,12 @@ from sqlalchemy_file.serving.bodies import require_size
 from sqlalchemy_file.serving.http import FileFacts
 from sqlalchemy_file.serving.target import Target
 from sqlalchemy_file.storage import StorageManager
-from sqlalchemy_file.storage.common.protocol import HasPath, HasSignedDownload, HasSignedURL
+from sqlalchemy_file.storage.common.protocol import (
+    HasPath,
+    HasSignedDownload,
+    HasSignedURL,
+    Storage,
+)
 
 DeliveryName = Literal["stream", "redirect", "x-sendfile"]
 
@@ -23,7 +28,7 @@ _LONGEST = timedelta(days=7)
 
 
 class Delivery(Protocol):
-    """Hands an answer over to somebody else.
+    """Lets another server answer.
 
     Returns the headers to add and whether to redirect, or None to stream the bytes from here.
     """
@@ -67,18 +72,21 @@ class Redirect:
             )
 
     def __call__(self, target: Target, facts: FileFacts) -> Handover | None:
-        storage, url = StorageManager.storage(target.storage), None
+        url = self._signed(StorageManager.storage(target.storage), target.key, facts)
+        half = int(self.expires.total_seconds() / 2)  # the other half is for the download to begin
+        return None if url is None else Handover("Location", url, is_redirect=True, max_age=half)
+
+    def _signed(self, storage: Storage, key: str, facts: FileFacts) -> str | None:
         if isinstance(storage, HasSignedDownload):
-            url = storage.signed_download(
-                target.key,
+            return storage.signed_download(
+                key,
                 expires=self.expires,
                 content_type=facts.content_type,
                 disposition=facts.content_disposition,
             )
-        elif isinstance(storage, HasSignedURL):
-            url = storage.signed_url(target.key, expires=self.expires)
-        half = int(self.expires.total_seconds() / 2)  # the other half is for the download to begin
-        return None if url is None else Handover("Location", url, is_redirect=True, max_age=half)
+        if isinstance(storage, HasSignedURL):
+            return storage.signed_url(key, expires=self.expires)
+        return None
 
 
 @dataclass(frozen=True, slots=True)

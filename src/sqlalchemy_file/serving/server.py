@@ -216,7 +216,7 @@ class FileServer:
         authorizes = self.authorize is not None
         target, expires = self._signer.read(token, authorizes=authorizes)
         now = _now()
-        if expires is not None and expires <= now:
+        if expires <= now:
             return problem(HTTPStatus.GONE)
         if not self.cross_site and request.headers.get("sec-fetch-site") == "cross-site":
             return problem(HTTPStatus.FORBIDDEN)

@@ -2,7 +2,7 @@
 
 The signature is itsdangerous's. A token contains its purpose and which of the secrets signed it, so
 that secrets can be replaced one after the other. There are two purposes: the token of a server that
-asks ``authorize`` is not valid at a server with the same secret that asks nobody.
+asks ``authorize`` is not valid at a server with the same secret that does not.
 
 Objects of public storages need no signature. ``/public/STORAGE/KEY`` shows what browsers may show,
 ``/attachment/STORAGE/KEY`` is saved. Bytes that are stored compressed say so:
@@ -64,12 +64,12 @@ class Signer:
         # A browser asks for many ranges of one video. What is forged is not remembered.
         self._read_cached = lru_cache(1024)(self._read)
 
-    def sign(self, target: Target, expires: datetime | None, *, authorizes: bool = False) -> str:
+    def sign(self, target: Target, expires: datetime, *, authorizes: bool = False) -> str:
         token = self._serializers[_AUTHORIZED if authorizes else _PURPOSE].dumps(
             [
                 _VERSION,
                 self._key_id,
-                int(expires.timestamp()) if expires else 0,
+                int(expires.timestamp()),
                 target.storage,
                 target.key,
                 target.content_type,
@@ -83,7 +83,7 @@ class Signer:
         )
         return token if isinstance(token, str) else token.decode("ascii")
 
-    def read(self, token: str, *, authorizes: bool) -> tuple[Target, datetime | None]:
+    def read(self, token: str, *, authorizes: bool) -> tuple[Target, datetime]:
         """Return the target and when the token expires, past or not; raises `Forged`.
 
         A server that ``authorizes`` each request also accepts the tokens of one that does not.
@@ -95,14 +95,14 @@ class Signer:
                 return self._read_cached(token, _AUTHORIZED)
         return self._read_cached(token, _PURPOSE)
 
-    def _read(self, token: str, purpose: str) -> tuple[Target, datetime | None]:
+    def _read(self, token: str, purpose: str) -> tuple[Target, datetime]:
         from itsdangerous import BadData  # noqa: PLC0415  an optional dependency
 
         try:
             version, key_id, expires, *described = self._serializers[purpose].loads(token)
             if version != _VERSION or key_id not in self._known:
                 raise Forged
-            return _target(described), datetime.fromtimestamp(expires, UTC) if expires else None
+            return _target(described), datetime.fromtimestamp(expires, UTC)
         except (BadData, ValueError, TypeError, OverflowError, OSError) as error:
             raise Forged from error
 
