@@ -192,10 +192,6 @@ _SCHEMES_OF_FSSPEC = frozenset(
 SCHEMES: dict[str, Callable[[SplitResult, Options], Storage]] = {
     "file": _file,
     "memory": _memory,
-    "s3": _bucket,
-    "gs": _bucket,
-    "az": _bucket,
-    "http": _bucket,
-    "https": _bucket,
+    **dict.fromkeys(("s3", "gs", "az", "http", "https"), _bucket),
 }
 """Functions that make a storage from a URL and options, by scheme."""

@@ -65,12 +65,10 @@ class _Reserved:
 
 
 def keeper_of(storage: Storage) -> HasNotes:
-    """Return what keeps the notes about a storage."""
     return storage if isinstance(storage, HasNotes) else _Reserved(storage)
 
 
 def is_signed(storage: Storage, owner: Owner) -> bool:
-    """Return True if an owner has signed a storage."""
     return note_of(storage, owner.note) is not None
 
 
@@ -81,7 +79,6 @@ def sign(storage: Storage, owner: Owner) -> None:
 
 
 def note_of(storage: Storage, name: str) -> bytes | None:
-    """Return a note about a storage, or None."""
     keeper = keeper_of(storage)
     return keeper.note(name) if isinstance(keeper, _Reserved) else keeper.notes().get(name)
 

@@ -50,7 +50,6 @@ class ObjectReader(io.RawIOBase):
         return True
 
     def size(self) -> int:
-        """Return how many bytes the object has."""
         raise NotImplementedError
 
 
@@ -244,7 +243,6 @@ class AsyncReader:
         return parts[0] if len(parts) == 1 else b"".join(parts)
 
     async def close(self) -> None:
-        """Close the request, if one is in progress."""
         chunks, self._chunks, self._rest = self._chunks, None, b""
         close: Any = getattr(chunks, "aclose", None)
         if close is not None:

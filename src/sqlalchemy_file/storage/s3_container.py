@@ -99,13 +99,11 @@ class S3ContainerStorage(LibcloudStorage):
     def ranges(
         self, key: str, etag: str | None = None, size: int | None = None
     ) -> Callable[[int, int | None], Iterator[bytes]] | None:
-        """Return a function like `ObstoreStorage.ranges`, or None if libcloud reads."""
         return None if self._carrier is None else self._carrier.ranges(key, etag, size)
 
     def aranges(
         self, key: str, etag: str | None = None, size: int | None = None
     ) -> Callable[[int, int | None], AsyncIterator[bytes]] | None:
-        """Return a function like `ObstoreStorage.aranges`, or None if libcloud reads."""
         return None if self._carrier is None else self._carrier.aranges(key, etag, size)
 
     def delete(self, keys: Sequence[str]) -> None:
@@ -129,20 +127,17 @@ class S3ContainerStorage(LibcloudStorage):
 
     @property
     def lists_from_key(self) -> bool:
-        """Whether listing from a key skips the keys before it."""
         return self._carrier is not None
 
     def signed_url(
         self, key: str, *, expires: timedelta | float, method: str = "GET"
     ) -> str | None:
-        """Return a presigned URL, as `ObstoreStorage` does."""
         bucket = self._carrier
         return None if bucket is None else bucket.signed_url(key, expires=expires, method=method)
 
     def signed_download(
         self, key: str, *, expires: timedelta | float, content_type: str, disposition: str
     ) -> str | None:
-        """Return a presigned URL of a download, as `ObstoreStorage` does."""
         answer = {"content_type": content_type, "disposition": disposition}
         bucket = self._carrier
         return None if bucket is None else bucket.signed_download(key, expires=expires, **answer)

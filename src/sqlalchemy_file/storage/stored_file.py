@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import io
 from asyncio import CancelledError
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator
 from contextlib import suppress
-from dataclasses import dataclass, field
 from functools import cached_property, partial
+from types import SimpleNamespace
 from typing import Any, NoReturn, SupportsIndex, cast
 
 from sqlalchemy_file.exceptions import StorageError
@@ -115,7 +115,7 @@ class StoredFile(io.BufferedReader):
         with named(self._storage_name):
             if isinstance(self._storage, HasDriverObject):
                 return self._storage.driver_object(self._key)
-        return ObjectView.of(self)
+        return ObjectView(self)
 
     def get_cdn_url(self) -> str | None:
         """Return a path on this machine's disk, a permanent URL, or the driver's own URL.
@@ -201,45 +201,24 @@ def _place_of(thing: Any) -> tuple[Storage, str]:
     return adapt(thing.container), thing.name
 
 
-@dataclass(frozen=True)
-class _Named:
-    name: str
-
-
-@dataclass(frozen=True)
 class ObjectView:
     """The attributes of a libcloud ``Object``, for other storages."""
 
-    name: str
-    size: int
-    driver: _Named
-    container: _Named
-    meta_data: Mapping[str, str] = field(default_factory=dict)
-    extra: Mapping[str, Any] = field(default_factory=dict)
-    hash: str | None = None
-    _file: StoredFile | None = field(default=None, repr=False, compare=False)
-
-    @classmethod
-    def of(cls, file: StoredFile) -> ObjectView:
-        info = file.info
-        local = isinstance(file._storage, HasPath)
-        return cls(
-            name=info.key,
-            size=info.size,
-            # Programs look at this name to see that `get_cdn_url` is a path on disk.
-            driver=_Named("Local Storage" if local else type(file._storage).__name__),
-            container=_Named(file.storage_name or ""),
-            meta_data=meta_data_of(info.attributes),
-            extra={"content_type": info.attributes.content_type, "etag": info.etag},
-            hash=info.etag,
-            _file=file,
-        )
+    def __init__(self, file: StoredFile) -> None:
+        info, storage = file.info, file._storage
+        self.name, self.size, self.hash = info.key, info.size, info.etag
+        self.meta_data = meta_data_of(info.attributes)
+        self.extra = {"content_type": info.attributes.content_type, "etag": info.etag}
+        # Programs look at this name to see that `get_cdn_url` is a path on disk.
+        kind = "Local Storage" if isinstance(storage, HasPath) else type(storage).__name__
+        self.driver = SimpleNamespace(name=kind)
+        self.container = SimpleNamespace(name=file.storage_name or "")
+        self._file = file
 
     def get_cdn_url(self) -> str | None:
-        return self._file.get_cdn_url() if self._file else None
+        return self._file.get_cdn_url()
 
     def as_stream(self, chunk_size: int | None = None) -> Iterator[bytes]:
         """Yield the whole object."""
-        if self._file is not None:
-            self._file.seek(0)
-            yield from self._file.stream(chunk_size or CHUNK_SIZE)
+        self._file.seek(0)
+        yield from self._file.stream(chunk_size or CHUNK_SIZE)

@@ -63,7 +63,6 @@ class InThread:
         return function()
 
     async def call(self, storage: Any, method: str, *arguments: Any, **options: Any) -> Any:
-        """Call one of the methods of `Storage`."""
         return getattr(storage, method)(*arguments, **options)
 
     def iterate(self, items: Iterator[T]) -> AsyncIterator[T]:
@@ -306,7 +305,6 @@ def sort_out(
 
 
 def raise_failures(failures: Mapping[str, Exception], translation: Translation) -> None:
-    """Raise a `DeletionError` of all failures, if there are any."""
     if failures:
         raise DeletionError(
             {key: translated(error, translation, key) for key, error in failures.items()}

@@ -58,12 +58,10 @@ class Location(str):
 
     @property
     def storage(self) -> str:
-        """The name of the storage."""
         return self[: self._end]
 
     @property
     def key(self) -> str:
-        """The key of the object in its storage."""
         return self[self._end + 1 :]
 
     def __getnewargs__(self) -> tuple[str, str]:  # type: ignore[override]
@@ -116,7 +114,6 @@ def _key_fault(key: str) -> str | None:
 
 
 def is_valid(key: str, check: Callable[[str], str] = check_key) -> bool:
-    """Return True if ``check`` accepts a key."""
     try:
         check(key)
     except InvalidKeyError:

@@ -79,12 +79,10 @@ class Range:
 
     @property
     def is_over(self) -> bool:
-        """Whether the range is complete."""
         return self._end is not None and self._position >= self._end
 
 
 def cut(chunks: Iterable[bytes], start: int, end: int | None) -> Iterator[bytes]:
-    """Yield a range of ``chunks``."""
     span = Range(start, end)
     for chunk in chunks:
         if part := span.of(chunk):
@@ -121,7 +119,6 @@ def copy_by_reading(storage: Storage, key: str, new_key: str) -> ObjectInfo:
 
 
 def reader_of(chunks: Iterable[bytes]) -> BinaryIO:
-    """Return an iterable of bytes as a binary file."""
     return cast("BinaryIO", ChunkReader(chunks))
 
 
@@ -189,7 +186,6 @@ def closing_on_error(spool: BinaryIO) -> Iterator[BinaryIO]:
 
 
 def as_bytes(chunk: object) -> bytes:
-    """Return a chunk of content as bytes, or raise `TypeError`."""
     if isinstance(chunk, bytes | bytearray | memoryview):
         return bytes(chunk)
     raise TypeError(f"content must yield bytes, not {type(chunk).__name__}")

@@ -56,7 +56,6 @@ def write_at_once(filesystem: Any, path: str, read: Callable[[int], bytes]) -> i
 
 
 def require_size(filesystem: Any, path: str, size: int) -> None:
-    """Raise `StorageError` if the server has another number of bytes."""
     kept = filesystem.info(path).get("size")
     if kept is not None and kept != size:
         raise StorageError(f"the server was given {size} bytes and has {kept} of them")
@@ -123,25 +122,21 @@ def move(filesystem: Any, path: str, new_path: str) -> None:
     filesystem.rm_file(path)
 
 
-def remove(filesystem: Any, path: str) -> None:
-    """Remove a file that may be missing."""
+def remove(filesystem: Any, path: str) -> bool:
+    """Remove a file; return False if it is missing."""
     try:
         filesystem.rm_file(path)
-    except NO_SUCH:
-        pass
     except Exception as error:
-        # Not every filesystem reports a missing file by this error.
-        if is_lost(error) or _is_there(filesystem, path):
+        # Not every filesystem reports a missing file by `NO_SUCH`.
+        if not isinstance(error, NO_SUCH) and (is_lost(error) or _is_there(filesystem, path)):
             raise
+        return False
+    return True
 
 
 def remove_object(filesystem: Any, path: str) -> None:
     """Remove an object that may be missing, or being replaced."""
-    try:
-        filesystem.rm_file(path)
-    except Exception as error:
-        if not isinstance(error, NO_SUCH) and (is_lost(error) or _is_there(filesystem, path)):
-            raise
+    if not remove(filesystem, path):
         remove(filesystem, _aside_of(path))
 
 
@@ -186,7 +181,6 @@ _DATES = ("mtime", "LastModified", "last_modified", "modify", "updated", "create
 
 
 def info_of(key: str, entry: dict[str, Any]) -> ObjectInfo:
-    """Return the facts about the object of an entry."""
     date = next((entry[name] for name in _DATES if entry.get(name)), None)
     etag = entry.get("ETag") or entry.get("etag")
     return ObjectInfo(

@@ -109,7 +109,6 @@ class Instances:
 
 
 def instances_of(filesystem: Any, root: str | None) -> tuple[Instances, str]:
-    """Return the instances of a filesystem, and the root in it."""
     if isinstance(filesystem, DirFileSystem):
         root = "/".join(filter(None, [filesystem.path, root]))
         filesystem = filesystem.fs

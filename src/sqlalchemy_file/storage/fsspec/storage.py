@@ -31,18 +31,7 @@ from sqlalchemy_file.storage.common.calling import (
 from sqlalchemy_file.storage.common.keys import TEMPORARY, check_key, is_hidden, is_listed, is_valid
 from sqlalchemy_file.storage.common.protocol import Attributes, ObjectInfo
 from sqlalchemy_file.storage.common.streams import copy_by_reading, read_range
-from sqlalchemy_file.storage.fsspec.folders import (
-    NO_SUCH,
-    READ_SIZE,
-    described,
-    info_of,
-    publish,
-    remove_object,
-    require_size,
-    with_set_aside,
-    write,
-    write_at_once,
-)
+from sqlalchemy_file.storage.fsspec import folders
 from sqlalchemy_file.storage.fsspec.instances import (
     BUCKETS,
     Instances,
@@ -113,7 +102,7 @@ class FsspecStorage:
             refuse_extra(attributes, key)
             read = partial(translator.read_full, content)
             if self._is_bucket:
-                size = write_at_once(filesystem, self._path(key), read)
+                size = folders.write_at_once(filesystem, self._path(key), read)
             else:
                 size = self._put_in_folder(filesystem, key, read, exclusive=exclusive)
             return ObjectInfo(key=key, size=size)
@@ -131,10 +120,13 @@ class FsspecStorage:
                 return
             if end - start <= WINDOW:
                 data = self._retrying(lambda each: each.cat_file(path, start=start, end=end))
-                yield from (data[at : at + READ_SIZE] for at in range(0, len(data), READ_SIZE))
+                yield from (
+                    data[at : at + folders.READ_SIZE]
+                    for at in range(0, len(data), folders.READ_SIZE)
+                )
                 return
             with self._ready().open(path, "rb", block_size=WINDOW) as file:
-                yield from read_range(file, start, end, READ_SIZE)
+                yield from read_range(file, start, end, folders.READ_SIZE)
 
     def delete(self, keys: Sequence[str]) -> None:
         valid, failures = sort_out(keys, self._check)
@@ -161,7 +153,7 @@ class FsspecStorage:
             return
         with Translator(self._our_error):
             found = [
-                info_of(key, entry)
+                folders.info_of(key, entry)
                 for key, entry in self._retrying(lambda each: self._entries(each, folder))
                 if key.startswith(prefix) and key > (start_after or "") and is_listed(key, prefix)
             ]
@@ -192,15 +184,19 @@ class FsspecStorage:
             for name, each in found.items()
             if each.get("type") != "directory"
         }
-        return [each for each in with_set_aside(entries).items() if is_valid(each[0], self._check)]
+        return [
+            each
+            for each in folders.with_set_aside(entries).items()
+            if is_valid(each[0], self._check)
+        ]
 
     def _put_in_folder(self, filesystem: Any, key: str, read: Any, *, exclusive: bool) -> int:
         if self._root.strip("/"):
             filesystem.makedirs(self._root.rstrip("/"), exist_ok=True)
         with self._draft_of(filesystem, key) as draft:
-            size = write(filesystem, draft, read)
+            size = folders.write(filesystem, draft, read)
             if self._verifies_drafts:
-                self._retrying(partial(require_size, path=draft, size=size))
+                self._retrying(partial(folders.require_size, path=draft, size=size))
             if exclusive:
                 self._refuse_folder(filesystem, key, exclusive=True)
         return size
@@ -221,7 +217,7 @@ class FsspecStorage:
             yield draft
             if "/" in key:
                 filesystem.makedirs(path.rpartition("/")[0], exist_ok=True)
-            publish(filesystem, draft, path, self._retrying)
+            folders.publish(filesystem, draft, path, self._retrying)
         except BaseException:
             with suppress(Exception):
                 filesystem.rm_file(draft)
@@ -232,7 +228,7 @@ class FsspecStorage:
             return
         try:
             found = filesystem.info(self._path(key))
-        except NO_SUCH:
+        except folders.NO_SUCH:
             return
         if found.get("type") != "directory":
             if exclusive:
@@ -242,13 +238,13 @@ class FsspecStorage:
 
     def _described(self, filesystem: Any, key: str) -> ObjectInfo:
         path = self._path(key)
-        found = filesystem.info(path) if self._is_bucket else described(filesystem, path)
+        found = filesystem.info(path) if self._is_bucket else folders.described(filesystem, path)
         if found.get("type") == "directory":
             raise ObjectNotFoundError(key=key)
-        return info_of(key, found)
+        return folders.info_of(key, found)
 
     def _delete_each(self, keys: Sequence[str], failures: dict[str, Exception]) -> None:
-        delete = self._delete_from_bucket if self._is_bucket else remove_object
+        delete = self._delete_from_bucket if self._is_bucket else folders.remove_object
         for index, key in enumerate(keys):
             try:
                 self._retrying(partial(delete, path=self._path(key)))
@@ -261,7 +257,7 @@ class FsspecStorage:
     def _delete_from_bucket(self, filesystem: Any, path: str) -> None:
         try:
             filesystem.rm_file(path)
-        except NO_SUCH:
+        except folders.NO_SUCH:
             self._refuse_missing_bucket(filesystem, None)
 
     def _retrying(self, action: Callable[[Any], T]) -> T:
@@ -294,7 +290,7 @@ class FsspecStorage:
         self, error: Exception, key: str | None, *, creates: bool = False
     ) -> StorageError:
         self._is_lost(error)
-        if isinstance(error, NO_SUCH):
+        if isinstance(error, folders.NO_SUCH):
             try:
                 self._refuse_missing_bucket(self._instances.get(), key)
             except StorageError as missing:

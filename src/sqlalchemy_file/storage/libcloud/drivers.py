@@ -182,7 +182,6 @@ class Clones:
 
     @contextmanager
     def container(self) -> Iterator[Container]:
-        """Yield this thread's container."""
         if getattr(self._local, "process", None) != os.getpid():
             driver = clone(self._template.driver)
             self._local.container = Container(self._template.name, self._template.extra, driver)

@@ -41,13 +41,7 @@ from sqlalchemy_file.storage.common.protocol import (
     PendingUpload,
 )
 from sqlalchemy_file.storage.common.streams import closing_on_error, copy_by_reading, new_spool
-from sqlalchemy_file.storage.libcloud.drivers import (
-    STATUS,
-    Shared,
-    drivers_for,
-    objects_of,
-    transfers_as_libcloud,
-)
+from sqlalchemy_file.storage.libcloud import drivers
 from sqlalchemy_file.support.defaults import CONCURRENCY
 
 T = TypeVar("T")
@@ -84,12 +78,12 @@ class LibcloudStorage:
         self.concurrency: int = checked_number("concurrency", concurrency)
         self.verify: bool = checked_verify(verify)
         retries = checked_number("max_retries", max_retries)
-        self._drivers = drivers_for(container, _checked(timeout))
-        self._is_shared = isinstance(self._drivers, Shared)
-        self._objects = objects_of(container.driver)
+        self._drivers = drivers.drivers_for(container, _checked(timeout))
+        self._is_shared = isinstance(self._drivers, drivers.Shared)
+        self._objects = drivers.objects_of(container.driver)
         self._max_retries = retries if self._objects.is_s3 else 0
         # A program's own driver may encrypt, and tell the size of that.
-        self.tells_size: bool = transfers_as_libcloud(container.driver)
+        self.tells_size: bool = drivers.transfers_as_libcloud(container.driver)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self._container!r})"
@@ -214,7 +208,7 @@ class LibcloudStorage:
 
 def _is_transient(error: Exception) -> bool:
     if isinstance(error, LibcloudError):
-        return any(int(status) in OVERLOADED for status in STATUS.findall(str(error)))
+        return any(int(status) in OVERLOADED for status in drivers.STATUS.findall(str(error)))
     return isinstance(error, ChunkedEncodingError | ConnectionError | Timeout)
 
 

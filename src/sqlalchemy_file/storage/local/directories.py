@@ -101,7 +101,6 @@ class Folder:
             raise
 
     def raise_if_removed(self) -> None:
-        """Raise `FileNotFoundError` if this folder was removed."""
         if not os.stat(self._here).st_nlink:
             raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), self.path)
 

@@ -88,9 +88,11 @@ class Root:
             self._remember()
 
     def make(self) -> None:
-        """Create the folder if it is missing and may be created."""
-        if not self._create or Path(self.path).is_dir():
+        """Create a missing folder; one that may not be created is a `FileNotFoundError`."""
+        if Path(self.path).is_dir():
             return
+        if not self._create:
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), self.path)
         mode = self.folder_mode
         Path(self.path).mkdir(0o777 if mode is None else mode, parents=True, exist_ok=True)
         apply_mode(mode, None, self.path)
@@ -112,11 +114,6 @@ class Root:
                 "unmounted there, or the folder was replaced; correct that, or restart the program",
                 key=key,
             )
-
-    def require(self) -> None:
-        """Raise `FileNotFoundError` if the folder is missing."""
-        if not Path(self.path).is_dir():
-            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), self.path)
 
     def is_lost(self) -> bool:
         # A missing folder that may be created is empty; another one may be an unmounted disk.

@@ -17,21 +17,8 @@ from sqlalchemy_file.storage.common.calling import Translator, raise_failures, s
 from sqlalchemy_file.storage.common.keys import RESERVED, TEMPORARY, is_valid
 from sqlalchemy_file.storage.common.protocol import Attributes, ObjectInfo, PendingUpload
 from sqlalchemy_file.storage.common.streams import pour, read_range
+from sqlalchemy_file.storage.local import files
 from sqlalchemy_file.storage.local.directories import CAN_HOLD, NO_FOLLOW, Folder, Route
-from sqlalchemy_file.storage.local.files import (
-    NOTHING,
-    Listing,
-    clone,
-    info_of,
-    note_at,
-    noted_at,
-    open_object,
-    read_extended,
-    read_object,
-    read_sidecar,
-    refuse_unless_file,
-    unnote_at,
-)
 from sqlalchemy_file.storage.local.root import Root, check_local_key
 from sqlalchemy_file.storage.local.temporary import locked, temporary_files_below
 from sqlalchemy_file.storage.local.writing import Writer, by_folder
@@ -77,6 +64,7 @@ class LocalStorage:
         )
         self._at_root = os.path.join(path, "")  # noqa: PTH118
         self._sidecars = sidecars
+        self._check = partial(check_local_key, sidecars=sidecars)
         self._fsync = fsync
         self._writer = Writer(self._root, sidecars, fsync)
 
@@ -101,10 +89,10 @@ class LocalStorage:
             route, name = self._way_to(key)
             with route:
                 found = route.last.stat(name)
-                refuse_unless_file(found)
-                kept = read_sidecar(route.last, name) if self._sidecars else NOTHING
-                kept = read_extended(route.last, name) if kept == NOTHING else kept
-                return info_of(key, found, kept)
+                files.refuse_unless_file(found)
+                kept = files.read_sidecar(route.last, name) if self._sidecars else files.NOTHING
+                kept = files.read_extended(route.last, name) if kept == files.NOTHING else kept
+                return files.info_of(key, found, kept)
 
     def stream(self, key: str, start: int = 0, end: int | None = None) -> Iterator[bytes]:
         with Translator(self._root.reading_error, key), self.open_file(key) as file:
@@ -127,7 +115,7 @@ class LocalStorage:
             Translator(self._root.writing_error, self._check(new_key)),
             self.open_file(key) as source,
         ):
-            size, kept = self._writer.write(new_key, info.attributes, partial(clone, source))
+            size, kept = self._writer.write(new_key, info.attributes, partial(files.clone, source))
         return ObjectInfo(key=new_key, size=size, attributes=kept)
 
     def list(self, prefix: str = "", start_after: str | None = None) -> Iterator[ObjectInfo]:
@@ -142,7 +130,7 @@ class LocalStorage:
                 if self._root.is_lost():
                     raise
                 return
-            listing = Listing(prefix, start_after or "", self._is_object)
+            listing = files.Listing(prefix, start_after or "", self._is_object)
             with route:
                 yield from listing.below(route.last, above + slash)
 
@@ -172,7 +160,7 @@ class LocalStorage:
         with Translator(self._root.reading_error, key):
             route, name = self._way_to(key)
             with route:
-                return open_object(route.last, name)
+                return files.open_object(route.last, name)
 
     def read_file(self, key: str) -> bytes:
         """Return the whole object."""
@@ -181,14 +169,14 @@ class LocalStorage:
             with self.open_file(key) as file:
                 return file.readall()
         try:
-            return read_object(self._at_root + key)
+            return files.read_object(self._at_root + key)
         except OSError as error:
             raise translated(error, self._root.reading_error, key) from error
 
     def notes(self) -> dict[str, bytes]:
         """Return the notes of this folder, from its extended attributes or from hidden files."""
         with Translator(self._root.root_error):
-            found = noted_at(self._root.path)
+            found = files.noted_at(self._root.path)
         for info in self.list(RESERVED):
             found[info.key.removeprefix(RESERVED)] = self.read_file(info.key)
         return found
@@ -196,14 +184,14 @@ class LocalStorage:
     def add_note(self, name: str, content: bytes) -> None:
         """Add a note to this folder, in a hidden file if there are no extended attributes."""
         with Translator(self._root.root_error):
-            is_noted = note_at(self._root.path, name, content)
+            is_noted = files.note_at(self._root.path, name, content)
         if not is_noted:
             self.put(f"{RESERVED}{name}", BytesIO(content), Attributes())
 
     def remove_note(self, name: str) -> None:
         """Remove a note; a missing one is no error."""
         with Translator(self._root.root_error):
-            unnote_at(self._root.path, name)
+            files.unnote_at(self._root.path, name)
         self.delete([f"{RESERVED}{name}"])
 
     def _way_to(self, key: str) -> tuple[Route, str]:
@@ -238,6 +226,3 @@ class LocalStorage:
                     folder.discard(name)
             except OSError as error:
                 failures[key] = error
-
-    def _check(self, key: str) -> str:
-        return check_local_key(key, sidecars=self._sidecars)

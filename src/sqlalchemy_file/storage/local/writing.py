@@ -85,7 +85,10 @@ class Writer:
     ) -> tuple[int, Attributes]:
         """Write a file by ``fill``; return its size, and the attributes that are kept."""
         *folders, name = key.split("/")
-        with self._route(folders) as route, self._retrying(route, self._begin) as temporary:
+        root, route = self.root, self.root.here
+        if folders or self.sidecars or not root.hold:  # else no folder is opened
+            route = Route(root.path, folders, hold=root.hold, create=True, mode=root.folder_mode)
+        with route, self._retrying(route, self._begin) as temporary:
             if exclusive:
                 refuse_taken(route.last, name)
             size = fill(temporary)
@@ -143,12 +146,6 @@ class Writer:
         waits = unsynced is not None and size <= _SMALL and not folder.exists(name)
         return unsynced if waits else None
 
-    def _route(self, folders: Sequence[str]) -> Route:
-        root = self.root
-        if root.hold and not folders and not self.sidecars:
-            return root.here  # needs no open folder
-        return Route(root.path, folders, hold=root.hold, create=True, mode=root.folder_mode)
-
     def _begin(self, folder: Folder) -> TemporaryFile:
         return TemporaryFile(folder, unnamed=self._nameless(folder), mode=self.root.file_mode)
 
@@ -200,7 +197,6 @@ class Writer:
                 return action(route.last, *arguments, **options)
             except FileNotFoundError:
                 self.root.make()
-                self.root.require()
         raise FileNotFoundError(errno.ENOENT, "the folder is removed again and again")
 
 

@@ -25,26 +25,19 @@ from sqlalchemy_file.storage.common.calling import (
 from sqlalchemy_file.storage.common.keys import check_key
 from sqlalchemy_file.storage.common.protocol import Attributes, ObjectInfo
 from sqlalchemy_file.storage.common.streams import copy_by_reading
+from sqlalchemy_file.storage.obstore import errors
 from sqlalchemy_file.storage.obstore.client import Client, Requests
-from sqlalchemy_file.storage.obstore.errors import (
-    deletion_error,
-    has_unreadable_headers,
-    is_answer,
-    is_hopeless,
-    is_unknown_there,
-    our_error,
-)
 from sqlalchemy_file.storage.obstore.presigned import Presigned
 from sqlalchemy_file.storage.obstore.requests import (
     Listing,
     OrderError,
+    Upload,
     Version,
     delete,
     describe,
     open_range,
 )
 from sqlalchemy_file.storage.obstore.signing import checked_expiry, signed, with_answer
-from sqlalchemy_file.storage.obstore.uploads import Upload
 from sqlalchemy_file.support.defaults import BUCKET_CONCURRENCY
 
 if TYPE_CHECKING:
@@ -88,9 +81,9 @@ class ObstoreStorage:
         self._client = Client(store, once)
         self.concurrency: int = checked_number("concurrency", concurrency)
         self.verify: bool = checked_verify(verify)
-        self._our_error = partial(our_error, place=repr(store))
+        self._our_error = partial(errors.our_error, place=repr(store))
         is_local, self._is_s3 = isinstance(store, LocalStore), isinstance(store, S3Store)
-        self._is_hopeless = partial(is_hopeless, is_local=is_local, is_s3=self._is_s3)
+        self._is_hopeless = partial(errors.is_hopeless, is_local=is_local, is_s3=self._is_s3)
         self._is_sorted = isinstance(store, _SORTED)
         self._presigned = Presigned(store) if isinstance(store, _SIGNING) else None
         self._lists_all = not self._is_s3
@@ -145,7 +138,7 @@ class ObstoreStorage:
             try:
                 return await describe(requests, key)
             except Exception as error:  # noqa: BLE001  raised again unless presigned requests help
-                presigned = self._presigned_for(has_unreadable_headers, error)
+                presigned = self._presigned_for(errors.has_unreadable_headers, error)
             return await requests.run(partial(presigned.stat, key))
 
     def stream(self, key: str, start: int = 0, end: int | None = None) -> Iterator[bytes]:
@@ -158,12 +151,8 @@ class ObstoreStorage:
         self, key: str, etag: str | None = None, size: int | None = None
     ) -> Callable[[int, int | None], Iterator[bytes]]:
         """Do what `aranges` does, for threads."""
-        version = Version(etag, size)
-
-        def of_version(start: int, end: int | None) -> Iterator[bytes]:
-            return iterate(self._stream(self._client.in_thread, key, start, end, version))
-
-        return of_version
+        version, requests = Version(etag, size), self._client.in_thread
+        return lambda start, end: iterate(self._stream(requests, key, start, end, version))
 
     def aranges(
         self, key: str, etag: str | None = None, size: int | None = None
@@ -188,18 +177,20 @@ class ObstoreStorage:
             try:
                 opened = await open_range(requests, key, start, end)
                 if opened is not None and version is not None:
-                    version.require(opened.answer.meta["e_tag"], opened.answer.meta["size"], key)
+                    meta = opened[0].meta
+                    version.require(meta["e_tag"], meta["size"], key)
             except Exception as error:  # noqa: BLE001  raised again unless it can be mended
-                opened, presigned = None, self._presigned_for(has_unreadable_headers, error)
+                opened, presigned = None, self._presigned_for(errors.has_unreadable_headers, error)
             if presigned is not None:
                 async for part in requests.iterate(presigned.stream(key, start, end, version)):
                     yield part
             if opened is None:
                 return
-            async for chunk in requests.body(opened.answer):
-                if part := opened.range.of(bytes(chunk)):
+            answer, span = opened
+            async for chunk in requests.body(answer):
+                if part := span.of(bytes(chunk)):
                     yield part
-                if opened.range.is_over:
+                if span.is_over:
                     return
 
     def delete(self, keys: Sequence[str]) -> None:
@@ -212,17 +203,17 @@ class ObstoreStorage:
         valid, failures = sort_out(keys, check_key)
         await delete(requests, valid, failures, self._is_hopeless)
         await self._delete_one_by_one(requests, failures)
-        raise_failures(failures, partial(deletion_error, place=repr(self._store)))
+        raise_failures(failures, partial(errors.deletion_error, place=repr(self._store)))
 
     async def _delete_one_by_one(self, requests: Requests, failures: dict[str, Exception]) -> None:
         """Delete the rest if a server does not know DeleteObjects."""
         if self._presigned is None or not self._is_s3:
             return
-        for key in [key for key, error in failures.items() if is_unknown_there(error)]:
+        for key in [key for key, error in failures.items() if errors.is_unknown_there(error)]:
             try:
                 await requests.run(partial(self._presigned.delete, key))
             except Exception as error:  # noqa: BLE001  one failure must not spare the others
-                if is_unknown_there(error) or not is_answer(error):
+                if errors.is_unknown_there(error) or not errors.is_answer(error):
                     return  # all others would fail too
                 failures[key] = error
             else:
@@ -242,7 +233,7 @@ class ObstoreStorage:
             try:
                 await requests.request("copy", key, new_key)
             except Exception as error:
-                if not is_unknown_there(error):
+                if not errors.is_unknown_there(error):
                     raise
                 return await requests.run(partial(copy_by_reading, self, key, new_key))
         return await self._stat(requests, new_key)
