@@ -25,12 +25,10 @@ NEED_MORE = (
     "sqlalchemy_file.imaging.",
     "sqlalchemy_file.integrations.",
     "sqlalchemy_file.storage.fsspec",
-    "sqlalchemy_file.serving.urls",
     "sqlalchemy_file.storage.obstore",
     "sqlalchemy_file.storage.s3_container",
     "sqlalchemy_file.testing.async_conformance",
     "sqlalchemy_file.testing.conformance",
-    "sqlalchemy_file.testing.objects",
     "sqlalchemy_file.testing.objects",
 )
 
