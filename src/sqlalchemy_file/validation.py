@@ -12,7 +12,7 @@ from sqlalchemy_file.file import File
 from sqlalchemy_file.tracking.uploading.checking import check
 from sqlalchemy_file.tracking.uploading.flush import pending
 from sqlalchemy_file.tracking.uploading.steps import Unsaved
-from sqlalchemy_file.types import FileField, file_field
+from sqlalchemy_file.types import file_field
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncSession, async_scoped_session
@@ -63,16 +63,11 @@ async def _avalidate_for(file: File, column: Any) -> None:
 
 
 def _unsaved(file: File, column: Any) -> list[Unsaved]:
-    field = _field_of(column)
-    return [] if file.saved else [Unsaved(file, field, column.key)]
-
-
-def _field_of(column: Any) -> FileField:
     kind = getattr(column, "type", None)
     field = None if kind is None else file_field(kind)
     if field is None:
         raise TypeError(f"expected a mapped file column, as in Document.content, not {column!r}")
-    return field
+    return [] if file.saved else [Unsaved(file, field, column.key)]
 
 
 File._judge = staticmethod(_validate_for)

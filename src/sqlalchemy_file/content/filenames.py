@@ -99,7 +99,6 @@ HEADER = "Content-Disposition"
 
 
 def known_disposition(record: Mapping[str, Any]) -> Disposition | None:
-    """Return the disposition in a record, if it is valid."""
     known = record.get("disposition")
     return known if known in ("inline", "attachment") else None
 

@@ -228,10 +228,13 @@ def content_of(source: Any) -> Content:
     if isinstance(source, os.PathLike):
         return PathContent(cast("os.PathLike[str]", source))
     if is_response(source):
-        return _streamed(response_chunks(source), source)
+        chunks = response_chunks(source)
+        if isinstance(chunks, AsyncIterable):
+            return AsyncStreamContent(chunks, source)
+        return StreamContent(chunks, source)
     handle = uploaded_file(source)
     if isinstance(handle, str):
-        return BytesContent(handle.encode())
+        handle = handle.encode()
     if isinstance(handle, bytes | bytearray | memoryview):
         return BytesContent(bytes(handle))
     if any(map(_is_text, (source, handle))):
@@ -252,12 +255,6 @@ def _content_of_handle(handle: Any, owner: object) -> Content:
     if _can_seek(handle):
         return HandleContent(handle, owner)
     return StreamContent(iter(lambda: handle.read(CHUNK_SIZE), b""), handle)
-
-
-def _streamed(chunks: Iterable[bytes] | AsyncIterable[bytes], source: object) -> StreamContent:
-    if isinstance(chunks, AsyncIterable):
-        return AsyncStreamContent(chunks, source)
-    return StreamContent(chunks, source)
 
 
 def given_content(content: Any, content_path: str | os.PathLike[str] | None) -> Content:

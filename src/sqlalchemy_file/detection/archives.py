@@ -88,7 +88,6 @@ def hides_parts(head: bytes) -> bool:
 
 
 def _unpacked(method: int, packed: bytes) -> bytes:
-    """Return the content of a member, as far as it was read."""
     if method != zlib.DEFLATED:
         return packed
     try:

@@ -276,11 +276,6 @@ def stored_paths(file: FileRecord) -> list[str]:
     return [*state.begun, *(path for path in state.stored_by_program if path in named)]
 
 
-def is_ownerless(file: FileRecord) -> bool:
-    """Return True if a file stored objects outside a flush: no transaction answers for them."""
-    return bool(file._state.begun) and file.saved and not file._state.is_owned
-
-
 def relocated_copy(file: FileRecord, new_paths: Mapping[str, str]) -> Any:
     """Return a file as the record of copies of its objects, found at ``new_paths``."""
     relocated_file = type(file).decode(relocated(file, new_paths, public_url))

@@ -35,7 +35,6 @@ from sqlalchemy_file.types import FileField
 from sqlalchemy_file.values.records import LARGE, paths_of
 from sqlalchemy_file.values.saving import prepare, release, save, set_destination
 from sqlalchemy_file.values.state import (
-    is_ownerless,
     relocated_copy,
     revert,
     state_of,
@@ -121,7 +120,7 @@ class UploadBatch:
     def take_over(self, files: Iterable[File]) -> None:
         """Own the objects of saved files that were stored outside a flush."""
         for file in files:
-            if file._state.begun and is_ownerless(file):
+            if file._state.begun and file.saved and not file._state.is_owned:
                 self._began = self._began or now()
                 file._freeze()
                 if all(each is not file for each in self._files):
@@ -134,13 +133,7 @@ class UploadBatch:
         self._began = self._began or now()
         epoch = None if claim is None else claim.epoch
         moves = [{path: path_of_copy(path, epoch) for path in paths_of(file)} for file in files]
-        self._copy_objects([pair for move in moves for pair in move.items()], claim)
-        copies = [relocated_copy(file, move) for file, move in zip(files, moves, strict=True)]
-        self._files += copies
-        self._copies = []
-        return copies
-
-    def _copy_objects(self, pairs: Sequence[tuple[str, str]], claim: Claim | None) -> None:
+        pairs = [pair for move in moves for pair in move.items()]
         self._copies = [new for _, new in pairs]
         names = {StorageManager.resolve(new)[0] for new in self._copies}
         if claim is not None:
@@ -148,6 +141,10 @@ class UploadBatch:
         limit = max((concurrency_of(StorageManager.storage(name)) for name in names), default=1)
         with self._synced_together():
             results(carry_out([copying(old, new) for old, new in pairs], limit=limit))
+        copies = [relocated_copy(file, move) for file, move in zip(files, moves, strict=True)]
+        self._files += copies
+        self._copies = []
+        return copies
 
     def undo(self) -> None:
         """Delete everything that was written, and restore every file."""

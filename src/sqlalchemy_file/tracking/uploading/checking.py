@@ -260,16 +260,17 @@ def note(file: File, field: FileField) -> None:
 def still_accepted(file: File, field: FileField) -> bool:
     """Return True if a field has accepted just this content, under this name and type."""
     judged: Judged = file._state.judged
-    steps = _steps(field)
-    if judged.field is not field or list(map(id, judged.steps)) != list(map(id, steps)):
-        return False
     source = source_content(file)
-    if source is not judged.source or dict(file) != judged.record:
-        return False
-    if _checksum(source) != judged.checksum:
-        return False
-    file._state.accepted_format = judged.accepted_format
-    return True
+    is_same = (
+        judged.field is field
+        and list(map(id, judged.steps)) == list(map(id, _steps(field)))
+        and source is judged.source
+        and dict(file) == judged.record
+        and _checksum(source) == judged.checksum
+    )
+    if is_same:
+        file._state.accepted_format = judged.accepted_format
+    return is_same
 
 
 def _steps(field: FileField) -> tuple[Any, ...]:

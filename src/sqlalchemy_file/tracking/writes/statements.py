@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import Connection
 from sqlalchemy.engine import Compiled
 from sqlalchemy.sql.dml import Delete, Insert, Update
 
@@ -24,9 +23,13 @@ from sqlalchemy_file.tracking.unit.decisions import Decision, effects_of
 from sqlalchemy_file.tracking.unit.doubts import reread_now
 from sqlalchemy_file.tracking.unit.units import Unit
 from sqlalchemy_file.tracking.uploading.batch import UploadBatch
-from sqlalchemy_file.tracking.writes.conflicts import follow_clauses, refuse_replacing
 from sqlalchemy_file.tracking.writes.effects import stored_effects
-from sqlalchemy_file.tracking.writes.plans import plan_of, refuse_others
+from sqlalchemy_file.tracking.writes.plans import (
+    follow_clauses,
+    plan_of,
+    refuse_others,
+    refuse_replacing,
+)
 from sqlalchemy_file.tracking.writes.values import (
     Parameters,
     attribute_names,
@@ -61,7 +64,12 @@ def before(
         decided = _decided(database, unit, target, statement, parameters)
         _reread_beforehand(database, unit, target, statement, parameters)
         if decided is not None:
-            return _carry_out(database, unit, target, statement, parameters, decided)
+            if not decided:
+                return None
+            yield_to_loop(len(parameters))
+            effects = effects_of(decided, target, database.schemas)
+            _refuse_unknown_storage(database, effects)
+            return unit.expect(statement, effects, many=len(parameters) > 1), parameters
     refuse_others(statement)
     refuse_replacing(database, statement, target)
     yield_to_loop(len(parameters))
@@ -87,8 +95,7 @@ def _decided(
     database: Database, unit: Unit, target: FileTable, statement: Any, parameters: Parameters
 ) -> Sequence[Decision] | None:
     """Return what a flush has decided about all that a statement gives to file columns."""
-    is_in_flush = unit.decisions is not None and database.is_as_connected
-    if not is_in_flush:
+    if unit.decisions is None or not database.is_as_connected:
         return None
     if database.connection.dialect.name == "sqlite" and clauses_of(target.table):
         return None  # it may do something else than the statement says
@@ -123,30 +130,16 @@ def _changes_keys(statement: Any, target: FileTable, parameters: Parameters) -> 
     return False
 
 
-def _carry_out(
-    database: Database,
-    unit: Unit,
-    target: FileTable,
-    statement: Any,
-    parameters: Parameters,
-    decided: Sequence[Decision],
-) -> tuple[Any, Parameters] | None:
-    """Count what a statement of a flush does, as the flush has decided."""
-    if not decided:
-        return None
-    yield_to_loop(len(parameters))
-    effects = effects_of(decided, target, database.schemas)
-    _refuse_unknown_storage(database, effects)
-    return unit.expect(statement, effects, many=len(parameters) > 1), parameters
-
-
 def _refuse_unknown_storage(database: Database, effects: Effects) -> None:
     """Refuse to release objects that could not be deleted after the commit."""
     known = StorageManager._registered
     for path in effects.released:
         name, key = StorageManager.resolve(path)
-        if not name or name in known or _is_moved(database.connection, path):
+        if not name or name in known:
             continue
+        unit = known_unit(database.connection)
+        if unit is not None and unit.decisions is not None and path in unit.decisions.moved:
+            continue  # another row of the flush takes it over
         if claim_of(database, effects.target.table) is not None:
             return  # the drain deletes it, in a process that has the storage
         raise UnknownStorageError(
@@ -155,12 +148,6 @@ def _refuse_unknown_storage(database: Database, effects: Effects) -> None:
             f"{', '.join(known) or 'none'}); add the storage, or use a Ledger, whose drain "
             "deletes the object in a process that has added it"
         )
-
-
-def _is_moved(connection: Connection, path: str) -> bool:
-    """Return True if another row of the flush takes an object over."""
-    unit = known_unit(connection)
-    return unit is not None and unit.decisions is not None and path in unit.decisions.moved
 
 
 def _refuse_compiled(compiled: Compiled) -> None:  # pragma: no cover  SQLAlchemy 2.0
