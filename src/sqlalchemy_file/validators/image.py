@@ -53,7 +53,9 @@ class ImageValidator(ContentTypeValidator):
         self.max_height: int | None = most[1]
         self.min_aspect_ratio = min_aspect_ratio
         self.max_aspect_ratio = max_aspect_ratio
-        self.max_pixels: int = _positive(max_pixels)
+        if max_pixels < 1:
+            raise ValueError(f"max_pixels is a positive number of pixels, not {max_pixels!r}")
+        self.max_pixels = max_pixels
 
     def process(self, file: File, attr_key: str) -> None:
         from sqlalchemy_file.imaging import decoding  # noqa: PLC0415  Pillow is optional
@@ -141,12 +143,6 @@ def _decoders(
     named = {name for name in listed if not name.endswith("/*")}
     usual = DEFAULT_FORMATS if named != listed else ()
     return tuple(dict.fromkeys((*usual, *(decoding.formats_of(named, what) if named else ()))))
-
-
-def _positive(max_pixels: int) -> int:
-    if max_pixels < 1:
-        raise ValueError(f"max_pixels is a positive number of pixels, not {max_pixels!r}")
-    return max_pixels
 
 
 def _content_types(formats: Collection[str]) -> list[str]:

@@ -93,14 +93,12 @@ class _Fetching(_Judging):
     Validators that can tell from what has come so far end it early.
     """
 
+    concurrency = CONCURRENCY
+
     @property
     def is_native(self) -> bool:
         content = self.item.file._content
         return isinstance(content, AsyncStreamContent) and content.needs_await
-
-    @property
-    def concurrency(self) -> int:
-        return CONCURRENCY
 
     async def work(self, calling: Calling) -> None:
         with self._reading() as file:
@@ -206,14 +204,11 @@ class _Choosing(Step):
     """Asks a field's own functions where a file goes."""
 
     destination: Destination | None = None
+    concurrency = CONCURRENCY
 
     @property
     def is_native(self) -> bool:
         return self.item.field.chooses_async
-
-    @property
-    def concurrency(self) -> int:
-        return CONCURRENCY
 
     async def work(self, calling: Calling) -> None:
         field, file, row = self.item.field, self.item.file, self.item.row
