@@ -27,7 +27,6 @@ NEED_MORE = (
     "sqlalchemy_file.storage.fsspec",
     "sqlalchemy_file.storage.obstore",
     "sqlalchemy_file.storage.s3_container",
-    "sqlalchemy_file.testing.async_conformance",
     "sqlalchemy_file.testing.conformance",
     "sqlalchemy_file.testing.objects",
 )

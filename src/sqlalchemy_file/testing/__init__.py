@@ -32,8 +32,7 @@ from sqlalchemy_file.testing.faults import (
 from sqlalchemy_file.testing.faulty import FaultyStorage
 
 if TYPE_CHECKING:
-    from sqlalchemy_file.testing.async_conformance import AsyncStorageConformance
-    from sqlalchemy_file.testing.conformance import StorageConformance
+    from sqlalchemy_file.testing.conformance import AsyncStorageConformance, StorageConformance
 
 __all__ = [
     "AsyncStorageConformance",
@@ -52,7 +51,7 @@ __all__ = [
 __getattr__: Callable[[str], Any] = late(  # these need pytest
     __name__,
     {
-        "AsyncStorageConformance": "sqlalchemy_file.testing.async_conformance",
+        "AsyncStorageConformance": "sqlalchemy_file.testing.conformance",
         "StorageConformance": "sqlalchemy_file.testing.conformance",
     },
 )
