@@ -10,9 +10,18 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Engine, MetaData, create_engine, make_url, text
 
-from sqlalchemy_file.ledger import Ledger, sites
-from sqlalchemy_file.ledger.identity import Home, Identity, at_site, identity, record_home
-from sqlalchemy_file.ledger.sites import Site, site_of
+from sqlalchemy_file.ledger import Ledger
+from sqlalchemy_file.ledger import identity as identities
+from sqlalchemy_file.ledger.identity import (
+    Home,
+    Identity,
+    Site,
+    at_site,
+    database_id,
+    identity,
+    record_home,
+    site_of,
+)
 from sqlalchemy_file.ledger.state import checkpoint, set_checkpoint
 from sqlalchemy_file.values.records import epoch_of, fresh_key
 from tests.databases import postgresql_only, tables_on
@@ -74,7 +83,7 @@ def test_what_was_stored_elsewhere_may_be_deleted_once_the_place_is_taken(engine
         assert not read(engine).may_delete(each)
     assert read(engine).may_delete(fresh_key(epoch=read(engine).epoch))
     with engine.begin() as connection:
-        set_checkpoint(connection, ledger, "main", 1)
+        set_checkpoint(connection, ledger, "main", 1, database_id(connection, ledger))
         record_home(connection, ledger, adopt=True)
         assert checkpoint(connection, ledger, "main") is None, "what was left is looked at again"
     for each in (old, "chosen/by/a program", fresh_key()):
@@ -105,7 +114,7 @@ def test_a_copy_that_replaces_an_sqlite_file_is_told_where_its_inode_is_used_aga
     metadata.create_all(engine)
     before = read(engine)
     engine.dispose()
-    if sites._generation(str(path)) is None:
+    if identities._generation(str(path)) is None:
         pytest.skip("this file system does not tell generations")
     content = path.read_bytes()
     path.unlink()
@@ -123,7 +132,7 @@ def test_a_machine_without_an_id_is_known_by_its_network_card(
         return "\n"  # as images of containers have it
 
     monkeypatch.setattr(Path, "read_text", read_text)
-    assert sites.machine.__wrapped__() == f"{uuid.getnode():x}"
+    assert identities.machine.__wrapped__() == f"{uuid.getnode():x}"
 
 
 def test_an_sqlite_file_that_is_renamed_is_the_same_database(tmp_path: Path) -> None:

@@ -9,10 +9,10 @@ import pytest
 from sqlalchemy import Connection, Engine, MetaData, create_engine, make_url, text
 
 from sqlalchemy_file.ledger import Ledger
+from sqlalchemy_file.ledger.identity import database_id
 from sqlalchemy_file.ledger.state import (
     Checkpoint,
     checkpoint,
-    database_id,
     grace,
     set_checkpoint,
     set_grace,
@@ -75,10 +75,11 @@ def test_a_grace_that_is_no_span_of_time_is_refused(connection: Connection, seco
 
 def test_checkpoints_are_kept_for_each_storage(connection: Connection) -> None:
     assert checkpoint(connection, ledger, "main") is None
-    swept = set_checkpoint(connection, ledger, "main", 1234)
-    set_checkpoint(connection, ledger, "other", 1)
+    database = database_id(connection, ledger)
+    swept = set_checkpoint(connection, ledger, "main", 1234, database)
+    set_checkpoint(connection, ledger, "other", 1, database)
     assert checkpoint(connection, ledger, "main") == swept
-    assert swept == Checkpoint(1234, swept.at, database_id(connection, ledger))
+    assert swept == Checkpoint(1234, swept.at, database)
 
 
 def test_a_database_is_known_again(engine: Engine) -> None:

@@ -8,13 +8,14 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from sqlalchemy import Engine, create_engine, text
+from sqlalchemy import Connection, Engine, create_engine, text
 from sqlalchemy.orm import Session
 from sqlalchemy.pool import NullPool
 from uuid_utils import uuid4
 
 from sqlalchemy_file import File, StorageManager
 from sqlalchemy_file.exceptions import LedgerError, UnknownStorageError
+from sqlalchemy_file.ledger.identity import database_id
 from sqlalchemy_file.ledger.state import checkpoint, set_checkpoint, set_grace
 from sqlalchemy_file.reconcile import Finding, ages, compare, sweep
 from sqlalchemy_file.reconcile.sweep import bound
@@ -25,6 +26,10 @@ from tests.reconcile.helpers import Base, Paper, add, kinds, ledger, pending, ro
 from tests.stores import add_memory, keys
 
 HOUR = 3600_000
+
+
+def swept_until(connection: Connection, until: int) -> None:
+    set_checkpoint(connection, ledger, "main", until, database_id(connection, ledger))
 
 
 def test_what_was_never_committed_is_reported_and_stays(engine: Engine) -> None:
@@ -63,7 +68,7 @@ def test_a_storage_is_listed_from_the_checkpoint_to_now(engine: Engine) -> None:
     storage = Listed()
     StorageManager.add_storage("main", storage)
     with engine.begin() as connection:
-        set_checkpoint(connection, ledger, "main", now() - 48 * HOUR)
+        swept_until(connection, now() - 48 * HOUR)
     store(storage, age=timedelta(days=9))  # before the checkpoint and its overlap
     store(storage, key=f"f{str(uuid4())[1:]}", age=timedelta(days=1))  # a random id sorts anywhere
     lost = store(storage, age=timedelta(hours=60))  # within the overlap
@@ -82,7 +87,7 @@ def test_a_storage_that_cannot_list_from_a_key_is_asked_by_prefixes_of_the_time(
     storage.lists_from_key = False
     StorageManager.add_storage("main", storage)
     with engine.begin() as connection:
-        set_checkpoint(connection, ledger, "main", now() - 2 * HOUR)
+        swept_until(connection, now() - 2 * HOUR)
     lost = [store(storage, age=timedelta(hours=hours)) for hours in (20, 10, 3)]
     found = list(sweep(engine, Base.metadata))
     assert [finding.key for finding in found] == lost
@@ -200,7 +205,7 @@ def test_the_checkpoint_of_another_database_is_refused_until_it_is_adopted(
     storage = add_memory()
     store(storage, age=timedelta(hours=3))
     with engine.begin() as connection:
-        set_checkpoint(connection, ledger, "main", now() - 5 * HOUR)
+        swept_until(connection, now() - 5 * HOUR)
         value = ledger.state.c.value
         other = ledger.state.c.name == "checkpoint:main"
         known = connection.scalar(ledger.state.select().with_only_columns(value).where(other))

@@ -6,22 +6,17 @@ import json
 from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
-from uuid import uuid4
 
 from sqlalchemy import Connection, delete, insert, or_, select, update
 from sqlalchemy.engine import Dialect
 from sqlalchemy.exc import IntegrityError
 
-from sqlalchemy_file.ledger.sites import site_of
 from sqlalchemy_file.ledger.tables import LedgerTables, name_in, now
 
 DEFAULT_GRACE = 3600.0
 """Seconds that may pass between storing an object and committing its row."""
 
 _GRACE, _CHECKPOINT, _POSITION = "grace", "checkpoint:", "full:"
-IDENTITY = "database"
-"""The name of a ledger's random id."""
-
 _POSITION_KEPT = 24 * 3_600_000
 
 
@@ -82,10 +77,10 @@ def checkpoint(connection: Connection, ledger: LedgerTables, storage: str) -> Ch
 
 
 def set_checkpoint(
-    connection: Connection, ledger: LedgerTables, storage: str, until: int
+    connection: Connection, ledger: LedgerTables, storage: str, until: int, database: str
 ) -> Checkpoint:
     """Record that a storage was swept up to ``until``; the caller commits."""
-    swept = Checkpoint(until, now(connection), database_id(connection, ledger))
+    swept = Checkpoint(until, now(connection), database)
     save(connection, ledger, f"{_CHECKPOINT}{storage}", asdict(swept))
     return swept
 
@@ -112,21 +107,6 @@ def set_position(
     """Record the position of a full pass; None when it is complete. The caller commits."""
     known = {"key": key, "purpose": purpose, "at": now(connection)} if key else {}
     save(connection, ledger, f"{_POSITION}{storage}", known)
-
-
-def database_id(connection: Connection, ledger: LedgerTables) -> str:
-    """Return the ledger's id, which a dump contains, and its server, which differs for a copy."""
-    own = ledger_id(connection, ledger)
-    return f"{own}@{site_of(connection, connection.schema_for_object(ledger.state)).server}"
-
-
-def ledger_id(connection: Connection, ledger: LedgerTables) -> str:
-    """Return the random id of a ledger, made at first use; the caller commits."""
-    own = _read(connection, ledger, IDENTITY)
-    if own is None:
-        write(connection, ledger, IDENTITY, str(uuid4()))
-        own = _read(connection, ledger, IDENTITY) or ""
-    return own
 
 
 def read_all(

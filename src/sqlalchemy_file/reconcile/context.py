@@ -18,8 +18,8 @@ from sqlalchemy_file.exceptions import LedgerError, UnknownStorageError
 from sqlalchemy_file.ledger import Ledger, Problem, ledger_of
 from sqlalchemy_file.ledger.columns import all_file_columns
 from sqlalchemy_file.ledger.connections import code_of
+from sqlalchemy_file.ledger.identity import database_id
 from sqlalchemy_file.ledger.installing import DATABASES, database_of, place_of
-from sqlalchemy_file.ledger.state import database_id
 from sqlalchemy_file.ledger.tables import now
 from sqlalchemy_file.storage import StorageManager
 from sqlalchemy_file.transfer import run_blocking

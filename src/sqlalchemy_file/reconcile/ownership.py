@@ -18,9 +18,15 @@ from sqlalchemy import Connection, MetaData
 
 from sqlalchemy_file.exceptions import InvalidKeyError, LedgerError
 from sqlalchemy_file.ledger import Ledger
-from sqlalchemy_file.ledger.identity import Identity, begin_epoch, identity, record_home
-from sqlalchemy_file.ledger.sites import is_there
-from sqlalchemy_file.ledger.state import ledger_id, load, save
+from sqlalchemy_file.ledger.identity import (
+    Identity,
+    begin_epoch,
+    identity,
+    is_there,
+    ledger_id,
+    record_home,
+)
+from sqlalchemy_file.ledger.state import load, save
 from sqlalchemy_file.reconcile.context import Bind, PassContext, context_of
 from sqlalchemy_file.storage import HasPath, Storage, StorageManager
 from sqlalchemy_file.storage.common.keys import SIDECAR, TEMPORARY, check_key

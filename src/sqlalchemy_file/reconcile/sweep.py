@@ -18,9 +18,9 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy_file.exceptions import LedgerError
 from sqlalchemy_file.ledger import Ledger
 from sqlalchemy_file.ledger.columns import all_fields, all_file_columns, declared_storages, keeps
+from sqlalchemy_file.ledger.identity import database_id
 from sqlalchemy_file.ledger.state import (
     checkpoint,
-    database_id,
     load,
     save,
     set_checkpoint,
@@ -244,9 +244,9 @@ def _note(finder: OrphanFinder, until: int) -> None:
 
 
 def _advance(connection: Connection, ledger: Ledger, name: str, until: int) -> None:
-    known = checkpoint(connection, ledger, name)
-    if known is None or known.until < until or known.database != database_id(connection, ledger):
-        set_checkpoint(connection, ledger, name, until)
+    known, database = checkpoint(connection, ledger, name), database_id(connection, ledger)
+    if known is None or known.until < until or known.database != database:
+        set_checkpoint(connection, ledger, name, until, database)
 
 
 def _concerns(key: str, since: int) -> bool:
