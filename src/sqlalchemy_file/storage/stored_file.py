@@ -206,13 +206,18 @@ class ObjectView:
 
     def __init__(self, file: StoredFile) -> None:
         info, storage = file.info, file._storage
-        self.name, self.size, self.hash = info.key, info.size, info.etag
-        self.meta_data = meta_data_of(info.attributes)
-        self.extra = {"content_type": info.attributes.content_type, "etag": info.etag}
+        self.name: str = info.key
+        self.size: int = info.size
+        self.hash: str | None = info.etag
+        self.meta_data: dict[str, Any] = meta_data_of(info.attributes)
+        self.extra: dict[str, Any] = {
+            "content_type": info.attributes.content_type,
+            "etag": info.etag,
+        }
         # Programs look at this name to see that `get_cdn_url` is a path on disk.
         kind = "Local Storage" if isinstance(storage, HasPath) else type(storage).__name__
-        self.driver = SimpleNamespace(name=kind)
-        self.container = SimpleNamespace(name=file.storage_name or "")
+        self.driver: SimpleNamespace = SimpleNamespace(name=kind)
+        self.container: SimpleNamespace = SimpleNamespace(name=file.storage_name or "")
         self._file = file
 
     def get_cdn_url(self) -> str | None:

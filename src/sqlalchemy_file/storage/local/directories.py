@@ -42,7 +42,7 @@ class Folder:
     __slots__ = ("_descriptor", "path")
 
     def __init__(self, path: str, descriptor: int | None = None) -> None:
-        self.path = path
+        self.path: str = path
         self._descriptor = descriptor
 
     @classmethod
