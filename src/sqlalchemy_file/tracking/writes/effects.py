@@ -226,7 +226,9 @@ def _countable(database: Database, plan: Plan, found: list[list[OldRow]]) -> int
 def _by_key(
     database: Database, unit: Unit, plan: Plan, keys: list[Key | None], *, exact: bool
 ) -> list[list[OldRow]]:
-    known = _taken(database, unit, plan, keys)
+    decisions = unit.decisions if database.is_as_connected else None
+    read, table = decisions.known if decisions else {}, plan.target.table
+    known = {key: read[table, key] for key in keys if key is not None and (table, key) in read}
     unknown = [key for key in keys if key is not None and key not in known]
     if unknown and exact:
         deleting = isinstance(plan.statement, Delete)
@@ -239,14 +241,3 @@ def _by_key(
         else rows_matching(database, plan.target, plan.statement, parameters)
         for key, parameters in zip(keys, plan.parameters, strict=True)
     ]
-
-
-def _taken(
-    database: Database, unit: Unit, plan: Plan, keys: Iterable[Key | None]
-) -> dict[Key, OldRow]:
-    """Take the rows that a flush has read already."""
-    if unit.decisions is None or not database.is_as_connected:
-        return {}
-    read, table = unit.decisions.known, plan.target.table
-    found = {key: read.pop((table, key), None) for key in keys if key is not None}
-    return {key: row for key, row in found.items() if row is not None}
