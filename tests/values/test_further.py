@@ -69,6 +69,12 @@ def test_a_further_object_may_have_a_key_of_its_own(
     assert "derived/1" in keys(storage)
 
 
+def test_an_empty_key_stands_for_a_new_one(session: Session, storage: MemoryStorage) -> None:
+    file = derive(session, lambda file, name: file.store_content(b"d", name, "") and None)
+    assert contents(storage) == [b"content", b"d"]
+    assert len(file["files"]) == 2
+
+
 def test_a_further_object_never_takes_the_place_of_another(
     session: Session, storage: MemoryStorage
 ) -> None:

@@ -67,7 +67,7 @@ class FurtherObjects(FileRecord):
             described.get("filename"), described.get("content_type"), extra, headers
         )
         name = upload_storage or self.get("upload_storage") or StorageManager.get_default()
-        stored = await store(self, content, name, key, attributes, calling)
+        stored = await store(self, content, name, key or None, attributes, calling)
         self._state.latest = stored
         self["files"] = [*self["files"], stored.path]
         content.release()
