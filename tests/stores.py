@@ -45,9 +45,9 @@ def sqlite(base: type[DeclarativeBase], url: str = "sqlite://") -> Engine:
 def forget(ledger: Ledger) -> None:
     """Take a ledger out of its metadata."""
     metadata = ledger.metadata
-    event.remove(metadata, "after_create", ledger._after_create)
     event.remove(metadata, "before_drop", ledger._before_drop)
-    event.remove(metadata, "after_drop", ledger._after_drop)
+    for name in ("after_create", "after_drop"):
+        event.remove(metadata, name, ledger._after_change)
     del metadata.info["sqlalchemy_file.ledger"]
     metadata.remove(ledger.releases)
     metadata.remove(ledger.state)
