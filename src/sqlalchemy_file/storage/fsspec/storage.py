@@ -31,15 +31,7 @@ from sqlalchemy_file.storage.common.calling import (
 from sqlalchemy_file.storage.common.keys import TEMPORARY, check_key, is_hidden, is_listed, is_valid
 from sqlalchemy_file.storage.common.protocol import Attributes, ObjectInfo
 from sqlalchemy_file.storage.common.streams import copy_by_reading, read_range
-from sqlalchemy_file.storage.fsspec import folders
-from sqlalchemy_file.storage.fsspec.instances import (
-    BUCKETS,
-    Instances,
-    advise_another_way,
-    instances_of,
-    is_lost,
-    with_limits,
-)
+from sqlalchemy_file.storage.fsspec import folders, instances
 from sqlalchemy_file.support.defaults import CONCURRENCY
 
 WINDOW = 2 * 1024 * 1024
@@ -74,15 +66,14 @@ class FsspecStorage:
         max_retries: int = MAX_RETRIES,
         verify: bool | None = None,
     ) -> None:
-        instances, root = instances_of(filesystem, root)
-        protocol = instances.kind.protocol
+        self._instances, root = instances.instances_of(filesystem, root)
+        protocol = self._instances.kind.protocol
         protocols = {protocol} if isinstance(protocol, str) else set(protocol)
         self._root = root if root.endswith("/") or not root else f"{root}/"
-        self._is_bucket = bool(protocols & BUCKETS.keys())
+        self._is_bucket = bool(protocols & instances.BUCKETS.keys())
         if self._is_bucket and not root.strip("/"):
             raise InvalidStorageError("the root in a store of objects begins with a bucket")
-        advise_another_way(protocols)
-        self._instances = instances
+        instances.advise_another_way(protocols)
         self.concurrency: int = checked_number("concurrency", concurrency)
         self._max_retries = checked_number("max_retries", max_retries)
         is_on = checked_verify(not self._is_bucket if verify is None else verify)
@@ -249,7 +240,7 @@ class FsspecStorage:
             try:
                 self._retrying(partial(delete, path=self._path(key)))
             except Exception as error:  # noqa: BLE001  one failure must not spare the others
-                if is_lost(error):  # all further keys would fail too
+                if instances.is_lost(error):  # all further keys would fail too
                     failures.update(dict.fromkeys(keys[index:], error))
                     return
                 failures[key] = error
@@ -268,7 +259,7 @@ class FsspecStorage:
 
     def _is_lost(self, error: Exception) -> bool:
         """Return True if the connection is lost, and forget it then."""
-        if not is_lost(error):
+        if not instances.is_lost(error):
             return False
         self._instances.drop()
         return True
@@ -328,6 +319,6 @@ def storage_at(parts: SplitResult, given: Mapping[str, Any]) -> FsspecStorage | 
         ) from error
     url = urlunsplit(parts)
     # fsspec calls these two itself for a URL.
-    options = {**kind._get_kwargs_from_urls(url), **with_limits(parts.scheme, options)}
+    options = {**kind._get_kwargs_from_urls(url), **instances.with_limits(parts.scheme, options)}
     root = str(kind._strip_protocol(url))
-    return FsspecStorage(Instances(kind, (), options), root=root, **own)
+    return FsspecStorage(instances.Instances(kind, (), options), root=root, **own)

@@ -15,19 +15,13 @@ from dataclasses import dataclass, field
 from functools import partial
 from io import FileIO
 from itertools import groupby
-from typing import Concatenate, ParamSpec, TypeVar
+from typing import TypeVar
 
 from sqlalchemy_file.storage.common.calling import Translator
 from sqlalchemy_file.storage.common.keys import SIDECAR
 from sqlalchemy_file.storage.common.protocol import Attributes
+from sqlalchemy_file.storage.local import files
 from sqlalchemy_file.storage.local.directories import Folder, Route
-from sqlalchemy_file.storage.local.files import (
-    begin_sync,
-    publish_both,
-    refuse_taken,
-    sidecar_of,
-    write_extended,
-)
 from sqlalchemy_file.storage.local.root import Root
 from sqlalchemy_file.storage.local.temporary import TemporaryFile, can_be_unnamed
 from sqlalchemy_file.transfer import Operation, carry_out, results
@@ -54,7 +48,6 @@ def synced_together() -> Iterator[None]:
     results(carry_out(parts, limit=_THREADS))
 
 
-P = ParamSpec("P")
 T = TypeVar("T")
 
 _SMALL = 1024 * 1024
@@ -90,20 +83,20 @@ class Writer:
             route = Route(root.path, folders, hold=root.hold, create=True, mode=root.folder_mode)
         with route, self._retrying(route, self._begin) as temporary:
             if exclusive:
-                refuse_taken(route.last, name)
+                files.refuse_taken(route.last, name)
             size = fill(temporary)
             temporary.require_size(size)
             if not self.sidecars:
-                attributes = write_extended(temporary.descriptor, attributes)
+                attributes = files.write_extended(temporary.descriptor, attributes)
             unsynced = self._unsynced(route.last, name, size)
             syncs = self.fsync and unsynced is None
             if syncs:
                 temporary.sync()
             if self.sidecars:
-                kept = sidecar_of(attributes)
+                kept = files.sidecar_of(attributes)
                 self._publish_both(route, name, temporary, kept, exclusive=exclusive, syncs=syncs)
             else:
-                self._retrying(route, temporary.publish, name, exclusive=exclusive)
+                self._retrying(route, partial(temporary.publish, name=name, exclusive=exclusive))
             if syncs:
                 route.sync()
             if unsynced is not None:
@@ -134,7 +127,7 @@ class Writer:
             begun: list[tuple[str, FileIO]] = []
             for key in keys:
                 with Translator(self.root.writing_error, key):
-                    found = (begin_sync(folder, name) for name in self.names_of(key))
+                    found = (files.begin_sync(folder, name) for name in self.names_of(key))
                     begun += [(key, stack.enter_context(file)) for file in found if file]
             for key, file in begun:
                 with Translator(self.root.writing_error, key):
@@ -177,15 +170,10 @@ class Writer:
                 sidecar.write(kept)
                 if syncs:
                     sidecar.sync()
-            self._retrying(route, publish_both, name, temporary, sidecar, exclusive=exclusive)
+            publish = partial(files.publish_both, name=name, temporary=temporary, sidecar=sidecar)
+            self._retrying(route, partial(publish, exclusive=exclusive))
 
-    def _retrying(
-        self,
-        route: Route,
-        action: Callable[Concatenate[Folder, P], T],
-        *arguments: P.args,
-        **options: P.kwargs,
-    ) -> T:
+    def _retrying(self, route: Route, action: Callable[[Folder], T]) -> T:
         """Act in the last folder, which is created again if another process removes it."""
         for attempt in range(_ATTEMPTS):
             try:
@@ -194,7 +182,7 @@ class Writer:
                     time.sleep(min(attempt - 1, 50) / 1000)
                 if attempt or not route.folders:
                     route.walk()
-                return action(route.last, *arguments, **options)
+                return action(route.last)
             except FileNotFoundError:
                 self.root.make()
         raise FileNotFoundError(errno.ENOENT, "the folder is removed again and again")
