@@ -39,7 +39,7 @@ from sqlalchemy_file.transfer import run_blocking
 ObjectionTo = Callable[[str, str], Objection | None]
 """Returns why the object of a storage and a key must not be deleted; None if it may."""
 
-_Outcome = Objection
+_Outcome = Objection  # the kind of a `Finding`, and its detail
 
 
 @dataclass(frozen=True, slots=True)
