@@ -100,7 +100,7 @@ def _messages(source: Path) -> Iterator[str]:
 def test_errors_use_the_words_of_the_field() -> None:
     sources = sorted((ROOT / "src").rglob("*.py"))
     found = {
-        source.name: [each for text in _messages(source) for each in _found(text)]
+        str(source): [each for text in _messages(source) for each in _found(text)]
         for source in sources
     }
     assert {name: words for name, words in found.items() if words} == {}

@@ -138,7 +138,7 @@ class TestPaths:
     def test_names_that_make_a_path_ambiguous_are_refused(self, names: tuple[str, str]) -> None:
         first, second = names
         StorageManager.add_storage(first, "memory://")
-        with pytest.raises(RuntimeError, match=f"'{second}' cannot be added beside '{first}'"):
+        with pytest.raises(RuntimeError, match=f"'{second}' cannot be added next to '{first}'"):
             StorageManager.add_storage(second, "memory://")
         assert StorageManager.names() == [first]
 
@@ -303,7 +303,7 @@ class TestReplacing:
         assert StorageManager.storage("main") is second
         StorageManager.add_storage("new", first, replace=True)
         assert StorageManager.names() == ["main", "new"]
-        with pytest.raises(RuntimeError, match="cannot be added beside"):
+        with pytest.raises(RuntimeError, match="cannot be added next to"):
             StorageManager.add_storage("main/a", first, replace=True)
 
     def test_a_storage_is_another_one_in_a_block(self) -> None:

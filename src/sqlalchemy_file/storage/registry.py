@@ -52,7 +52,7 @@ def refuse_ambiguous(name: str, others: Iterable[str]) -> None:
     other = next((each for each in others if overlap(each, name)), None)
     if other is not None:
         raise RuntimeError(
-            f"Storage {name!r} cannot be added beside {other!r}: a path that begins with both "
+            f"Storage {name!r} cannot be added next to {other!r}: a path that begins with both "
             "names could mean an object of either; choose a name that does not begin like "
             "another one"
         )

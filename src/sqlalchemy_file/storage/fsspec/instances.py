@@ -114,7 +114,7 @@ def instances_of(filesystem: Any, root: str | None) -> tuple[Instances, str]:
         filesystem = filesystem.fs
     if root is None:
         raise InvalidStorageError(
-            "a filesystem of fsspec needs a root, such as root='/srv/uploads' or "
+            "an fsspec filesystem needs a root, such as root='/srv/uploads' or "
             "root='bucket/prefix'; a DirFileSystem has one"
         )
     if isinstance(filesystem, Instances):
