@@ -11,7 +11,7 @@ import re
 import time
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import uuid4
 from weakref import WeakKeyDictionary
 
@@ -52,14 +52,21 @@ from sqlalchemy_file.ledger.references import (
     plainest_part,
 )
 from sqlalchemy_file.ledger.triggers import Lookup, Place, qualified
+from sqlalchemy_file.tracking.changes import Effects
+
+MOST_ROWS = 1000
+"""Of how many rows a table is read for a commit that releases something, without an index."""
+
+MOST_PATHS = 100
+"""For how many objects an index is asked at a time."""
+
+_SECONDS_KNOWN = 60.0
 
 
-@dataclass(slots=True)
-class Leased:
+class Leased(NamedTuple):
     """The entries of one ledger that a transaction has leased, to delete the objects."""
 
     ledger: Ledger
-    token: str
     notes: list[Note]
 
 
@@ -79,21 +86,9 @@ class Notes:
     keeping: dict[Ledger, set[str]] = field(default_factory=dict)
     """What keeping fields have released or acquired, or were about to."""
 
-    def expect(
-        self,
-        connection: Connection,
-        ledger: Ledger,
-        released: Collection[str],
-        kept: Collection[str],
-        entrusted: Collection[str],
-        *,
-        is_unseen: bool,
-    ) -> None:
-        """Prepare for the entries of a statement about to run, if the ledger can be used.
-
-        ``kept`` are released, and ``entrusted`` acquired, by fields that keep their objects. With
-        ``is_unseen``, triggers may not fire, so the entries are written before the commit.
-        """
+    def expect(self, connection: Connection, ledger: Ledger, effects: Effects) -> None:
+        """Prepare for the entries of a statement about to run, if the ledger can be used."""
+        released, kept, entrusted = effects.released, effects.archived, effects.entrusted
         if not (released or kept or entrusted) or not may_use(connection, ledger):
             return
         if released:
@@ -102,7 +97,7 @@ class Notes:
             self._awaited.update(released)
         if kept or entrusted:
             self.keeping.setdefault(ledger, set()).update(kept, entrusted)
-        if is_unseen:
+        if effects.is_unseen:  # the entries are written before the commit
             self._unseen.update(released, kept)
 
     def lease(
@@ -120,12 +115,11 @@ class Notes:
         for ledger, mark in self._marks.items():
             stays = must_stay(connection, ledger, wanted)
             self._left |= stays
-            token = uuid4().hex
             if unseen := self._unseen & (wanted - stays):
                 add_missing(connection, ledger, unseen)
-            notes = lease_mine(connection, ledger, mark, wanted - stays, token)
+            notes = lease_mine(connection, ledger, mark, wanted - stays, uuid4().hex)
             found.update(note.path for note in notes)
-            self.leased.append(Leased(ledger, token, notes))
+            self.leased.append(Leased(ledger, notes))
         self._left.update(wanted.difference(found, new))
         return found
 
@@ -184,15 +178,6 @@ def is_chosen(path: str) -> bool:
 
 
 _ID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[47][0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}")
-
-
-MOST_ROWS = 1000
-"""Of how many rows a table is read for a commit that releases something, without an index."""
-
-MOST_PATHS = 100
-"""For how many objects an index is asked at a time."""
-
-_SECONDS_KNOWN = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -266,14 +251,12 @@ def _asked(connection: Connection, ledger: Ledger) -> _Columns | None:
     key = (ledger, connection.schema_for_object(ledger.releases))
     at, asked = known.get(key, (0.0, None))
     if not at or time.monotonic() - at > _SECONDS_KNOWN:
-        found = _look(connection, ledger)
-        keeping = found is not None and any(keeps(each.column) for each in found)
-        asked = None if found is None else _Columns(found, keeping)
+        asked = _look(connection, ledger)
         known[key] = (time.monotonic(), asked)
     return asked
 
 
-def _look(connection: Connection, ledger: Ledger) -> list[_Asked] | None:
+def _look(connection: Connection, ledger: Ledger) -> _Columns | None:
     asked: list[_Asked] = []
     for table, columns in all_file_columns(ledger.metadata):
         where = place_of(connection, table)
@@ -285,7 +268,7 @@ def _look(connection: Connection, ledger: Ledger) -> list[_Asked] | None:
         if None in lookups and _is_large(connection, table):
             return None
         asked += map(_Asked, columns, lookups)
-    return asked
+    return _Columns(asked, any(keeps(each.column) for each in asked))
 
 
 def _sees_all(connection: Connection, where: Place) -> bool:

@@ -128,14 +128,7 @@ class Unit:
         database = Database(connection, effects.schemas)
         self._claim(database, effects)
         if database.is_as_connected:
-            self.notes.expect(
-                connection,
-                ledger,
-                effects.released,
-                effects.archived,
-                effects.entrusted,
-                is_unseen=effects.is_unseen,
-            )
+            self.notes.expect(connection, ledger, effects)
         where = ledger, schema_of(database, ledger)
         if where not in self.graces and self.frames.age is not None:
             self.graces[where] = grace_within(connection, where)
@@ -151,9 +144,8 @@ class Unit:
     def _left_to_others(self, path: str) -> bool:
         """Return True if another database has stored an object, or its storage is not there."""
         storage_name, key = StorageManager.resolve(path)
-        if storage_name in self._absent:
-            return True
-        return not all(each.may_delete(key) for each in self._identities)
+        is_absent = storage_name in self._absent
+        return is_absent or not all(each.may_delete(key) for each in self._identities)
 
     def succeeded(self, statement: Any, rowcount: Callable[[], int]) -> bool:
         """Count what a statement did; if that is not known, its rows are read again later.
@@ -163,19 +155,16 @@ class Unit:
         running = self.running.pop(_mark_of(statement), None)
         if running is None:
             return False
-        effects, _ = running
+        effects = running[0]
         self.frames.apply(effects, is_certain=effects.is_certain(rowcount))
         return True
 
     def failed(self, statement: Any, *, is_undone: bool) -> bool:
         """Forget a statement that was undone. Returns whether a part of it may have been done."""
         running = self.running.pop(_mark_of(statement), None)
-        if running is None:
+        if running is None or (is_undone and not running[1]):
             return False
-        effects, many = running
-        if is_undone and not many:
-            return False
-        self.frames.top.unsure.append(effects)
+        self.frames.top.unsure.append(running[0])
         return True
 
     def take_unsure(self) -> list[Effects]:
