@@ -292,7 +292,7 @@ class FsspecStorage:
         if isinstance(error, FileExistsError) and creates:
             return ObjectExistsError(key=key)
         if isinstance(error, NotImplementedError):
-            return StorageError("this filesystem of fsspec cannot do that", key=key)
+            return StorageError("this fsspec filesystem cannot do that", key=key)
         return StorageError(self._instances.message(error), key=key)
 
 
