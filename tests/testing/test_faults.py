@@ -236,6 +236,30 @@ def test_what_hangs_may_end_with_a_timeout(engine: Engine, storage: FaultyStorag
     assert keys_of(storage.inner) == []
 
 
+def test_a_cancelled_call_does_not_wait_for_what_was_to_be_called_first() -> None:
+    storage: Any = FaultyStorage(adapt(MemoryStore()))
+    begun, ended = threading.Event(), threading.Event()
+
+    def before() -> None:
+        begun.set()
+        ended.wait(20)
+
+    storage.inject("stat", Fault(before=before))
+
+    async def main() -> None:
+        call = asyncio.create_task(storage.astat("key"))
+        try:
+            await asyncio.to_thread(begun.wait, 20)
+            call.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await asyncio.wait_for(asyncio.shield(call), 10)
+            assert call.cancelled()
+        finally:
+            ended.set()
+
+    asyncio.run(main())
+
+
 def test_a_bit_that_a_storage_flips_in_silence_only_the_record_can_tell(
     engine: Engine, storage: FaultyStorage
 ) -> None:

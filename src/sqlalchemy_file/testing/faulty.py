@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from typing import Any, BinaryIO, Self, cast
 
@@ -166,7 +166,7 @@ class FaultyStorage:
         """Let a fault happen around a call: this one, or the next of the plan."""
         fault = fault or self._plan.next(verb, key)
         if fault.before is not None:
-            await calling.run(fault.before)
+            await _begin(calling, fault.before)
         if fault.delay:
             await _sleep(calling, fault.delay)
         free = self._plan.free
@@ -207,6 +207,13 @@ def _items(calling: Calling, storage: Storage, verb: Verb, *arguments: Any) -> A
     if isinstance(calling, InLoop):
         return calling.items(storage, verb, *arguments)
     return calling.iterate(getattr(storage, verb)(*arguments))
+
+
+async def _begin(calling: Calling, before: Callable[[], object]) -> None:
+    if calling is IN_LOOP:
+        await asyncio.to_thread(before)  # not `calling.run`: a cancelled call does not wait for it
+    else:
+        before()
 
 
 async def _sleep(calling: Calling, seconds: float) -> None:
