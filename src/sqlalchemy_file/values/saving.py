@@ -107,6 +107,7 @@ def prepare(file: FileRecord, headers: Mapping[str, str] | None = None) -> None:
 
 
 def _look_at_content(file: FileRecord, state: UploadState) -> None:
+    file._refuse_if_frozen()
     content, declared, name = unspent(file), file["declared_content_type"], file["filename"]
     found = (
         type_within(declared, name)
