@@ -197,3 +197,18 @@ def test_an_observer_that_fails_breaks_nothing(
     assert keys(storage.inner) == []
     for moment in ("at the begin", "at the end", "while counting"):
         assert f"broken {moment}" in log.text
+
+
+def test_an_observer_without_its_methods_breaks_nothing(
+    tmp_path: Path, storage: FlakyStorage, log: pytest.LogCaptureFixture
+) -> None:
+    lacking: Any = object()
+    observing.observe(lacking)
+    try:
+        play_stories("Session", tmp_path, save_three, delete_all)
+        observing.counted("orphans", 0, "main")
+    finally:
+        observing.forget(lacking)
+    assert keys(storage.inner) == []
+    for method in ("begin", "count"):
+        assert f"no attribute '{method}'" in log.text

@@ -11,6 +11,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from operator import methodcaller
 from time import perf_counter
 from types import MappingProxyType
 from typing import Any, Literal, Protocol, Self
@@ -120,7 +121,7 @@ def counted(what: Count, number: int, storage: str) -> None:
         {"event": "count", "operation": what, "storage": storage, "count": number},
     )
     for observer in _observers:
-        _guarded(observer.count, what, number, storage)
+        _guarded(methodcaller("count", what, number, storage), observer)
 
 
 def not_served(error: Exception) -> None:
@@ -136,7 +137,9 @@ def failures_of(keys: Sequence[str], error: BaseException) -> Mapping[str, BaseE
 
 
 def _begin(task: Task) -> list[Callable[[], object]]:
-    return [_guarded(observer.begin, task) for observer in _observers]
+    # By name: an observer without the method fails like one whose method raises.
+    begin = methodcaller("begin", task)
+    return [_guarded(begin, observer) for observer in _observers]
 
 
 def _guarded(function: Callable[..., Any], *arguments: Any) -> Any:
