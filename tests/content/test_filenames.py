@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import mimetypes
 import unicodedata
+from enum import StrEnum
 
 import pytest
 from hypothesis import given
@@ -151,3 +152,14 @@ def test_the_tables_of_the_machine_have_no_say(monkeypatch):
 @pytest.mark.parametrize("name", [None, "", "README", ".png", "a.unknown-suffix"])
 def test_a_name_without_a_known_suffix_tells_no_type(name):
     assert guess_type(name) is None
+
+
+class Template(StrEnum):
+    REPORT = "report.pdf"
+    OTHER = "r\u00e9sum\u00e9.pdf"
+
+
+@pytest.mark.parametrize("raw", [Template.REPORT, Template.OTHER])
+def test_a_member_of_an_enum_becomes_plain_text(raw):
+    assert type(clean_filename(raw)) is str
+    assert clean_filename(raw) == raw.value

@@ -36,8 +36,8 @@ def clean_filename(raw: str | None) -> str:
     control and bidirectional characters and others that cannot be seen, of at most 255 bytes
     with its suffix kept.
     """
-    if raw and _PLAIN.fullmatch(raw):
-        return raw
+    if raw and (plain := _PLAIN.fullmatch(raw)):
+        return plain[0]  # a member of an enum as the text that it is
     for part in reversed(_SEPARATORS.split(raw or "")):
         if name := _printable(part):
             return _shortened(name) if name.strip(". ") else UNNAMED
