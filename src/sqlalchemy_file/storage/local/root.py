@@ -82,7 +82,8 @@ class Root:
         self._create = create
         self._known: tuple[int, int] | None = None
         with Translator(self.root_error):
-            self.make()
+            if create:
+                self.make()
             Folder.root(path, hold=hold).close()
             self.here: Route = Route(path, (), hold=False).walk()
             self._remember()
