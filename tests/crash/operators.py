@@ -214,13 +214,13 @@ class Program:
     def write(self, action: Callable[[Session], object], *, commit: bool) -> set[str]:
         """Do something in a session, and return what it has moved from one row to another."""
         moved = set[str]()
-        with Session(
-            self.engine, info={"moved": moved, "look": lambda: self.look(moved)}
-        ) as session:
+        info = {"moved": moved, "archived": set[str](), "look": lambda: self.look(moved)}
+        with Session(self.engine, info=info) as session:
             action(session)
             session.flush()
             if commit:
                 session.commit()
+                self.archived |= session.info["archived"]  # also what no look has seen there
         return moved
 
     def execute(self, statement: str) -> None:

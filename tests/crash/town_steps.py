@@ -70,12 +70,13 @@ def _move(session: Session, dice: Random, fields: Sequence[InstrumentedAttribute
     takers = [place for place in places if place != giver]
     if takers:
         taker, moving = dice.choice(takers), getattr(*giver)
-        session.info["moved"].update(moving.files)
         instead = getattr(*taker) if dice.random() < 0.5 else None
-        setattr(*taker, moving)
-        setattr(*giver, instead)
-        if instead is not None:
-            session.info["moved"].update(instead.files)
+        for (row, name), file in ((taker, moving), (giver, instead)):
+            setattr(row, name, file)
+            if file is not None:
+                session.info["moved"].update(file.files)
+                if name == "archive":
+                    session.info["archived"].update(file.files)
 
 
 def remove(session: Session, dice: Random) -> None:
@@ -104,7 +105,7 @@ def clear_archives(session: Session, dice: Random) -> None:
 
 
 def within_savepoint(session: Session, dice: Random, actions: Sequence[Write]) -> None:
-    kept = dice.random() < 0.5
+    kept, archived = dice.random() < 0.5, set(session.info["archived"])
     try:
         with session.begin_nested():
             dice.choice(actions)(session, dice)
@@ -112,7 +113,7 @@ def within_savepoint(session: Session, dice: Random, actions: Sequence[Write]) -
             if not kept:
                 raise _UndoneError
     except _UndoneError:
-        pass
+        session.info["archived"] = archived
     look = session.info["look"]
     look()  # the outermost savepoint of SQLite may have been the transaction
     dice.choice(actions)(session, dice)
