@@ -5,9 +5,11 @@ from __future__ import annotations
 from copy import copy
 from typing import Any
 
+import pytest
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 
 from sqlalchemy_file import File, FileField
+from sqlalchemy_file.values.saving import prepare
 
 
 class Base(DeclarativeBase):
@@ -74,3 +76,12 @@ def test_files_do_not_share_their_state() -> None:
     one._state.begun.append("main/x")
     assert other._state.begun == []
     assert File.decode({})._state.begun == []
+
+
+def test_a_frozen_file_is_not_changed_by_a_look_at_its_content() -> None:
+    file = File(b"given", content_type="text/plain", filename="a.txt")
+    file._freeze()
+    before = dict(file)
+    with pytest.raises(TypeError):
+        prepare(file)
+    assert file == before

@@ -228,10 +228,7 @@ def content_of(source: Any) -> Content:
     if isinstance(source, os.PathLike):
         return PathContent(cast("os.PathLike[str]", source))
     if is_response(source):
-        chunks = response_chunks(source)
-        if isinstance(chunks, AsyncIterable):
-            return AsyncStreamContent(chunks, source)
-        return StreamContent(chunks, source)
+        return _streamed(response_chunks(source), source)
     handle = uploaded_file(source)
     if isinstance(handle, str):
         handle = handle.encode()
@@ -247,6 +244,12 @@ def content_of(source: Any) -> Content:
         "the content of a file is bytes, str, a path, a binary file object, an upload or an "
         f"iterator of bytes, not {type(source).__name__}"
     )
+
+
+def _streamed(chunks: Any, owner: object) -> Content:
+    if isinstance(chunks, AsyncIterable):
+        return AsyncStreamContent(chunks, owner)
+    return StreamContent(chunks, owner)
 
 
 def _content_of_handle(handle: Any, owner: object) -> Content:

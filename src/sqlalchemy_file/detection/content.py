@@ -171,8 +171,11 @@ def refutes(detected: str | None, claimed: str, *, is_text: bool = False) -> boo
     if name is None or name == detected or _narrows(name, detected or ""):
         return False
     is_marked = name in _SIGNED or name.startswith(_ZIPPED)
-    is_binary = name in _NEVER_TEXT or (name.startswith(_BINARY) and name not in _TEXTUAL)
-    return detected is not None or is_marked or (is_text and is_binary)
+    return detected is not None or is_marked or (is_text and _is_binary(name))
+
+
+def _is_binary(name: str) -> bool:
+    return name in _NEVER_TEXT or (name.startswith(_BINARY) and name not in _TEXTUAL)
 
 
 def table_type(head: bytes, declared: str | None) -> str | None:

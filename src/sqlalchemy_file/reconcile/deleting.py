@@ -83,14 +83,18 @@ def _confirmed(
         return Confirmed([about("waiting", path, _HELD_UP) for path in paths], True)
     seen = _look(context, paths, before)
     outcomes = {path: _decide(path, objection, seen) for path, objection in objections.items()}
-    outcomes |= _deleted(lease, [path for path in outcomes if outcomes[path] == _DELETED])
-    staying = {
+    outcomes |= _deleted(lease, outcomes)
+    context.ask(finish, lease, _staying(outcomes))
+    return Confirmed([about(kind, path, why) for path, (kind, why) in outcomes.items()])
+
+
+def _staying(outcomes: Mapping[str, _Outcome]) -> dict[str, str | None]:
+    """Return the errors of the paths whose entries stay."""
+    return {
         path: None if kind == "waiting" else why
         for path, (kind, why) in outcomes.items()
         if kind not in _DONE
     }
-    context.ask(finish, lease, staying)
-    return Confirmed([about(kind, path, why) for path, (kind, why) in outcomes.items()])
 
 
 def _look(
@@ -151,8 +155,9 @@ def _holds(found: Collection[str], path: str) -> bool:
     return path in found or owner(path) in found
 
 
-def _deleted(lease: Lease, paths: Sequence[str]) -> dict[str, _Outcome]:
-    """Delete objects, and return the outcomes of those that stay."""
+def _deleted(lease: Lease, outcomes: Mapping[str, _Outcome]) -> dict[str, _Outcome]:
+    """Delete the objects that may be deleted; return the outcomes of those that stay."""
+    paths = [path for path, outcome in outcomes.items() if outcome == _DELETED]
     if not lease.is_fresh:
         return dict.fromkeys(paths, ("waiting", _LATE))
     failures = delete_objects(paths)

@@ -174,7 +174,15 @@ def _note_position(finder: OrphanFinder, purpose: str, reached: str | None) -> N
 
 def _differing(finder: OrphanFinder, differences: Sequence[Difference]) -> Iterator[Finding]:
     yield from finder.find([info for _, info in differences if info is not None])
-    keys = [key for key, info in differences if info is None]
+    missing = _missing(finder, [key for key, info in differences if info is None])
+    named = named_now(finder.context, {f"{finder.storage_name}/{key}" for key in missing})
+    for key in missing:
+        if f"{finder.storage_name}/{key}" in named:
+            yield Finding(kind="dangling", storage=finder.storage_name, key=key)
+
+
+def _missing(finder: OrphanFinder, keys: Sequence[str]) -> list[str]:
+    """Return which of these objects the storage does not have."""
     asked = [Operation(partial(finder.storage.stat, key)) for key in keys]
     outcomes = carry_out(asked, limit=concurrency_of(finder.storage), go_on=True)
     missing: list[str] = []
@@ -183,7 +191,4 @@ def _differing(finder: OrphanFinder, differences: Sequence[Difference]) -> Itera
             missing.append(key)
         elif outcome.error is not None:
             raise outcome.error
-    named = named_now(finder.context, {f"{finder.storage_name}/{key}" for key in missing})
-    for key in missing:
-        if f"{finder.storage_name}/{key}" in named:
-            yield Finding(kind="dangling", storage=finder.storage_name, key=key)
+    return missing

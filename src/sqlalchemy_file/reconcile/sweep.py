@@ -153,12 +153,7 @@ def _keeping(context: PassContext, columns: Iterable[Named], *, remember: bool) 
     and those that no other field is declared to use. With ``remember``, the references of rows are
     recorded for later sweeps.
     """
-    keeping = {
-        (table.fullname, column.name)
-        for table, columns_of_it in all_file_columns(context.metadata)
-        for column in columns_of_it
-        if keeps(column)
-    }
+    keeping = _keeping_columns(context.metadata)
     if not keeping:
         return set()
     fields = list(all_fields(context.metadata))
@@ -168,6 +163,15 @@ def _keeping(context: PassContext, columns: Iterable[Named], *, remember: bool) 
     known = context.ask(_remembered, used if remember else set()) if context.has_ledger else set()
     # File(storage=...), and earlier defaults, place files elsewhere.
     return used | known | (set(StorageManager.names()) - others)
+
+
+def _keeping_columns(metadata: MetaData) -> set[tuple[str, str]]:
+    return {
+        (table.fullname, column.name)
+        for table, columns in all_file_columns(metadata)
+        for column in columns
+        if keeps(column)
+    }
 
 
 def _remembered(connection: Connection, ledger: Ledger, seen: set[str]) -> set[str]:

@@ -124,22 +124,31 @@ def answering(
         return Answer(refused)
     if authorize is not None and not (yield _asking(authorize, request, target)):
         return Answer(problem(HTTPStatus.FORBIDDEN))
-    info: ObjectInfo | None = None
     try:
-        if target.size is None or request.method == "HEAD":
-            info = yield stat(target)
-        facts = target.facts(info, headers)
-        # Signing may ask another server for credentials: it does not run on the event loop.
-        hands_over = partial(_handover, request, target, facts, delivery)
-        handover = None if delivery is stream else (yield Operation(hands_over))
-        if handover is not None:
-            return Answer(_handed_over(handover, facts))
-        answer = plan(request.method, request.headers, facts)
-        asks_storage_first = answer.body and isinstance(answer.body[0], ByteRange)
-        if info is None and not asks_storage_first:
-            info = yield stat(target)  # a missing object has no other answer than 404
+        return (yield from _sending(request, target, headers, delivery))
     except Exception as error:  # noqa: BLE001  other errors than a storage's are raised again
         return Answer(problem_of(error))
+
+
+def _sending(
+    request: RequestFacts,
+    target: Target,
+    headers: Sequence[tuple[str, str]],
+    delivery: Delivery,
+) -> Answering:
+    info: ObjectInfo | None = None
+    if target.size is None or request.method == "HEAD":
+        info = yield stat(target)
+    facts = target.facts(info, headers)
+    # Signing may ask another server for credentials: it does not run on the event loop.
+    hands_over = partial(_handover, request, target, facts, delivery)
+    handover = None if delivery is stream else (yield Operation(hands_over))
+    if handover is not None:
+        return Answer(_handed_over(handover, facts))
+    answer = plan(request.method, request.headers, facts)
+    asks_storage_first = answer.body and isinstance(answer.body[0], ByteRange)
+    if info is None and not asks_storage_first:
+        info = yield stat(target)  # a missing object has no other answer than 404
     return Answer(answer, target if answer.body else None, info)
 
 

@@ -79,21 +79,26 @@ def requested_ranges(header: str, size: int) -> Sequence[ByteRange] | None:
     unit, _, listed = header.partition("=")
     if unit.strip(_SPACE).lower() != "bytes" or len(header) > _LONGEST_HEADER or size == 0:
         return None
-    # A recipient has to accept empty elements of a list.
-    items = [item for each in listed.split(",") if (item := each.strip(_SPACE))]
+    items = [each.strip(_SPACE) for each in listed.split(",")]
     satisfiable = []
-    for item in items:
-        if (match := _SPEC.fullmatch(item)) is None:
+    for item in filter(None, items):  # a recipient has to accept empty elements of a list
+        if (asked := _range_of(item, size)) is None:
             return None
-        first, last, suffix = (None if group is None else int(group) for group in match.groups())
-        start = max(size - (suffix or 0), 0) if first is None else first
-        if last is not None and last < start:
-            return None
-        if start < size:
-            end = size if last is None else min(last + 1, size)
-            satisfiable.append(ByteRange(start, end))
+        if asked.start < size:
+            satisfiable.append(asked)
     merged = _merged(satisfiable)
-    return merged if items and len(merged) <= MOST_RANGES else None
+    return merged if any(items) and len(merged) <= MOST_RANGES else None
+
+
+def _range_of(item: str, size: int) -> ByteRange | None:
+    """Return the range that an item asks for, which may begin at the end; None if malformed."""
+    if (match := _SPEC.fullmatch(item)) is None:
+        return None
+    first, last, suffix = (None if group is None else int(group) for group in match.groups())
+    start = max(size - (suffix or 0), 0) if first is None else first
+    if last is not None and last < start:
+        return None
+    return ByteRange(start, size if last is None else min(last + 1, size))
 
 
 def _merged(ranges: Sequence[ByteRange]) -> list[ByteRange]:
@@ -223,7 +228,7 @@ def plan(
     """
     if (answer := plan_without_file(method)) is not None:
         return answer
-    modified = facts.modified and facts.modified.replace(microsecond=0)
+    modified = facts.modified.replace(microsecond=0) if facts.modified else None
     failed = failed_precondition(headers, facts.etag, modified)
     if failed is HTTPStatus.NOT_MODIFIED:
         return Plan(failed, _validators(facts))
@@ -231,12 +236,10 @@ def plan(
         return Plan(failed, [_NOT_STORED, _EMPTY])
     if method != "GET":
         return _with_body(HTTPStatus.OK, facts, ())
-    asked = headers.get("range")
-    now = now or datetime.now(UTC)
-    if asked is not None and may_send_range(headers, facts.etag, modified, now):
-        ranges = requested_ranges(asked, facts.size)
+    if may_send_range(headers, facts.etag, modified, now or datetime.now(UTC)):
+        ranges = requested_ranges(headers.get("range", ""), facts.size)
         if ranges is not None:
-            return _partial(facts, ranges, boundary or secrets.token_hex(16))
+            return _partial(facts, ranges, boundary)
     return _with_body(HTTPStatus.OK, facts, (ByteRange(0, facts.size),) if facts.size else ())
 
 
@@ -249,7 +252,7 @@ def plan_without_file(method: str) -> Plan | None:
     return None
 
 
-def _partial(facts: FileFacts, ranges: Sequence[ByteRange], boundary: str) -> Plan:
+def _partial(facts: FileFacts, ranges: Sequence[ByteRange], boundary: str | None) -> Plan:
     if not ranges:
         unsatisfied = ("Content-Range", f"bytes */{facts.size}")
         kept = [pair for pair in facts.headers if pair[0].lower() != "cache-control"]
@@ -259,6 +262,7 @@ def _partial(facts: FileFacts, ranges: Sequence[ByteRange], boundary: str) -> Pl
         extra = ("Content-Range", ranges[0].content_range(facts.size))
         return _with_body(HTTPStatus.PARTIAL_CONTENT, facts, ranges, extra)
     body: list[Segment] = []
+    boundary = boundary or secrets.token_hex(16)
     for each in ranges:
         head = (
             f"--{boundary}\r\nContent-Type: {facts.content_type}\r\n"

@@ -176,16 +176,7 @@ def target_of(
     if disposition not in (None, "inline", "attachment"):
         raise ValueError(f'disposition is "inline" or "attachment", not {disposition!r}')
     require_types(inline)
-    original = file.original if isinstance(file, DerivedImage) else file
-    if not isinstance(original, File) or not original.saved or own_path(original) is None:
-        raise ValueError(f"expected a stored File, got {_what_came(original)}")
-    if variant is not None and isinstance(file, DerivedImage):
-        raise ValueError(f"give the File with variant={variant!r}, not its image {file.name!r}")
-    part = file if variant is None else file.variant(variant)
-    record: Mapping[str, Any] = part
-    if isinstance(part, DerivedImage):
-        described = {"filename": part.filename, "content_type": part.content_type}
-        record = {**part.record, **described}
+    original, record = _part_of(file, variant)
     storage, key = StorageManager.resolve(own_path(record) or "")
     content_type = str(record.get("content_type") or UNKNOWN_TYPE)
     return Target(
@@ -201,6 +192,20 @@ def target_of(
         modified=_moment(original.get("uploaded_at")),
         encoding=_encoding(record),
     )
+
+
+def _part_of(file: Any, variant: str | None) -> tuple[File, Mapping[str, Any]]:
+    """Return a stored file, and the record of what is sent: of itself, or of its image."""
+    original = file.original if isinstance(file, DerivedImage) else file
+    if not isinstance(original, File) or not original.saved or own_path(original) is None:
+        raise ValueError(f"expected a stored File, got {_what_came(original)}")
+    if variant is not None and isinstance(file, DerivedImage):
+        raise ValueError(f"give the File with variant={variant!r}, not its image {file.name!r}")
+    part = file if variant is None else file.variant(variant)
+    if not isinstance(part, DerivedImage):
+        return original, part
+    described = {"filename": part.filename, "content_type": part.content_type}
+    return original, {**part.record, **described}
 
 
 def _what_came(file: Any) -> str:

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from copy import copy
 from functools import cache, partial
+from itertools import starmap
 
 from sqlalchemy import Connection
 
@@ -131,16 +132,15 @@ class UploadBatch:
         if not files:
             return []
         self._began = self._began or now()
-        epoch = None if claim is None else claim.epoch
-        moves = [{path: path_of_copy(path, epoch) for path in paths_of(file)} for file in files]
+        moves = _moves(files, claim)
         pairs = [pair for move in moves for pair in move.items()]
         self._copies = [new for _, new in pairs]
         names = {StorageManager.resolve(new)[0] for new in self._copies}
         if claim is not None:
             claim.sign(names)
-        limit = max((concurrency_of(StorageManager.storage(name)) for name in names), default=1)
+        limits = [concurrency_of(StorageManager.storage(name)) for name in names]
         with self._synced_together():
-            results(carry_out([copying(old, new) for old, new in pairs], limit=limit))
+            results(carry_out(list(starmap(copying, pairs)), limit=max(limits, default=1)))
         copies = [relocated_copy(file, move) for file, move in zip(files, moves, strict=True)]
         self._files += copies
         self._copies = []
@@ -263,6 +263,12 @@ def wait_until_free(claim: Claim, chosen: Iterable[tuple[str, str]]) -> None:
             )
         pause = Operation(partial(time.sleep, _PAUSE), partial(asyncio.sleep, _PAUSE))
         results(carry_out([pause]))
+
+
+def _moves(files: Sequence[File], claim: Claim | None) -> list[dict[str, str]]:
+    """Return for each file where its objects are to be copied."""
+    epoch = None if claim is None else claim.epoch
+    return [{path: path_of_copy(path, epoch) for path in paths_of(file)} for file in files]
 
 
 def _noted(claim: Claim, paths: Iterable[str]) -> set[str]:

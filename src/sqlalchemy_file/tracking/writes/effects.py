@@ -223,12 +223,19 @@ def _countable(database: Database, plan: Plan, found: list[list[OldRow]]) -> int
     return sum(map(len, found))
 
 
+def _known_rows(
+    database: Database, unit: Unit, plan: Plan, keys: list[Key | None]
+) -> dict[Key, OldRow]:
+    """Return the rows that the flush has read already."""
+    decisions = unit.decisions if database.is_as_connected else None
+    read, table = decisions.known if decisions else {}, plan.target.table
+    return {key: read[table, key] for key in keys if key is not None and (table, key) in read}
+
+
 def _by_key(
     database: Database, unit: Unit, plan: Plan, keys: list[Key | None], *, exact: bool
 ) -> list[list[OldRow]]:
-    decisions = unit.decisions if database.is_as_connected else None
-    read, table = decisions.known if decisions else {}, plan.target.table
-    known = {key: read[table, key] for key in keys if key is not None and (table, key) in read}
+    known = _known_rows(database, unit, plan, keys)
     unknown = [key for key in keys if key is not None and key not in known]
     if unknown and exact:
         deleting = isinstance(plan.statement, Delete)
