@@ -145,7 +145,10 @@ def failed_precondition(
 
 
 def may_send_range(
-    headers: Mapping[str, str], etag: str | None, modified: datetime | None, now: datetime
+    headers: Mapping[str, str],
+    etag: str | None,
+    modified: datetime | None,
+    now: datetime | None = None,
 ) -> bool:
     """Return True unless ``If-Range`` names another version of the file.
 
@@ -158,7 +161,9 @@ def may_send_range(
     if (match := _TAG.fullmatch(given.strip())) is not None:
         return match[1] is None and given.strip() == etag
     date = parse_date(given)
-    return date is not None and date == modified and now - date >= timedelta(seconds=1)
+    if date is None or date != modified:
+        return False
+    return (now or datetime.now(UTC)) - date >= timedelta(seconds=1)
 
 
 def parse_date(text: str) -> datetime | None:
@@ -236,8 +241,8 @@ def plan(
         return Plan(failed, [_NOT_STORED, _EMPTY])
     if method != "GET":
         return _with_body(HTTPStatus.OK, facts, ())
-    if may_send_range(headers, facts.etag, modified, now or datetime.now(UTC)):
-        ranges = requested_ranges(headers.get("range", ""), facts.size)
+    if "range" in headers and may_send_range(headers, facts.etag, modified, now):
+        ranges = requested_ranges(headers["range"], facts.size)
         if ranges is not None:
             return _partial(facts, ranges, boundary)
     return _with_body(HTTPStatus.OK, facts, (ByteRange(0, facts.size),) if facts.size else ())
