@@ -201,6 +201,27 @@ class TestFilesOnDisk:
         put(storage, "a/b")
         assert keys(storage) == ["a/b"]
 
+    @pytest.mark.parametrize("key", ["key", "a/b"])
+    def test_a_root_that_is_removed_while_a_file_is_created_is_made_again(
+        self, root: Path, key: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        storage = LocalStorage(root)
+        put(storage, "first")
+        remove_while_a_file_is_created(root, monkeypatch)
+        put(storage, key)
+        assert keys(storage) == [key]
+
+    @pytest.mark.parametrize("key", ["key", "a/b"])
+    def test_a_root_that_is_removed_while_a_file_is_created_is_named_in_the_error(
+        self, root: Path, key: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        root.mkdir()
+        storage = LocalStorage(root, create=False)
+        put(storage, "first")
+        remove_while_a_file_is_created(root, monkeypatch)
+        with pytest.raises(StorageError, match="there is no folder"):
+            put(storage, key)
+
     @pytest.mark.usefixtures("either_way")
     def test_a_key_is_an_object_or_a_folder(self, root: Path) -> None:
         storage = LocalStorage(root, sidecars=True)
@@ -990,6 +1011,24 @@ def run_with_a_mount(folder: Path, script: str) -> list[str]:
     command = [*private, "sh", "-c", mount, sys.executable, textwrap.dedent(script)]
     done = subprocess.run(command, check=True, capture_output=True, text=True)
     return done.stdout.splitlines()
+
+
+def remove_while_a_file_is_created(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Remove a folder once, between its look-up and the creation of a file without a name."""
+    real = os.open
+
+    def open_late(path: str, flags: int, mode: int = 0o777, *, dir_fd: int | None = None) -> int:
+        if flags & os.O_TMPFILE != os.O_TMPFILE:
+            return real(path, flags, mode, dir_fd=dir_fd)
+        monkeypatch.setattr(os, "open", real)
+        folder = real(path, os.O_RDONLY, dir_fd=dir_fd)
+        shutil.rmtree(root)
+        try:
+            return real(".", flags, mode, dir_fd=folder)
+        finally:
+            os.close(folder)
+
+    monkeypatch.setattr(os, "open", open_late)
 
 
 class recorded:  # noqa: N801

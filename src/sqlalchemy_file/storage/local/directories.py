@@ -125,10 +125,8 @@ class Folder:
         mode = 0o666 if mode is None else mode
         try:
             return os.open(self._at("."), flags, mode, dir_fd=self._descriptor)
-        except PermissionError as error:
-            # ext4 reports this for a folder that was removed while it was open.
-            if self._descriptor is not None and os.fstat(self._descriptor).st_nlink == 0:
-                raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT)) from error
+        except PermissionError:
+            self.raise_if_removed()  # ext4 reports this for a folder that was removed meanwhile
             raise
 
     def name_descriptor(self, descriptor: int, name: str) -> None:

@@ -79,7 +79,7 @@ class Writer:
         """Write a file by ``fill``; return its size, and the attributes that are kept."""
         *folders, name = key.split("/")
         root, route = self.root, self.root.here
-        if folders or self.sidecars or not root.hold:  # else no folder is opened
+        if folders or self.sidecars:  # else no folder is opened
             route = Route(root.path, folders, hold=root.hold, create=True, mode=root.folder_mode)
         with route, self._retrying(route, self._begin) as temporary:
             if exclusive:
