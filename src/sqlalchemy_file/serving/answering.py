@@ -181,16 +181,17 @@ async def adrive(steps: Answering) -> Answer:
 
 
 async def _taken(steps: Answering, take: Callable[[Operation[Any]], Awaitable[Any]]) -> Answer:
-    go_on: Callable[[], Operation[Any]] = partial(next, steps)
-    while True:
-        try:
-            step = go_on()
-        except StopIteration as end:
-            return cast("Answer", end.value)
-        try:
-            go_on = partial(steps.send, await take(step))
-        except Exception as error:  # noqa: BLE001  it is raised in the generator
-            go_on = partial(steps.throw, error)
+    try:
+        step = next(steps)
+        while True:
+            try:
+                taken = await take(step)
+            except Exception as error:  # noqa: BLE001  it is raised in the generator
+                step = steps.throw(error)
+            else:
+                step = steps.send(taken)
+    except StopIteration as end:
+        return cast("Answer", end.value)
 
 
 def _asking(authorize: Authorize, request: RequestFacts, target: Target) -> Operation[bool]:

@@ -9,10 +9,11 @@ is read in a thread.
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncGenerator, Generator, Iterator, Sequence
-from contextlib import AbstractContextManager, aclosing, closing, nullcontext
+from collections.abc import AsyncGenerator, Iterator, Sequence
+from contextlib import AbstractContextManager, aclosing, nullcontext
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from operator import attrgetter
+from typing import TYPE_CHECKING, Any, cast
 
 from sqlalchemy_file.exceptions import StorageError
 from sqlalchemy_file.serving.budget import WHOLE, within_budget
@@ -25,7 +26,7 @@ from sqlalchemy_file.serving.event_loop import (
 )
 from sqlalchemy_file.serving.http import ByteRange, Segment
 from sqlalchemy_file.storage import ObjectInfo, StorageManager
-from sqlalchemy_file.storage.common.calling import IN_LOOP
+from sqlalchemy_file.storage.common.calling import IN_LOOP, IN_THREAD, Calling, iterate, run
 from sqlalchemy_file.storage.common.protocol import named
 from sqlalchemy_file.transfer import in_thread
 
@@ -48,15 +49,7 @@ def stream(
     the storage says so without a further request. The first chunk is read before this returns, so
     that a missing object raises here.
     """
-    size = size if info is None else info.size
-    chunks = _stream(storage_name, key, segments, info, size)
-    return _after([next(chunks, b"")], chunks)
-
-
-def _after(first: list[bytes], chunks: Generator[bytes, None, None]) -> Iterator[bytes]:
-    with closing(chunks):  # a server closes the body when its client has left
-        yield first.pop()
-        yield from chunks
+    return iterate(run(_begun(IN_THREAD, storage_name, key, segments, info, size)))
 
 
 async def astream(
@@ -68,15 +61,19 @@ async def astream(
 ) -> AsyncGenerator[bytes, None]:
     """Do what `stream` does without blocking the event loop."""
     refuse_if_hanging(storage_name, key)
-    size = size if info is None else info.size
-    chunks = _astream(storage_name, key, segments, info, size)
-    return _aafter([await anext(chunks, b"")], chunks)
+    return await _begun(IN_LOOP, storage_name, key, segments, info, size)
 
 
-async def _aafter(
+async def _begun(*arguments: Any) -> AsyncGenerator[bytes, None]:
+    """Return the chunks, of which the first one is read already."""
+    chunks = _chunks(*arguments)
+    return _after([await anext(chunks, b"")], chunks)
+
+
+async def _after(
     first: list[bytes], chunks: AsyncGenerator[bytes, None]
 ) -> AsyncGenerator[bytes, None]:
-    async with aclosing(chunks):
+    async with aclosing(chunks):  # a server closes the body when its client has left
         yield first.pop()
         async for chunk in chunks:
             yield chunk
@@ -87,54 +84,23 @@ async def _aafter(
 # loop below deletes its variable.
 
 
-def _stream(
-    name: str, key: str, segments: Sequence[Segment], info: ObjectInfo | None, size: int | None
-) -> Generator[bytes, None, None]:
-    storage = StorageManager.storage(name)
-    size = compared_size(storage, size)
-    with named(name):
-        if hasattr(storage, "open_file"):
-            with storage.open_file(key) as file:
-                require_size(os.fstat(file.fileno()).st_size, size, key)
-        if info is None and len(segments) > 1:
-            info = storage.stat(key)
-            require_size(info.size, size, key)
-        version = None if info is None else version_of(info)
-        of_one_version: Any = getattr(storage, "ranges", None)  # obstore's
-        ranges = None if of_one_version is None else of_one_version(key, None, size)
-        for segment in segments:
-            if isinstance(segment, bytes):
-                yield segment
-                continue
-            left = segment.size
-            chunks: Any = (
-                storage.stream(key, segment.start, one_more(segment.end, size))
-                if ranges is None
-                else ranges(*segment)
-            )
-            with closing(chunks):
-                for chunk in chunks:
-                    if version is not None and left == segment.size:
-                        require_version(version, storage.stat(key))
-                    left = _left(left, chunk, key)
-                    yield chunk
-                    del chunk
-            _require_all(left, key)
-
-
-async def _astream(
-    name: str, key: str, segments: Sequence[Segment], info: ObjectInfo | None, size: int | None
+async def _chunks(
+    calling: Calling,
+    name: str,
+    key: str,
+    segments: Sequence[Segment],
+    info: ObjectInfo | None,
+    size: int | None,
 ) -> AsyncGenerator[bytes, None]:
-    storage = StorageManager.storage(name)
     wanted = [segment for segment in segments if isinstance(segment, ByteRange)]
-    reading = ranges_of(name, storage, key, wanted, info, compared_size(storage, size))
-    with named(name), reading as ranges:
+    size = size if info is None else info.size
+    with named(name), _opened(calling, name, key, wanted, info, size) as ranges:
         for segment in segments:
             if isinstance(segment, bytes):
                 yield segment
                 continue
             left = segment.size
-            async with aclosing(ranges(segment.start, segment.end)) as chunks:
+            async with aclosing(ranges(*segment)) as chunks:
                 async for chunk in chunks:
                     left = _left(left, chunk, key)
                     yield chunk
@@ -155,76 +121,97 @@ def _require_all(left: int, key: str) -> None:
         raise StorageError(f"the object has {left} bytes fewer than announced", key=key)
 
 
-def ranges_of(
-    storage_name: str,
-    storage: Any,
+def _opened(
+    calling: Calling,
+    name: str,
     key: str,
     wanted: Sequence[ByteRange],
     info: ObjectInfo | None,
     size: int | None,
 ) -> AbstractContextManager[Ranges]:
     """Return what streams ranges of an object, those that are wanted and parts of them."""
+    storage: Any = StorageManager.storage(name)
+    size = compared_size(storage, size)
     if hasattr(storage, "open_file"):
-        return LocalFile(storage_name, storage, key, size)
-    of_one_version: Any = getattr(storage, "aranges", None)
-    etag = None if info is None else info.etag
-    ranges: Any = None if of_one_version is None else of_one_version(key, etag, size)
-    is_obstore = ranges is not None
-    if not is_obstore:
+        if calling is IN_LOOP:
+            return LocalFile(name, storage, key, size)
+        with storage.open_file(key) as file:
+            require_size(os.fstat(file.fileno()).st_size, size, key)
+    ranges = _of_one_version(calling, storage, key, info, size)
+    can_be_cancelled = ranges is not None
+    if ranges is None:
+        ranges = partial(_streamed, calling, storage, key, size)
+        is_all = info is None and len(wanted) == 1
+        # Within the budget, a longer range takes several requests.
+        if not (is_all and (calling is IN_THREAD or wanted[0].size <= WHOLE)):
+            ranges = _Compared(calling, storage, key, ranges, info, size)
+    if calling is IN_THREAD:
+        return nullcontext(ranges)
+    in_time = partial(chunks_in_time, name, key, ranges, can_be_cancelled=can_be_cancelled)
+    return nullcontext(partial(within_budget, name, in_time))
 
-        def streamed(start: int, end: int) -> Any:
-            return IN_LOOP.items(storage, "stream", key, start, one_more(end, size))
 
-        is_one_request = info is None and len(wanted) == 1 and wanted[0].size <= WHOLE
-        ranges = streamed if is_one_request else _Compared(storage, key, streamed, info, size)
-    in_time = partial(chunks_in_time, storage_name, key, ranges, can_be_cancelled=is_obstore)
-    return nullcontext(partial(within_budget, storage_name, in_time))
+def _of_one_version(
+    calling: Calling, storage: Any, key: str, info: ObjectInfo | None, size: int | None
+) -> Ranges | None:
+    """Return the ranges of a storage that compares versions itself, by entity tags: obstore's."""
+    name = "aranges" if calling is IN_LOOP else "ranges"
+    of_one_version: Any = getattr(storage, name, None)
+    if of_one_version is None or (info is not None and info.etag is None):
+        return None
+    ranges: Any = of_one_version(key, info and info.etag, size)
+    if calling is IN_THREAD and ranges is not None:
+        return lambda start, end: IN_THREAD.iterate(ranges(start, end))
+    return cast("Ranges | None", ranges)
 
 
-def one_more(end: int, size: int | None) -> int:
-    """Return the end of a range to request: one byte more at the end shows a longer object."""
-    return end + 1 if end == size else end
+def _streamed(
+    calling: Calling, storage: Any, key: str, size: int | None, start: int, end: int
+) -> AsyncGenerator[bytes, None]:
+    # One byte more at the end shows a longer object.
+    return calling.items(storage, "stream", key, start, end + 1 if end == size else end)
 
 
 class _Compared:
     """Compares what the storage says of the object before the first range with later ranges."""
 
     def __init__(
-        self, storage: Any, key: str, ranges: Ranges, info: ObjectInfo | None, size: int | None
+        self,
+        calling: Calling,
+        storage: Any,
+        key: str,
+        ranges: Ranges,
+        info: ObjectInfo | None,
+        size: int | None,
     ) -> None:
-        self._storage, self._key, self._ranges, self._size = storage, key, ranges, size
-        self._known: Version | None = None if info is None else version_of(info)
+        self._stat: Any = partial(calling.call, storage, "stat", key)
+        self._key, self._ranges, self._size = key, ranges, size
+        self._known: Any = None if info is None else _version_of(info)
 
     async def __call__(self, start: int, end: int) -> AsyncGenerator[bytes, None]:
-        is_checked = self._known is None
-        if self._known is None:
-            self._known = version_of(await self._stat())
+        is_later = self._known is not None
+        if not is_later:
+            await self._compare()
         async with aclosing(self._ranges(start, end)) as chunks:
             async for chunk in chunks:
-                if not is_checked:
-                    require_version(self._known, await self._stat())
-                    is_checked = True
+                if is_later:
+                    await self._compare()
+                    is_later = False
                 yield chunk
                 del chunk  # it is not kept while the next one is waited for
 
-    async def _stat(self) -> ObjectInfo:
-        found: ObjectInfo = await IN_LOOP.call(self._storage, "stat", self._key)
+    async def _compare(self) -> None:
+        """Raise `StorageError` if the object was replaced."""
+        found = await self._stat()
         require_size(found.size, self._size, self._key)
-        return found
+        version = _version_of(found)
+        if version != (self._known or version):
+            raise StorageError("the object was replaced while it was read", key=self._key)
+        self._known = version
 
 
-Version = tuple[object, ...]
-
-
-def version_of(info: ObjectInfo) -> Version:
-    """Return what distinguishes one version of an object from another."""
-    return info.etag, info.last_modified, info.size
-
-
-def require_version(known: Version, found: ObjectInfo) -> None:
-    """Raise `StorageError` if an object was replaced."""
-    if version_of(found) != known:
-        raise StorageError("the object was replaced while it was read", key=found.key)
+_version_of = attrgetter("etag", "last_modified", "size")
+"""What distinguishes one version of an object from another."""
 
 
 CHUNK = 64 * 1024

@@ -6,7 +6,7 @@ import asyncio
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
-from typing import Any, BinaryIO, Self, cast
+from typing import BinaryIO, Self, cast
 
 from sqlalchemy_file.exceptions import DeletionError, StorageError
 from sqlalchemy_file.storage import Attributes, HasPublicURL, ObjectInfo, Storage
@@ -14,7 +14,6 @@ from sqlalchemy_file.storage.common.calling import (
     IN_LOOP,
     IN_THREAD,
     Calling,
-    InLoop,
     concurrency_of,
     is_native,
     iterate,
@@ -132,7 +131,7 @@ class FaultyStorage:
         self, calling: Calling, key: str, start: int, end: int | None
     ) -> AsyncGenerator[bytes]:
         async with self._injected(calling, "stream", key) as fault:
-            chunks = _items(calling, self.inner, "stream", key, start, end)
+            chunks = calling.items(self.inner, "stream", key, start, end)
             if not fault.changes_bytes:
                 async for chunk in chunks:
                     yield chunk
@@ -156,7 +155,7 @@ class FaultyStorage:
         self, calling: Calling, prefix: str, start_after: str | None
     ) -> AsyncGenerator[ObjectInfo]:
         async with self._injected(calling, "list", prefix):
-            async for info in _items(calling, self.inner, "list", prefix, start_after):
+            async for info in calling.items(self.inner, "list", prefix, start_after):
                 yield info
 
     @asynccontextmanager
@@ -201,12 +200,6 @@ class AsyncFaultyStorage(FaultyStorage):
 
     def alist(self, prefix: str = "", start_after: str | None = None) -> AsyncIterator[ObjectInfo]:
         return self._list(IN_LOOP, prefix, start_after)
-
-
-def _items(calling: Calling, storage: Storage, verb: Verb, *arguments: Any) -> AsyncIterator[Any]:
-    if isinstance(calling, InLoop):
-        return calling.items(storage, verb, *arguments)
-    return calling.iterate(getattr(storage, verb)(*arguments))
 
 
 async def _begin(calling: Calling, before: Callable[[], object]) -> None:

@@ -65,9 +65,18 @@ class InThread:
     async def call(self, storage: Any, method: str, *arguments: Any, **options: Any) -> Any:
         return getattr(storage, method)(*arguments, **options)
 
-    def iterate(self, items: Iterator[T]) -> AsyncIterator[T]:
-        """Return an iterator that may block as an asynchronous one."""
-        return Steps(items)
+    def items(self, storage: Any, method: str, *arguments: Any) -> AsyncGenerator[Any]:
+        return self.iterate(getattr(storage, method)(*arguments))
+
+    async def iterate(self, items: Iterator[T]) -> AsyncGenerator[T]:
+        """Yield the items of an iterator that may block, and close it."""
+        try:
+            for item in items:
+                yield item
+                del item  # not kept in memory while the next one is read
+        finally:
+            if close := getattr(items, "close", None):
+                close()
 
 
 class InLoop:
@@ -81,13 +90,11 @@ class InLoop:
             return await getattr(storage, f"a{method}")(*arguments, **options)
         return await in_thread(partial(getattr(storage, method), *arguments, **options))
 
-    def items(self, storage: Any, method: str, *arguments: Any) -> AsyncIterator[Any]:
-        items: AsyncIterator[Any] = (
-            getattr(storage, f"a{method}")(*arguments)
-            if is_native(storage)
-            else self.iterate(getattr(storage, method)(*arguments))
-        )
-        return items
+    def items(self, storage: Any, method: str, *arguments: Any) -> AsyncGenerator[Any]:
+        if not is_native(storage):
+            return self.iterate(getattr(storage, method)(*arguments))
+        items: AsyncGenerator[Any] = getattr(storage, f"a{method}")(*arguments)
+        return items if hasattr(items, "aclose") else _generated(items)
 
     async def iterate(self, items: Iterator[T]) -> AsyncGenerator[T]:
         try:
@@ -98,6 +105,12 @@ class InLoop:
             if close := getattr(items, "close", None):
                 await in_thread(close)
             raise
+
+
+async def _generated(items: AsyncIterator[T]) -> AsyncGenerator[T]:
+    async for item in items:
+        yield item
+        del item
 
 
 Calling: TypeAlias = InThread | InLoop
@@ -137,6 +150,7 @@ def iterate(items: AsyncGenerator[T]) -> Iterator[T]:
             except StopAsyncIteration:
                 return
             yield item
+            del item
     finally:
         run(items.aclose())
 
