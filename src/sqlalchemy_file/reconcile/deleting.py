@@ -27,7 +27,7 @@ from sqlalchemy_file.ledger.notes import (
     visible,
 )
 from sqlalchemy_file.reconcile.context import PassContext
-from sqlalchemy_file.reconcile.findings import Finding, about, about_object
+from sqlalchemy_file.reconcile.findings import Finding, about_object
 from sqlalchemy_file.reconcile.open_transactions import wait
 from sqlalchemy_file.reconcile.ownership import Objection, Ownership, is_ours, made_at, owner
 from sqlalchemy_file.reconcile.references import snapshot
@@ -39,15 +39,8 @@ from sqlalchemy_file.transfer import run_blocking
 ObjectionTo = Callable[[str, str], Objection | None]
 """Returns why the object of a storage and a key must not be deleted; None if it may."""
 
-_Outcome = Objection  # the kind of a `Finding`, and its detail
-
-
-@dataclass(frozen=True, slots=True)
-class Confirmed:
-    """The findings of leased entries; ``is_held_up`` if open transactions did not end in time."""
-
-    findings: Sequence[Finding]
-    is_held_up: bool = False
+Outcomes = dict[str, tuple[str, str | None]]
+"""By path, the kind of a `Finding`, and its detail."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,32 +56,35 @@ class _Seen:
 
 def delete_unnamed(
     context: PassContext, lease: Lease, objection_to: ObjectionTo, patience: float
-) -> Confirmed:
-    """Delete the objects of leased entries that no row refers to, and return the findings."""
+) -> Outcomes:
+    """Delete the objects of leased entries that no row refers to.
+
+    All outcomes are `HELD_UP` if open transactions did not end in time.
+    """
     try:
-        return _confirmed(context, lease, objection_to, patience)
+        return _outcomes(context, lease, objection_to, patience)
     except BaseException:
         context.ask(give_back, lease)
         raise
 
 
-def _confirmed(
+def _outcomes(
     context: PassContext, lease: Lease, objection_to: ObjectionTo, patience: float
-) -> Confirmed:
+) -> Outcomes:
     paths = list(dict.fromkeys(note.path for note in lease.notes))
     objections = {path: objection_to(*StorageManager.resolve(path)) for path in paths}
     before = [each.ask(_notes, paths) for each in context.everywhere]
     if not all(wait(each, patience) for each in context.everywhere):
         context.ask(give_back, lease, wait=FIRST_WAIT)
-        return Confirmed([about("waiting", path, _HELD_UP) for path in paths], True)
+        return dict.fromkeys(paths, HELD_UP)
     seen = _look(context, paths, before)
     outcomes = {path: _decide(path, objection, seen) for path, objection in objections.items()}
     outcomes |= _deleted(lease, outcomes)
-    context.ask(finish, lease, _staying(outcomes))
-    return Confirmed([about(kind, path, why) for path, (kind, why) in outcomes.items()])
+    context.ask(finish, lease, _errors(outcomes))
+    return outcomes
 
 
-def _staying(outcomes: Mapping[str, _Outcome]) -> dict[str, str | None]:
+def _errors(outcomes: Outcomes) -> dict[str, str | None]:
     """Return the errors of the paths whose entries stay."""
     return {
         path: None if kind == "waiting" else why
@@ -110,7 +106,7 @@ def _look(
     return seen
 
 
-def _decide(path: str, objection: Objection | None, seen: _Seen) -> _Outcome:
+def _decide(path: str, objection: Objection | None, seen: _Seen) -> Objection:
     """Return what should become of an object. A row that refers to it counts first."""
     if path in seen.named:
         return "named", None
@@ -155,7 +151,7 @@ def _holds(found: Collection[str], path: str) -> bool:
     return path in found or owner(path) in found
 
 
-def _deleted(lease: Lease, outcomes: Mapping[str, _Outcome]) -> dict[str, _Outcome]:
+def _deleted(lease: Lease, outcomes: Outcomes) -> Outcomes:
     """Delete the objects that may be deleted; return the outcomes of those that stay."""
     paths = [path for path, outcome in outcomes.items() if outcome == _DELETED]
     if not lease.is_fresh:
@@ -171,9 +167,12 @@ def _deleted(lease: Lease, outcomes: Mapping[str, _Outcome]) -> dict[str, _Outco
     }
 
 
-_DELETED: _Outcome = ("deleted", None)
+HELD_UP: Objection = (
+    "waiting",
+    "transactions are open that began before; it will be tried again",
+)
+_DELETED: Objection = ("deleted", None)
 _DONE = ("deleted", "named", "kept")
-_HELD_UP = "transactions are open that began before; it will be tried again"
 _LATE = "its turn came too late to be deleted safely; it will be tried again"
 _MOVING = "rows that name it come and go; it will be tried again"
 
@@ -202,18 +201,13 @@ class OrphanFinder:
     def find(self, objects: Sequence[ObjectInfo]) -> list[Finding]:
         """Return the findings of these objects; with ``delete``, delete them first."""
         old = {f"{self.storage_name}/{info.key}": info for info in objects if self._is_old(info)}
-        named = named_now(self.context, old)
-        lost = {path: info for path, info in old.items() if path not in named}
-        objections = {path: self._objection(info.key) for path, info in lost.items()}
+        lost = old.keys() - named_now(self.context, old)
+        objections = {path: self._objection(old[path].key) for path in old if path in lost}
         outcomes = {path: why for path, why in objections.items() if why is not None}
-        free = sorted(lost.keys() - outcomes.keys())
-        if self.delete:
-            outcomes |= self._deleted(free)
-        else:
-            kept = kept_now(self.context, free)
-            outcomes |= {path: ("kept" if path in kept else "orphan", None) for path in free}
+        free = sorted(lost.difference(outcomes))
+        outcomes |= self._deleted(free) if self.delete else self._undeleted(free)
         return [
-            about_object(kind, self.storage_name, lost[path], detail)
+            about_object(kind, self.storage_name, old[path], detail)
             for path, (kind, detail) in outcomes.items()
         ]
 
@@ -222,15 +216,18 @@ class OrphanFinder:
             return "foreign", None
         return self.ownership.objection(key) or (("kept", None) if self.keeps else None)
 
-    def _deleted(self, paths: Sequence[str]) -> dict[str, Objection]:
+    def _deleted(self, paths: Sequence[str]) -> Outcomes:
         """Delete objects as a drain does; the next drain tries again what fails."""
         if not paths:
             return {}
         lease = self.context.ask(add, self.storage_name, paths)
-        outcome = delete_unnamed(
+        return delete_unnamed(
             self.context, lease, lambda _, key: self._objection(key), self.patience
         )
-        return {found.path: (found.kind, found.detail) for found in outcome.findings}
+
+    def _undeleted(self, paths: Sequence[str]) -> Outcomes:
+        kept = kept_now(self.context, paths)
+        return {path: ("kept" if path in kept else "orphan", None) for path in paths}
 
     def _is_old(self, info: ObjectInfo) -> bool:
         date = info.last_modified

@@ -21,8 +21,8 @@ from sqlalchemy_file.reconcile.context import (
     is_known,
     refuse_problems,
 )
-from sqlalchemy_file.reconcile.deleting import ObjectionTo, delete_unnamed
-from sqlalchemy_file.reconcile.findings import Finding, OnProgress, Progress
+from sqlalchemy_file.reconcile.deleting import HELD_UP, ObjectionTo, delete_unnamed
+from sqlalchemy_file.reconcile.findings import Finding, OnProgress, Progress, about
 from sqlalchemy_file.reconcile.open_transactions import PATIENCE
 from sqlalchemy_file.reconcile.ownership import (
     Objection,
@@ -62,12 +62,12 @@ def drain(
     due = context.ask(count_due, begun) if watcher else 0
     done = 0
     while (lease := context.ask(take, batch_size, begun)).notes:
-        outcome = delete_unnamed(context, lease, objection_to, patience)
-        yield from outcome.findings
+        outcomes = delete_unnamed(context, lease, objection_to, patience)
+        yield from (about(path, *outcome) for path, outcome in outcomes.items())
         done += len(lease.notes)
         if watcher:
             watcher(Progress("drain", done, max(due, done)))
-        if outcome.is_held_up:
+        if HELD_UP in outcomes.values():
             return
 
 

@@ -71,7 +71,7 @@ class Progress:
 OnProgress = Callable[[Progress], None]
 
 
-def about(kind: str, path: str, detail: str | None = None) -> Finding:
+def about(path: str, kind: str, detail: str | None) -> Finding:
     storage, key = StorageManager.resolve(path)
     return Finding(kind=kind, storage=storage, key=key, detail=detail)
 

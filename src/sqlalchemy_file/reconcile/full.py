@@ -34,8 +34,6 @@ from sqlalchemy_file.transfer import Operation, carry_out
 BATCH_SIZE = 1000
 _REMEMBERED = 64  # keys that may stand between an object and its file of metadata
 
-_NO_GROUP: tuple[str, Iterator[tuple[str, str]]] = "", iter(())
-
 Difference = tuple[str, ObjectInfo | None]
 """A key, and the object if it is the storage that has it."""
 
@@ -64,24 +62,18 @@ def compare(
     each time, and leaves out objects younger than ``grace``, by default an hour.
     """
     context = context_of(bind, metadata, others, needs_ledger=delete or adopt)
-    finders = finders_for(context, storages, delete, grace, adopt, patience)
+    found = finders_for(context, storages, delete, grace, adopt, patience)
+    finders = {each.storage_name: each for each in found}
     purpose = json.dumps([delete, sorted(storages) if storages is not None else None])
     malformed = Malformed()
-    rows = merge(*(keys_named(each, malformed) for each in context.everywhere))
+    rows = [keys_named(each, malformed) for each in context.everywhere]
     yield from malformed.findings()
-    for finder, keys in _paired(finders, groupby(rows, key=itemgetter(0))):
-        yield from _counted(finder.storage_name, _compare(finder, keys, purpose, restart, watcher))
-
-
-def _paired(
-    finders: Iterable[OrphanFinder], groups: Iterator[tuple[str, Iterator[tuple[str, str]]]]
-) -> Iterator[tuple[OrphanFinder, Iterator[str]]]:
-    """Yield each finder with the keys of rows in its storage; both are sorted."""
-    name, group = next(groups, _NO_GROUP)
-    for finder in finders:
-        while name and name < finder.storage_name:
-            name, group = next(groups, _NO_GROUP)
-        yield finder, (key for _, key in group) if name == finder.storage_name else iter(())
+    # An empty key begins the group of each storage, also of one that no row refers to.
+    begins = ((name, "") for name in sorted(finders))
+    for name, group in groupby(merge(*rows, begins), key=itemgetter(0)):
+        if name in finders:
+            keys = (key for _, key in group if key)
+            yield from _counted(name, _compare(finders[name], keys, purpose, restart, watcher))
 
 
 def _counted(storage_name: str, findings: Iterator[Finding]) -> Iterator[Finding]:
@@ -102,7 +94,7 @@ class Merger:
     """
 
     def __init__(self, named: Iterable[str]) -> None:
-        self._named = iter(named)
+        self._named = (key for key, _ in groupby(named))
         self._key = next(self._named, None)
         self._matched: deque[str] = deque(maxlen=_REMEMBERED)
 
@@ -112,10 +104,10 @@ class Merger:
             there = info.key
             while self._key is not None and self._key < there:
                 yield self._key, None
-                self._proceed()
+                self._key = next(self._named, None)
             if self._key == there:
                 self._matched.append(there)
-                self._proceed()
+                self._key = next(self._named, None)
             elif owner(there) == there or owner(there) not in self._matched:
                 yield there, info
 
@@ -123,11 +115,7 @@ class Merger:
         """Yield the keys behind the last object."""
         while self._key is not None:
             yield self._key, None
-            self._proceed()
-
-    def _proceed(self) -> None:
-        last = self._key
-        self._key = next((key for key in self._named if key != last), None)
+            self._key = next(self._named, None)
 
 
 def _compare(
@@ -137,11 +125,9 @@ def _compare(
     restart: bool,
     watcher: OnProgress | None,
 ) -> Iterator[Finding]:
-    name, context = finder.storage_name, finder.context
-    reached = None
-    if context.has_ledger and not restart:
-        reached = context.ask(position, name, purpose)
-    merger = Merger(key for key in keys if reached is None or key > reached)
+    reached = _position(finder, purpose, restart)
+    begin = reached or ""
+    merger = Merger(key for key in keys if key > begin)
     pending: list[Difference] = []
     count = 0
     try:
@@ -153,13 +139,20 @@ def _compare(
             reached = reached if pending else batch[-1].key
             count += len(batch)
             if watcher:
-                watcher(Progress(name, count, max(count, finder.files)))
+                watcher(Progress(finder.storage_name, count, max(count, finder.files)))
         for more in in_batches(chain(pending, merger.rest()), BATCH_SIZE):
             yield from _differing(finder, more)
         yield from finder.abandoned_uploads()
         reached = None
     finally:
         _note_position(finder, purpose, reached)
+
+
+def _position(finder: OrphanFinder, purpose: str, restart: bool) -> str | None:
+    """Return the last key of an interrupted pass that is to go on."""
+    if restart or not finder.context.has_ledger:
+        return None
+    return finder.context.ask(position, finder.storage_name, purpose)
 
 
 def _note_position(finder: OrphanFinder, purpose: str, reached: str | None) -> None:
