@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
+import gc
 import io
 import tracemalloc
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -14,7 +16,9 @@ from starlette.datastructures import Headers, UploadFile
 from werkzeug.datastructures import FileStorage
 
 from sqlalchemy_file import File, StorageManager
+from sqlalchemy_file.content import sources
 from sqlalchemy_file.content.sources import StreamContent, content_of
+from sqlalchemy_file.storage.common import streams
 from sqlalchemy_file.storage.memory import MemoryStorage
 from tests.content.samples import DATA, assert_holds
 from tests.models import Base, Paper
@@ -234,6 +238,33 @@ def test_a_short_stream_is_kept_in_memory_and_a_long_one_on_disk() -> None:
     assert short.open()._rolled is False  # type: ignore[attr-defined]
     assert long.open()._rolled is True  # type: ignore[attr-defined]
     assert long.size() == 17 * 64 * 1024
+
+
+async def _sent() -> AsyncIterator[bytes]:
+    yield b"x"
+
+
+@pytest.mark.parametrize("is_async", [False, True])
+def test_the_copy_of_a_stream_in_a_reference_cycle_is_closed_before_its_own_finalizer_warns(
+    is_async: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    were_closed = []
+
+    class Watched(streams.tempfile.SpooledTemporaryFile):  # type: ignore[type-arg, name-defined]
+        def __del__(self) -> None:
+            were_closed.append(self.closed)
+
+    older = [Watched()]  # than the content, and so finalized before it
+    monkeypatch.setattr(streams, "new_spool", older.pop)
+    monkeypatch.setattr(sources, "new_spool", older.pop)
+    content: Any = content_of(_sent() if is_async else chunks(1))
+    if is_async:
+        asyncio.run(content.afetch())
+    content.open()
+    content.itself = content
+    del content
+    gc.collect()
+    assert were_closed == [True]
 
 
 def test_a_long_iterator_is_never_whole_in_memory(tmp_path: Path) -> None:

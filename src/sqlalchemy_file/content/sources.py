@@ -12,6 +12,7 @@ import os
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, BinaryIO, cast
+from weakref import finalize
 
 from sqlalchemy_file.content.received import (
     is_response,
@@ -157,10 +158,14 @@ class StreamContent(Content):
             self._chunks = _watched(self._chunks, watch)
 
     def open(self) -> BinaryIO:
-        if self._spool is None:
-            self._spool = self._copy()
-        self._spool.seek(0)
-        return self._spool
+        spool = self._keep(self._copy()) if self._spool is None else self._spool
+        spool.seek(0)
+        return spool
+
+    def _keep(self, spool: BinaryIO) -> BinaryIO:
+        self._spool = spool
+        finalize(self, spool.close)  # in a cycle, __del__ might come after that of the spool
+        return spool
 
     def _copy(self) -> BinaryIO:
         if self._chunks is None:
@@ -177,10 +182,6 @@ class StreamContent(Content):
 
     def size(self) -> int | None:
         return None if self._spool is None else self._spool.seek(0, os.SEEK_END)
-
-    def __del__(self) -> None:
-        if self._spool is not None:
-            self._spool.close()
 
     def identity(self) -> int:
         return self._identity  # the spool is not released: it is the only copy of the bytes
@@ -206,7 +207,7 @@ class AsyncStreamContent(StreamContent):
         """Read the stream, once."""
         source, self._source = self._source, None
         if source is not None:
-            self._spool = await aspooled(source)
+            self._keep(await aspooled(source))
 
     def open(self) -> BinaryIO:
         if self._source is not None:
