@@ -181,7 +181,7 @@ class FileField(ChoosesPlace, TypeDecorator[Any]):
         Raises `TypeError` for any other value, with advice. ``name`` is the attribute.
         """
         if not self.multiple:
-            return self._coerce_one(value, name)
+            return value if isinstance(value, File) else self._coerce_one(value, name)
         if value is None:
             return None
         if isinstance(value, MutableList):
@@ -210,8 +210,6 @@ class FileField(ChoosesPlace, TypeDecorator[Any]):
         return files
 
     def _coerce_one(self, value: Any, name: str) -> File | None:
-        if isinstance(value, File):
-            return value
         if isinstance(value, list | tuple | set) and not is_upload(value):
             raise TypeError(
                 f"{name} holds one file: assign a File, not a {type(value).__name__} "

@@ -9,7 +9,9 @@ import pytest
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 
 from sqlalchemy_file import File, FileField
+from sqlalchemy_file.storage.memory import MemoryStorage
 from sqlalchemy_file.values.saving import prepare
+from tests.stores import contents
 
 
 class Base(DeclarativeBase):
@@ -85,3 +87,15 @@ def test_a_frozen_file_is_not_changed_by_a_look_at_its_content() -> None:
     with pytest.raises(TypeError):
         prepare(file)
     assert file == before
+
+
+def test_a_file_that_was_flushed_is_not_stored_a_second_time(
+    session: Session, storage: MemoryStorage
+) -> None:
+    paper = Paper(body=File(b"given"))
+    session.add(paper)
+    session.flush()
+    assert paper.body is not None
+    with pytest.raises(TypeError, match="immutable"):
+        paper.body.save_to_storage("main")
+    assert contents(storage) == [b"by the validator"]

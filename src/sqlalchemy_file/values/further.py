@@ -15,7 +15,7 @@ from sqlalchemy_file.support.defaults import UNNAMED
 from sqlalchemy_file.support.names import with_metadata
 from sqlalchemy_file.values.records import entity_tag, own_path, sha256_of
 from sqlalchemy_file.values.saving import store
-from sqlalchemy_file.values.state import BaseFile, FileRecord
+from sqlalchemy_file.values.state import BaseFile, FileRecord, begin
 
 
 class FurtherObjects(FileRecord):
@@ -67,6 +67,7 @@ class FurtherObjects(FileRecord):
             described.get("filename"), described.get("content_type"), extra, headers
         )
         name = upload_storage or self.get("upload_storage") or StorageManager.get_default()
+        begin(self)
         stored = await store(self, content, name, key or None, attributes, calling)
         self._state.latest = stored
         self["files"] = [*self["files"], stored.path]

@@ -58,14 +58,14 @@ def paths_of(record: Mapping[str, Any], own: str | None = None) -> tuple[str, ..
     process does not know. Rows of older versions may lack ``files``, or ``path``; what they do have
     is believed.
     """
-    path, files = own or own_path(record), record.get("files")
-    if (
-        path is not None
-        and files == [path]
-        and not record.get("thumbnail")
-        and not record.get("variants")
+    path = record.get("path")
+    if (  # as in most records
+        record.get("files") == [path]
+        and not (record.get("thumbnail") or record.get("variants"))
+        and isinstance(path, str)
+        and path
     ):
-        return (path,)
+        return (own or Location.of(path, record.get("upload_storage")),)
     return tuple(dict.fromkeys(_paths(record)))
 
 
@@ -137,10 +137,12 @@ def relocated(
 
 def described_extra(record: Mapping[str, Any]) -> dict[str, Any]:
     """Return ``extra`` as rows keep it: with the name and type that the object got."""
-    extra = record.get("extra") or {}
-    described = {"filename": record["filename"], "content_type": record["content_type"]}
+    extra, content_type = record.get("extra"), record["content_type"]
+    described = {"filename": record["filename"], "content_type": content_type}
+    if not extra:
+        return {"content_type": content_type, "meta_data": described}
     meta_data = {**described, **(extra.get("meta_data") or {})}
-    return {"content_type": record["content_type"], **extra, "meta_data": meta_data}
+    return {"content_type": content_type, **extra, "meta_data": meta_data}
 
 
 def snapshot(record: Mapping[str, Any]) -> dict[str, Any]:
@@ -285,10 +287,11 @@ class Measured(io.RawIOBase):
         except BaseException as error:
             self.error = error
             raise
-        self._hash.update(chunk)
-        self.size += len(chunk)
-        if self.size >= LARGE and not isinstance(self._hash, HashBehind):
-            self._hash = HashBehind(self._hash)
+        if chunk:
+            self._hash.update(chunk)
+            self.size += len(chunk)
+            if self.size >= LARGE and not isinstance(self._hash, HashBehind):
+                self._hash = HashBehind(self._hash)
         return chunk
 
     def readall(self) -> bytes:

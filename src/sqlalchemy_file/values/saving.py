@@ -102,7 +102,8 @@ def prepare(file: FileRecord, headers: Mapping[str, str] | None = None) -> None:
     if state.given is not None:
         vars(file)["_content"] = state.given
         state.given, state.made_copies = None, {}
-    state.is_encoded = bool(content_encoding(file.get("headers") or headers))
+    sent = file.get("headers") or headers
+    state.is_encoded = bool(sent and content_encoding(sent))
     _look_at_content(file, state)
 
 
@@ -204,7 +205,9 @@ async def save(file: FileRecord, storage_name: str, calling: Calling) -> None:
         attributes = attributes_of(name, content_type, extra, headers)
     else:
         attributes = Attributes(filename=name, content_type=content_type)
-    stored = await store(file, unspent(file), storage_name, state.key, attributes, calling)
+    content = unspent(file)
+    file._refuse_if_frozen()  # before a further object is stored
+    stored = await store(file, content, storage_name, state.key, attributes, calling)
     describe(
         file,
         storage_name,
@@ -225,19 +228,14 @@ async def store(
     attributes: Attributes,
     calling: Calling,
 ) -> StoredObject:
-    """Store an object of a file, under a whole key or a new UUIDv7.
+    """Store an object of a file that has begun, under a whole key or a new UUIDv7.
 
     A whole key that is taken is refused with `ObjectExistsError`. An error of the content passes
     through as it is, any other is a `StorageError`.
     """
-    state, registered, is_chosen = begin(file), StorageManager._found(storage_name), key is not None
+    registered, is_chosen = StorageManager._found(storage_name), key is not None
     if key is None:
-        neighbour = file.get("file_id") or state.folder
-        key = fresh_key(neighbour, state.epoch)
-        path = StorageManager.path(storage_name, key) if neighbour else f"{storage_name}/{key}"
-        # Noted before its first byte is sent. A key that a program chose may
-        # be somebody else's, until it is known to be ours.
-        state.begun.append(path)
+        key, path = _new_place(file, storage_name)
     else:
         path = StorageManager.path(storage_name, key)
     with Task("store", storage_name, (key,)) as task:
@@ -259,15 +257,27 @@ async def store(
             raise StorageError(str(error), storage=storage_name, key=key) from error
         task.size = measured.size
     if is_chosen:
-        state.note_begun(path)
+        file._state.note_begun(path)
     return StoredObject(key, path, measured.size, measured.checksum, registered)
+
+
+def _new_place(file: FileRecord, storage_name: str) -> tuple[str, str]:
+    """Return a new key and its path, and answer for the object from now on.
+
+    A key that a program chose may be somebody else's, until it is known to be ours.
+    """
+    state = file._state
+    neighbour = file.get("file_id") or state.folder
+    key = fresh_key(neighbour, state.epoch)
+    path = StorageManager.path(storage_name, key) if neighbour else f"{storage_name}/{key}"
+    state.begun.append(path)
+    return key, path
 
 
 def describe(
     file: FileRecord, storage_name: str, key: str, path: str, url: str | None, **facts: Any
 ) -> None:
     """Write where a file is stored into its record."""
-    file._refuse_if_frozen()
     dict.update(  # storing has begun, so that no key is refused
         file,
         **facts,

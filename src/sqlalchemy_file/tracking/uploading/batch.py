@@ -180,18 +180,17 @@ class UploadBatch:
 
 def _plain_storages(items: Sequence[Unsaved]) -> list[str] | None:
     """Return the storages of files that are only written, without waiting; else None."""
-    names, chosen = [], dict[tuple[int, str | None], str | None]()
+    names, chosen = [], dict[tuple[int, type[File], str | None], str | None]()
     for item in items:
-        file, field = item.file, item.field
-        place = id(field), file._storage
-        if place not in chosen:
-            chosen[place] = _plain_storage(field, file)
-        name = chosen[place]
+        file = item.file
+        kind = id(item.field), type(file), file._storage
+        if kind not in chosen:
+            chosen[kind] = _plain_storage(item.field, file)
+        name = chosen[kind]
         if (
             name is None
             or item.claim is not None
             or (file.get("size") or LARGE) >= LARGE
-            or not _is_stored_by_us(type(file))
             or (file._content is not None and file._content.needs_fetching)
         ):
             return None
@@ -200,8 +199,11 @@ def _plain_storages(items: Sequence[Unsaved]) -> list[str] | None:
 
 
 def _plain_storage(field: FileField, file: File) -> str | None:
-    """Return the storage of a field without steps, if it is known and makes nobody wait."""
-    if field.validators or field.transforms or field.processors:
+    """Return the storage of a field without steps, if it is known and makes nobody wait.
+
+    Returns None if a method of the file's class has a say in how it is checked and stored.
+    """
+    if field.validators or field.transforms or field.processors or not _is_stored_by_us(type(file)):
         return None
     name = field.fixed_storage(file)
     if name is None:
@@ -212,7 +214,6 @@ def _plain_storage(field: FileField, file: File) -> str | None:
 
 @cache
 def _is_stored_by_us(kind: type[File]) -> bool:
-    """Return True if no method of a file's class has a say in how it is checked and stored."""
     return all(getattr(kind, name) is getattr(File, name) for name in _OVERRIDDEN)
 
 

@@ -9,8 +9,10 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
+from operator import attrgetter
 from typing import Any
 
 from sqlalchemy import Connection, MetaData, Table
@@ -63,14 +65,6 @@ class Assigned:
     acquired: list[str] = field(default_factory=list)
     """The paths that its row takes over."""
 
-    def unsaved(self, claim: Claim | None = None) -> list[Unsaved]:
-        field, name, row = self.attribute.field, self.attribute.name, self.state.obj()
-        return [
-            Unsaved(file, field, name, claim, index if field.multiple else None, row)
-            for index, file in enumerate(self.files)
-            if not file.saved
-        ]
-
     def put(self, position: int, copy: File) -> None:
         """Replace a file of another row by its copy."""
         self.files[position] = copy
@@ -79,6 +73,11 @@ class Assigned:
             list.__setitem__(value, position, copy)
         else:
             self.state.dict[self.attribute.name] = copy
+
+
+_Changed = tuple[Assigned, OldRow | None, Change]
+_Foreign = tuple[Assigned, int, File]
+"""With the position of the file in the attribute."""
 
 
 @dataclass(slots=True)
@@ -126,26 +125,34 @@ def _collect(session: Session, instances: Iterable[object] | None) -> Work:
             [each for each in all_ if id(each) in chosen] for all_ in (written, deleted)
         )
     work = Work()
-    for state in map(instance_state, written):
-        values, before, is_new = state.dict, state.committed_state, state.key is None
-        for attribute in file_attributes(state.mapper):
-            value = values.get(attribute.name)
-            if (is_new and value is not None) or attribute.name in before:
-                if isinstance(value, File):
-                    files = [value]
-                else:
-                    files = [file for file in files_in(value) if isinstance(file, File)]
-                work.writes.append(Assigned(state, attribute, files))
-    _separate(work.writes)
+    if written:
+        _collect_writes(work.writes, written)
     for state in map(instance_state, deleted):
         if file_attributes(state.mapper):
             work.deletes.append(state)
     return work
 
 
+def _collect_writes(writes: list[Assigned], written: Iterable[object]) -> None:
+    for state in map(instance_state, written):
+        values, before, is_new = state.dict, state.committed_state, state.key is None
+        for attribute in file_attributes(state.mapper):
+            value = values.get(attribute.name)
+            if (is_new and value is not None) or attribute.name in before:
+                files = [value] if isinstance(value, File) else _list_of_files(value)
+                writes.append(Assigned(state, attribute, files))
+    if len(writes) > 1:
+        _separate(writes)
+
+
+def _list_of_files(value: Any) -> list[File]:
+    return [file for file in files_in(value) if isinstance(file, File)]
+
+
 def _separate(writes: Sequence[Assigned]) -> None:
     """Give each field an own instance of each file."""
-    if len(writes) < 2:
+    files = [id(file) for assigned in writes for file in assigned.files]
+    if len(files) == len({*files}):  # as in most flushes
         return
     files_of = FilesByField()
     for assigned in writes:
@@ -158,8 +165,9 @@ def _separate(writes: Sequence[Assigned]) -> None:
 def _store(
     session: Session, work: Work, batch: UploadBatch, parts: defaultdict[Connection, Work]
 ) -> None:
-    for assigned in work.writes:
-        batch.take_over(assigned.files)
+    begun = [file for each in work.writes for file in each.files if file._state.begun]
+    if begun:
+        batch.take_over(begun)
     if any(map(ledger_of, {each.attribute.column.table.metadata for each in work.writes})):
         _divide(session, work, parts)  # keys tell whose database it is
     batch.store(_unsaved(work, parts))
@@ -174,16 +182,26 @@ def _store(
 def _unsaved(work: Work, parts: Mapping[Connection, Work]) -> list[Unsaved]:
     found: list[Unsaved] = []
     if not parts:
-        for assigned in work.writes:
-            found += assigned.unsaved()
+        _add_unsaved(found, work.writes)
     for connection, part in parts.items():
         database, claims = _database(connection), dict[MetaData, Claim | None]()
         for assigned in part.writes:
             table = assigned.attribute.column.table
             if table.metadata not in claims:
                 claims[table.metadata] = claim_of(database, table)
-            found += assigned.unsaved(claims[table.metadata])
+            _add_unsaved(found, [assigned], claims[table.metadata])
     return found
+
+
+def _add_unsaved(
+    found: list[Unsaved], writes: Iterable[Assigned], claim: Claim | None = None
+) -> None:
+    for assigned in writes:
+        field, name, row = assigned.attribute.field, assigned.attribute.name, assigned.state.obj()
+        for index, file in enumerate(assigned.files):
+            if not file.saved:
+                position = index if field.multiple else None
+                found.append(Unsaved(file, field, name, claim, position, row))
 
 
 def _database(connection: Connection) -> Database:
@@ -218,65 +236,64 @@ def _prepare(
     unit = work.unit = unit_of(connection)
     decisions = unit.decisions = Decisions()
     _read_old_rows(connection, decisions, work)
-    changes = [(assigned, *_change(decisions, assigned)) for assigned in work.writes]
+    changes = _changes(decisions, work.writes)
     written = batch.written
-    released = _released([found for *_, found in changes], decisions, work.deletes)
+    released = _released(changes, decisions, work.deletes)
     ownership = Ownership(partial(reference_counter, connection, unit), written, elsewhere)
 
     def given(assigned: Assigned, path: str) -> int:
-        count = released.get(path, 0)
-        if not count or not commits_at_once(connection):
-            return count
+        if path not in released:
+            return 0
+        if not commits_at_once(connection):
+            return released[path]
         # Another row may never release it: only other columns of this row count.
         place = assigned.place
         same_row = [found for each, _, found in changes if place and each.place == place]
         return sum(found.released.count(path) for found in same_row)
 
     decisions.claims = taken = ownership.taken
-    foreign = [
-        (assigned, position, file)
-        for assigned, _, found in changes
-        for position, file in found.acquired
-        if not _takes_over(assigned, file, ownership, given)
-    ]
+    foreign = _take_over(changes, ownership, given)
     decisions.moved.update(taken.keys() - written)
     if foreign:
         _copy(connection, batch, foreign, ownership)
-    for assigned, old, found in changes:
-        _decide(decisions, assigned, old, found.released)
+    _decide(decisions, changes)
     return set(taken)
 
 
-def _takes_over(
-    assigned: Assigned, file: File, ownership: Ownership, given: Callable[[Assigned, str], int]
-) -> bool:
-    """Let a row own the objects of a file as they are; return False if it may not."""
-    paths = paths_of(file)
-    for path in paths:
-        if not ownership.is_free(path, given(assigned, path)):
-            return False
-    ownership.take(paths)
-    assigned.acquired += paths
-    return True
+def _take_over(
+    changes: Iterable[_Changed], ownership: Ownership, given: Callable[[Assigned, str], int]
+) -> list[_Foreign]:
+    """Let rows own the objects of their files as they are; return the files where they may not."""
+    foreign = []
+    for assigned, _, found in changes:
+        for position, file in found.acquired:
+            paths = paths_of(file)
+            for path in paths:
+                if not ownership.is_free(path, given(assigned, path)):
+                    foreign.append((assigned, position, file))
+                    break
+            else:
+                ownership.take(paths)
+                assigned.acquired += paths
+    return foreign
 
 
-def _decide(
-    decisions: Decisions, assigned: Assigned, old: OldRow | None, released: Sequence[str]
-) -> None:
-    """Keep what the flush has decided, for the statement that will write the row."""
-    if old is None and assigned.state.key is not None:
-        return  # the row is gone
-    column = assigned.attribute.column
-    records, key = (old.records(column), old.key) if old else ((), None)
-    row = RowChange(column, records, assigned.files, None, key)
-    value = assigned.state.dict.get(assigned.attribute.name)
-    decisions.add(Decision(value, row, assigned.acquired, released))
+def _decide(decisions: Decisions, changes: Iterable[_Changed]) -> None:
+    """Keep what the flush has decided, for the statements that will write the rows."""
+    for assigned, old, found in changes:
+        if old is None and assigned.state.key is not None:
+            continue  # the row is gone
+        column = assigned.attribute.column
+        records, key = (old.records(column), old.key) if old else ((), None)
+        row = RowChange(column, records, assigned.files, None, key)
+        value = assigned.state.dict.get(assigned.attribute.name)
+        decisions.add(Decision(value, row, assigned.acquired, found.released))
 
 
 def _copy(
     connection: Connection,
     batch: UploadBatch,
-    foreign: Sequence[tuple[Assigned, int, File]],
+    foreign: Sequence[_Foreign],
     ownership: Ownership,
 ) -> None:
     """Let copies take the place of files that belong to others."""
@@ -313,23 +330,19 @@ def _read_old_rows(connection: Connection, decisions: Decisions, work: Work) -> 
 def _read(
     database: Database, decisions: Decisions, keys: Mapping[FileTable, set[Key]], *, deleting: bool
 ) -> None:
-    for target in sorted(keys, key=str):
-        rows = rows_by_key(database, target, _ordered(keys[target]), deleting=deleting)
-        decisions.known.update({(target.table, key): row for key, row in rows.items()})
-
-
-def _ordered(keys: set[Key]) -> list[Key]:
-    try:
-        return sorted(keys)
-    except TypeError:  # a key without an order: batches then lock in any order
-        return list(keys)
+    for target in sorted(keys, key=attrgetter("table.fullname")):
+        ordered = list(keys[target])
+        with suppress(TypeError):  # of a key without an order: batches then lock in any order
+            ordered.sort()
+        for key, row in rows_by_key(database, target, ordered, deleting=deleting).items():
+            decisions.known[target.table, key] = row
 
 
 def _released(
-    changes: Iterable[Change], decisions: Decisions, deletes: Sequence[InstanceState[Any]]
+    changes: Iterable[_Changed], decisions: Decisions, deletes: Sequence[InstanceState[Any]]
 ) -> dict[str, int]:
     released: dict[str, int] = {}
-    for found in changes:
+    for _, _, found in changes:
         if found.released:
             add_each(released, found.released)
     for target, key in _deleted_rows(deletes) if deletes else ():
@@ -345,6 +358,10 @@ def _deleted_rows(deletes: Iterable[InstanceState[Any]]) -> Iterator[tuple[FileT
             yield target, row_key(target, state)
 
 
-def _change(decisions: Decisions, assigned: Assigned) -> tuple[OldRow | None, Change]:
-    old = None if assigned.place is None else decisions.known.get(assigned.place)
-    return old, change(old.records(assigned.attribute.column) if old else (), assigned.files)
+def _changes(decisions: Decisions, writes: Iterable[Assigned]) -> list[_Changed]:
+    changes = []
+    for assigned in writes:
+        old = None if assigned.place is None else decisions.known.get(assigned.place)
+        records = old.records(assigned.attribute.column) if old else ()
+        changes.append((assigned, old, change(records, assigned.files)))
+    return changes
