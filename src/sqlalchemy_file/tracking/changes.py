@@ -314,13 +314,13 @@ class Effects:
 
         ``count`` is how many rows refer to an object without this statement.
         """
-        lost = [path for path in {*self.released, *self.archived} if path not in named]
-        kept = set(self.archived)
+        kept = set(self.archived) - named
+        lost = set(self.released) - named - kept
         return Effects(
             self.target,
-            [path for path in self.paths() if path in named and count(path) < 1],
-            [path for path in lost if path not in kept for _ in range(count(path))],
-            [path for path in lost if path in kept for _ in range(count(path))],
+            [path for path in self.paths() & named if count(path) < 1],
+            [path for path in lost for _ in range(count(path))],
+            [path for path in kept for _ in range(count(path))],
             [path for path in self.entrusted if path in named],
             self.schemas,
         )

@@ -41,7 +41,6 @@ from sqlalchemy_file.ledger.notes import (
     clear,
     kept,
     lease_mine,
-    may_use,
     visible,
 )
 from sqlalchemy_file.ledger.references import (
@@ -80,17 +79,16 @@ class Notes:
 
     _marks: dict[Ledger, Mark] = field(default_factory=dict)
     _awaited: set[str] = field(default_factory=set)
-    _left: set[str] = field(default_factory=set)
     _unseen: set[str] = field(default_factory=set)
+    left: set[str] = field(default_factory=set)
+    """Objects that are left alone although they were counted as released."""
     leased: list[Leased] = field(default_factory=list)
     keeping: dict[Ledger, set[str]] = field(default_factory=dict)
     """What keeping fields have released or acquired, or were about to."""
 
     def expect(self, connection: Connection, ledger: Ledger, effects: Effects) -> None:
-        """Prepare for the entries of a statement about to run, if the ledger can be used."""
+        """Prepare for the entries of a statement about to run."""
         released, kept, entrusted = effects.released, effects.archived, effects.entrusted
-        if not (released or kept or entrusted) or not may_use(connection, ledger):
-            return
         if released:
             if ledger not in self._marks:
                 self._marks[ledger] = begin(connection, ledger)
@@ -114,13 +112,13 @@ class Notes:
         self._awaited -= wanted
         for ledger, mark in self._marks.items():
             stays = must_stay(connection, ledger, wanted)
-            self._left |= stays
+            self.left |= stays
             if unseen := self._unseen & (wanted - stays):
                 add_missing(connection, ledger, unseen)
             notes = lease_mine(connection, ledger, mark, wanted - stays, uuid4().hex)
             found.update(note.path for note in notes)
             self.leased.append(Leased(ledger, notes))
-        self._left.update(wanted.difference(found, new))
+        self.left.update(wanted.difference(found, new))
         return found
 
     def taken(self, connection: Connection, entrusted: Collection[str]) -> set[str]:
@@ -157,19 +155,6 @@ class Notes:
                 or (note.lease is None and note.path in staying)
             ]
             clear(connection, ledger, over)
-
-    def leaves(self, path: str) -> bool:
-        """Return True if an object is left alone although it was counted as released."""
-        return path in self._left
-
-    def end(self) -> list[Leased]:
-        """Return the leased objects, and forget the transaction."""
-        leased, self.leased = self.leased, []
-        self._marks, self._awaited, self._left, self.keeping = {}, set(), set(), {}
-        return leased
-
-    def __bool__(self) -> bool:
-        return bool(self._marks or self.keeping)
 
 
 def is_chosen(path: str) -> bool:

@@ -8,7 +8,7 @@ from typing import Any
 from weakref import ref
 
 from sqlalchemy import Column, Connection, Engine, MetaData, Table, event
-from sqlalchemy.engine import Compiled, Dialect, ExceptionContext
+from sqlalchemy.engine import Compiled, ExceptionContext
 from sqlalchemy.engine.default import DefaultExecutionContext
 from sqlalchemy.orm import InstanceState, Mapper, ORMExecuteState, Session, SessionTransaction
 from sqlalchemy.pool import Pool
@@ -21,7 +21,7 @@ from sqlalchemy_file.mutable_list import MutableList, same_file
 from sqlalchemy_file.tracking.changes import files_in
 from sqlalchemy_file.tracking.deletion import clear
 from sqlalchemy_file.tracking.endings import connections, transactions
-from sqlalchemy_file.tracking.endings.connections import SESSION, UNIT, known_unit
+from sqlalchemy_file.tracking.endings.connections import SESSION, UNIT, follow, known_unit
 from sqlalchemy_file.tracking.endings.statements import after_statement, follow_error, may_end
 from sqlalchemy_file.tracking.reading import Database
 from sqlalchemy_file.tracking.tables import FileAttribute, file_attributes, forget, know
@@ -175,14 +175,15 @@ def _before_execute(
     conn: Connection, element: Any, multiparams: Any, params: Any, options: Any
 ) -> tuple[Any, Any, Any]:
     if not hasattr(conn.dialect, _FOLLOWED):
-        _follow_statements(conn.dialect)
+        # SQLAlchemy's two events around each statement would take several times as long as this.
+        follow(conn.dialect, _FOLLOWED, _SENDING, _followed)
     if not isinstance(element, _WRITING):
         return element, multiparams, params
     target = statements.table_of(element)
     if target is None:
         return element, multiparams, params
     sending = conn.dialect.dispatch
-    if sending.do_execute or sending.do_executemany or sending.do_execute_no_params:
+    if any((sending.do_execute, sending.do_executemany, sending.do_execute_no_params)):
         _follow_by_events(conn.engine)
     parameters = list(multiparams) or [params or {}]
     database = Database(conn, options.get("schema_translate_map"))
@@ -193,30 +194,21 @@ def _before_execute(
     return (statement, sets, {}) if multiparams else (statement, [], sets[0])
 
 
-def _follow_statements(dialect: Dialect) -> None:
-    """Follow what a dialect sends, raw statements too.
+def _followed(verb: str, send: Callable[..., Any]) -> Callable[..., Any]:
+    """Follow what a dialect sends, raw statements too."""
 
-    SQLAlchemy's two events around each statement would take several times as long as this.
-    """
-    mark = object()
-    if vars(dialect).setdefault(_FOLLOWED, mark) is mark:  # else another thread was first
-        for verb in _SENDING:
-            setattr(dialect, verb, _followed(getattr(dialect, verb)))
-
-
-def _followed(send: Callable[..., Any]) -> Callable[..., Any]:
     @wraps(send)
     def sent(cursor: Any, sql: str, *arguments: Any, **options: Any) -> Any:
         context: Any = arguments[-1] if arguments else None
         if (
             options  # else SQLAlchemy has sent it
             or not isinstance(context, DefaultExecutionContext)
-            or not (
-                UNIT in vars(context.root_connection) or getattr(context.compiled, "ctes", None)
-            )
             or _BY_EVENTS in vars(context)
         ):
             return send(cursor, sql, *arguments, **options)
+        unit = vars(context.root_connection).get(UNIT)
+        if (unit is None or not unit.is_at_stake) and not getattr(context.compiled, "ctes", None):
+            return send(cursor, sql, *arguments)
         unit = _unit_to_look_after(context, sql)
         result = send(cursor, sql, *arguments)
         if unit is not None:
@@ -268,7 +260,8 @@ def _after_execute(
     if UNIT not in vars(conn):
         return
     unit: Unit = vars(conn)[UNIT]
-    if unit.running and unit.succeeded(element, lambda: int(result.rowcount)):
+    is_ours = unit.running and unit.succeeded(element, lambda: int(result.rowcount))
+    if is_ours and not unit.has_begun:  # else it is known that a transaction is open
         now = asked_if_stale(conn)
         unit.has_run(now, is_autocommit=now is Standing.UNKNOWN and is_autocommit(conn))
     is_ddl = isinstance(element, ExecutableDDLElement)

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import atexit
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import wraps
 from typing import Any
 
@@ -80,7 +80,7 @@ def unit_of_lent(lent: Any) -> Unit | None:
 def _ending(unit: Unit, lent: Any) -> Unit:
     """Return the unit that is about to end, of those whose connections share what a pool lends."""
     for each in borrowers(unit):
-        connection = each.connection
+        connection = each.connection()
         if each.phase is Phase.OPEN or connection is None or connection.closed:
             continue
         if connection.connection is lent:
@@ -112,7 +112,8 @@ def unit_of(connection: Connection) -> Unit:
         unit = vars(connection)[UNIT] = Unit(connection)
         _units.add(unit)
         enter_in_pool(connection, unit)
-        _follow(connection.dialect)
+        if not hasattr(connection.dialect, _FOLLOWED):
+            follow(connection.dialect, _FOLLOWED, _CONCLUSIONS, _followed)
     if (unit.is_unended or unit.has_begun) and not connection.in_transaction():
         # What comes now belongs to the next transaction, which has yet to begin.
         end_unanswered(connection, unit)
@@ -157,11 +158,17 @@ def end_unanswered(connection: Connection, unit: Unit) -> None:
         connection.dialect.do_rollback(connection.connection)
 
 
-def _follow(dialect: Dialect) -> None:
-    if dialect not in _dialects:
-        _dialects.add(dialect)
-        for verb in _CONCLUSIONS:
-            setattr(dialect, verb, _followed(verb, getattr(dialect, verb)))
+def follow(
+    dialect: Dialect,
+    mark: str,
+    verbs: Iterable[str],
+    followed: Callable[[str, Callable[..., Any]], Any],
+) -> None:
+    """Wrap methods of a dialect, unless the attribute ``mark`` says that they are."""
+    own = object()
+    if vars(dialect).setdefault(mark, own) is own:  # else another thread was first
+        for verb in verbs:
+            setattr(dialect, verb, followed(verb, getattr(dialect, verb)))
 
 
 def _followed(verb: str, send: Callable[..., Any]) -> Callable[..., Any]:
@@ -169,7 +176,9 @@ def _followed(verb: str, send: Callable[..., Any]) -> Callable[..., Any]:
     def sent(target: Any, *arguments: Any, **options: Any) -> Any:
         is_lent = not isinstance(target, Connection)  # by a pool
         unit = unit_of_lent(target) if is_lent else known_unit(target)
-        if unit is None or (
+        if unit is None or (verb in _ENDS and unit.sharing is None and unit.is_idle):
+            return send(target, *arguments, **options)
+        if (
             # It belongs to a borrower without a unit: it comes after the end, and so ends nothing.
             unit.verbs and unit.verbs[0] in _ENDS and is_lent and target not in _lent
         ):
@@ -190,7 +199,8 @@ def _sending(verb: str, unit: Unit, target: Any) -> None:
     if not unit.verbs and verb in _ENDS:
         if unit.is_at_stake:
             _look_again(unit, target)
-        unit.concerned = _concerned(unit)
+        if unit.sharing is not None:
+            unit.concerned = _concerned(unit)
         if verb == "do_commit" and (unit.sharing or unit.phase is Phase.OPEN):
             _include_others(unit, target)
     unit.verbs.append(verb)
@@ -234,21 +244,23 @@ def _include_others(unit: Unit, target: Any) -> None:
     if unit.phase is Phase.OPEN and unit.is_at_stake:
         others.append(unit)  # the committing connection has no unit of its own
     for other in others:
-        connection = other.connection
+        connection = other.connection()
         now = standing_of(unit.dialect, getattr(target, "driver_connection", None))
         if now is Standing.OPEN and connection is not None and connection.in_transaction():
-            try:
-                resolve_doubts(connection, other)
-            except Exception:  # noqa: BLE001  the commit is somebody else's
-                other.lose_track()
-            else:
-                other.phase = Phase.COMMITTING
+            _include(other, connection)
+
+
+def _include(other: Unit, connection: Connection) -> None:
+    try:
+        resolve_doubts(connection, other)
+    except Exception:  # noqa: BLE001  the commit is somebody else's
+        other.lose_track()
+    else:
+        other.phase = Phase.COMMITTING
 
 
 def _concerned(unit: Unit) -> tuple[tuple[Unit, int | None], ...]:
     """Return the other units that end with a driver's connection, and their progress."""
-    if unit.sharing is None:
-        return ()
     others = [each for each in borrowers(unit) if each is not unit]
     return tuple([(each, each.progress) for each in others if each.is_at_stake or each.running])
 
@@ -263,7 +275,7 @@ def _conclude_others(verb: str, unit: Unit) -> None:
             other.commit()  # its ROLLBACK came later, or would have been answered first
         else:
             _CONCLUSIONS[verb](other)
-        if (connection := other.connection) is not None:
+        if (connection := other.connection()) is not None:
             settle_unless_in_session(other, connection)
 
 
@@ -288,7 +300,7 @@ def rolled_back(unit: Unit, *_arguments: Any) -> None:
         unit.lose_track()
     else:
         unit.roll_back()
-    connection = unit.connection
+    connection = unit.connection()
     if is_meant and connection is not None:
         settle_unless_in_session(unit, connection)
 
@@ -305,7 +317,7 @@ def _rolled_back_second(unit: Unit, *arguments: Any) -> None:
 def _released_savepoint(unit: Unit, name: str) -> None:
     is_end = unit.ends_with(name)
     unit.release(name)
-    connection = unit.connection
+    connection = unit.connection()
     if is_end and connection is not None and standing(connection) is Standing.CLOSED:
         unit.commit()
 
@@ -315,7 +327,7 @@ def _rolled_back_to_savepoint(unit: Unit, name: str) -> None:
     unit.settle()
 
 
-_dialects: weakref.WeakSet[Dialect] = weakref.WeakSet()
+_FOLLOWED = "_sqlalchemy_file_ends_followed"
 _ENDS = ("do_commit", "do_rollback")
 _CONCLUSIONS: dict[str, Callable[..., None]] = {
     "do_commit": _committed,

@@ -11,7 +11,6 @@ from typing import Any
 
 from sqlalchemy import Connection
 from sqlalchemy.exc import SQLAlchemyError
-from sqlalchemy.pool import SingletonThreadPool, StaticPool
 
 from sqlalchemy_file.tracking.claims import refuse_if_late
 from sqlalchemy_file.tracking.endings.connections import (
@@ -176,43 +175,36 @@ def detach(dbapi_connection: Any, record: Any) -> None:
     if unit is None:
         return
     unit.is_detached = True
-    if unit.connection is None:  # garbage, of a driver that cannot be awaited any more
+    if unit.connection() is None:  # garbage, of a driver that cannot be awaited any more
         unit.end(is_lost=True)
         unit.settle_later()
 
 
 def checkin(dbapi_connection: Any, record: Any) -> None:
     unit: Unit | None = record.info.pop(IN_INFO, None)
-    if unit is None:
+    if unit is None or (unit.may_share and _is_still_lent(unit, record)):
         return
-    for other in borrowers(unit):
-        if _is_still_lent(other):
-            record.info[IN_INFO] = other
-            if other is unit:
-                return
-    if IN_INFO not in record.info and _lends_to_several(unit):
-        record.info[IN_INFO] = unit  # so that the next one is known to share its connection
     unit.is_unended = False
     if unit.frames or unit.phase is not Phase.OPEN:
         unit.end(is_lost=dbapi_connection is None)
-    connection = unit.connection
+    connection = unit.connection()
     if connection is None:
         unit.settle_later()
     else:
         settle_unless_in_session(unit, connection)
 
 
-def _is_still_lent(unit: Unit) -> bool:
-    """Return True if another borrower of the driver's connection has given it back."""
-    connection = unit.connection
-    if connection is None or not _lends_to_several(unit):
-        return False
-    return not connection.closed and connection.in_transaction()
+def _is_still_lent(unit: Unit, record: Any) -> bool:
+    """Return True if another borrower of the driver's connection has given it back.
 
-
-def _lends_to_several(unit: Unit) -> bool:
-    connection = unit.connection
-    return connection is not None and isinstance(connection.engine.pool, _LENDING_TO_SEVERAL)
-
-
-_LENDING_TO_SEVERAL = (SingletonThreadPool, StaticPool)
+    The record gets a unit in any case, so that the next one is known to share its connection.
+    """
+    for other in borrowers(unit):
+        connection = other.connection()
+        if connection is not None and not connection.closed and connection.in_transaction():
+            record.info[IN_INFO] = other
+            if other is unit:
+                return True
+    if unit.connection() is not None:
+        record.info.setdefault(IN_INFO, unit)
+    return False

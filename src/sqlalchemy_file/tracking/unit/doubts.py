@@ -41,7 +41,7 @@ def resolve_doubts(connection: Connection, unit: Unit) -> None:
         unit.frames.change(effects.as_seen(named, unit.frames.references))
     if not unit.notes and not unit.frames.has_doubts:
         return
-    noted = unit.lease()
+    noted = unit.lease(connection)
     if doubts := unit.frames.doubts():
         doubts = doubts.unless_noted(noted)
         unit.frames.drop_doubts()
@@ -49,8 +49,8 @@ def resolve_doubts(connection: Connection, unit: Unit) -> None:
             corrections = _corrections(connection, unit, doubts)
             unit.frames.correct(corrections)
             if corrections.released:
-                unit.lease()
-    unit.settle_kept()
+                unit.lease(connection)
+    unit.settle_kept(connection)
 
 
 def reread_now(connection: Connection, unit: Unit) -> None:

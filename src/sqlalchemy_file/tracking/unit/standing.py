@@ -45,9 +45,12 @@ def standing_of(dialect: Dialect, driver_connection: Any) -> Standing:
     if read is None:
         return Standing.UNKNOWN
     try:
-        return read(driver_connection)
+        found = read(driver_connection)
     except Exception:  # noqa: BLE001  closed, or of a version that lacks the attribute
         return Standing.UNKNOWN
+    if isinstance(found, Standing):
+        return found
+    return Standing.OPEN if found else Standing.CLOSED
 
 
 def asked(connection: Connection) -> Standing:
@@ -115,23 +118,19 @@ def _pymysql(driver: Any) -> Standing:
     return Standing.UNKNOWN if result.server_status is None else Standing.CLOSED
 
 
-def _if_open(read: Callable[[Any], Any]) -> Callable[[Any], Standing]:
-    return lambda driver: Standing.OPEN if read(driver) else Standing.CLOSED
-
-
 _LIBPQ = {0: Standing.CLOSED, 2: Standing.OPEN, 3: Standing.ABORTED}
 _IN_TRANSACTION = 1  # SERVER_STATUS_IN_TRANS
-_READERS: dict[str, Callable[[Any], Standing]] = {
+_READERS: dict[str, Callable[[Any], Any]] = {
     **dict.fromkeys(("psycopg", "psycopg_async", "psycopg2"), _psycopg),
     **dict.fromkeys(("pymysql", "aiomysql"), _pymysql),
     **dict.fromkeys(
-        ("pysqlite", "aiosqlite", "pysqlcipher", "mysqlconnector"),
-        _if_open(attrgetter("in_transaction")),
+        ("pysqlite", "aiosqlite", "pysqlcipher", "mysqlconnector"), attrgetter("in_transaction")
     ),
-    "asyncpg": _if_open(methodcaller("is_in_transaction")),
-    "asyncmy": _if_open(methodcaller("get_transaction_status")),
-    "mariadbconnector": _if_open(lambda driver: driver.server_status & _IN_TRANSACTION),
+    "asyncpg": methodcaller("is_in_transaction"),
+    "asyncmy": methodcaller("get_transaction_status"),
+    "mariadbconnector": lambda driver: driver.server_status & _IN_TRANSACTION,
 }
+"""By driver, what tells the state, or whether a transaction is open."""
 _AUTOCOMMIT_READERS: dict[str, Callable[[Any], Any]] = {
     **dict.fromkeys(("pysqlite", "aiosqlite"), _sqlite_autocommit),
     **dict.fromkeys(("psycopg", "psycopg_async", "psycopg2"), attrgetter("autocommit")),

@@ -9,10 +9,13 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from sqlalchemy import Connection, Dialect, Executable
+from sqlalchemy import Connection, Dialect
+from sqlalchemy.pool import SingletonThreadPool, StaticPool
 
-from sqlalchemy_file.ledger import Ledger, ledger_of
+from sqlalchemy_file.ledger import Ledger
 from sqlalchemy_file.ledger.identity import Identity
+from sqlalchemy_file.ledger.notes import may_use
+from sqlalchemy_file.ledger.tables import IN_INFO
 from sqlalchemy_file.storage import StorageManager
 from sqlalchemy_file.tracking.changes import Effects
 from sqlalchemy_file.tracking.claims import LedgerInSchema, claim_of, grace_within, schema_of
@@ -54,13 +57,16 @@ class Unit:
     """A statement has changed references in a transaction that was open afterwards."""
     is_final: bool = False
     """A statement has changed references, and no transaction was open afterwards."""
+    is_at_stake: bool = False
+    """One of these two, so that the end of the transaction matters."""
     is_outside: bool = False
     """No transaction was open before the savepoint that is being set."""
     failed_verb: str | None = None
     token: Token | None = None
     decisions: Decisions | None = None
     """Those of the flush that is in progress."""
-    notes: Notes = Notes()  # that of units without a ledger; never changed
+    notes: Notes | None = None
+    """What the transaction expects to find in the ledger, if there is one."""
     sharing: weakref.WeakKeyDictionary[Unit, None] | None = None
     """The units of all connections of one driver's connection, if there are several."""
     concerned: tuple[tuple[Unit, int | None], ...] = ()
@@ -82,7 +88,9 @@ class Unit:
         """Storages that are not there, such as folders whose disk is not mounted."""
         self.graces: dict[LedgerInSchema, float] = {}
         self._process = os.getpid()
-        self._connection = weakref.ref(connection)
+        self.connection: weakref.ref[Connection] = weakref.ref(connection)
+        self.may_share: bool = isinstance(connection.engine.pool, _LENDING_TO_SEVERAL)
+        """Its pool lends one connection to several borrowers."""
         self.is_detached: bool = bool(connection.connection.is_detached)
         """Its connection has left its pool, and will not go back."""
         self.dialect: Dialect = connection.dialect
@@ -113,21 +121,19 @@ class Unit:
 
         Returns the statement, marked: listeners may change it, and send others in between.
         """
-        ledger, connection = ledger_of(effects.target.table.metadata), self.connection
-        if ledger is not None and connection is not None:
-            self._expect_notes(connection, ledger, effects)
-        if isinstance(statement, Executable):
-            self._statements += 1
-            statement = statement.execution_options(**{_MARK: self._statements})
-        self.running[_mark_of(statement)] = effects, many
-        return statement
+        metadata = effects.target.table.metadata
+        if IN_INFO in metadata.info and (connection := self.connection()) is not None:
+            self._expect_notes(connection, metadata.info[IN_INFO], effects)
+        self._statements += 1
+        self.running[self._statements] = effects, many
+        return statement.execution_options(**{_MARK: self._statements})
 
     def _expect_notes(self, connection: Connection, ledger: Ledger, effects: Effects) -> None:
-        if "notes" not in vars(self):
-            self.notes = Notes()
         database = Database(connection, effects.schemas)
         self._claim(database, effects)
-        if database.is_as_connected:
+        is_noted = effects.released or effects.archived or effects.entrusted
+        if database.is_as_connected and is_noted and may_use(connection, ledger):
+            self.notes = self.notes or Notes()
             self.notes.expect(connection, ledger, effects)
         where = ledger, schema_of(database, ledger)
         if where not in self.graces and self.frames.age is not None:
@@ -168,18 +174,23 @@ class Unit:
         return True
 
     def take_unsure(self) -> list[Effects]:
-        unsure = [*self.frames.take_unsure(), *(effects for effects, _ in self.running.values())]
-        self.running.clear()
+        unsure = self.frames.take_unsure()
+        if self.running:
+            unsure += [effects for effects, _ in self.running.values()]
+            self.running.clear()
         return unsure
 
     @property
-    def is_at_stake(self) -> bool:
-        """Whether a statement has changed references, so that the end of it matters."""
-        return self.has_begun or self.is_final
-
-    @property
     def is_idle(self) -> bool:
-        return not (self.frames or self.is_at_stake or self.running)
+        """Whether the end of the transaction means nothing for files."""
+        return self.phase is Phase.OPEN and not (
+            self.is_at_stake
+            or self.is_unended
+            or self.running
+            or self.graces
+            or self.decisions
+            or self.frames
+        )
 
     def has_run(self, now: Standing, *, is_autocommit: bool) -> None:
         """Record the state of the transaction after a statement that changed references."""
@@ -189,6 +200,7 @@ class Unit:
             self.is_final = not self.has_begun
         else:
             self.has_begun, self.is_final = True, False
+        self.is_at_stake = self.has_begun or self.is_final
 
     def observe(self, now: Standing) -> None:
         """Follow a transaction that has ended, or begun, without an event."""
@@ -203,24 +215,21 @@ class Unit:
         """Record the confirmed commit: unreferenced objects are to be deleted."""
         ending = self.frames.commit()
         if ending.doomed:
-            left = {
-                path
-                for path in ending.doomed
-                if self.notes.leaves(path) or self._left_to_others(path)
-            }
+            left = {path for path in ending.doomed if self._left_to_others(path)}
+            if self.notes:
+                left |= self.notes.left
             ending = ending._replace(doomed=ending.doomed - left)
             self._released |= ending.doomed
         if self.notes:
-            self.leased += self.notes.end()
+            self.leased += self.notes.leased
         self._take(ending, is_end=True)
 
-    def lease(self) -> set[str]:
+    def lease(self, connection: Connection) -> set[str]:
         """Use the ledger's entries to decide what a commit left unreferenced, and lease them.
 
         Returns what was noted. It does nothing if the statements are already final.
         """
-        connection = self.connection
-        if self.is_final or not self.notes or connection is None:
+        if self.is_final or not self.notes:
             return set()
         released, new = self.frames.releasing()
         if self.notes.keeping:
@@ -228,13 +237,12 @@ class Unit:
             self.notes.forget_kept(connection, moved & released)
         return self.notes.lease(connection, released, new)
 
-    def settle_kept(self) -> None:
+    def settle_kept(self, connection: Connection) -> None:
         """Remove the ledger's entries of keeping fields that do not hold at the commit.
 
         A new object that other SQL has taken from such a field was never committed: it is deleted.
         """
-        connection = self.connection
-        if self.is_final or not self.notes.keeping or connection is None:
+        if self.is_final or not self.notes or not self.notes.keeping:
             return
         taken = self.notes.taken(connection, self.frames.entrusted())
         if taken:
@@ -290,18 +298,12 @@ class Unit:
         """How many statements have been begun; None while one, or a flush, is under way."""
         return None if self.running or self.decisions is not None else self._statements
 
-    @property
-    def connection(self) -> Connection | None:
-        """The connection, or None if it is gone already."""
-        return self._connection()
-
     def _take(self, ending: Ending, *, is_end: bool = False) -> None:
         if is_end:
             self.phase = Phase.OPEN
-            self.has_begun = self.is_final = self.is_prepared = self.is_two_phase = False
-            self.token = self._outermost = None
-            if self.notes:
-                self.notes.end()
+            self.has_begun = self.is_final = self.is_at_stake = False
+            self.is_prepared = self.is_two_phase = False
+            self.token = self._outermost = self.notes = None
             self.graces.clear()
         self.running.clear()
         self.decisions = None
@@ -316,7 +318,8 @@ class Unit:
     def _abandoned(self) -> None:
         if self.is_detached:  # else its pool is about to take it back
             self.end(is_lost=True)
-        self.settle_later()
+        if self._doomed:
+            self.settle_later()
 
 
 def _delete(doomed: set[str], released: set[str]) -> set[str]:
@@ -324,10 +327,9 @@ def _delete(doomed: set[str], released: set[str]) -> set[str]:
     return discard(doomed) & released
 
 
-def _mark_of(statement: Any) -> int:
-    options = getattr(statement, "_execution_options", {})
-    mark: int = options.get(_MARK) or id(statement)
-    return mark
+def _mark_of(statement: Any) -> Any:
+    return getattr(statement, "_execution_options", {}).get(_MARK)
 
 
 _MARK = "sqlalchemy_file_statement"
+_LENDING_TO_SEVERAL = (SingletonThreadPool, StaticPool)
