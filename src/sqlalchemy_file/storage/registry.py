@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import unicodedata
 from collections.abc import Iterable, Iterator, Mapping, MutableMapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, cast
 from urllib.parse import quote, urlsplit
 
@@ -24,6 +24,8 @@ class Registered:
     given: Any
     storage: Storage
     base_url: str | None = None
+    signed_by: set[int] = field(default_factory=set, compare=False)
+    """The epochs of ledgers that are known to have signed the storage."""
 
     def public_url(self, key: str) -> str | None:
         """Return the permanent public URL of an object, or None if there is none."""

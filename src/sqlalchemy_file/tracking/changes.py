@@ -280,7 +280,7 @@ class Effects:
 
     def acquire(self, row: RowChange, paths: Sequence[str]) -> None:
         self.acquired += paths
-        if paths and self.target.keeps(row.column):
+        if paths and row.column in self.target.keeping:
             self.entrusted += paths
         if row.key:
             self.gains += [(row, path) for path in paths]
@@ -288,7 +288,7 @@ class Effects:
     def release(self, row: RowChange, paths: Sequence[str]) -> None:
         if not paths:
             return
-        (self.archived if self.target.keeps(row.column) else self.released).extend(paths)
+        (self.archived if row.column in self.target.keeping else self.released).extend(paths)
         if row.key:
             self.losses += [(row, path) for path in paths]
 
@@ -302,8 +302,8 @@ class Effects:
 
     def lose(self, missing: Sequence[tuple[RowChange, str]]) -> None:
         """Release what no row names: nobody finds it later."""
-        may_keep = any(map(self.target.keeps, self.target.columns))
-        (self.archived if may_keep else self.released).extend([path for _, path in missing])
+        lost = self.archived if self.target.keeping else self.released
+        lost += [path for _, path in missing]
         self.losses += missing
 
     def paths(self) -> set[str]:

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import logging
 import time
-import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass
@@ -73,14 +72,10 @@ class Claim:
         Raises `StorageError` for an empty folder where rows name objects: it is not mounted.
         """
         for name in storage_names:
-            storage = StorageManager.storage(name)
-            known = _signed.get(name)
-            if known is None or known[0]() is not storage:
-                known = _reference(storage), set()
-            if self.epoch not in known[1]:
-                self._sign(storage, name)
-                known[1].add(self.epoch)
-                _signed[name] = known
+            registered = StorageManager._found(name)
+            if self.epoch not in registered.signed_by:
+                self._sign(registered.storage, name)
+                registered.signed_by.add(self.epoch)
 
     def covers(self, storage_name: str) -> bool:
         """Return True if a storage is there and knows of this ledger, as far as is known."""
@@ -176,16 +171,7 @@ def _is_empty(storage: Storage) -> bool:
     return next(iter(storage.list()), None) is None
 
 
-def _reference(storage: Storage) -> Callable[[], Storage | None]:
-    try:
-        return weakref.ref(storage)
-    except TypeError:
-        return lambda: storage
-
-
 _IN_INFO = "sqlalchemy_file.identity"
-_signed: dict[str, tuple[Callable[[], Storage | None], set[int]]] = {}
-"""By name, a storage and the epochs that it is known to have been signed with."""
 
 
 def refuse_if_late(

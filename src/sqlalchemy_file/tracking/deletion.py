@@ -13,7 +13,7 @@ from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any
 from weakref import WeakKeyDictionary
 
 from sqlalchemy import Connection
@@ -94,11 +94,8 @@ _RESERVED = InvalidKeyError(f"{RESERVED!r} is no place for objects")
 _INTERRUPTED = StorageError("not deleted: an earlier deletion of the same batch was interrupted")
 
 
-class _LedgerInSchemas(NamedTuple):
-    """A ledger as a connection addresses it."""
-
-    ledger: Ledger
-    schemas: frozenset[tuple[str | None, str | None]]
+_LedgerInSchemas = tuple[Ledger, frozenset[tuple[str | None, str | None]]]
+"""A ledger as a connection addresses it."""
 
 
 @dataclass(slots=True)
@@ -144,25 +141,26 @@ def clear_later(
         waiting.transactions += 1
         for each in leased:
             if ids := [note.id for note in each.notes if note.path in gone]:
-                waiting.ids[_LedgerInSchemas(each.ledger, frozenset(schemas.items()))] += ids
+                waiting.ids[each.ledger, frozenset(schemas.items())] += ids
                 waiting.is_awaited |= any(is_chosen(note.path) for note in each.notes)
     return waiting
 
 
 def _clear(connection: Connection, where: _LedgerInSchemas, ids: Collection[Any]) -> None:
-    options: dict[str, Any] = {"schema_translate_map": dict(where.schemas) or None}
+    ledger, schemas = where
+    options: dict[str, Any] = {"schema_translate_map": dict(schemas) or None}
     if connection.dialect.name in ("mysql", "mariadb"):
         options["isolation_level"] = "READ COMMITTED"  # else gaps next to the rows are locked
     try:
         with connection.engine.connect() as fresh:
             fresh.execution_options(**options)
-            notes.clear(fresh, where.ledger, ids)
+            notes.clear(fresh, ledger, ids)
             fresh.commit()
     except Exception as error:  # noqa: BLE001  the commit has already happened
         logger.warning(
             "%d deleted objects stay in %s until the next drain: %s",
             len(ids),
-            where.ledger.releases,
+            ledger.releases,
             escaped(error),
         )
 

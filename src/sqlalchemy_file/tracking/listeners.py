@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from functools import wraps
 from typing import Any
 from weakref import ref
 
-from sqlalchemy import Column, Connection, Engine, MetaData, Table, event
-from sqlalchemy.engine import Compiled, ExceptionContext
+from sqlalchemy import Column, Connection, Engine, Table, event
+from sqlalchemy.engine import Compiled
 from sqlalchemy.engine.default import DefaultExecutionContext
 from sqlalchemy.orm import InstanceState, Mapper, ORMExecuteState, Session, SessionTransaction
 from sqlalchemy.pool import Pool
@@ -21,7 +21,7 @@ from sqlalchemy_file.mutable_list import MutableList, same_file
 from sqlalchemy_file.tracking.changes import files_in
 from sqlalchemy_file.tracking.deletion import clear
 from sqlalchemy_file.tracking.endings import connections, transactions
-from sqlalchemy_file.tracking.endings.connections import SESSION, UNIT, follow, known_unit
+from sqlalchemy_file.tracking.endings.connections import SESSION, UNIT, follow
 from sqlalchemy_file.tracking.endings.statements import after_statement, follow_error, may_end
 from sqlalchemy_file.tracking.reading import Database
 from sqlalchemy_file.tracking.tables import FileAttribute, file_attributes, forget, know
@@ -48,14 +48,6 @@ def install() -> None:
 
 
 # --- tables and attributes
-
-
-def _table_declared(table: Table, metadata: MetaData) -> None:
-    know(metadata)
-
-
-def _column_declared(column: Column[Any], table: Table) -> None:
-    forget(table)
 
 
 def _mapper_configured(mapper: Mapper[Any], class_: type) -> None:
@@ -123,10 +115,6 @@ def _handed_back(value: Any, held: Sequence[File]) -> Any:
 # --- sessions
 
 
-def _before_flush(session: Session, context: Any, instances: Iterable[object] | None) -> None:
-    store_pending(session, instances)
-
-
 def _after_flush(session: Session, context: Any) -> None:
     for reference in vars(session).get(_CONNECTIONS, ()):
         connection = reference()
@@ -163,9 +151,7 @@ def _session_ends(session: Session, transaction: SessionTransaction) -> None:
         if attributes.get(SESSION) == ref(session):
             del attributes[SESSION]
         if (unit := attributes.get(UNIT)) is not None:
-            gone = unit.settle()
-            if leased := unit.take_leased():
-                clear(connection, leased, gone)
+            connections.settle(unit, connection, clear)
 
 
 # --- statements
@@ -269,13 +255,6 @@ def _after_execute(
         unit.commit()
 
 
-def _handle_error(context: ExceptionContext) -> None:
-    connection = context.connection
-    unit = known_unit(connection)
-    if unit is not None and connection is not None:
-        follow_error(unit, connection, context)
-
-
 _WRITING = (Insert, Update, Delete, Compiled)
 _CONNECTIONS = "_sqlalchemy_file_connections"  # of a session, with references to them
 _FOLLOWED = "_sqlalchemy_file_followed"
@@ -287,11 +266,11 @@ _OF_CURSORS = {
 }
 
 _LISTENERS: dict[Any, dict[str, tuple[Any, dict[str, Any]]]] = {
-    Table: {"after_parent_attach": (_table_declared, {})},
-    Column: {"after_parent_attach": (_column_declared, {})},
+    Table: {"after_parent_attach": (know, {})},
+    Column: {"after_parent_attach": (forget, {})},
     Mapper: {"mapper_configured": (_mapper_configured, {})},
     Session: {
-        "before_flush": (_before_flush, {}),
+        "before_flush": (store_pending, {}),
         "after_flush": (_after_flush, {}),
         "do_orm_execute": (_orm_execute, {}),
         "after_begin": (_session_begins, {}),
@@ -309,7 +288,7 @@ _LISTENERS: dict[Any, dict[str, tuple[Any, dict[str, Any]]]] = {
         "release_savepoint": (transactions.release_savepoint, {}),
         "before_execute": (_before_execute, {"retval": True}),
         "after_execute": (_after_execute, {}),
-        "handle_error": (_handle_error, {}),
+        "handle_error": (follow_error, {}),
     },
     Pool: {
         "reset": (transactions.reset, {}),

@@ -49,34 +49,26 @@ class Database(NamedTuple):
         return self.connection.execute(query, parameters, execution_options=options)
 
     def lock(self, target: FileTable) -> None:
-        """Exclude other writers between our reading and our writing."""
-        schema = (self.schemas or {}).get(target.table.schema)
-        # A column with files: others may be generated, which takes no SET.
-        lock_for_writing(self.connection, target.columns[0], schema)
+        """Take SQLite's lock before rows are read that will be written: it has no FOR UPDATE.
+
+        An UPDATE of no row takes it, and makes Python's driver begin the transaction, so that
+        another writer cannot come between the reading and the writing.
+        """
+        if self.connection.dialect.name == "sqlite":
+            table, quoted = target.table, self.connection.dialect.identifier_preparer
+            schema = (self.schemas or {}).get(table.schema) or table.schema
+            name = f"{quoted.quote_schema(schema)}." if schema else ""
+            name += quoted.quote(table.name)
+            # A column with files: others may be generated, which takes no SET.
+            set_ = quoted.format_column(target.columns[0])
+            sql = f"UPDATE {name} SET {set_} = {set_} WHERE 0"  # noqa: S608
+            self.connection.exec_driver_sql(sql)
 
     @property
     def is_as_connected(self) -> bool:
         """Whether the schemas are those of the connection, which a flush uses."""
         own = self.connection.get_execution_options().get("schema_translate_map")
         return (self.schemas or None) == (own or None)
-
-
-def lock_for_writing(
-    connection: Connection, column: Column[Any], schema: str | None = None
-) -> None:
-    """Take SQLite's lock before rows are read that will be written: it has no FOR UPDATE.
-
-    An UPDATE of no row takes it, and makes Python's driver begin the transaction, so that
-    another writer cannot come between the reading and the writing. ``column`` is one of the table's
-    that can be set; ``schema`` is that of the table after translation.
-    """
-    if connection.dialect.name == "sqlite":
-        quoted, table = connection.dialect.identifier_preparer, column.table
-        schema = schema or table.schema
-        name = f"{quoted.quote_schema(schema)}." if schema else ""
-        name += quoted.quote(table.name)
-        set_ = quoted.format_column(column)
-        connection.exec_driver_sql(f"UPDATE {name} SET {set_} = {set_} WHERE 0")  # noqa: S608
 
 
 def rows_by_key(

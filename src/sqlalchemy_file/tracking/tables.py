@@ -10,6 +10,7 @@ from weakref import WeakKeyDictionary
 from sqlalchemy import Column, MetaData, PrimaryKeyConstraint, Table, UniqueConstraint
 from sqlalchemy.orm import InstanceState, Mapper
 
+from sqlalchemy_file.ledger.columns import keeps
 from sqlalchemy_file.types import FileField, file_field
 
 Key = tuple[Any, ...]
@@ -27,10 +28,8 @@ class FileTable:
     columns: tuple[Column[Any], ...]
     fields: Mapping[Column[Any], FileField]
     """The types of the file columns."""
-
-    def keeps(self, column: Column[Any]) -> bool:
-        """Return True if the objects of a file column stay when its rows drop them."""
-        return self.fields[column].on_release == "keep"
+    keeping: frozenset[Column[Any]]
+    """The file columns whose objects stay when their rows drop them."""
 
     def __str__(self) -> str:
         return str(self.table.fullname)
@@ -71,14 +70,14 @@ def file_table_of(statement: Any) -> FileTable | None:
     return file_table(statement.table)
 
 
-def forget(table: Table) -> None:
+def forget(column: Column[Any], table: Table) -> None:
     """Forget the facts about a table that gets a column, which may replace another one."""
     _tables.pop(table, None)
     _clauses.pop(table, None)
 
 
-def know(metadata: MetaData) -> None:
-    """Remember a metadata, as its tables may have file columns."""
+def know(table: Table, metadata: MetaData) -> None:
+    """Remember the metadata of a new table, as it may have file columns."""
     _metadata[metadata] = None
 
 
@@ -127,7 +126,8 @@ def _look_at(table: Table) -> FileTable | None:
     fields = {column: field for column, field in found.items() if field is not None}
     if not fields:
         return None
-    return FileTable(table, tuple(table.primary_key.columns), tuple(fields), fields)
+    keys, keeping = tuple(table.primary_key.columns), frozenset(filter(keeps, fields))
+    return FileTable(table, keys, tuple(fields), fields, keeping)
 
 
 def _attributes_of(mapper: Mapper[Any]) -> Iterator[FileAttribute]:

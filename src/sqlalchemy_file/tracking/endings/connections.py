@@ -17,7 +17,6 @@ from typing import Any
 
 from sqlalchemy import Connection
 from sqlalchemy.engine import Dialect
-from sqlalchemy.orm import Session
 
 from sqlalchemy_file.tracking.deletion import clear_later
 from sqlalchemy_file.tracking.unit.doubts import resolve_doubts
@@ -25,15 +24,9 @@ from sqlalchemy_file.tracking.unit.standing import Standing, asked_if_stale, sta
 from sqlalchemy_file.tracking.unit.units import Phase, Unit
 
 
-def known_unit(connection: Connection | None) -> Unit | None:
+def known_unit(connection: Connection) -> Unit | None:
     """Return the unit of a connection, or None if it has had nothing to do with files."""
-    return None if connection is None else vars(connection).get(UNIT)
-
-
-def session_of(connection: Connection) -> Session | None:
-    """Return the session that deletes what the transactions of a connection release."""
-    reference: Callable[[], Session | None] | None = vars(connection).get(SESSION)
-    return None if reference is None else reference()
+    return vars(connection).get(UNIT)
 
 
 def enter_in_pool(connection: Connection, unit: Unit) -> None:
@@ -98,7 +91,9 @@ def _settle_all() -> None:
 UNIT = "_sqlalchemy_file_unit"
 """The attribute of a connection with its unit: each statement asks for it several times."""
 SESSION = "_sqlalchemy_file_session"
-"""The attribute of a connection with a reference to its session, the first one of several."""
+"""The attribute of a connection with a reference to its session, the first one of several.
+
+The session deletes what the transactions of the connection release."""
 IN_INFO = "sqlalchemy_file.unit"
 """The key of a pool's record with the unit of the connection that it lends."""
 _units: weakref.WeakSet[Unit] = weakref.WeakSet()
@@ -136,10 +131,17 @@ def begin(conn: Connection, xid: Any = None) -> None:
 
 def settle_unless_in_session(unit: Unit, connection: Connection) -> None:
     """Delete the unreferenced objects, unless a session will do it later."""
-    if session_of(connection) is None:
-        gone = unit.settle()
-        if leased := unit.take_leased():
-            clear_later(connection, leased, gone)
+    session = vars(connection).get(SESSION)
+    if session is None or session() is None:
+        settle(unit, connection, clear_later)
+
+
+def settle(unit: Unit, connection: Connection, clear_entries: Callable[..., Any]) -> None:
+    """Delete the unreferenced objects, then their ledger entries."""
+    gone = unit.settle()
+    if unit.leased:
+        leased, unit.leased = unit.leased, []
+        clear_entries(connection, leased, gone)
 
 
 def end_unanswered(connection: Connection, unit: Unit) -> None:

@@ -15,6 +15,7 @@ from contextlib import suppress
 from sqlalchemy import Connection
 from sqlalchemy.engine import ExceptionContext
 
+from sqlalchemy_file.tracking.endings.connections import known_unit
 from sqlalchemy_file.tracking.unit.standing import (
     Standing,
     asked,
@@ -29,7 +30,9 @@ from sqlalchemy_file.tracking.unit.standing import (
 from sqlalchemy_file.tracking.unit.units import Phase, Unit
 
 _BLANK = re.compile(r"(?:\s+|--[^\n]*(?:\n|\Z)|\#[^\n]*(?:\n|\Z)|/\*(?![!M]).*?\*/)*", re.DOTALL)
-_BLANK_NESTED = re.compile(r"(?:\s+|--[^\n]*(?:\n|\Z))*", re.DOTALL)
+_IN_COMMENT = r"(?!/\*|\*/)."
+_COMMENT = rf"/\*(?:{_IN_COMMENT}|/\*(?:{_IN_COMMENT}|/\*(?:{_IN_COMMENT})*\*/)*\*/)*\*/"
+_BLANK_NESTED = re.compile(rf"(?:\s+|--[^\n]*(?:\n|\Z)|{_COMMENT})*", re.DOTALL)
 _FIRST_WORD = re.compile(r"[A-Za-z]+")
 _ANOTHER = re.compile(r";\s*[^\s;]")
 _UNDOES_A_PART = re.compile(r"\bROLLBACK\b[^;]*\bTO\b", re.IGNORECASE | re.DOTALL)
@@ -90,31 +93,14 @@ def undoes_a_part(connection: Connection, sql: str) -> bool:
 
 
 def _first_word(dialect: str, sql: str) -> str:
-    """Return a statement's first word behind comments; MySQL executes what ``/*!`` begins."""
-    start = 0 if sql[:1].isalpha() else _start(dialect, sql)
+    """Return a statement's first word behind comments; MySQL executes what ``/*!`` begins.
+
+    On PostgreSQL comments may hold others. A statement behind deeper ones has no first word.
+    """
+    blank = _BLANK_NESTED if dialect == "postgresql" else _BLANK
+    start = 0 if sql[:1].isalpha() else blank.match(sql).end()  # type: ignore[union-attr]
     found = _FIRST_WORD.match(sql, start)
     return found.group().upper() if found else "SELECT" if sql[start : start + 1] == "(" else ""
-
-
-def _start(dialect: str, sql: str) -> int:
-    if dialect != "postgresql":
-        return _BLANK.match(sql).end()  # type: ignore[union-attr]  # it matches nothing, too
-    at = 0
-    while True:
-        at = _BLANK_NESTED.match(sql, at).end()  # type: ignore[union-attr]
-        if not sql.startswith("/*", at):
-            return at
-        at = _end_of_comment(sql, at)
-
-
-def _end_of_comment(sql: str, at: int) -> int:
-    """Return where a comment ends, which on PostgreSQL may hold others."""
-    depth = 0
-    for mark in re.finditer(r"/\*|\*/", sql[at:]):
-        depth += 1 if mark.group() == "/*" else -1
-        if not depth:
-            return at + mark.end()
-    return len(sql)
 
 
 _COMMITS = ("do_commit", "do_commit_twophase")
@@ -122,7 +108,10 @@ _ROLLBACKS = ("do_rollback", "do_rollback_twophase")
 _OF_SAVEPOINTS = ("do_release_savepoint", "do_rollback_to_savepoint")
 
 
-def follow_error(unit: Unit, connection: Connection, context: ExceptionContext) -> None:
+def follow_error(context: ExceptionContext) -> None:
+    connection = context.connection
+    if connection is None or (unit := known_unit(connection)) is None:
+        return
     verb, unit.failed_verb = unit.failed_verb, None
     if verb in _COMMITS:
         _commit_failed(unit, connection, context)

@@ -237,8 +237,6 @@ class Frames:
 
     def _believed(self) -> list[Doubts]:
         """Return what is believed in each frame, from the last look at rows on."""
-        if len(self._stack) == 1:
-            return [self._stack[0].doubts]
         believed = [frame.doubts for frame in self._stack]
         for position in range(len(believed) - 1, 0, -1):
             if believed[position].is_settled:

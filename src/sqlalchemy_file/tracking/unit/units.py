@@ -271,10 +271,6 @@ class Unit:
         else:
             self.lose_track()
 
-    def take_leased(self) -> list[Leased]:
-        leased, self.leased = self.leased, []
-        return leased
-
     def settle(self) -> set[str]:
         """Delete the unreferenced objects after the end of the transaction.
 

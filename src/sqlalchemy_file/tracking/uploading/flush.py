@@ -93,7 +93,7 @@ class Work:
         return [file for assigned in self.writes for file in assigned.files]
 
 
-def store_pending(session: Session, instances: Iterable[object] | None) -> None:
+def store_pending(session: Session, context: Any, instances: Iterable[object] | None) -> None:
     """Store the files of all objects about to be flushed, and prepare the change of their rows."""
     work = _collect(session, instances)
     if not work.writes and not work.deletes:
