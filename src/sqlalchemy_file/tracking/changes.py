@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import repeat
 from typing import Any, NamedTuple
 
 from sqlalchemy import Column
@@ -283,14 +284,14 @@ class Effects:
         if paths and row.column in self.target.keeping:
             self.entrusted += paths
         if row.key:
-            self.gains += [(row, path) for path in paths]
+            self.gains += zip(repeat(row), paths)
 
     def release(self, row: RowChange, paths: Sequence[str]) -> None:
         if not paths:
             return
         (self.archived if row.column in self.target.keeping else self.released).extend(paths)
         if row.key:
-            self.losses += [(row, path) for path in paths]
+            self.losses += zip(repeat(row), paths)
 
     def missing(
         self, old: OldRow, expected: Callable[[Spot], Iterable[str]]

@@ -78,28 +78,32 @@ def rows_by_key(
     wanted = list(dict.fromkeys(keys))
     if wanted:
         database.lock(target)
-    rows = _read(database, _by_key(target, deleting), target.keys, wanted)
-    return {old.key: old for old in [_old_row(target, row) for row in rows]}
+    rows = _read(database, target, _by_key(target, deleting), target.keys, wanted)
+    return {old.key: old for old in rows}
 
 
 def rows_by(
-    database: Database, target: FileTable, columns: Sequence[Column[Any]], keys: Sequence[Key]
-) -> Iterator[OldRow]:
+    database: Database, target: FileTable, columns: tuple[Column[Any], ...], keys: Sequence[Key]
+) -> list[OldRow]:
     """Read rows that this transaction has locked before, by columns that tell them apart."""
     # Plain reads of MySQL show rows as they were when the transaction began, if it left them alone.
     locks = database.connection.dialect.name in ("mysql", "mariadb")
-    for row in _read(database, _by_columns(target, tuple(columns), locks), columns, keys):
-        yield _old_row(target, row, len(columns))
+    return _read(database, target, _by_columns(target, columns, locks), columns, keys)
 
 
 def _read(
-    database: Database, statement: Select[Any], columns: Sequence[Column[Any]], keys: Sequence[Key]
-) -> list[Any]:
+    database: Database,
+    target: FileTable,
+    statement: Select[Any],
+    columns: Sequence[Column[Any]],
+    keys: Sequence[Key],
+) -> list[OldRow]:
     """Read rows in batches, by a statement made by `_wanted`."""
-    found: list[Any] = []
+    found: list[OldRow] = []
     for start in range(0, len(keys), BATCH_SIZE):
         _, values = _subject(columns, keys[start : start + BATCH_SIZE])
-        found += database.execute(statement, {"wanted_keys": values})
+        for row in database.execute(statement, {"wanted_keys": values}):
+            found.append(_old_row(target, row, len(columns)))  # noqa: PERF401  a frame less
     return found
 
 

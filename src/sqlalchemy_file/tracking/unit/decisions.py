@@ -132,7 +132,9 @@ class Decisions:
 
     def _use_up(self, decisions: Iterable[Decision]) -> bool:
         """Use up the rights of all decisions; return False if another statement has used one."""
-        paths = [path for decision in decisions for path in decision.acquired]
+        paths: list[str] = []
+        for decision in decisions:
+            paths += decision.acquired
         for position, path in enumerate(paths):
             if not self.use_up(path):
                 add_each(self.claims, paths[:position])

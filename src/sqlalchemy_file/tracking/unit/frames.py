@@ -158,14 +158,16 @@ class Frames:
             self.top.unsure.append(effects)
             return
         self.change(effects)
-        before = self.has_doubts
+        top, before = self._stack[-1], self.has_doubts
         if before:  # a row that still refers to an object had not released it earlier
             again = [path for row, path in effects.losses if self._is_gone(path, effects.spot(row))]
-            add_each(self.top.references, again)
-        if not is_certain:
-            self.top.doubts.absorb(effects.doubts())
+            add_each(top.references, again)
+        if not is_certain and (before or top.doubts.is_settled):
+            top.doubts.absorb(effects.doubts())
+        elif not is_certain:
+            top.doubts = effects.doubts()
         elif before:
-            self.top.doubts.named.update(dict.fromkeys(effects.paths()))
+            top.doubts.named.update(dict.fromkeys(effects.paths()))
 
     def change(self, effects: Effects) -> None:
         """Count the references that a statement has changed for certain."""
