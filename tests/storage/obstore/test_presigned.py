@@ -227,6 +227,15 @@ def test_an_object_with_metadata_beyond_ascii_is_read(kind: str, call: Any) -> N
 
 
 @pytest.mark.parametrize("kind", KINDS)
+def test_a_key_of_an_object_with_metadata_beyond_ascii_is_taken(kind: str) -> None:
+    with served(kind, _with_odd_headers) as (storage, bucket):
+        for content in (b"bytes", bytes(6 * 1024 * 1024)):
+            with pytest.raises(ObjectExistsError):
+                storage.put("key", io.BytesIO(content), Attributes(), exclusive=True)
+    assert {*bucket.methods} == {"HEAD"}
+
+
+@pytest.mark.parametrize("kind", KINDS)
 def test_an_object_whose_connection_is_lost_is_not_taken_for_a_shorter_one(
     kind: str, call: Any
 ) -> None:

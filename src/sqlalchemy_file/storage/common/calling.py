@@ -144,11 +144,7 @@ def run(coroutine: Coroutine[Any, Any, T]) -> T:
 def iterate(items: AsyncGenerator[T]) -> Iterator[T]:
     """Yield the items of an asynchronous generator that never suspends."""
     try:
-        while True:
-            try:
-                item = run(anext(items))
-            except StopAsyncIteration:
-                return
+        while (item := run(anext(items, None))) is not None:
             yield item
             del item
     finally:

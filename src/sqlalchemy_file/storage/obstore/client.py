@@ -156,8 +156,8 @@ class ThreadRequests(InThread):
         with self._turns.setdefault(most, threading.BoundedSemaphore(most)):
             yield
 
-    def body(self, answer: Any, size: int = READ_SIZE) -> AsyncIterator[Any]:
-        return Steps(iter(answer.stream(size)))
+    def body(self, answer: Any) -> AsyncIterator[Any]:
+        return Steps(iter(answer.stream(READ_SIZE)))
 
     def pages(self, listing: Any, *, is_sorted: bool) -> AsyncIterator[Any]:
         """Return the pages of a listing; an unsorted one is one page."""
@@ -198,8 +198,8 @@ class LoopRequests(InLoop):
         async with turns.setdefault(most, asyncio.Semaphore(most)):
             yield
 
-    def body(self, answer: Any, size: int = _ASYNC_READ_SIZE) -> AsyncIterator[Any]:
-        body: AsyncIterator[Any] = answer.stream(size)
+    def body(self, answer: Any) -> AsyncIterator[Any]:
+        body: AsyncIterator[Any] = answer.stream(_ASYNC_READ_SIZE)
         return body
 
     def pages(self, listing: Any, *, is_sorted: bool) -> AsyncIterator[Any]:

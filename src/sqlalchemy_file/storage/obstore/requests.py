@@ -31,7 +31,11 @@ from sqlalchemy_file.storage.common.keys import is_listed, is_valid
 from sqlalchemy_file.storage.common.protocol import Attributes, ObjectInfo
 from sqlalchemy_file.storage.common.streams import PART_SIZE, Range, is_in_memory, size_left
 from sqlalchemy_file.storage.obstore.client import READ_SIZE, Requests, Source
-from sqlalchemy_file.storage.obstore.errors import is_unknown_there, knows_no_ranges
+from sqlalchemy_file.storage.obstore.errors import (
+    has_unreadable_headers,
+    is_unknown_there,
+    knows_no_ranges,
+)
 from sqlalchemy_file.support.defaults import UNKNOWN_TYPE, current_limits
 
 if TYPE_CHECKING:
@@ -248,6 +252,9 @@ class Upload:
             await self.requests.request("get", self.key, options={"head": True})
         except FileNotFoundError:
             return
+        except exceptions.BaseError as error:
+            if not has_unreadable_headers(error):
+                raise
         raise ObjectExistsError(key=self.key)
 
     async def _small(self, begun: list[bytes], options: dict[str, Any]) -> ObjectInfo:
