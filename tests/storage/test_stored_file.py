@@ -13,14 +13,14 @@ import zipfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import pytest
 from libcloud.storage.base import Container
 from libcloud.storage.drivers.local import LocalStorageDriver
 from PIL import Image
 
-from sqlalchemy_file.exceptions import ObjectNotFoundError
+from sqlalchemy_file.exceptions import ObjectNotFoundError, StorageError
 from sqlalchemy_file.storage import (
     Attributes,
     LocalStorage,
@@ -239,6 +239,28 @@ class TestRequests:
         file = StoredFile(memory, "key")
         assert [file.read(), file.read(), file.size] == [b"x" * 10, b"", 10]
         assert memory.asked == [(0, None)]
+
+    @pytest.mark.parametrize("size", [-1, 700_000])
+    def test_a_request_that_fails_is_not_the_end(self, size: int) -> None:
+        class Failing(MemoryStorage):
+            fails = True
+
+            def stream(self, *arguments: Any, **options: Any) -> Iterator[bytes]:
+                chunks = super().stream(*arguments, **options)
+                yield next(chunks)
+                if self.fails:
+                    raise StorageError("the connection was lost")
+                yield from chunks
+
+        storage, content = Failing(), os.urandom(MEGABYTE)
+        put(storage, "key", content)
+        file = StoredFile(storage, "key")
+        for _ in range(2):
+            with pytest.raises(StorageError, match="lost"):
+                file.read(size)
+        storage.fails = False
+        begin = file.tell()
+        assert file.read() == content[begin:]
 
     def test_what_is_known_is_not_asked_for(self, memory: Watched) -> None:
         info = put(memory, "key", b"x" * 10, filename="name", content_type="text/plain")

@@ -139,12 +139,15 @@ class RangeReader(ObjectReader):
         return count
 
     def readall(self) -> bytes:
-        self._window = None
-        parts = []
-        while self._fill(0):
-            parts.append(self._rest)
-            self._position += len(self._rest)
-            self._rest = memoryview(b"")
+        self._window, begin, parts = None, self._position, []
+        try:
+            while self._fill(0):
+                parts.append(self._rest)
+                self._position += len(self._rest)
+                self._rest = memoryview(b"")
+        except BaseException:
+            self._position = begin
+            raise
         return b"".join(parts)
 
     def seek(self, offset: int, whence: int = io.SEEK_SET, /) -> int:
@@ -172,8 +175,12 @@ class RangeReader(ObjectReader):
         while not self._rest:
             if self._size is not None and self._position >= self._size:
                 return False
-            with named(self._storage_name):
-                chunk = next(self._chunks or self._request(least), None)
+            try:
+                with named(self._storage_name):
+                    chunk = next(self._chunks or self._request(least), None)
+            except BaseException:
+                self._drop()  # a failed request cannot go on
+                raise
             if chunk is not None:
                 self._rest = memoryview(chunk)
             elif self._range_is_over():

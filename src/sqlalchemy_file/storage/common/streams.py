@@ -36,20 +36,22 @@ class ChunkReader(io.RawIOBase):
 
     def read(self, size: int | None = -1, /) -> bytes:
         """Return up to ``size`` bytes, empty only at the end."""
-        if size is None or size < 0:
-            return b"".join([self._rest, *self._chunks])
-        while not self._rest:
-            chunk = next(self._chunks, None)
-            if chunk is None:
-                return b""
-            self._rest = memoryview(chunk)
-        taken, self._rest = self._rest[:size], self._rest[size:]
-        return bytes(taken)
+        return self.readall() if size is None or size < 0 else bytes(self._take(size))
+
+    def readall(self) -> bytes:
+        rest, self._rest = self._rest, memoryview(b"")
+        return b"".join([rest, *self._chunks])
 
     def readinto(self, buffer: memoryview, /) -> int:  # type: ignore[override]
-        chunk = self.read(len(buffer))
-        buffer[: len(chunk)] = chunk
-        return len(chunk)
+        taken = self._take(len(buffer))
+        buffer[: len(taken)] = taken
+        return len(taken)
+
+    def _take(self, size: int) -> memoryview:
+        while size and not self._rest and (chunk := next(self._chunks, None)) is not None:
+            self._rest = memoryview(chunk)
+        taken, self._rest = self._rest[:size], self._rest[size:]
+        return taken
 
     def close(self) -> None:
         """Close a generator too, with the resources that it holds."""
