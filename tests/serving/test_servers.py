@@ -13,12 +13,12 @@ import pytest
 from sqlalchemy import Engine
 
 from sqlalchemy_file import File, StorageManager
-from sqlalchemy_file.serving.answering import drive
 from sqlalchemy_file.serving.target import RequestFacts
 
 from .checking import difference, received
 from .models import saved
 from .raw_client import RawClient, Received
+from .reading import answer_of
 from .served import BODY_BY, files
 from .servers import SERVERS
 from .table import DATA, MODIFIED, ROWS, Row
@@ -143,7 +143,7 @@ def unlike_the_core(answer: Received, row: Row, file: File, etag: str) -> str | 
     request = RequestFacts(
         row.method, files.url_for(file).removeprefix(files.url), row.joined(etag), {}
     )
-    planned = received(drive(files.answering(request)).plan).headers
+    planned = received(answer_of(files.answering(request)).plan).headers
     sent = [pair for pair in answer.headers if pair[0] not in OWN]
     if _comparable(sent) == _comparable(planned):
         return None

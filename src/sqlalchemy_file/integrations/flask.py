@@ -6,8 +6,8 @@ from typing import Any, Unpack
 
 from flask import Response, request
 
-from sqlalchemy_file.serving.answering import ResponseOptions, answer_with, drive
-from sqlalchemy_file.serving.apps import with_body
+from sqlalchemy_file.serving.answering import ResponseOptions, answer_with
+from sqlalchemy_file.serving.apps import answer_now
 from sqlalchemy_file.serving.target import RequestFacts
 
 __all__ = ["send_file"]
@@ -25,7 +25,7 @@ def send_file(file: Any, **options: Unpack[ResponseOptions]) -> Response:
     variant. A missing object is answered with 404.
     """
     steps = answer_with(RequestFacts.of_environ(request.environ), file, **options)
-    answer, body = with_body(drive(steps))
+    answer, body = answer_now(steps)
     response = Response(body, status=int(answer.plan.status), direct_passthrough=True)
     response.headers.clear()
     response.headers.extend(answer.plan.headers)

@@ -21,9 +21,10 @@ from sqlalchemy.orm import Mapper
 from sqlalchemy_file.exceptions import ValidationError
 from sqlalchemy_file.file import File
 from sqlalchemy_file.integrations.msgspec import PublicFile
-from sqlalchemy_file.serving.answering import ResponseOptions, adrive, answer_with
+from sqlalchemy_file.serving.answering import ResponseOptions, answer_with, drive
 from sqlalchemy_file.serving.apps import Receive, Scope, Send, send_answer
 from sqlalchemy_file.serving.target import RequestFacts
+from sqlalchemy_file.storage.common.calling import IN_LOOP
 from sqlalchemy_file.types import file_field
 from sqlalchemy_file.values.schemas import json_of
 
@@ -59,7 +60,7 @@ class FileResponse:
         self._steps = answer_with(RequestFacts.of_scope(scope), file, **options)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        answer = (await adrive(self._steps)).with_headers(self._own)
+        answer = (await drive(self._steps, IN_LOOP)).with_headers(self._own)
         await send_answer(answer, scope, receive, send)
 
 

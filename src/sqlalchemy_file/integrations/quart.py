@@ -6,9 +6,10 @@ from typing import Any, Unpack
 
 from quart import Response, request
 
-from sqlalchemy_file.serving.answering import ResponseOptions, adrive, answer_with
-from sqlalchemy_file.serving.apps import awith_body
+from sqlalchemy_file.serving.answering import ResponseOptions, answer_with, drive
+from sqlalchemy_file.serving.apps import with_body
 from sqlalchemy_file.serving.target import RequestFacts
+from sqlalchemy_file.storage.common.calling import IN_LOOP
 
 __all__ = ["send_file"]
 
@@ -25,7 +26,7 @@ async def send_file(file: Any, **options: Unpack[ResponseOptions]) -> Response:
     answered with 404.
     """
     steps = answer_with(RequestFacts.of_scope(request.scope), file, **options)
-    answer, chunks = await awith_body(await adrive(steps))
+    answer, chunks = await with_body(await drive(steps, IN_LOOP), IN_LOOP)
     response = Response(chunks, status=int(answer.plan.status))
     response.timeout = None  # a large file may take longer than Quart gives a page
     response.headers.clear()

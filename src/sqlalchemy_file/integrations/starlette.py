@@ -9,9 +9,10 @@ from starlette.background import BackgroundTask
 from starlette.requests import Request
 from starlette.responses import Response
 
-from sqlalchemy_file.serving.answering import ResponseOptions, adrive, answer_with
+from sqlalchemy_file.serving.answering import ResponseOptions, answer_with, drive
 from sqlalchemy_file.serving.apps import Receive, Send, send_answer
 from sqlalchemy_file.serving.target import RequestFacts
+from sqlalchemy_file.storage.common.calling import IN_LOOP
 from sqlalchemy_file.values.schemas import json_of
 
 __all__ = ["FileResponse", "problem_response", "refusal_response"]
@@ -46,7 +47,7 @@ class FileResponse(Response):
     async def __call__(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
         # The length is that of an empty body.
         own = [(name, value) for name, value in self.headers.items() if name != "content-length"]
-        answer = (await adrive(self._steps)).with_headers(own)
+        answer = (await drive(self._steps, IN_LOOP)).with_headers(own)
         await send_answer(answer, scope, receive, send)
         if self.background is not None:
             await self.background()

@@ -41,10 +41,9 @@ from sqlalchemy_file.serving.target import (
     target_of,
 )
 from sqlalchemy_file.storage import ObjectInfo, StorageManager
-from sqlalchemy_file.storage.common.calling import IN_LOOP, IN_THREAD, run
+from sqlalchemy_file.storage.common.calling import IN_LOOP, IN_THREAD, Calling
 from sqlalchemy_file.storage.common.keys import check_key, refuse_reserved
 from sqlalchemy_file.storage.common.protocol import named
-from sqlalchemy_file.transfer import Operation, in_thread
 
 RETRY_AFTER = 5
 """Seconds after which a client may ask a storage again that did not answer."""
@@ -106,7 +105,10 @@ class Answer:
         return replace(self, plan=replace(self.plan, headers=[*kept, *own]))
 
 
-Answering = Generator[Operation[Any], Any, Answer]
+Step = Callable[[Calling], Awaitable[Any]]
+"""One thing to wait for, which is done in a thread or by coroutines."""
+
+Answering = Generator[Step, Any, Answer]
 
 Answers = Callable[[RequestFacts], Answering]
 """What an application needs of a file server: how it answers."""
@@ -122,7 +124,7 @@ def answering(
     """Answer a request for a target; ``headers`` go with the file."""
     if (refused := plan_without_file(request.method)) is not None:
         return Answer(refused)
-    if authorize is not None and not (yield _asking(authorize, request, target)):
+    if authorize is not None and not (yield partial(_is_allowed, authorize, request, target)):
         return Answer(problem(HTTPStatus.FORBIDDEN))
     try:
         return (yield from _sending(request, target, headers, delivery))
@@ -138,54 +140,40 @@ def _sending(
 ) -> Answering:
     info: ObjectInfo | None = None
     if target.size is None or request.method == "HEAD":
-        info = yield stat(target)
+        info = yield partial(stat, target)
     facts = target.facts(info, headers)
     # Signing may ask another server for credentials: it does not run on the event loop.
     hands_over = partial(_handover, request, target, facts, delivery)
-    handover = None if delivery is stream else (yield Operation(hands_over))
+    handover = None if delivery is stream else (yield lambda calling: calling.run(hands_over))
     if handover is not None:
         return Answer(_handed_over(handover, facts))
     answer = plan(request.method, request.headers, facts)
     asks_storage_first = answer.body and isinstance(answer.body[0], ByteRange)
     if info is None and not asks_storage_first:
-        info = yield stat(target)  # a missing object has no other answer than 404
+        info = yield partial(stat, target)  # a missing object has no other answer than 404
     return Answer(answer, target if answer.body else None, info)
 
 
-def stat(target: Target) -> Operation[ObjectInfo]:
-    """Return the operation that asks a storage about the object of a target."""
-
-    def run() -> ObjectInfo:
-        with named(target.storage):
-            return StorageManager.storage(target.storage).stat(target.key)
-
-    async def arun() -> ObjectInfo:
+async def stat(target: Target, calling: Calling) -> ObjectInfo:
+    """Return what a storage says of the object of a target."""
+    if calling is IN_LOOP:
         refuse_if_hanging(target.storage, target.key)
-        storage = StorageManager.storage(target.storage)
-        with named(target.storage):
-            asking = IN_LOOP.call(storage, "stat", target.key)
-            return await in_time(target.storage, target.key, asking)
-
-    return Operation(run, arun)
-
-
-def drive(steps: Answering) -> Answer:
-    """Take the steps in this thread."""
-    return run(_taken(steps, lambda step: IN_THREAD.run(step.run)))
+    with named(target.storage):
+        found = calling.call(StorageManager.storage(target.storage), "stat", target.key)
+        if calling is IN_LOOP:
+            found = in_time(target.storage, target.key, found)
+        return cast("ObjectInfo", await found)
 
 
-async def adrive(steps: Answering) -> Answer:
-    """Take the steps without blocking the event loop."""
-    await turns().take()
-    return await _taken(steps, lambda step: step.arun() if step.arun else in_thread(step.run))
-
-
-async def _taken(steps: Answering, take: Callable[[Operation[Any]], Awaitable[Any]]) -> Answer:
+async def drive(steps: Answering, calling: Calling) -> Answer:
+    """Take the steps."""
+    if calling is IN_LOOP:
+        await turns().take()
     try:
         step = next(steps)
         while True:
             try:
-                taken = await take(step)
+                taken = await step(calling)
             except Exception as error:  # noqa: BLE001  it is raised in the generator
                 step = steps.throw(error)
             else:
@@ -194,29 +182,24 @@ async def _taken(steps: Answering, take: Callable[[Operation[Any]], Awaitable[An
         return cast("Answer", end.value)
 
 
-def _asking(authorize: Authorize, request: RequestFacts, target: Target) -> Operation[bool]:
-    def run() -> bool:
+async def _is_allowed(
+    authorize: Authorize, request: RequestFacts, target: Target, calling: Calling
+) -> bool:
+    allowed: Any
+    if calling is IN_LOOP and inspect.iscoroutinefunction(authorize):
         allowed = authorize(request, target)
-        if inspect.isawaitable(allowed):
+    else:
+        allowed = await calling.run(lambda: authorize(request, target))
+    if inspect.isawaitable(allowed):
+        if calling is IN_THREAD:
             if inspect.iscoroutine(allowed):
                 allowed.close()
             raise TypeError("authorize is a coroutine function: serve with FileServer.asgi")
-        return _is_allowed(allowed)
-
-    async def arun() -> bool:
-        if inspect.iscoroutinefunction(authorize):
-            return _is_allowed(await cast("Awaitable[bool]", authorize(request, target)))
-        allowed = await in_thread(lambda: authorize(request, target))
-        return _is_allowed(await allowed if inspect.isawaitable(allowed) else allowed)
-
-    return Operation(run, arun)
-
-
-def _is_allowed(answer: object) -> bool:
+        allowed = await allowed
     # A response or a user, say, would be true as well.
-    if answer and answer is not True:
-        raise TypeError(f"authorize returns True or False, not {type(answer).__name__}")
-    return answer is True
+    if allowed and allowed is not True:
+        raise TypeError(f"authorize returns True or False, not {type(allowed).__name__}")
+    return allowed is True
 
 
 def _handover(

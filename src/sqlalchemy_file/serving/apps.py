@@ -17,10 +17,11 @@ from http import HTTPStatus
 from typing import Any
 
 from sqlalchemy_file.exceptions import StorageError
-from sqlalchemy_file.serving.answering import Answer, Answers, adrive, drive, problem_of
-from sqlalchemy_file.serving.bodies import astream, stream
+from sqlalchemy_file.serving.answering import Answer, Answering, Answers, drive, problem_of
+from sqlalchemy_file.serving.bodies import open_body
 from sqlalchemy_file.serving.delivery import path_to_send
 from sqlalchemy_file.serving.target import RequestFacts
+from sqlalchemy_file.storage.common.calling import IN_LOOP, IN_THREAD, Calling, iterate, run
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -43,7 +44,7 @@ class FileApp:
         if scope["type"] != "http":
             raise RuntimeError(f"a file server answers HTTP requests, not {scope['type']!r}")
         request = RequestFacts.of_scope(scope)
-        await send_answer(await adrive(self._answering(request)), scope, receive, send)
+        await send_answer(await drive(self._answering(request), IN_LOOP), scope, receive, send)
 
 
 async def send_answer(
@@ -58,7 +59,7 @@ async def send_answer(
         await _start(answer, send)
         await send({"type": "http.response.pathsend", "path": path})
         return
-    answer, chunks = await awith_body(answer)
+    answer, chunks = await with_body(answer, IN_LOOP)
     async with aclosing(chunks):
         await _start(answer, send)
         if answer.target is None and scope["method"] == "HEAD":
@@ -78,16 +79,15 @@ async def send_answer(
     await send({"type": "http.response.body", "body": b"", "more_body": False})
 
 
-async def awith_body(answer: Answer) -> tuple[Answer, AsyncGenerator[bytes, None]]:
+async def with_body(answer: Answer, calling: Calling) -> tuple[Answer, AsyncGenerator[bytes, None]]:
     """Return an answer with its bytes; a storage that fails at once makes it a problem body."""
     target, body = answer.target, answer.plan.body
     if target is not None:
+        known = target.storage, target.key, body, answer.info, target.size
         try:
-            chunks = await astream(target.storage, target.key, body, answer.info, target.size)
+            return answer, await open_body(calling, *known)
         except Exception as error:  # noqa: BLE001  other errors than a storage's are raised again
             answer = Answer(problem_of(error))
-        else:
-            return answer, chunks
     return answer, _given([part for part in answer.plan.body if isinstance(part, bytes)])
 
 
@@ -166,7 +166,7 @@ class WSGIFileApp:
     def __call__(self, environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
         request = RequestFacts.of_environ(environ)
         try:
-            answer, body = with_body(drive(self._answering(request)))
+            answer, body = answer_now(self._answering(request))
         except Exception as error:
             if not callable(error):
                 raise
@@ -178,12 +178,7 @@ class WSGIFileApp:
         return () if request.method == "HEAD" else body
 
 
-def with_body(answer: Answer) -> tuple[Answer, Iterable[bytes]]:
-    """Return an answer with its bytes; a storage that fails at once makes it a problem body."""
-    target, body = answer.target, answer.plan.body
-    if target is not None:
-        try:
-            return answer, stream(target.storage, target.key, body, answer.info, target.size)
-        except Exception as error:  # noqa: BLE001  other errors than a storage's are raised again
-            answer = Answer(problem_of(error))
-    return answer, [part for part in answer.plan.body if isinstance(part, bytes)]
+def answer_now(steps: Answering) -> tuple[Answer, Iterable[bytes]]:
+    """Take the steps in this thread, and return the answer with its bytes."""
+    answer, chunks = run(with_body(run(drive(steps, IN_THREAD)), IN_THREAD))
+    return answer, list(iterate(chunks)) if answer.target is None else iterate(chunks)

@@ -9,7 +9,7 @@ is read in a thread.
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncGenerator, Iterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import AbstractContextManager, aclosing, nullcontext
 from functools import partial
 from operator import attrgetter
@@ -26,7 +26,7 @@ from sqlalchemy_file.serving.event_loop import (
 )
 from sqlalchemy_file.serving.http import ByteRange, Segment
 from sqlalchemy_file.storage import ObjectInfo, StorageManager
-from sqlalchemy_file.storage.common.calling import IN_LOOP, IN_THREAD, Calling, iterate, run
+from sqlalchemy_file.storage.common.calling import IN_LOOP, IN_THREAD, Calling
 from sqlalchemy_file.storage.common.protocol import named
 from sqlalchemy_file.transfer import in_thread
 
@@ -36,37 +36,23 @@ if TYPE_CHECKING:
     from sqlalchemy_file.storage.readers import HasFiles
 
 
-def stream(
-    storage_name: str,
-    key: str,
-    segments: Sequence[Segment],
-    info: ObjectInfo | None = None,
-    size: int | None = None,
-) -> Iterator[bytes]:
-    """Yield the segments; a storage that has fewer bytes than that raises `StorageError`.
-
-    So does one whose object is not the one that ``info`` describes, or has another ``size``, where
-    the storage says so without a further request. The first chunk is read before this returns, so
-    that a missing object raises here.
-    """
-    return iterate(run(_begun(IN_THREAD, storage_name, key, segments, info, size)))
-
-
-async def astream(
+async def open_body(
+    calling: Calling,
     storage_name: str,
     key: str,
     segments: Sequence[Segment],
     info: ObjectInfo | None = None,
     size: int | None = None,
 ) -> AsyncGenerator[bytes, None]:
-    """Do what `stream` does without blocking the event loop."""
-    refuse_if_hanging(storage_name, key)
-    return await _begun(IN_LOOP, storage_name, key, segments, info, size)
+    """Return the bytes of the segments; a storage that has fewer of them raises `StorageError`.
 
-
-async def _begun(*arguments: Any) -> AsyncGenerator[bytes, None]:
-    """Return the chunks, of which the first one is read already."""
-    chunks = _chunks(*arguments)
+    So does one whose object is not the one that ``info`` describes, or has another ``size``, where
+    the storage says so without a further request. The first chunk is read before this returns, so
+    that a missing object raises here.
+    """
+    if calling is IN_LOOP:
+        refuse_if_hanging(storage_name, key)
+    chunks = _chunks(calling, storage_name, key, segments, info, size)
     return _after([await anext(chunks, b"")], chunks)
 
 

@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from http import HTTPStatus
 from typing import Any
 from urllib.parse import quote, unquote, urlsplit
@@ -189,7 +190,7 @@ class FileServer:
         if found.is_public:
             authorize = None
             try:
-                target = target.completed((yield stat(target)), self.inline)
+                target = target.completed((yield partial(stat, target)), self.inline)
             except Exception as error:  # noqa: BLE001  what is no error of a storage is raised
                 return Answer(problem_of(error))
         headers = [*found.headers, *self.protecting(target)]

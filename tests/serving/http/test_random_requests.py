@@ -13,8 +13,6 @@ from hypothesis import strategies as st
 
 from sqlalchemy_file import StorageManager
 from sqlalchemy_file.serving import FileServer
-from sqlalchemy_file.serving.answering import drive
-from sqlalchemy_file.serving.bodies import stream
 from sqlalchemy_file.serving.http import (
     ByteRange,
     FileFacts,
@@ -25,6 +23,7 @@ from sqlalchemy_file.serving.http import (
 from sqlalchemy_file.serving.target import RequestFacts, Target
 from sqlalchemy_file.storage import Attributes
 from tests.serving.models import SECRET
+from tests.serving.reading import answer_of, stream
 
 EXAMPLES = int(os.environ.get("SQLALCHEMY_FILE_TEST_REQUESTS", "500"))
 
@@ -118,7 +117,7 @@ def test_no_bytes_of_a_request_make_the_server_fail(
 ) -> None:
     scope = {"method": method, "path": f"/{path}", "root_path": "", "headers": headers}
     with one_object():
-        answer = drive(server.answering(RequestFacts.of_scope(scope)))
+        answer = answer_of(server.answering(RequestFacts.of_scope(scope)))
         if answer.target is not None:
             assert answer.target.key == "key"
             sent = b"".join(stream("main", "key", answer.plan.body))

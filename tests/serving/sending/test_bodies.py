@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 
 from sqlalchemy_file import StorageManager
-from sqlalchemy_file.serving.bodies import astream, stream
 from sqlalchemy_file.serving.http import ByteRange, Segment
 from sqlalchemy_file.storage import Attributes
 from sqlalchemy_file.storage.memory import MemoryStorage
+from tests.serving.reading import astream, stream
 
 
 class Watched(MemoryStorage):

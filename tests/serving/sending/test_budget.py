@@ -16,10 +16,10 @@ from sqlalchemy_file import StorageManager
 from sqlalchemy_file.exceptions import ObjectNotFoundError, StorageError
 from sqlalchemy_file.serving import budget, event_loop
 from sqlalchemy_file.serving.answering import problem_of
-from sqlalchemy_file.serving.bodies import astream
 from sqlalchemy_file.serving.http import ByteRange
 from sqlalchemy_file.storage import Attributes
 from sqlalchemy_file.storage.memory import MemoryStorage
+from tests.serving.reading import astream
 
 CONTENT = bytes(range(251)) * 12_000
 SIZE = len(CONTENT)

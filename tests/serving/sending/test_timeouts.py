@@ -16,12 +16,12 @@ import pytest
 from sqlalchemy_file import StorageManager
 from sqlalchemy_file.exceptions import StorageError
 from sqlalchemy_file.serving import FileServer, budget, event_loop
-from sqlalchemy_file.serving.bodies import astream
 from sqlalchemy_file.serving.http import ByteRange
 from sqlalchemy_file.storage import Attributes, ObjectInfo
 from sqlalchemy_file.storage.memory import MemoryStorage
 from tests.services.web import serving
 from tests.serving.models import SECRET, record
+from tests.serving.reading import astream
 
 CONTENT = bytes(range(251)) * 6000
 SIZE = len(CONTENT)

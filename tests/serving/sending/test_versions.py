@@ -18,9 +18,9 @@ from obstore.store import MemoryStore
 from sqlalchemy_file import StorageManager
 from sqlalchemy_file.exceptions import StorageError
 from sqlalchemy_file.serving import budget
-from sqlalchemy_file.serving.bodies import astream, stream
 from sqlalchemy_file.serving.http import ByteRange, Segment
 from sqlalchemy_file.storage import Attributes
+from tests.serving.reading import astream, stream
 
 SIZE = 3_000_000
 OLD, NEW = b"o" * SIZE, b"n" * SIZE
