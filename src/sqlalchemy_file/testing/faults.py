@@ -1,12 +1,10 @@
-"""Faults, and the plan of the calls that get them."""
+"""Faults of a call of a storage."""
 
 from __future__ import annotations
 
 import io
-import threading
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
-from random import Random
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import BinaryIO, Literal
 
 from sqlalchemy_file.exceptions import StorageError
@@ -103,68 +101,6 @@ def flips_a_bit() -> Fault:
 def repeats() -> Fault:
     """Return a fault: the storage gets the request twice, as after a retry by a proxy."""
     return Fault(twice=True)
-
-
-@dataclass(slots=True)
-class Plan:
-    """Which call gets which fault; calls are counted by verb, those of `delete` by key.
-
-    The share ``rate`` of the other calls gets one of ``faults``; only the seed and the number of
-    the call decide which.
-    """
-
-    faults: Sequence[Fault] = ()
-    rate: float = 0
-    seed: int = 0
-    calls: list[tuple[Verb, str]] = field(default_factory=list)
-    """Every call, with its key, in order."""
-    free: threading.Event = field(default_factory=threading.Event)
-    """What hanging calls wait for."""
-    _named: dict[tuple[Verb, int], Fault] = field(default_factory=dict)
-    _draws: dict[Verb, Iterator[Fault | None]] = field(default_factory=dict)
-    _counts: dict[Verb, int] = field(default_factory=dict)
-    _lock: threading.Lock = field(default_factory=threading.Lock)
-
-    def name(self, verb: Verb, fault: Fault, at: int) -> None:
-        """Let the ``at``-th call from now on get a fault; 0 means every one."""
-        if verb not in VERBS:
-            raise ValueError(f"a verb is one of {', '.join(VERBS)}, not {verb!r}")
-        if not fault.suits(verb):
-            suitable = ", ".join(each for each in VERBS if fault.suits(each))
-            raise ValueError(f"this fault happens to {suitable} only, not to {verb!r}")
-        with self._lock:
-            self._counts[verb] = 0
-            self._named[verb, at] = fault
-
-    def clear(self) -> None:
-        """Remove all faults; calls that hang continue."""
-        with self._lock:
-            self._named.clear()
-            self.rate = 0
-            self.free.set()
-            self.free = threading.Event()
-
-    def next(self, verb: Verb, key: str) -> Fault:
-        """Note a call, and return what happens to it."""
-        with self._lock:
-            self.calls.append((verb, key))
-            count = self._counts[verb] = self._counts.get(verb, 0) + 1
-            drawn = next(self._draws.setdefault(verb, self._drawn(verb)))
-            named = self._named.get((verb, count)) or self._named.get((verb, 0))
-        return named or (drawn if drawn is not None and self.rate else NO_FAULT)
-
-    def split_deletion(self, keys: Sequence[str]) -> tuple[list[str], list[tuple[Fault, str]]]:
-        """Return the keys to delete without a fault, and the others with their faults."""
-        faults = [(self.next("delete", key), key) for key in keys]
-        plain = [key for fault, key in faults if fault == NO_FAULT]
-        return plain, [(fault, key) for fault, key in faults if fault != NO_FAULT]
-
-    def _drawn(self, verb: Verb) -> Iterator[Fault | None]:
-        random = Random(f"{self.seed}-{verb}")  # noqa: S311  it decides no secret
-        suitable = [fault for fault in self.faults if fault.suits(verb)]
-        while True:
-            is_faulty = random.random() < self.rate
-            yield random.choice(suitable) if is_faulty and suitable else None
 
 
 NO_FAULT = Fault()

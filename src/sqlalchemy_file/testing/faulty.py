@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
+from random import Random
 from typing import BinaryIO, Self, cast
 
 from sqlalchemy_file.exceptions import DeletionError, StorageError
@@ -20,7 +22,7 @@ from sqlalchemy_file.storage.common.calling import (
     run,
 )
 from sqlalchemy_file.storage.owners import keeper_of
-from sqlalchemy_file.testing.faults import Fault, Plan, Verb
+from sqlalchemy_file.testing.faults import NO_FAULT, VERBS, Fault, Verb
 
 _TICK = 0.005
 """Seconds after which a call that hangs looks again whether it may continue."""
@@ -46,18 +48,36 @@ class FaultyStorage:
         self.inner = inner
         self.concurrency: int = concurrency_of(inner)
         self.verify: bool = getattr(inner, "verify", False)
-        self._plan = Plan(faults, rate, seed)
+        self.calls: list[tuple[Verb, str]] = []
+        """Every call, with its key, in order."""
+        self._faults, self._rate, self._seed = faults, rate, seed
+        self._free = threading.Event()  # what hanging calls wait for
+        self._named: dict[tuple[Verb, int], Fault] = {}
+        self._draws: dict[Verb, Iterator[Fault | None]] = {}
+        self._counts: dict[Verb, int] = {}
+        self._lock = threading.Lock()
 
     def inject(self, verb: Verb, fault: Fault, *, at: int = 0) -> None:
         """Give the ``at``-th call of ``verb`` from now on a fault; 0 means every call.
 
         A deletion of several keys counts as that many calls.
         """
-        self._plan.name(verb, fault, at)
+        if verb not in VERBS:
+            raise ValueError(f"a verb is one of {', '.join(VERBS)}, not {verb!r}")
+        if not fault.suits(verb):
+            suitable = ", ".join(each for each in VERBS if fault.suits(each))
+            raise ValueError(f"this fault happens to {suitable} only, not to {verb!r}")
+        with self._lock:
+            self._counts[verb] = 0
+            self._named[verb, at] = fault
 
     def mend(self) -> None:
         """End all faults; calls that hang continue."""
-        self._plan.clear()
+        with self._lock:
+            self._named.clear()
+            self._rate = 0
+            self._free.set()
+            self._free = threading.Event()
 
     # Notes of the storage itself are no calls of its verbs, and always come through.
 
@@ -72,11 +92,6 @@ class FaultyStorage:
     def remove_note(self, name: str) -> None:
         """Remove a note of ``inner``."""
         keeper_of(self.inner).remove_note(name)
-
-    @property
-    def calls(self) -> list[tuple[Verb, str]]:
-        """Every call, with its key, in order."""
-        return self._plan.calls
 
     def count(self, *verbs: Verb) -> int:
         """Return the number of calls of these verbs."""
@@ -139,14 +154,17 @@ class FaultyStorage:
                 yield spoiled
 
     async def _delete(self, calling: Calling, keys: Sequence[str]) -> None:
-        plain, faulty = self._plan.split_deletion(keys)
+        faults = [(self._next("delete", key), key) for key in keys]
         failures: dict[str, Exception] = {}
-        for fault, key in faulty:
+        for fault, key in faults:
+            if fault == NO_FAULT:
+                continue
             with _gathered(failures, key):
                 async with self._injected(calling, "delete", key, fault):
                     for _ in _times(fault):
                         await calling.call(self.inner, "delete", [key])
         with _gathered(failures):
+            plain = [key for fault, key in faults if fault == NO_FAULT]
             await calling.call(self.inner, "delete", plain)
         if failures:
             raise DeletionError(failures)
@@ -163,12 +181,12 @@ class FaultyStorage:
         self, calling: Calling, verb: Verb, key: str, fault: Fault | None = None
     ) -> AsyncIterator[Fault]:
         """Let a fault happen around a call: this one, or the next of the plan."""
-        fault = fault or self._plan.next(verb, key)
+        fault = fault or self._next(verb, key)
         if fault.before is not None:
             await _begin(calling, fault.before)
         if fault.delay:
             await _sleep(calling, fault.delay)
-        free = self._plan.free
+        free = self._free
         while fault.hangs and not free.is_set():
             await _sleep(calling, _TICK)
         if fault.fails and not fault.is_done:
@@ -176,6 +194,22 @@ class FaultyStorage:
         yield fault
         if fault.fails:
             raise fault.failure(verb, key)
+
+    def _next(self, verb: Verb, key: str) -> Fault:
+        """Note a call, and return what happens to it."""
+        with self._lock:
+            self.calls.append((verb, key))
+            count = self._counts[verb] = self._counts.get(verb, 0) + 1
+            drawn = next(self._draws.setdefault(verb, self._drawn(verb)))
+            named = self._named.get((verb, count)) or self._named.get((verb, 0))
+        return named or (drawn if drawn is not None and self._rate else NO_FAULT)
+
+    def _drawn(self, verb: Verb) -> Iterator[Fault | None]:
+        random = Random(f"{self._seed}-{verb}")  # noqa: S311  it decides no secret
+        suitable = [fault for fault in self._faults if fault.suits(verb)]
+        while True:
+            is_faulty = random.random() < self._rate
+            yield random.choice(suitable) if is_faulty and suitable else None
 
 
 class AsyncFaultyStorage(FaultyStorage):
