@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     AsyncOthers: TypeAlias = Iterable[tuple[AsyncBind, MetaData]]
 
 
-async def adrain(
+def adrain(
     bind: AsyncBind,
     metadata: MetaData,
     *,
@@ -35,11 +35,10 @@ async def adrain(
 ) -> AsyncIterator[Finding]:
     """Drain as `drain` does, without blocking the event loop."""
     search = partial(drain, batch_size=batch_size, patience=patience, watcher=watcher)
-    async for finding in _driven(search, bind, metadata, others):
-        yield finding
+    return _driven(search, bind, metadata, others)
 
 
-async def asweep(
+def asweep(
     bind: AsyncBind,
     metadata: MetaData,
     *,
@@ -54,11 +53,10 @@ async def asweep(
     """Sweep as `sweep` does, without blocking the event loop."""
     search = partial(sweep, storages=storages, delete=delete, grace=grace, adopt=adopt)
     search = partial(search, patience=patience, watcher=watcher)
-    async for finding in _driven(search, bind, metadata, others):
-        yield finding
+    return _driven(search, bind, metadata, others)
 
 
-async def acompare(
+def acompare(
     bind: AsyncBind,
     metadata: MetaData,
     *,
@@ -74,8 +72,7 @@ async def acompare(
     """Compare as `compare` does, without blocking the event loop."""
     search = partial(compare, storages=storages, delete=delete, grace=grace, adopt=adopt)
     search = partial(search, restart=restart, patience=patience, watcher=watcher)
-    async for finding in _driven(search, bind, metadata, others):
-        yield finding
+    return _driven(search, bind, metadata, others)
 
 
 async def astatus(bind: AsyncBind, metadata: MetaData) -> Status:

@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from itertools import permutations
+from itertools import accumulate, permutations
 from uuid import uuid4
 
 from sqlalchemy import Connection, MetaData
@@ -115,20 +115,9 @@ class Ownership:
         # Older than epochs, stored without a ledger, or with a key that a program chose.
         return ("earlier", _EARLIER) if any(each.earlier for each in self.identities) else None
 
-    def strangers(self) -> list[Owner]:
-        """Return the owners that were not given, but not ledgers that a given one has replaced."""
-        given = {each.id for each in self.identities}
-        servers = {each.site.server for each in self.identities}
-        strange = {
-            each.signature: each
-            for each in self.owners
-            if each.ledger not in given and each.server not in servers
-        }
-        return list(strange.values())
-
     def _is_in_signed_folder(self, key: str) -> bool:
-        parts = key.split("/")[:-1]
-        return any(self._is_signed("/".join(parts[:depth])) for depth in range(1, len(parts) + 1))
+        folders = accumulate(key.split("/")[:-1], "{}/{}".format)
+        return any(map(self._is_signed, folders))
 
     def _is_signed(self, folder: str) -> bool:
         if folder not in self._folders:
@@ -159,14 +148,21 @@ def ownership(storage_name: str, identities: Sequence[Identity]) -> Ownership:
 
 def refuse_strangers(storage_name: str, found: Ownership) -> None:
     """Raise `LedgerError` for other ledgers that write to a storage."""
-    strangers = found.strangers()
+    given = {each.id for each in found.identities}
+    # A ledger at the site of a given one was replaced by it.
+    servers = {each.site.server for each in found.identities}
+    strangers = {
+        each.signature: str(each)
+        for each in found.owners
+        if each.ledger not in given and each.server not in servers
+    }
     if strangers:
         own = ", ".join(map(str, found.identities)) or "a ledger that has stored nothing yet"
         raise LedgerError(
             f"the storage {storage_name!r} also holds the objects of "
-            f"{', '.join(map(str, strangers))}, and this is {own}: give all of them together "
+            f"{', '.join(strangers.values())}, and this is {own}: give all of them together "
             "(--app may return several). If the database of one is gone for good, forget it: "
-            f"`forget {storage_name} {strangers[0].signature}`"
+            f"`forget {storage_name} {next(iter(strangers))}`"
         )
 
 

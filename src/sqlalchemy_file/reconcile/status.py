@@ -92,56 +92,56 @@ def status(bind: Bind, metadata: MetaData) -> Status:
     """
     context = context_of(bind, metadata)
     problems = context.run(context.ledger.problems)
-    count, uncounted = _count(context, problems)
-    columns = count.columns
+    count = _count(context, problems)
     waiting = context.ask(_waiting)
-    names = sorted({*StorageManager.names(), *waiting, *(each.storage for each in columns)})
+    names = {*StorageManager.names(), *waiting, *(each.storage for each in count.columns)}
     now = context.now()
     storages = [
-        _of_storage(
-            name,
-            [each for each in columns if each.storage == name],
-            waiting.get(name, (0, None, 0, None)),
-            context.ask(checkpoint, name),
-            now,
-        )
-        for name in names
+        _of_storage(name, count.columns, waiting.get(name), context.ask(checkpoint, name), now)
+        for name in sorted(names)
     ]
     for each in storages:
         counted("pending releases", each.pending, each.name)
         counted("failed deletions", each.failed, each.name)
     return Status(
         storages,
-        columns,
-        [*problems, *uncounted],
+        count.columns,
+        problems,
         context.ask(grace),
         count.malformed.findings(),
         context.ask(missing_rights, "sweep"),
     )
 
 
-def _count(context: PassContext, problems: Sequence[Problem]) -> tuple[Count, list[Problem]]:
-    if any(each.kind in _ABSENT for each in problems):
-        message = "not counted: the database lacks a table or a column of the metadata"
-        return Count(), [Problem("the file columns", "unreadable", message)]
-    try:
-        return count_files(context), []
-    except LedgerError as error:  # this account does not see all rows
-        return Count(), [Problem("the file columns", "unreadable", str(error))]
+def _count(context: PassContext, problems: list[Problem]) -> Count:
+    """Return the files of rows, or add to the problems why they cannot be counted."""
+    reason = "not counted: the database lacks a table or a column of the metadata"
+    if not any(each.kind in _ABSENT for each in problems):
+        try:
+            return count_files(context)
+        except LedgerError as error:  # this account does not see all rows
+            reason = str(error)
+    problems.append(Problem("the file columns", "unreadable", reason))
+    return Count()
 
 
 _ABSENT = ("missing table", "missing column")
 
 
 def _of_storage(
-    name: str, columns: Sequence[Named], waiting: _Waiting, swept: Checkpoint | None, now: int
+    name: str,
+    columns: Sequence[Named],
+    waiting: _Waiting | None,
+    swept: Checkpoint | None,
+    now: int,
 ) -> StorageStatus:
-    pending, oldest, failed, last_error = waiting
+    pending, oldest, failed, last_error = waiting or (0, None, 0, None)
+    own = [each for each in columns if each.storage == name]
     return StorageStatus(
         name=name,
         is_known=is_known(name),
-        files=sum(each.files for each in columns),
-        bytes=sum(each.bytes for each in columns),
+        files=sum(each.files for each in own),
+        bytes=sum(each.bytes for each in own),
         pending=pending,
         oldest_pending=None if oldest is None else max(0.0, (now - oldest) / 1000),
         failed=failed,
