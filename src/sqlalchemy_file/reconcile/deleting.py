@@ -8,24 +8,15 @@ no reference that the snapshot lacks.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import Connection
 
 from sqlalchemy_file.exceptions import InvalidKeyError, StorageError
 from sqlalchemy_file.ledger import Ledger, named_paths
-from sqlalchemy_file.ledger.notes import (
-    FIRST_WAIT,
-    Lease,
-    Note,
-    add,
-    finish,
-    give_back,
-    kept,
-    visible,
-)
+from sqlalchemy_file.ledger.notes import FIRST_WAIT, Lease, Note, add, finish, give_back, visible
 from sqlalchemy_file.reconcile.context import PassContext
 from sqlalchemy_file.reconcile.findings import Finding, about_object
 from sqlalchemy_file.reconcile.open_transactions import wait
@@ -44,14 +35,12 @@ Outcomes = dict[str, tuple[str, str | None]]
 
 
 @dataclass(frozen=True, slots=True)
-class _Seen:
-    """The paths that a snapshot after the wait has shown."""
+class Seen:
+    """The objects that rows refer to, those kept on purpose, and the entries of each ledger."""
 
-    named: set[str] = field(default_factory=set)
-    moving: set[str] = field(default_factory=set)
-    """Those with an entry that could not be seen before the wait."""
-    kept: set[str] = field(default_factory=set)
-    """Those that a field with ``on_release="keep"`` has released."""
+    named: set[str]
+    kept: set[str]
+    notes: list[dict[Any, Note]]
 
 
 def delete_unnamed(
@@ -77,8 +66,13 @@ def _outcomes(
     if not all(wait(each, patience) for each in context.everywhere):
         context.ask(give_back, lease, wait=FIRST_WAIT)
         return dict.fromkeys(paths, HELD_UP)
-    seen = _look(context, paths, before)
-    outcomes = {path: _decide(path, objection, seen) for path, objection in objections.items()}
+    seen = look(context, paths)
+    pairs = zip(seen.notes, before, strict=True)
+    new = {note.path for now, known in pairs for id_, note in now.items() if id_ not in known}
+    moving = _among(paths, new)
+    outcomes = {
+        path: _decide(path, objection, seen, moving) for path, objection in objections.items()
+    }
     outcomes |= _deleted(lease, outcomes)
     context.ask(finish, lease, _errors(outcomes))
     return outcomes
@@ -93,62 +87,39 @@ def _errors(outcomes: Outcomes) -> dict[str, str | None]:
     }
 
 
-def _look(
-    context: PassContext, paths: Sequence[str], before: Sequence[Mapping[Any, Note]]
-) -> _Seen:
-    seen = _Seen()
-    for each, known in zip(context.everywhere, before, strict=True):
-        with snapshot(each) as connection:
-            seen.named.update(_named(connection, each, paths))
-            notes = _notes(connection, each.ledger, paths)
-        seen.moving.update(note.path for id_, note in notes.items() if id_ not in known)
-        seen.kept.update(note.path for note in notes.values() if note.is_kept)
-    return seen
-
-
-def _decide(path: str, objection: Objection | None, seen: _Seen) -> Objection:
+def _decide(
+    path: str, objection: Objection | None, seen: Seen, moving: Collection[str]
+) -> Objection:
     """Return what should become of an object. A row that refers to it counts first."""
     if path in seen.named:
         return "named", None
     if objection is not None:
         return objection
-    if _holds(seen.kept, path):
+    if path in seen.kept:
         return "kept", None
-    return ("waiting", _MOVING) if _holds(seen.moving, path) else _DELETED
+    return ("waiting", _MOVING) if path in moving else _DELETED
 
 
-def named_now(context: PassContext, paths: Collection[str]) -> set[str]:
-    """Return which of these paths rows refer to, in one snapshot."""
-    found: set[str] = set()
+def look(context: PassContext, paths: Collection[str]) -> Seen:
+    """Read the references to some objects, and their entries, in one snapshot of each database."""
+    named: set[str] = set()
+    notes: list[dict[Any, Note]] = []
     for each in context.everywhere if paths else ():
         with snapshot(each) as connection:
-            found |= _named(connection, each, paths)
-    return found
+            named |= named_paths(connection, each.metadata, {*paths, *map(owner, paths)})
+            notes.append(_notes(connection, each.ledger, paths) if each.has_ledger else {})
+    kept = {note.path for each in notes for note in each.values() if note.is_kept}
+    return Seen(_among(paths, named), _among(paths, kept), notes)
 
 
-def kept_now(context: PassContext, paths: Collection[str]) -> set[str]:
-    """Return which of these objects a field with ``on_release="keep"`` has released."""
-    if not paths:
-        return set()
-    asked = {*paths, *map(owner, paths)}
-    ledgers = [each for each in context.everywhere if each.has_ledger]
-    staying = {path for each in ledgers for path in each.ask(kept, asked)}
-    return {path for path in paths if _holds(staying, path)}
-
-
-def _notes(connection: Connection, ledger: Ledger, paths: Sequence[str]) -> dict[Any, Note]:
+def _notes(connection: Connection, ledger: Ledger, paths: Collection[str]) -> dict[Any, Note]:
     asked = {*paths, *map(owner, paths)}
     return {note.id: note for note in visible(connection, ledger, asked)}
 
 
-def _named(connection: Connection, context: PassContext, paths: Collection[str]) -> set[str]:
-    named = named_paths(connection, context.metadata, {*paths, *map(owner, paths)})
-    return {path for path in paths if _holds(named, path)}
-
-
-def _holds(found: Collection[str], path: str) -> bool:
-    """Return True if these contain an object, or the one that a file of metadata belongs to."""
-    return path in found or owner(path) in found
+def _among(paths: Collection[str], found: Collection[str]) -> set[str]:
+    """Return the paths that were found, and those whose file of metadata belongs to a found one."""
+    return {path for path in paths if path in found or owner(path) in found}
 
 
 def _deleted(lease: Lease, outcomes: Outcomes) -> Outcomes:
@@ -167,10 +138,7 @@ def _deleted(lease: Lease, outcomes: Outcomes) -> Outcomes:
     }
 
 
-HELD_UP: Objection = (
-    "waiting",
-    "transactions are open that began before; it will be tried again",
-)
+HELD_UP: Objection = ("waiting", "transactions are open that began before; it will be tried again")
 _DELETED: Objection = ("deleted", None)
 _DONE = ("deleted", "named", "kept")
 _LATE = "its turn came too late to be deleted safely; it will be tried again"
@@ -200,12 +168,17 @@ class OrphanFinder:
 
     def find(self, objects: Sequence[ObjectInfo]) -> list[Finding]:
         """Return the findings of these objects; with ``delete``, delete them first."""
-        old = {f"{self.storage_name}/{info.key}": info for info in objects if self._is_old(info)}
-        lost = old.keys() - named_now(self.context, old)
-        objections = {path: self._objection(old[path].key) for path in old if path in lost}
+        old = {f"{self.storage_name}/{each.key}": each for each in filter(self._is_old, objects)}
+        seen = look(self.context, old)
+        objections = {
+            path: self._objection(info.key) for path, info in old.items() if path not in seen.named
+        }
         outcomes = {path: why for path, why in objections.items() if why is not None}
-        free = sorted(lost.difference(outcomes))
-        outcomes |= self._deleted(free) if self.delete else self._undeleted(free)
+        free = sorted(objections.keys() - outcomes.keys())
+        if self.delete:
+            outcomes |= self._deleted(free)
+        else:
+            outcomes |= {path: ("kept" if path in seen.kept else "orphan", None) for path in free}
         return [
             about_object(kind, self.storage_name, old[path], detail)
             for path, (kind, detail) in outcomes.items()
@@ -224,10 +197,6 @@ class OrphanFinder:
         return delete_unnamed(
             self.context, lease, lambda _, key: self._objection(key), self.patience
         )
-
-    def _undeleted(self, paths: Sequence[str]) -> Outcomes:
-        kept = kept_now(self.context, paths)
-        return {path: ("kept" if path in kept else "orphan", None) for path in paths}
 
     def _is_old(self, info: ObjectInfo) -> bool:
         date = info.last_modified

@@ -21,7 +21,7 @@ from sqlalchemy_file.exceptions import InvalidKeyError, ObjectNotFoundError
 from sqlalchemy_file.ledger.state import position, set_position
 from sqlalchemy_file.observing import counted
 from sqlalchemy_file.reconcile.context import Bind, context_of, in_batches
-from sqlalchemy_file.reconcile.deleting import OrphanFinder, named_now
+from sqlalchemy_file.reconcile.deleting import OrphanFinder, look
 from sqlalchemy_file.reconcile.findings import Finding, Malformed, OnProgress, Progress
 from sqlalchemy_file.reconcile.open_transactions import PATIENCE
 from sqlalchemy_file.reconcile.ownership import owner
@@ -168,7 +168,7 @@ def _note_position(finder: OrphanFinder, purpose: str, reached: str | None) -> N
 def _differing(finder: OrphanFinder, differences: Sequence[Difference]) -> Iterator[Finding]:
     yield from finder.find([info for _, info in differences if info is not None])
     missing = _missing(finder, [key for key, info in differences if info is None])
-    named = named_now(finder.context, {f"{finder.storage_name}/{key}" for key in missing})
+    named = look(finder.context, {f"{finder.storage_name}/{key}" for key in missing}).named
     for key in missing:
         if f"{finder.storage_name}/{key}" in named:
             yield Finding(kind="dangling", storage=finder.storage_name, key=key)

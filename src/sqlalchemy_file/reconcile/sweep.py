@@ -19,12 +19,7 @@ from sqlalchemy_file.exceptions import LedgerError
 from sqlalchemy_file.ledger import Ledger
 from sqlalchemy_file.ledger.columns import all_fields, all_file_columns, declared_storages, keeps
 from sqlalchemy_file.ledger.identity import database_id
-from sqlalchemy_file.ledger.state import (
-    checkpoint,
-    load,
-    save,
-    set_checkpoint,
-)
+from sqlalchemy_file.ledger.state import checkpoint, load, save, set_checkpoint
 from sqlalchemy_file.reconcile.ages import SKEW, age_limit, now_here, refuse_other_time
 from sqlalchemy_file.reconcile.context import (
     Bind,

@@ -121,12 +121,7 @@ class FaultyStorage:
         return self.inner.public_url(key) if isinstance(self.inner, HasPublicURL) else None
 
     async def _put(
-        self,
-        calling: Calling,
-        key: str,
-        content: BinaryIO,
-        attributes: Attributes,
-        exclusive: bool,
+        self, calling: Calling, key: str, content: BinaryIO, attributes: Attributes, exclusive: bool
     ) -> ObjectInfo:
         async with self._injected(calling, "put", key) as fault:
             opened = fault.content(content)
