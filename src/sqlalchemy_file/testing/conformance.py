@@ -1,6 +1,6 @@
 # ruff: noqa: S101
 # These are tests.
-"""Tests of listings, large objects, failures and native coroutines; and the two whole suites."""
+"""The two suites: tests of listings, failures and large objects, and of native coroutines."""
 
 from __future__ import annotations
 
@@ -23,10 +23,7 @@ from sqlalchemy_file.testing.objects import (
     BLOCK,
     MEGABYTE,
     PLAIN,
-    DeletingAndCopying,
-    Exclusive,
-    Keys,
-    Reading,
+    Objects,
     Suite,
     block,
     failing,
@@ -40,8 +37,10 @@ T = TypeVar("T")
 _Test: TypeAlias = Callable[..., None]
 
 
-class Listing(Suite):
-    """Keys are listed in order."""
+class StorageConformance(Objects):
+    """Tests of any storage; class attributes name the tests that it cannot pass."""
+
+    # Keys are listed in order.
 
     def test_keys_are_listed_in_order(self, storage: Storage) -> None:
         keys = ["b", "a/z", "a!", "a0", "a/b/c", "B", "ä", "a-", "aa", "🙂", "\uffee", "a/b!"]
@@ -75,9 +74,7 @@ class Listing(Suite):
             storage.delete([info.key])
         assert keys_of(storage) == []
 
-
-class Wholeness(Suite):
-    """An object is there complete or not at all."""
+    # An object is there complete or not at all.
 
     @pytest.mark.parametrize("size", [0, MEGABYTE, 7 * MEGABYTE, 11 * MEGABYTE])
     def test_content_that_fails_leaves_nothing(self, storage: Storage, size: int) -> None:
@@ -131,9 +128,7 @@ class Wholeness(Suite):
         storage.put("key", stream_of(chunks()), PLAIN)
         assert (seen, read(storage, "key")) == ([b"old"], b"new")
 
-
-class Load(Suite):
-    """Many threads, and large objects."""
+    # Many threads, and large objects.
 
     def test_every_thread_reads_its_own_objects_back(self, storage: Storage) -> None:
         def work(number: int) -> bool:
@@ -172,10 +167,6 @@ class Load(Suite):
         assert received.digest() == sent.digest()
         assert read(storage, "large", 100 * BLOCK, 101 * BLOCK) == block(100)
         assert peak < limit or self.keeps_bytes_in_memory
-
-
-class StorageConformance(Reading, Exclusive, Keys, DeletingAndCopying, Listing, Wholeness, Load):
-    """Tests of any storage; class attributes name the tests that it cannot pass."""
 
 
 class _Coroutines:
@@ -226,24 +217,22 @@ class AsyncStorageConformance(Suite):
         assert hashlib.sha256(_run(_read(storage, "key"))).digest() == expected
 
     test_a_coroutine_reads_ranges_as_python_slices: _Test = _awaited(
-        Reading.test_a_range_is_read_as_python_slices
+        Objects.test_a_range_is_read_as_python_slices
     )
     test_a_coroutine_that_is_exclusive_leaves_what_is_there: _Test = _awaited(
-        Exclusive.test_exclusive_leaves_what_is_there
+        Objects.test_exclusive_leaves_what_is_there
     )
     test_coroutines_do_not_find_what_is_missing: _Test = _awaited(
-        Reading.test_a_missing_object_is_not_found
+        Objects.test_a_missing_object_is_not_found
     )
     test_coroutines_refuse_bad_keys: _Test = _awaited(
-        Keys.test_a_key_that_leaves_the_container_is_refused
+        Objects.test_a_key_that_leaves_the_container_is_refused
     )
-    test_coroutines_copy: _Test = _awaited(DeletingAndCopying.test_a_copy_has_bytes_and_attributes)
-    test_coroutines_delete: _Test = _awaited(
-        DeletingAndCopying.test_deleting_what_is_missing_is_no_error
-    )
-    test_coroutines_list: _Test = _awaited(Listing.test_listing_goes_on_after_a_key)
+    test_coroutines_copy: _Test = _awaited(Objects.test_a_copy_has_bytes_and_attributes)
+    test_coroutines_delete: _Test = _awaited(Objects.test_deleting_what_is_missing_is_no_error)
+    test_coroutines_list: _Test = _awaited(StorageConformance.test_listing_goes_on_after_a_key)
     test_content_that_fails_in_a_coroutine_leaves_nothing: _Test = _awaited(
-        Wholeness.test_content_that_fails_leaves_nothing
+        StorageConformance.test_content_that_fails_leaves_nothing
     )
 
     def test_a_coroutine_cancelled_while_it_stores_leaves_nothing(self, storage: Storage) -> None:

@@ -111,8 +111,8 @@ ODD_ATTRIBUTES = (
 )
 
 
-class Reading(Suite):
-    """What is put can be read."""
+class Objects(Suite):
+    """Single objects: what is put can be read."""
 
     def test_it_has_the_methods_of_a_storage(self, storage: Storage) -> None:
         assert isinstance(storage, Storage)
@@ -194,9 +194,7 @@ class Reading(Suite):
         with pytest.raises(StorageError, match="'missing'"):
             storage.stat("missing")
 
-
-class Exclusive(Suite):
-    """``exclusive=True`` never overwrites."""
+    # ``exclusive=True`` never overwrites.
 
     def test_exclusive_creates_what_is_new(self, storage: Storage) -> None:
         storage.put("key", io.BytesIO(b"new"), PLAIN, exclusive=True)
@@ -223,9 +221,7 @@ class Exclusive(Suite):
         assert int(read(storage, "key")) in winners
         assert len(winners) == 1 or not self.decides_races
 
-
-class Keys(Suite):
-    """Keys and attributes of any characters, and keys that are refused."""
+    # Keys and attributes of any characters, and keys that are refused.
 
     @pytest.mark.parametrize("key", ODD_KEYS)
     def test_a_key_may_hold_any_characters(self, storage: Storage, key: str) -> None:
@@ -274,9 +270,7 @@ class Keys(Suite):
             assert kept.content_type == attributes.content_type or not attributes.content_type
             assert kept.metadata == attributes.metadata
 
-
-class DeletingAndCopying(Suite):
-    """Deleted objects are gone, copies are whole."""
+    # Deleted objects are gone, copies are whole.
 
     def test_a_deleted_object_is_gone(self, storage: Storage) -> None:
         put(storage, "key", b"bytes")
