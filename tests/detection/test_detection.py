@@ -16,6 +16,7 @@ from sqlalchemy_file.detection import (
     canonical,
     content_type_of,
     detect,
+    judge,
 )
 from sqlalchemy_file.detection.content import _database, decide, look_up, refutes
 from sqlalchemy_file.detection.signatures import looks_like_html
@@ -97,6 +98,11 @@ def test_printable_text_is_taken_for_text_formats_only(text):
     found = detect(text.encode())
     textual = ("application/pdf", "application/postscript", "application/rtf", "image/svg+xml")
     assert found is None or found.startswith("text/") or found in textual or "xml" in found
+
+
+@pytest.mark.parametrize("text", [b"Not free of charge", b"The wide world", b"1,2\nskip,3\n"])
+def test_a_text_with_the_name_of_a_box_is_no_film(text):
+    assert judge(text, None, "a.txt") == "text/plain"
 
 
 def test_several_threads_may_detect_at_once():

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from functools import cache, partial
+from functools import cache, lru_cache, partial
+from posixpath import splitext
 from typing import TYPE_CHECKING, BinaryIO
 
 from sqlalchemy_file.detection import HEAD_SIZE
@@ -17,7 +18,7 @@ from sqlalchemy_file.detection.archives import (
     listed_zip_type,
 )
 from sqlalchemy_file.detection.media import tag_end, untagged_type
-from sqlalchemy_file.detection.names import canonical, guess_type, rows
+from sqlalchemy_file.detection.names import canonical, guess_type, rows, type_of_suffix
 from sqlalchemy_file.detection.signatures import (
     KNOWN_TYPES,
     is_text,
@@ -33,7 +34,9 @@ if TYPE_CHECKING:
 _TAGGED_SOUND = "audio/mpeg"
 _INCOMPLETE = frozenset({COMPOUND, ZIP, _TAGGED_SOUND, *OFFICE_TYPES})
 """Types that a file specifies outside its first bytes."""
+_BLANK = bytes(HEAD_SIZE)
 _DISC_MARK_AT = (32769, 5)
+"""Of images of discs, which begin with blank sectors."""
 
 
 def content_type_of(stream: BinaryIO, declared: str | None, filename: str | None) -> str:
@@ -66,8 +69,8 @@ def detect(head: bytes, read_at: ReadAt | None = None) -> str | None:
     Plain text and unmarked binary data prove none. ``read_at`` reads other places of the file, if
     its first bytes do not specify the type.
     """
-    found = signature_type(head) or markup_type(head)
-    if read_at is None or (found is not None and found not in _INCOMPLETE):
+    found = signature_type(head) or (markup_type(head) if b"<" in head else None)
+    if read_at is None or not (found in _INCOMPLETE or head == _BLANK):
         return found
     return _read_on(found, head, read_at)
 
@@ -81,8 +84,7 @@ def certain_type(head: bytes) -> str | None:
 def _read_on(found: str | None, head: bytes, read_at: ReadAt) -> str | None:
     """Return the type of a file after a look at other places of it."""
     if found is None:
-        is_disc = not head.strip(b"\0") and read_at(*_DISC_MARK_AT) == b"CD001"
-        return "application/x-iso9660-image" if len(head) == HEAD_SIZE and is_disc else None
+        return "application/x-iso9660-image" if read_at(*_DISC_MARK_AT) == b"CD001" else None
     if found == COMPOUND:
         return compound_type(head, read_at)
     if found == _TAGGED_SOUND:
@@ -159,7 +161,13 @@ def decide(
     """
     if detected is not None and detected not in NARROWED:
         return detected  # as for most files
-    for claim in (canonical(declared), guess_type(filename)):
+    # Names differ, suffixes and types repeat.
+    return _claimed(detected, declared, splitext(filename or "")[1], is_text)
+
+
+@lru_cache(maxsize=256)
+def _claimed(detected: str | None, declared: str | None, suffix: str, is_text: bool) -> str:
+    for claim in (canonical(declared), type_of_suffix(suffix)):
         if claim is not None and _is_believed(claim, detected, is_text=is_text):
             return claim
     return detected or UNKNOWN

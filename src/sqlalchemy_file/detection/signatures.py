@@ -19,7 +19,7 @@ _BINARY = bytes({*range(32)} - {*b"\t\n\x0c\r\x1b"})
 _TEXT_SAMPLE = 1024
 _BYTE_ORDER_MARKS = (b"\xef\xbb\xbf", b"\xfe\xff", b"\xff\xfe")
 
-_TEXTUAL_STARTS = {b"%PDF-", b"%!PS", b"{\\rtf", b"d", *(b"P%c" % n for n in b"123456Ff")}
+_TEXTUAL_STARTS = {b"%PDF-", b" ", b"%!PS", b"{\\rtf", b"d", *(b"P%c" % n for n in b"123456Ff")}
 """Short signatures of formats that are text."""
 
 _WINDOWS_PROGRAM = "application/vnd.microsoft.portable-executable"
@@ -39,7 +39,9 @@ def signature_type(head: bytes) -> str | None:
             found = verdict if isinstance(verdict, str) else verdict(head)
             if found is not None:
                 return found
-    return _signature_further_in(head)
+    # What begins like a byte order mark may be binary all the same.
+    is_plain = head[:1] < _BYTE_ORDER_MARKS[0] and is_text(head)
+    return None if is_plain else _signature_further_in(head)
 
 
 def is_text(head: bytes) -> bool:
