@@ -118,18 +118,6 @@ IN_THREAD = InThread()
 IN_LOOP = InLoop()
 
 
-class Steps(AsyncIterator[T]):
-    """An iterator as an asynchronous one that never suspends."""
-
-    def __init__(self, items: Iterator[T]) -> None:
-        self._items = items
-
-    async def __anext__(self) -> T:
-        for item in self._items:
-            return item
-        raise StopAsyncIteration
-
-
 def run(coroutine: Coroutine[Any, Any, T]) -> T:
     """Run a coroutine that never suspends, and return its result."""
     try:

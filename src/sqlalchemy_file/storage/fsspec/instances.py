@@ -177,7 +177,7 @@ def with_limits(scheme: str, given: Mapping[str, Any]) -> dict[str, Any]:
     if own is None:
         return dict(given)
     options = dict(given)
-    if scheme in _WITHOUT_TIMEOUT and "timeout" in options:
+    if scheme == "s3a" and "timeout" in options:
         options.setdefault("read_timeout", options.pop("timeout"))
     connect = _seconds(options, "connect_timeout", CONNECT_TIMEOUT)
     limits = own(connect, _seconds(options, "read_timeout", READ_TIMEOUT))
@@ -208,7 +208,6 @@ def _seconds(options: dict[str, Any], name: str, default: float) -> float:
 
 
 _AFTER_TIMEOUT = "cannot read from timed out object"
-_WITHOUT_TIMEOUT = frozenset({"s3a"})
 _OWN: dict[str, Callable[[float, float], dict[str, Any]]] = {
     "ftp": lambda connect, read: {"timeout": read},
     # s3fs retries itself; botocore would retry inside each of its attempts.

@@ -65,7 +65,6 @@ class LocalStorage:
         self._at_root = os.path.join(path, "")  # noqa: PTH118
         self._sidecars = sidecars
         self._check = partial(check_local_key, sidecars=sidecars)
-        self._fsync = fsync
         self._writer = Writer(self._root, sidecars, fsync)
 
     def __repr__(self) -> str:
@@ -210,7 +209,7 @@ class LocalStorage:
                 with locked(route.last) if self._sidecars else nullcontext():
                     self._unlink(route.last, keys, failures)
                 changed = route.remove_empty()
-                if self._fsync:
+                if self._writer.fsync:
                     changed.sync()
         except (FileNotFoundError, NotADirectoryError) as error:
             # No such folder: no such objects, unless the whole storage is not there.

@@ -30,23 +30,11 @@ _DURATIONS = frozenset(
     {"connect_timeout", "http2_keep_alive_timeout", "pool_idle_timeout", "read_timeout", "timeout"}
 )
 _CLIENT_OPTIONS = _DURATIONS | {
-    "allow_http",
-    "allow_invalid_certificates",
-    "default_content_type",
-    "default_headers",
-    "http1_only",
-    "http2_keep_alive_interval",
-    "http2_keep_alive_while_idle",
-    "http2_max_frame_size",
-    "http2_only",
-    "pool_max_idle_per_host",
-    "proxy_ca_certificate",
-    "proxy_excludes",
-    "proxy_url",
-    "randomize_addresses",
-    "root_certificate",
-    "user_agent",
-}
+    "allow_http", "allow_invalid_certificates", "default_content_type", "default_headers",
+    "http1_only", "http2_keep_alive_interval", "http2_keep_alive_while_idle",
+    "http2_max_frame_size", "http2_only", "pool_max_idle_per_host", "proxy_ca_certificate",
+    "proxy_excludes", "proxy_url", "randomize_addresses", "root_certificate", "user_agent",
+}  # fmt: skip
 _IN_ENVIRONMENT = _CLIENT_OPTIONS - {"default_headers", "root_certificate"}
 
 _PREFIXES = {"s3": "aws_", "gs": "google_", "az": "azure_"}

@@ -15,7 +15,7 @@ from weakref import WeakKeyDictionary
 from obstore.store import HTTPStore
 
 from sqlalchemy_file.exceptions import StorageError
-from sqlalchemy_file.storage.common.calling import InLoop, InThread, Steps, Translator
+from sqlalchemy_file.storage.common.calling import InLoop, InThread, Translator
 from sqlalchemy_file.storage.obstore.errors import Panic, is_panic, reason_of
 from sqlalchemy_file.support.defaults import current_limits
 from sqlalchemy_file.transfer import await_to_end, in_thread
@@ -104,19 +104,14 @@ class Client:
         store = self.ready()
         return getattr(self._once if is_new else store, name)
 
-    @property
-    def is_forked(self) -> bool:
-        """Whether this process was forked after obstore was used, and cannot use it."""
-        return _Process.is_forked
-
     def ready(self) -> Any:
-        if _Process.is_forked:
+        if Process.is_forked:
             raise StorageError(
                 "this process was forked after obstore was first used, and obstore's threads did "
                 "not survive that: start workers with 'spawn' or 'forkserver', or fork before the "
                 "first use"
             )
-        _Process.is_used = True
+        Process.is_used = True
         return self._store
 
 
@@ -157,11 +152,11 @@ class ThreadRequests(InThread):
             yield
 
     def body(self, answer: Any) -> AsyncIterator[Any]:
-        return Steps(iter(answer.stream(READ_SIZE)))
+        return self.iterate(iter(answer.stream(READ_SIZE)))
 
     def pages(self, listing: Any, *, is_sorted: bool) -> AsyncIterator[Any]:
         """Return the pages of a listing; an unsorted one is one page."""
-        return Steps(iter(listing) if is_sorted else iter([listing.collect()]))
+        return self.iterate(iter(listing if is_sorted else [listing.collect()]))
 
 
 class LoopRequests(InLoop):
@@ -243,15 +238,15 @@ def _panics_as_errors() -> Iterator[None]:
         raise Panic(reason_of(error)) from error
 
 
-class _Process:
-    """The state of obstore in this process, whose threads all stores share."""
+class Process:
+    """Whether obstore was used in this process, or before the fork: its threads do not survive."""
 
     is_used = False
     is_forked = False
 
 
 def _after_fork() -> None:
-    _Process.is_forked = _Process.is_used
+    Process.is_forked = Process.is_used
 
 
 if hasattr(os, "register_at_fork"):

@@ -26,7 +26,7 @@ from sqlalchemy_file.storage.common.keys import check_key
 from sqlalchemy_file.storage.common.protocol import Attributes, ObjectInfo
 from sqlalchemy_file.storage.common.streams import copy_by_reading
 from sqlalchemy_file.storage.obstore import errors
-from sqlalchemy_file.storage.obstore.client import Client, Requests
+from sqlalchemy_file.storage.obstore.client import Client, Process, Requests
 from sqlalchemy_file.storage.obstore.presigned import Presigned
 from sqlalchemy_file.storage.obstore.requests import (
     Listing,
@@ -309,7 +309,7 @@ class ObstoreStorage:
     @property
     def is_forked(self) -> bool:
         """Whether this process was forked after the first request, and so cannot use the store."""
-        return self._client.is_forked
+        return Process.is_forked
 
     def signed_download(
         self, key: str, *, expires: timedelta | float, content_type: str, disposition: str
