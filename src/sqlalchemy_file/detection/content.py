@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from functools import cache, lru_cache, partial
-from posixpath import splitext
 from typing import TYPE_CHECKING, BinaryIO
 
 from sqlalchemy_file.detection import HEAD_SIZE
@@ -161,8 +160,9 @@ def decide(
     """
     if detected is not None and detected not in NARROWED:
         return detected  # as for most files
-    # Names differ, suffixes and types repeat.
-    return _claimed(detected, declared, splitext(filename or "")[1], is_text)
+    stem, _, suffix = (filename or "").rpartition(".")
+    # Names differ, types and suffixes repeat.
+    return _claimed(detected, declared, suffix if stem.strip(".") else "", is_text)
 
 
 @lru_cache(maxsize=256)

@@ -9,7 +9,6 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from importlib.resources import files
-from posixpath import splitext
 from typing import Any
 
 from sqlalchemy_file.support.defaults import UNKNOWN_TYPE as UNKNOWN
@@ -49,7 +48,8 @@ def canonical(content_type: str | None) -> str | None:
 
 def guess_type(filename: str | None) -> str | None:
     """Return the content type of a file name's suffix, or None."""
-    return type_of_suffix(splitext(filename or "")[1])
+    stem, dot, suffix = (filename or "").rpartition(".")
+    return type_of_suffix(suffix) if dot and stem.strip(".") else None
 
 
 def type_of_suffix(suffix: str) -> str | None:

@@ -9,6 +9,7 @@ from contextlib import contextmanager, nullcontext
 from copy import copy
 from functools import cache, partial
 from itertools import starmap
+from operator import attrgetter
 
 from sqlalchemy import Connection
 
@@ -41,6 +42,8 @@ from sqlalchemy_file.values.state import (
     state_of,
     stored_paths,
 )
+
+_FILE = attrgetter("file")
 
 
 class FilesByField:
@@ -87,7 +90,7 @@ class UploadBatch:
         if plain is None:
             self._store(unsaved)
             return
-        self._files += [item.file for item in unsaved]
+        self._files += map(_FILE, unsaved)
         with nullcontext() if len(unsaved) == 1 else self._synced_together():
             run_blocking(partial(_store_plain, unsaved, plain))
 
@@ -98,7 +101,7 @@ class UploadBatch:
             for item, place in zip(unsaved, destinations(unsaved), strict=True)
         ]
         _claim(storings)
-        self._files += [item.file for item in unsaved]
+        self._files += map(_FILE, unsaved)
         processed = [Processing(item) for item in unsaved if item.is_processed]
         is_single = len(unsaved) == 1 and not processed  # it is on disk when it is stored
         with nullcontext() if is_single else self._synced_together():

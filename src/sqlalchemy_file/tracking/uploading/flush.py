@@ -11,7 +11,7 @@ from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cache, partial
 from operator import attrgetter
 from typing import Any
 
@@ -24,7 +24,6 @@ from sqlalchemy_file.ledger import ledger_of
 from sqlalchemy_file.mutable_list import MutableList
 from sqlalchemy_file.tracking.changes import (
     Change,
-    OldRow,
     Ownership,
     RowChange,
     add_each,
@@ -64,6 +63,8 @@ class Assigned:
     """The table and the primary key of its row; None for a new one."""
     acquired: list[str] = field(default_factory=list)
     """The paths that its row takes over."""
+    claim: Claim | None = None
+    """In whose name its files are stored, where there is a ledger."""
 
     def put(self, position: int, copy: File) -> None:
         """Replace a file of another row by its copy."""
@@ -75,7 +76,7 @@ class Assigned:
             self.state.dict[self.attribute.name] = copy
 
 
-_Changed = tuple[Assigned, OldRow | None, Change]
+_Changed = tuple[Assigned, RowChange, Change]
 _Foreign = tuple[Assigned, int, File]
 """With the position of the file in the attribute."""
 
@@ -113,7 +114,7 @@ def store_pending(session: Session, context: Any, instances: Iterable[object] | 
 
 
 def pending(session: Session) -> list[Unsaved]:
-    return _unsaved(_collect(session, None), {})
+    return _unsaved(_collect(session, None).writes)
 
 
 def _collect(session: Session, instances: Iterable[object] | None) -> Work:
@@ -139,14 +140,13 @@ def _collect_writes(writes: list[Assigned], written: Iterable[object]) -> None:
         for attribute in file_attributes(state.mapper):
             value = values.get(attribute.name)
             if (is_new and value is not None) or attribute.name in before:
-                files = [value] if isinstance(value, File) else _list_of_files(value)
+                if isinstance(value, File):
+                    files = [value]
+                else:
+                    files = [file for file in files_in(value) if isinstance(file, File)]
                 writes.append(Assigned(state, attribute, files))
     if len(writes) > 1:
         _separate(writes)
-
-
-def _list_of_files(value: Any) -> list[File]:
-    return [file for file in files_in(value) if isinstance(file, File)]
 
 
 def _separate(writes: Sequence[Assigned]) -> None:
@@ -169,8 +169,9 @@ def _store(
     if begun:
         batch.take_over(begun)
     if any(map(ledger_of, {each.attribute.column.table.metadata for each in work.writes})):
-        _divide(session, work, parts)  # keys tell whose database it is
-    batch.store(_unsaved(work, parts))
+        _divide(session, work, parts)
+        _claim(parts)
+    batch.store(_unsaved(work.writes))
     if not parts:
         _divide(session, work, parts)
     elsewhere: set[str] = set()
@@ -179,29 +180,26 @@ def _store(
         yield_to_loop(len(part.writes))
 
 
-def _unsaved(work: Work, parts: Mapping[Connection, Work]) -> list[Unsaved]:
-    found: list[Unsaved] = []
-    if not parts:
-        _add_unsaved(found, work.writes)
+def _claim(parts: Mapping[Connection, Work]) -> None:
+    """Note whose database the keys of new files are to name."""
     for connection, part in parts.items():
         database, claims = _database(connection), dict[MetaData, Claim | None]()
         for assigned in part.writes:
             table = assigned.attribute.column.table
             if table.metadata not in claims:
                 claims[table.metadata] = claim_of(database, table)
-            _add_unsaved(found, [assigned], claims[table.metadata])
-    return found
+            assigned.claim = claims[table.metadata]
 
 
-def _add_unsaved(
-    found: list[Unsaved], writes: Iterable[Assigned], claim: Claim | None = None
-) -> None:
+def _unsaved(writes: Iterable[Assigned]) -> list[Unsaved]:
+    found = []
     for assigned in writes:
         field, name, row = assigned.attribute.field, assigned.attribute.name, assigned.state.obj()
         for index, file in enumerate(assigned.files):
             if not file.saved:
                 position = index if field.multiple else None
-                found.append(Unsaved(file, field, name, claim, position, row))
+                found.append(Unsaved(file, field, name, assigned.claim, position, row))
+    return found
 
 
 def _database(connection: Connection) -> Database:
@@ -209,16 +207,15 @@ def _database(connection: Connection) -> Database:
 
 
 def _divide(session: Session, work: Work, parts: defaultdict[Connection, Work]) -> None:
-    connections: dict[Mapper[Any], Connection] = {}
     choose = session.connection_callable  # a sharded session's, by the row
+
+    @cache
+    def usual(mapper: Mapper[Any]) -> Work:
+        return parts[session.connection(bind_arguments={"mapper": mapper})]
 
     def part(state: InstanceState[Any]) -> Work:
         mapper = state.mapper.base_mapper
-        if choose is not None:
-            return parts[choose(mapper, state.obj())]
-        if mapper not in connections:
-            connections[mapper] = session.connection(bind_arguments={"mapper": mapper})
-        return parts[connections[mapper]]
+        return usual(mapper) if choose is None else parts[choose(mapper, state.obj())]
 
     for assigned in work.writes:
         part(assigned.state).writes.append(assigned)
@@ -280,12 +277,9 @@ def _take_over(
 
 def _decide(decisions: Decisions, changes: Iterable[_Changed]) -> None:
     """Keep what the flush has decided, for the statements that will write the rows."""
-    for assigned, old, found in changes:
-        if old is None and assigned.state.key is not None:
+    for assigned, row, found in changes:
+        if row.key is None and assigned.state.key is not None:
             continue  # the row is gone
-        column = assigned.attribute.column
-        records, key = (old.records(column), old.key) if old else ((), None)
-        row = RowChange(column, records, assigned.files, None, key)
         value = assigned.state.dict.get(assigned.attribute.name)
         decisions.add(Decision(value, row, assigned.acquired, found.released))
 
@@ -361,7 +355,9 @@ def _deleted_rows(deletes: Iterable[InstanceState[Any]]) -> Iterator[tuple[FileT
 def _changes(decisions: Decisions, writes: Iterable[Assigned]) -> list[_Changed]:
     changes = []
     for assigned in writes:
+        column, files = assigned.attribute.column, assigned.files
         old = None if assigned.place is None else decisions.known.get(assigned.place)
-        records = old.records(assigned.attribute.column) if old else ()
-        changes.append((assigned, old, change(records, assigned.files)))
+        records, key = (old.records(column), old.key) if old else ((), None)
+        row = RowChange(column, records, files, None, key)
+        changes.append((assigned, row, change(records, files)))
     return changes
