@@ -64,10 +64,6 @@ class FileResponse:
         await send_answer(answer, scope, receive, send)
 
 
-def _shown(holder: object, name: str) -> Any:
-    return _public(getattr(holder, name))
-
-
 def _public(value: Any) -> Any:
     """Return a value with the public part of each file in it, also in collections."""
     if isinstance(value, File):
@@ -89,7 +85,9 @@ class FilesDTO:
     that describes a file is refused. Name this class before the DTO.
     """
 
-    attribute_accessor: Callable[[object, str], Any] = staticmethod(_shown)
+    attribute_accessor: Callable[[object, str], Any] = staticmethod(
+        lambda holder, name: _public(getattr(holder, name))
+    )
 
     @classmethod
     def create_for_field_definition(
@@ -108,7 +106,7 @@ class FilesDTO:
     ) -> Generator[DTOFieldDefinition, None, None]:
         """Yield the fields of the model, those with files as uploads or as public files."""
         for field in super().generate_field_definitions(model_type):  # type: ignore[misc]
-            yield _retyped(field, _file_kind.get()) if _has_file(field) else field
+            yield _retyped(field, _file_kind.get()) if _holds(field, File) else field
 
     def decode_builtins(self, value: Any) -> Any:
         """Return the object that a form describes; a form that the model refuses is a 400."""
@@ -156,10 +154,6 @@ _TYPE_OF_FIELD = (
     "annotation", "args", "inner_types", "instantiable_origin", "origin", "raw",
     "safe_generic_origin", "type_wrappers",
 )  # fmt: skip
-
-
-def _has_file(field: FieldDefinition) -> bool:
-    return _holds(field, File)
 
 
 def _holds(field: FieldDefinition, kind: type) -> bool:
@@ -243,7 +237,7 @@ class FilesPlugin(InitPlugin, SerializationPlugin):
 
     def supports_type(self, field_definition: FieldDefinition) -> bool:
         """Return True if this is a `File`, or a model with file columns."""
-        return _has_file(field_definition) or _model(field_definition) is not None
+        return _holds(field_definition, File) or _model(field_definition) is not None
 
     def create_dto_for_type(self, field_definition: FieldDefinition) -> type[AbstractDTO[Any]]:
         """Return the DTO of files, or of the model."""

@@ -186,7 +186,9 @@ class FilesView:
 
     def _several(self, name: str, change: SeveralFiles, now: Any) -> tuple[Any, bool]:
         files = change.applied(now) if change else []
-        if change and not files and self._is_required(name):
+        fields: Any = self.fields  # type: ignore[attr-defined]
+        is_required = any(field.required for field in fields if field.name == name)
+        if change and not files and is_required:
             raise FormValidationError({name: gettext(_REQUIRED)})
         return files, bool(change) and not files
 
@@ -199,10 +201,6 @@ class FilesView:
                 errors[refusal.key] = " ".join(filter(None, [errors.get(refusal.key), shown]))
             raise FormValidationError(errors)
         await super().handle_exception(request, exc)  # type: ignore[misc]
-
-    def _is_required(self, name: str) -> bool:
-        fields: Any = self.fields  # type: ignore[attr-defined]
-        return any(field.required for field in fields if field.name == name)
 
 
 class _Exports(BaseStorage):
@@ -219,14 +217,12 @@ class _Exports(BaseStorage):
         except UnknownStorageError as error:
             raise FileNotFoundError(key) from error
 
-    async def save(self, upload: Any, dest: str) -> Any:
+    async def _refuse(self, *args: Any, **options: Any) -> Any:
         raise NotImplementedError
 
-    async def url(self, request: Request, key: str, **options: Any) -> str:
-        raise NotImplementedError
-
-    async def delete(self, key: str) -> None:
-        raise NotImplementedError
+    save: Any = _refuse
+    url: Any = _refuse
+    delete: Any = _refuse
 
 
 _exports = _Exports("files")

@@ -67,9 +67,8 @@ class _StoredField(Field):  # type: ignore[misc]
 
     def kept_parts(self) -> list[Part]:
         """Return the files that the row has, as far as this form knows them."""
-        current: Any = self.object_data
-        files = current if isinstance(current, list) else [current]
-        known = [Part(token_of(file), file) for file in files if _is_stored(file)]
+        files = [file for file in listed(self.object_data) if isinstance(file, File)]
+        known = [Part(token_of(file), file) for file in files if file.saved]
         return known or [Part(token) for token in self._sent("current")]
 
     def _sent(self, what: str) -> list[str]:
@@ -190,7 +189,3 @@ def _input(**attributes: Any) -> Markup:
         if value is not False and value is not None
     )
     return Markup("<input{}>").format(Markup("").join(shown))
-
-
-def _is_stored(file: Any) -> bool:
-    return isinstance(file, File) and file.saved

@@ -257,21 +257,18 @@ def answer_with(
     request: RequestFacts,
     file: Any,
     *,
-    variant: str | None = None,
-    disposition: Disposition | None = None,
-    filename: str | None = None,
     inline: Collection[str] = INLINE_TYPES,
     delivery: DeliveryChoice = "stream",
     cache_control: str = PRIVATE,
     resource_policy: str = "same-origin",
+    **described: Any,
 ) -> Answering:
     """Answer a request with a stored file, its thumbnail, or one of its variants.
 
-    Raises what `target_of` raises. The parameters are those of `FileServer`.
+    Raises what `target_of` raises, which gets the other `ResponseOptions`. The parameters are those
+    of `FileServer`.
     """
-    target = target_of(
-        file, variant=variant, disposition=disposition, filename=filename, inline=inline
-    )
+    target = target_of(file, inline=inline, **described)
     require_resource_policy(resource_policy)
     headers = [("Cache-Control", cache_control), *protecting_headers(target, resource_policy)]
     return answering(request, target, headers, chosen_delivery(delivery)(target.storage))

@@ -91,7 +91,8 @@ async def _chunks(
                     left = _left(left, chunk, key)
                     yield chunk
                     del chunk
-            _require_all(left, key)
+            if left:
+                raise StorageError(f"the object has {left} bytes fewer than announced", key=key)
 
 
 def _left(left: int, chunk: bytes, key: str) -> int:
@@ -100,11 +101,6 @@ def _left(left: int, chunk: bytes, key: str) -> int:
     if left < 0:
         raise StorageError("the storage yields more bytes than were announced", key=key)
     return left
-
-
-def _require_all(left: int, key: str) -> None:
-    if left:
-        raise StorageError(f"the object has {left} bytes fewer than announced", key=key)
 
 
 def _opened(
@@ -117,7 +113,8 @@ def _opened(
 ) -> AbstractContextManager[Ranges]:
     """Return what streams ranges of an object, those that are wanted and parts of them."""
     storage: Any = StorageManager.storage(name)
-    size = compared_size(storage, size)
+    if not getattr(storage, "tells_size", True):  # the size that it tells may be another one
+        size = None
     if hasattr(storage, "open_file"):
         if calling is IN_LOOP:
             return LocalFile(name, storage, key, size)
@@ -205,11 +202,6 @@ CHUNK = 64 * 1024
 
 _FROM_DISK = 256 * 1024
 _AT_ONCE = getattr(os, "RWF_NOWAIT", 0) if hasattr(os, "preadv") else 0
-
-
-def compared_size(storage: Any, size: int | None) -> int | None:
-    """Return the size that an object must have; None if the storage may tell another one."""
-    return size if getattr(storage, "tells_size", True) else None
 
 
 def require_size(found: int, size: int | None, key: str) -> None:

@@ -11,7 +11,6 @@ import asyncio
 from collections import defaultdict, deque
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from typing import Any, Generic, TypeVar
-from weakref import WeakKeyDictionary
 
 from sqlalchemy_file.exceptions import StorageError
 
@@ -56,23 +55,18 @@ class OfLoop(Generic[T]):
 
     def __init__(self, make: Callable[[], T]) -> None:
         self._make = make
-        self._known: WeakKeyDictionary[asyncio.AbstractEventLoop, T] = WeakKeyDictionary()
+        self._known: dict[asyncio.AbstractEventLoop, T] = {}
 
     def __call__(self) -> T:
         """Return the object of the running event loop."""
         loop = asyncio.get_running_loop()
         found = self._known.get(loop)
         if found is None:
-            self._forget_closed()
+            for known in list(self._known):
+                if known.is_closed():
+                    self._known.pop(known, None)
             found = self._known[loop] = self._make()
         return found
-
-    def _forget_closed(self) -> None:
-        """Forget loops that are closed: what is kept for a loop may refer to it."""
-        for known in self._known.keyrefs():
-            loop = known()
-            if loop is not None and loop.is_closed():
-                self._known.pop(loop, None)
 
 
 turns: OfLoop[Turns] = OfLoop(Turns)

@@ -175,11 +175,6 @@ def parse_date(text: str) -> datetime | None:
         return None
 
 
-def http_date(moment: datetime) -> str:
-    """Return a moment as an HTTP-date."""
-    return format_datetime(moment.astimezone(UTC), usegmt=True)
-
-
 def _matches(listed: str, etag: str | None, *, strong: bool) -> bool:
     """Return True if a list of entity tags names the one of the file, or is ``*``."""
     if listed.strip() == "*":
@@ -294,8 +289,12 @@ def _with_body(
         *extra,
         ("Accept-Ranges", "bytes"),
         *_validators(facts),
-        *_representation(facts),
+        ("Content-Disposition", facts.content_disposition),
     ]
+    if facts.encoding is not None:
+        headers.append(("Content-Encoding", facts.encoding))
+    if facts.repr_digest is not None:
+        headers.append(("Repr-Digest", facts.repr_digest))
     return Plan(status, headers, body)
 
 
@@ -305,14 +304,6 @@ def _validators(facts: FileFacts) -> list[tuple[str, str]]:
     if facts.etag is not None:
         headers.append(("ETag", facts.etag))
     if facts.modified is not None:
-        headers.append(("Last-Modified", http_date(facts.modified)))
-    return headers
-
-
-def _representation(facts: FileFacts) -> list[tuple[str, str]]:
-    headers = [("Content-Disposition", facts.content_disposition)]
-    if facts.encoding is not None:
-        headers.append(("Content-Encoding", facts.encoding))
-    if facts.repr_digest is not None:
-        headers.append(("Repr-Digest", facts.repr_digest))
+        modified = format_datetime(facts.modified.astimezone(UTC), usegmt=True)
+        headers.append(("Last-Modified", modified))
     return headers

@@ -41,20 +41,15 @@ CACHED_FOREVER = "public, max-age=31536000, immutable"
 
 _NAME = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
 _MEDIA_TYPE = re.compile(rf'{_NAME}/{_NAME}(?: *; *{_NAME}=(?:{_NAME}|"[ !#-\[\]-~]*"))*', re.ASCII)
+"""A content type that may stand in a header (RFC 9110, section 8.3.1)."""
 
 
 @lru_cache(maxsize=256)
 def sent_type(content_type: str) -> str:
     """Return the content type to send: one that no page can use as a script or a style."""
     essence = content_type.partition(";")[0].strip().lower()
-    if not is_clean(content_type) or any(fnmatchcase(essence, each) for each in _ACTIVE_TYPES):
-        return UNKNOWN_TYPE
-    return content_type
-
-
-def is_clean(content_type: str) -> bool:
-    """Return True for a content type that may stand in a header (RFC 9110, section 8.3.1)."""
-    return _MEDIA_TYPE.fullmatch(content_type) is not None
+    is_active = any(fnmatchcase(essence, each) for each in _ACTIVE_TYPES)
+    return UNKNOWN_TYPE if is_active or not _MEDIA_TYPE.fullmatch(content_type) else content_type
 
 
 def require_resource_policy(value: str) -> str:

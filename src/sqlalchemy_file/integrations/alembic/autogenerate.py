@@ -151,13 +151,11 @@ def _new_indexes(operations: Sequence[MigrateOperation]) -> list[MigrateOperatio
 def _leave_indexes_alone(upgrade_ops: Any) -> None:
     """Remove drops of the ledger's own indexes, which no metadata knows, and empty changes."""
     for table in _modified(upgrade_ops):
-        table.ops[:] = [each for each in table.ops if not _drops_own_index(each)]
+        drops = (each for each in table.ops if isinstance(each, ops.DropIndexOp))
+        own = [each for each in drops if kind_of(str(each.index_name)) == "index"]
+        table.ops[:] = [each for each in table.ops if each not in own]
         if not table.ops:
             upgrade_ops.ops.remove(table)
-
-
-def _drops_own_index(each: MigrateOperation) -> bool:
-    return isinstance(each, ops.DropIndexOp) and kind_of(str(each.index_name)) == "index"
 
 
 def _modified(upgrade_ops: Any) -> list[ops.ModifyTableOps]:
