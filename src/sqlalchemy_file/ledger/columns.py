@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import Column, Connection, MetaData, Table
 
@@ -12,8 +12,7 @@ from sqlalchemy_file.storage import StorageManager
 from sqlalchemy_file.types import FileField, file_field
 
 
-@dataclass(frozen=True, slots=True)
-class Release:
+class Release(NamedTuple):
     """A trigger records the old paths in ``columns`` that are not in the new ``now``."""
 
     columns: tuple[str, ...]

@@ -14,10 +14,9 @@ import secrets
 import sys
 import uuid
 from contextlib import nullcontext, suppress
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, and_, text, update
 from sqlalchemy.exc import DBAPIError
@@ -38,8 +37,7 @@ _ID, _HOME = "database", "home"
 _changes: list[None] = []
 
 
-@dataclass(frozen=True, slots=True)
-class Identity:
+class Identity(NamedTuple):
     """A ledger as storages know it.
 
     It stores in ``epoch``, and may delete what it stored in ``epochs``. Rows of another database
@@ -63,8 +61,7 @@ class Identity:
         return f"{self.id} ({self.site.name})"
 
 
-@dataclass(frozen=True, slots=True)
-class Home:
+class Home(NamedTuple):
     """The site of a ledger when it was last recorded, and its epochs."""
 
     server: str
@@ -189,8 +186,7 @@ def _take_up(connection: Connection, ledger: LedgerTables) -> None:
     connection.execute(update(ledger.releases).where(waiting).values(due_at=now_ms()))
 
 
-@dataclass(frozen=True, slots=True)
-class Site:
+class Site(NamedTuple):
     """The site of a database.
 
     ``server`` never changes at one site. ``marks`` may, one at a time: an address, the time of the

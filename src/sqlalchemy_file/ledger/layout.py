@@ -6,9 +6,8 @@ Version 1 had an identity key and the path. Its entries are kept; their storage 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, MetaData, Table, delete, func, select, text
 from sqlalchemy.exc import DBAPIError
@@ -33,8 +32,7 @@ OUT_OF_DATE = "out of date"
 _KEPT = "id, path, at, due_at, tries, last_error"
 
 
-@dataclass(frozen=True, slots=True)
-class Flaw:
+class Flaw(NamedTuple):
     """A problem of the ledger's table. ``repair`` is SQL; without it somebody has to decide."""
 
     kind: str

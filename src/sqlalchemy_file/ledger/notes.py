@@ -11,7 +11,7 @@ import time
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import uuid4
 from weakref import WeakKeyDictionary
 
@@ -58,8 +58,7 @@ _SECONDS_KNOWN = 60.0
 _usable: WeakKeyDictionary[Any, dict[Any, tuple[float, bool]]] = WeakKeyDictionary()
 
 
-@dataclass(frozen=True, slots=True)
-class Note:
+class Note(NamedTuple):
     """An entry. ``storage`` is None where the record does not tell it; ``tries`` includes this."""
 
     id: Any

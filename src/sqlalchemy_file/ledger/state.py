@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Mapping
-from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, delete, insert, or_, select, update
 from sqlalchemy.engine import Dialect
@@ -20,8 +19,7 @@ _GRACE, _CHECKPOINT, _POSITION = "grace", "checkpoint:", "full:"
 _POSITION_KEPT = 24 * 3_600_000
 
 
-@dataclass(frozen=True, slots=True)
-class Checkpoint:
+class Checkpoint(NamedTuple):
     """At a time, in a database, all objects were swept whose ids were made before ``until``."""
 
     until: int
@@ -81,7 +79,7 @@ def set_checkpoint(
 ) -> Checkpoint:
     """Record that a storage was swept up to ``until``; the caller commits."""
     swept = Checkpoint(until, now(connection), database)
-    save(connection, ledger, f"{_CHECKPOINT}{storage}", asdict(swept))
+    save(connection, ledger, f"{_CHECKPOINT}{storage}", swept._asdict())
     return swept
 
 

@@ -6,8 +6,7 @@ import hashlib
 import json
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import ColumnElement
 
@@ -26,8 +25,7 @@ Lookup = Callable[[Sequence[str]], ColumnElement[bool]]
 """Returns a condition, which an index answers, of all rows that may contain these paths."""
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
+class Place(NamedTuple):
     """A table as the database's catalog names it."""
 
     schema: str
@@ -37,8 +35,7 @@ class Place:
         return f"{self.schema}.{self.table}"
 
 
-@dataclass(frozen=True, slots=True)
-class Trigger:
+class Trigger(NamedTuple):
     """A trigger that has to be there."""
 
     place: Place
@@ -47,8 +44,7 @@ class Trigger:
     create: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Found:
+class Found(NamedTuple):
     """A trigger that is there.
 
     ``fault`` says why it does not work, and ``repair`` is SQL for that; without ``repair`` it has

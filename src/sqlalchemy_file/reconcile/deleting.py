@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import Connection
 
@@ -34,8 +34,7 @@ Outcomes = dict[str, tuple[str, str | None]]
 """By path, the kind of a `Finding`, and its detail."""
 
 
-@dataclass(frozen=True, slots=True)
-class Seen:
+class Seen(NamedTuple):
     """The objects that rows refer to, those kept on purpose, and the entries of each ledger."""
 
     named: set[str]

@@ -11,7 +11,7 @@ from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any, TypeGuard
+from typing import Any, NamedTuple, TypeGuard
 
 from sqlalchemy import Column, ColumnElement, Connection, Table, select, text, tuple_
 
@@ -30,8 +30,7 @@ _MOST_BYTES = 10**15
 _SHOWN = 60
 
 
-@dataclass(slots=True)
-class Stored:
+class Stored(NamedTuple):
     """One file of a value: its storage, its size, the paths of all its objects."""
 
     storage: str

@@ -6,9 +6,8 @@ InnoDB fires no triggers for them, so the triggers of the parent tables read the
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Sequence
-from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, text
 
@@ -22,8 +21,7 @@ Nodes = dict[Place, dict[str, str]]
 """The tables between, each with its referenced columns as the query `gone` names them."""
 
 
-@dataclass(frozen=True, slots=True)
-class Cascade:
+class Cascade(NamedTuple):
     """A foreign key with ON DELETE CASCADE; ``columns`` are pairs (child's, parent's)."""
 
     child: Place
@@ -31,8 +29,7 @@ class Cascade:
     columns: tuple[tuple[str, str], ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Ancestor:
+class Ancestor(NamedTuple):
     """A table whose deletes reach rows of ``targets``, by way of ``cascades``."""
 
     place: Place

@@ -7,7 +7,7 @@ only, so nobody can replace a function or an operator that they use.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from sqlalchemy_file.ledger.columns import FileColumns, Release
 from sqlalchemy_file.ledger.tables import MISSED, NOW_ON_POSTGRESQL
@@ -86,8 +86,7 @@ BEGIN
 END"""
 
 
-@dataclass(frozen=True, slots=True)
-class Used:
+class Used(NamedTuple):
     """What a trigger function uses: the ledger, the view of kept objects, and a reader."""
 
     ledger: Place
