@@ -28,7 +28,7 @@ from rich.text import Text
 
 from sqlalchemy_file.exceptions import escaped
 from sqlalchemy_file.reconcile import Finding, Progress, Status
-from sqlalchemy_file.reconcile.findings import OnProgress
+from sqlalchemy_file.reconcile.findings import DONE, OnProgress
 
 _SAID = {
     "deleted": "deleted",
@@ -59,13 +59,11 @@ class Printer:
     def __init__(self, *, as_json: bool) -> None:
         self._as_json = as_json
         self._counts: Counter[str] = Counter()
-        self._left = False
         self._console = Console(stderr=True)
         self._bars: Bars | None = None
 
     def show(self, finding: Finding) -> None:
         self._counts[finding.kind] += 1
-        self._left = self._left or not finding.is_done
         line = _json(finding.as_dict()) if self._as_json else _line(finding)
         if self._bars is not None and sys.stdout.isatty():
             self._bars.console.print(Text(line), soft_wrap=True)  # above the bars
@@ -80,7 +78,7 @@ class Printer:
 
     @property
     def exit_code(self) -> int:
-        return 1 if self._left else 0
+        return 1 if self._counts.keys() - DONE else 0
 
     @contextmanager
     def progress(self) -> Iterator[OnProgress | None]:
