@@ -11,6 +11,7 @@ import threading
 import traceback
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -203,25 +204,13 @@ def drain(app: str, as_json: bool, watch: bool) -> int:
     help="Leave younger objects alone: at least the database's grace period, or 0 for none.",
 )
 @click.option("--adopt", is_flag=True, help="This database, a copy, replaces its original.")
-def sweep(
-    app: str,
-    as_json: bool,
-    delete: bool,
-    full: bool,
-    restart: bool,
-    storages: tuple[str, ...],
-    grace: float | None,
-    adopt: bool,
-) -> int:
+def sweep(app: str, as_json: bool, full: bool, restart: bool, **options: Any) -> int:
     """Find objects that were stored since the last sweep and never committed."""
     if restart and not full:
         raise click.UsageError("--restart is for --full")
     (engine, metadata), *others = load(app)
-    options: dict[str, Any] = {"storages": storages or None, "delete": delete, "others": others}
-    options |= {"grace": grace, "adopt": adopt}
-    if full:
-        options["restart"] = restart
-    search = reconcile.compare if full else reconcile.sweep
+    options |= {"storages": options["storages"] or None, "others": others}
+    search: Any = partial(reconcile.compare, restart=restart) if full else reconcile.sweep
     printer = Printer(as_json=as_json)
     _show(printer, lambda watcher: search(engine, metadata, watcher=watcher, **options))
     printer.sum_up()

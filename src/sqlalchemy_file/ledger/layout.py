@@ -130,14 +130,12 @@ def _flaws_of_rights(connection: Connection, ledger: Place) -> Iterator[Flaw]:
     name, sequence = qualified(ledger), qualified(Place(ledger.schema, MISSED))
     found = connection.execute(_RIGHTS, {"ledger": name, "missed": sequence}).one()
     if not found.may_enter:
-        grant = f"GRANT USAGE ON SCHEMA {quoted(ledger.schema)} TO PUBLIC"
         lack = "PUBLIC has no USAGE on its schema, so roles without that note nothing"
-        yield Flaw("rights", lack, (grant,))
+        yield Flaw("rights", lack, (f"GRANT USAGE ON SCHEMA {quoted(ledger.schema)} TO PUBLIC",))
     if not found.may_note:
-        # The columns that triggers write; all others have defaults.
-        grant = f"GRANT INSERT (path, storage) ON {name} TO PUBLIC"
         lack = "PUBLIC may not INSERT (path, storage), so roles without that note nothing"
-        yield Flaw("rights", lack, (grant,))
+        # The columns that triggers write; all others have defaults.
+        yield Flaw("rights", lack, (f"GRANT INSERT (path, storage) ON {name} TO PUBLIC",))
     if not found.may_tell:
         create = f"CREATE SEQUENCE IF NOT EXISTS {sequence} OWNED BY {name}.path"
         grant = f"GRANT UPDATE ON SEQUENCE {sequence} TO PUBLIC"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 
 from sqlalchemy import Connection, Table, and_, func, select, text
 from sqlalchemy.exc import DBAPIError
@@ -51,7 +51,8 @@ def missing_rights(connection: Connection, ledger: LedgerTables, work: str) -> l
     return [
         f"{right} on {table.fullname}"
         for table, rights in tables
-        for right in _lacking(connection, table, rights)
+        for right in rights
+        if not _has_right(connection, table, right)
     ]
 
 
@@ -72,19 +73,13 @@ def has_rights(connection: Connection, where: Place, *rights: str) -> bool:
     return bool(connection.scalar(select(and_(may_enter, *has))))
 
 
-def _lacking(connection: Connection, table: Table, rights: tuple[str, ...]) -> Iterator[str]:
+def _has_right(connection: Connection, table: Table, right: str) -> bool:
     if connection.dialect.name == "postgresql":
         where = place_of(connection, table)
-        if where is not None:
-            yield from (each for each in rights if not has_rights(connection, where, each))
-    elif connection.dialect.name != "sqlite":
-        for right in rights:
-            if right == "TRIGGER":
-                has = _has_trigger_right(connection, table)
-            else:
-                has = _succeeds(connection, _probe(connection, table, right))
-            if not has:
-                yield right
+        return where is None or has_rights(connection, where, right)
+    if right == "TRIGGER":
+        return _has_trigger_right(connection, table)
+    return connection.dialect.name == "sqlite" or _succeeds(connection, table, right)
 
 
 def _has_trigger_right(connection: Connection, table: Table) -> bool:
@@ -92,24 +87,21 @@ def _has_trigger_right(connection: Connection, table: Table) -> bool:
     return bool(connection.scalar(_TRIGGER_RIGHTS, {"schema": schema, "name": table.name}))
 
 
-def _probe(connection: Connection, table: Table, right: str) -> str:
-    """Return a statement that needs a right and changes nothing: catalogs show no roles' rights."""
+def _succeeds(connection: Connection, table: Table, right: str) -> bool:
+    """Try a statement that changes nothing: catalogs show no roles' rights."""
     quoted, name = connection.dialect.identifier_preparer, table_name(connection, table)
     demanding = [
         quoted.format_column(each)
         for each in table.columns
         if not each.nullable and each.server_default is None
     ] or [quoted.format_column(next(iter(table.columns)))]
-    return {
+    statement = {
         "SELECT": f"SELECT 1 FROM {name} LIMIT 0",
         "INSERT": f"INSERT INTO {name} ({', '.join(demanding)}) "
         f"SELECT {', '.join(['NULL'] * len(demanding))} FROM DUAL WHERE FALSE",
         "UPDATE": f"UPDATE {name} SET {demanding[0]} = '' WHERE FALSE",
         "DELETE": f"DELETE FROM {name} WHERE FALSE",
     }[right]
-
-
-def _succeeds(connection: Connection, statement: str) -> bool:
     try:
         connection.execute(text(statement.replace(":", "\\:"))).close()
     except DBAPIError as error:

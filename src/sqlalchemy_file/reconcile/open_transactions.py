@@ -44,24 +44,19 @@ def wait(context: PassContext, patience: float) -> bool:
         if name == "postgresql":
             _wait_for_all(lambda: _postgresql_transactions(context), deadline)
         elif name != "sqlite":  # which refuses a write by a transaction that read an older state
-            _wait_on_mariadb(context, deadline)
+            _wait_for_all(lambda: _innodb_transactions(context, deadline), deadline)
     except _TimedOutError:
         return False
+    except DBAPIError as error:
+        if code_of(error) != ACCESS_DENIED:
+            raise
+        return _waited_for_locks(context, deadline)
     return True
 
 
 def _postgresql_transactions(context: PassContext) -> set[str]:
     with context.transaction() as connection:
         return set(connection.execute(text(_ON_POSTGRESQL)).scalars())
-
-
-def _wait_on_mariadb(context: PassContext, deadline: float) -> None:
-    try:
-        _wait_for_all(lambda: _innodb_transactions(context, deadline), deadline)
-    except DBAPIError as error:
-        if code_of(error) != ACCESS_DENIED:
-            raise
-        _wait_for_locks(context, deadline)
 
 
 def _wait_for_all(look: _Look, deadline: float) -> None:
@@ -101,15 +96,15 @@ def _innodb_transactions(context: PassContext, deadline: float) -> set[str]:
         pause(uniform(_STALE, longest))  # noqa: S311  two readers in turn would keep it old
 
 
-def _wait_for_locks(context: PassContext, deadline: float) -> None:
+def _waited_for_locks(context: PassContext, deadline: float) -> bool:
     """Lock every file table for a moment: then no transaction that has read it is open."""
     # The lock does not wait, because others would queue up behind it.
     while True:
         with context.transaction() as connection:
             if _locks_all(connection, context):
-                return
+                return True
         if time.monotonic() > deadline:
-            raise _TimedOutError
+            return False
         pause(uniform(0, _STALE))  # noqa: S311
 
 
