@@ -225,25 +225,21 @@ class Doubts:
         holders = {spot for spot in self.named.values() if spot is not None}
         return holders.union(*self.gone.values())
 
-    def is_gone(self, path: str, spot: Spot) -> bool:
-        """Return True if a row has dropped an object, and has not taken it back since."""
-        return spot in self.gone.get(path, ()) and self.named.get(path) != spot
-
     def kept(self, found: Mapping[Spot, Collection[str]]) -> Iterable[str]:
         """Yield the objects that rows still name, once for each of these rows."""
         for path, spots in self.gone.items():
             for spot in spots:
-                if path in found.get(spot, ()) and self.is_gone(path, spot):
+                if path in found.get(spot, ()) and self.named.get(path) != spot:
                     yield path
 
-    def missed(self, found: Mapping[Spot, Collection[str]]) -> Iterable[str]:
-        """Yield the objects that the row which should name them does not, or that has no row.
+    def missed(self, found: Mapping[Spot, Collection[str]]) -> Iterable[tuple[Spot, str]]:
+        """Yield the rows that should name objects, and do not, or that are not there.
 
         Another row may name one, so that they have to be searched for.
         """
         for path, spot in self.named.items():
             if spot is not None and path not in found.get(spot, ()):
-                yield path
+                yield spot, path
 
 
 @dataclass(slots=True, eq=False)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import wraps
+from functools import partial, wraps
 from typing import Any
 from weakref import ref
 
@@ -53,21 +53,15 @@ def install() -> None:
 def _mapper_configured(mapper: Mapper[Any], class_: type) -> None:
     for attribute in file_attributes(mapper):
         instrumented = getattr(class_, attribute.name)
-        event.listen(instrumented, "set", _setter(attribute), retval=True, raw=True, propagate=True)
+        assign = partial(_assigned, attribute)
+        event.listen(instrumented, "set", assign, retval=True, raw=True, propagate=True)
         if attribute.field.multiple:
             MutableList.associate_with_attribute(instrumented)
 
 
-def _setter(attribute: FileAttribute) -> Any:
-    def assign(state: Any, value: Any, old: Any, initiator: Any) -> Any:
-        if isinstance(value, ClauseElement):
-            return value  # judged when its statement runs
-        return _meant(state, attribute, value, old)
-
-    return assign
-
-
-def _meant(state: InstanceState[Any], attribute: FileAttribute, value: Any, old: Any) -> Any:
+def _assigned(
+    attribute: FileAttribute, state: InstanceState[Any], value: Any, old: Any, initiator: Any
+) -> Any:
     """Return the file, the list of files, or None that the attribute is to hold.
 
     An upload that nobody has chosen leaves the attribute as it is. A record that the row holds
@@ -77,6 +71,8 @@ def _meant(state: InstanceState[Any], attribute: FileAttribute, value: Any, old:
     field = attribute.field
     if value is None or isinstance(value, File):
         return field.coerce(value, attribute.label)
+    if isinstance(value, ClauseElement):
+        return value  # judged when its statement runs
     if field.is_unchosen(value):
         return _held(state, attribute, old)
     if _has_records(value):

@@ -55,7 +55,11 @@ def prepare(conn: Connection, xid: Any) -> None:
         try:
             _prepared(conn, unit, Phase.PREPARED)
         except BaseException:
-            _give_up(conn, unit)
+            # The server undoes it when its connection is closed. SQLAlchemy takes it for open. It
+            # refuses to go on without a connection, but a rollback, which the program or the
+            # session sends next, would fail if it were the second one.
+            conn.invalidate()
+            _lost(conn, unit)
             raise
 
 
@@ -63,8 +67,7 @@ def roll_back(conn: Connection, xid: Any = None, is_prepared: Any = None) -> Non
     if (unit := vars(conn).get(UNIT)) is None:
         return
     if conn.invalidated:  # with the line to the database went the transaction
-        unit.end(is_lost=True)
-        settle_unless_in_session(unit, conn)
+        _lost(conn, unit)
         return
     if unit.is_at_stake:
         unit.observe(asked_if_stale(conn))
@@ -108,13 +111,7 @@ def _prepared(conn: Connection, unit: Unit, phase: Phase) -> Phase:
     return phase
 
 
-def _give_up(conn: Connection, unit: Unit) -> None:
-    """Have the server undo a transaction that cannot be prepared, by closing its connection.
-
-    SQLAlchemy takes it for open. It refuses to go on without a connection, but a rollback, which
-    the program or the session sends next, would fail if it were the second one.
-    """
-    conn.invalidate()
+def _lost(conn: Connection, unit: Unit) -> None:
     unit.end(is_lost=True)
     settle_unless_in_session(unit, conn)
 

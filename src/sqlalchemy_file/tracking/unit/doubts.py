@@ -21,7 +21,7 @@ from sqlalchemy_file.ledger.references import paths_in
 from sqlalchemy_file.ledger.tables import name_in
 from sqlalchemy_file.tracking.changes import Doubts, Effects, Spot, Subject
 from sqlalchemy_file.tracking.reading import Database, rows_by, unharmed
-from sqlalchemy_file.tracking.tables import FileTable, Key, known_metadata
+from sqlalchemy_file.tracking.tables import FileTable, known_metadata
 from sqlalchemy_file.tracking.unit.units import Unit
 from sqlalchemy_file.values.records import paths_of
 
@@ -85,42 +85,43 @@ def _corrections(connection: Connection, unit: Unit, doubts: Doubts) -> Effects:
     found = _read(connection, doubts.spots())
     corrections = Effects(acquired=list(doubts.kept(found)))
     entrusted = unit.frames.entrusted()
-    for path in _unnamed(connection, doubts, doubts.missed(found)):
+    for path in _unnamed(connection, doubts.missed(found)):
         lost = corrections.archived if path in entrusted else corrections.released
         lost += [path] * unit.frames.references(path)
     return corrections
 
 
-def _unnamed(connection: Connection, doubts: Doubts, paths: Iterable[str]) -> list[str]:
+def _unnamed(connection: Connection, missed: Iterable[tuple[Spot, str]]) -> list[str]:
     """Return those of the missed objects that no row refers to.
 
     The row that should name one may have got another primary key, and a second row the old one; or
     SQL that is not tracked has given it to another row.
     """
-    by_subject: dict[Subject, list[str]] = defaultdict(list)
-    for path in paths:
-        if (spot := doubts.named[path]) is not None:
-            by_subject[spot.subject].append(path)
     unnamed: list[str] = []
-    for subject, missed in by_subject.items():
-        database = Database(connection, dict(subject.schemas) or None)
-        named = still_named(database, subject.target, missed)
-        unnamed += [path for path in missed if path not in named]
+    for subject, database, paths in _by_subject(connection, missed):
+        named = still_named(database, subject.target, paths)
+        unnamed += [path for path in paths if path not in named]
     return unnamed
 
 
 def _read(connection: Connection, spots: Iterable[Spot]) -> dict[Spot, set[str]]:
     """Return the objects that rows name now; rows that are not found are left out."""
-    keys: dict[Subject, list[Key]] = defaultdict(list)
-    for spot in spots:
-        keys[spot.subject].append(spot.key)
     found: dict[Spot, set[str]] = {}
-    for subject, wanted in keys.items():
-        database = Database(connection, dict(subject.schemas) or None)
-        for row in rows_by(database, subject.target, subject.columns, wanted):
+    for subject, database, keys in _by_subject(connection, ((spot, spot.key) for spot in spots)):
+        for row in rows_by(database, subject.target, subject.columns, keys):
             records = [record for column in row.values for record in row.records(column)]
             found[Spot(subject, row.key)] = {path for each in records for path in paths_of(each)}
     return found
+
+
+def _by_subject(
+    connection: Connection, items: Iterable[tuple[Spot, Any]]
+) -> Iterator[tuple[Subject, Database, list[Any]]]:
+    groups: dict[Subject, list[Any]] = defaultdict(list)
+    for spot, item in items:
+        groups[spot.subject].append(item)
+    for subject, group in groups.items():
+        yield subject, Database(connection, dict(subject.schemas) or None), group
 
 
 class _Searched(NamedTuple):

@@ -162,10 +162,12 @@ class Frames:
         if before:  # a row that still refers to an object had not released it earlier
             again = [path for row, path in effects.losses if self._is_gone(path, effects.spot(row))]
             add_each(top.references, again)
-        if not is_certain and (before or top.doubts.is_settled):
-            top.doubts.absorb(effects.doubts())
-        elif not is_certain:
-            top.doubts = effects.doubts()
+        if not is_certain:
+            doubts = effects.doubts()
+            if before or top.doubts.is_settled:
+                top.doubts.absorb(doubts)
+            else:
+                top.doubts = doubts
         elif before:
             top.doubts.named.update(dict.fromkeys(effects.paths()))
 
