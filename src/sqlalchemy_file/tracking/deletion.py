@@ -94,7 +94,8 @@ _RESERVED = InvalidKeyError(f"{RESERVED!r} is no place for objects")
 _INTERRUPTED = StorageError("not deleted: an earlier deletion of the same batch was interrupted")
 
 
-_LedgerInSchemas = tuple[Ledger, frozenset[tuple[str | None, str | None]]]
+_Schemas = frozenset[tuple[str | None, str | None]]
+_LedgerInSchemas = tuple[Ledger, _Schemas]
 """A ledger as a connection addresses it."""
 
 
@@ -108,10 +109,13 @@ class _Waiting:
     is_awaited: bool = False
     """Whether an upload may want one of the keys again."""
 
-    def take(self) -> Mapping[_LedgerInSchemas, list[Any]]:
-        taken, self.ids = self.ids, defaultdict(list)
-        self.transactions, self.cleared_at, self.is_awaited = 0, time.monotonic(), False
-        return taken
+    def add(self, leased: Iterable[Leased], gone: Collection[str], schemas: _Schemas) -> None:
+        """Add the entries of one transaction."""
+        self.transactions += 1
+        for each in leased:
+            if ids := [note.id for note in each.notes if note.path in gone]:
+                self.ids[each.ledger, schemas] += ids
+                self.is_awaited |= any(is_chosen(note.path) for note in each.notes)
 
     @property
     def is_due(self) -> bool:
@@ -121,29 +125,20 @@ class _Waiting:
         )
 
 
-def clear(connection: Connection, leased: Iterable[Leased], gone: Collection[str]) -> None:
-    """Remove the entries of deleted objects, now or with those of later transactions."""
+def clear(
+    connection: Connection, leased: Iterable[Leased], gone: Collection[str], *, is_now: bool
+) -> None:
+    """Remove the entries of deleted objects with those of later transactions, or now if due."""
     pool = connection.engine.pool
-    waiting = clear_later(connection, leased, gone)
-    with _lock:
-        taken = waiting.take() if waiting.is_due and has_room(pool) else {}
-    for where, ids in taken.items():
-        _clear(connection, where, ids)
-
-
-def clear_later(
-    connection: Connection, leased: Iterable[Leased], gone: Collection[str]
-) -> _Waiting:
-    """Leave the entries of deleted objects to a later transaction."""
     schemas = connection.get_execution_options().get("schema_translate_map") or {}
+    due: Mapping[_LedgerInSchemas, list[Any]] = {}
     with _lock:
-        waiting = _waiting.setdefault(connection.engine.pool, _Waiting())
-        waiting.transactions += 1
-        for each in leased:
-            if ids := [note.id for note in each.notes if note.path in gone]:
-                waiting.ids[each.ledger, frozenset(schemas.items())] += ids
-                waiting.is_awaited |= any(is_chosen(note.path) for note in each.notes)
-    return waiting
+        waiting = _waiting.setdefault(pool, _Waiting())
+        waiting.add(leased, gone, frozenset(schemas.items()))
+        if is_now and waiting.is_due and has_room(pool):
+            due, _waiting[pool] = waiting.ids, _Waiting(cleared_at=time.monotonic())
+    for where, ids in due.items():
+        _clear(connection, where, ids)
 
 
 def _clear(connection: Connection, where: _LedgerInSchemas, ids: Collection[Any]) -> None:

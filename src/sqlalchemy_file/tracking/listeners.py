@@ -19,7 +19,6 @@ from sqlalchemy.sql.elements import ClauseElement
 from sqlalchemy_file.file import File
 from sqlalchemy_file.mutable_list import MutableList, same_file
 from sqlalchemy_file.tracking.changes import files_in
-from sqlalchemy_file.tracking.deletion import clear
 from sqlalchemy_file.tracking.endings import connections, transactions
 from sqlalchemy_file.tracking.endings.connections import SESSION, UNIT, follow
 from sqlalchemy_file.tracking.endings.statements import after_statement, follow_error, may_end
@@ -147,7 +146,7 @@ def _session_ends(session: Session, transaction: SessionTransaction) -> None:
         if attributes.get(SESSION) == ref(session):
             del attributes[SESSION]
         if (unit := attributes.get(UNIT)) is not None:
-            connections.settle(unit, connection, clear)
+            connections.settle(unit, connection, is_now=True)
 
 
 # --- statements

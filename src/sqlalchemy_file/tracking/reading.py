@@ -132,9 +132,9 @@ def rows_where(database: Database, target: FileTable, criteria: Sequence[Any]) -
 
 def pinned(connection: Connection, statement: Any, target: FileTable, keys: Sequence[Key]) -> Any:
     """Return the statement, restricted to rows that were read: none may slip in between."""
+    subject, values = _subject(target.keys, keys)
     is_writable = all(_is_writable(key, connection) for key in target.keys)
     if len(keys) <= BATCH_SIZE or (not is_writable and len(keys) <= MOST_PARAMETERS):
-        subject, values = _subject(target.keys, keys)
         return statement.where(subject.in_(values))
     if not is_writable:
         raise UnsupportedStatementError(
@@ -142,7 +142,6 @@ def pinned(connection: Connection, statement: Any, target: FileTable, keys: Sequ
             f"more than one can hold; change at most {MOST_PARAMETERS} at a time"
         )
     # More parameters than some databases take: the keys are written into the statement.
-    subject, values = _subject(target.keys, keys)
     written: BindParameter[Any] = bindparam(None, values, expanding=True, literal_execute=True)
     return statement.where(subject.in_(written))
 

@@ -18,7 +18,7 @@ from typing import Any
 from sqlalchemy import Connection
 from sqlalchemy.engine import Dialect
 
-from sqlalchemy_file.tracking.deletion import clear_later
+from sqlalchemy_file.tracking.deletion import clear
 from sqlalchemy_file.tracking.unit.doubts import resolve_doubts
 from sqlalchemy_file.tracking.unit.standing import Standing, asked_if_stale, standing, standing_of
 from sqlalchemy_file.tracking.unit.units import Phase, Unit
@@ -133,15 +133,15 @@ def settle_unless_in_session(unit: Unit, connection: Connection) -> None:
     """Delete the unreferenced objects, unless a session will do it later."""
     session = vars(connection).get(SESSION)
     if session is None or session() is None:
-        settle(unit, connection, clear_later)
+        settle(unit, connection, is_now=False)
 
 
-def settle(unit: Unit, connection: Connection, clear_entries: Callable[..., Any]) -> None:
+def settle(unit: Unit, connection: Connection, *, is_now: bool) -> None:
     """Delete the unreferenced objects, then their ledger entries."""
     gone = unit.settle()
     if unit.leased:
         leased, unit.leased = unit.leased, []
-        clear_entries(connection, leased, gone)
+        clear(connection, leased, gone, is_now=is_now)
 
 
 def end_unanswered(connection: Connection, unit: Unit) -> None:

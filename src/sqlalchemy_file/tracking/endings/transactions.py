@@ -64,7 +64,7 @@ def prepare(conn: Connection, xid: Any) -> None:
 
 
 def roll_back(conn: Connection, xid: Any = None, is_prepared: Any = None) -> None:
-    if (unit := vars(conn).get(UNIT)) is None:
+    if (unit := vars(conn).get(UNIT)) is None or unit.is_idle:
         return
     if conn.invalidated:  # with the line to the database went the transaction
         _lost(conn, unit)

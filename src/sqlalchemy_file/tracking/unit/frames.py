@@ -299,8 +299,6 @@ class Frames:
         return _rolled_back(self._pop_through(name))
 
     def roll_back(self) -> Ending:
-        if not self and self.top.began is None:  # most connections go back to their pools so
-            return Ending()
         frames, self._stack = self._stack[::-1], [Frame()]
         return _rolled_back(frames)
 
