@@ -19,7 +19,7 @@ from tests.models import Paper
 from tests.stores import contents, keys, named
 
 MOST_CALLS = 204
-MOST_MODULES = 27
+MOST_MODULES = 26
 
 
 Hook = Callable[[Any, Connection, Paper], None]

@@ -20,7 +20,7 @@ from sqlalchemy.orm import InstanceState, Mapper, Session
 from sqlalchemy.orm.attributes import instance_state
 
 from sqlalchemy_file.file import File
-from sqlalchemy_file.ledger import ledger_of
+from sqlalchemy_file.ledger.tables import IN_INFO
 from sqlalchemy_file.mutable_list import MutableList
 from sqlalchemy_file.tracking.changes import (
     Change,
@@ -168,7 +168,7 @@ def _store(
     begun = [file for each in work.writes for file in each.files if file._state.begun]
     if begun:
         batch.take_over(begun)
-    if any(map(ledger_of, {each.attribute.column.table.metadata for each in work.writes})):
+    if any(IN_INFO in each.attribute.column.table.metadata.info for each in work.writes):
         _divide(session, work, parts)
         _claim(parts)
     batch.store(_unsaved(work.writes))
