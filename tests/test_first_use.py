@@ -39,7 +39,7 @@ loaded()
 
 def test_nothing_is_loaded_before_it_is_needed():
     libraries = ("libcloud", "requests", "urllib3", "PIL", "obstore", "fsspec", "http.client")
-    parts = ("sqlalchemy", "sqlalchemy_file.tracking", "sqlalchemy_file.detection.signatures")
+    parts = ("sqlalchemy", "sqlalchemy_file.tracking", "sqlalchemy_file.detection.content")
     loaded = " ".join(run(LOADING, *parts, *libraries)).split(";")
     assert [each.split() for each in loaded] == [
         [],

@@ -14,7 +14,7 @@ named = pytest.mark.parametrize
 @pytest.fixture(autouse=True)
 def without_library(monkeypatch):
     """What everybody has must be enough: the extra library knows rarer formats only."""
-    monkeypatch.setattr("sqlalchemy_file.detection.content._database", lambda: None)
+    monkeypatch.setattr("sqlalchemy_file.detection.hints._database", lambda: None)
 
 
 def found(sample: Sample, declared: str | None = None, name: str | None = None) -> str:

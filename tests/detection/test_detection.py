@@ -18,8 +18,8 @@ from sqlalchemy_file.detection import (
     detect,
     judge,
 )
-from sqlalchemy_file.detection.content import _database, decide, look_up, refutes
-from sqlalchemy_file.detection.signatures import looks_like_html
+from sqlalchemy_file.detection.content import decide, refutes
+from sqlalchemy_file.detection.hints import _database, look_up, looks_like_html
 from tests.samples import (
     DOCX,
     ODT,
