@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import sys
 from collections.abc import AsyncIterator, Iterator
 from contextlib import suppress
 from typing import Any, Protocol
@@ -243,10 +244,12 @@ class AsyncReader:
             await self.close()
             self._position = start
         parts: list[bytes] = []
-        missing = size
-        while (missing is None or missing > 0) and (chunk := await self._next(missing)):
-            parts.append(chunk)
-            missing = None if missing is None else missing - len(chunk)
+        missing = sys.maxsize if size is None else size
+        while missing > 0 and (chunk := self._rest or await self._receive()):
+            taken, self._rest = chunk[:missing], chunk[missing:]
+            self._position += len(taken)
+            missing -= len(taken)
+            parts.append(taken)
         return parts[0] if len(parts) == 1 else b"".join(parts)
 
     async def close(self) -> None:
@@ -254,13 +257,6 @@ class AsyncReader:
         close: Any = getattr(chunks, "aclose", None)
         if close is not None:
             await close()
-
-    async def _next(self, at_most: int | None) -> bytes:
-        chunk = self._rest or await self._receive()
-        end = len(chunk) if at_most is None else at_most
-        taken, self._rest = chunk[:end], chunk[end:]
-        self._position += len(taken)
-        return taken
 
     async def _receive(self) -> bytes:
         if self._chunks is None:
