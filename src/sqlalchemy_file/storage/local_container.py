@@ -12,7 +12,7 @@ from libcloud.storage.drivers.local import LocalStorageDriver
 from sqlalchemy_file.storage.common.attributes import meta_data_of
 from sqlalchemy_file.storage.common.calling import Translator
 from sqlalchemy_file.storage.common.protocol import Storage
-from sqlalchemy_file.storage.libcloud.drivers import transfers_as_libcloud
+from sqlalchemy_file.storage.libcloud.drivers import TRANSFERS
 from sqlalchemy_file.storage.libcloud.storage import LibcloudStorage, our_error
 from sqlalchemy_file.storage.local.storage import LocalStorage
 
@@ -45,5 +45,8 @@ class LocalContainerStorage(LocalStorage):
 def kind_of(container: Container) -> Callable[..., Storage]:
     """Return `LocalContainerStorage` for libcloud's own Local driver, else `LibcloudStorage`."""
     driver = container.driver
-    is_own = isinstance(driver, LocalStorageDriver) and transfers_as_libcloud(driver)
-    return LocalContainerStorage if is_own else LibcloudStorage
+    # A subclass may transfer bytes in its own way, to encrypt them for example.
+    plain_local = isinstance(driver, LocalStorageDriver) and all(
+        getattr(type(driver), name) is getattr(LocalStorageDriver, name) for name in TRANSFERS
+    )
+    return LocalContainerStorage if plain_local else LibcloudStorage

@@ -28,7 +28,7 @@ from sqlalchemy_file.storage.common.calling import (
 )
 from sqlalchemy_file.storage.common.protocol import Attributes, ObjectInfo
 from sqlalchemy_file.storage.libcloud import LibcloudStorage
-from sqlalchemy_file.storage.libcloud.drivers import transfers_as_libcloud
+from sqlalchemy_file.storage.libcloud.drivers import TRANSFERS
 from sqlalchemy_file.storage.obstore import ObstoreStorage
 from sqlalchemy_file.storage.obstore.requests import HEADERS
 from sqlalchemy_file.support.defaults import BUCKET_CONCURRENCY
@@ -173,7 +173,7 @@ def _is_unchanged(driver: Any, connection: Any) -> bool:
         isinstance(driver, BaseS3StorageDriver)
         and type(driver).__module__.startswith("libcloud.storage.drivers.")
         and type(connection).__module__.startswith("libcloud.")
-        and transfers_as_libcloud(driver)
+        and vars(driver).keys().isdisjoint(TRANSFERS)
         and vars(connection).keys().isdisjoint(_HOOKS)
         and type(connection.connection) is LibcloudConnection
     )
