@@ -69,9 +69,6 @@ class Home(NamedTuple):
     epochs: tuple[int, ...]
     earlier: frozenset[int] = frozenset()
 
-    def is_at(self, site: Site) -> bool:
-        return self.server == site.server and not self.marks.isdisjoint(site.marks)
-
     def dump(self) -> str:
         epochs = [f"{each:08x}" for each in self.epochs]
         earlier = [f"{each:08x}" for each in sorted(self.earlier)]
@@ -163,7 +160,7 @@ def at_site(home: Home | None, site: Site, own: str) -> Home:
     """
     if home is None:
         return Home(site.server, site.marks, (secrets.randbits(32),))
-    if not home.is_at(site):
+    if home.server != site.server or home.marks.isdisjoint(site.marks):
         place = f"{own}|{site.server}|{site.name}|{home.epochs[-1]}"
         epoch = int.from_bytes(hashlib.sha256(place.encode()).digest()[:4])
         return Home(site.server, site.marks, (epoch,), home.earlier | set(home.epochs))

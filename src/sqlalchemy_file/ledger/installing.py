@@ -9,14 +9,13 @@ from typing import Any
 from sqlalchemy import DDL, Connection, Table
 
 from sqlalchemy_file.exceptions import LedgerError
-from sqlalchemy_file.ledger.columns import FileColumns
+from sqlalchemy_file.ledger.columns import FileColumns, Found, Place, Trigger, read_note
 from sqlalchemy_file.ledger.dialects import Database, Feed
 from sqlalchemy_file.ledger.dialects.mariadb import MariaDB
 from sqlalchemy_file.ledger.dialects.postgresql import PostgreSQL
 from sqlalchemy_file.ledger.dialects.sqlite import SQLite
 from sqlalchemy_file.ledger.layout import Flaw, flaws
 from sqlalchemy_file.ledger.tables import RELEASES
-from sqlalchemy_file.ledger.triggers import Found, Place, Trigger, read_note
 
 DATABASES: dict[str, Database] = {
     "sqlite": SQLite(),

@@ -13,6 +13,7 @@ from sqlalchemy import Connection, MetaData, Table, delete, func, select, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.schema import CreateColumn, CreateIndex, CreateTable
 
+from sqlalchemy_file.ledger.columns import Place, qualified, quoted
 from sqlalchemy_file.ledger.connections import is_unreadable
 from sqlalchemy_file.ledger.tables import (
     MISSED,
@@ -23,7 +24,6 @@ from sqlalchemy_file.ledger.tables import (
     releases_table,
     state_table,
 )
-from sqlalchemy_file.ledger.triggers import Place, qualified, quoted
 
 _MARK = "`"  # of MariaDB and MySQL
 _NEW = ("storage", "tx", "lease", "seen_at")

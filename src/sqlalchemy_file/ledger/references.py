@@ -21,11 +21,10 @@ from sqlalchemy import (
     select,
 )
 
-from sqlalchemy_file.ledger.columns import all_file_columns
+from sqlalchemy_file.ledger.columns import Lookup, all_file_columns
 from sqlalchemy_file.ledger.connections import commits_each_statement
 from sqlalchemy_file.ledger.installing import database_of, place_of
 from sqlalchemy_file.ledger.tables import IN_INFO, LedgerTables
-from sqlalchemy_file.ledger.triggers import Lookup
 from sqlalchemy_file.values.records import entries_in, paths_of
 
 _ASKED_AT_ONCE = 2

@@ -7,11 +7,10 @@ from collections.abc import Mapping
 from sqlalchemy import Connection, Table, and_, func, select, text
 from sqlalchemy.exc import DBAPIError
 
-from sqlalchemy_file.ledger.columns import all_file_columns
+from sqlalchemy_file.ledger.columns import Place, all_file_columns, qualified
 from sqlalchemy_file.ledger.connections import REFUSALS, code_of
 from sqlalchemy_file.ledger.installing import place_of
 from sqlalchemy_file.ledger.tables import LedgerTables, table_name
-from sqlalchemy_file.ledger.triggers import Place, qualified
 
 _ALL = ("SELECT", "INSERT", "UPDATE", "DELETE")
 

@@ -7,7 +7,7 @@ again before they are reported, because rows and objects may have changed meanwh
 from __future__ import annotations
 
 import json
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
 from heapq import merge
@@ -78,13 +78,12 @@ def compare(
 
 def _counted(storage_name: str, findings: Iterator[Finding]) -> Iterator[Finding]:
     """Pass findings on, and report their number to observers at the end."""
-    orphans = dangling = 0
+    kinds: Counter[str] = Counter()
     for finding in findings:
-        orphans += finding.kind == "orphan"
-        dangling += finding.kind == "dangling"
+        kinds[finding.kind] += 1
         yield finding
-    counted("orphans", orphans, storage_name)
-    counted("dangling", dangling, storage_name)
+    counted("orphans", kinds["orphan"], storage_name)
+    counted("dangling", kinds["dangling"], storage_name)
 
 
 class Merger:

@@ -31,7 +31,7 @@ from sqlalchemy import (
 from sqlalchemy.pool import Pool
 
 from sqlalchemy_file.ledger import Ledger
-from sqlalchemy_file.ledger.columns import all_file_columns, keeps
+from sqlalchemy_file.ledger.columns import Lookup, Place, all_file_columns, keeps, qualified
 from sqlalchemy_file.ledger.installing import place_of
 from sqlalchemy_file.ledger.notes import (
     Mark,
@@ -50,7 +50,6 @@ from sqlalchemy_file.ledger.references import (
     paths_in_value,
     plainest_part,
 )
-from sqlalchemy_file.ledger.triggers import Lookup, Place, qualified
 from sqlalchemy_file.tracking.changes import Effects
 
 MOST_ROWS = 1000

@@ -22,10 +22,9 @@ from sqlalchemy_file.integrations.alembic.operations import (
     UpgradeFileLedgerOp,
 )
 from sqlalchemy_file.ledger import Ledger, ledger_of
-from sqlalchemy_file.ledger.columns import FileColumns
+from sqlalchemy_file.ledger.columns import FileColumns, kind_of
 from sqlalchemy_file.ledger.installing import fed_tables, indexes_of
 from sqlalchemy_file.ledger.tables import new_id, now_ms, this_transaction
-from sqlalchemy_file.ledger.triggers import kind_of
 from sqlalchemy_file.types import file_field
 
 # Alembic's own comparison comes first. Before 1.18, comparators run in the order of registration.

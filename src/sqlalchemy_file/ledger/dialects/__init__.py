@@ -8,8 +8,7 @@ from typing import Protocol
 
 from sqlalchemy import Connection
 
-from sqlalchemy_file.ledger.columns import FileColumns
-from sqlalchemy_file.ledger.triggers import Found, Lookup, Place, Trigger
+from sqlalchemy_file.ledger.columns import FileColumns, Found, Lookup, Place, Trigger
 
 Feed = tuple[Place, FileColumns]
 """A table whose triggers write into the ledger, and its columns."""

@@ -11,11 +11,11 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, text
 
-from sqlalchemy_file.ledger import triggers
-from sqlalchemy_file.ledger.triggers import Place
+from sqlalchemy_file.ledger import columns
+from sqlalchemy_file.ledger.columns import Place
 
-quoted: Callable[[str], str] = partial(triggers.quoted, mark="`")
-qualified: Callable[[Place], str] = partial(triggers.qualified, mark="`")
+quoted: Callable[[str], str] = partial(columns.quoted, mark="`")
+qualified: Callable[[Place], str] = partial(columns.qualified, mark="`")
 
 Nodes = dict[Place, dict[str, str]]
 """The tables between, each with its referenced columns as the query `gone` names them."""

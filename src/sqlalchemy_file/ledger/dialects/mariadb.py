@@ -14,7 +14,17 @@ from typing import Any
 from sqlalchemy import Connection, text
 from sqlalchemy.exc import DBAPIError
 
-from sqlalchemy_file.ledger.columns import FileColumns
+from sqlalchemy_file.ledger.columns import (
+    LONGEST_PATH,
+    LONGEST_VALUE,
+    PREFIX,
+    FileColumns,
+    Found,
+    Place,
+    Trigger,
+    note,
+    trigger_name,
+)
 from sqlalchemy_file.ledger.connections import is_unreadable
 from sqlalchemy_file.ledger.dialects import Database, Feed
 from sqlalchemy_file.ledger.dialects.cascades import (
@@ -25,16 +35,6 @@ from sqlalchemy_file.ledger.dialects.cascades import (
     quoted,
 )
 from sqlalchemy_file.ledger.tables import KEPT, MISSED_NOTE, NEVER, STATE, TX_VARIABLE
-from sqlalchemy_file.ledger.triggers import (
-    LONGEST_PATH,
-    LONGEST_VALUE,
-    PREFIX,
-    Found,
-    Place,
-    Trigger,
-    note,
-    trigger_name,
-)
 
 
 class MariaDB(Database):

@@ -11,7 +11,19 @@ from typing import Any
 
 from sqlalchemy import ARRAY, Connection, Text, literal, literal_column, text
 
-from sqlalchemy_file.ledger.columns import FileColumns
+from sqlalchemy_file.ledger.columns import (
+    PREFIX,
+    FileColumns,
+    Found,
+    Lookup,
+    Place,
+    Trigger,
+    note,
+    qualified,
+    quoted,
+    read_note,
+    trigger_name,
+)
 from sqlalchemy_file.ledger.dialects import Database, Feed
 from sqlalchemy_file.ledger.dialects.postgresql_bodies import (
     PINNED,
@@ -23,18 +35,6 @@ from sqlalchemy_file.ledger.dialects.postgresql_bodies import (
     truncate_body,
 )
 from sqlalchemy_file.ledger.tables import KEPT, NEVER, RELEASES
-from sqlalchemy_file.ledger.triggers import (
-    PREFIX,
-    Found,
-    Lookup,
-    Place,
-    Trigger,
-    note,
-    qualified,
-    quoted,
-    read_note,
-    trigger_name,
-)
 
 READABLE = ("text", "character varying", "json", "jsonb")
 """The types whose values are read. To read others may call a function of their owner."""

@@ -9,16 +9,17 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-from sqlalchemy_file.ledger.columns import FileColumns, Release
-from sqlalchemy_file.ledger.tables import MISSED, NOW_ON_POSTGRESQL
-from sqlalchemy_file.ledger.triggers import (
+from sqlalchemy_file.ledger.columns import (
     LONGEST_PATH,
     LONGEST_VALUE,
+    FileColumns,
     Place,
+    Release,
     note,
     qualified,
     quoted,
 )
+from sqlalchemy_file.ledger.tables import MISSED, NOW_ON_POSTGRESQL
 
 UNREADABLE = "\x01"
 """Replaces the paths of an unreadable value; in a note it separates storage and path."""

@@ -7,22 +7,23 @@ from collections.abc import Iterator, Sequence
 from sqlalchemy import Connection, Text, literal_column, or_
 
 from sqlalchemy_file.exceptions import LedgerError
-from sqlalchemy_file.ledger.columns import FileColumns, Release
-from sqlalchemy_file.ledger.dialects import Database, Feed
-from sqlalchemy_file.ledger.tables import KEPT, NEVER
-from sqlalchemy_file.ledger.triggers import (
+from sqlalchemy_file.ledger.columns import (
     LONGEST_PATH,
     LONGEST_VALUE,
     PREFIX,
+    FileColumns,
     Found,
     Lookup,
     Place,
+    Release,
     Trigger,
     kind_of,
     note,
     quoted,
     trigger_name,
 )
+from sqlalchemy_file.ledger.dialects import Database, Feed
+from sqlalchemy_file.ledger.tables import KEPT, NEVER
 
 _READ_IT = ""
 """Replaces, in the index, the path of a record that has to be read."""
