@@ -175,14 +175,12 @@ _IN_INFO = "sqlalchemy_file.identity"
 
 
 def refuse_if_late(
-    connection: Connection, graces: Mapping[LedgerInSchema, float], age: float | None
+    connection: Connection, graces: Mapping[LedgerInSchema, float], age: float
 ) -> None:
     """Refuse a commit so late that a sweep may have deleted its files.
 
     ``age`` is how many seconds ago the oldest upload began.
     """
-    if age is None:
-        return
     for where, known in graces.items():
         if age < SHARE * known:
             continue

@@ -164,27 +164,11 @@ def is_chosen(path: str) -> bool:
 _ID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[47][0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}")
 
 
-@dataclass(frozen=True, slots=True)
-class _Asked:
-    """A file column to search, and its index."""
-
-    column: Column[Any]
-    lookup: Lookup | None
-
-    def query(self, connection: Connection, paths: Sequence[str]) -> Select[Any]:
-        query = select(as_read(connection, self.column)).where(self.column.is_not(None))
-        if self.lookup is not None:
-            return query.where(self.lookup(paths))
-        position = func.strpos if connection.dialect.name == "postgresql" else func.instr
-        parts = [r"\u00", *(bindparam(f"part_{index}") for index in range(len(paths)))]
-        return query.where(or_(*(position(cast(self.column, Text), part) > 0 for part in parts)))
-
-
 @dataclass(slots=True)
 class _Columns:
-    """All columns to ask, and what asks them."""
+    """All file columns to search, with their indexes, and the queries that search them."""
 
-    asked: list[_Asked]
+    asked: list[tuple[Column[Any], Lookup | None]]
     keeps: bool
     """Whether any of them keeps what it releases."""
     _queries: dict[int, Any] = field(default_factory=dict)
@@ -193,11 +177,22 @@ class _Columns:
         """Return what rows hold that may name these paths."""
         query = self._queries.get(len(paths))
         if query is None:
-            query = union_all(*(each.query(connection, paths) for each in self.asked))
-            if all(each.lookup is None for each in self.asked):
+            query = union_all(*(_query(connection, *each, paths) for each in self.asked))
+            if all(lookup is None for _, lookup in self.asked):
                 self._queries[len(paths)] = query  # to build it takes longer than to send it
         parts = {f"part_{index}": plainest_part(path) for index, path in enumerate(paths)}
         return connection.execute(query, parts)
+
+
+def _query(
+    connection: Connection, column: Column[Any], lookup: Lookup | None, paths: Sequence[str]
+) -> Select[Any]:
+    query = select(as_read(connection, column)).where(column.is_not(None))
+    if lookup is not None:
+        return query.where(lookup(paths))
+    position = func.strpos if connection.dialect.name == "postgresql" else func.instr
+    parts = [r"\u00", *(bindparam(f"part_{index}") for index in range(len(paths)))]
+    return query.where(or_(*(position(cast(column, Text), part) > 0 for part in parts)))
 
 
 def must_stay(connection: Connection, ledger: Ledger, paths: Collection[str]) -> set[str]:
@@ -241,7 +236,7 @@ def _asked(connection: Connection, ledger: Ledger) -> _Columns | None:
 
 
 def _look(connection: Connection, ledger: Ledger) -> _Columns | None:
-    asked: list[_Asked] = []
+    asked: list[tuple[Column[Any], Lookup | None]] = []
     for table, columns in all_file_columns(ledger.metadata):
         where = place_of(connection, table)
         if where is None:
@@ -251,8 +246,8 @@ def _look(connection: Connection, ledger: Ledger) -> _Columns | None:
         lookups = [lookup_of(connection, ledger.metadata, table, column) for column in columns]
         if None in lookups and _is_large(connection, table):
             return None
-        asked += map(_Asked, columns, lookups)
-    return _Columns(asked, any(keeps(each.column) for each in asked))
+        asked += zip(columns, lookups, strict=True)
+    return _Columns(asked, any(keeps(column) for column, _ in asked))
 
 
 def _sees_all(connection: Connection, where: Place) -> bool:

@@ -97,10 +97,7 @@ def file_attributes(mapper: Mapper[Any]) -> tuple[FileAttribute, ...]:
 
 
 def file_tables(mapper: Mapper[Any]) -> Iterator[FileTable]:
-    for table in mapper.tables:
-        found = file_table(table)
-        if found is not None:
-            yield found
+    return filter(None, map(file_table, mapper.tables))
 
 
 def row_key(target: FileTable, state: InstanceState[Any]) -> Key | None:

@@ -107,7 +107,7 @@ def _prepared(conn: Connection, unit: Unit, phase: Phase) -> Phase:
             return Phase.ROLLING_BACK  # what PostgreSQL answers its COMMIT with
     resolve_doubts(conn, unit)
     if unit.graces and not unit.is_final:
-        refuse_if_late(conn, unit.graces, unit.frames.age)
+        refuse_if_late(conn, unit.graces, unit.frames.age or 0.0)
     return phase
 
 
