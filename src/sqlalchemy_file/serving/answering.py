@@ -33,6 +33,7 @@ from sqlalchemy_file.serving.delivery import (
 from sqlalchemy_file.serving.event_loop import in_time, refuse_if_hanging, turns
 from sqlalchemy_file.serving.http import ByteRange, FileFacts, Plan, plan, plan_without_file
 from sqlalchemy_file.serving.target import (
+    PRIVATE,
     Authorize,
     RequestFacts,
     Target,
@@ -235,10 +236,6 @@ def _caching_of_redirect(whole: Plan, max_age: int) -> str:
     if allowed is None or "no-cache" in known or "no-store" in known:
         return "private, no-store"
     return f"private, max-age={min(int(allowed[1]), max_age)}"
-
-
-PRIVATE = "private, no-cache"
-"""``Cache-Control`` of files whose readers the application decides on: browsers ask each time."""
 
 
 class ResponseOptions(TypedDict, total=False):

@@ -27,10 +27,10 @@ from sqlalchemy_file.serving.delivery import Delivery, DeliveryChoice, chosen_de
 from sqlalchemy_file.serving.http import Plan, plan_without_file
 from sqlalchemy_file.serving.target import (
     CACHED_FOREVER,
+    PRIVATE,
     Authorize,
     RequestFacts,
     Target,
-    caching,
     protecting_headers,
     require_resource_policy,
     require_types,
@@ -221,7 +221,8 @@ class FileServer:
             return problem(HTTPStatus.GONE)
         if not self.cross_site and request.headers.get("sec-fetch-site") == "cross-site":
             return problem(HTTPStatus.FORBIDDEN)
-        cache = caching(None if authorizes else expires, now)
+        rest = int((expires - now).total_seconds())
+        cache = PRIVATE if authorizes else f"private, max-age={rest}, immutable"
         headers = [("Cache-Control", cache), ("Referrer-Policy", "no-referrer")]
         varying = ["Authorization", "Cookie"] if authorizes else []
         varying += [] if self.cross_site else ["Sec-Fetch-Site"]

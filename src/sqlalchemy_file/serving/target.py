@@ -38,6 +38,9 @@ _RESOURCE_POLICIES = ("same-origin", "same-site", "cross-origin")
 CACHED_FOREVER = "public, max-age=31536000, immutable"
 """``Cache-Control`` for a public URL: a key never changes its bytes."""
 
+PRIVATE = "private, no-cache"
+"""``Cache-Control`` of files whose readers the application decides on: browsers ask each time."""
+
 
 _NAME = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
 _MEDIA_TYPE = re.compile(rf'{_NAME}/{_NAME}(?: *; *{_NAME}=(?:{_NAME}|"[ !#-\[\]-~]*"))*', re.ASCII)
@@ -72,14 +75,6 @@ def protecting_headers(target: Target, resource_policy: str) -> list[tuple[str, 
     if (target.disposition, target.content_type) != ("inline", "application/pdf"):
         headers.append(("Content-Security-Policy", _NOTHING_RUNS))
     return headers
-
-
-def caching(expires: datetime | None, now: datetime) -> str:
-    """Return ``Cache-Control`` for a signed URL; without ``expires``, clients ask each time."""
-    if expires is None:
-        return "private, no-cache"
-    rest = max(0, int((expires - now).total_seconds()))
-    return f"private, max-age={rest}, immutable"
 
 
 @dataclass(frozen=True, slots=True)
