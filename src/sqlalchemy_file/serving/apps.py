@@ -10,7 +10,6 @@ from collections.abc import (
     Iterable,
     Mapping,
     MutableMapping,
-    Sequence,
 )
 from contextlib import aclosing
 from http import HTTPStatus
@@ -18,7 +17,7 @@ from typing import Any
 
 from sqlalchemy_file.exceptions import StorageError
 from sqlalchemy_file.serving.answering import Answer, Answering, Answers, drive, problem_of
-from sqlalchemy_file.serving.bodies import open_body
+from sqlalchemy_file.serving.bodies import given, open_body
 from sqlalchemy_file.serving.delivery import path_to_send
 from sqlalchemy_file.serving.target import RequestFacts
 from sqlalchemy_file.storage.common.calling import IN_LOOP, IN_THREAD, Calling, iterate, run
@@ -88,12 +87,7 @@ async def with_body(answer: Answer, calling: Calling) -> tuple[Answer, AsyncGene
             return answer, await open_body(calling, *known)
         except Exception as error:  # noqa: BLE001  other errors than a storage's are raised again
             answer = Answer(problem_of(error))
-    return answer, _given([part for part in answer.plan.body if isinstance(part, bytes)])
-
-
-async def _given(parts: Sequence[bytes]) -> AsyncGenerator[bytes, None]:
-    for part in parts:
-        yield part
+    return answer, given([part for part in answer.plan.body if isinstance(part, bytes)])
 
 
 async def _start(answer: Answer, send: Send) -> None:

@@ -53,17 +53,14 @@ async def open_body(
     if calling is IN_LOOP:
         refuse_if_hanging(storage_name, key)
     chunks = _chunks(calling, storage_name, key, segments, info, size)
-    return _after([await anext(chunks, b"")], chunks)
+    await anext(chunks, b"")
+    return chunks
 
 
-async def _after(
-    first: list[bytes], chunks: AsyncGenerator[bytes, None]
-) -> AsyncGenerator[bytes, None]:
-    async with aclosing(chunks):  # a server closes the body when its client has left
-        yield first.pop()
-        async for chunk in chunks:
-            yield chunk
-            del chunk
+async def given(parts: Sequence[bytes]) -> AsyncGenerator[bytes, None]:
+    """Yield the parts."""
+    for part in parts:
+        yield part
 
 
 # Hundreds of downloads wait for their next chunk at the same time: none keeps the last one, so each
@@ -81,14 +78,18 @@ async def _chunks(
     wanted = [segment for segment in segments if isinstance(segment, ByteRange)]
     size = size if info is None else info.size
     with named(name), _opened(calling, name, key, wanted, info, size) as ranges:
+        is_begun = False
         for segment in segments:
             if isinstance(segment, bytes):
-                yield segment
-                continue
-            left = segment.size
-            async with aclosing(ranges(*segment)) as chunks:
+                chunks, left = given([segment]), len(segment)
+            else:
+                chunks, left = ranges(*segment), segment.size
+            async with aclosing(chunks):
                 async for chunk in chunks:
                     left = _left(left, chunk, key)
+                    if not is_begun:
+                        yield b""  # to `open_body`, which waits for the first chunk
+                        is_begun = True
                     yield chunk
                     del chunk
             if left:
