@@ -12,6 +12,11 @@ from sqlalchemy.engine.interfaces import Dialect
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
 
+def _key(name: str, read: str = "as_string") -> Any:
+    """Return a property that reads one key of the record."""
+    return property(lambda self: getattr(self._record()[name], read)())
+
+
 class FileComparator(TypeDecorator.Comparator[Any], JSON.Comparator[Any]):
     """Reads keys of the record: ``Doc.f["size"]`` as JSON, ``Doc.f.filename`` as its own type.
 
@@ -22,50 +27,16 @@ class FileComparator(TypeDecorator.Comparator[Any], JSON.Comparator[Any]):
         # As JSON: what comes out is a part of the record and no file.
         return self._json()[index]
 
-    @property
-    def filename(self) -> ColumnElement[str | None]:
-        return self._text("filename")
-
-    @property
-    def content_type(self) -> ColumnElement[str | None]:
-        return self._text("content_type")
-
-    @property
-    def checksum(self) -> ColumnElement[str | None]:
-        return self._text("checksum")
-
-    @property
-    def path(self) -> ColumnElement[str | None]:
-        return self._text("path")
-
-    @property
-    def upload_storage(self) -> ColumnElement[str | None]:
-        return self._text("upload_storage")
-
-    @property
-    def uploaded_at(self) -> ColumnElement[str | None]:
-        """The time of the upload, as ISO 8601 text in UTC, which sorts by time."""
-        return self._text("uploaded_at")
-
-    @property
-    def size(self) -> ColumnElement[int | None]:
-        return self._number("size")
-
-    @property
-    def width(self) -> ColumnElement[int | None]:
-        return self._number("width")
-
-    @property
-    def height(self) -> ColumnElement[int | None]:
-        return self._number("height")
-
-    def _text(self, key: str) -> ColumnElement[str | None]:
-        found: ColumnElement[str | None] = self._record()[key].as_string()
-        return found
-
-    def _number(self, key: str) -> ColumnElement[int | None]:
-        found: ColumnElement[int | None] = self._record()[key].as_integer()
-        return found
+    filename: ColumnElement[str | None] = _key("filename")
+    content_type: ColumnElement[str | None] = _key("content_type")
+    checksum: ColumnElement[str | None] = _key("checksum")
+    path: ColumnElement[str | None] = _key("path")
+    upload_storage: ColumnElement[str | None] = _key("upload_storage")
+    uploaded_at: ColumnElement[str | None] = _key("uploaded_at")
+    """The time of the upload, as ISO 8601 text in UTC, which sorts by time."""
+    size: ColumnElement[int | None] = _key("size", "as_integer")
+    width: ColumnElement[int | None] = _key("width", "as_integer")
+    height: ColumnElement[int | None] = _key("height", "as_integer")
 
     def _record(self) -> Any:
         if getattr(self.type, "multiple", False):

@@ -294,8 +294,5 @@ def describe(
 
 def _further_objects(file: FileRecord) -> list[str]:
     """Return the further objects of a file, as far as ``files`` lists them."""
-    files, own = file.get("files"), file.get("path")
-    if not isinstance(files, list):
-        return []
-    stored = stored_paths(file)
-    return [path for path in files if path in stored and path != own]
+    stored, own = stored_paths(file), file.get("path")
+    return [path for path in file["files"] if path in stored and path != own]

@@ -18,15 +18,15 @@ from sqlalchemy_file.exceptions import ValidationError, ValidationErrors
 from sqlalchemy_file.file import File
 from sqlalchemy_file.storage.common.calling import IN_LOOP, Calling
 from sqlalchemy_file.storage.common.protocol import CHUNK_SIZE
-from sqlalchemy_file.support.calling import acall, takes_row
+from sqlalchemy_file.support.calling import takes_row
 from sqlalchemy_file.support.defaults import CONCURRENCY
 from sqlalchemy_file.tracking.uploading.steps import (
     Reading,
     Step,
     Unsaved,
-    grouped,
     in_parallel,
     is_async_step,
+    take_in_turn,
 )
 from sqlalchemy_file.types import FileField
 from sqlalchemy_file.values.saving import Destination, checked, expect_processors, prepare
@@ -176,12 +176,8 @@ class _Checking(_Judging):
             has_steps = field.validators or field.processors or field.transforms
             if has_steps or _has_own_validators(file):
                 with checked(file, item.row):
-                    for awaited, validators in grouped(field.validators, calling):
-                        if not awaited:
-                            await calling.run(partial(file.apply_validators, validators, item.name))
-                            continue
-                        for validator in validators:
-                            await acall(validator.process, file, item.name, row=item.row)
+                    validate = file.apply_validators
+                    await take_in_turn(field.validators, calling, validate, item.name, item)
                     transforms = field.joined_transforms
                     await calling.run(partial(file._apply_transforms, transforms, item.name))
             if self.is_ahead:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from itertools import groupby
 from os import cpu_count
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
 from sqlalchemy_file.exceptions import ObjectExistsError, StorageError
 from sqlalchemy_file.file import File, Processor, Validator
@@ -39,7 +39,6 @@ from sqlalchemy_file.values.saving import (
 from sqlalchemy_file.values.state import state_of
 
 _NO_SOURCE = 0
-_T = TypeVar("_T", Validator, Processor)
 
 
 class Unsaved(NamedTuple):
@@ -129,13 +128,23 @@ def is_async_step(step: Validator | Processor) -> bool:
     return is_async(step.process)
 
 
-def grouped(steps: Sequence[_T], calling: Calling) -> Iterator[tuple[bool, Sequence[_T]]]:
-    """Yield validators or processors that can be called together, and whether to await them."""
+async def take_in_turn(
+    steps: Sequence[Validator | Processor],
+    calling: Calling,
+    apply: Callable[[Sequence[Any], Any], None],
+    argument: Any,
+    item: Unsaved,
+) -> None:
+    """Let validators or processors work on a file: by its own method, or awaited one by one."""
     if calling is IN_THREAD:
-        yield False, steps
+        apply(steps, argument)  # without steps, too: it may be the program's own
         return
     for awaited, group in groupby(steps, is_async_step):
-        yield awaited, list(group)
+        if awaited:
+            for step in group:
+                await acall(step.process, item.file, argument, row=item.row)
+        else:
+            await calling.run(partial(apply, list(group), argument))
 
 
 def in_parallel(steps: Sequence[Step]) -> None:
@@ -199,12 +208,8 @@ class Processing(Step):
         item = self.item
         with Reading(item) as file, checked(file, item.row):
             storage_name = file.get("upload_storage")
-            for awaited, processors in grouped(item.field.processors, calling):
-                if not awaited:
-                    await calling.run(partial(file.apply_processors, processors, storage_name))
-                    continue
-                for processor in processors:
-                    await acall(processor.process, file, storage_name, row=item.row)
+            steps = item.field.processors
+            await take_in_turn(steps, calling, file.apply_processors, storage_name, item)
             file._freeze()
 
 
