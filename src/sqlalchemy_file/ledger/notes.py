@@ -8,10 +8,10 @@ its own. Entries are changed and deleted by id only, to avoid gap locks.
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
-from typing import Any, NamedTuple
+from functools import lru_cache, wraps
+from typing import Any, NamedTuple, TypeVar
 from uuid import uuid4
 from weakref import WeakKeyDictionary
 
@@ -31,6 +31,7 @@ from sqlalchemy import (
     text,
     update,
 )
+from sqlalchemy.pool import Pool
 from sqlalchemy.types import BigInteger
 
 from sqlalchemy_file.ledger.installing import DATABASES, database_of, fed_tables, place_of
@@ -55,7 +56,24 @@ BATCH_SIZE = 500
 """How many parameters a statement has; every database takes that many."""
 
 _SECONDS_KNOWN = 60.0
-_usable: WeakKeyDictionary[Any, dict[Any, tuple[float, bool]]] = WeakKeyDictionary()
+_T = TypeVar("_T")
+
+
+def known_for_a_minute(
+    look: Callable[[Connection, Any], _T],
+) -> Callable[[Connection, LedgerTables], _T]:
+    """Call a function of a connection and its ledger at most once a minute for each pool."""
+    known: WeakKeyDictionary[Pool, dict[Any, tuple[_T, float]]] = WeakKeyDictionary()
+
+    @wraps(look)
+    def found(connection: Connection, ledger: LedgerTables) -> _T:
+        results = known.setdefault(connection.engine.pool, {})
+        key = ledger, connection.schema_for_object(ledger.releases)
+        if key not in results or time.monotonic() - results[key][1] > _SECONDS_KNOWN:
+            results[key] = look(connection, ledger), time.monotonic()
+        return results[key][0]
+
+    return found
 
 
 class Note(NamedTuple):
@@ -173,21 +191,12 @@ def visible(connection: Connection, ledger: LedgerTables, paths: Iterable[str]) 
     ]
 
 
+@known_for_a_minute
 def may_use(connection: Connection, ledger: LedgerTables) -> bool:
     """Return whether the ledger is current, has triggers, and this account may lease and clear.
 
-    It asks the catalog, at most once a minute: a query that fails would end the transaction.
+    It asks the catalog: a query that fails would end the transaction.
     """
-    known = _usable.setdefault(connection.engine.pool, {})
-    key = (ledger.releases.name, connection.schema_for_object(ledger.releases))
-    at, usable = known.get(key, (0.0, False))
-    if not at or time.monotonic() - at > _SECONDS_KNOWN:
-        usable = _may_use(connection, ledger)
-        known[key] = (time.monotonic(), usable)
-    return usable
-
-
-def _may_use(connection: Connection, ledger: LedgerTables) -> bool:
     if connection.dialect.name not in DATABASES:
         return False
     where = place_of(connection, ledger.releases)

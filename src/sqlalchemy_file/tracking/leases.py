@@ -8,12 +8,10 @@ deleted, and the drain decides.
 from __future__ import annotations
 
 import re
-import time
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 from uuid import uuid4
-from weakref import WeakKeyDictionary
 
 from sqlalchemy import (
     Column,
@@ -28,7 +26,6 @@ from sqlalchemy import (
     select,
     union_all,
 )
-from sqlalchemy.pool import Pool
 
 from sqlalchemy_file.ledger import Ledger
 from sqlalchemy_file.ledger.columns import Lookup, Place, all_file_columns, keeps, qualified
@@ -40,6 +37,7 @@ from sqlalchemy_file.ledger.notes import (
     begin,
     clear,
     kept,
+    known_for_a_minute,
     lease_mine,
     visible,
 )
@@ -57,8 +55,6 @@ MOST_ROWS = 1000
 
 MOST_PATHS = 100
 """For how many objects an index is asked at a time."""
-
-_SECONDS_KNOWN = 60.0
 
 
 class Leased(NamedTuple):
@@ -224,18 +220,9 @@ def _named(connection: Connection, asked: _Columns | None, paths: Collection[str
     return found.intersection(wanted)
 
 
+@known_for_a_minute
 def _asked(connection: Connection, ledger: Ledger) -> _Columns | None:
-    """Return the columns to ask, or None if that takes too long; it is believed for a minute."""
-    known = _known.setdefault(connection.engine.pool, {})
-    key = (ledger, connection.schema_for_object(ledger.releases))
-    at, asked = known.get(key, (0.0, None))
-    if not at or time.monotonic() - at > _SECONDS_KNOWN:
-        asked = _look(connection, ledger)
-        known[key] = (time.monotonic(), asked)
-    return asked
-
-
-def _look(connection: Connection, ledger: Ledger) -> _Columns | None:
+    """Return the columns to ask, or None if that takes too long."""
     asked: list[tuple[Column[Any], Lookup | None]] = []
     for table, columns in all_file_columns(ledger.metadata):
         where = place_of(connection, table)
@@ -264,6 +251,3 @@ def _is_large(connection: Connection, table: Table) -> bool:
         select(next(iter(table.columns))).limit(MOST_ROWS + 1).subquery()
     )
     return (connection.scalar(beyond) or 0) > MOST_ROWS
-
-
-_known: WeakKeyDictionary[Pool, dict[Any, tuple[float, _Columns | None]]] = WeakKeyDictionary()
