@@ -217,15 +217,13 @@ def _can_await() -> bool:
 
 
 def _run_in_threads(batch: _Batch[Any], limit: int) -> None:
-    helpers = min(limit, len(batch.operations)) - 1
-    if helpers < 1 or getattr(_here, "is_worker", False):
-        _work_alone(batch)
-        return
-    try:
-        futures = [_threads().submit(_in_worker(batch.work)) for _ in range(helpers)]
-    except RuntimeError:  # the interpreter ends, and begins nothing more in threads
-        _work_alone(batch)
-        return
+    is_worker = getattr(_here, "is_worker", False)
+    helpers = 0 if is_worker else min(limit, len(batch.operations)) - 1
+    futures: list[Future[None]] = []
+    # One by one: if the interpreter ends, which begins nothing more, those that run are waited for.
+    with suppress(RuntimeError):
+        for _ in range(helpers):
+            futures.append(_threads().submit(_in_worker(batch.work)))  # noqa: PERF401
     try:
         _work_alone(batch)
     finally:

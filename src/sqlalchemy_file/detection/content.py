@@ -130,7 +130,7 @@ def signature_type(head: bytes) -> str | None:
             if found is not None:
                 return found
     # What begins like a byte order mark may be binary all the same.
-    is_plain = head[:1] < _BYTE_ORDER_MARKS[0] and is_text(head)
+    is_plain = head[:1] < b"\xef" and is_text(head)
     return None if is_plain else _signature_further_in(head)
 
 

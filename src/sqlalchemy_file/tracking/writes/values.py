@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
@@ -47,11 +47,7 @@ class RowValues:
 
     def value_named(self, names: frozenset[str]) -> Any:
         """Return what the statement gives to a column that goes by one of these names."""
-        for source in self.sources:
-            for key, value in source.items():
-                if (key if isinstance(key, str) else getattr(key, "key", None)) in names:
-                    return self._bound(value)
-        return None
+        return next(map(self._bound, _values_named(self.sources, names)), None)
 
     def _bound(self, value: Any) -> Any:
         """Follow ``bindparam("name")`` to the parameter that it names."""
@@ -73,11 +69,16 @@ class GivenRow:
         self._row = row
 
     def __getattr__(self, name: str) -> Any:
-        for source in self._row.sources:
-            for key, value in source.items():
-                if name in (key, getattr(key, "key", None)):
-                    return value.effective_value if isinstance(value, BindParameter) else value
+        for value in _values_named(self._row.sources, {name}):
+            return value.effective_value if isinstance(value, BindParameter) else value
         raise AttributeError(f"the statement gives no {name}: it is known of objects in a session")
+
+
+def _values_named(sources: Iterable[Mapping[Any, Any]], names: Collection[str]) -> Iterator[Any]:
+    for source in sources:
+        for key, value in source.items():
+            if (key if isinstance(key, str) else getattr(key, "key", None)) in names:
+                yield value
 
 
 def rows_given(statement: Any, target: FileTable, parameters: Parameters) -> list[RowValues]:
