@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 from weakref import WeakSet
 
@@ -24,16 +24,14 @@ _locked: WeakSet[RootTransaction] = WeakSet()
 def exclusive(connection: Connection, name: str) -> Iterator[None]:
     """Hold a lock of this database; on PostgreSQL and SQLite until the transaction ends."""
     dialect = connection.dialect.name
+    held: AbstractContextManager[None] = nullcontext()
     if dialect == "postgresql":
         _advise(connection, (zlib.crc32(name.encode()) << 31) | zlib.crc32(name[::-1].encode()))
-        yield
     elif dialect == "sqlite":
-        with _writing(connection):
-            yield
+        held = _writing(connection)
     elif dialect in ("mysql", "mariadb"):
-        with _named(connection, name):
-            yield
-    else:
+        held = _named(connection, name)
+    with held:
         yield
 
 
