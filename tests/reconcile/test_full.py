@@ -9,11 +9,12 @@ from datetime import timedelta
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from sqlalchemy import Engine
+from sqlalchemy import Column, Engine, MetaData, Table, insert
 from sqlalchemy.orm import Session
 from uuid_utils import uuid4
 
-from sqlalchemy_file import File
+from sqlalchemy_file import File, FileField
+from sqlalchemy_file.ledger import Ledger
 from sqlalchemy_file.reconcile import compare, status, sweep
 from sqlalchemy_file.reconcile.full import Merger
 from sqlalchemy_file.storage.common.keys import in_order
@@ -139,6 +140,28 @@ def test_all_rows_are_read_however_many(engine: Engine, monkeypatch: pytest.Monk
     add(engine, 23)
     monkeypatch.setattr("sqlalchemy_file.reconcile.references._ROWS_AT_ONCE", 5)
     assert list(compare(engine, Base.metadata)) == []
+
+
+def test_rows_without_a_primary_key_are_compared(engine: Engine) -> None:
+    metadata = MetaData()
+    plain = Table("reconciled_plain", metadata, Column("body", FileField(upload_storage="main")))
+    Ledger(metadata)
+    storage = add_memory()
+    metadata.create_all(engine)
+    try:
+        with engine.begin() as connection:
+            connection.execute(insert(plain).values(body=File(b"body")))
+        lost = store(storage, age=DAY)
+        assert [each.key for each in compare(engine, metadata)] == [lost]
+    finally:
+        metadata.drop_all(engine)
+
+
+def test_a_storage_that_is_given_twice_is_compared_once(engine: Engine) -> None:
+    storage = add_memory()
+    add(engine, 1)
+    store(storage, age=DAY)
+    assert kinds(compare(engine, Base.metadata, storages=["main", "main"])) == {"orphan": 1}
 
 
 def merged(named: Iterable[str], stored: Iterable[str], size: int = 3) -> list[tuple[str, bool]]:
