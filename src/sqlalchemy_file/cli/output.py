@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import click
+from rich.bar import Bar
 from rich.cells import cell_len
 from rich.console import Console, JustifyMethod
 from rich.progress import (
@@ -49,8 +50,7 @@ _BAR_WIDTH, _LEAST_NAME = 20, 12
 _SHARE, _NAMES = "share", ("column", "storage")
 _OF_STORAGES = ("storage", "files", "bytes", _SHARE, "pending", "oldest", "failed", "swept")
 _OF_COLUMNS = ("column", "storage", "files", "bytes", _SHARE)
-_Row = tuple[Text | float, ...]
-"""Cells; a number is a share of the most, and becomes a bar."""
+_Row = tuple[Text | Bar, ...]
 
 
 class Printer:
@@ -165,8 +165,7 @@ def _print_table(console: Console, headings: Sequence[str], rows: Sequence[_Row]
         justify: JustifyMethod = "left" if heading in (*_NAMES, _SHARE) else "right"
         table.add_column(heading, justify=justify, width=width, overflow="fold")
     for row in rows:
-        cells = zip(row, widths, strict=True)
-        table.add_row(*(_bar(c, width) if isinstance(c, float) else c for c, width in cells))
+        table.add_row(*row)
     needed = sum(widths) + len(widths) - 1
     if needed > console.width:
         console = Console(width=needed, soft_wrap=True)
@@ -188,8 +187,8 @@ def _widths(room: int, headings: Sequence[str], rows: Sequence[_Row]) -> list[in
     return widths
 
 
-def _width(cell: Text | float) -> int:
-    return _BAR_WIDTH if isinstance(cell, float) else cell.cell_len
+def _width(cell: Text | Bar) -> int:
+    return _BAR_WIDTH if isinstance(cell, Bar) else cell.cell_len
 
 
 def _storages(found: Status) -> list[_Row]:
@@ -199,7 +198,7 @@ def _storages(found: Status) -> list[_Row]:
             Text(escaped(each.name) if each.is_known else f"{escaped(each.name)} (not added)"),
             Text(f"{each.files:,}"),
             Text(size_of(each.bytes)),
-            each.bytes / (most or 1),
+            Bar(most or 1, 0, each.bytes, color="cyan"),
             Text(f"{each.pending:,}"),
             Text("" if each.oldest_pending is None else age_of(each.oldest_pending)),
             Text(f"{each.failed:,}", style="red" if each.failed else ""),
@@ -232,15 +231,10 @@ def _columns(found: Status) -> list[_Row]:
             Text(escaped(each.storage)),
             Text(f"{each.files:,}"),
             Text(size_of(each.bytes)),
-            each.bytes / (most or 1),
+            Bar(most or 1, 0, each.bytes, color="cyan"),
         )
         for each in found.columns
     ]
-
-
-def _bar(share: float, width: int) -> Text:
-    whole, rest = divmod(round(share * width * 8), 8)
-    return Text("█" * whole + (" ▏▎▍▌▋▊▉"[rest] if rest else ""), style="cyan")
 
 
 def size_of(count: float) -> str:
