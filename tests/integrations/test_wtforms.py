@@ -185,3 +185,11 @@ def test_an_input_tells_browsers_what_it_takes(album: Album) -> None:
     assert "cover-remove" in form.cover()
     assert re.search(r'<input type="file" name="pages"[^>]* multiple', form.pages())
     assert "multiple" not in form.cover()
+
+
+def test_a_column_without_a_file_is_shown_as_nothing() -> None:
+    assert file_markup(None) == ""
+
+
+def test_classes_of_an_input_are_given_as_wtforms_takes_them() -> None:
+    assert ' class="wide"' in AlbumForm().cover(class_="wide")

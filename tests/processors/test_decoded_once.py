@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import threading
 from pathlib import Path
 from typing import Any
@@ -244,3 +245,11 @@ def test_a_broken_picture_is_wrong_for_its_attribute_and_leaves_nothing(
     assert caught.value.key == column
     session.rollback()
     assert list(StorageManager.storage("main").list()) == []
+
+
+def test_an_image_whose_format_is_text_is_read_by_lines() -> None:
+    lines = ['"2 1 2 1"', '"a c #FF0000"', '"b c #0000FF"', '"ab"']
+    text = "/* XPM */\nstatic char *image[] = {\n" + ",\n".join(lines) + "\n};\n"
+    content = io.BytesIO(text.encode())
+    with decoding.decoding(content, "image", formats=["XPM"], max_pixels=100) as image:
+        assert image.convert("RGB").tobytes() == b"\xff\0\0\0\0\xff"

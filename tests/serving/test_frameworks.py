@@ -76,6 +76,19 @@ def test_headers_and_cookies_that_are_set_on_a_response_are_sent(engine: Engine)
     assert found.headers["Content-Length"] == str(len(found.content)) == str(len(CONTENT))
 
 
+@pytest.mark.parametrize(("method", "status"), [("POST", 405), ("OPTIONS", 204)])
+def test_other_methods_send_no_file(engine: Engine, method: str, status: int) -> None:
+    file = saved(engine, CONTENT, "letter.bin")
+
+    async def download(request: Request) -> FileResponse:
+        return FileResponse(request, file)
+
+    app = Starlette(routes=[Route("/own", download, methods=["POST", "OPTIONS"])])
+    found = TestClient(app).request(method, "/own")
+    assert (found.status_code, found.content) == (status, b"")
+    assert found.headers["Allow"] == "GET, HEAD, OPTIONS"
+
+
 def flask_client(file: Any, server: FileServer) -> Any:
     app = flask.Flask(__name__)
 

@@ -283,6 +283,19 @@ def test_an_authorize_that_raises_sends_nothing(faulty: FaultyStorage) -> None:
         assert faulty.count("stat", "stream") == 0
 
 
+def test_a_function_that_returns_an_awaitable_is_asked_by_asgi(engine: Engine) -> None:
+    async def decided(is_allowed: bool) -> bool:
+        return is_allowed
+
+    file = saved(engine, CONTENT, "a.txt")
+    for is_allowed, status in ((True, 200), (False, 403)):
+        server = FileServer(
+            secret=SECRET, authorize=lambda request, target, known=is_allowed: decided(known)
+        )
+        path = server.url_for(file).removeprefix(server.url)
+        assert TestClient(server.asgi).get(path).status_code == status
+
+
 def test_a_coroutine_function_cannot_be_asked_by_wsgi(engine: Engine) -> None:
     async def authorize(request: Any, target: Any) -> bool:
         return True

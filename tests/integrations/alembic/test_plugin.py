@@ -8,13 +8,16 @@ import sys
 import tomllib
 from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 import pytest
+from alembic.autogenerate.api import AutogenContext
+from alembic.migration import MigrationContext
 from sqlalchemy import Column, Engine, Integer, MetaData, Table, inspect
 
 from sqlalchemy_file import FileField, ImageField
 from sqlalchemy_file.exceptions import MissingExtraError
-from sqlalchemy_file.integrations import alembic as registered  # noqa: F401  as the plugin does
+from sqlalchemy_file.integrations import alembic as registered  # as the plugin does
 from sqlalchemy_file.ledger import Ledger
 from tests.integrations.alembic.test_migrations import ENV, Project
 
@@ -119,3 +122,28 @@ def test_without_alembic_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setitem(sys.modules, "alembic", None)
     with pytest.raises(MissingExtraError, match=r"sqlalchemy-file\[alembic\]"):
         import_module(own)
+
+
+@pytest.mark.parametrize(
+    ("dialect", "field", "shown"),
+    [
+        ("sqlite", FileField(jsonb=True), "sa.JSON()"),
+        ("postgresql", FileField(), "sa.JSON()"),
+        ("postgresql", FileField(jsonb=True), "postgresql.JSONB(astext_type=sa.Text())"),
+        ("postgresql", Integer(), False),
+    ],
+)
+def test_columns_that_a_program_adds_to_a_migration_are_written_as_json(
+    dialect: str, field: Any, shown: str | bool
+) -> None:
+    context = AutogenContext(MigrationContext.configure(dialect_name=dialect))
+    assert registered.render_item("type", field, context) == shown
+    assert ("from sqlalchemy.dialects import postgresql" in context.imports) == (
+        "JSONB" in str(shown)
+    )
+
+
+def test_a_check_names_the_upgrade_of_a_ledger() -> None:
+    operation = registered.UpgradeFileLedgerOp(ledger_schema="files")
+    assert operation.to_diff_tuple() == ("upgrade_file_ledger", "files")
+    assert operation.reverse().to_diff_tuple() == ("keep_file_ledger",)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import threading
 from datetime import timedelta
@@ -19,7 +20,8 @@ from werkzeug.test import Client
 
 from sqlalchemy_file import File, StorageManager
 from sqlalchemy_file.serving import FileServer, Redirect
-from tests.serving.models import SECRET
+from sqlalchemy_file.storage import Attributes
+from tests.serving.models import SECRET, record
 
 RECORD = {
     "path": "bucket/key", "upload_storage": "bucket", "file_id": "key", "saved": True,
@@ -126,3 +128,10 @@ def test_google_accepts_the_signature_of_a_redirect() -> None:
     assert signed_by_google(url, key.public_key())
     assert not signed_by_google(url.replace("a%20b", "b%20b"), key.public_key())
     assert not signed_by_google(url.replace("Expires=420", "Expires=421"), key.public_key())
+
+
+def test_files_of_a_storage_that_cannot_sign_are_streamed() -> None:
+    StorageManager.add_storage("main", "memory://")
+    StorageManager.storage("main").put("key", io.BytesIO(b"content"), Attributes())
+    found = get(FileServer(secret=SECRET, delivery="redirect"), record(size=7))
+    assert (found.status_code, found.data) == (200, b"content")

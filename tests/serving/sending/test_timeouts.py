@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import io
 import threading
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator
 from contextlib import closing, contextmanager
 from http.client import HTTPConnection, HTTPResponse, IncompleteRead
 from typing import Any
@@ -160,3 +160,27 @@ def test_a_storage_whose_calls_all_hang_takes_no_more_threads(
 async def whole() -> bytes:
     chunks = await astream("main", "key", [ByteRange(0, SIZE)])
     return b"".join([chunk async for chunk in chunks])
+
+
+def test_a_request_that_can_be_cancelled_is_when_it_takes_too_long(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(event_loop, "TIMEOUT", 0.01)
+    cancelled = []
+
+    async def ranges(start: int, end: int) -> AsyncGenerator[bytes, None]:
+        try:
+            await asyncio.sleep(3600)
+        except asyncio.CancelledError:
+            cancelled.append((start, end))
+            raise
+        yield b""
+
+    async def run() -> None:
+        taken = event_loop.chunks_in_time("main", "key", ranges, 1, 5, can_be_cancelled=True)
+        with pytest.raises(StorageError, match="did not answer") as raised:
+            await anext(taken)
+        assert isinstance(raised.value.__cause__, TimeoutError)
+
+    asyncio.run(run())
+    assert cancelled == [(1, 5)]

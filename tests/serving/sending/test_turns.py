@@ -133,3 +133,12 @@ def test_a_file_that_cannot_be_read_is_an_error_of_its_storage(
 async def _read(storage: LocalStorage, start: int, end: int) -> bytes:
     with bodies.LocalFile("main", storage, "key", None) as ranges:
         return b"".join([each async for each in ranges(start, end)])
+
+
+def test_a_file_that_opens_after_its_download_has_ended_is_closed(storage: LocalStorage) -> None:
+    local = bodies.LocalFile("main", storage, "key", None)
+    with local:
+        pass
+    assert local._read(10, 0) == CONTENT[:10]
+    assert local._file is not None
+    assert local._file.closed

@@ -59,14 +59,14 @@ def compare_files(context: AutogenContext, upgrade_ops: Any, schemas: Any) -> No
     upgrade_ops.has_compared_files = True
     drops: list[MigrateOperation] = []
     creates: list[MigrateOperation] = []
+    connection: Any = context.connection  # not None: Alembic compares no metadata without one
     for ledger in _ledgers(context.metadata):
-        for old, new in _differences(context, ledger, upgrade_ops):
+        for old, new in _differences(connection, ledger, upgrade_ops):
             if old is not None:
                 drops.append(DropFileTriggersOp.of(old, ledger.releases.schema))
             if new is not None:
                 creates.append(CreateFileTriggersOp.of(new, ledger.releases.schema))
-        connection = context.connection
-        is_earlier = connection is not None and ledger.is_of_earlier_release(connection)
+        is_earlier = ledger.is_of_earlier_release(connection)
         _leave_layout_alone(ledger, upgrade_ops, has_upgrade=is_earlier)
         if is_earlier:
             drops.insert(0, UpgradeFileLedgerOp(ledger_schema=ledger.releases.schema))
@@ -84,15 +84,12 @@ def _ledgers(metadata: Any) -> Iterator[Ledger]:
 
 
 def _differences(
-    context: AutogenContext, ledger: Ledger, upgrade_ops: Any
+    connection: Connection, ledger: Ledger, upgrade_ops: Any
 ) -> Iterator[tuple[FileColumns | None, FileColumns | None]]:
     """Yield the present and the wanted triggers of each table that needs a change.
 
     An entry is None where there are none, or should be none.
     """
-    connection = context.connection
-    if connection is None:
-        return
     present = _by_table(fed_tables(connection, ledger.releases.schema))
     renewed = set(_by_table(ledger.stale_tables(connection)))
     if connection.dialect.name == "sqlite":  # only there altering may mean to copy the table

@@ -117,10 +117,6 @@ class KeepFileLedgerOp(MigrateOperation):
         """Return what ``alembic check`` shows."""
         return ("keep_file_ledger",)
 
-    def reverse(self) -> UpgradeFileLedgerOp:
-        """Return the operation that brings the layout of this release."""
-        return UpgradeFileLedgerOp()
-
 
 @Operations.implementation_for(CreateFileTriggersOp)
 def _create(operations: Operations, operation: CreateFileTriggersOp) -> None:
