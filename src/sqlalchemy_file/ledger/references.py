@@ -10,6 +10,7 @@ from typing import Any
 
 from sqlalchemy import (
     Column,
+    ColumnElement,
     Connection,
     LargeBinary,
     MetaData,
@@ -28,8 +29,6 @@ from sqlalchemy_file.ledger.tables import IN_INFO, LedgerTables
 from sqlalchemy_file.values.records import entries_in, paths_of
 
 _ASKED_AT_ONCE = 2
-# LIKE takes several times as long, and on MariaDB this, too, longer than to look here.
-_POSITIONS: dict[str, Any] = {"postgresql": func.strpos, "sqlite": func.instr}
 _LOOKED_UP_AT_ONCE = 1000
 _READ_AT_ONCE = 1000
 
@@ -133,12 +132,10 @@ def _values(
     schemas: Mapping[str | None, str | None] | None,
 ) -> Iterator[str | bytes]:
     """Yield the values of rows; for very few paths it is faster if the database selects them."""
-    name = connection.dialect.name
     query = select(as_read(connection, column)).where(column.is_not(None))
-    if len(asked) <= _ASKED_AT_ONCE and name in _POSITIONS:
-        position = _POSITIONS[name]
-        parts = [r"\u00", *map(plainest_part, asked)]
-        query = query.where(or_(*(position(cast(column, Text), part) > 0 for part in parts)))
+    # On MariaDB this takes longer than to look here.
+    if len(asked) <= _ASKED_AT_ONCE and connection.dialect.name in ("postgresql", "sqlite"):
+        query = query.where(holds_any(connection, column, map(plainest_part, asked)))
     # The connection's own schemas would take precedence over those of the query.
     options: dict[str, Any] = {"schema_translate_map": schemas} if schemas else {}
     if not commits_each_statement(connection):
@@ -146,6 +143,15 @@ def _values(
     for (value,) in connection.execute(query, execution_options=options):
         if value is not None:
             yield value
+
+
+def holds_any(
+    connection: Connection, column: Column[Any], parts: Iterable[Any]
+) -> ColumnElement[bool]:
+    """Return the condition that a value contains one of these parts, or an escape."""
+    # LIKE takes several times as long.
+    position = func.strpos if connection.dialect.name == "postgresql" else func.instr
+    return or_(*(position(cast(column, Text), part) > 0 for part in (r"\u00", *parts)))
 
 
 def as_read(connection: Connection, column: Column[Any]) -> Any:

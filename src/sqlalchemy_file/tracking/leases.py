@@ -13,19 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 from uuid import uuid4
 
-from sqlalchemy import (
-    Column,
-    Connection,
-    Select,
-    Table,
-    Text,
-    bindparam,
-    cast,
-    func,
-    or_,
-    select,
-    union_all,
-)
+from sqlalchemy import Column, Connection, Select, Table, bindparam, func, select, union_all
 
 from sqlalchemy_file.ledger import Ledger
 from sqlalchemy_file.ledger.columns import Lookup, Place, all_file_columns, keeps, qualified
@@ -44,6 +32,7 @@ from sqlalchemy_file.ledger.notes import (
 from sqlalchemy_file.ledger.references import (
     as_read,
     as_text,
+    holds_any,
     lookup_of,
     paths_in_value,
     plainest_part,
@@ -186,9 +175,8 @@ def _query(
     query = select(as_read(connection, column)).where(column.is_not(None))
     if lookup is not None:
         return query.where(lookup(paths))
-    position = func.strpos if connection.dialect.name == "postgresql" else func.instr
-    parts = [r"\u00", *(bindparam(f"part_{index}") for index in range(len(paths)))]
-    return query.where(or_(*(position(cast(column, Text), part) > 0 for part in parts)))
+    parts: list[Any] = [bindparam(f"part_{index}") for index in range(len(paths))]
+    return query.where(holds_any(connection, column, parts))
 
 
 def must_stay(connection: Connection, ledger: Ledger, paths: Collection[str]) -> set[str]:
