@@ -7,7 +7,6 @@ signatures of its ledgers, and the token of the last sweep that deleted there.
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -42,7 +41,7 @@ from sqlalchemy_file.storage.owners import (
 )
 from sqlalchemy_file.tracking.claims import owner_of
 from sqlalchemy_file.transfer import run_blocking
-from sqlalchemy_file.values.records import epoch_of
+from sqlalchemy_file.values.records import KEY_ID, epoch_of
 
 Objection = tuple[str, str | None]
 """Why an object is not to be deleted: the kind of its `Finding`, and its detail."""
@@ -53,7 +52,6 @@ _EARLIER = (
 )
 _OTHERS = "it was stored by another ledger, or by a copy of this one"
 _TOKENS, _MOST_TOKENS = "tokens:", 16
-_ID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-([47])[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}")
 
 
 def owner(key: str) -> str:
@@ -64,7 +62,7 @@ def owner(key: str) -> str:
 def is_ours(key: str) -> bool:
     """Return True if this package makes such keys: a UUID, or a temporary name, in any folder."""
     name = _name(key)
-    return _ID.fullmatch(name) is not None or name.startswith(TEMPORARY)
+    return KEY_ID.fullmatch(name) is not None or name.startswith(TEMPORARY)
 
 
 def may_be_noted(key: str, *, is_chosen: bool) -> bool:
@@ -78,13 +76,13 @@ def may_be_noted(key: str, *, is_chosen: bool) -> bool:
         return False
     if _name(key).startswith(TEMPORARY):
         return False
-    return is_chosen or any(_ID.match(part) for part in key.split("/"))
+    return is_chosen or any(KEY_ID.match(part) for part in key.split("/"))
 
 
 def made_at(key: str) -> int | None:
     """Return the time of a key in milliseconds, or None if it contains no time."""
     name = _name(key)
-    found = _ID.fullmatch(name)
+    found = KEY_ID.fullmatch(name)
     if found is None or found[1] != "7":
         return None
     return int(name[:8] + name[9:13], 16)

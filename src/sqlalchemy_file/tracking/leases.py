@@ -7,7 +7,6 @@ deleted, and the drain decides.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -38,6 +37,7 @@ from sqlalchemy_file.ledger.references import (
     plainest_part,
 )
 from sqlalchemy_file.tracking.changes import Effects
+from sqlalchemy_file.values.records import KEY_ID
 
 MOST_ROWS = 1000
 """Of how many rows a table is read for a commit that releases something, without an index."""
@@ -143,10 +143,7 @@ class Notes:
 
 def is_chosen(path: str) -> bool:
     """Return True if a program may have chosen the key of an object, and may choose it again."""
-    return _ID.search(path) is None
-
-
-_ID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[47][0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}")
+    return KEY_ID.search(path) is None
 
 
 @dataclass(slots=True)

@@ -197,6 +197,8 @@ def epoch_of(key: str) -> int | None:
     return None if found is None else int(found[1], 16)
 
 
+KEY_ID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-([47])[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}")
+"""The id that this package, or 0.7, has made for a key, with its version."""
 _WITH_EPOCH = re.compile(
     r"(?:^|/)[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{4}([0-9a-f]{8})[^/]*$"
 )
