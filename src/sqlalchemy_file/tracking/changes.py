@@ -160,20 +160,26 @@ class Spot(NamedTuple):
     key: Key
 
 
-@dataclass(slots=True)
 class Doubts:
     """Beliefs about rows of one frame. Rows that are not found any more confirm them."""
 
-    gone: dict[str, set[Spot]] = field(default_factory=dict)
-    """The rows that should no longer refer to an object."""
-    named: dict[str, Spot | None] = field(default_factory=dict)
-    """The row that should refer to an object; None if that need not be asked any more."""
-    at: dict[Spot, list[tuple[str, RowChange]]] = field(default_factory=dict)
-    """What each row should name, or should have named before, and by which change."""
     is_unlocated: bool = False
     """Whether some of these rows are found by other columns than their primary keys."""
     is_settled: bool = False
     """Whether rows were read again, so that what outer frames believe is out of date."""
+
+    # No dataclass: one is made for each frame, which would take longer.
+    def __init__(
+        self,
+        gone: dict[str, set[Spot]] | None = None,
+        named: dict[str, Spot | None] | None = None,
+    ) -> None:
+        self.gone = {} if gone is None else gone
+        """The rows that should no longer refer to an object."""
+        self.named = {} if named is None else named
+        """The row that should refer to an object; None if that need not be asked any more."""
+        self.at: dict[Spot, list[tuple[str, RowChange]]] = {}
+        """What each row should name, or should have named before, and by which change."""
 
     def __bool__(self) -> bool:
         return bool(self.gone or self.named)
@@ -242,24 +248,9 @@ class Doubts:
                 yield spot, path
 
 
-@dataclass(slots=True, eq=False)
 class Effects:
     """What one statement does to the references, once it has succeeded."""
 
-    target: Any = None
-    """The table that the statement writes."""
-    acquired: list[str] = field(default_factory=list)
-    released: list[str] = field(default_factory=list)
-    archived: list[str] = field(default_factory=list)
-    """Released by a field with ``on_release="keep"``."""
-    entrusted: list[str] = field(default_factory=list)
-    """Acquired by such a field; these are among ``acquired``, too."""
-    schemas: Any = None
-    """The schema names that the statement translated."""
-    gains: list[tuple[RowChange, str]] = field(default_factory=list)
-    """Which row acquires what, of those that can be found again."""
-    losses: list[tuple[RowChange, str]] = field(default_factory=list)
-    """Which row releases what, of those that can be found again."""
     rows: int | None = None
     """The number of rows that the database has to report, for all to be believed."""
     is_believed: bool = True
@@ -269,11 +260,30 @@ class Effects:
     is_unseen: bool = False
     """Whether triggers may not fire for the rows that it deletes, as for REPLACE on SQLite."""
 
-    def is_certain(self, rowcount: Callable[[], int]) -> bool:
-        """Return True if the statement, which succeeded, has done what it was meant to do."""
-        if self.rows is None:
-            return self.is_believed
-        return rowcount() == self.rows
+    # No dataclass: one is made for each statement, which would take twice as long.
+    def __init__(
+        self,
+        target: Any = None,
+        acquired: Iterable[str] = (),
+        released: Iterable[str] = (),
+        archived: Iterable[str] = (),
+        entrusted: Iterable[str] = (),
+        schemas: Any = None,
+    ) -> None:
+        self.target = target
+        """The table that the statement writes."""
+        self.acquired = [*acquired]
+        self.released = [*released]
+        self.archived = [*archived]
+        """Released by a field with ``on_release="keep"``."""
+        self.entrusted = [*entrusted]
+        """Acquired by such a field; these are among ``acquired``, too."""
+        self.schemas = schemas
+        """The schema names that the statement translated."""
+        self.gains: list[tuple[RowChange, str]] = []
+        """Which row acquires what, of those that can be found again."""
+        self.losses: list[tuple[RowChange, str]] = []
+        """Which row releases what, of those that can be found again."""
 
     def acquire(self, row: RowChange, paths: Sequence[str]) -> None:
         self.acquired += paths
@@ -324,17 +334,21 @@ class Effects:
 
     def doubts(self) -> Doubts:
         """Return what rows should name, and no longer name, after the statement."""
-        doubts = Doubts()
+        doubts, own = Doubts(), self.subject()
         for row, path in self.losses:
-            spot = self.spot(row)
+            spot = self.spot(row) if row.by else Spot(own, row.key)
             doubts.named[path] = None
             doubts.gone.setdefault(path, set()).add(spot)
         for row, path in self.gains:
-            spot = doubts.named[path] = self.spot(row)
+            spot = self.spot(row) if row.by else Spot(own, row.key)
+            doubts.named[path] = spot
             doubts.at.setdefault(spot, []).append((path, row))
             doubts.is_unlocated |= spot.subject.columns != self.target.keys
         return doubts
 
-    def spot(self, row: RowChange) -> Spot:
+    def subject(self, columns: tuple[Column[Any], ...] | None = None) -> Subject:
         schemas = frozenset((self.schemas or {}).items())
-        return Spot(Subject(self.target, row.by or self.target.keys, schemas), row.key)
+        return Subject(self.target, columns or self.target.keys, schemas)
+
+    def spot(self, row: RowChange) -> Spot:
+        return Spot(self.subject(row.by), row.key)

@@ -9,7 +9,6 @@ that end transactions are wrapped, from the first file on one of its connections
 
 from __future__ import annotations
 
-import atexit
 import weakref
 from collections.abc import Callable, Iterable
 from functools import wraps
@@ -81,13 +80,6 @@ def _ending(unit: Unit, lent: Any) -> Unit:
     return unit
 
 
-@atexit.register
-def _settle_all() -> None:
-    """Delete unreferenced objects of connections that nobody has closed."""
-    for unit in list(_units):
-        unit.settle()
-
-
 UNIT = "_sqlalchemy_file_unit"
 """The attribute of a connection with its unit: each statement asks for it several times."""
 SESSION = "_sqlalchemy_file_session"
@@ -96,7 +88,6 @@ SESSION = "_sqlalchemy_file_session"
 The session deletes what the transactions of the connection release."""
 IN_INFO = "sqlalchemy_file.unit"
 """The key of a pool's record with the unit of the connection that it lends."""
-_units: weakref.WeakSet[Unit] = weakref.WeakSet()
 _lent: weakref.WeakKeyDictionary[Any, Unit] = weakref.WeakKeyDictionary()
 
 
@@ -105,7 +96,6 @@ def unit_of(connection: Connection) -> Unit:
     unit: Unit | None = vars(connection).get(UNIT)
     if unit is None:
         unit = vars(connection)[UNIT] = Unit(connection)
-        _units.add(unit)
         enter_in_pool(connection, unit)
         if not hasattr(connection.dialect, _FOLLOWED):
             follow(connection.dialect, _FOLLOWED, _CONCLUSIONS, _followed)

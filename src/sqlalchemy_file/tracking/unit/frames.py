@@ -224,7 +224,8 @@ class Frames:
     @property
     def has_doubts(self) -> bool:
         if len(self._stack) == 1:
-            return bool(self._stack[0].doubts)
+            doubts = self._stack[0].doubts
+            return bool(doubts.gone or doubts.named)
         return any(self._believed())
 
     @property
@@ -249,7 +250,8 @@ class Frames:
 
     def settle_doubts(self) -> None:
         """Note that all rows have been read, until a savepoint is rolled back."""
-        self.top.doubts = Doubts(is_settled=True)
+        self.top.doubts = Doubts()
+        self.top.doubts.is_settled = True
 
     def drop_doubts(self) -> None:
         """Note that all rows have been read."""

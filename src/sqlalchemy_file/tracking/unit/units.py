@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import enum
 import os
 import weakref
@@ -88,13 +89,13 @@ class Unit:
         """Storages that are not there, such as folders whose disk is not mounted."""
         self.graces: dict[LedgerInSchema, float] = {}
         self._process = os.getpid()
-        self.connection: weakref.ref[Connection] = weakref.ref(connection)
+        self.connection: weakref.ref[Connection] = weakref.ref(connection, _abandon)
+        _units[self.connection] = self
         self.may_share: bool = isinstance(connection.engine.pool, _LENDING_TO_SEVERAL)
         """Its pool lends one connection to several borrowers."""
         self.is_detached: bool = bool(connection.connection.is_detached)
         """Its connection has left its pool, and will not go back."""
         self.dialect: Dialect = connection.dialect
-        weakref.finalize(connection, self._abandoned).atexit = False
 
     def savepoint(self, name: str) -> None:
         self.frames.savepoint(name)
@@ -161,8 +162,10 @@ class Unit:
         running = self.running.pop(_mark_of(statement), None)
         if running is None:
             return False
-        effects = running[0]
-        self.frames.apply(effects, is_certain=effects.is_certain(rowcount))
+        effects, _ = running
+        rows = effects.rows
+        is_certain = effects.is_believed if rows is None else rowcount() == rows
+        self.frames.apply(effects, is_certain=is_certain)
         return True
 
     def failed(self, statement: Any, *, is_undone: bool) -> bool:
@@ -311,11 +314,29 @@ class Unit:
         for file in ending.settled:
             settle(file)
 
-    def _abandoned(self) -> None:
+    def abandon(self) -> None:
+        """Follow the end of a connection that was garbage-collected."""
         if self.is_detached:  # else its pool is about to take it back
             self.end(is_lost=True)
         if self._doomed:
             self.settle_later()
+
+
+_units: dict[weakref.ref[Connection], Unit] = {}
+"""The units of all connections that are alive."""
+
+
+def _abandon(connection: weakref.ref[Connection]) -> None:
+    unit = _units.pop(connection, None)
+    if unit is not None:
+        unit.abandon()
+
+
+@atexit.register
+def _settle_all() -> None:
+    """Delete unreferenced objects of connections that nobody has closed."""
+    while _units:
+        _units.popitem()[1].settle()
 
 
 def _delete(doomed: set[str], released: set[str]) -> set[str]:

@@ -11,7 +11,7 @@ from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from functools import cache, partial
+from functools import partial
 from operator import attrgetter
 from typing import Any
 
@@ -209,13 +209,15 @@ def _database(connection: Connection) -> Database:
 def _divide(session: Session, work: Work, parts: defaultdict[Connection, Work]) -> None:
     choose = session.connection_callable  # a sharded session's, by the row
 
-    @cache
-    def usual(mapper: Mapper[Any]) -> Work:
-        return parts[session.connection(bind_arguments={"mapper": mapper})]
+    usual: dict[Mapper[Any], Connection] = {}
 
     def part(state: InstanceState[Any]) -> Work:
         mapper = state.mapper.base_mapper
-        return usual(mapper) if choose is None else parts[choose(mapper, state.obj())]
+        if choose is not None:
+            return parts[choose(mapper, state.obj())]
+        if mapper not in usual:
+            usual[mapper] = session.connection(bind_arguments={"mapper": mapper})
+        return parts[usual[mapper]]
 
     for assigned in work.writes:
         part(assigned.state).writes.append(assigned)
