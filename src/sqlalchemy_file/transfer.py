@@ -145,9 +145,12 @@ async def in_thread(function: Callable[[], T]) -> T:
 
     def stop() -> None:
         cancellation.is_requested = True
-        job.cancel()  # if it was not begun
+        job.cancel()  # if it was not begun  # noqa: F821  it is deleted afterwards
 
-    return await await_to_end(asyncio.wrap_future(job), stop)
+    try:
+        return await await_to_end(asyncio.wrap_future(job), stop)
+    finally:
+        del job  # else an error would keep itself, through its traceback
 
 
 def heed_cancellation() -> None:
@@ -173,6 +176,8 @@ async def await_to_end(future: asyncio.Future[T], stop: Callable[[], object] | N
         if not future.cancelled():
             future.exception()  # looked at, else asyncio complains
         raise
+    finally:
+        del future  # as above
 
 
 def yield_to_loop(done: int) -> None:

@@ -98,7 +98,10 @@ async def in_time(storage_name: str, key: str, call: Awaitable[T]) -> T:
         await asyncio.wait((task,))
         raise
     if task.done():
-        return task.result()
+        try:
+            return task.result()
+        finally:
+            del task  # else an error would keep itself, through its traceback
     task.cancel()
     _hanging[storage_name].add(task)
     task.add_done_callback(lambda task: _ended(storage_name, task))

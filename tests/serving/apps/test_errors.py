@@ -1,7 +1,8 @@
-"""The WSGI application: what it keeps after an answer."""
+"""Errors of a storage that were answered."""
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import weakref
 from collections.abc import Iterator
@@ -43,14 +44,41 @@ def no_collection() -> Iterator[None]:
     gc.enable()
 
 
+@pytest.fixture
+def storage() -> Failing:
+    storage = Failing()
+    StorageManager.add_storage("main", storage)
+    return storage
+
+
 @pytest.mark.usefixtures("no_collection")
 @pytest.mark.parametrize("method", ["GET", "HEAD"])
-def test_an_error_of_a_storage_that_was_answered_is_not_kept(method: str) -> None:
-    storage, answered = Failing(), []
-    StorageManager.add_storage("main", storage)
+def test_an_error_that_was_answered_in_a_thread_is_not_kept(storage: Failing, method: str) -> None:
+    answered: list[str] = []
     server = FileServer(secret=SECRET, url="")
     environ: dict[str, Any] = {"REQUEST_METHOD": method, "PATH_INFO": server.url_for(record())}
     list(server.wsgi(environ, lambda status, _headers: answered.append(status)))
     assert answered == ["503 Service Unavailable"]
-    assert [error() for error in storage.errors] == [None] * len(storage.errors)
-    assert storage.errors
+    assert [error() for error in storage.errors] == [None]
+
+
+@pytest.mark.usefixtures("no_collection")
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+def test_an_error_that_was_answered_by_a_coroutine_is_not_kept(
+    storage: Failing, method: str
+) -> None:
+    answered: list[int | None] = []
+    server = FileServer(secret=SECRET, url="")
+    scope = {"type": "http", "method": method, "path": server.url_for(record()), "headers": []}
+
+    async def send(message: Any) -> None:
+        answered.append(message.get("status"))
+
+    async def run() -> None:
+        await server.asgi(scope, asyncio.Event().wait, send)
+        async with asyncio.timeout(10):
+            while storage.errors[0]():  # noqa: ASYNC110  the thread that has raised it goes on
+                await asyncio.sleep(0.001)
+
+    asyncio.run(run())
+    assert answered == [503, None]
