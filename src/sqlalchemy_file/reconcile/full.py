@@ -62,14 +62,13 @@ def compare(
     each time, and leaves out objects younger than ``grace``, by default an hour.
     """
     context = context_of(bind, metadata, others, needs_ledger=delete or adopt)
-    found = finders_for(context, storages, delete, grace, adopt, patience)
-    finders = {each.storage_name: each for each in found}
+    finders = finders_for(context, storages, delete, grace, adopt, patience)
     purpose = json.dumps([delete, sorted(storages) if storages is not None else None])
     malformed = Malformed()
     rows = [keys_named(each, malformed) for each in context.everywhere]
     yield from malformed.findings()
     # An empty key begins the group of each storage, also of one that no row refers to.
-    begins = ((name, "") for name in sorted(finders))
+    begins = ((name, "") for name in finders)
     for name, group in groupby(merge(*rows, begins), key=itemgetter(0)):
         if name in finders:
             keys = (key for _, key in group if key)

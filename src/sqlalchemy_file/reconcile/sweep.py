@@ -82,7 +82,7 @@ def sweep(
     finders = finders_for(context, storages, delete, grace, adopt, patience)
     fields = (field for each in context.everywhere for field in all_fields(each.metadata))
     folders = any(field.key is not None for field in fields)
-    for finder in finders:
+    for finder in finders.values():
         yield from _sweep(finder, folders, watcher)
 
 
@@ -93,11 +93,11 @@ def finders_for(
     grace: float | None,
     adopt: bool,
     patience: float,
-) -> list[OrphanFinder]:
-    """Check all that can be wrong beforehand, and return a finder for each storage."""
+) -> dict[str, OrphanFinder]:
+    """Check all that can be wrong beforehand, and return a finder for each storage, in order."""
     if delete:
         refuse_problems(context)
-    names = sorted(StorageManager.names() if storages is None else storages)
+    names = sorted(set(StorageManager.names() if storages is None else storages))
     all_storages = {name: StorageManager.storage(name) for name in names}
     files, keeping = _counted(context, remember=delete)
     refuse_unknown_storages(set(files))
@@ -109,8 +109,8 @@ def finders_for(
         owned = _taken(context, files, owned, adopt=adopt)
         for name, storage in all_storages.items():
             refuse_other_time(name, storage)
-    return [
-        OrphanFinder(
+    return {
+        name: OrphanFinder(
             context=context,
             storage_name=name,
             before=before,
@@ -121,7 +121,7 @@ def finders_for(
             ownership=owned[name],
         )
         for name in names
-    ]
+    }
 
 
 def _counted(context: PassContext, *, remember: bool) -> tuple[Counter[str], set[str]]:
