@@ -99,7 +99,7 @@ def test_each_object_of_a_record_lies_where_its_own_part_says() -> None:
         "thumbnail": {"path": "a/b/2", "upload_storage": "a/b"},
         "variants": {"small": {"path": "c/3", "upload_storage": "c"}},
     }
-    found = {path: (path.storage, path.key) for path in paths_of(record)[:3]}
+    found = {path: path.parts() for path in paths_of(record)[:3]}
     assert found == {"a/b/1": ("a", "b/1"), "a/b/2": ("a/b", "2"), "c/3": ("c", "3")}
     assert not isinstance(paths_of(record)[3], Location), "no part says whose it is"
 
@@ -114,4 +114,4 @@ def test_a_location_is_the_path_itself() -> None:
     assert location == "a/b/c/d"
     assert {location} == {"a/b/c/d"}
     for same in (copy.deepcopy(location), pickle.loads(pickle.dumps(location))):
-        assert (same.storage, same.key) == ("a/b", "c/d")
+        assert same.parts() == ("a/b", "c/d")

@@ -179,7 +179,7 @@ class Registry:
         record contain both already.
         """
         if isinstance(path, Location):
-            return path.storage, path.key
+            return path.parts()
         end = last = path.rfind("/")
         while end > 0 and path[:end] not in cls._registered:
             end = path.rfind("/", 0, end)

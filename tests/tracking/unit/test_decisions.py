@@ -18,7 +18,7 @@ from tests.calls import calls_noted
 from tests.models import Paper
 from tests.stores import contents, keys, named
 
-MOST_CALLS = 203
+MOST_CALLS = 202
 MOST_MODULES = 26
 
 

@@ -57,16 +57,12 @@ class Location(str):
         self._end = len(storage)
         return self
 
-    @property
-    def storage(self) -> str:
-        return self[: self._end]
-
-    @property
-    def key(self) -> str:
-        return self[self._end + 1 :]
+    def parts(self) -> tuple[str, str]:
+        """Return the name of the storage, and the key."""
+        return self[: self._end], self[self._end + 1 :]
 
     def __getnewargs__(self) -> tuple[str, str]:  # type: ignore[override]
-        return self.storage, self.key
+        return self.parts()
 
 
 def overlap(name: str, other: str) -> bool:
