@@ -61,16 +61,11 @@ def fit_for(image: Image.Image, name: str, background: Any = "white") -> Image.I
     if image.mode not in ("RGBA", "LA"):
         return image.convert("RGB") if name in _COLOUR_ONLY else image.copy()
     if name not in _TRANSPARENT:
-        return on_page(image, background)
+        colour = image.convert("RGBA")
+        page = Image.new("RGB", image.size, background)
+        page.paste(colour, mask=colour.getchannel("A"))
+        return page
     return image.copy() if name in _GREY_WITH_ALPHA else image.convert("RGBA")
-
-
-def on_page(image: Image.Image, background: Any = "white") -> Image.Image:
-    """Return an image on a page of one colour, without transparency."""
-    colour = image.convert("RGBA")
-    page = Image.new("RGB", image.size, background)
-    page.paste(colour, mask=colour.getchannel("A"))
-    return page
 
 
 def _eight_bits(image: Image.Image) -> Image.Image:

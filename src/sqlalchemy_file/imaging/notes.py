@@ -93,7 +93,8 @@ def _jpeg_parts(content: bytes) -> _Parts:
         if marker not in _ALONE:
             end += int.from_bytes(content[end : end + 2], "big")
         _checked_end(content, end)
-        yield content[place:end], _jpeg_note(content[place:end])
+        segment = content[place:end]
+        yield segment, next(note for note, pattern in _JPEG_NOTES if pattern.match(segment))
         place = _end_of_scan(content, end) if marker == _START_OF_SCAN else end
         if place > end:
             yield content[end:place], None
@@ -107,10 +108,6 @@ def _end_of_scan(content: bytes, place: int) -> int:
             return place
         place += 2
     raise ValueError("the end is missing")
-
-
-def _jpeg_note(segment: bytes) -> str | None:
-    return next(note for note, pattern in _JPEG_NOTES if pattern.match(segment))
 
 
 _PNG_KEPT = (
