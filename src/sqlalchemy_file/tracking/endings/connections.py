@@ -170,10 +170,8 @@ def _followed(verb: str, send: Callable[..., Any]) -> Callable[..., Any]:
         unit = unit_of_lent(target) if is_lent else known_unit(target)
         if unit is None or (verb in _ENDS and unit.sharing is None and unit.is_idle):
             return send(target, *arguments, **options)
-        if (
-            # It belongs to a borrower without a unit: it comes after the end, and so ends nothing.
-            unit.verbs and unit.verbs[0] in _ENDS and is_lent and target not in _lent
-        ):
+        # That of a borrower without a unit comes after the end, and so ends nothing.
+        if unit.verbs and unit.verbs[0] in _ENDS and is_lent and target not in _lent:
             return send(target, *arguments, **options)
         _sending(verb, unit, target)
         try:
