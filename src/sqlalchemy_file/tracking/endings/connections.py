@@ -116,14 +116,16 @@ def begin(conn: Connection, xid: Any = None) -> None:
     enter_in_pool(conn, unit)  # it may be another one, after the first was lost
     if unit.is_final:  # of a driver's own autocommit, and not ended by anybody
         unit.commit()
-    settle_unless_in_session(unit, conn)
+    settle_unless_in_session(unit)
 
 
-def settle_unless_in_session(unit: Unit, connection: Connection) -> None:
+def settle_unless_in_session(unit: Unit) -> None:
     """Delete the unreferenced objects, unless a session will do it later."""
-    session = vars(connection).get(SESSION)
-    if session is None or session() is None:
-        settle(unit, connection, is_now=False)
+    connection = unit.connection()
+    if connection is not None:
+        session = vars(connection).get(SESSION)
+        if session is None or session() is None:
+            settle(unit, connection, is_now=False)
 
 
 def settle(unit: Unit, connection: Connection, *, is_now: bool) -> None:
@@ -265,8 +267,7 @@ def _conclude_others(verb: str, unit: Unit) -> None:
             other.commit()  # its ROLLBACK came later, or would have been answered first
         else:
             _CONCLUSIONS[verb](other)
-        if (connection := other.connection()) is not None:
-            settle_unless_in_session(other, connection)
+        settle_unless_in_session(other)
 
 
 def _committed(unit: Unit, *_arguments: Any) -> None:
@@ -290,9 +291,8 @@ def rolled_back(unit: Unit, *_arguments: Any) -> None:
         unit.lose_track()
     else:
         unit.roll_back()
-    connection = unit.connection()
-    if is_meant and connection is not None:
-        settle_unless_in_session(unit, connection)
+    if is_meant:
+        settle_unless_in_session(unit)
 
 
 def _prepared_first(unit: Unit, *_arguments: Any) -> None:

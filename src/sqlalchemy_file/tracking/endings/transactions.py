@@ -59,7 +59,7 @@ def prepare(conn: Connection, xid: Any) -> None:
             # refuses to go on without a connection, but a rollback, which the program or the
             # session sends next, would fail if it were the second one.
             conn.invalidate()
-            _lost(conn, unit)
+            _lost(unit)
             raise
 
 
@@ -67,7 +67,7 @@ def roll_back(conn: Connection, xid: Any = None, is_prepared: Any = None) -> Non
     if (unit := vars(conn).get(UNIT)) is None or unit.is_idle:
         return
     if conn.invalidated:  # with the line to the database went the transaction
-        _lost(conn, unit)
+        _lost(unit)
         return
     if unit.is_at_stake:
         unit.observe(asked_if_stale(conn))
@@ -111,9 +111,9 @@ def _prepared(conn: Connection, unit: Unit, phase: Phase) -> Phase:
     return phase
 
 
-def _lost(conn: Connection, unit: Unit) -> None:
+def _lost(unit: Unit) -> None:
     unit.end(is_lost=True)
-    settle_unless_in_session(unit, conn)
+    settle_unless_in_session(unit)
 
 
 def _undo(conn: Connection, unit: Unit, xid: Any = None) -> None:
@@ -131,7 +131,7 @@ def _undo(conn: Connection, unit: Unit, xid: Any = None) -> None:
         conn.invalidate()
         unit.end(is_lost=True)
     finally:
-        settle_unless_in_session(unit, conn)
+        settle_unless_in_session(unit)
 
 
 def _resolve_or_lose_track(conn: Connection, unit: Unit) -> None:
@@ -162,7 +162,6 @@ def reset(dbapi_connection: Any, record: Any, state: Any) -> None:
     if not is_unended or standing_of(unit.dialect, record.driver_connection) is Standing.CLOSED:
         return
     dbapi_connection.rollback()
-    unit.is_unended = False
     rolled_back(unit)
 
 
@@ -184,11 +183,10 @@ def checkin(dbapi_connection: Any, record: Any) -> None:
     unit.is_unended = False
     if unit.frames or unit.phase is not Phase.OPEN:
         unit.end(is_lost=dbapi_connection is None)
-    connection = unit.connection()
-    if connection is None:
+    if unit.connection() is None:
         unit.settle_later()
     else:
-        settle_unless_in_session(unit, connection)
+        settle_unless_in_session(unit)
 
 
 def _is_still_lent(unit: Unit, record: Any) -> bool:
