@@ -234,10 +234,9 @@ class FileRecord(BaseFile):
 
 def state_of(file: FileRecord) -> UploadState:
     """Return the state of a file, to be changed."""
-    own: UploadState | None = vars(file).get("_state")
-    if own is None:
-        own = vars(file)["_state"] = UploadState()
-    return own
+    if file._state is FileRecord._state:
+        vars(file)["_state"] = UploadState()
+    return file._state
 
 
 def unspent(file: FileRecord) -> Content:

@@ -318,8 +318,7 @@ def _read_old_rows(connection: Connection, decisions: Decisions, work: Work) -> 
     if work.deletes:
         deleted: dict[FileTable, set[Key]] = defaultdict(set)
         for target, key in _deleted_rows(work.deletes):
-            if key:
-                deleted[target].add(key)
+            deleted[target].add(key)
         _read(_database(connection), decisions, deleted, deleting=True)
 
 
@@ -342,16 +341,17 @@ def _released(
         if found.released:
             add_each(released, found.released)
     for target, key in _deleted_rows(deletes) if deletes else ():
-        if (row := decisions.known.get((target.table, key or ()))) is not None:
+        if (row := decisions.known.get((target.table, key))) is not None:
             for gone in row.deleted():
                 add_each(released, [path for record in gone.old for path in paths_of(record)])
     return released
 
 
-def _deleted_rows(deletes: Iterable[InstanceState[Any]]) -> Iterator[tuple[FileTable, Key | None]]:
+def _deleted_rows(deletes: Iterable[InstanceState[Any]]) -> Iterator[tuple[FileTable, Key]]:
     for state in deletes:
         for target in file_tables(state.mapper):
-            yield target, row_key(target, state)
+            if key := row_key(target, state):
+                yield target, key
 
 
 def _changes(decisions: Decisions, writes: Iterable[Assigned]) -> list[_Changed]:
