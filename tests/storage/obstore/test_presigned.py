@@ -28,6 +28,7 @@ from sqlalchemy_file.exceptions import (
 from sqlalchemy_file.storage import Attributes, adapt
 from tests.storage.server import Answer, Bucket, Request, answering
 from tests.storage.test_requests import served
+from tests.stores import no_warnings
 
 KINDS = ["obstore", "libcloud"]
 DATES = {"Last-Modified": "Mon, 02 Feb 2026 10:00:00 GMT", "ETag": '"1"'}
@@ -224,6 +225,11 @@ def test_an_object_with_metadata_beyond_ascii_is_read(kind: str, call: Any) -> N
         assert call(storage, "stream", "key", 20, 30) == []
         assert call(storage, "copy", "other", "key").size == 10
     assert "hunter2" not in str(bucket.seen)
+
+
+def test_the_connection_of_a_range_beyond_the_end_is_closed() -> None:
+    with no_warnings(), served("obstore", _with_odd_headers) as (storage, _):
+        assert list(storage.stream("key", 20, 30)) == []
 
 
 @pytest.mark.parametrize("kind", KINDS)

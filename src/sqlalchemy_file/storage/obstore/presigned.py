@@ -128,10 +128,12 @@ class Presigned:
             with self._opener_for(url).open(request, timeout=timeout_of(self._store)) as answer:
                 yield answer
         except HTTPError as error:
-            if error.code == 416 and headers:
-                yield error
-                return
-            raise _refusal(error, method, key) from None
+            with error:
+                if error.code == 416 and headers:
+                    yield error
+                    return
+                refusal = _refusal(error, method, key)
+            raise refusal from None
         except (OSError, HTTPException) as error:  # whose words may repeat the URL
             cause = getattr(error, "reason", error)
             cause = cause if isinstance(cause, OSError) else error
