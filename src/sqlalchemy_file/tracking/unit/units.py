@@ -327,9 +327,8 @@ _units: dict[weakref.ref[Connection], Unit] = {}
 
 
 def _abandon(connection: weakref.ref[Connection]) -> None:
-    unit = _units.pop(connection, None)
-    if unit is not None:
-        unit.abandon()
+    if _units and connection in _units:  # else the interpreter has ended
+        _units.pop(connection).abandon()
 
 
 @atexit.register
