@@ -36,12 +36,7 @@ from sqlalchemy_file.transfer import Operation, carry_out, results, run_blocking
 from sqlalchemy_file.types import FileField
 from sqlalchemy_file.values.records import LARGE, paths_of
 from sqlalchemy_file.values.saving import prepare, release, save, set_destination
-from sqlalchemy_file.values.state import (
-    relocated_copy,
-    revert,
-    state_of,
-    stored_paths,
-)
+from sqlalchemy_file.values.state import relocated_copy, revert, state_of, stored_paths
 
 _FILE = attrgetter("file")
 

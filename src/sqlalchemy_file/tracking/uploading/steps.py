@@ -30,12 +30,7 @@ from sqlalchemy_file.tracking.claims import Claim
 from sqlalchemy_file.transfer import Operation, carry_out, in_thread, results, run_blocking
 from sqlalchemy_file.types import FileField
 from sqlalchemy_file.values.records import LARGE, fresh_key, paths_of
-from sqlalchemy_file.values.saving import (
-    checked,
-    release,
-    save,
-    set_destination,
-)
+from sqlalchemy_file.values.saving import checked, release, save, set_destination
 from sqlalchemy_file.values.state import state_of
 
 _NO_SOURCE = 0
