@@ -68,8 +68,9 @@ class MariaDB(Database):
             yield _trigger(ancestor.place, "cascade", "BEFORE DELETE", body)
 
     def found(self, connection: Connection) -> Iterator[Found]:
-        gone = _missing_definers(connection)
-        for row in connection.execute(_TRIGGERS).all():
+        rows = connection.execute(_TRIGGERS).all()
+        gone = _missing_accounts(connection, {row.definer for row in rows if row.is_others})
+        for row in rows:
             where = Place(row.schema_name, row.table_name)
             drop = (f"DROP TRIGGER IF EXISTS {quoted(where.schema)}.{quoted(row.name)}",)
             fault = f"its definer {row.definer} is gone" if row.definer in gone else None
@@ -107,9 +108,8 @@ def _trigger(where: Place, kind: str, moment: str, body: str) -> Trigger:
     return Trigger(where, kind, name, (create,))
 
 
-def _missing_definers(connection: Connection) -> set[str]:
-    """Return definers of triggers that are gone, as far as this account may look."""
-    definers = set(connection.execute(_DEFINERS).scalars())
+def _missing_accounts(connection: Connection, definers: set[str]) -> set[str]:
+    """Return which of these accounts are gone, as far as this one may look."""
     try:
         accounts = set(connection.execute(_ACCOUNTS).scalars()) if definers else set()
     except DBAPIError as error:
@@ -128,13 +128,9 @@ AND (table_type = :kind OR (:kind = 'BASE TABLE' AND table_type = 'SYSTEM VERSIO
 
 _TRIGGERS: Any = text(f"""
 SELECT trigger_schema AS schema_name, event_object_table AS table_name, trigger_name AS name,
-       action_statement AS source, definer
+       action_statement AS source, definer, definer <> current_user() AS is_others
 FROM information_schema.triggers WHERE left(trigger_name, {len(PREFIX)}) = '{PREFIX}'
 ORDER BY trigger_schema, event_object_table, trigger_name""")
-
-_DEFINERS: Any = text(f"""
-SELECT DISTINCT definer FROM information_schema.triggers
-WHERE left(trigger_name, {len(PREFIX)}) = '{PREFIX}' AND definer <> current_user()""")
 
 _ACCOUNTS: Any = text("SELECT concat(user, '@', host) FROM mysql.user")
 
