@@ -181,14 +181,12 @@ def _followed(verb: str, send: Callable[..., Any]) -> Callable[..., Any]:
     @wraps(send)
     def sent(cursor: Any, sql: str, *arguments: Any, **options: Any) -> Any:
         context: Any = arguments[-1] if arguments else None
-        if (
-            options  # else SQLAlchemy has sent it
-            or not isinstance(context, DefaultExecutionContext)
-            or _BY_EVENTS in vars(context)
-        ):
-            return send(cursor, sql, *arguments, **options)
+        if options or not isinstance(context, DefaultExecutionContext):
+            return send(cursor, sql, *arguments, **options)  # not sent by SQLAlchemy
         unit = vars(context.root_connection).get(UNIT)
         if (unit is None or not unit.is_at_stake) and not getattr(context.compiled, "ctes", None):
+            return send(cursor, sql, *arguments)
+        if _BY_EVENTS in vars(context):
             return send(cursor, sql, *arguments)
         unit = _unit_to_look_after(context, sql)
         result = send(cursor, sql, *arguments)
