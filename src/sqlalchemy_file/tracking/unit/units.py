@@ -327,15 +327,18 @@ _units: dict[weakref.ref[Connection], Unit] = {}
 
 
 def _abandon(connection: weakref.ref[Connection]) -> None:
-    if _units and connection in _units:  # else the interpreter has ended
-        _units.pop(connection).abandon()
+    unit = _units.pop(connection, None) if _units else None  # none when the interpreter ends
+    if unit is not None:
+        unit.abandon()
 
 
 @atexit.register
 def _settle_all() -> None:
     """Delete unreferenced objects of connections that nobody has closed."""
-    while _units:
-        _units.popitem()[1].settle()
+    units = list(_units.values())
+    _units.clear()
+    for unit in units:
+        unit.settle()
 
 
 def _delete(doomed: set[str], released: set[str]) -> set[str]:
