@@ -6,9 +6,10 @@ never used.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from functools import lru_cache
+from operator import attrgetter
 from typing import Any, NamedTuple
 
 from sqlalchemy import (
@@ -17,6 +18,7 @@ from sqlalchemy import (
     Connection,
     Executable,
     Select,
+    Table,
     Text,
     bindparam,
     cast,
@@ -80,6 +82,20 @@ def rows_by_key(
         database.lock(target)
     rows = _read(database, target, _by_key(target, deleting), target.keys, wanted)
     return {old.key: old for old in rows}
+
+
+def rows_in_order(
+    database: Database, keys: Mapping[FileTable, Collection[Key]], *, deleting: bool
+) -> dict[tuple[Table, Key], OldRow]:
+    """Read and lock rows of several tables, in one order of tables and keys for all sessions."""
+    found: dict[tuple[Table, Key], OldRow] = {}
+    for target in sorted(keys, key=attrgetter("table.fullname")):
+        ordered = list(keys[target])
+        with suppress(TypeError):  # of a key without an order: batches then lock in any order
+            ordered.sort()
+        for key, row in rows_by_key(database, target, ordered, deleting=deleting).items():
+            found[target.table, key] = row
+    return found
 
 
 def rows_by(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -109,6 +109,14 @@ def row_key(target: FileTable, state: InstanceState[Any]) -> Key | None:
         known[target.table] = _positions_in(state.mapper, target)
     positions = known[target.table]
     return None if positions is None else tuple(map(state.key[1].__getitem__, positions))
+
+
+def row_keys(states: Iterable[InstanceState[Any]]) -> Iterator[tuple[FileTable, Key]]:
+    """Yield the tables with files, and the keys there, in which objects have their rows."""
+    for state in states:
+        for target in file_tables(state.mapper):
+            if key := row_key(target, state):
+                yield target, key
 
 
 def _positions_in(mapper: Mapper[Any], target: FileTable) -> tuple[int, ...] | None:

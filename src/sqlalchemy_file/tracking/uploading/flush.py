@@ -8,11 +8,9 @@ releases it in the same flush, and is copied otherwise. The statements count the
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from operator import attrgetter
 from typing import Any
 
 from sqlalchemy import Connection, MetaData, Table
@@ -32,15 +30,15 @@ from sqlalchemy_file.tracking.changes import (
 )
 from sqlalchemy_file.tracking.claims import Claim, claim_of
 from sqlalchemy_file.tracking.endings.connections import unit_of
-from sqlalchemy_file.tracking.reading import Database, rows_by_key
+from sqlalchemy_file.tracking.reading import Database, rows_in_order
 from sqlalchemy_file.tracking.tables import (
     FileAttribute,
     FileTable,
     Key,
     file_attributes,
     file_table,
-    file_tables,
     row_key,
+    row_keys,
 )
 from sqlalchemy_file.tracking.unit.decisions import Decision, Decisions
 from sqlalchemy_file.tracking.unit.doubts import reference_counter
@@ -314,23 +312,12 @@ def _read_old_rows(connection: Connection, decisions: Decisions, work: Work) -> 
             assigned.place = target.table, key
             updated[target].add(key)
     if updated:
-        _read(_database(connection), decisions, updated, deleting=False)
+        decisions.known.update(rows_in_order(_database(connection), updated, deleting=False))
     if work.deletes:
         deleted: dict[FileTable, set[Key]] = defaultdict(set)
-        for target, key in _deleted_rows(work.deletes):
+        for target, key in row_keys(work.deletes):
             deleted[target].add(key)
-        _read(_database(connection), decisions, deleted, deleting=True)
-
-
-def _read(
-    database: Database, decisions: Decisions, keys: Mapping[FileTable, set[Key]], *, deleting: bool
-) -> None:
-    for target in sorted(keys, key=attrgetter("table.fullname")):
-        ordered = list(keys[target])
-        with suppress(TypeError):  # of a key without an order: batches then lock in any order
-            ordered.sort()
-        for key, row in rows_by_key(database, target, ordered, deleting=deleting).items():
-            decisions.known[target.table, key] = row
+        decisions.known.update(rows_in_order(_database(connection), deleted, deleting=True))
 
 
 def _released(
@@ -340,18 +327,11 @@ def _released(
     for _, _, found in changes:
         if found.released:
             add_each(released, found.released)
-    for target, key in _deleted_rows(deletes) if deletes else ():
+    for target, key in row_keys(deletes) if deletes else ():
         if (row := decisions.known.get((target.table, key))) is not None:
             for gone in row.deleted():
                 add_each(released, [path for record in gone.old for path in paths_of(record)])
     return released
-
-
-def _deleted_rows(deletes: Iterable[InstanceState[Any]]) -> Iterator[tuple[FileTable, Key]]:
-    for state in deletes:
-        for target in file_tables(state.mapper):
-            if key := row_key(target, state):
-                yield target, key
 
 
 def _changes(decisions: Decisions, writes: Iterable[Assigned]) -> list[_Changed]:
