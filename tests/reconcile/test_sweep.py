@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 from sqlalchemy import Connection, Engine, create_engine, text
@@ -15,14 +16,16 @@ from uuid_utils import uuid4
 
 from sqlalchemy_file import File, StorageManager
 from sqlalchemy_file.exceptions import LedgerError, UnknownStorageError
+from sqlalchemy_file.ledger import Ledger
 from sqlalchemy_file.ledger.identity import database_id
+from sqlalchemy_file.ledger.notes import Note
 from sqlalchemy_file.ledger.state import checkpoint, set_checkpoint, set_grace
-from sqlalchemy_file.reconcile import Finding, ages, compare, sweep
+from sqlalchemy_file.reconcile import Finding, ages, compare, deleting, sweep
 from sqlalchemy_file.reconcile.sweep import bound
 from sqlalchemy_file.storage.common.protocol import ObjectInfo
 from sqlalchemy_file.storage.memory import MemoryStorage
 from tests.reconcile.accounts import account
-from tests.reconcile.helpers import Base, Paper, add, kinds, ledger, pending, rows, store
+from tests.reconcile.helpers import Base, Paper, add, age, kinds, ledger, pending, rows, store
 from tests.stores import add_memory, keys
 
 HOUR = 3600_000
@@ -52,6 +55,27 @@ def test_it_is_deleted_on_demand_and_the_next_sweep_begins_there(engine: Engine)
     assert pending(engine) == 0
     assert now() - 2 * HOUR < swept(engine) < now() - HOUR
     assert list(sweep(engine, Base.metadata, delete=True)) == []
+
+
+def test_the_entries_of_objects_that_rows_name_are_not_read(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read: list[set[str]] = []
+
+    def noted(connection: Connection, its: Ledger, paths: Collection[str]) -> dict[Any, Note]:
+        read.append({*paths})
+        return entries(connection, its, paths)
+
+    entries = deleting._notes
+    monkeypatch.setattr(deleting, "_notes", noted)
+    storage = add_memory()
+    add(engine, 2)
+    age(storage)
+    assert list(sweep(engine, Base.metadata)) == []
+    assert read == []
+    lost = store(storage, age=timedelta(hours=3))
+    assert kinds(sweep(engine, Base.metadata)) == {"orphan": 1}
+    assert read == [{f"main/{lost}"}]
 
 
 def test_what_is_younger_than_the_grace_period_is_left_alone(engine: Engine) -> None:

@@ -99,14 +99,15 @@ def _decide(
     return ("waiting", _MOVING) if path in moving else _DELETED
 
 
-def look(context: PassContext, paths: Collection[str]) -> Seen:
+def look(context: PassContext, paths: Collection[str], *, entries: bool = True) -> Seen:
     """Read the references to some objects, and their entries, in one snapshot of each database."""
     named: set[str] = set()
     notes: list[dict[Any, Note]] = []
     for each in context.everywhere if paths else ():
         with snapshot(each) as connection:
             named |= named_paths(connection, each.metadata, {*paths, *map(owner, paths)})
-            notes.append(_notes(connection, each.ledger, paths) if each.has_ledger else {})
+            reads = entries and each.has_ledger
+            notes.append(_notes(connection, each.ledger, paths) if reads else {})
     kept = {note.path for each in notes for note in each.values() if note.is_kept}
     return Seen(_among(paths, named), _among(paths, kept), notes)
 
@@ -168,16 +169,17 @@ class OrphanFinder:
     def find(self, objects: Sequence[ObjectInfo]) -> list[Finding]:
         """Return the findings of these objects; with ``delete``, delete them first."""
         old = {f"{self.storage_name}/{each.key}": each for each in filter(self._is_old, objects)}
-        seen = look(self.context, old)
+        named = look(self.context, old, entries=False).named  # most objects have a row
         objections = {
-            path: self._objection(info.key) for path, info in old.items() if path not in seen.named
+            path: self._objection(info.key) for path, info in old.items() if path not in named
         }
         outcomes = {path: why for path, why in objections.items() if why is not None}
         free = sorted(objections.keys() - outcomes.keys())
         if self.delete:
             outcomes |= self._deleted(free)
         else:
-            outcomes |= {path: ("kept" if path in seen.kept else "orphan", None) for path in free}
+            kept = look(self.context, free).kept
+            outcomes |= {path: ("kept" if path in kept else "orphan", None) for path in free}
         return [
             about_object(kind, self.storage_name, old[path], detail)
             for path, (kind, detail) in outcomes.items()

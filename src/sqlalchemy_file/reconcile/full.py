@@ -166,7 +166,9 @@ def _note_position(finder: OrphanFinder, purpose: str, reached: str | None) -> N
 def _differing(finder: OrphanFinder, differences: Sequence[Difference]) -> Iterator[Finding]:
     yield from finder.find([info for _, info in differences if info is not None])
     missing = _missing(finder, [key for key, info in differences if info is None])
-    named = look(finder.context, {f"{finder.storage_name}/{key}" for key in missing}).named
+    named = look(
+        finder.context, {f"{finder.storage_name}/{key}" for key in missing}, entries=False
+    ).named
     for key in missing:
         if f"{finder.storage_name}/{key}" in named:
             yield Finding(kind="dangling", storage=finder.storage_name, key=key)
