@@ -192,11 +192,7 @@ class Doubts:
         for path, spot in later.named.items():
             holder = self.named.get(path)
             # A row that drops an object does not take it from the row that has it by now.
-            if (
-                spot is None
-                and holder is not None
-                and holder not in later.gone.get(path, (holder,))
-            ):
+            if spot is None and holder and holder not in later.gone.get(path, (holder,)):
                 continue
             self.named[path] = spot
             if spot is not None and path in self.gone:  # it has taken it back

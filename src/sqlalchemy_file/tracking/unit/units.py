@@ -314,22 +314,19 @@ class Unit:
         for file in ending.settled:
             settle(file)
 
-    def abandon(self) -> None:
-        """Follow the end of a connection that was garbage-collected."""
-        if self.is_detached:  # else its pool is about to take it back
-            self.end(is_lost=True)
-        if self._doomed:
-            self.settle_later()
-
 
 _units: dict[weakref.ref[Connection], Unit] = {}
 """The units of all connections that are alive."""
 
 
 def _abandon(connection: weakref.ref[Connection]) -> None:
+    """Follow the end of a connection that was garbage-collected."""
     unit = _units.pop(connection, None) if _units else None  # none when the interpreter ends
-    if unit is not None:
-        unit.abandon()
+    if unit is None:
+        return
+    if unit.is_detached:  # else its pool is about to take it back
+        unit.end(is_lost=True)
+    unit.settle_later()
 
 
 @atexit.register
