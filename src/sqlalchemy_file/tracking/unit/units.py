@@ -150,9 +150,8 @@ class Unit:
 
     def _left_to_others(self, path: str) -> bool:
         """Return True if another database has stored an object, or its storage is not there."""
-        storage_name, key = StorageManager.resolve(path)
-        is_absent = storage_name in self._absent
-        return is_absent or not all(each.may_delete(key) for each in self._identities)
+        name, key = StorageManager.resolve(path)
+        return name in self._absent or not all(each.may_delete(key) for each in self._identities)
 
     def succeeded(self, statement: Any, rowcount: Callable[[], int]) -> bool:
         """Count what a statement did; if that is not known, its rows are read again later.
