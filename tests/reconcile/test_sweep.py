@@ -9,14 +9,14 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from sqlalchemy import Connection, Engine, create_engine, text
+from sqlalchemy import Connection, Engine, MetaData, create_engine, text
 from sqlalchemy.orm import Session
 from sqlalchemy.pool import NullPool
 from uuid_utils import uuid4
 
 from sqlalchemy_file import File, StorageManager
 from sqlalchemy_file.exceptions import LedgerError, UnknownStorageError
-from sqlalchemy_file.ledger import Ledger
+from sqlalchemy_file.ledger import Ledger, named_paths
 from sqlalchemy_file.ledger.identity import database_id
 from sqlalchemy_file.ledger.notes import Note
 from sqlalchemy_file.ledger.state import checkpoint, set_checkpoint, set_grace
@@ -76,6 +76,22 @@ def test_the_entries_of_objects_that_rows_name_are_not_read(
     lost = store(storage, age=timedelta(hours=3))
     assert kinds(sweep(engine, Base.metadata)) == {"orphan": 1}
     assert read == [{f"main/{lost}"}]
+
+
+def test_rows_are_searched_once_for_a_batch_of_orphans(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    searched: list[set[str]] = []
+
+    def named(connection: Connection, metadata: MetaData, paths: Collection[str]) -> set[str]:
+        searched.append({*paths})
+        return named_paths(connection, metadata, paths)
+
+    monkeypatch.setattr(deleting, "named_paths", named)
+    storage = add_memory()
+    lost = {f"main/{store(storage, age=timedelta(hours=3))}" for _ in range(2)}
+    assert kinds(sweep(engine, Base.metadata)) == {"orphan": 2}
+    assert searched == [lost]
 
 
 def test_what_is_younger_than_the_grace_period_is_left_alone(engine: Engine) -> None:

@@ -99,13 +99,16 @@ def _decide(
     return ("waiting", _MOVING) if path in moving else _DELETED
 
 
-def look(context: PassContext, paths: Collection[str], *, entries: bool = True) -> Seen:
+def look(
+    context: PassContext, paths: Collection[str], *, references: bool = True, entries: bool = True
+) -> Seen:
     """Read the references to some objects, and their entries, in one snapshot of each database."""
     named: set[str] = set()
     notes: list[dict[Any, Note]] = []
     for each in context.everywhere if paths else ():
         with snapshot(each) as connection:
-            named |= named_paths(connection, each.metadata, {*paths, *map(owner, paths)})
+            if references:
+                named |= named_paths(connection, each.metadata, {*paths, *map(owner, paths)})
             reads = entries and each.has_ledger
             notes.append(_notes(connection, each.ledger, paths) if reads else {})
     kept = {note.path for each in notes for note in each.values() if note.is_kept}
@@ -178,7 +181,7 @@ class OrphanFinder:
         if self.delete:
             outcomes |= self._deleted(free)
         else:
-            kept = look(self.context, free).kept
+            kept = look(self.context, free, references=False).kept
             outcomes |= {path: ("kept" if path in kept else "orphan", None) for path in free}
         return [
             about_object(kind, self.storage_name, old[path], detail)
