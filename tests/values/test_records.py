@@ -47,6 +47,17 @@ def test_a_content_of_any_size_has_the_checksum_of_its_bytes(size: int, chunk_si
     assert measured.size == size
 
 
+def test_a_stream_that_has_no_bytes_yet_is_not_taken_for_one_at_its_end() -> None:
+    class Waiting(io.BytesIO):
+        def read(self, size: int | None = -1, /) -> Any:
+            return super().read(size) or None
+
+    measured = Measured(Waiting(b"some"))
+    assert measured.read(4) == b"some"
+    with pytest.raises(TypeError):
+        measured.read(4)
+
+
 def test_a_large_content_is_hashed_by_others_and_in_order() -> None:
     witness = Witness()
     behind = HashBehind(witness)

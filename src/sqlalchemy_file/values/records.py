@@ -289,7 +289,7 @@ class Measured(io.RawIOBase):
         except BaseException as error:
             self.error = error
             raise
-        if chunk:
+        if chunk != b"":  # None is an error: a stream that has no bytes yet is not at its end
             self._hash.update(chunk)
             self.size += len(chunk)
             if self.size >= LARGE and not isinstance(self._hash, HashBehind):
