@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from sqlalchemy import Column, Engine, Integer, MetaData, Table, create_engine, delete, insert
+from sqlalchemy.exc import PendingRollbackError
 
 from sqlalchemy_file import File, FileField
 from sqlalchemy_file.storage.memory import MemoryStorage
@@ -52,6 +53,25 @@ def test_a_connection_that_was_lost_and_is_used_again_deletes_in_time(
         gc.enable()
         metadata.drop_all(engine)
         engine.dispose()
+
+
+def test_a_connection_that_was_lost_before_its_first_file_is_forgotten_quietly(
+    storage: MemoryStorage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    unraisable: list[object] = []
+    monkeypatch.setattr(sys, "unraisablehook", unraisable.append)
+    engine = create_engine(f"sqlite:///{tmp_path}/paper.db")
+    metadata.create_all(engine)
+    with engine.connect() as connection:
+        connection.begin()
+        connection.invalidate()
+        with pytest.raises(PendingRollbackError):
+            connection.execute(insert(paper).values(id=1, body=File(b"never")))
+    del connection
+    gc.collect()
+    engine.dispose()
+    assert unraisable == []
+    assert contents(storage) == []
 
 
 def test_jobs_of_many_threads_are_all_done() -> None:

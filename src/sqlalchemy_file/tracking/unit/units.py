@@ -90,12 +90,12 @@ class Unit:
         self.graces: dict[LedgerInSchema, float] = {}
         self._process = os.getpid()
         self.connection: weakref.ref[Connection] = weakref.ref(connection, _abandon)
-        _units[self.connection] = self
         self.may_share: bool = isinstance(connection.engine.pool, _LENDING_TO_SEVERAL)
         """Its pool lends one connection to several borrowers."""
         self.is_detached: bool = bool(connection.connection.is_detached)
         """Its connection has left its pool, and will not go back."""
         self.dialect: Dialect = connection.dialect
+        _units[self.connection] = self  # last: a connection that is lost raises above
 
     def savepoint(self, name: str) -> None:
         self.frames.savepoint(name)
