@@ -8,7 +8,8 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from sqlalchemy import Engine, event, insert, select, text
+from sqlalchemy import Engine, delete, event, insert, select, text, update
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession, create_async_engine
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 
@@ -19,7 +20,7 @@ from sqlalchemy_file.ledger.state import set_grace
 from sqlalchemy_file.ledger.tables import KEPT, NEVER
 from sqlalchemy_file.storage.memory import MemoryStorage
 from sqlalchemy_file.tracking import claims
-from tests.databases import on_servers, postgresql_only, tables_on
+from tests.databases import on_servers, postgresql_only, sqlite_only, tables_on
 from tests.stores import contents, keys
 
 
@@ -121,6 +122,21 @@ def test_a_rollback_leaves_nothing_in_the_ledger(
     assert len(begun) == 1
     assert in_ledger(engine) == []
     assert contents(storage) == [b"old", b"old"]
+
+
+@sqlite_only
+def test_the_next_transaction_expects_nothing_of_a_statement_that_failed(
+    engine: Engine, storage: MemoryStorage
+) -> None:
+    with engine.connect() as connection:
+        connection.execution_options(isolation_level="AUTOCOMMIT")  # nothing tells its entries
+        with pytest.raises(IntegrityError):
+            connection.execute(update(Paper).where(Paper.id == 1).values(id=2, body=None))
+        connection.rollback()
+        connection.execution_options(isolation_level="SERIALIZABLE")
+        connection.execute(delete(Paper).where(Paper.id == 1))
+        connection.commit()
+    assert contents(storage) == [b"old"]
 
 
 def test_what_could_not_be_deleted_stays_in_the_ledger(

@@ -190,6 +190,7 @@ class Unit:
             or self.is_unended
             or self.running
             or self.graces
+            or self.notes  # of a statement that failed
             or self.decisions
             or self.frames
         )
