@@ -343,6 +343,18 @@ def test_an_error_after_an_outermost_savepoint_was_released(
     assert_exact(engine, storage, *([1, 2] if way == "store" else [1]))
 
 
+@sqlite_only  # whose outermost RELEASE commits
+def test_a_rollback_deletes_what_an_outermost_savepoint_has_released(
+    engine: Engine, storage: MemoryStorage
+) -> None:
+    with engine.connect() as connection:
+        with connection.begin_nested():
+            change(connection)
+        connection.rollback()
+        assert contents(storage) == [b"new"]
+    assert_exact(engine, storage, 2)
+
+
 # --- asynchronous drivers
 
 
