@@ -102,6 +102,26 @@ def test_a_borrower_without_a_transaction_ends_that_of_another_one(
     engine.dispose()
 
 
+def test_an_idle_connection_that_rolls_back_during_a_statement_of_another_one_deletes_nothing(
+    engine: Engine, storage: MemoryStorage
+) -> None:
+    with engine.connect() as idle, engine.connect() as writer:
+        idle.execute(update(Paper).where(Paper.id == 1).values(body=File(b"c")))
+        idle.commit()
+        for connection in (idle, writer):
+            connection.execute(select(1))
+
+        @event.listens_for(engine, "before_cursor_execute")
+        def roll_back(_connection: object, _cursor: object, sql: str, *_rest: object) -> None:
+            if sql.startswith("INSERT"):
+                idle.rollback()
+
+        writer.execute(insert(Paper).values(id=3, body=File(b"new")))
+        writer.commit()
+    assert b"new" in contents(storage)
+    assert set(named(engine, "paper", "body")) <= {f"main/{key}" for key in keys(storage)}
+
+
 async def _engine_in_memory() -> AsyncEngine:
     engine = create_async_engine("sqlite+aiosqlite://")
     async with engine.begin() as connection:

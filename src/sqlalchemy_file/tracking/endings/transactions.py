@@ -66,7 +66,7 @@ def prepare(conn: Connection, xid: Any) -> None:
 def roll_back(conn: Connection, xid: Any = None, is_prepared: Any = None) -> None:
     if (unit := vars(conn).get(UNIT)) is None:
         return
-    if unit.is_idle:
+    if unit.is_idle and unit.sharing is None:  # else others end with it
         settle_unless_in_session(unit)  # the release of a savepoint may have ended it
         return
     if conn.invalidated:  # with the line to the database went the transaction
