@@ -64,6 +64,10 @@ class FileResponse:
         await send_answer(answer, scope, receive, send)
 
 
+def _shown(holder: object, name: str) -> Any:
+    return _public(getattr(holder, name))
+
+
 def _public(value: Any) -> Any:
     """Return a value with the public part of each file in it, also in collections."""
     if isinstance(value, File):
@@ -85,9 +89,7 @@ class FilesDTO:
     that describes a file is refused. Name this class before the DTO.
     """
 
-    attribute_accessor: Callable[[object, str], Any] = staticmethod(
-        lambda holder, name: _public(getattr(holder, name))
-    )
+    attribute_accessor: Callable[[object, str], Any] = staticmethod(_shown)
 
     @classmethod
     def create_for_field_definition(
