@@ -139,6 +139,23 @@ def test_the_next_transaction_expects_nothing_of_a_statement_that_failed(
     assert contents(storage) == [b"old"]
 
 
+@pytest.mark.parametrize("end", ["commit", "rollback", "close"])
+@pytest.mark.parametrize("is_copied", [False, True])
+def test_an_object_that_sql_has_copied_to_another_row_stays_after_autocommit(
+    engine: Engine, storage: MemoryStorage, end: str, is_copied: bool
+) -> None:
+    with engine.begin() as connection:
+        connection.execute(delete(Paper).where(Paper.id == 2))
+        if is_copied:
+            copying = "INSERT INTO ledger_paper (id, body) SELECT 9, body FROM ledger_paper"
+            connection.execute(text(copying))
+    with engine.connect() as connection:
+        connection.execution_options(isolation_level="AUTOCOMMIT")
+        connection.execute(delete(Paper).where(Paper.id == 1))
+        getattr(connection, end)()
+    assert contents(storage) == [b"old"] * is_copied
+
+
 def test_what_could_not_be_deleted_stays_in_the_ledger(
     engine: Engine, storage: MemoryStorage, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -23,7 +23,7 @@ def test_what_is_gone_is_told_from_what_stays() -> None:
     add_memory("good")
     StorageManager.add_storage("bad", Interrupted())
     paths = {"good/a", "good/b"}
-    assert discard(paths) == paths
+    assert discard(paths, paths) == paths
     assert delete_objects(paths) == {}
 
 

@@ -40,17 +40,16 @@ MOST_SECONDS = 1.0
 """After how long they are, however few."""
 
 
-def discard(paths: Iterable[str]) -> set[str]:
-    """Delete objects by path, each storage's in batches, several at a time; return what is gone."""
-    wanted = set(paths)
-    return wanted - delete_objects(wanted).keys()
+def discard(doomed: set[str], unreferenced: Collection[str] = ()) -> set[str]:
+    """Delete objects by path, each storage's in batches, several at a time.
 
-
-def tell_released(paths: Iterable[str]) -> None:
-    """Report to observers which objects a committed transaction left unreferenced."""
-    if is_watched():
-        for storage_name, keys in _by_storage(paths).items():
+    Observers are told of those that a committed transaction left unreferenced; returns which of
+    these are gone.
+    """
+    if unreferenced and is_watched():
+        for storage_name, keys in _by_storage(unreferenced).items():
             released(storage_name, keys)
+    return (doomed - delete_objects(doomed).keys()).intersection(unreferenced)
 
 
 def delete_objects(paths: Iterable[str]) -> dict[str, BaseException]:

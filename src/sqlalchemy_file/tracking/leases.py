@@ -62,7 +62,8 @@ class Notes:
     """
 
     _marks: dict[Ledger, Mark] = field(default_factory=dict)
-    _awaited: set[str] = field(default_factory=set)
+    awaited: set[str] = field(default_factory=set)
+    """Objects whose entries were not looked for yet."""
     _unseen: set[str] = field(default_factory=set)
     left: set[str] = field(default_factory=set)
     """Objects that are left alone although they were counted as released."""
@@ -76,7 +77,7 @@ class Notes:
         if released:
             if ledger not in self._marks:
                 self._marks[ledger] = begin(connection, ledger)
-            self._awaited.update(released)
+            self.awaited.update(released)
         if kept or entrusted:
             self.keeping.setdefault(ledger, set()).update(kept, entrusted)
         if effects.is_unseen:  # the entries are written before the commit
@@ -89,11 +90,11 @@ class Notes:
 
         ``new`` are objects that the transaction itself has stored: nobody else can name them.
         """
-        wanted = {str(path) for path in released if path in self._awaited}
+        wanted = {str(path) for path in released if path in self.awaited}
         found: set[str] = set()
         if not wanted:
             return found
-        self._awaited -= wanted
+        self.awaited -= wanted
         for ledger, mark in self._marks.items():
             stays = must_stay(connection, ledger, wanted)
             self.left |= stays
@@ -104,6 +105,13 @@ class Notes:
             self.leased.append(Leased(ledger, notes))
         self.left.update(wanted.difference(found, new))
         return found
+
+    def leave_named(self, connection: Connection, released: Iterable[str]) -> None:
+        """Leave objects alone that other rows name, after statements that were final at once."""
+        if wanted := self.awaited.intersection(map(str, released)):
+            self.awaited -= wanted
+            for ledger in self._marks:
+                self.left |= must_stay(connection, ledger, wanted)
 
     def taken(self, connection: Connection, entrusted: Collection[str]) -> set[str]:
         """Return which objects other SQL has taken from keeping fields, so that no row has them."""

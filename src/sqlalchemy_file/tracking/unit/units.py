@@ -20,7 +20,7 @@ from sqlalchemy_file.ledger.tables import IN_INFO
 from sqlalchemy_file.storage import StorageManager
 from sqlalchemy_file.tracking.changes import Effects
 from sqlalchemy_file.tracking.claims import LedgerInSchema, claim_of, grace_within, schema_of
-from sqlalchemy_file.tracking.deletion import discard, tell_released
+from sqlalchemy_file.tracking.deletion import discard
 from sqlalchemy_file.tracking.leases import Leased, Notes
 from sqlalchemy_file.tracking.reading import Database
 from sqlalchemy_file.tracking.unit.decisions import Decisions
@@ -220,7 +220,8 @@ class Unit:
         if ending.doomed:
             left = {path for path in ending.doomed if self._left_to_others(path)}
             if self.notes:
-                left |= self.notes.left
+                # Of statements that were final, also those that no rows were searched for.
+                left |= self.notes.left | (self.notes.awaited if self.is_final else set())
             ending = ending._replace(doomed=ending.doomed - left)
             self._released |= ending.doomed
         if self.notes:
@@ -230,11 +231,14 @@ class Unit:
     def lease(self, connection: Connection) -> set[str]:
         """Use the ledger's entries to decide what a commit left unreferenced, and lease them.
 
-        Returns what was noted. It does nothing if the statements are already final.
+        Returns what was noted. Of statements that are final already, only rows are searched for.
         """
-        if self.is_final or not self.notes:
+        if not self.notes:
             return set()
         released, new = self.frames.releasing()
+        if self.is_final:
+            self.notes.leave_named(connection, released)
+            return set()
         if self.notes.keeping:
             _, moved = self.frames.keeping()
             self.notes.forget_kept(connection, moved & released)
@@ -279,13 +283,13 @@ class Unit:
 
         Returns those that a commit released, which a ledger may list, and that are gone.
         """
-        return _delete(*self._take_doomed()) if self._doomed else set()
+        return discard(*self._take_doomed()) if self._doomed else set()
 
     def settle_later(self) -> None:
         """Do the same from a finalizer, which must not wait."""
         doomed, released = self._take_doomed()
         if doomed:
-            run_in_background(partial(_delete, doomed, released))
+            run_in_background(partial(discard, doomed, released))
 
     def _take_doomed(self) -> tuple[set[str], set[str]]:
         doomed, self._doomed = self._doomed, set()
@@ -336,11 +340,6 @@ def _settle_all() -> None:
     _units.clear()
     for unit in units:
         unit.settle()
-
-
-def _delete(doomed: set[str], released: set[str]) -> set[str]:
-    tell_released(released)
-    return discard(doomed) & released
 
 
 def _mark_of(statement: Any) -> Any:
