@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import (
-    AsyncGenerator,
     Awaitable,
     Callable,
     Iterable,
@@ -20,7 +19,7 @@ from sqlalchemy_file.serving.answering import Answer, Answering, Answers, drive,
 from sqlalchemy_file.serving.bodies import given, open_body
 from sqlalchemy_file.serving.delivery import path_to_send
 from sqlalchemy_file.serving.target import RequestFacts
-from sqlalchemy_file.storage.common.calling import IN_LOOP, IN_THREAD, Calling, iterate, run
+from sqlalchemy_file.storage.common.calling import IN_LOOP, IN_THREAD, Calling, run
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -78,8 +77,11 @@ async def send_answer(
     await send({"type": "http.response.body", "body": b"", "more_body": False})
 
 
-async def with_body(answer: Answer, calling: Calling) -> tuple[Answer, AsyncGenerator[bytes, None]]:
-    """Return an answer with its bytes; a storage that fails at once makes it a problem body."""
+async def with_body(answer: Answer, calling: Calling) -> tuple[Answer, Any]:
+    """Return an answer with its bytes; a storage that fails at once makes it a problem body.
+
+    They are an asynchronous generator, for a thread an iterator.
+    """
     target, body = answer.target, answer.plan.body
     if target is not None:
         known = target.storage, target.key, body, answer.info, target.size
@@ -87,7 +89,8 @@ async def with_body(answer: Answer, calling: Calling) -> tuple[Answer, AsyncGene
             return answer, await open_body(calling, *known)
         except Exception as error:  # noqa: BLE001  other errors than a storage's are raised again
             answer = Answer(problem_of(error))
-    return answer, given([part for part in answer.plan.body if isinstance(part, bytes)])
+    parts: list[Any] = [b"", *answer.plan.body]  # the first one is waited for
+    return answer, await calling.begin(given(parts))
 
 
 async def _start(answer: Answer, send: Send) -> None:
@@ -175,4 +178,4 @@ class WSGIFileApp:
 def answer_now(steps: Answering) -> tuple[Answer, Iterable[bytes]]:
     """Take the steps in this thread, and return the answer with its bytes."""
     answer, chunks = run(with_body(run(drive(steps, IN_THREAD)), IN_THREAD))
-    return answer, list(iterate(chunks)) if answer.target is None else iterate(chunks)
+    return answer, list(chunks) if answer.target is None else chunks

@@ -9,7 +9,7 @@ is read in a thread.
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Iterator, Sequence
 from contextlib import AbstractContextManager, aclosing, nullcontext
 from functools import partial
 from operator import attrgetter
@@ -43,7 +43,7 @@ async def open_body(
     segments: Sequence[Segment],
     info: ObjectInfo | None = None,
     size: int | None = None,
-) -> AsyncGenerator[bytes, None]:
+) -> AsyncGenerator[bytes, None] | Iterator[bytes]:
     """Return the bytes of the segments; a storage that has fewer of them raises `StorageError`.
 
     So does one whose object is not the one that ``info`` describes, or has another ``size``, where
@@ -52,9 +52,7 @@ async def open_body(
     """
     if calling is IN_LOOP:
         refuse_if_hanging(storage_name, key)
-    chunks = _chunks(calling, storage_name, key, segments, info, size)
-    await anext(chunks, b"")
-    return chunks
+    return await calling.begin(_chunks(calling, storage_name, key, segments, info, size))
 
 
 async def given(parts: Sequence[bytes]) -> AsyncGenerator[bytes, None]:

@@ -42,6 +42,23 @@ def test_a_server_that_closes_the_body_closes_the_stream_of_the_storage() -> Non
     assert list(body) == []
 
 
+def test_a_body_that_is_closed_before_it_is_sent_closes_the_stream_of_the_storage() -> None:
+    storage = Watched()
+    StorageManager.add_storage("main", storage)
+    storage.put("key", io.BytesIO(b"0123456789"), Attributes())
+
+    def close() -> int:
+        body: Any = stream("main", "key", [ByteRange(2, 8)])
+        assert storage.open == 1
+        body.close()
+        return storage.open
+
+    async def close_while_a_loop_runs() -> int:
+        return close()
+
+    assert (close(), asyncio.run(close_while_a_loop_runs())) == (0, 0)
+
+
 class Plain(MemoryStorage):
     """A storage whose chunks come from an iterator that cannot be closed."""
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import AsyncGenerator, Iterator
 from contextlib import aclosing
+from typing import Any
 
 import pytest
 
-from sqlalchemy_file.storage.common.calling import IN_LOOP, run
+from sqlalchemy_file.storage.common.calling import IN_LOOP, IN_THREAD, iterate, run
 
 
 class Lines:
@@ -41,6 +42,22 @@ def test_a_generator_is_closed_when_its_reader_leaves_early() -> None:
         assert lines.is_closed
 
     asyncio.run(run())
+
+
+def test_what_a_thread_leaves_early_is_closed_at_once_even_if_an_event_loop_runs_there() -> None:
+    lines = Lines()
+
+    async def read() -> AsyncGenerator[int]:
+        async for line in IN_THREAD.iterate(lines.read()):
+            yield line
+
+    async def leave_early() -> bool:
+        items: Any = iterate(read())
+        assert next(items) == 0
+        items.close()
+        return lines.is_closed
+
+    assert asyncio.run(leave_early())
 
 
 def test_an_iterator_that_cannot_be_closed_may_be_left_early() -> None:

@@ -21,7 +21,7 @@ from collections.abc import (
 from functools import cache, partial
 from time import monotonic, sleep
 from types import TracebackType
-from typing import Any, BinaryIO, Self, TypeAlias, TypeVar
+from typing import Any, BinaryIO, Self, TypeAlias, TypeVar, cast
 
 from sqlalchemy_file.exceptions import (
     DeletionError,
@@ -68,15 +68,35 @@ class InThread:
     def items(self, storage: Any, method: str, *arguments: Any) -> AsyncGenerator[Any]:
         return self.iterate(getattr(storage, method)(*arguments))
 
-    async def iterate(self, items: Iterator[T]) -> AsyncGenerator[T]:
-        """Yield the items of an iterator that may block, and close it."""
-        try:
-            for item in items:
-                yield item
-                del item  # not kept in memory while the next one is read
-        finally:
-            if close := getattr(items, "close", None):
-                close()
+    def iterate(self, items: Iterator[T]) -> AsyncGenerator[T]:
+        """Return an iterator that may block as an asynchronous one, which closes it."""
+        return cast("AsyncGenerator[T]", _Steps(items))
+
+    async def begin(self, items: AsyncGenerator[T]) -> Iterator[T]:
+        """Wait for the first item; return an iterator of the others, which closes ``items``."""
+        begun = iterate(items)
+        next(begun, None)
+        return begun
+
+
+class _Steps(AsyncIterator[T]):
+    """An iterator as an asynchronous one that never suspends.
+
+    It is no generator: an event loop that runs in this thread would close those that are dropped,
+    and later.
+    """
+
+    def __init__(self, items: Iterator[T]) -> None:
+        self._items = items
+
+    async def __anext__(self) -> T:
+        for item in self._items:
+            return item
+        raise StopAsyncIteration
+
+    async def aclose(self) -> None:
+        if close := getattr(self._items, "close", None):
+            close()
 
 
 class InLoop:
@@ -105,6 +125,10 @@ class InLoop:
             if close := getattr(items, "close", None):
                 await in_thread(close)
             raise
+
+    async def begin(self, items: AsyncGenerator[T]) -> AsyncGenerator[T]:
+        await anext(items, None)
+        return items
 
 
 async def _generated(items: AsyncIterator[T]) -> AsyncGenerator[T]:
