@@ -114,16 +114,13 @@ def _opened(
     storage: Any = StorageManager.storage(name)
     if not getattr(storage, "tells_size", True):  # the size that it tells may be another one
         size = None
-    if hasattr(storage, "open_file"):
-        if calling is IN_LOOP:
-            return LocalFile(name, storage, key, size)
-        with storage.open_file(key) as file:
-            require_size(os.fstat(file.fileno()).st_size, size, key)
+    is_all = info is None and len(wanted) == 1
+    if hasattr(storage, "open_file") and (calling is IN_LOOP or is_all):
+        return LocalFile(name, storage, key, size, calling)
     ranges = _of_one_version(calling, storage, key, info, size)
     can_be_cancelled = ranges is not None
     if ranges is None:
         ranges = partial(_streamed, calling, storage, key, size)
-        is_all = info is None and len(wanted) == 1
         # Within the budget, a longer range takes several requests.
         if not (is_all and (calling is IN_THREAD or wanted[0].size <= WHOLE)):
             ranges = _Compared(calling, storage, key, ranges, info, size)
@@ -214,18 +211,32 @@ def require_size(found: int, size: int | None, key: str) -> None:
 class LocalFile:
     """The ranges of one local file. It is opened once: all are of the same version."""
 
-    def __init__(self, storage_name: str, storage: HasFiles, key: str, size: int | None) -> None:
+    def __init__(
+        self,
+        storage_name: str,
+        storage: HasFiles,
+        key: str,
+        size: int | None,
+        calling: Calling = IN_LOOP,
+    ) -> None:
         self._name, self._storage, self._key, self._size = storage_name, storage, key, size
+        self._calling = calling
         self._file: FileIO | None = None
         self._is_closed = False
 
     def __enter__(self) -> Ranges:
-        return self._chunks
+        return self._chunks if self._calling is IN_LOOP else self._chunks_in_thread
 
     def __exit__(self, *_error: object) -> None:
         self._is_closed = True
         if self._file is not None:
             self._file.close()
+
+    async def _chunks_in_thread(self, start: int, end: int) -> AsyncGenerator[bytes, None]:
+        while start < end and (chunk := self._read(min(_FROM_DISK, end - start), start)):
+            start += len(chunk)
+            yield chunk
+            del chunk
 
     async def _chunks(self, start: int, end: int) -> AsyncGenerator[bytes, None]:
         """Yield the bytes from ``start`` up to ``end``, or to where they end."""
@@ -249,7 +260,8 @@ class LocalFile:
             self._file = self._storage.open_file(self._key)
             require_size(os.fstat(self._file.fileno()).st_size, self._size, self._key)
         try:
-            return os.pread(self._file.fileno(), size, start)
+            self._file.seek(start)
+            return self._file.read(size)
         except OSError as error:
             message = f"the file cannot be read: {error.strerror}"
             raise StorageError(message, key=self._key) from error

@@ -5,15 +5,20 @@ from __future__ import annotations
 import asyncio
 import gc
 import weakref
+from io import FileIO
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from sqlalchemy_file import StorageManager
 from sqlalchemy_file.exceptions import StorageError
 from sqlalchemy_file.serving import bodies
 from sqlalchemy_file.serving.event_loop import MOST, turns
+from sqlalchemy_file.serving.http import ByteRange
 from sqlalchemy_file.storage.local import LocalStorage
+from sqlalchemy_file.storage.local.files import ObjectFile
+from tests.serving.reading import stream
 
 
 def test_other_tasks_run_between_a_few_turns() -> None:
@@ -125,9 +130,30 @@ def test_a_file_that_cannot_be_read_is_an_error_of_its_storage(
     def fails(*_: Any) -> bytes:
         raise OSError(5, "Input/output error")
 
-    monkeypatch.setattr("os.pread", fails)
+    StorageManager.add_storage("main", storage)
+    monkeypatch.setattr(ObjectFile, "read", fails)
     with pytest.raises(StorageError, match="Input/output error"):
         asyncio.run(_read(storage, 0, 10))
+    with pytest.raises(StorageError, match="Input/output error"):
+        stream("main", "key", [ByteRange(0, 10)])
+
+
+@pytest.mark.parametrize(("start", "end"), [(0, len(CONTENT)), (0, 1), (400_000, 512_000)])
+def test_a_thread_opens_a_file_once(
+    storage: LocalStorage, monkeypatch: pytest.MonkeyPatch, start: int, end: int
+) -> None:
+    opened: list[FileIO] = []
+    open_file = storage.open_file
+
+    def watched(key: str) -> FileIO:
+        opened.append(open_file(key))
+        return opened[-1]
+
+    monkeypatch.setattr(storage, "open_file", watched)
+    StorageManager.add_storage("main", storage)
+    sent = stream("main", "key", [ByteRange(start, end)], None, len(CONTENT))
+    assert b"".join(sent) == CONTENT[start:end]
+    assert [file.closed for file in opened] == [True]
 
 
 async def _read(storage: LocalStorage, start: int, end: int) -> bytes:
