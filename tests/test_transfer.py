@@ -20,6 +20,7 @@ from sqlalchemy_file.transfer import (
     Operation,
     Outcome,
     carry_out,
+    in_thread,
     results,
     run_in_background,
     wait_for_background,
@@ -53,6 +54,11 @@ Way = Callable[[Callable[[], Any]], Any]
 
 def test_nothing_to_do_has_no_outcome(way: Way) -> None:
     assert way(lambda: carry_out([])) == []
+
+
+def test_an_iterator_that_ends_in_a_thread_is_an_error_of_who_awaits_it() -> None:
+    with pytest.raises(RuntimeError, match="raised StopIteration"):
+        asyncio.run(in_thread(partial(next, iter(()))))
 
 
 def test_the_outcomes_stand_in_the_order_of_the_operations(way: Way) -> None:

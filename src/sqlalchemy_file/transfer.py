@@ -298,7 +298,10 @@ def _in_worker(
     def work() -> T:
         _here.is_worker = True
         _here.cancellation = cancellation
-        return context.run(function)
+        try:
+            return context.run(function)
+        except StopIteration as error:  # asyncio would wait for ever: no future of it holds one
+            raise RuntimeError("a function in a thread raised StopIteration") from error
 
     return work
 
