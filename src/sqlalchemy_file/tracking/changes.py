@@ -174,9 +174,9 @@ class Doubts:
         gone: dict[str, set[Spot]] | None = None,
         named: dict[str, Spot | None] | None = None,
     ) -> None:
-        self.gone = {} if gone is None else gone
+        self.gone: dict[str, set[Spot]] = {} if gone is None else gone
         """The rows that should no longer refer to an object."""
-        self.named = {} if named is None else named
+        self.named: dict[str, Spot | None] = {} if named is None else named
         """The row that should refer to an object; None if that need not be asked any more."""
         self.at: dict[Spot, list[tuple[str, RowChange]]] = {}
         """What each row should name, or should have named before, and by which change."""
@@ -266,15 +266,15 @@ class Effects:
         entrusted: Iterable[str] = (),
         schemas: Any = None,
     ) -> None:
-        self.target = target
+        self.target: Any = target
         """The table that the statement writes."""
-        self.acquired = [*acquired]
-        self.released = [*released]
-        self.archived = [*archived]
+        self.acquired: list[str] = [*acquired]
+        self.released: list[str] = [*released]
+        self.archived: list[str] = [*archived]
         """Released by a field with ``on_release="keep"``."""
-        self.entrusted = [*entrusted]
+        self.entrusted: list[str] = [*entrusted]
         """Acquired by such a field; these are among ``acquired``, too."""
-        self.schemas = schemas
+        self.schemas: Any = schemas
         """The schema names that the statement translated."""
         self.gains: list[tuple[RowChange, str]] = []
         """Which row acquires what, of those that can be found again."""
