@@ -9,7 +9,7 @@ from sys import getswitchinterval, setswitchinterval
 from threading import Thread
 
 import pytest
-from sqlalchemy import Connection, Engine, create_engine, event, insert, select, update
+from sqlalchemy import Connection, Engine, create_engine, event, insert, select, text, update
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, create_async_engine
 from sqlalchemy.orm import Session
 from sqlalchemy.pool import Pool, SingletonThreadPool, StaticPool
@@ -122,6 +122,50 @@ def test_an_idle_connection_that_rolls_back_during_a_statement_of_another_one_de
     assert set(named(engine, "paper", "body")) <= {f"main/{key}" for key in keys(storage)}
 
 
+@pytest.mark.parametrize("end", ["close", "rollback", "commit"])
+@pytest.mark.parametrize("earlier", [False, True])
+def test_a_connection_without_files_that_ends_during_a_statement_of_another_one_deletes_nothing(
+    storage: MemoryStorage, end: str, earlier: bool
+) -> None:
+    engine = create_engine("sqlite://", poolclass=StaticPool)
+    Base.metadata.create_all(engine)
+    ended: list[str] = []
+
+    @event.listens_for(engine, "before_cursor_execute")
+    def end_another(_connection: object, _cursor: object, sql: str, *_rest: object) -> None:
+        if sql.startswith("INSERT") and len(ended) < earlier + 1:
+            ended.append(sql)
+            if len(ended) > earlier:
+                with engine.connect() as another:
+                    another.execute(select(1))
+                    getattr(another, end)()
+
+    with Session(engine) as session:
+        for number in range(earlier + 1):
+            session.add(Paper(id=number + 1, body=File(b"new")))
+            session.flush()
+        session.commit()
+    assert len(ended) == earlier + 1
+    paths = named(engine, "paper", "body")
+    assert paths
+    assert set(paths) <= {f"main/{key}" for key in keys(storage)}
+    engine.dispose()
+
+
+def test_a_commit_as_text_by_another_session_deletes_nothing(
+    engine: Engine, storage: MemoryStorage
+) -> None:
+    with engine.connect() as one, engine.connect() as two:
+        one.execute(update(Paper).where(Paper.id == 1).values(body=File(b"one")))
+        two.execute(update(Paper).where(Paper.id == 2).values(body=File(b"two")))
+        two.execute(text("COMMIT"))
+        two.execute(update(Paper).values(title="undone"))
+        two.rollback()
+        one.rollback()
+    assert {b"one", b"two"} <= set(contents(storage))
+    assert set(named(engine, "paper", "body")) <= {f"main/{key}" for key in keys(storage)}
+
+
 async def _engine_in_memory() -> AsyncEngine:
     engine = create_async_engine("sqlite+aiosqlite://")
     async with engine.begin() as connection:
@@ -215,6 +259,33 @@ def test_a_reader_who_ends_while_a_commit_is_under_way_ends_nothing(
 
     assert asyncio.run(named_at_the_end()) == set(keys(storage))
     assert contents(storage) == [b"new"]
+
+
+def test_a_reader_who_closes_while_a_file_is_written_loses_nothing(
+    storage: MemoryStorage,
+) -> None:
+    async def named_at_the_end(pauses: int) -> set[str]:
+        engine = await _engine_in_memory()
+        async with AsyncSession(engine) as writer:
+            reader = await engine.connect()
+            await reader.execute(select(1))
+
+            async def close() -> None:
+                for _ in range(pauses):
+                    await asyncio.sleep(0)
+                await reader.close()  # which rolls back
+
+            async def write() -> None:
+                for number in (1, 2, 3):
+                    writer.add(Paper(id=number, body=File(b"new")))
+                    await writer.flush()
+                await writer.commit()
+
+            await asyncio.gather(close(), write())
+        return await _ids_at_the_end(engine)
+
+    for pauses in range(0, 60, 3):
+        assert asyncio.run(named_at_the_end(pauses)) <= set(keys(storage))
 
 
 @pytest.mark.parametrize("end", ["commit", "rollback"])

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Callable, Iterable
-from functools import wraps
+from functools import partial, wraps
 from typing import Any
 
 from sqlalchemy import Connection
@@ -172,12 +172,14 @@ def _followed(verb: str, send: Callable[..., Any]) -> Callable[..., Any]:
         unit = unit_of_lent(target) if is_lent else known_unit(target)
         if unit is None or (verb in _ENDS and unit.sharing is None and unit.is_idle):
             return send(target, *arguments, **options)
-        # That of a borrower without a unit comes after the end, and so ends nothing.
-        if unit.verbs and unit.verbs[0] in _ENDS and is_lent and target not in _lent:
-            return send(target, *arguments, **options)
+        deliver = send
+        if unit.may_share and is_lent and target not in _lent:  # a borrower without a unit
+            if unit.verbs and unit.verbs[0] in _ENDS:
+                return send(target, *arguments, **options)  # after the end, it ends nothing
+            deliver = partial(_sent_by_another, unit, send)
         _sending(verb, unit, target)
         try:
-            result = send(target, *arguments, **options)
+            result = deliver(target, *arguments, **options)
         except BaseException:
             _failed(verb, unit)
             raise
@@ -185,6 +187,15 @@ def _followed(verb: str, send: Callable[..., Any]) -> Callable[..., Any]:
         return result
 
     return sent
+
+
+def _sent_by_another(unit: Unit, send: Callable[..., Any], *arguments: Any, **options: Any) -> Any:
+    """End the transaction of a unit whose connection has not asked for it."""
+    progress = unit.progress
+    result = send(*arguments, **options)
+    if progress is None or progress != unit.progress:
+        unit.lose_track()  # nobody knows which of its statements came before the end
+    return result
 
 
 def _sending(verb: str, unit: Unit, target: Any) -> None:
@@ -233,7 +244,7 @@ def _look_again(unit: Unit, target: Any) -> None:
 def _include_others(unit: Unit, target: Any) -> None:
     """Prepare the commit of other connections that have the same connection of the driver."""
     others = [other for other, progress in unit.concerned if progress is not None]
-    if unit.phase is Phase.OPEN and unit.is_at_stake:
+    if unit.phase is Phase.OPEN and unit.is_at_stake and unit.progress is not None:
         others.append(unit)  # the committing connection has no unit of its own
     for other in others:
         connection = other.connection()

@@ -15,7 +15,7 @@ from contextlib import suppress
 from sqlalchemy import Connection
 from sqlalchemy.engine import ExceptionContext
 
-from sqlalchemy_file.tracking.endings.connections import known_unit
+from sqlalchemy_file.tracking.endings.connections import borrowers, known_unit
 from sqlalchemy_file.tracking.unit.standing import (
     Standing,
     asked,
@@ -65,7 +65,8 @@ def may_end(conn: Connection, unit: Unit, sql: str, *, is_ddl: bool) -> bool:
 def after_statement(conn: Connection, unit: Unit) -> None:
     token, unit.token = unit.token, None
     if token is not None and not token.is_there(conn):
-        unit.lose_track()
+        for each in borrowers(unit):
+            each.lose_track()
 
 
 def is_opaque(connection: Connection, sql: str) -> bool:
