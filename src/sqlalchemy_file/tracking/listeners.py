@@ -184,6 +184,8 @@ def _followed(verb: str, send: Callable[..., Any]) -> Callable[..., Any]:
         if options or not isinstance(context, DefaultExecutionContext):
             return send(cursor, sql, *arguments, **options)  # not sent by SQLAlchemy
         unit = vars(context.root_connection).get(UNIT)
+        if unit is not None and unit.cut_off:
+            statements.refuse_cut_off(unit, context.invoked_statement)
         if (unit is None or not unit.is_at_stake) and not getattr(context.compiled, "ctes", None):
             return send(cursor, sql, *arguments)
         if _BY_EVENTS in vars(context):

@@ -2,14 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
-from sqlalchemy import Engine, Integer, delete, event, insert, literal, select, text, update
-from sqlalchemy.exc import IntegrityError, OperationalError
+from sqlalchemy import (
+    Connection,
+    Engine,
+    Integer,
+    delete,
+    event,
+    insert,
+    literal,
+    select,
+    text,
+    update,
+)
+from sqlalchemy.exc import IntegrityError, OperationalError, ResourceClosedError
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 
 from sqlalchemy_file import File, FileField
+from sqlalchemy_file.exceptions import UnsupportedStatementError
 from sqlalchemy_file.storage.memory import MemoryStorage
 from tests.stores import contents, keys, named
 
@@ -33,6 +46,12 @@ def file_another_paper(context: Any) -> int:
     return 9
 
 
+def fail_in_a_savepoint(context: Any) -> int:
+    with pytest.raises(OperationalError), context.connection.begin_nested():
+        context.connection.execute(text("SELECT * FROM no_such_table"))
+    return 10
+
+
 class Paper(Base):
     __tablename__ = "paper"
     id: Mapped[int] = mapped_column(primary_key=True)
@@ -46,6 +65,13 @@ class Defaulted(Base):
     queried: Mapped[int] = mapped_column(Integer, default=query, onupdate=query)
     failed: Mapped[int] = mapped_column(Integer, default=fail_and_go_on)
     filed: Mapped[int] = mapped_column(Integer, default=file_another_paper)
+
+
+class Guarded(Base):
+    __tablename__ = "guarded"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    body: Mapped[File | None] = mapped_column(FileField())
+    failed: Mapped[int] = mapped_column(Integer, default=fail_in_a_savepoint)
 
 
 class Log(Base):
@@ -209,3 +235,108 @@ def test_a_listener_that_uses_a_savepoint_of_its_own_loses_nothing(
         event.remove(Session, "after_flush", note)
     assert contents(storage) == [b"one"]
     assert_kept(engine, storage)
+
+
+ENDS: dict[str, Callable[[Connection], Callable[[], None]]] = {
+    "commit": lambda connection: connection.commit,
+    "rollback": lambda connection: connection.rollback,
+    "savepoint": lambda connection: connection.begin_nested().rollback,
+}
+
+
+def _end_before_insert(engine: Engine, end: Callable[[], None]) -> None:
+    ended: list[str] = []
+
+    @event.listens_for(engine, "before_cursor_execute")
+    def listen(conn: Any, cursor: Any, sql: str, params: Any, context: Any, many: bool) -> None:
+        if sql.startswith("INSERT") and not ended:
+            ended.append(sql)
+            end()
+
+
+@pytest.mark.parametrize("end", ENDS)
+def test_a_statement_whose_transaction_a_listener_ends_before_it_is_sent_is_refused(
+    engine: Engine, storage: MemoryStorage, end: str
+) -> None:
+    with engine.connect() as connection:
+        connection.execute(update(Log).values(line="begins a transaction on SQLite"))
+        _end_before_insert(engine, ENDS[end](connection))
+        file = File(b"one")
+        with pytest.raises(UnsupportedStatementError, match="paper: a listener has ended"):
+            connection.execute(insert(Paper).values(body=file))
+        connection.execute(update(Log).values(line="begins another one"))
+        connection.commit()
+        assert keys(storage) == []
+        connection.execute(insert(Paper).values(body=file))
+        connection.commit()
+    assert contents(storage) == [b"one"]
+    assert_kept(engine, storage)
+
+
+@pytest.mark.parametrize("end", ["commit", "rollback"])
+def test_a_flush_whose_transaction_a_listener_ends_stores_no_row_without_its_file(
+    engine: Engine, storage: MemoryStorage, end: str
+) -> None:
+    with Session(engine) as session:
+        session.add(Paper(body=File(b"one")))
+        _end_before_insert(engine, getattr(session, end))
+        with pytest.raises(ResourceClosedError):
+            session.flush()
+    with engine.begin() as connection:
+        connection.execute(update(Log).values(line="begins a transaction on SQLite"))
+    assert keys(storage) == []
+    assert_kept(engine, storage)
+
+
+def test_a_listener_that_commits_after_a_statement_was_sent_loses_nothing(
+    engine: Engine, storage: MemoryStorage
+) -> None:
+    @event.listens_for(engine, "after_cursor_execute")
+    def commit(conn: Any, cursor: Any, sql: str, params: Any, context: Any, many: bool) -> None:
+        if sql.startswith("INSERT"):
+            conn.commit()
+
+    with engine.connect() as connection:
+        connection.execute(insert(Paper).values(body=File(b"one")))
+        connection.execute(insert(Paper).values(body=File(b"two")))
+        connection.rollback()
+    assert contents(storage) == [b"one", b"two"]
+    assert_kept(engine, storage)
+
+
+@pytest.mark.parametrize("moment", AUDITED)
+@pytest.mark.parametrize("scan", [None, b"undone"])
+@pytest.mark.parametrize("verb", ["INSERT", "UPDATE", "DELETE"])
+def test_a_listener_that_rolls_back_its_own_savepoint_during_a_statement_loses_nothing(
+    engine: Engine, storage: MemoryStorage, moment: str, scan: bytes | None, verb: str
+) -> None:
+    def try_out(conn: Any, cursor: Any, sql: str, params: Any, context: Any, many: bool) -> None:
+        if sql.startswith(verb) and "paper" in sql:
+            with conn.begin_nested() as nested:
+                conn.execute(insert(Log.__table__).values(scan=scan and File(scan)))
+                nested.rollback()
+
+    with Session(engine) as session:
+        session.add(Paper(id=1, body=File(b"one")))
+        session.commit()
+        session.execute(update(Log).values(line="begins a transaction on SQLite"))
+        event.listen(engine, moment, try_out)
+        session.add(Paper(id=2, body=File(b"two")))
+        session.flush()
+        session.get_one(Paper, 1).body = File(b"new")
+        session.flush()
+        session.execute(delete(Paper).where(Paper.id == 2))
+        session.commit()
+    assert contents(storage) == [b"new"]
+    assert_kept(engine, storage)
+
+
+def test_a_default_that_rolls_back_a_savepoint_loses_nothing(
+    engine: Engine, storage: MemoryStorage
+) -> None:
+    with engine.connect() as connection:
+        connection.execute(update(Log).values(line="begins a transaction on SQLite"))
+        connection.execute(insert(Guarded).values(body=File(b"one")))
+        connection.commit()
+    assert contents(storage) == [b"one"]
+    assert len(named(engine, "guarded", "body")) == 1

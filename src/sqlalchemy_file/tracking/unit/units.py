@@ -72,6 +72,8 @@ class Unit:
     """The units of all connections of one driver's connection, if there are several."""
     concerned: tuple[tuple[Unit, int | None], ...] = ()
     """The other ones and their `progress`, when the verb was sent that ends all transactions."""
+    cut_off: frozenset[int] = frozenset()
+    """Statements that were in progress when the transaction ended, and with it their files."""
     _statements: int = 0
     _outermost: str | None = None
 
@@ -112,10 +114,16 @@ class Unit:
             self._outermost = None
 
     def roll_back_to(self, name: str) -> None:
-        if name in self.frames.names:
-            self._take(self.frames.roll_back_to(name))
-        else:
+        if name not in self.frames.names:
             self.lose_track()  # what came after it was counted as if there were no savepoint
+            return
+        ending, running = self.frames.roll_back_to(name), dict(self.running)
+        self._take(ending)
+        # A listener or a default may use a savepoint of its own during a statement.
+        for mark, (effects, many) in running.items():
+            if mark not in self.cut_off:
+                effects.rows, effects.is_believed, effects.is_found_by_path = None, False, True
+                self.running[mark] = effects, many
 
     def expect(self, statement: Any, effects: Effects, *, many: bool) -> Any:
         """Note what a statement will do to the references, if it succeeds.
@@ -179,8 +187,21 @@ class Unit:
         unsure = self.frames.take_unsure()
         if self.running:
             unsure += [effects for effects, _ in self.running.values()]
+            self._cut_off({path for effects in unsure for path in effects.acquired})
             self.running.clear()
         return unsure
+
+    def _cut_off(self, given_up: set[str] | frozenset[str]) -> None:
+        """Note which statements in progress must not be sent any more, without their files."""
+        self.cut_off |= {
+            mark
+            for mark, (effects, _) in self.running.items()
+            if not given_up.isdisjoint(effects.acquired)
+        }
+
+    def is_cut_off(self, statement: Any) -> bool:
+        """Return True if the new files of a statement in progress may be deleted already."""
+        return _mark_of(statement) in self.cut_off
 
     @property
     def is_idle(self) -> bool:
@@ -308,7 +329,9 @@ class Unit:
             self.is_prepared = self.is_two_phase = False
             self.token = self._outermost = self.notes = None
             self.graces.clear()
-        self.running.clear()
+        if self.running:
+            self._cut_off(ending.doomed)
+            self.running.clear()
         self.decisions = None
         self._doomed |= ending.doomed
         if self._process != os.getpid():

@@ -169,3 +169,15 @@ def refuse_hidden(compiled: Any) -> None:
                 f"{file_table_of(hidden)}: a statement inside another one's WITH changes files "
                 "that cannot be known; execute it by itself"
             )
+
+
+def refuse_cut_off(unit: Unit, statement: Any) -> None:
+    """Refuse to send a statement whose transaction a listener has just ended.
+
+    The files that were stored for it are given up with the transaction.
+    """
+    if unit.is_cut_off(statement):
+        raise UnsupportedStatementError(
+            f"{file_table_of(statement)}: a listener has ended the transaction or savepoint of a "
+            "statement with files that was about to be sent; end it before or after the statement"
+        )
