@@ -12,7 +12,7 @@ import logging
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -111,6 +111,27 @@ class Claim:
             for column in columns:
                 here = cast(column, Text).contains(f'"{storage_name}/', autoescape=True)
                 yield select(text("1")).select_from(table).where(here).limit(1)
+
+
+@dataclass(slots=True)
+class Rights:
+    """What the database of a connection may delete."""
+
+    _identities: set[Identity] = field(default_factory=set)
+    _absent: set[str] = field(default_factory=set)
+    """Storages that are not there, such as folders whose disk is not mounted."""
+
+    def learn(self, claim: Claim, released: Iterable[str]) -> None:
+        self._identities.add(claim.identity)
+        storages = {StorageManager.resolve(path)[0] for path in released}
+        self._absent |= {name for name in storages if not claim.covers(name)}
+
+    def lacking(self, paths: Iterable[str]) -> set[str]:
+        """Return the objects that another database has stored, or whose storage is not there."""
+        return {path for path in paths if not self._include(*StorageManager.resolve(path))}
+
+    def _include(self, name: str, key: str) -> bool:
+        return name not in self._absent and all(each.may_delete(key) for each in self._identities)
 
 
 def claim_of(database: Database, table: Table) -> Claim | None:

@@ -19,8 +19,14 @@ from sqlalchemy.engine import Dialect
 
 from sqlalchemy_file.tracking.deletion import clear
 from sqlalchemy_file.tracking.unit.doubts import resolve_doubts
-from sqlalchemy_file.tracking.unit.standing import Standing, asked_if_stale, standing, standing_of
-from sqlalchemy_file.tracking.unit.units import Phase, Unit
+from sqlalchemy_file.tracking.unit.standing import (
+    Phase,
+    Standing,
+    asked_if_stale,
+    standing,
+    standing_of,
+)
+from sqlalchemy_file.tracking.unit.units import Unit
 
 
 def known_unit(connection: Connection) -> Unit | None:

@@ -17,6 +17,7 @@ from sqlalchemy.engine import ExceptionContext
 
 from sqlalchemy_file.tracking.endings.connections import borrowers, known_unit
 from sqlalchemy_file.tracking.unit.standing import (
+    Phase,
     Standing,
     asked,
     asked_if_stale,
@@ -27,7 +28,7 @@ from sqlalchemy_file.tracking.unit.standing import (
     set_token,
     standing,
 )
-from sqlalchemy_file.tracking.unit.units import Phase, Unit
+from sqlalchemy_file.tracking.unit.units import Unit
 
 _BLANK = re.compile(r"(?:\s+|--[^\n]*(?:\n|\Z)|\#[^\n]*(?:\n|\Z)|/\*(?![!M]).*?\*/)*", re.DOTALL)
 _IN_COMMENT = r"(?!/\*|\*/)."

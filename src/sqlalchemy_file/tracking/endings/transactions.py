@@ -24,13 +24,14 @@ from sqlalchemy_file.tracking.endings.connections import (
 )
 from sqlalchemy_file.tracking.unit.doubts import resolve_doubts
 from sqlalchemy_file.tracking.unit.standing import (
+    Phase,
     Standing,
     asked,
     asked_if_stale,
     is_outside_transaction,
     standing_of,
 )
-from sqlalchemy_file.tracking.unit.units import Phase, Unit
+from sqlalchemy_file.tracking.unit.units import Unit
 
 # --- what SQLAlchemy is about to do
 

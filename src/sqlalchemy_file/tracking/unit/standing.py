@@ -22,6 +22,16 @@ from sqlalchemy.schema import CreateTable
 from sqlalchemy.sql.ddl import ExecutableDDLElement
 
 
+class Phase(enum.Enum):
+    """What SQLAlchemy is about to do, and the database has not answered yet."""
+
+    OPEN = enum.auto()
+    PREPARED = enum.auto()
+    """The one that was answered: the transaction waits for its second phase."""
+    COMMITTING = enum.auto()
+    ROLLING_BACK = enum.auto()
+
+
 class Standing(enum.Enum):
     """The state of a transaction in the database."""
 

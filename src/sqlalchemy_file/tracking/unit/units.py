@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import atexit
-import enum
 import os
 import weakref
 from collections.abc import Callable
@@ -14,30 +13,18 @@ from sqlalchemy import Connection, Dialect
 from sqlalchemy.pool import SingletonThreadPool, StaticPool
 
 from sqlalchemy_file.ledger import Ledger
-from sqlalchemy_file.ledger.identity import Identity
 from sqlalchemy_file.ledger.notes import may_use
 from sqlalchemy_file.ledger.tables import IN_INFO
-from sqlalchemy_file.storage import StorageManager
+from sqlalchemy_file.tracking import claims
 from sqlalchemy_file.tracking.changes import Effects
-from sqlalchemy_file.tracking.claims import LedgerInSchema, claim_of, grace_within, schema_of
 from sqlalchemy_file.tracking.deletion import discard
 from sqlalchemy_file.tracking.leases import Leased, Notes
 from sqlalchemy_file.tracking.reading import Database
 from sqlalchemy_file.tracking.unit.decisions import Decisions
 from sqlalchemy_file.tracking.unit.frames import Ending, Frames
-from sqlalchemy_file.tracking.unit.standing import Standing, Token
+from sqlalchemy_file.tracking.unit.standing import Phase, Standing, Token
 from sqlalchemy_file.transfer import run_in_background
 from sqlalchemy_file.values.state import revert, settle
-
-
-class Phase(enum.Enum):
-    """What SQLAlchemy is about to do, and the database has not answered yet."""
-
-    OPEN = enum.auto()
-    PREPARED = enum.auto()
-    """The one that was answered: the transaction waits for its second phase."""
-    COMMITTING = enum.auto()
-    ROLLING_BACK = enum.auto()
 
 
 class Unit:
@@ -68,6 +55,8 @@ class Unit:
     """Those of the flush that is in progress."""
     notes: Notes | None = None
     """What the transaction expects to find in the ledger, if there is one."""
+    rights: claims.Rights | None = None
+    """What its database may delete, if there is a ledger."""
     sharing: weakref.WeakKeyDictionary[Unit, None] | None = None
     """The units of all connections of one driver's connection, if there are several."""
     concerned: tuple[tuple[Unit, int | None], ...] = ()
@@ -86,10 +75,7 @@ class Unit:
         self._doomed, self._released = set[str](), set[str]()
         self.leased: list[Leased] = []
         """Entries of objects that a committed transaction has released."""
-        self._identities: set[Identity] = set()
-        self._absent: set[str] = set()
-        """Storages that are not there, such as folders whose disk is not mounted."""
-        self.graces: dict[LedgerInSchema, float] = {}
+        self.graces: dict[claims.LedgerInSchema, float] = {}
         self._process = os.getpid()
         self.connection: weakref.ref[Connection] = weakref.ref(connection, _abandon)
         self.may_share: bool = isinstance(connection.engine.pool, _LENDING_TO_SEVERAL)
@@ -139,27 +125,16 @@ class Unit:
 
     def _expect_notes(self, connection: Connection, ledger: Ledger, effects: Effects) -> None:
         database = Database(connection, effects.schemas)
-        self._claim(database, effects)
+        if (claim := claims.claim_of(database, effects.target.table)) is not None:
+            self.rights = self.rights or claims.Rights()
+            self.rights.learn(claim, effects.released)
         is_noted = effects.released or effects.archived or effects.entrusted
         if database.is_as_connected and is_noted and may_use(connection, ledger):
             self.notes = self.notes or Notes()
             self.notes.expect(connection, ledger, effects)
-        where = ledger, schema_of(database, ledger)
+        where = ledger, claims.schema_of(database, ledger)
         if where not in self.graces and self.frames.age is not None:
-            self.graces[where] = grace_within(connection, where)
-
-    def _claim(self, database: Database, effects: Effects) -> None:
-        """Learn what this database may delete, and which storages of released objects are there."""
-        claim = claim_of(database, effects.target.table)
-        if claim is not None:
-            self._identities.add(claim.identity)
-            storages = {StorageManager.resolve(path)[0] for path in effects.released}
-            self._absent |= {name for name in storages if not claim.covers(name)}
-
-    def _left_to_others(self, path: str) -> bool:
-        """Return True if another database has stored an object, or its storage is not there."""
-        name, key = StorageManager.resolve(path)
-        return name in self._absent or not all(each.may_delete(key) for each in self._identities)
+            self.graces[where] = claims.grace_within(connection, where)
 
     def succeeded(self, statement: Any, rowcount: Callable[[], int]) -> bool:
         """Count what a statement did; if that is not known, its rows are read again later.
@@ -193,11 +168,9 @@ class Unit:
 
     def _cut_off(self, given_up: set[str] | frozenset[str]) -> None:
         """Note which statements in progress must not be sent any more, without their files."""
-        self.cut_off |= {
-            mark
-            for mark, (effects, _) in self.running.items()
-            if not given_up.isdisjoint(effects.acquired)
-        }
+        for mark, (effects, _) in self.running.items():
+            if not given_up.isdisjoint(effects.acquired):
+                self.cut_off |= {mark}
 
     def is_cut_off(self, statement: Any) -> bool:
         """Return True if the new files of a statement in progress may be deleted already."""
@@ -239,7 +212,7 @@ class Unit:
         """Record the confirmed commit: unreferenced objects are to be deleted."""
         ending = self.frames.commit()
         if ending.doomed:
-            left = {path for path in ending.doomed if self._left_to_others(path)}
+            left = self.rights.lacking(ending.doomed) if self.rights else set[str]()
             if self.notes:
                 # Of statements that were final, also those that no rows were searched for.
                 left |= self.notes.left | (self.notes.awaited if self.is_final else set())
