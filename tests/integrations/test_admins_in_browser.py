@@ -72,8 +72,8 @@ class SQLAdmin(Admin):
 
     def delete(self) -> None:
         self.page.locator("tbody a[data-bs-target='#modal-delete']").click()
-        # Once the modal is shown: until then the button has no URL and would delete the list.
-        self.page.locator("#modal-delete-button[data-url]").click()
+        # Once the modal is shown: until then the URL of the button is empty, that of the list.
+        self.page.locator("#modal-delete-button:not([data-url=''])").click()
 
 
 class FlaskAdmin(Admin):
