@@ -18,7 +18,7 @@ from sqlalchemy_file import File
 from sqlalchemy_file.storage.memory import MemoryStorage
 from sqlalchemy_file.tracking.endings.connections import borrowers, unit_of
 from tests.models import Base, Paper
-from tests.stores import contents, keys, named
+from tests.stores import contents, keys, named, sqlite
 
 
 @pytest.fixture(params=[SingletonThreadPool, StaticPool])
@@ -38,6 +38,10 @@ def assert_exact(engine: Engine, storage: MemoryStorage, *expected: bytes) -> No
     paths = named(engine, "paper", "body")
     assert sorted(paths) == sorted(f"main/{key}" for key in keys(storage))
     assert contents(storage) == sorted(expected)
+
+
+def assert_nothing_lost(engine: Engine, storage: MemoryStorage) -> None:
+    assert {*named(engine, "paper", "body")} <= {f"main/{key}" for key in keys(storage)}
 
 
 def replace(session: Session, number: int, label: bytes) -> None:
@@ -70,8 +74,7 @@ def test_the_first_session_that_ends_decides_for_the_other_one(
 def test_a_connection_is_known_again_after_another_one_was_given_back(
     storage: MemoryStorage,
 ) -> None:
-    engine = create_engine("sqlite://", poolclass=StaticPool)
-    Base.metadata.create_all(engine)
+    engine = sqlite(Base)
     with Session(engine) as session:
         session.add(Paper(id=1, body=File(b"a")))
         session.commit()
@@ -88,8 +91,7 @@ def test_a_connection_is_known_again_after_another_one_was_given_back(
 def test_a_borrower_without_a_transaction_ends_that_of_another_one(
     storage: MemoryStorage,
 ) -> None:
-    engine = create_engine("sqlite://", poolclass=StaticPool)
-    Base.metadata.create_all(engine)
+    engine = sqlite(Base)
     idle = engine.connect()
     idle.execute(insert(Paper).values(body=File(b"undone")))
     idle.rollback()
@@ -119,7 +121,7 @@ def test_an_idle_connection_that_rolls_back_during_a_statement_of_another_one_de
         writer.execute(insert(Paper).values(id=3, body=File(b"new")))
         writer.commit()
     assert b"new" in contents(storage)
-    assert set(named(engine, "paper", "body")) <= {f"main/{key}" for key in keys(storage)}
+    assert_nothing_lost(engine, storage)
 
 
 @pytest.mark.parametrize("end", ["close", "rollback", "commit"])
@@ -127,8 +129,7 @@ def test_an_idle_connection_that_rolls_back_during_a_statement_of_another_one_de
 def test_a_connection_without_files_that_ends_during_a_statement_of_another_one_deletes_nothing(
     storage: MemoryStorage, end: str, earlier: bool
 ) -> None:
-    engine = create_engine("sqlite://", poolclass=StaticPool)
-    Base.metadata.create_all(engine)
+    engine = sqlite(Base)
     ended: list[str] = []
 
     @event.listens_for(engine, "before_cursor_execute")
@@ -146,9 +147,8 @@ def test_a_connection_without_files_that_ends_during_a_statement_of_another_one_
             session.flush()
         session.commit()
     assert len(ended) == earlier + 1
-    paths = named(engine, "paper", "body")
-    assert paths
-    assert set(paths) <= {f"main/{key}" for key in keys(storage)}
+    assert named(engine, "paper", "body")
+    assert_nothing_lost(engine, storage)
     engine.dispose()
 
 
@@ -163,7 +163,7 @@ def test_a_commit_as_text_by_another_session_deletes_nothing(
         two.rollback()
         one.rollback()
     assert {b"one", b"two"} <= set(contents(storage))
-    assert set(named(engine, "paper", "body")) <= {f"main/{key}" for key in keys(storage)}
+    assert_nothing_lost(engine, storage)
 
 
 async def _engine_in_memory() -> AsyncEngine:
